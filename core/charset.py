@@ -1,0 +1,51 @@
+"""Fixed-length text over a charset: the one place that turns characters into class numbers and back."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from core.errors import LabelError, OptionError
+
+MAX_LENGTH = 32
+"""Characters. Longer strings are no longer what one head per position is for."""
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """How long every text of a project is, and of which characters it is made."""
+
+    length: int
+    """Characters in every text; the number of positions and of heads."""
+    charset: str
+    """All characters that may occur, each once; the order gives the class numbers."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.length <= MAX_LENGTH:
+            raise OptionError(f"The length must be between 1 and {MAX_LENGTH}, got {self.length}.")
+        if len(self.charset) < 2:
+            raise OptionError(f"The charset needs at least two characters, got {self.charset!r}.")
+        for char in self.charset:
+            if self.charset.count(char) > 1:
+                raise OptionError(f"The charset names {char!r} more than once.")
+            if char.isspace() or not char.isprintable():
+                raise OptionError(f"The charset cannot hold the invisible character {char!r}.")
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.charset)
+
+    def check(self, text: str) -> str:
+        """Return `text` unchanged, or raise LabelError saying what is wrong with it."""
+        if len(text) != self.length:
+            count = f"{len(text)} character{'' if len(text) == 1 else 's'}"
+            raise LabelError(f"{text!r} has {count}; this project uses {self.length}.")
+        for char in text:
+            if char not in self.charset:
+                raise LabelError(f"{text!r} holds {char!r}, which is not in the charset {self.charset!r}.")
+        return text
+
+    def encode(self, text: str) -> list[int]:
+        """Class number of each character, in order. Raises LabelError."""
+        return [self.charset.index(char) for char in self.check(text)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return "".join(self.charset[index] for index in ids)

@@ -1,0 +1,46 @@
+"""Where files live. No other module joins these names to a path."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """One Slotlab folder: a database, and a directory for each job."""
+
+    root: Path
+
+    @classmethod
+    def from_env(cls) -> "Home":
+        """The folder named by SLOTLAB_HOME, else `slotlab-data` in the current directory."""
+        return cls(Path(os.environ.get("SLOTLAB_HOME") or "slotlab-data").expanduser().resolve())
+
+    @property
+    def db(self) -> Path:
+        return self.root / "slotlab.db"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def bundles(self) -> Path:
+        return self.root / "bundles"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def backups(self) -> Path:
+        return self.root / "backups"
+
+    def run(self, run_id: str) -> Path:
+        return self.runs / run_id
+
+    def create(self) -> "Home":
+        """Make the folders; readable by their owner only, because whoever has them can read the portal's images."""
+        for folder in (self.root, self.runs, self.bundles, self.cache, self.backups):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self

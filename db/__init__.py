@@ -1,0 +1,1 @@
+"""The data set: one SQLite file, opened in one place."""

@@ -1,0 +1,120 @@
+"""Opening the database: the only module that may.
+
+Rules, each from a measured loss (see tests/db/test_connection.py):
+
+* one short-lived connection per operation and thread, never one shared between threads;
+* writes inside `write(db)`: BEGIN IMMEDIATE, because a deferred transaction that reads and then writes fails at
+  once with SQLITE_BUSY_SNAPSHOT however long the timeout;
+* a missing file is an error unless `create=True`: SQLite would otherwise make an empty database beside the real one;
+* WAL only from SQLite 3.51.3 on: earlier versions can corrupt a WAL file under two writing connections
+  (https://sqlite.org/releaselog/3_51_3.html); below it the rollback journal in TRUNCATE mode.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from core.errors import StorageError
+from db.migrations import MIGRATIONS, SCHEMA_VERSION
+
+APPLICATION_ID = 0x534C4F54
+"""ASCII "SLOT", in the header of every Slotlab database."""
+BUSY_SECONDS = 30.0
+WAL_SAFE_SINCE = (3, 51, 3)
+
+
+def connect(path: Path, *, create: bool = False) -> Database:
+    """Open the database, bringing its schema up to date. Close it after the operation.
+
+    Raises StorageError when the file is missing (unless `create`), is no Slotlab database, is damaged, or was
+    written by a newer Slotlab.
+    """
+    if not create and not path.exists():
+        raise StorageError(f"There is no database at {path}; import images first, or set SLOTLAB_HOME.")
+    fresh = not path.exists()
+    uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"The database {path} cannot be opened ({error}).") from error
+    if fresh:
+        os.chmod(path, 0o600)  # noqa: PTH101 - whoever reads it can read the portal's images
+    try:
+        return _prepare(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StorageError(f"{path} cannot be read as a Slotlab database ({error}).") from error
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> Database:
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application_id != APPLICATION_ID and tables:
+        raise StorageError(f"{path} is a database of another program.")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise StorageError(
+            f"{path} was written by a newer Slotlab (schema {version}, this one knows {SCHEMA_VERSION}); "
+            "nothing was changed. Install the newer Slotlab to use it."
+        )
+    for pragma in (
+        f"journal_mode = {journal_mode(sqlite3.sqlite_version_info)}",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "trusted_schema = OFF",
+        "recursive_triggers = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    db = Database(connection, execute_plugins=False)
+    if version < SCHEMA_VERSION:
+        _migrate(db)
+    return db
+
+
+def _migrate(db: Database) -> None:
+    # The outer IMMEDIATE transaction makes two processes that start together take turns.
+    with write(db):
+        MIGRATIONS.apply(db)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def journal_mode(version: tuple[int, ...]) -> str:
+    return "WAL" if version >= WAL_SAFE_SINCE else "TRUNCATE"
+
+
+@contextmanager
+def opened(path: Path, *, create: bool = False) -> Iterator[Database]:
+    """`connect` for a with-block."""
+    db = connect(path, create=create)
+    try:
+        yield db
+    finally:
+        db.conn.close()
+
+
+@contextmanager
+def write(db: Database) -> Iterator[Database]:
+    """One write transaction. Keep it short: no decoding, no files, no st.* call inside.
+
+    Rolls back on any BaseException, Streamlit's stop of a script included. Raises StorageError when the disk is
+    full, the file is read-only, or another writer held the lock for longer than BUSY_SECONDS.
+    """
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.rollback()
+            raise
+        db.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        db.rollback()
+        raise StorageError(f"The database could not be written ({error}); nothing was saved.") from error

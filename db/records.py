@@ -1,0 +1,110 @@
+"""Rows as frozen dataclasses; field names are column names."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+def now() -> str:
+    """The time as it is stored: ISO 8601, UTC, whole seconds. Order events by id, never by this."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Project:
+    id: int
+    name: str
+    length: int
+    charset: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Source:
+    id: int
+    project_id: int
+    name: str
+    owner: str
+    authorization: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a project, without its bytes."""
+
+    id: int
+    project_id: int
+    source_id: int
+    sha256: str
+    name: str
+    width: int
+    height: int
+    split: str
+    state: str
+    """unlabelled, labelled or skipped"""
+    label: str | None
+    version: int
+    """Number of label events applied so far; a save names the version it saw."""
+    operator: str | None
+    labelled_at: str | None
+    created_at: str
+
+
+@dataclass(frozen=True)
+class LabelEvent:
+    """One line of the ledger: what an operator did, and what the sample is after it."""
+
+    id: int
+    event_id: str
+    sample_id: int
+    operator: str
+    action: str
+    state: str
+    text: str | None
+    base_version: int | None
+    version: int | None
+    """None: the event lost to another operator's and changed nothing."""
+    at: str
+
+
+@dataclass(frozen=True)
+class Job:
+    id: str
+    number: int
+    kind: str
+    project_id: int
+    request_id: str
+    state: str
+    reason: str | None
+    result: str | None
+    """JSON, its shape set by the kind of job."""
+    created_at: str
+    finished_at: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training job."""
+
+    job: Job
+    preset: str
+    config: str
+    """JSON of core.config.TrainConfig."""
+    dataset_sha256: str
+    train_n: int
+    val_n: int
+    val_correct: int | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    id: int
+    run_id: str
+    job_id: str
+    split: str
+    tta: int
+    n: int
+    correct: int
+    result: str
+    """JSON of core.metrics.Evaluation."""
+    at: str

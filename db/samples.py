@@ -1,0 +1,113 @@
+"""Queries on samples and their image bytes."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlite_utils import Database
+
+from db.records import Sample, now
+
+ORDERS = {
+    "oldest": "id",
+    "newest": "id DESC",
+    "label": "label, id",
+    "name": "name, id",
+    "labelled": "labelled_at DESC, id DESC",
+}
+"""How a list of samples may be sorted."""
+
+
+def insert_sample(
+    db: Database, *, project_id: int, source_id: int, sha256: str, name: str, width: int, height: int, split: str,
+    image: bytes,
+) -> int:  # fmt: skip
+    """Store one image; the caller has made sure that the project does not hold these pixels yet. Returns its id."""
+    cursor = db.execute(
+        "INSERT INTO samples (project_id, source_id, sha256, name, width, height, split, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [project_id, source_id, sha256, name, width, height, split, now()],
+    )
+    sample_id = cursor.lastrowid
+    assert sample_id is not None
+    db.execute("INSERT INTO images (sample_id, bytes) VALUES (?, ?)", [sample_id, image])
+    return sample_id
+
+
+def find_sample(db: Database, project_id: int, sha256: str) -> Sample | None:
+    rows = list(db.query("SELECT * FROM samples WHERE project_id = ? AND sha256 = ?", [project_id, sha256]))
+    return Sample(**rows[0]) if rows else None
+
+
+def get_sample(db: Database, sample_id: int) -> Sample:
+    return Sample(**next(iter(list(db.query("SELECT * FROM samples WHERE id = ?", [sample_id])))))
+
+
+def select_samples(
+    db: Database,
+    project_id: int,
+    *,
+    state: str | None = None,
+    split: str | None = None,
+    source_id: int | None = None,
+    text: str = "",
+    order: str = "oldest",
+    limit: int = -1,
+    offset: int = 0,
+) -> list[Sample]:
+    """Samples of a project; `text` is looked for in labels, names and the start of hashes. limit -1 is all."""
+    where, values = _where(project_id, state, split, source_id, text)
+    sql = f"SELECT * FROM samples WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"
+    return [Sample(**row) for row in db.query(sql, [*values, limit, offset])]
+
+
+def count_samples(
+    db: Database,
+    project_id: int,
+    *,
+    state: str | None = None,
+    split: str | None = None,
+    source_id: int | None = None,
+    text: str = "",
+) -> int:
+    where, values = _where(project_id, state, split, source_id, text)
+    return int(db.execute(f"SELECT count(*) FROM samples WHERE {where}", values).fetchone()[0])
+
+
+def _where(
+    project_id: int, state: str | None, split: str | None, source_id: int | None, text: str
+) -> tuple[str, list[Any]]:
+    terms = ["project_id = ?"]
+    values: list[Any] = [project_id]
+    for column, value in (("state", state), ("split", split), ("source_id", source_id)):
+        if value is not None:
+            terms.append(f"{column} = ?")
+            values.append(value)
+    if text:
+        terms.append("(instr(label, ?) OR instr(lower(name), lower(?)) OR substr(sha256, 1, length(?)) = ?)")
+        values += [text] * 4
+    return " AND ".join(terms), values
+
+
+def counts(db: Database, project_id: int) -> dict[tuple[str, str], int]:
+    """Number of samples by (split, state); combinations without a sample are absent."""
+    sql = "SELECT split, state, count(*) AS n FROM samples WHERE project_id = ? GROUP BY split, state"
+    return {(row["split"], row["state"]): row["n"] for row in db.query(sql, [project_id])}
+
+
+def image_bytes(db: Database, sample_ids: Iterable[int]) -> dict[int, bytes]:
+    """The original file bytes of each sample, by id."""
+    return dict(_in_chunks(db, "SELECT sample_id, bytes FROM images WHERE sample_id IN", sample_ids))
+
+
+def labels_by_hash(db: Database, project_id: int, hashes: Iterable[str]) -> dict[str, str | None]:
+    """The current label of each sample, by pixel hash; hashes unknown to the project are absent."""
+    sql = f"SELECT sha256, label FROM samples WHERE project_id = {int(project_id)} AND sha256 IN"
+    return dict(_in_chunks(db, sql, hashes))
+
+
+def _in_chunks(db: Database, sql: str, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    # SQLite allows 32,766 variables a statement; 500 keeps the statements cached and the memory even.
+    keys = list(keys)
+    for start in range(0, len(keys), 500):
+        chunk = keys[start : start + 500]
+        yield from db.execute(f"{sql} ({','.join('?' * len(chunk))})", chunk).fetchall()
