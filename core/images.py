@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from core.errors import ImageError
 
@@ -53,15 +53,16 @@ def decode(data: bytes) -> Pixels:
 def _load(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ImageError(f"This is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image.") from error
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError(f"The image has {width} x {height} pixels; at most {MAX_PIXELS:,} in all are read.")
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"The image has {width} x {height} pixels; each side needs at least {MIN_SIDE}.")
-    if getattr(image, "n_frames", 1) > 1:
-        raise ImageError(f"The image is an animation of {image.n_frames} frames; only still images are read.")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise ImageError(f"The image is an animation of {frames} frames; only still images are read.")
     # verify() alone passes a truncated JPEG, load() alone a PNG without its end; both together catch either.
     Image.open(io.BytesIO(data), formats=FORMATS).verify()
     image.load()
