@@ -1,0 +1,158 @@
+"""What every page shares: the way in, the sidebar, the empty states, and one sentence for each error."""
+
+import getpass
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import streamlit as st
+from sqlite_utils import Database
+
+from core.charset import TextSpec
+from core.errors import SlotlabError
+from core.home import Home
+from db.connection import opened
+from db.projects import find_project, list_projects
+from db.records import Project
+
+_ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
+"""Whether app.py runs around this page. Set per script thread: two runs of one session can overlap."""
+_DEEP_LINK = "deep link"
+_COOKIE = "slotlab_operator"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Whose data a page shows, and who looks at it."""
+
+    project: Project
+    spec: TextSpec
+    operator: str
+
+
+@contextmanager
+def frame() -> Iterator[None]:
+    """Router's part: go on to a deep link, draw the sidebar, then let the page run inside."""
+    if _DEEP_LINK in st.session_state:
+        path, query = st.session_state.pop(_DEEP_LINK)
+        st.switch_page(path, query_params=query)
+    token = _ROUTED.set(True)
+    try:
+        with errors():
+            _sidebar()
+            yield
+    finally:
+        _ROUTED.reset(token)
+
+
+def open_page(name: str) -> Page:
+    """First statement of every page but home: returns its project, or shows what is missing and stops the script."""
+    enter(name)
+    with errors():
+        project = _current_project()
+    if project is None:
+        st.info("There is no project yet. Import images first; a project is made on the way.", icon=":material/inbox:")
+        st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
+        st.stop()
+    return Page(project=project, spec=TextSpec(project.length, project.charset), operator=operator())
+
+
+def enter(name: str) -> None:
+    """Make sure that the router runs around pages/NAME.py, and draw the title.
+
+    Until some session has run st.navigation, Streamlit serves a deep link by running the page's file alone, without
+    app.py; the way there and back keeps the query.
+    """
+    if not _ROUTED.get():
+        st.session_state[_DEEP_LINK] = (f"pages/{name}.py", st.query_params.to_dict())
+        st.switch_page("app.py")
+    st.set_page_config(page_title=f"{name.capitalize()} · Slotlab")
+    st.title(name.capitalize(), anchor=False)
+
+
+@contextmanager
+def database(*, create: bool = False) -> Iterator[Database]:
+    """One short-lived connection; never keep one over reruns, each of which may run in another thread."""
+    with opened(home().db, create=create) as db:
+        yield db
+
+
+def home() -> Home:
+    return Home.from_env()
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Show a mistake as its sentence and stop the script there; whatever was drawn before stays."""
+    try:
+        yield
+    except SlotlabError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        st.stop()
+
+
+def plain(text: str) -> str:
+    """User's text as Markdown that shows it as it is: no formatting, links, images, maths, icons or colours."""
+    escaped = "".join(f"\\{char}" if char in "\\`*_{}[]()<>#+-.!|~$:" else char for char in text)
+    return " ".join(escaped.split())
+
+
+def operator() -> str:
+    """Who labels and starts jobs, as named in the sidebar; the system's user where the field is empty."""
+    return st.session_state.get("operator", "").strip() or _system_user()
+
+
+def _sidebar() -> None:
+    with st.sidebar:
+        names = _project_names()
+        if names:
+            _choose_project(names)
+        _name_operator()
+
+
+def _project_names() -> list[str]:
+    if not home().db.exists():
+        return []
+    with database() as db:
+        return [project.name for project in list_projects(db)]
+
+
+def _choose_project(names: list[str]) -> None:
+    asked = st.query_params.get("project")
+    if asked and asked not in names:
+        st.session_state["project"] = None
+        st.error(plain(f"There is no project {asked!r}."), icon=":material/error:")
+    st.selectbox("Project", names, key="project", bind="query-params", placeholder="Choose a project")
+
+
+def _current_project() -> Project | None:
+    if not _project_names():
+        return None
+    name = st.session_state.get("project")
+    if name is None:
+        st.info("Choose a project in the sidebar.", icon=":material/arrow_back:")
+        st.stop()
+    with database() as db:
+        return find_project(db, name)
+
+
+def _name_operator() -> None:
+    """A cookie keeps the name for this browser. It is not in the address: links are passed on to other people."""
+    kept = urllib.parse.unquote(st.context.cookies.to_dict().get(_COOKIE, ""))
+    st.session_state.setdefault("operator", kept or _system_user())
+    st.text_input("Operator", key="operator", max_chars=60, help="Written beside every label you give.")
+    if operator() != kept:
+        value = urllib.parse.quote(operator(), safe="")
+        st.html(
+            f"<script>document.cookie = '{_COOKIE}={value}; path=/; max-age=31536000; samesite=strict'</script>",
+            unsafe_allow_javascript=True,
+        )
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except OSError:  # a container may run under a user id without a name
+        return "operator"

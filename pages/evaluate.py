@@ -1,0 +1,3 @@
+from pages.components import layout
+
+page = layout.open_page("evaluate")

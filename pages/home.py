@@ -1,0 +1,3 @@
+from pages.components import layout
+
+layout.enter("home")

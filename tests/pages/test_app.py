@@ -1,0 +1,75 @@
+"""The router and what every page shares."""
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.home import Home
+from db.connection import opened, write
+from db.projects import insert_project
+from pages.components.layout import plain
+
+NAMES = ["home", "label", "samples", "augment", "train", "evaluate", "predict"]
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_page_opens_without_a_database(home: Home, open_page: OpenPage, name: str) -> None:
+    """A fresh machine gets a page that says what to do, and no database is made by looking."""
+    app = open_page(name)
+
+    assert not app.exception
+    assert [name.capitalize()] == [title.value for title in app.title]
+    assert not home.db.exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_page_opens_on_a_project_without_images(home: Home, open_page: OpenPage, name: str) -> None:
+    """A project whose import is still under way has nothing to show yet."""
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "portal", 6, "0123456789")
+
+    app = open_page(name)
+
+    assert not app.exception
+    assert not app.error
+
+
+def test_the_project_of_the_address_is_chosen(home: Home, open_page: OpenPage) -> None:
+    """A deep link names the project it is about; the way through the router keeps it."""
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "portal", 6, "0123456789")
+        insert_project(db, "second", 4, "0123456789")
+
+    app = open_page("samples", project="second")
+
+    assert app.sidebar.selectbox(key="project").value == "second"
+    assert ["Samples"] == [title.value for title in app.title]
+
+
+def test_an_unknown_project_in_the_address_is_named(home: Home, open_page: OpenPage) -> None:
+    """A link to a project that is not there must not silently show another one."""
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "portal", 6, "0123456789")
+
+    app = open_page("home", project="nope*")
+
+    assert [r"There is no project 'nope\*'\."] == [error.value for error in app.error]
+    assert app.sidebar.selectbox(key="project").value is None
+
+
+def test_a_damaged_database_is_one_sentence(home: Home, open_page: OpenPage) -> None:
+    """A mistake of the installation is shown as its sentence, never as a traceback."""
+    home.db.write_bytes(b"not a database at all" * 100)
+
+    app = open_page("samples")
+
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "cannot be read" in app.error[0].value
+
+
+def test_user_text_is_never_formatted() -> None:
+    """A file name or label with Markdown in it is shown as it was written."""
+    assert r"\*\*a\*\* \[x\]\(http\://y\) \:smile\:" == plain("**a** [x](http://y)\n:smile:")
