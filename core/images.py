@@ -106,8 +106,12 @@ def encode_png(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
-def data_url(data: bytes) -> str:
-    """The image as a URL a browser shows without asking the server again; the type is sniffed, never taken by name."""
+def image_format(data: bytes) -> str:
+    """png, jpeg, gif, webp or bmp, by the bytes: a file's name proves nothing."""
     kinds = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
-    kind = next((kind for magic, kind in kinds.items() if data.startswith(magic)), "png")
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return next((kind for magic, kind in kinds.items() if data.startswith(magic)), "png")
+
+
+def data_url(data: bytes) -> str:
+    """The image as a URL a browser shows without asking the server again."""
+    return f"data:image/{image_format(data)};base64,{base64.b64encode(data).decode('ascii')}"

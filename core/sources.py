@@ -19,7 +19,8 @@ from core.images import MAX_BYTES
 MAX_FILES = 200_000
 MAX_ZIP_BYTES = 4 * 1024**3
 """Unpacked. A zip is refused whole beyond this; each file is further limited by core.images.MAX_BYTES."""
-CSV_HEADER = ["filename", "label"]
+CSV_COLUMNS = ("filename", "label")
+"""Other columns are ignored, so that an export can be imported again."""
 
 
 @dataclass(frozen=True)
@@ -179,14 +180,19 @@ def _read_csv(path: Path) -> dict[str, str]:
     rows: dict[str, str] = {}
     try:
         header = [field.strip().lower() for field in next(reader, [])]
-        if header != CSV_HEADER:
-            raise ImportSourceError(f"{path.name} must begin with the line filename,label.")
+        if not all(header.count(column) == 1 for column in CSV_COLUMNS):
+            raise ImportSourceError(
+                f"{path.name} must begin with a line of column names, filename and label among them."
+            )
+        name_at, label_at = (header.index(column) for column in CSV_COLUMNS)
         for row in reader:
             if not row:
                 continue
-            if len(row) != len(CSV_HEADER):
-                raise ImportSourceError(f"{path.name} line {reader.line_num} has {len(row)} fields instead of 2.")
-            name, label = row
+            if len(row) != len(header):
+                raise ImportSourceError(
+                    f"{path.name} line {reader.line_num} has {len(row)} fields instead of {len(header)}."
+                )
+            name, label = row[name_at], row[label_at]
             if rows.get(name, label) != label:
                 raise ImportSourceError(f"{path.name} line {reader.line_num} gives {name} a second, different label.")
             rows[name] = label

@@ -1,0 +1,45 @@
+# make demo | test | app | check | install        SERVE=0|1 and FRESH=1 belong to demo
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8501
+
+.PHONY: help install demo app test check browser
+help:
+	@echo "make demo     install, train on rendered images, show the result, open the app (SERVE=0: stop before the app, FRESH=1: start over)"
+	@echo "make test     install and run all tests"
+	@echo "make app      open the app on ./slotlab-data (PORT=8501)"
+	@echo "make check    lint, format and type checks"
+	@echo "make install  only install, into .venv"
+
+install: .venv/installed
+demo: .venv/installed
+	@$(BIN)/slotlab demo --port $(PORT) $(if $(filter 1,$(SERVE)),--serve) $(if $(filter 0,$(SERVE)),--no-serve) $(if $(filter 1,$(FRESH)),--fresh)
+
+app: .venv/installed
+	@$(BIN)/slotlab app --port $(PORT)
+
+test: .venv/installed-test browser
+	$(BIN)/python -m pytest
+	@command -v chromium >/dev/null || echo "The browser tests were skipped: there is no Chromium on this machine."
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Debian's Chromium drives the browser tests. Only root on a machine with apt gets it by itself.
+browser:
+	@command -v chromium >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } || true
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Slotlab needs Python 3.11 or newer; name one with make PYTHON=python3.12."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --editable . && touch $@
+.venv/installed-test: .venv/installed
+	$(BIN)/pip install --editable '.[test]' && touch $@
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --editable '.[dev]' && touch $@
