@@ -1,0 +1,39 @@
+"""Queries on runs: the training jobs."""
+
+from dataclasses import fields
+
+from sqlite_utils import Database
+
+from db.records import Job, Run
+
+
+def insert_run(
+    db: Database, *, job_id: str, preset: str, config: str, dataset_sha256: str, train_n: int, val_n: int
+) -> None:  # fmt: skip
+    db.execute(
+        "INSERT INTO runs (job_id, preset, config, dataset_sha256, train_n, val_n) VALUES (?, ?, ?, ?, ?, ?)",
+        [job_id, preset, config, dataset_sha256, train_n, val_n],
+    )
+
+
+def find_run(db: Database, job_id: str) -> Run | None:
+    return next(iter(_select(db, "jobs.id = ?", [job_id])), None)
+
+
+def list_runs(db: Database, project_id: int | None = None) -> list[Run]:
+    """Runs of a project, or of all, newest first."""
+    return _select(db, "? IS NULL OR jobs.project_id = ?", [project_id, project_id])
+
+
+def set_val_correct(db: Database, job_id: str, correct: int) -> None:
+    db.execute("UPDATE runs SET val_correct = ? WHERE job_id = ?", [correct, job_id])
+
+
+def _select(db: Database, where: str, values: list[object]) -> list[Run]:
+    sql = f"SELECT * FROM jobs JOIN runs ON runs.job_id = jobs.id WHERE {where} ORDER BY jobs.number DESC"
+    job_columns = [field.name for field in fields(Job)]
+    run_columns = [field.name for field in fields(Run) if field.name != "job"]
+    return [
+        Run(job=Job(**{key: row[key] for key in job_columns}), **{key: row[key] for key in run_columns})
+        for row in list(db.query(sql, values))
+    ]
