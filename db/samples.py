@@ -94,6 +94,12 @@ def counts(db: Database, project_id: int) -> dict[tuple[str, str], int]:
     return {(row["split"], row["state"]): row["n"] for row in db.query(sql, [project_id])}
 
 
+def splits_of_label(db: Database, project_id: int, label: str) -> dict[str, int]:
+    """How many samples of each split carry this label; splits without one are absent."""
+    sql = "SELECT split, count(*) AS n FROM samples WHERE project_id = ? AND label = ? GROUP BY split"
+    return {row["split"]: row["n"] for row in db.query(sql, [project_id, label])}
+
+
 def image_bytes(db: Database, sample_ids: Iterable[int]) -> dict[int, bytes]:
     """The original file bytes of each sample, by id."""
     return dict(_in_chunks(db, "SELECT sample_id, bytes FROM images WHERE sample_id IN", sample_ids))

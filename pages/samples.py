@@ -1,3 +1,175 @@
+"""Every image of a project: find it, look at it, see who labelled it, correct the label."""
+
+import uuid
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.images import data_url
+from core.labeling import apply_events
+from db.labels import events_of
+from db.projects import list_sources
+from db.records import Sample
+from db.samples import ORDERS, count_samples, image_bytes, select_samples, splits_of_label
 from pages.components import layout
 
+PER_PAGE = 50
+"""Each row carries its image, a few kB, with every rerun."""
+STATES = ("all", "unlabelled", "labelled", "skipped")
+SPLITS = ("all", "train", "val", "test")
+
 page = layout.open_page("samples")
+project = page.project
+
+
+def save(sample: Sample, action: str, event_id: str) -> None:
+    """Callback; sample and event id are those of the form that was on screen, so a double click is one event."""
+    event = {"event": event_id, "action": action, "sample": sample.sha256, "base": sample.version}
+    if action == "label":
+        event["text"] = st.session_state[f"label of {sample.id}"].strip()
+    with layout.errors(), layout.database() as db:
+        outcome = apply_events(db, project, page.operator, [event])[0]
+    st.session_state["outcome"] = (sample.name, outcome)
+
+
+def to_first_page() -> None:
+    st.session_state["page"] = 1
+
+
+with layout.errors(), layout.database() as db:
+    sources = {source.name: source for source in list_sources(db, project.id)}
+    total = count_samples(db, project.id)
+if not total:
+    st.info("This project has no images yet.", icon=":material/inbox:")
+    st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
+    st.stop()
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    # The address holds what is shown, so options are shown as the data base has them.
+    bound: dict[str, Any] = {"bind": "query-params", "on_change": to_first_page}
+    state = st.segmented_control("State", STATES, default="all", required=True, key="state", **bound)
+    split = st.segmented_control("Split", SPLITS, default="all", required=True, key="split", **bound)
+    order = st.selectbox("Sort by", list(ORDERS), key="sort", width=140, **bound)
+    source_name = st.selectbox(
+        "Source", list(sources), index=None, key="source", width=180, placeholder="All sources", **bound
+    )
+search = st.text_input(
+    "Search", key="search", live="300ms", icon=":material/search:", label_visibility="collapsed",
+    placeholder="Label, file name or start of the pixel hash", **bound,
+)  # fmt: skip
+
+where = {
+    "state": None if state == "all" else state,
+    "split": None if split == "all" else split,
+    "source_id": sources[source_name].id if source_name else None,
+    "text": search.strip(),
+}
+with layout.errors(), layout.database() as db:
+    matches = count_samples(db, project.id, **where)
+if not matches:
+    st.info("No image matches these filters.", icon=":material/search_off:")
+    st.stop()
+
+table, detail = st.columns([3, 2], gap="medium")
+rows, below = table.container(), table.container(horizontal=True, vertical_alignment="center")
+with below:
+    st.caption(f"{matches:,} of {total:,} images")
+    pages = -(-matches // PER_PAGE)
+    number = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
+with layout.errors(), layout.database() as db:
+    start = (number - 1) * PER_PAGE
+    samples = select_samples(db, project.id, **where, order=order, limit=PER_PAGE, offset=start)
+    images = image_bytes(db, [sample.id for sample in samples])
+
+with rows:
+    source_names = {source.id: source.name for source in sources.values()}
+    selection = st.dataframe(
+        pd.DataFrame(
+            {
+                "image": [data_url(images[sample.id]) for sample in samples],
+                "label": [sample.label for sample in samples],
+                "state": [sample.state for sample in samples],
+                "split": [sample.split for sample in samples],
+                "name": [sample.name for sample in samples],
+                "operator": [sample.operator for sample in samples],
+                "labelled": pd.to_datetime([sample.labelled_at for sample in samples], utc=True),
+                "source": [source_names[sample.source_id] for sample in samples],
+                "size": [f"{sample.width} x {sample.height}" for sample in samples],
+            }
+        ),
+        column_config={
+            "image": st.column_config.ImageColumn("Image", width="medium"),
+            "label": st.column_config.TextColumn("Label", width="small"),
+            "state": st.column_config.TextColumn("State", width="small"),
+            "split": st.column_config.TextColumn("Split", width="small"),
+            "name": st.column_config.TextColumn("File"),
+            "operator": st.column_config.TextColumn("Operator"),
+            "labelled": st.column_config.DatetimeColumn("Labelled", format="distance"),
+            "source": st.column_config.TextColumn("Source"),
+            "size": st.column_config.TextColumn("Pixels"),
+        },
+        # Another list of samples is another table: a selection is a row number, and would point at another image.
+        key=f"samples {project.id} {where} {order} {number}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row-required",
+        row_height=48,
+        height=min(660, 38 + 48 * len(samples)),
+        alt=f"{len(samples)} samples with image, label, state and split",
+    )["selection"]
+
+with detail:
+    if "outcome" in st.session_state:
+        name, outcome = st.session_state.pop("outcome")
+        show = st.success if outcome.status in ("saved", "repeated") else st.error
+        show(layout.plain(f"{name}: {outcome.message}"))
+    sample = samples[selection["rows"][0]]
+    with layout.errors(), layout.database() as db:
+        history = events_of(db, sample.id)
+        twins = splits_of_label(db, project.id, sample.label) if sample.label else {}
+    st.image(images[sample.id], width="stretch", alt=f"Image of {sample.name}")
+    st.text(sample.name)
+    st.caption(
+        f"{sample.split} split · {sample.width} x {sample.height} pixels · hash `{sample.sha256[:12]}` · "
+        f"source {layout.plain(source_names[sample.source_id])}"
+    )
+
+    event_id = uuid.uuid4().hex
+    with st.form(f"relabel {sample.id} {sample.version}", border=False):
+        st.text_input(
+            "Label", value=sample.label or "", key=f"label of {sample.id}", max_chars=page.spec.length,
+            placeholder=f"{page.spec.length} of {page.spec.charset}",
+        )  # fmt: skip
+        with st.container(horizontal=True):
+            st.form_submit_button(
+                "Save label", type="primary", icon=":material/check:", on_click=save, args=(sample, "label", event_id)
+            )
+            st.form_submit_button(
+                "Skip", icon=":material/block:", help="Take it out of training and of the queue, for example when it "
+                "cannot be read.", disabled=sample.state == "skipped", on_click=save, args=(sample, "skip", event_id),
+            )  # fmt: skip
+            st.form_submit_button(
+                "Undo", icon=":material/undo:", help="Go back to what it was one step earlier; the history keeps both.",
+                disabled=sample.version == 0, on_click=save, args=(sample, "undo", event_id),
+            )  # fmt: skip
+    if sum(twins.values()) > 1:
+        where_else = ", ".join(f"{n} in {name}" for name, n in twins.items())
+        st.caption(f"{sum(twins.values())} images carry this label: {where_else}.")
+    if history:
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "At": pd.to_datetime([event.at for event in history], utc=True),
+                    "Operator": [event.operator for event in history],
+                    "Action": [event.action for event in history],
+                    "Label": [event.text or event.state for event in history],
+                    "Version": ["lost" if event.version is None else str(event.version) for event in history],
+                }
+            ).iloc[::-1],
+            column_config={"At": st.column_config.DatetimeColumn(format="distance")},
+            hide_index=True,
+            alt="History of this image, newest first",
+        )
+    else:
+        st.caption("Nobody has labelled this image yet.")

@@ -142,7 +142,9 @@ def _name_operator() -> None:
     """A cookie keeps the name for this browser. It is not in the address: links are passed on to other people."""
     kept = urllib.parse.unquote(st.context.cookies.to_dict().get(_COOKIE, ""))
     st.session_state.setdefault("operator", kept or _system_user())
-    st.text_input("Operator", key="operator", max_chars=60, help="Written beside every label you give.")
+    st.text_input(
+        "Operator", key="operator", max_chars=60, persist_state="session", help="Written beside every label you give."
+    )
     if operator() != kept:
         value = urllib.parse.quote(operator(), safe="")
         st.html(

@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.home import Home
+from core.images import encode_png
+from core.ingest import import_images, open_project, open_source
+from db.connection import opened
+from db.records import Project
 
 APP = Path(__file__).parents[2] / "app.py"
 OpenPage = Callable[..., AppTest]
@@ -32,3 +37,19 @@ def open_page(home: Home) -> OpenPage:
         return app.run()
 
     return opened_page
+
+
+@pytest.fixture
+def portal(home: Home, tmp_path: Path) -> Project:
+    """A project of twelve small images; the first eight are labelled by their file names."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index in range(12):
+        pixels = np.random.default_rng(index).integers(0, 256, (24, 96, 3), dtype=np.uint8)
+        label = f"{index:06}"
+        (folder / (f"{label}.png" if index < 8 else f"image {index}.png")).write_bytes(encode_png(pixels))
+    with opened(home.db, create=True) as db:
+        project = open_project(db, "portal", 6, "0123456789")
+        source = open_source(db, project, "portal images", "the team", "ticket 1")
+        import_images(db, project, source, folder, "filename", operator="import", on_progress=lambda *_: None)
+    return project

@@ -45,7 +45,7 @@ def test_the_project_of_the_address_is_chosen(home: Home, open_page: OpenPage) -
     app = open_page("samples", project="second")
 
     assert app.sidebar.selectbox(key="project").value == "second"
-    assert ["Samples"] == [title.value for title in app.title]
+    assert [title.value for title in app.title] == ["Samples"]
 
 
 def test_an_unknown_project_in_the_address_is_named(home: Home, open_page: OpenPage) -> None:
@@ -55,7 +55,7 @@ def test_an_unknown_project_in_the_address_is_named(home: Home, open_page: OpenP
 
     app = open_page("home", project="nope*")
 
-    assert [r"There is no project 'nope\*'\."] == [error.value for error in app.error]
+    assert [error.value for error in app.error] == [r"There is no project 'nope\*'\."]
     assert app.sidebar.selectbox(key="project").value is None
 
 
@@ -72,4 +72,4 @@ def test_a_damaged_database_is_one_sentence(home: Home, open_page: OpenPage) -> 
 
 def test_user_text_is_never_formatted() -> None:
     """A file name or label with Markdown in it is shown as it was written."""
-    assert r"\*\*a\*\* \[x\]\(http\://y\) \:smile\:" == plain("**a** [x](http://y)\n:smile:")
+    assert plain("**a** [x](http://y)\n:smile:") == r"\*\*a\*\* \[x\]\(http\://y\) \:smile\:"

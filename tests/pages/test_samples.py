@@ -1,0 +1,103 @@
+"""The Samples page."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.home import Home
+from db.connection import opened
+from db.labels import events_of
+from db.records import Project
+from db.samples import select_samples
+
+OpenPage = Callable[..., AppTest]
+
+
+def button(app: AppTest, label: str) -> Any:
+    return next(button for button in app.button if button.label == label)
+
+
+def test_all_images_are_listed_with_their_split(open_page: OpenPage, portal: Project) -> None:
+    """The table holds a row and an image for each sample."""
+    app = open_page("samples", project=portal.name)
+
+    table = app.dataframe[0].value
+    assert not app.exception
+    assert len(table) == 12
+    assert all(url.startswith("data:image/png;base64,") for url in table["image"])
+    assert set(table["split"]) <= {"train", "val", "test"}
+
+
+def test_a_search_finds_names_labels_and_hashes(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The search field of the address finds one image by the start of its hash, for links from other pages."""
+    with opened(home.db) as db:
+        sample = select_samples(db, portal.id)[3]
+
+    app = open_page("samples", project=portal.name, search=sample.sha256)
+
+    assert [sample.name] == list(app.dataframe[0].value["name"])
+
+
+def test_a_relabel_is_saved_once_with_its_operator(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """Correcting a label adds an event to the ledger and changes the label of that image only."""
+    app = open_page("samples", project=portal.name)
+    app.text_input(key="operator").set_value("dana").run()
+    field = next(field for field in app.text_input if field.label == "Label")
+    field.set_value("424242")
+    button(app, "Save label").click().run()
+
+    assert not app.exception
+    with opened(home.db) as db:
+        first, second = select_samples(db, portal.id)[:2]
+        events = events_of(db, first.id)
+    assert (first.label, first.operator) == ("424242", "dana")
+    assert second.label != "424242"
+    assert events[-1].action == "label"
+
+
+def test_a_label_that_does_not_fit_is_refused(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """A label of another length gets a sentence and is not stored."""
+    with opened(home.db) as db:
+        before = select_samples(db, portal.id)[0]
+    app = open_page("samples", project=portal.name)
+    field = next(field for field in app.text_input if field.label == "Label")
+    field.set_value("42")
+    button(app, "Save label").click().run()
+
+    with opened(home.db) as db:
+        assert before == select_samples(db, portal.id)[0]
+    assert "2 characters" in app.error[0].value
+
+
+def test_skip_and_undo(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """A skipped image comes back with what it had been; the history keeps all of it."""
+    app = open_page("samples", project=portal.name)
+    with opened(home.db) as db:
+        before = select_samples(db, portal.id)[0]
+    button(app, "Skip").click().run()
+    with opened(home.db) as db:
+        assert select_samples(db, portal.id)[0].state == "skipped"
+    button(app, "Undo").click().run()
+
+    with opened(home.db) as db:
+        after = select_samples(db, portal.id)[0]
+        assert (before.state, before.label) == (after.state, after.label)
+        assert len(events_of(db, after.id)) == before.version + 2
+
+
+@pytest.mark.parametrize(("state", "count"), [("labelled", 8), ("unlabelled", 4)])
+def test_the_state_of_the_address_filters(open_page: OpenPage, portal: Project, state: str, count: int) -> None:
+    """A link to a filtered list shows that list."""
+    app = open_page("samples", project=portal.name, state=state)
+
+    assert len(app.dataframe[0].value) == count
+
+
+def test_no_match_says_so(open_page: OpenPage, portal: Project) -> None:
+    """A filter without a match is no error."""
+    app = open_page("samples", project=portal.name, search="nothing like this")
+
+    assert not app.exception
+    assert "No image matches" in app.info[0].value
