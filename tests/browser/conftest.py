@@ -1,0 +1,169 @@
+"""A real server, a real Chromium: what only both together can show."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from core import demo
+from core.home import Home
+from core.images import encode_png, pixel_hash, split_of
+from db import projects
+from db.connection import opened, write
+from db.records import Project
+from db.samples import insert_sample
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    "--no-sandbox",  # tests may run as root, where Chromium's sandbox does not start
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and skip them on a machine without Chromium."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            if CHROMIUM is None:
+                item.add_marker(
+                    pytest.mark.skip(reason="there is no chromium on this machine (Debian: apt install chromium)")
+                )
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Start the system's Chromium instead of a download of Playwright's."""
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": list(FLAGS)}
+
+
+class Lab:
+    """A Slotlab folder of its own and the app serving it on a free port, in a process group of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(root).create()
+        self.log = root / "server.log"
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, within_seconds: float = 60) -> None:
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, "SLOTLAB_HOME": str(self.home.root), "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        end = time.monotonic() + within_seconds
+        while not self._is_healthy():
+            if self.process.poll() is not None or time.monotonic() > end:
+                pytest.fail(f"The server did not start:\n{self.log.read_text()}")
+            time.sleep(0.05)
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def kill(self, with_signal: signal.Signals = signal.SIGKILL) -> None:
+        """End the server and its children; start() brings it back on the same port."""
+        if self.process is not None:
+            os.killpg(self.process.pid, with_signal)
+            self.process.wait()
+            self.process = None
+
+    def make_project(self, name: str, n: int, length: int = 6, charset: str = "0123456789") -> Project:
+        """A project with `n` rendered images without labels, whose pixels differ from those of every other name."""
+        rng = np.random.default_rng([len(name), *name.encode()])
+        with opened(self.home.db, create=True) as db, write(db):
+            project = projects.insert_project(db, name, length, charset)
+            source = projects.insert_source(db, project.id, "rendered", "tests", "own images")
+            for index in range(n):
+                pixels = demo.render("".join(rng.choice(list(charset), length)), rng)
+                sha256 = pixel_hash(pixels)
+                insert_sample(
+                    db,
+                    project_id=project.id,
+                    source_id=source.id,
+                    sha256=sha256,
+                    name=f"{index:04}.png",
+                    width=pixels.shape[1],
+                    height=pixels.shape[0],
+                    split=split_of(sha256),
+                    image=encode_png(pixels),
+                )
+        return project
+
+    def labels(self, project: Project) -> dict[str, str]:
+        """Current label by pixel hash."""
+        with opened(self.home.db) as db:
+            sql = "SELECT sha256, label FROM samples WHERE project_id = ? AND label IS NOT NULL"
+            return dict(db.execute(sql, [project.id]).fetchall())
+
+    def actions(self, project: Project) -> list[str]:
+        """The ledger's actions, oldest first."""
+        with opened(self.home.db) as db:
+            sql = "SELECT action FROM labels JOIN samples s ON s.id = sample_id WHERE project_id = ? ORDER BY labels.id"
+            return [action for (action,) in db.execute(sql, [project.id])]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A running app for tests that leave the server alone; each makes a project of its own."""
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    lab.start()
+    yield lab
+    lab.kill(signal.SIGTERM)
+
+
+@pytest.fixture
+def own_lab(tmp_path: Path) -> Iterator[Lab]:
+    """An app that is not started yet, for tests that start, kill and restart it."""
+    lab = Lab(tmp_path)
+    yield lab
+    lab.kill()
+
+
+@pytest.fixture
+def open_label(page: Page) -> Callable[..., Page]:
+    """Open the label page of a project and wait until the widget takes keys; nothing is clicked."""
+
+    def opened_label(lab: Lab, project: Project, in_page: Page = page) -> Page:
+        in_page.goto(f"{lab.url}/label?project={project.name}")
+        expect(in_page.get_by_test_id("labeler")).to_have_attribute("data-ready", "true", timeout=30_000)
+        return in_page
+
+    return opened_label

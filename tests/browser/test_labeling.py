@@ -1,0 +1,319 @@
+"""The labelling widget in a real browser: whatever happens, the database holds what was typed, and nothing else."""
+
+import json
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Lab
+
+OpenLabel = Callable[..., Page]
+
+
+def widget(page: Page) -> Locator:
+    return page.get_by_test_id("labeler")
+
+
+def shown(page: Page) -> str:
+    """Hash of the image on the screen."""
+    return widget(page).get_attribute("data-sample") or ""
+
+
+def typed(page: Page) -> str:
+    """What stands in the slots."""
+    return widget(page).locator(".slots").inner_text().replace("\n", "")
+
+
+def type_labels(page: Page, n: int, delay_ms: float = 50) -> dict[str, str]:
+    """Type `n` six-digit labels without a pause; returns what was typed, by the image shown."""
+    texts = {}
+    for _ in range(n):
+        sample, text = shown(page), f"{random.randrange(10**6):06}"
+        assert sample
+        assert sample not in texts
+        page.keyboard.type(text, delay=delay_ms)
+        texts[sample] = text
+    return texts
+
+
+def expect_all_saved(page: Page, seconds: float = 20) -> None:
+    expect(widget(page)).to_have_attribute("data-unsaved", "0", timeout=seconds * 1000)
+
+
+def test_twenty_keys_a_second_become_exactly_the_labels_typed(lab: "Lab", open_label: OpenLabel) -> None:
+    """More labels than one batch of images, without a click before or a pause between them."""
+    project = lab.make_project("stream", 32)
+    page = open_label(lab, project)
+    assert page.evaluate("document.activeElement === document.body")
+
+    texts = type_labels(page, 4, delay_ms=100) | type_labels(page, 24)
+
+    expect_all_saved(page)
+    assert texts == lab.labels(project)
+    assert lab.actions(project) == ["label"] * 28
+
+
+def test_a_killed_server_loses_no_label(own_lab: "Lab", open_label: OpenLabel) -> None:
+    """Typing goes on while the server is away, and what was typed is sent when it is back."""
+    project = own_lab.make_project("portal", 30)
+    own_lab.start()
+    page = open_label(own_lab, project)
+
+    texts = type_labels(page, 3)
+    own_lab.kill()
+    texts |= type_labels(page, 5)
+    assert widget(page).get_attribute("data-unsaved") != "0"
+    own_lab.start()
+    texts |= type_labels(page, 3)
+
+    expect_all_saved(page, 30)
+    assert texts == own_lab.labels(project)
+    assert own_lab.actions(project) == ["label"] * 11
+
+
+def test_a_closed_tab_leaves_its_labels_to_the_next(own_lab: "Lab", open_label: OpenLabel) -> None:
+    """The outbox is in the browser, not in the tab; the next tab sends it and shows none of its images again."""
+    project = own_lab.make_project("portal", 12)
+    own_lab.start()
+    page = open_label(own_lab, project)
+    own_lab.kill()
+    texts = type_labels(page, 2)
+    context = page.context
+    page.close()
+    own_lab.start()
+
+    page = open_label(own_lab, project, context.new_page())
+    assert shown(page) not in texts
+    texts |= type_labels(page, 1)
+
+    expect_all_saved(page)
+    assert texts == own_lab.labels(project)
+
+
+def test_a_change_of_page_right_after_typing_loses_nothing(lab: "Lab", open_label: OpenLabel) -> None:
+    """The last label may still be on its way when the widget goes."""
+    project = lab.make_project("pages", 12)
+    page = open_label(lab, project)
+
+    texts = type_labels(page, 2, delay_ms=10)
+    page.get_by_role("link", name="Samples").click()
+    expect(page.get_by_role("heading", name="Samples")).to_be_visible()
+    page.get_by_role("link", name="Label", exact=True).click()
+    expect(widget(page)).to_have_attribute("data-ready", "true")
+    assert shown(page) not in texts
+    texts |= type_labels(page, 2)
+
+    expect_all_saved(page)
+    assert texts == lab.labels(project)
+
+
+def test_a_deep_link_opens_on_a_freshly_started_server(own_lab: "Lab", open_label: OpenLabel) -> None:
+    """The very first request to a server is for the label page, by its address."""
+    own_lab.make_project("first", 2)
+    second = own_lab.make_project("second", 2)
+    own_lab.start()
+
+    page = open_label(own_lab, second)
+    texts = type_labels(page, 1)
+
+    expect_all_saved(page)
+    assert texts == own_lab.labels(second)
+
+
+def test_keys_of_another_field_are_not_taken(lab: "Lab", open_label: OpenLabel) -> None:
+    """Digits typed as an operator's name stay there; a click on the image brings the keyboard back."""
+    project = lab.make_project("fields", 5)
+    page = open_label(lab, project)
+    field = page.get_by_role("textbox", name="Operator")
+
+    field.fill("")
+    field.press_sequentially("Ann 123456789")
+
+    expect(field).to_have_value("Ann 123456789")
+    expect(widget(page)).to_have_attribute("data-ready", "false")
+    assert typed(page) == ""
+
+    widget(page).locator("img").click()
+    expect(widget(page)).to_have_attribute("data-ready", "true")
+    texts = type_labels(page, 1)
+    expect_all_saved(page)
+    assert texts == lab.labels(project)
+
+
+def test_enter_without_characters_does_nothing(lab: "Lab", open_label: OpenLabel) -> None:
+    """Who presses Enter after the last character, out of habit, must not skip or label the next image."""
+    project = lab.make_project("enter", 5)
+    page = open_label(lab, project)
+
+    for _ in range(3):
+        page.keyboard.press("Enter")
+    texts = type_labels(page, 1)
+    page.keyboard.press("Enter")
+    sample = shown(page)
+    page.keyboard.type("123")
+    page.keyboard.press("Enter")
+
+    expect(widget(page).get_by_role("status")).to_have_text("3 characters more.")
+    assert (sample, "123") == (shown(page), typed(page))
+    expect_all_saved(page)
+    assert texts == lab.labels(project)
+    assert lab.actions(project) == ["label"]
+
+
+def test_backspace_erases_and_then_goes_back(lab: "Lab", open_label: OpenLabel) -> None:
+    """On an empty label it undoes the last one: image and text return, to be corrected and saved again."""
+    project = lab.make_project("undo", 5)
+    page = open_label(lab, project)
+    first = shown(page)
+
+    page.keyboard.type("1234567")
+    page.keyboard.press("Backspace")
+    assert (typed(page), shown(page) != first) == ("", True)
+    page.keyboard.press("Backspace")
+    assert ("123456", first) == (typed(page), shown(page))
+    page.keyboard.press("Backspace")
+    page.keyboard.type("9")
+    assert shown(page) != first
+
+    expect_all_saved(page)
+    assert {first: "123459"} == lab.labels(project)
+    assert lab.actions(project) == ["label", "undo", "label"]
+
+    page.keyboard.press("Backspace")
+    page.keyboard.type("000000")
+
+    expect_all_saved(page)
+    assert {first: "000000"} == lab.labels(project)
+
+
+def test_skipped_images_wait_in_their_own_queue(lab: "Lab", open_label: OpenLabel) -> None:
+    """Escape passes an image by; when nothing else is left the page leads to what was skipped."""
+    project = lab.make_project("skip", 3)
+    page = open_label(lab, project)
+    skipped = shown(page)
+
+    page.keyboard.press("Escape")
+    texts = type_labels(page, 2)
+
+    expect_all_saved(page)
+    expect(widget(page)).to_have_attribute("data-ready", "false")
+    assert texts == lab.labels(project)
+    assert lab.actions(project) == ["skip", "label", "label"]
+
+    page.get_by_role("button", name="Label the skipped ones").click()
+    expect(widget(page)).to_have_attribute("data-sample", skipped)
+    expect(widget(page)).to_have_attribute("data-ready", "true")
+    texts |= type_labels(page, 1)
+
+    expect_all_saved(page)
+    expect(widget(page)).to_contain_text("3 of 3 labelled")
+    assert texts == lab.labels(project)
+
+
+def test_a_foreign_character_is_refused_in_words(lab: "Lab", open_label: OpenLabel) -> None:
+    """A key that the charset does not hold is neither taken nor lost without a sign."""
+    project = lab.make_project("digits", 3)
+    page = open_label(lab, project)
+
+    page.keyboard.type("12c")
+
+    expect(widget(page).get_by_role("status")).to_have_text("“c” is not in the charset 0123456789.")
+    assert typed(page) == "12"
+    page.keyboard.type("3456")
+    expect_all_saved(page)
+    assert list(lab.labels(project).values()) == ["123456"]
+
+
+def test_letters_take_the_case_of_the_charset(lab: "Lab", open_label: OpenLabel) -> None:
+    """Nobody holds Shift for five characters when the portal knows only capitals."""
+    project = lab.make_project("letters", 3, length=5, charset="ABCRXYZ2345")
+    page = open_label(lab, project)
+
+    page.keyboard.type("cr2Xa")
+
+    expect_all_saved(page)
+    assert list(lab.labels(project).values()) == ["CR2XA"]
+
+
+def test_a_pasted_label_waits_for_enter(lab: "Lab", open_label: OpenLabel) -> None:
+    """A paste fills the slots when it is a whole label, and is refused otherwise."""
+    project = lab.make_project("paste", 3)
+    page = open_label(lab, project)
+
+    def paste(text: str) -> None:
+        page.evaluate(
+            "text => { const clipboardData = new DataTransfer(); clipboardData.setData('text', text);"
+            " document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true })) }",
+            text,
+        )
+
+    paste("1234")
+    expect(widget(page).get_by_role("status")).to_have_text("Pasted 4 characters; a label has 6.")
+    assert typed(page) == ""
+    paste(" 654321\n")
+    assert (typed(page), {}) == ("654321", lab.labels(project))
+    page.keyboard.press("Enter")
+
+    expect_all_saved(page)
+    assert list(lab.labels(project).values()) == ["654321"]
+
+
+def test_a_database_that_cannot_be_written_is_said_and_waited_for(own_lab: "Lab", open_label: OpenLabel) -> None:
+    """No answer is given for what was not stored; the browser keeps it and tries again."""
+    project = own_lab.make_project("portal", 5)
+    own_lab.start()
+    page = open_label(own_lab, project)
+    aside = own_lab.home.db.with_name("aside.db")
+
+    own_lab.home.db.rename(aside)
+    texts = type_labels(page, 1)
+    expect(widget(page)).to_contain_text("There is no database")
+    expect(widget(page)).to_have_attribute("data-unsaved", "1")
+    aside.rename(own_lab.home.db)
+
+    expect_all_saved(page)
+    expect(widget(page)).not_to_contain_text("There is no database")
+    assert texts == own_lab.labels(project)
+
+
+def test_a_label_that_came_second_is_shown_with_its_text(lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
+    """Two operators on one image: the first label stands, the second operator is told and sees what he typed."""
+    project = lab.make_project("race", 3)
+    first = open_label(lab, project)
+    second = open_label(lab, project, browser.new_page())
+    sample = shown(first)
+    assert sample == shown(second)
+
+    first.keyboard.type("111111")
+    expect_all_saved(first)
+    second.keyboard.type("222222")
+
+    expect_all_saved(second)
+    notice = widget(second).get_by_role("alert")
+    expect(notice).to_contain_text("222222")
+    expect(notice).to_contain_text("111111")
+    assert {sample: "111111"} == lab.labels(project)
+    second.context.close()
+
+
+def test_the_outbox_of_one_project_is_never_sent_to_another(lab: "Lab", open_label: OpenLabel) -> None:
+    """Events wait in the browser until their own project is opened again."""
+    here, there = lab.make_project("here", 3), lab.make_project("there", 3)
+    page = open_label(lab, there)
+    sample = shown(page)
+    event = {"event": "e1", "action": "label", "sample": sample, "text": "777777", "base": 0, "at": 1, "delta": 1}
+
+    page.evaluate("([key, value]) => localStorage.setItem(key, value)", ["slotlab/outbox/there/e1", json.dumps(event)])
+    page = open_label(lab, here)
+    texts = type_labels(page, 1)
+    expect_all_saved(page)
+    assert texts == lab.labels(here)
+    assert lab.labels(there) == {}
+
+    page = open_label(lab, there)
+    expect_all_saved(page)
+    assert shown(page) != sample
+    assert {sample: "777777"} == lab.labels(there)
