@@ -113,9 +113,11 @@ class JobDir:
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one line in one write, so that a kill can tear the last line and no other."""
-        number = os.open(self.path / "metrics.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        number = os.open(self.path / "metrics.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(number, json.dumps(line).encode() + b"\n")
+            size = os.lseek(number, 0, os.SEEK_END)
+            torn = size > 0 and os.pread(number, 1, size - 1) != b"\n"  # by a kill before this run was resumed
+            os.write(number, b"\n" * torn + json.dumps(line).encode() + b"\n")
         finally:
             os.close(number)
 

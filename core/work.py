@@ -93,7 +93,7 @@ def explain(error: BaseException) -> str:
         causes.append(cause)
     codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
     if errno.ENOSPC in codes or errno.EDQUOT in codes or errno.EFBIG in codes:
-        return "The disk is full, or its quota; make room and resume. Checkpoints written before are intact."
+        return "The disk or its quota is full; make room and resume. Earlier checkpoints are intact."
     if isinstance(error, SlotlabError):
         return str(error)
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():

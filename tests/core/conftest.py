@@ -1,0 +1,46 @@
+"""Jobs with a stand-in for their worker, each run by a real runner in a real process."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from core.jobdir import JobDir
+from tests.core.stand_in import FOREVER, MakeJob, RunJob, start_runner
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> MakeJob:
+    """The directory of a job as it is when its runner is launched."""
+
+    def made(name: str = "0001-fast", *, behave: str = "work", steps: int = FOREVER, kind: str = "train") -> JobDir:
+        job = JobDir(tmp_path / name)
+        job.path.mkdir()
+        config = {"device": "cpu"}
+        job.write("run.json", {"format": 1, "kind": kind, "behave": behave, "steps": steps, "config": config})
+        job.write("status.json", {"state": "launching", "at": time.time()})
+        return job
+
+    return made
+
+
+@pytest.fixture
+def run_job() -> Iterator[RunJob]:
+    """Start the runner of a job; whatever is left of it is killed after the test."""
+    started: list[tuple[JobDir, subprocess.Popen[bytes]]] = []
+
+    def run(job: JobDir) -> subprocess.Popen[bytes]:
+        started.append((job, start_runner(job)))
+        return started[-1][1]
+
+    yield run
+    for job, process in started:
+        job.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,85 @@
+"""A job whose worker has no network, for tests of everything around it: `behave` in run.json says what it does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import TrainingError
+from core.jobdir import JobDir, JobView
+from core.work import Work, carry_out
+
+ROOT = Path(__file__).parents[2]
+RUNNER = """
+import sys, core.runner as runner
+runner.MODULES = dict.fromkeys(runner.MODULES, "tests.core.stand_in")
+runner.GRACE_SECONDS = 0.5
+runner.main(sys.argv[1])
+"""
+FOREVER = 1_000_000
+MakeJob = Callable[..., JobDir]
+RunJob = Callable[[JobDir], subprocess.Popen[bytes]]
+
+
+def work(task: Work) -> dict[str, Any] | None:
+    behave = task.spec["behave"]
+    task.job.append_metrics({"kind": "attempt", "pid": os.getpid()})
+    if behave == "refuse":
+        raise TrainingError("The images are too small.")
+    if behave == "crash":
+        raise ZeroDivisionError
+    if behave == "fill the disk":
+        raise OSError(28, os.strerror(28))
+    if behave == "ignore":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    step = (task.job.read("saved.json") or {"step": 0})["step"]
+    while step < task.spec["steps"]:
+        step += 1
+        task.say("Working", step=step, steps=task.spec["steps"])
+        if task.should_stop():
+            task.job.write("saved.json", {"step": step})
+            return None
+        time.sleep(0.02)
+    return {"val": {"correct": step}}
+
+
+def start_runner(job: JobDir) -> subprocess.Popen[bytes]:
+    """Start the real runner on the stand-in worker, in its own session as the app does."""
+    with (job.path / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", RUNNER, str(job.path)],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def wait_for(job: JobDir, wanted: Callable[[JobView], Any], seconds: float = 20) -> JobView:
+    """The first view of the job that is as wanted."""
+    end = time.monotonic() + seconds
+    while not wanted(view := job.observe()):
+        if time.monotonic() > end:
+            pytest.fail(f"{view}\n{job.log_tail(50)}")
+        time.sleep(0.02)
+    return view
+
+
+def wait_until_working(job: JobDir) -> int:
+    """Wait for the worker's first steps; returns its process number."""
+    wait_for(job, lambda view: view.state == "running" and view.step > 2)
+    return int(job.metrics()[-1]["pid"])
+
+
+def wait_for_end(job: JobDir, seconds: float = 20) -> JobView:
+    return wait_for(job, lambda view: not view.active, seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(carry_out(sys.argv[1], work))
