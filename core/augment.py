@@ -65,14 +65,14 @@ TRANSFORMS: tuple[TransformInfo, ...] = (
         key="lines",
         title="Lines",
         help="Draws curved lines across the image, in the colour of the ink or another, as portals do.",
-        p=0.3,
+        p=0.2,
         params=(
-            Param(key="count", title="Number of lines", low=1, high=6, default=(1, 3), step=1),
+            Param(key="count", title="Number of lines", low=1, high=5, default=(1, 3), step=1),
             Param(
                 key="thickness",
                 title="Thickness",
                 low=0.01,
-                high=0.08,
+                high=0.06,
                 default=(0.02, 0.05),
                 step=0.01,
                 unit="of the height",
@@ -196,10 +196,10 @@ TRANSFORMS: tuple[TransformInfo, ...] = (
     ),
     TransformInfo(
         key="downscale",
-        title="Coarse pixels",
+        title="Low resolution",
         help="Shrinks the image and enlarges it again, so that detail is lost.",
         p=0.1,
-        params=(Param(key="scale", title="Scale", low=0.4, high=0.95, default=(0.6, 0.9), step=0.05, unit="times"),),
+        params=(Param(key="scale", title="Scale", low=0.5, high=0.95, default=(0.6, 0.9), step=0.05, unit="times"),),
     ),
     TransformInfo(
         key="noise",
