@@ -31,6 +31,7 @@ from db.records import Job, Project, Run, Sample, now
 
 ROOT = Path(__file__).resolve().parent.parent
 """Where `core` and `db` are imported from; the runner is started there whatever the current directory is."""
+RUNNER = (sys.executable, "-m", "core.runner")
 FOLLOW_SECONDS = 0.3
 RECORDED_VERSIONS = ("slotlab", "torch", "timm", "albumentations", "numpy", "pillow")
 
@@ -230,7 +231,7 @@ def _launch(job: JobDir) -> None:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with (job.path / "log.txt").open("ab") as log:
         runner = subprocess.Popen(
-            [sys.executable, "-m", "core.runner", str(job.path)],
+            [*RUNNER, str(job.path)],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
@@ -251,6 +252,12 @@ def find_job(db: Database, text: str) -> Job:
     if job is None:
         raise JobError(f"There is no run or job {text!r}; `slotlab runs` lists them.")
     return job
+
+
+def active(db: Database, home: Home) -> list[Job]:
+    """Jobs that are queued or at work, newest first."""
+    reconcile(db, home)
+    return jobs.active_jobs(db)
 
 
 def observe(home: Home, job_id: str) -> JobView:

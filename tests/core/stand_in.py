@@ -28,7 +28,8 @@ RunJob = Callable[[JobDir], subprocess.Popen[bytes]]
 
 
 def work(task: Work) -> dict[str, Any] | None:
-    behave = task.spec["behave"]
+    behave = task.spec.get("behave", "work")
+    steps = task.spec.get("steps", FOREVER if task.spec["kind"] == "train" else 3)
     task.job.append_metrics({"kind": "attempt", "pid": os.getpid()})
     if behave == "refuse":
         raise TrainingError("The images are too small.")
@@ -39,9 +40,9 @@ def work(task: Work) -> dict[str, Any] | None:
     if behave == "ignore":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     step = (task.job.read("saved.json") or {"step": 0})["step"]
-    while step < task.spec["steps"]:
+    while step < steps:
         step += 1
-        task.say("Working", step=step, steps=task.spec["steps"])
+        task.say("Working", step=step, steps=steps)
         if task.should_stop():
             task.job.write("saved.json", {"step": step})
             return None

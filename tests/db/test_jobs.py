@@ -1,0 +1,122 @@
+"""The rows of jobs, runs and evaluations."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from db import evaluations, jobs, runs
+from db.connection import opened, write
+from db.projects import insert_project
+from db.records import Job, Project
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    """A database in a file of its own."""
+    with opened(tmp_path / "slotlab.db", create=True) as db:
+        yield db
+
+
+@pytest.fixture
+def project(db: Database) -> Project:
+    """Six digits."""
+    with write(db):
+        return insert_project(db, "portal", 6, "0123456789")
+
+
+def insert(db: Database, project: Project, kind: str = "train", name: str = "fast") -> Job:
+    number = jobs.next_number(db)
+    return jobs.insert_job(
+        db, id=f"{number:04}-{name}", number=number, kind=kind, project_id=project.id, request_id=f"request {number}"
+    )
+
+
+def insert_run(db: Database, project: Project) -> Job:
+    job = insert(db, project)
+    runs.insert_run(db, job_id=job.id, preset="fast", config="{}", dataset_sha256="ab", train_n=80, val_n=10)
+    return job
+
+
+def test_numbers_are_given_in_order(db: Database, project: Project) -> None:
+    """The first job is 1, and every kind counts."""
+    with write(db):
+        assert [insert(db, project).number, insert(db, project, "import", "import").number] == [1, 2]
+
+
+def test_jobs_are_listed_newest_first(db: Database, project: Project) -> None:
+    """A list can be cut down to a kind, a project, or the newest few."""
+    with write(db):
+        other = insert_project(db, "other", 4, "0123456789")
+        insert(db, project)
+        insert(db, project, "import", "import")
+        insert(db, other)
+
+    assert [job.number for job in jobs.list_jobs(db)] == [3, 2, 1]
+    assert [job.number for job in jobs.list_jobs(db, limit=1)] == [3]
+    assert [job.number for job in jobs.list_jobs(db, kind="train", project_id=project.id)] == [1]
+
+
+def test_a_state_moves_on_once(db: Database, project: Project) -> None:
+    """Of two who read the same state and want to change it, the second changes nothing."""
+    with write(db):
+        job = insert(db, project)
+
+        assert jobs.set_state(db, job, "finished", result="{}", final=True)
+        assert not jobs.set_state(db, job, "lost", reason="too late", final=True)
+
+    after = jobs.get_job(db, job.id)
+    assert (after.state, after.reason, after.result) == ("finished", None, "{}")
+    assert after.finished_at is not None
+    assert jobs.active_jobs(db) == []
+
+
+def test_a_job_is_found_by_each_of_its_names(db: Database, project: Project) -> None:
+    """By its whole name, by its number, and by the press of the button that made it."""
+    with write(db):
+        job = insert(db, project)
+
+    assert jobs.find_job(db, "0001-fast") == job
+    assert jobs.find_by_number(db, 1) == job
+    assert jobs.find_by_request(db, "request 1") == job
+    assert jobs.find_job(db, "0002-fast") is None
+
+
+def test_a_run_is_a_job_with_its_settings(db: Database, project: Project) -> None:
+    """Only training jobs are runs; what the validation images said is added at the end."""
+    with write(db):
+        insert(db, project, "import", "import")
+        job = insert_run(db, project)
+        runs.set_val_correct(db, job.id, 9)
+
+    (run,) = runs.list_runs(db, project.id)
+    assert (run.job, run.preset, run.train_n, run.val_n, run.val_correct) == (job, "fast", 80, 10, 9)
+    assert runs.find_run(db, "0001-import") is None
+    assert runs.list_runs(db, project.id + 1) == []
+
+
+def test_an_evaluation_is_stored_once(db: Database, project: Project) -> None:
+    """Two who see the end of the same job at the same time leave one row."""
+    with write(db):
+        run = insert_run(db, project)
+        job = insert(db, project, "evaluate", "evaluate")
+        for correct in (9, 8):
+            evaluations.insert_evaluation(
+                db, run_id=run.id, job_id=job.id, split="val", tta=True, n=10, correct=correct, result="{}"
+            )
+
+    (evaluation,) = evaluations.list_evaluations(db, run.id)
+    assert (evaluation.split, evaluation.tta, evaluation.n, evaluation.correct) == ("val", 1, 10, 9)
+    assert evaluations.list_evaluations(db, run.id, "test") == []
+
+
+def test_openings_of_the_test_split_are_counted(db: Database, project: Project) -> None:
+    """Each use of the sealed images leaves a row of its own."""
+    with write(db):
+        job = insert(db, project, "evaluate", "evaluate")
+        assert evaluations.count_test_openings(db, project.id) == 0
+        evaluations.insert_test_opening(db, project_id=project.id, job_id=job.id, operator="ada")
+        evaluations.insert_test_opening(db, project_id=project.id, job_id=job.id, operator="bob")
+
+    assert evaluations.count_test_openings(db, project.id) == 2
