@@ -1,10 +1,15 @@
 """The router: `streamlit run app.py`. What every page shares is in pages/components/layout.py."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages.components import layout
 
-st.set_page_config(page_icon=":material/pin:", layout="wide")
+# Files, not ":material/...:": that icon would be fetched from fonts.gstatic.com by each browser.
+COMPONENTS = Path(__file__).parent / "pages" / "components"
+st.set_page_config(page_icon=COMPONENTS / "icon.svg", layout="wide")
+st.logo(COMPONENTS / "logo.svg", icon_image=COMPONENTS / "icon.svg", size="large")
 page = st.navigation(
     {
         "": [st.Page("pages/home.py", title="Home", icon=":material/home:", default=True)],

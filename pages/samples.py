@@ -14,8 +14,7 @@ from db.records import Sample
 from db.samples import ORDERS, count_samples, image_bytes, select_samples, splits_of_label
 from pages.components import layout
 
-PER_PAGE = 50
-"""Each row carries its image, a few kB, with every rerun."""
+PER_PAGE = 50  # each row carries its image, a few kB, with every rerun
 STATES = ("all", "unlabelled", "labelled", "skipped")
 SPLITS = ("all", "train", "val", "test")
 
@@ -45,19 +44,22 @@ if not total:
     st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
     st.stop()
 
+# The address holds what is shown, so options are shown as the database has them.
+bound: dict[str, Any] = {"bind": "query-params", "on_change": to_first_page}
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    # The address holds what is shown, so options are shown as the data base has them.
-    bound: dict[str, Any] = {"bind": "query-params", "on_change": to_first_page}
-    state = st.segmented_control("State", STATES, default="all", required=True, key="state", **bound)
-    split = st.segmented_control("Split", SPLITS, default="all", required=True, key="split", **bound)
-    order = st.selectbox("Sort by", list(ORDERS), key="sort", width=140, **bound)
-    source_name = st.selectbox(
-        "Source", list(sources), index=None, key="source", width=180, placeholder="All sources", **bound
-    )
-search = st.text_input(
-    "Search", key="search", live="300ms", icon=":material/search:", label_visibility="collapsed",
-    placeholder="Label, file name or start of the pixel hash", **bound,
-)  # fmt: skip
+    search = st.text_input(
+        "Search", key="search", live="300ms", icon=":material/search:", width=230,
+        placeholder="Label, file name or pixel hash", **bound,
+    )  # fmt: skip
+    state = st.selectbox("State", STATES, key="state", width=130, **bound)
+    split = st.selectbox("Split", SPLITS, key="split", width=95, **bound)
+    order = st.selectbox("Sort by", list(ORDERS), key="sort", width=115, **bound)
+    if len(sources) > 1:
+        source_name = st.selectbox(
+            "Source", list(sources), index=None, key="source", width=165, placeholder="All sources", **bound
+        )
+    else:
+        source_name = None
 
 where = {
     "state": None if state == "all" else state,
@@ -99,7 +101,7 @@ with rows:
             }
         ),
         column_config={
-            "image": st.column_config.ImageColumn("Image", width="medium"),
+            "image": st.column_config.ImageColumn("Image", width=160),
             "label": st.column_config.TextColumn("Label", width="small"),
             "state": st.column_config.TextColumn("State", width="small"),
             "split": st.column_config.TextColumn("Split", width="small"),
@@ -162,9 +164,9 @@ with detail:
                 {
                     "At": pd.to_datetime([event.at for event in history], utc=True),
                     "Operator": [event.operator for event in history],
-                    "Action": [event.action for event in history],
+                    # An event without a version came after another operator's and changed nothing.
+                    "Action": [event.action if event.version else f"{event.action}, lost" for event in history],
                     "Label": [event.text or event.state for event in history],
-                    "Version": ["lost" if event.version is None else str(event.version) for event in history],
                 }
             ).iloc[::-1],
             column_config={"At": st.column_config.DatetimeColumn(format="distance")},

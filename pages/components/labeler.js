@@ -141,7 +141,7 @@ class Labeler {
     for (const { sample, version, url } of data.images) {
       if (this.done.has(sample) || this.queue.some((image) => image.sample === sample)) continue;
       if (this.outbox.events.some((event) => event.sample === sample)) continue;
-      this.queue.push({ sample, version, img: picture(url), typed: [] });
+      this.queue.push({ sample, version, last: null, img: picture(url), typed: [] });
     }
     this.show();
     this.pump();
@@ -149,13 +149,7 @@ class Labeler {
 
   answered(answer) {
     const event = this.outbox.drop(answer.event);
-    if (!event) return;
-    if (!this.outbox.events.some((each) => each.sample === answer.sample)) {
-      for (const image of [...this.queue, ...this.history.map((step) => step.image)]) {
-        if (image.sample === answer.sample && answer.version !== null) image.version = answer.version;
-      }
-    }
-    if (answer.status === "saved" || answer.status === "repeated") return;
+    if (!event || answer.status === "saved" || answer.status === "repeated") return;
     this.done.delete(answer.sample);
     this.notify(event, answer.message);
   }
@@ -182,9 +176,11 @@ class Labeler {
   }
 
   emit(image, action, text, delta) {
+    // The version that an event leads to is known to the server alone, so the next one names the event instead.
+    const { sample, version: base, last: after } = image;
     const { operator } = this.data;
-    this.outbox.add({ event: uuid(), action, sample: image.sample, text, base: image.version, operator, delta });
-    image.version += 1;
+    image.last = uuid();
+    this.outbox.add({ event: image.last, action, sample, text, base, after, operator, delta });
     this.tell();
   }
 

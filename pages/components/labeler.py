@@ -116,7 +116,6 @@ def _data(project: Project, operator: str, queue: str, reply: _Reply) -> dict[st
                 "sample": outcome.sample,
                 "status": outcome.status,
                 "message": outcome.message,
-                "version": outcome.version,
             }
             for outcome in reply.outcomes
         ],

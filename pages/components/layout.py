@@ -99,6 +99,14 @@ def plain(text: str) -> str:
     return " ".join(escaped.split())
 
 
+def share(correct: int, n: int) -> str:
+    """"96.7% (88.5-99.6%)": the share and its 95% interval. Always shown beside the two numbers themselves."""
+    from core.metrics import interval95
+
+    low, high = interval95(correct, n)
+    return f"{correct / n:.1%} ({low:.1%} to {high:.1%})"
+
+
 def operator() -> str:
     """Who labels and starts jobs, as named in the sidebar; the system's user where the field is empty."""
     return st.session_state.get("operator", "").strip() or _system_user()
