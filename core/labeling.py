@@ -5,6 +5,7 @@ Events come from browsers that may send them twice, late, or after another opera
 of the sample the operator saw (the first save wins, the other is kept in the ledger and reported).
 """
 
+import getpass
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,14 @@ class Outcome:
     label: str | None = None
 
 
+def default_operator() -> str:
+    """Who acts where nobody has given a name: the user of this machine."""
+    try:
+        return getpass.getuser()
+    except OSError:  # a container may run under a user id without a name
+        return "operator"
+
+
 def spec_of(project: Project) -> TextSpec:
     return TextSpec(project.length, project.charset)
 
@@ -53,7 +62,8 @@ def apply_events(
     """Store a batch of events in one transaction, in order, and answer each.
 
     An event is `{"event": id, "action": "label" | "skip" | "undo", "sample": hash, "text": str | None,
-    "base": version}`. Undo goes back to what the sample was one version earlier, as a new version. Raises
+    "base": version}`; where the operator saw the result of an own event, `"after"` is that event's id and counts
+    instead of `base`. Undo goes back to what the sample was one version earlier, as a new version. Raises
     StorageError when the database cannot be written; then nothing of the batch is stored and nothing is answered.
     """
     with write(db):
@@ -68,22 +78,38 @@ def _apply(db: Database, project: Project, operator: str, event: Mapping[str, ob
         return Outcome(event_id, sha256, "refused", "This image is not in the project.")
     if not event_id or action not in ACTIONS or not isinstance(base, int):
         return _outcome(db, event_id, sample, "refused", "The browser sent an event that cannot be read.")
-    if labels.find_event(db, event_id):
-        return _outcome(db, event_id, sample, "repeated", "Already saved.")
-    try:
-        state, text = _result_of(db, project, sample, action, event.get("text"), base)
-    except LabelError as error:
-        return _outcome(db, event_id, sample, "refused", str(error))
-    version = labels.append_event(
-        db, sample, event_id=event_id, operator=operator, action=action, state=state, text=text, base_version=base
-    )
+    known = labels.find_event(db, event_id)
+    if known:  # the answer may have got lost, so a repetition is answered as the event itself was
+        status, version, state, text = "repeated", known.version, known.state, known.text
+    else:
+        base = _base(db, sample, event.get("after"), base)
+        try:
+            state, text = _result_of(db, project, sample, action, event.get("text"), base)
+        except LabelError as error:
+            return _outcome(db, event_id, sample, "refused", str(error))
+        status = "saved"
+        version = labels.append_event(
+            db, sample, event_id=event_id, operator=operator, action=action, state=state, text=text, base_version=base
+        )
     if version is not None:
-        return _outcome(db, event_id, sample, "saved", "Saved.")
+        return _outcome(db, event_id, sample, status, "Saved.")
     if (sample.state, sample.label) == (state, text):
-        return _outcome(db, event_id, sample, "saved", f"{sample.operator} had entered the same.")
+        return _outcome(db, event_id, sample, status, f"{sample.operator} had entered the same.")
     now = f"labelled {sample.label!r}" if sample.state == "labelled" else sample.state
     message = f"{sample.operator or 'Someone'} was first: the image is {now}; your entry is kept in its history."
     return _outcome(db, event_id, sample, "conflict", message)
+
+
+def _base(db: Database, sample: Sample, after: object, base: int) -> int:
+    """Version the operator saw; -1, which no sample has, when the event `after` changed nothing.
+
+    A browser that does not wait for answers cannot know the version its own event led to. If it guessed, an undo of
+    a label that came second would undo the label that came first: that one has the guessed number.
+    """
+    if after is None:
+        return base
+    before = labels.find_event(db, str(after))
+    return before.version if before and before.sample_id == sample.id and before.version is not None else -1
 
 
 def _result_of(
