@@ -1,6 +1,5 @@
 """What every page shares: the way in, the sidebar, the empty states, and one sentence for each error."""
 
-import getpass
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from sqlite_utils import Database
 from core.charset import TextSpec
 from core.errors import SlotlabError
 from core.home import Home
+from core.labeling import default_operator
+from core.metrics import interval95
 from db.connection import opened
 from db.projects import find_project, list_projects
 from db.records import Project
@@ -101,15 +102,13 @@ def plain(text: str) -> str:
 
 def share(correct: int, n: int) -> str:
     """"96.7% (88.5-99.6%)": the share and its 95% interval. Always shown beside the two numbers themselves."""
-    from core.metrics import interval95
-
     low, high = interval95(correct, n)
     return f"{correct / n:.1%} ({low:.1%} to {high:.1%})"
 
 
 def operator() -> str:
     """Who labels and starts jobs, as named in the sidebar; the system's user where the field is empty."""
-    return st.session_state.get("operator", "").strip() or _system_user()
+    return st.session_state.get("operator", "").strip() or default_operator()
 
 
 def _sidebar() -> None:
@@ -149,7 +148,7 @@ def _current_project() -> Project | None:
 def _name_operator() -> None:
     """A cookie keeps the name for this browser. It is not in the address: links are passed on to other people."""
     kept = urllib.parse.unquote(st.context.cookies.to_dict().get(_COOKIE, ""))
-    st.session_state.setdefault("operator", kept or _system_user())
+    st.session_state.setdefault("operator", kept or default_operator())
     st.text_input(
         "Operator", key="operator", max_chars=60, persist_state="session", help="Written beside every label you give."
     )
@@ -159,10 +158,3 @@ def _name_operator() -> None:
             f"<script>document.cookie = '{_COOKIE}={value}; path=/; max-age=31536000; samesite=strict'</script>",
             unsafe_allow_javascript=True,
         )
-
-
-def _system_user() -> str:
-    try:
-        return getpass.getuser()
-    except OSError:  # a container may run under a user id without a name
-        return "operator"
