@@ -16,6 +16,11 @@ class Home:
         """The folder named by SLOTLAB_HOME, else `slotlab-data` in the current directory."""
         return cls(Path(os.environ.get("SLOTLAB_HOME") or "slotlab-data").expanduser().resolve())
 
+    @classmethod
+    def of_job(cls, directory: Path) -> "Home":
+        """The folder that a job's directory belongs to."""
+        return cls(directory.resolve().parent.parent)
+
     @property
     def db(self) -> Path:
         return self.root / "slotlab.db"

@@ -1,29 +1,60 @@
-"""Import: images into a project, each once, with what is known about them.
+"""Import: images into a project, each once, with what is known about them. The job is `python -m core.ingest JOB_DIR`.
 
 Running an import again changes nothing that is there, so an interrupted one is finished by running it again.
 """
 
-from collections.abc import Callable, Iterator
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from core import labeling
+from core import jobs, labeling
 from core.charset import TextSpec
 from core.errors import ImageError, LabelError, OptionError
+from core.home import Home
 from core.images import Pixels, decode, pixel_hash, split_of
 from core.sources import Entry, LabelBook, list_entries
+from core.work import Work, carry_out
 from db import labels, projects, samples
-from db.connection import write
-from db.records import Project, Source
+from db.connection import opened, write
+from db.records import Job, Project, Source
 
 BATCH = 200
 """Images a transaction. Decoding happens outside; 200 inserts hold the write lock for about 20 ms."""
 DEFAULT_SPEC = TextSpec(6, "0123456789")
+UPLOAD, UPLOADED_LABELS = "upload.zip", "labels.csv"
+"""What came through the browser, in the job's directory until it is imported."""
 LISTED = 1000
 """Rejections named in a report; all are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What an import is asked to do."""
+
+    path: Path | None
+    """Folder, zip or image on this machine; None when the files are uploaded."""
+    labels: str = "none"
+    """none, filename, or the path of a CSV."""
+    project: str
+    length: int | None = None
+    charset: str | None = None
+    """None: as the project has them, or six digits for a new one."""
+    source: str
+    owner: str
+    authorization: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """Files that came through the browser: images, or one zip."""
+
+    files: Sequence[tuple[str, bytes]]
+    labels_csv: bytes | None = None
 
 
 @dataclass
@@ -45,6 +76,12 @@ class Report:
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
 
+    def sentence(self) -> str:
+        return (
+            f"{self.files} files: {self.imported} imported, {self.duplicates} known already, {self.rejected} rejected; "
+            f"{self.labelled} labels taken, {self.label_problems} not."
+        )
+
     def reject(self, name: str, reason: str) -> None:
         self.rejected += 1
         self._list(name, reason)
@@ -65,6 +102,75 @@ class _Image:
     pixels: Pixels
     sha256: str
     label: str | None
+
+
+def start_import(
+    db: Database,
+    home: Home,
+    request: Request,
+    *,
+    operator: str,
+    upload: Upload | None = None,
+    request_id: str | None = None,
+) -> Job:
+    """Start the import job; its result is a Report as JSON. Raises SlotlabError before anything is stored."""
+    if request.path is not None:
+        path = request.path.expanduser().resolve()
+        book_rule = request.labels if request.labels in {"none", "filename"} else str(Path(request.labels).resolve())
+        LabelBook(book_rule, DEFAULT_SPEC, [entry.name for entry in list_entries(path)])
+    elif upload is None or not upload.files:
+        raise OptionError("There are no files to import.")
+    project = open_project(db, request.project, request.length, request.charset)
+    source = open_source(db, project, request.source, request.owner, request.authorization)
+
+    def fill(directory: Path) -> None:
+        if upload is not None:
+            _save_upload(upload, directory)
+
+    spec = {
+        "path": None if request.path is None else str(path),
+        "labels": request.labels if request.path is None else book_rule,
+        "source": source.name,
+        "operator": operator,
+    }
+    return jobs.start_job(db, home, project, "import", spec, request_id=request_id, fill=fill)
+
+
+def _save_upload(upload: Upload, directory: Path) -> None:
+    """Into one zip, so that a name from outside never becomes a path."""
+    if len(upload.files) == 1 and upload.files[0][0].lower().endswith(".zip"):
+        (directory / UPLOAD).write_bytes(upload.files[0][1])
+    else:
+        with zipfile.ZipFile(directory / UPLOAD, "w") as archive:
+            for name, data in upload.files:
+                archive.writestr(zipfile.ZipInfo(name), data)
+    if upload.labels_csv is not None:
+        (directory / UPLOADED_LABELS).write_bytes(upload.labels_csv)
+
+
+def _work(work: Work) -> dict[str, object] | None:
+    directory, spec = work.job.path, work.spec
+    path = directory / UPLOAD if spec["path"] is None else Path(spec["path"])
+    rule = str(directory / UPLOADED_LABELS) if (directory / UPLOADED_LABELS).exists() else spec["labels"]
+    with opened(Home.of_job(directory).db) as db:
+        project = projects.find_project(db, spec["project"]["name"])
+        source = projects.find_source(db, project.id, spec["source"]) if project else None
+        if project is None or source is None:
+            raise OptionError(f"Project {spec['project']['name']} or its source {spec['source']} is gone.")
+        report = import_images(
+            db,
+            project,
+            source,
+            path,
+            rule,
+            operator=spec["operator"],
+            on_progress=lambda done, total: work.say("Importing", step=done, steps=total),
+            should_stop=work.should_stop,
+        )
+    if work.should_stop():
+        return None
+    (directory / UPLOAD).unlink(missing_ok=True)
+    return report.to_dict()
 
 
 def open_project(db: Database, name: str, length: int | None, charset: str | None) -> Project:
@@ -194,3 +300,7 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
         )
     else:
         report.labelled += 1
+
+
+if __name__ == "__main__":
+    sys.exit(carry_out(sys.argv[1], _work))

@@ -1,0 +1,105 @@
+"""Saved training state: each file appears whole or not at all, and is checked before it is believed.
+
+step-000120.pt    everything to go on bit for bit; the last two are kept
+best-000090.pt    the weights that read the validation images best
+*.json            beside each: its SHA-256 and what it reached; a .pt without one was never finished
+"""
+
+import hashlib
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from core.errors import CheckpointError
+
+Kind = Literal["step", "best"]
+KEEP: dict[str, int] = {"step": 2, "best": 1}
+
+
+def save(folder: Path, kind: Kind, step: int, state: dict[str, Any], info: dict[str, Any]) -> Path:
+    """Write `state` durably, then its note, then drop what it replaces.
+
+    torch.save onto a name truncates the file in place: on a full disk that destroys the previous good checkpoint.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    data = buffer.getvalue()
+    path = folder / f"{kind}-{step:06d}.pt"
+    note = {**info, "step": step, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    try:
+        _write(path, data)
+        _write(path.with_suffix(".json"), json.dumps(note).encode())
+    except OSError as error:
+        raise CheckpointError(f"The checkpoint {path.name} cannot be written: {error.strerror}.") from error
+    _prune(folder, kind, path)
+    return path
+
+
+def load(folder: Path, kind: Kind) -> dict[str, Any] | None:
+    """The newest whole state of a kind, or None. A damaged one is set aside as `.corrupt` and the one before is tried."""
+    for path in _newest_first(folder, kind):
+        state = _read(path)
+        if state is not None:
+            return state
+    return None
+
+
+def exists(folder: Path, kind: Kind) -> bool:
+    return bool(_newest_first(folder, kind))
+
+
+def load_for_prediction(folder: Path) -> dict[str, Any]:
+    """The best state, else the newest. Raises CheckpointError when there is none."""
+    state = load(folder, "best") or load(folder, "step")
+    if state is None:
+        raise CheckpointError("The run has no usable checkpoint yet.")
+    return state
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        note = json.loads(path.with_suffix(".json").read_text())
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != note["sha256"]:
+            raise CheckpointError("checksum")
+        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return state
+    except Exception:  # whatever a damaged zip, pickle or JSON raises, the answer is the same
+        for damaged in (path, path.with_suffix(".json")):
+            if damaged.exists():
+                os.replace(damaged, damaged.with_name(damaged.name + ".corrupt"))
+        return None
+
+
+def _newest_first(folder: Path, kind: Kind) -> list[Path]:
+    """By step, not by name: a name grows when a run passes a million steps."""
+    finished = (path for path in folder.glob(f"{kind}-*.pt") if path.with_suffix(".json").exists())
+    return sorted(finished, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
+
+
+def _prune(folder: Path, kind: Kind, newest: Path) -> None:
+    """Drop all but the file just written and those before it. Later ones are of a branch that was resumed from behind."""
+    others = [path for path in _newest_first(folder, kind) if path != newest]
+    kept = [newest, *others[: KEEP[kind] - 1]]
+    for path in folder.glob(f"{kind}-*"):
+        if path.suffix in (".pt", ".json", ".tmp") and path.with_suffix("").with_suffix(".pt") not in kept:
+            path.unlink(missing_ok=True)

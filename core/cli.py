@@ -1,0 +1,368 @@
+"""The `slotlab` command: results on stdout, progress and errors on stderr, one sentence and exit code 1 for an error."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlite_utils import Database
+
+from core import config, ingest, jobs, serving, showcase
+from core import export as exporting
+from core.errors import JobError, OptionError, SlotlabError
+from core.home import Home
+from core.images import MAX_BYTES, decode
+from core.jobdir import ACTIVE
+from core.labeling import default_operator
+from core.metrics import interval95
+from core.progress import Progress
+from db import projects, runs
+from db.connection import opened
+from db.records import Job, Project, Run
+
+app = typer.Typer(
+    help="A browser lab for fixed-length OCR: import, label, train, evaluate, predict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
+ProjectName = Annotated[str, typer.Option("--project", help="Name of the project.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run: its number or its whole name.")]
+
+
+@app.command()
+def demo(
+    *,
+    serve: Annotated[
+        bool | None, typer.Option("--serve/--no-serve", help="Open the app at the end; by default on a terminal.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=50, help="Images to render.")] = 3000,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the demo's data and start over.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+) -> None:
+    """Render a data set, train preset fast on it, show the held-out result, open the app."""
+    if serve is None:
+        serve = sys.stdout.isatty()
+    if serve:
+        serving.check_port(port)
+    with Progress() as progress:
+        result = showcase.run(Home.from_env(), count=samples, fresh=fresh, progress=progress)
+    print(result.text)
+    if serve:
+        serving.serve(port, f"/?project={showcase.PROJECT}")
+
+
+@app.command("import")
+def import_(
+    source_path: Annotated[Path, typer.Argument(metavar="SRC", help="A folder, a zip file, or one image.")],
+    *,
+    project: ProjectName,
+    source: Annotated[str, typer.Option(help="Name under which these images are recorded.")],
+    owner: Annotated[str, typer.Option(help="Who owns the portal.")],
+    authorization: Annotated[str, typer.Option(help="Reference of the permission to automate it.")],
+    length: Annotated[int | None, typer.Option(help="Characters in each text; 6 for a new project.")] = None,
+    charset: Annotated[str | None, typer.Option(help="All characters; 0123456789 for a new project.")] = None,
+    labels: Annotated[str, typer.Option(metavar="none|filename|CSV", help="Where labels come from.")] = "none",
+    as_json: Json = False,
+) -> None:
+    """Import images, each once; run again to finish an interrupted import. Exit code 1 if anything was rejected."""
+    home = Home.from_env()
+    request = ingest.Request(
+        path=source_path, labels=labels, project=project, length=length, charset=charset, source=source, owner=owner,
+        authorization=authorization,
+    )  # fmt: skip
+    with _database(home, create=True) as db:
+        job = _follow(db, home, ingest.start_import(db, home, request, operator=default_operator()))
+    report = json.loads(job.result or "{}")
+    if as_json:
+        print(json.dumps({"job": job.id, "project": project, **report}, ensure_ascii=False))
+    else:
+        print(ingest.Report(**report).sentence())
+    for item in report["reasons"]:
+        print(f"{item['name']}: {item['reason']}", file=sys.stderr)
+    if report["rejected"] or report["label_problems"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    *,
+    project: ProjectName,
+    preset: Annotated[str, typer.Option(help="fast, article or article-cut.")] = "fast",
+    options: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the run goes on in the background.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Start a run and follow it to its end; Ctrl-C cancels it, resumably."""
+    settings = config.with_options(config.preset(preset), _key_values(options or []))
+    home = Home.from_env()
+    with _database(home) as db:
+        run = jobs.start_training(db, home, _project(db, project), settings, preset=preset, operator=default_operator())
+        if not detach:
+            _follow(db, home, run.job, cancel_on_interrupt=True, must_finish=False)
+        _finish_run(db, run.job.id, as_json)
+
+
+@app.command("runs")
+def list_runs(
+    *,
+    project: Annotated[str | None, typer.Option(help="Only runs of this project.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    home = Home.from_env()
+    with _database(home) as db:
+        jobs.reconcile(db, home)
+        chosen = runs.list_runs(db, _project(db, project).id if project else None)
+        records = [_run_record(db, run) for run in chosen]
+    if as_json:
+        print(json.dumps(records, ensure_ascii=False))
+        return
+    if not records:
+        print("There are no runs yet.")
+    for record in records:
+        print(_run_line(record))
+
+
+@app.command()
+def cancel(run: RunName, *, as_json: Json = False) -> None:
+    """Stop a run, an import or an evaluation; a run can be resumed later."""
+    home = Home.from_env()
+    with _database(home) as db:
+        job = jobs.find_job(db, run)
+        jobs.cancel(db, home, job.id)
+        with Progress() as progress:
+            job = jobs.follow(db, home, job.id, progress.show_job)
+        if as_json:
+            print(json.dumps({"job": job.id, "state": job.state, "reason": job.reason}))
+        else:
+            print(f"{job.id} is {job.state}.")
+
+
+@app.command()
+def resume(
+    run: RunName,
+    *,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run from its last checkpoint; one that is still going is followed, a finished one is shown."""
+    home = Home.from_env()
+    with _database(home) as db:
+        jobs.reconcile(db, home)
+        found = _run(db, run)
+        if found.job.state not in (*ACTIVE, "finished"):
+            jobs.resume(db, home, found.job.id)
+        if not detach:
+            _follow(db, home, found.job, cancel_on_interrupt=True, must_finish=False)
+        _finish_run(db, found.job.id, as_json)
+
+
+@app.command()
+def evaluate(
+    run: RunName,
+    *,
+    split: Annotated[str, typer.Option(metavar="val|test", help="test is sealed: each use is counted.")] = "val",
+    tta: Annotated[bool, typer.Option("--tta", help="Average over shifted, scaled and turned views.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Exact match of a run on labelled images that it was not trained on."""
+    home = Home.from_env()
+    with _database(home) as db:
+        jobs.reconcile(db, home)
+        job = jobs.start_evaluation(db, home, _run(db, run), split, tta=tta, operator=default_operator())
+        job = _follow(db, home, job)
+    result = json.loads(job.result or "{}")
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    low, high = result["ci95"]
+    print(f"exact match {result['correct']}/{result['n']} = {result['exact_match']:.1%}")
+    print(f"95% interval {low:.1%}-{high:.1%}, split {split}, TTA {'on' if tta else 'off'}")
+    print(
+        "per position  " + "  ".join(f"{index}: {value:.1%}" for index, value in enumerate(result["per_position"], 1))
+    )
+
+
+@app.command()
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its number, its name, or its directory.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...")],
+    *,
+    tta: Annotated[bool, typer.Option("--tta", help="Average over shifted, scaled and turned views.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read images. A file that cannot be read is named, the others are read all the same; exit code 1 then."""
+    from core.predictor import Predictor
+
+    predictor = Predictor.load(_run_directory(run))
+    failed = False
+    for path in files:
+        record = _prediction_record(predictor, path, tta=tta)
+        failed |= "error" in record
+        if as_json:
+            print(json.dumps(record, ensure_ascii=False), flush=True)
+        elif "error" in record:
+            print(f"{path}: {record['error']}", file=sys.stderr)
+        else:
+            print(f"{path}  {record['text']}  {record['confidence']:.4f}", flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    *,
+    project: ProjectName,
+    out: Annotated[Path, typer.Option(help="File to write; for filename, a new folder.")],
+    form: Annotated[str, typer.Option("--format", metavar="csv|filename|jsonl")] = "csv",
+) -> None:
+    """Write labels, or the images named by their labels, with owner and authorization."""
+    with _database(Home.from_env()) as db:
+        count = exporting.export(db, _project(db, project), form, out)
+    print(f"{count} samples written to {out}.")
+
+
+@app.command("app")
+def open_app(*, port: Annotated[int, typer.Option(min=1, max=65535)] = 8501) -> None:
+    """Serve the browser app on this machine."""
+    serving.serve(port)
+
+
+def main() -> None:
+    try:
+        app()
+    except SlotlabError as error:
+        print(f"slotlab: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@contextmanager
+def _database(home: Home, *, create: bool = False) -> Iterator[Database]:
+    if create:
+        home.create()
+    with opened(home.db, create=create) as db:
+        yield db
+
+
+def _project(db: Database, name: str) -> Project:
+    project = projects.find_project(db, name)
+    if project is None:
+        names = ", ".join(project.name for project in projects.list_projects(db))
+        raise OptionError(f"There is no project {name!r}; there {'are ' + names if names else 'is none yet'}.")
+    return project
+
+
+def _run(db: Database, name: str) -> Run:
+    run = runs.find_run(db, jobs.find_job(db, name).id)
+    if run is None:
+        raise JobError(f"{name} is no training run.")
+    return run
+
+
+def _run_directory(name: str) -> Path:
+    if Path(name).is_dir():
+        return Path(name)
+    home = Home.from_env()
+    with _database(home) as db:
+        return home.run(_run(db, name).job.id)
+
+
+def _follow(db: Database, home: Home, job: Job, *, cancel_on_interrupt: bool = False, must_finish: bool = True) -> Job:
+    """Show a job's progress until it ends. Raises JobError with its reason unless it finished."""
+    with Progress() as progress:
+        try:
+            job = jobs.follow(db, home, job.id, progress.show_job)
+        except KeyboardInterrupt:
+            if not cancel_on_interrupt:
+                raise
+            jobs.cancel(db, home, job.id)
+            job = jobs.follow(db, home, job.id, progress.show_job)
+    if must_finish and job.state != "finished":
+        raise JobError(job.reason or f"{job.id} was {job.state}.")
+    return job
+
+
+def _finish_run(db: Database, run_id: str, as_json: bool) -> None:
+    """Print a run's last line; exit code 1 if it has ended without a result."""
+    run = runs.find_run(db, run_id)
+    assert run is not None
+    record = _run_record(db, run)
+    if as_json:
+        print(json.dumps(record, ensure_ascii=False))
+    else:
+        print(_run_line(record))
+    if run.job.state not in (*ACTIVE, "finished"):
+        raise typer.Exit(1)
+
+
+def _run_record(db: Database, run: Run) -> dict[str, Any]:
+    correct = run.val_correct
+    return {
+        "run": run.job.id,
+        "project": projects.get_project(db, run.job.project_id).name,
+        "preset": run.preset,
+        "state": run.job.state,
+        "reason": run.job.reason,
+        "val_exact": None if correct is None else correct / run.val_n,
+        "val_correct": correct,
+        "val_n": run.val_n,
+        "val_ci95": None if correct is None else list(interval95(correct, run.val_n)),
+        "train_n": run.train_n,
+        "created_at": run.job.created_at,
+        "finished_at": run.job.finished_at,
+    }
+
+
+def _run_line(record: dict[str, Any]) -> str:
+    line = f"{record['run']:<18} {record['project']:<16} {record['state']:<10}"
+    if record["val_exact"] is not None:
+        low, high = record["val_ci95"]
+        line += (
+            f" val exact {record['val_correct']}/{record['val_n']} = {record['val_exact']:.1%} ({low:.1%}-{high:.1%})"
+        )
+    return f"{line} {record['reason'] or ''}".rstrip()
+
+
+def _prediction_record(predictor: Any, path: Path, *, tta: bool) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            pixels = decode(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        return {"file": str(path), "error": f"The file cannot be read ({error.strerror})."}
+    except SlotlabError as error:
+        return {"file": str(path), "error": str(error)}
+    prediction = predictor.predict([pixels], tta=tta)[0]
+    return {
+        "file": str(path),
+        "text": prediction.text,
+        "confidence": prediction.confidence,
+        "accepted": None,  # until a threshold has been chosen
+        "positions": [{"char": char, "confidence": confidence} for char, confidence in prediction.positions],
+    }
+
+
+def _key_values(options: list[str]) -> dict[str, str]:
+    pairs = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise OptionError(f"--set takes key=value, got {option!r}.")
+        pairs[key.strip()] = value
+    return pairs
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The images of one run, frozen at its start: one file that the training process reads without a database."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.charset import TextSpec
+from core.errors import StorageError, TrainingError
+from core.images import decode
+
+Row = tuple[str, str, str | None, str, bytes]
+"""sha256 of the pixels, split, label or None, name, encoded image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Samples as written by `write_snapshot`, in the order of their hashes."""
+
+    sha256: list[str]
+    splits: list[str]
+    labels: list[str | None]
+    names: list[str]
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    """N + 1 places in `data`: image i is data[offsets[i]:offsets[i + 1]]."""
+
+    def __len__(self) -> int:
+        return len(self.sha256)
+
+    def blob(self, index: int) -> bytes:
+        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """Decoded image, H x W x 3. Raises ImageError."""
+        return decode(self.blob(index))
+
+    def labelled(self, split: str) -> list[int]:
+        """Indices of the labelled samples of a split."""
+        rows = zip(self.splits, self.labels, strict=True)
+        return [index for index, (where, label) in enumerate(rows) if where == split and label]
+
+    def targets_NP(self, indices: Sequence[int], spec: TextSpec) -> NDArray[np.int64]:
+        """Class numbers of the labels. Raises LabelError on a label that does not fit `spec`."""
+        ids = [spec.encode(self.labels[index] or "") for index in indices]
+        return np.array(ids, dtype=np.int64).reshape(len(indices), spec.length)
+
+
+def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
+    """Write `rows` to one file, whole or not at all; return a hash of what was written.
+
+    The hash covers pixels, splits and labels, not the order of rows or the names: the same data gives the same hash.
+    """
+    ordered = sorted(rows, key=lambda row: row[0])
+    sizes = [len(row[4]) for row in ordered]
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        sha256=np.array([row[0] for row in ordered], dtype=np.str_),
+        splits=np.array([row[1] for row in ordered], dtype=np.str_),
+        labels=np.array([row[2] or "" for row in ordered], dtype=np.str_),
+        names=np.array([row[3] for row in ordered], dtype=np.str_),
+        data=np.frombuffer(b"".join(row[4] for row in ordered), dtype=np.uint8),
+        offsets=np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64),
+    )
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(buffer.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    lines = "".join(f"{sha256} {split} {label or ''}\n" for sha256, split, label, _, _ in ordered)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def load_snapshot(path: Path) -> Snapshot:
+    """Read a snapshot. Raises StorageError when it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Snapshot(
+                sha256=arrays["sha256"].tolist(),
+                splits=arrays["splits"].tolist(),
+                labels=[label or None for label in arrays["labels"].tolist()],
+                names=arrays["names"].tolist(),
+                data=arrays["data"],
+                offsets=arrays["offsets"],
+            )
+    except FileNotFoundError:
+        raise StorageError(f"The run's data {path.name} is missing.") from None
+    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
+        raise StorageError(f"The run's data {path.name} is damaged ({error}).") from error
+
+
+def training_indices(snapshot: Snapshot, spec: TextSpec, *, drop_seen_strings: bool) -> tuple[list[int], list[int]]:
+    """Indices of the training and of the validation images. Raises TrainingError when there is nothing to learn from."""
+    train, val = snapshot.labelled("train"), snapshot.labelled("val")
+    if not train and not val:
+        raise TrainingError("There are no labels yet: label some images, then train.")
+    if drop_seen_strings:
+        held_out = {snapshot.labels[index] for index, split in enumerate(snapshot.splits) if split != "train"}
+        train = [index for index in train if snapshot.labels[index] not in held_out]
+    if len(train) < 2 or not val:
+        raise TrainingError(
+            f"There are {len(train)} labelled training and {len(val)} labelled validation images; at least 2 and 1 are "
+            "needed. The split follows from the pixels, so label more images."
+        )
+    if len({char for index in train for char in snapshot.labels[index] or ""}) < 2:
+        char = (snapshot.labels[train[0]] or "")[0]
+        raise TrainingError(f"All training labels consist of {char!r} alone: at least two characters are needed.")
+    return train, val
+
+
+def batch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which an epoch visits its samples: a function of seed and epoch, so that a resumed run repeats it."""
+    return np.random.default_rng([seed, epoch]).permutation(count)

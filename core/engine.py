@@ -1,0 +1,370 @@
+"""The training loop: choices made from the data, then steps with callbacks, checkpoints and an orderly stop.
+
+Knows arrays, dictionaries and one folder for checkpoints; what becomes of the numbers is the caller's business.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core import checkpoint, metrics
+from core.charset import TextSpec
+from core.config import TrainConfig
+from core.dataset import Snapshot, batch_order, training_indices
+from core.errors import OptionError, TrainingError
+from core.frame import Frame, choose_frame
+from core.model import Recognizer, parameter_groups
+from core.pretrained import find_weights
+from core.transforms import DEFAULT_AUGMENT, Augmenter
+
+FORMAT = 1
+SAVE_SECONDS = 60.0
+"""At most so much work is lost to a kill -9."""
+EVALUATE_BATCH = 128
+WARMUP = 0.05
+"""Fraction of the steps in which the learning rate rises."""
+FINAL_LR = 0.01
+"""Fraction of the highest learning rate at the end."""
+CLIP_NORM = 1.0
+EMA_DECAY = 0.998
+"""Half-life of 350 steps; the usual 0.9999 would average over more steps than a run has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a call of `fit` ended."""
+
+    state: Literal["finished", "stopped"]
+    step: int
+    steps: int
+    best: dict[str, Any] | None
+    """The `on_val` numbers of the best weights: most exact matches, then lowest loss."""
+    seconds: float
+    """Time spent in training, over all resumptions."""
+
+
+def choose(
+    snapshot: Snapshot, config: TrainConfig, spec: TextSpec, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Decide once, from data and machine, what `config` leaves open; to be kept with the run and used on resume.
+
+    Raises TrainingError or OptionError when the run cannot start, before any time is spent.
+    """
+    device = _device(config.device)
+    train, val = training_indices(snapshot, spec, drop_seen_strings=config.drop_seen_strings)
+    targets_NP = snapshot.targets_NP(train, spec)
+    snapshot.targets_NP(val, spec)
+    frame, centers, sigma, why = choose_frame(
+        [snapshot.pixels(index) for index in train], targets_NP, size=config.image_size, crop=config.crop
+    )
+    weights, source = find_weights(config.backbone, config.pretrained)
+    steps, per_epoch = config.planned_steps(len(train))
+    choices = {
+        "device": device,
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "layout": "channels_last" if device == "cpu" or not config.backbone.endswith("nfnet_l0") else "contiguous",
+        "box": list(frame.box),
+        "image_size": list(frame.size),
+        "box_reason": why,
+        "centers": centers,
+        "sigma": sigma,
+        "pretrained": source,
+        "weights": weights,
+        "steps": steps,
+        "steps_per_epoch": per_epoch,
+        "epochs": math.ceil(steps / per_epoch),
+    }
+    say(f"{len(train)} training and {len(val)} validation images, {steps} steps of {config.batch_size} on {device}.")
+    say(f"The network sees {frame.size[0]} x {frame.size[1]} pixels; {why}.")
+    say(f"Backbone {config.backbone}: {source}.")
+    return choices
+
+
+def build_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], *, weights: str | None) -> Recognizer:
+    return Recognizer(
+        positions=spec.length,
+        classes=spec.num_classes,
+        image_size=(choices["image_size"][0], choices["image_size"][1]),
+        backbone=config.backbone,
+        stride=config.stride,
+        head=config.head,
+        width=config.width,
+        ink=config.ink,
+        centers=choices["centers"],
+        sigma=choices["sigma"],
+        weights=weights,
+    )
+
+
+def fit(
+    snapshot: Snapshot,
+    config: TrainConfig,
+    spec: TextSpec,
+    choices: dict[str, Any],
+    folder: Path,
+    *,
+    on_step: Callable[[dict[str, Any]], None],
+    on_val: Callable[[dict[str, Any]], None],
+    should_stop: Callable[[], bool],
+    say: Callable[[str], None] = print,
+) -> Outcome:
+    """Train, or go on from the newest checkpoint in `folder`, until done or asked to stop.
+
+    On a CPU a resumed run gives bit for bit the weights of an undisturbed one. Raises TrainingError when the loss is
+    no longer finite; the last finite checkpoint stays.
+    """
+    torch.set_num_threads(choices["threads"])
+    run = _Run(snapshot, config, spec, choices, folder)
+    if run.resume():
+        say(f"Going on from step {run.step}.")
+    for images, targets in run.batches():
+        loss, accuracy = run.train_step(images, targets)
+        if run.is_logged():
+            on_step(run.step_line(loss, accuracy))
+        if run.is_evaluated():
+            on_val(run.evaluate())
+        if should_stop() and not run.is_done():
+            run.save()
+            return run.outcome("stopped")
+        run.save_if_due()
+    run.save()
+    return run.outcome("finished")
+
+
+class _Run:
+    """Everything that one training consists of, at one step."""
+
+    def __init__(
+        self, snapshot: Snapshot, config: TrainConfig, spec: TextSpec, choices: dict[str, Any], folder: Path
+    ) -> None:
+        self.config, self.spec, self.choices, self.folder = config, spec, choices, folder
+        self.device = torch.device(choices["device"])
+        self.format = torch.channels_last if choices["layout"] == "channels_last" else torch.contiguous_format
+        self.steps, self.per_epoch = choices["steps"], choices["steps_per_epoch"]
+        self.step, self.spent, self.best = 0, 0.0, None
+        self.best: dict[str, Any] | None
+        self.loaded = self.started = self.saved = time.monotonic()
+
+        frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
+        train, val = training_indices(snapshot, spec, drop_seen_strings=config.drop_seen_strings)
+        self.images_NHW3 = frame.stack([snapshot.pixels(index) for index in train])
+        self.targets_NP = snapshot.targets_NP(train, spec)
+        self.val_images_NHW3 = frame.stack([snapshot.pixels(index) for index in val])
+        self.val_targets_NP = snapshot.targets_NP(val, spec)
+        settings = DEFAULT_AUGMENT if config.augment is None else config.augment
+        self.augment = Augmenter(settings, config.seed)
+        self.evaluate_every = evaluation_interval(self.steps, self.per_epoch, config.batch_size, len(val))
+
+        torch.manual_seed(config.seed)
+        self.model = build_model(config, spec, choices, weights=None if self.has_checkpoint() else choices["weights"])
+        self.model.to(self.device, memory_format=self.format)
+        self.ema = build_model(config, spec, choices, weights=None)
+        self.ema.to(self.device, memory_format=self.format)
+        self.ema.load_state_dict(self.model.state_dict())
+        self.ema.eval()
+        groups = parameter_groups(self.model, lr=config.lr, weight_decay=config.weight_decay)
+        self.peaks = [group["lr"] for group in groups]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
+
+    # Time
+
+    def seconds(self) -> float:
+        return self.spent + time.monotonic() - self.started
+
+    def progress(self) -> float:
+        """How much of the run is over, 0 to 1, by steps or, with max_minutes, by the clock if that is ahead."""
+        by_steps = self.step / self.steps
+        limit = self.config.max_minutes
+        return min(1.0, by_steps if limit is None else max(by_steps, self.seconds() / (60 * limit)))
+
+    def is_done(self) -> bool:
+        return self.progress() >= 1.0
+
+    # Steps
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Augmented batches from the current step to the end; each a function of seed and step alone."""
+        count, size = len(self.images_NHW3), min(self.config.batch_size, len(self.images_NHW3))
+        while not self.is_done():
+            epoch, place = divmod(self.step, self.per_epoch)
+            order = batch_order(count, seed=self.config.seed, epoch=epoch)
+            chosen = order[place * size : (place + 1) * size]
+            images_BHW3 = np.stack([self.augment(self.images_NHW3[index], epoch * count + int(index)) for index in chosen])
+            yield self.to_input(images_BHW3), torch.from_numpy(self.targets_NP[chosen]).to(self.device)
+
+    def to_input(self, images_BHW3: NDArray[np.uint8]) -> Tensor:
+        return to_input(images_BHW3, self.device, self.format)
+
+    def train_step(self, images_B3HW: Tensor, targets_BP: Tensor) -> tuple[float, float]:
+        """One step; returns the loss and the fraction of characters that were right."""
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * learning_rate_factor(self.progress())
+        self.model.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits_BPC = self.model(images_B3HW).float()
+        loss = functional.cross_entropy(logits_BPC.flatten(0, 1), targets_BP.flatten())
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The loss became {value} at step {self.step + 1}; the last good checkpoint is kept. "
+                "Try a lower lr, or look for damaged images."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        self.optimizer.step()
+        self.step += 1
+        self._average()
+        accuracy = (logits_BPC.argmax(dim=2) == targets_BP).float().mean().item()
+        return value, accuracy
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
+        averaged, current = self.ema.state_dict(), self.model.state_dict()
+        floats = [name for name, value in current.items() if value.is_floating_point()]
+        torch._foreach_lerp_([averaged[name] for name in floats], [current[name] for name in floats], 1 - decay)
+        for name in current.keys() - set(floats):  # batch counters
+            averaged[name].copy_(current[name])
+
+    # Numbers
+
+    def is_logged(self) -> bool:
+        return self.steps <= 100 or self.step % 5 == 0 or self.is_done()
+
+    def is_evaluated(self) -> bool:
+        return self.step % self.evaluate_every == 0 or self.is_done()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the last step belonged to, from 1."""
+        return math.ceil(self.step / self.per_epoch)
+
+    def step_line(self, loss: float, accuracy: float) -> dict[str, Any]:
+        lr = self.optimizer.param_groups[0]["lr"]
+        line = {"kind": "step", "step": self.step, "epoch": self.epoch, "loss": loss, "accuracy": accuracy, "lr": lr}
+        return line | {"seconds": round(self.seconds(), 2)}
+
+    def evaluate(self) -> dict[str, Any]:
+        """Read the validation images with the averaged weights; keep these when they are the best so far."""
+        log_probs_NPC = log_probs(self.ema, self.val_images_NHW3, self.device, self.format)
+        result = metrics.evaluate(log_probs_NPC, self.val_targets_NP)
+        line = {
+            "kind": "val",
+            "step": self.step,
+            "epoch": self.epoch,
+            "loss": result.nll if math.isfinite(result.nll) else None,
+            "correct": result.correct,
+            "n": result.n,
+            "exact": result.exact_match,
+            "per_position": result.per_position,
+            "seconds": round(self.seconds(), 2),
+        }
+        if line["loss"] is not None and (self.best is None or _rank(line) > _rank(self.best)):
+            self.best = line
+            checkpoint.save(self.folder, "best", self.step, self.described() | {"model": self.ema.state_dict()}, line)
+        return line
+
+    # Checkpoints
+
+    def has_checkpoint(self) -> bool:
+        return checkpoint.exists(self.folder, "step")
+
+    def described(self) -> dict[str, Any]:
+        """What a checkpoint says of itself, so that it can be used without the run's other files."""
+        return {
+            "format": FORMAT,
+            "config": self.config.to_dict(),
+            "length": self.spec.length,
+            "charset": self.spec.charset,
+            "choices": self.choices,
+            "step": self.step,
+            "best": self.best,
+        }
+
+    def save(self) -> None:
+        state = self.described() | {
+            "model": self.ema.state_dict(),
+            "training_model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "seconds": self.seconds(),
+            "random": torch.get_rng_state(),
+        }
+        checkpoint.save(self.folder, "step", self.step, state, {"best": self.best})
+        self.saved = time.monotonic()
+
+    def save_if_due(self) -> None:
+        if time.monotonic() - self.saved >= SAVE_SECONDS:
+            self.save()
+
+    def resume(self) -> bool:
+        state = checkpoint.load(self.folder, "step")
+        if state is None:
+            return False
+        self.model.load_state_dict(state["training_model"])
+        self.ema.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        self.step, self.best, self.spent = state["step"], state["best"], state["seconds"]
+        self.started = time.monotonic()
+        return True
+
+    def outcome(self, state: Literal["finished", "stopped"]) -> Outcome:
+        return Outcome(state=state, step=self.step, steps=self.steps, best=self.best, seconds=self.seconds())
+
+
+def learning_rate_factor(progress: float) -> float:
+    """Linear warm-up, then a cosine to FINAL_LR; `progress` runs from 0 to 1."""
+    if progress < WARMUP:
+        return max(progress / WARMUP, 0.02)
+    return FINAL_LR + (1 - FINAL_LR) * 0.5 * (1 + math.cos(math.pi * (progress - WARMUP) / (1 - WARMUP)))
+
+
+def evaluation_interval(steps: int, per_epoch: int, batch_size: int, val_images: int) -> int:
+    """Steps between evaluations: an epoch, or a tenth of a short run, unless that costs over a tenth of the time.
+
+    Reading an image costs a third of training on it. A rule by counts, not by the clock: the clock would make the
+    choice of the best weights differ between runs of one seed.
+    """
+    affordable = math.ceil(val_images / 3 / (0.1 * batch_size))
+    return max(1, min(max(affordable, min(per_epoch, steps // 10)), max(1, steps // 3)))
+
+
+def log_probs(
+    model: nn.Module, images_NHW3: NDArray[np.uint8], device: torch.device, layout: torch.memory_format
+) -> NDArray[np.float32]:
+    """Log-probabilities N x P x C of images as the network sees them."""
+    model.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(images_NHW3), EVALUATE_BATCH):
+            images_B3HW = to_input(images_NHW3[start : start + EVALUATE_BATCH], device, layout)
+            parts.append(model(images_B3HW).float().log_softmax(dim=2).cpu().numpy())
+    out: NDArray[np.float32] = np.concatenate(parts)
+    return out
+
+
+def to_input(images_BHW3: NDArray[np.uint8], device: torch.device, layout: torch.memory_format) -> Tensor:
+    """uint8 B x H x W x 3 to float B x 3 x H x W, values 0..1."""
+    images_B3HW = torch.from_numpy(images_BHW3).to(device).permute(0, 3, 1, 2)
+    return images_B3HW.to(torch.float32, memory_format=layout) / 255
+
+
+def _rank(line: dict[str, Any]) -> tuple[int, float]:
+    return line["correct"], -line["loss"]
+
+
+def _device(wanted: str) -> str:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise OptionError("device=cuda was asked for, but torch sees no usable GPU here; use device=auto or cpu.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted

@@ -1,0 +1,116 @@
+"""Which part of an image the network sees, and at what size: found from the training images, never assumed.
+
+A portal may print its text anywhere. On one real portal six digits fill the left half of the image; a network told
+to expect them spread over the whole width stays at 10% exact match, the same network on the cropped text reaches 90%.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.images import Pixels
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom as fractions of the image's width and height."""
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The crop and the size of what the network sees."""
+
+    box: Box
+    size: tuple[int, int]
+    """Height, width in pixels."""
+
+    def apply(self, image: Pixels) -> Pixels:
+        """Crop and resize one H x W x 3 image."""
+        import cv2  # not needed by those who only start or list runs
+
+        height, width, _ = image.shape
+        left, top, right, bottom = self.box
+        x0, x1 = round(left * width), max(round(right * width), round(left * width) + 1)
+        y0, y1 = round(top * height), max(round(bottom * height), round(top * height) + 1)
+        part = np.ascontiguousarray(image[y0:y1, x0:x1])
+        shrinks = part.shape[0] > self.size[0] or part.shape[1] > self.size[1]
+        resized = cv2.resize(part, self.size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return np.asarray(resized, dtype=np.uint8)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        return {"box": list(self.box), "size": list(self.size)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Frame":
+        left, top, right, bottom = values["box"]
+        height, width = values["size"]
+        return cls((left, top, right, bottom), (height, width))
+
+    def stack(self, images: Sequence[Pixels]) -> NDArray[np.uint8]:
+        """N images as one contiguous N x H x W x 3 array."""
+        out = np.empty((len(images), *self.size, 3), dtype=np.uint8)
+        for index, image in enumerate(images):
+            out[index] = self.apply(image)
+        return out
+
+
+SAMPLE = 500
+"""Images looked at; the profile hardly changes beyond."""
+THRESHOLD = 0.15
+"""Fraction of the profile's range above its floor that counts as text. Distractor lines reach 0.1 on a real portal."""
+MARGIN = 0.05
+"""Fraction of the image's side left around the text on each side."""
+WORTH = 0.75
+"""A box that keeps more than this fraction of a side is not used: a cropped digit costs more than a blank border."""
+SMOOTH = 9
+"""Places of a profile whose median counts: a line that always ends in the same column is no text."""
+
+
+def find_text(images: Sequence[Pixels], positions: int) -> tuple[Box, list[float]]:
+    """Where the text of these images is: a box around all of it, and the centre of each position inside the box.
+
+    Text is where the images differ from each other in fine detail: frames and gradients are the same on all and
+    vanish, noise is everywhere and raises only the floor. Centres are fractions of the box's width that share the
+    text's mass evenly.
+    """
+    step = max(1, len(images) // SAMPLE)
+    detail_HW = _detail(images[::step])
+    profile = _smooth(detail_HW.mean(axis=0))
+    left, right = _extent(profile)
+    top, bottom = _extent(_smooth(detail_HW.mean(axis=1)))
+    inside = profile[round(left * len(profile)) : round(right * len(profile))]
+    mass = np.cumsum(np.maximum(inside - _level(profile), 0) + 1e-9)
+    shares = (np.arange(positions) + 0.5) / positions * mass[-1]
+    centers = (np.searchsorted(mass, shares) + 0.5) / len(inside)
+    return (left, top, right, bottom), [round(float(center), 4) for center in centers]
+
+
+def _detail(images: Sequence[Pixels]) -> NDArray[np.float32]:
+    """How much horizontal contrast differs between the images, at each pixel of a common 48 x 192 canvas."""
+    canvas_NHW = Frame(WHOLE, (48, 192)).stack(images).mean(axis=3, dtype=np.float32)
+    contrast_NHW = np.diff(canvas_NHW, axis=2)
+    contrast_NHW -= contrast_NHW.mean(axis=0)
+    # Each image counts alike, whatever its contrast.
+    contrast_NHW /= np.abs(contrast_NHW).mean(axis=(1, 2), keepdims=True) + 1e-3
+    return np.asarray(np.abs(contrast_NHW).mean(axis=0), dtype=np.float32)
+
+
+def _smooth(profile: NDArray[np.float32]) -> NDArray[np.float32]:
+    padded = np.pad(profile, SMOOTH // 2, mode="edge")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, SMOOTH), axis=1), dtype=np.float32)
+
+
+def _level(profile: NDArray[np.float32]) -> float:
+    return float(profile.min() + THRESHOLD * np.ptp(profile))
+
+
+def _extent(profile: NDArray[np.float32]) -> tuple[float, float]:
+    """First and last place of a profile that count as text, as fractions, with the margin; or all of it."""
+    above = np.flatnonzero(profile > _level(profile))
+    if len(above) == 0:  # a flat profile: all images alike
+        return 0.0, 1.0
+    first = max(0.0, float(above[0]) / len(profile) - MARGIN)
+    last = min(1.0, float(above[-1] + 1) / len(profile) + MARGIN)
+    return (round(first, 4), round(last, 4)) if last - first <= WORTH else (0.0, 1.0)

@@ -1,0 +1,180 @@
+"""The recogniser: one shared backbone, one learnable embedding and one independent linear head per position."""
+
+import math
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.errors import OptionError
+
+
+def ink_normalize(images_B3HW: Tensor) -> Tensor:
+    """Distance of each pixel to the image's border colour, scaled to 0..1 and repeated on three channels.
+
+    Background colour and polarity vanish: light on dark equals dark on light. On a real four-digit portal this doubles
+    the digits that are right after the first epoch.
+    """
+    border_B3N = torch.cat(
+        [images_B3HW[:, :, 0], images_B3HW[:, :, -1], images_B3HW[:, :, :, 0], images_B3HW[:, :, :, -1]], dim=2
+    )
+    background_B311 = border_B3N.median(dim=2).values[:, :, None, None]
+    ink_B1HW = (images_B3HW - background_B311).abs().amax(dim=1, keepdim=True)
+    return (ink_B1HW / ink_B1HW.amax(dim=(2, 3), keepdim=True).clamp_min(1e-3)).expand_as(images_B3HW)
+
+
+class QueryPool(nn.Module):
+    """Each position reads the map through attention: its embedding is the query, with a learnable column prior."""
+
+    def __init__(self, width: int, rows: int, columns: int, centers: list[float], sigma: float, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.pos = nn.Parameter(torch.randn(len(centers), width) * 0.02)
+        self.map_pos = nn.Parameter(torch.randn(rows * columns, width) * 0.02)
+        self.prior_center = nn.Parameter(torch.tensor(centers))
+        self.prior_log_sigma = nn.Parameter(torch.full((len(centers),), math.log(sigma)))
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.register_buffer("column_L", ((torch.arange(columns) + 0.5) / columns).repeat(rows), persistent=False)
+        self.column_L: Tensor
+
+    def forward(self, tokens_BLD: Tensor) -> Tensor:
+        batch, length, width = tokens_BLD.shape
+        positions = self.pos.shape[0]
+        key, value = self.key_value(tokens_BLD + self.map_pos).chunk(2, dim=2)
+        query_HPd = self.query(self.pos).view(positions, self.heads, -1).transpose(0, 1)
+        distance_PL = (self.column_L - self.prior_center[:, None]) / self.prior_log_sigma.exp()[:, None]
+        bias_PL = -0.5 * distance_PL.square()
+        key_BHLd = key.view(batch, length, self.heads, -1).transpose(1, 2)
+        value_BHLd = value.view(batch, length, self.heads, -1).transpose(1, 2)
+        read_BHPd = functional.scaled_dot_product_attention(
+            query_HPd.expand(batch, -1, -1, -1), key_BHLd, value_BHLd, attn_mask=bias_PL
+        )
+        slots_BPD: Tensor = read_BHPd.transpose(1, 2).reshape(batch, positions, width) + self.pos
+        out: Tensor = slots_BPD + self.mlp(self.norm(slots_BPD))
+        return out
+
+
+class FlattenPool(nn.Module):
+    """Each position sees the whole map through one dense layer; locked to where the text was in training."""
+
+    def __init__(self, width: int, rows: int, columns: int, positions: int) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(width, width // 4)
+        self.mlp = nn.Sequential(nn.Linear(rows * columns * (width // 4), width), nn.GELU())
+        self.pos = nn.Parameter(torch.randn(positions, width) * 0.02)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens_BLD: Tensor) -> Tensor:
+        slots_BPD: Tensor = self.norm(self.mlp(self.reduce(tokens_BLD).flatten(1))[:, None] + self.pos)
+        return slots_BPD
+
+
+class AveragePool(nn.Module):
+    """Each position sees the map's average; the embedding acts through the MLP, else a linear head would absorb it."""
+
+    def __init__(self, width: int, positions: int) -> None:
+        super().__init__()
+        self.pos = nn.Parameter(torch.randn(positions, width) * 0.02)
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, tokens_BLD: Tensor) -> Tensor:
+        slots_BPD = tokens_BLD.mean(dim=1, keepdim=True) + self.pos
+        out: Tensor = slots_BPD + self.mlp(self.norm(slots_BPD))
+        return out
+
+
+class Recognizer(nn.Module):
+    """Images B x 3 x H x W with values 0..1 to logits B x P x C."""
+
+    def __init__(
+        self,
+        *,
+        positions: int,
+        classes: int,
+        image_size: tuple[int, int],
+        backbone: str,
+        stride: int,
+        head: str,
+        width: int,
+        ink: bool,
+        centers: list[float],
+        sigma: float,
+        weights: str | None = None,
+    ) -> None:
+        """`centers` and `sigma` start the column prior, as fractions of the width; `weights` is a file of the backbone."""
+        super().__init__()
+        self.ink = ink
+        self.backbone = _backbone(backbone, stride, weights)
+        with torch.no_grad():
+            _, channels, rows, columns = self._map(torch.zeros(2, 3, *image_size)).shape
+        self.neck = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
+        self.pool: nn.Module
+        if head == "query":
+            self.pool = QueryPool(width, rows, columns, centers, sigma)
+        elif head == "flatten":
+            self.pool = FlattenPool(width, rows, columns, positions)
+        elif head == "pool":
+            self.pool = AveragePool(width, positions)
+        else:
+            raise OptionError(f"head must be one of query, flatten, pool, got {head!r}.")
+        self.heads = nn.ModuleList(nn.Linear(width, classes) for _ in range(positions))
+
+    def _map(self, images_B3HW: Tensor) -> Tensor:
+        map_BCHW: Tensor = self.backbone((images_B3HW - 0.5) / 0.25)[0]
+        return map_BCHW
+
+    def forward(self, images_B3HW: Tensor) -> Tensor:
+        if self.ink:
+            images_B3HW = ink_normalize(images_B3HW)
+        tokens_BLD = self.neck(self._map(images_B3HW).flatten(2).transpose(1, 2))
+        slots_BPD = self.pool(tokens_BLD)
+        return torch.stack([head(slots_BPD[:, index]) for index, head in enumerate(self.heads)], dim=1)
+
+
+def _backbone(name: str, stride: int, weights: str | None) -> nn.Module:
+    """A timm backbone cut where its map has `stride`; on small captchas the later stages only blur the columns."""
+    try:
+        probe = timm.create_model(name, pretrained=False, features_only=True)
+        strides = list(probe.feature_info.reduction())
+        if stride not in strides:
+            raise OptionError(f"{name} has no map of stride {stride}; it has {', '.join(map(str, strides))}.")
+        where = {"pretrained_cfg_overlay": {"file": weights}} if weights else {}
+        return timm.create_model(
+            name, pretrained=weights is not None, features_only=True, out_indices=(strides.index(stride),), **where
+        )
+    except OptionError:
+        raise
+    except (
+        Exception
+    ) as error:  # timm raises RuntimeError, ValueError, AttributeError ... for a name or file it cannot use
+        raise OptionError(f"The backbone {name!r} cannot be built: {error}") from error
+
+
+def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> list[dict[str, object]]:
+    """AdamW groups: weight decay for matrices and kernels only, and three times the rate for NFNet gains.
+
+    timm's own helper decays the gains, because they are four-dimensional; they start at zero and must open quickly.
+    """
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    gains: list[nn.Parameter] = []
+    embeddings = ("pos", "map_pos", "prior_center", "prior_log_sigma")
+    for name, parameter in model.named_parameters():
+        last = name.rsplit(".", 1)[-1]
+        if last == "gain":
+            gains.append(parameter)
+        elif parameter.ndim <= 1 or last in embeddings or ".attn" in name:  # .attn: the 1-D convolution of ECA
+            plain.append(parameter)
+        else:
+            decayed.append(parameter)
+    groups: list[dict[str, object]] = [
+        {"params": decayed, "lr": lr, "weight_decay": weight_decay},
+        {"params": plain, "lr": lr, "weight_decay": 0.0},
+        {"params": gains, "lr": 3 * lr, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

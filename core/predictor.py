@@ -1,0 +1,122 @@
+"""A trained run as a reader of images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core import checkpoint
+from core.charset import TextSpec
+from core.config import TrainConfig
+from core.engine import EVALUATE_BATCH, FORMAT, build_model, to_input
+from core.errors import CheckpointError, OptionError
+from core.frame import Frame
+from core.images import Pixels
+from core.metrics import aggregate
+from core.model import Recognizer, ink_normalize
+from core.tta import VIEWS, View, apply_view
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewPrediction:
+    """What one view of an image was read as."""
+
+    name: str
+    text: str
+    confidence: float
+    """Product over the positions: the probability that all are right, were they independent."""
+    positions: list[tuple[str, float]]
+    """Character and its probability, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What an image was read as; over all views when there are several."""
+
+    text: str
+    confidence: float
+    positions: list[tuple[str, float]]
+    views: list[ViewPrediction]
+    probs_PC: NDArray[np.float32]
+
+
+class Predictor:
+    """Reads H x W x 3 RGB images of any size. `Predictor.load` makes one."""
+
+    def __init__(self, model: Recognizer, spec: TextSpec, frame: Frame, device: torch.device, step: int) -> None:
+        self.model, self.spec, self.frame, self.device, self.step = model, spec, frame, device, step
+
+    @classmethod
+    def load(cls, run_dir: Path, device: str = "auto") -> "Predictor":
+        """The best checkpoint of a run, else its newest; the run may still be training.
+
+        Raises CheckpointError when it has none that this version can read.
+        """
+        state = checkpoint.load_for_prediction(Path(run_dir) / "checkpoints")
+        if state.get("format") != FORMAT:
+            raise CheckpointError(f"The checkpoint has format {state.get('format')}; this version reads {FORMAT}.")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise OptionError("device=cuda was asked for, but torch sees no usable GPU here; use device=auto or cpu.")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        spec, choices = TextSpec(state["length"], state["charset"]), state["choices"]
+        model = build_model(TrainConfig.from_dict(state["config"]), spec, choices, weights=None)
+        model.load_state_dict(state["model"])
+        model.to(device).eval()
+        frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
+        return cls(model, spec, frame, torch.device(device), state["step"])
+
+    def preprocess(self, image: Pixels) -> Pixels:
+        """What the backbone sees of an image, as uint8."""
+        framed = self.frame.apply(image)
+        if not self.model.ink:
+            return framed
+        images_B3HW = to_input(framed[None], torch.device("cpu"), torch.contiguous_format)
+        seen: Pixels = (ink_normalize(images_B3HW)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        return seen
+
+    def views(self, *, tta: bool) -> tuple[View, ...]:
+        return VIEWS if tta else VIEWS[:1]
+
+    def log_probs(self, images: Sequence[Pixels], *, tta: bool = False) -> NDArray[np.float32]:
+        """Log-probabilities V x N x P x C; view 0 is the image as it is."""
+        views = self.views(tta=tta)
+        out_VNPC = np.empty((len(views), len(images), self.spec.length, self.spec.num_classes), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(images), EVALUATE_BATCH):
+                framed_BHW3 = self.frame.stack(images[start : start + EVALUATE_BATCH])
+                images_B3HW = to_input(framed_BHW3, self.device, torch.contiguous_format)
+                for index, view in enumerate(views):
+                    logits_BPC = self.model(apply_view(images_B3HW, view)).float()
+                    out_VNPC[index, start : start + len(framed_BHW3)] = logits_BPC.log_softmax(dim=2).cpu().numpy()
+        return out_VNPC
+
+    def predict(self, images: Sequence[Pixels], *, tta: bool = False) -> list[Prediction]:
+        log_probs_VNPC = self.log_probs(images, tta=tta)
+        probs_NPC = np.exp(aggregate(log_probs_VNPC)).astype(np.float32)
+        probs_VNPC = np.exp(log_probs_VNPC)
+        predictions = []
+        for index in range(len(images)):
+            text, confidence, positions = self._read(probs_NPC[index])
+            views = []
+            for view, probs_PC in zip(self.views(tta=tta), probs_VNPC[:, index], strict=True):
+                view_text, view_confidence, view_positions = self._read(probs_PC)
+                views.append(
+                    ViewPrediction(
+                        name=view.name, text=view_text, confidence=view_confidence, positions=view_positions
+                    )
+                )
+            predictions.append(
+                Prediction(
+                    text=text, confidence=confidence, positions=positions, views=views, probs_PC=probs_NPC[index]
+                )
+            )
+        return predictions
+
+    def _read(self, probs_PC: NDArray[np.float32]) -> tuple[str, float, list[tuple[str, float]]]:
+        text = self.spec.decode(int(index) for index in probs_PC.argmax(axis=1))
+        tops = [float(value) for value in probs_PC.max(axis=1)]
+        return text, float(np.prod(tops)), list(zip(text, tops, strict=True))
