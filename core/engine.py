@@ -199,7 +199,9 @@ class _Run:
             epoch, place = divmod(self.step, self.per_epoch)
             order = batch_order(count, seed=self.config.seed, epoch=epoch)
             chosen = order[place * size : (place + 1) * size]
-            images_BHW3 = np.stack([self.augment(self.images_NHW3[index], epoch * count + int(index)) for index in chosen])
+            images_BHW3 = np.stack(
+                [self.augment(self.images_NHW3[index], epoch * count + int(index)) for index in chosen]
+            )
             yield self.to_input(images_BHW3), torch.from_numpy(self.targets_NP[chosen]).to(self.device)
 
     def to_input(self, images_BHW3: NDArray[np.uint8]) -> Tensor:

@@ -114,3 +114,22 @@ def _extent(profile: NDArray[np.float32]) -> tuple[float, float]:
     first = max(0.0, float(above[0]) / len(profile) - MARGIN)
     last = min(1.0, float(above[-1] + 1) / len(profile) + MARGIN)
     return (round(first, 4), round(last, 4)) if last - first <= WORTH else (0.0, 1.0)
+
+
+def choose_frame(
+    images: Sequence[Pixels], targets_NP: NDArray[np.int64], *, size: tuple[int, int] | None, crop: bool
+) -> tuple[Frame, list[float], float, str]:
+    """The frame for these training images, the column prior (centres, sigma as fractions of the crop), and why."""
+    positions = targets_NP.shape[1]
+    box, centers = find_text(images, positions) if crop else (WHOLE, [(i + 0.5) / positions for i in range(positions)])
+    height, width = np.median([image.shape[:2] for image in images], axis=0)
+    left, top, right, bottom = box
+    aspect = float((right - left) * width / ((bottom - top) * height))
+    why = f"text box {left:.0%}-{right:.0%} across, {top:.0%}-{bottom:.0%} down" if box != WHOLE else "the whole image"
+    return Frame(box, size or image_size(aspect, positions)), centers, 0.6 / positions, why
+
+
+def image_size(aspect: float, positions: int) -> tuple[int, int]:
+    """Height and width in multiples of 16: 48 high, and 32 to 48 wide for each position."""
+    width = min(max(48 * aspect, 32 * positions), 48 * positions)
+    return 48, round(width / 16) * 16

@@ -105,9 +105,7 @@ class Predictor:
             for view, probs_PC in zip(self.views(tta=tta), probs_VNPC[:, index], strict=True):
                 view_text, view_confidence, view_positions = self._read(probs_PC)
                 views.append(
-                    ViewPrediction(
-                        name=view.name, text=view_text, confidence=view_confidence, positions=view_positions
-                    )
+                    ViewPrediction(name=view.name, text=view_text, confidence=view_confidence, positions=view_positions)
                 )
             predictions.append(
                 Prediction(
