@@ -41,7 +41,7 @@ def save(folder: Path, kind: Kind, step: int, state: dict[str, Any], info: dict[
 
 
 def load(folder: Path, kind: Kind) -> dict[str, Any] | None:
-    """The newest whole state of a kind, or None. A damaged one is set aside as `.corrupt` and the one before is tried."""
+    """The newest whole state of a kind, or None. A damaged one is set aside as `.corrupt`; the one before is tried."""
     for path in _newest_first(folder, kind):
         state = _read(path)
         if state is not None:
@@ -63,11 +63,11 @@ def load_for_prediction(folder: Path) -> dict[str, Any]:
 
 def _write(path: Path, data: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
+    with temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -79,15 +79,15 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         note = json.loads(path.with_suffix(".json").read_text())
         data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != note["sha256"]:
-            raise CheckpointError("checksum")
-        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        return state
-    except Exception:  # whatever a damaged zip, pickle or JSON raises, the answer is the same
-        for damaged in (path, path.with_suffix(".json")):
-            if damaged.exists():
-                os.replace(damaged, damaged.with_name(damaged.name + ".corrupt"))
-        return None
+        if hashlib.sha256(data).hexdigest() == note["sha256"]:
+            state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return state
+    except (OSError, ValueError, KeyError):  # a note that is torn or gone
+        pass
+    for damaged in (path, path.with_suffix(".json")):
+        if damaged.exists():
+            damaged.replace(damaged.with_name(damaged.name + ".corrupt"))
+    return None
 
 
 def _newest_first(folder: Path, kind: Kind) -> list[Path]:
@@ -97,7 +97,7 @@ def _newest_first(folder: Path, kind: Kind) -> list[Path]:
 
 
 def _prune(folder: Path, kind: Kind, newest: Path) -> None:
-    """Drop all but the file just written and those before it. Later ones are of a branch that was resumed from behind."""
+    """Drop all but the file just written and the one before it, even ones of later steps: a resumed run left them."""
     others = [path for path in _newest_first(folder, kind) if path != newest]
     kept = [newest, *others[: KEEP[kind] - 1]]
     for path in folder.glob(f"{kind}-*"):

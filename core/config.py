@@ -122,7 +122,7 @@ class TrainConfig:
         return cls(**(dict(values) | {"image_size": tuple(size) if size else None}))
 
     def planned_steps(self, train_images: int) -> tuple[int, int]:
-        """Steps in all and steps per epoch. A last, incomplete batch of an epoch is left out: batch norm dislikes it."""
+        """Steps in all and per epoch. The last, incomplete batch of an epoch is left out: batch norm dislikes it."""
         per_epoch = max(1, train_images // self.batch_size)
         total = self.epochs * per_epoch if self.epochs else max(self.steps, self.min_epochs * per_epoch)
         return min(total, self.max_steps or total), per_epoch

@@ -69,11 +69,11 @@ def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
         offsets=np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64),
     )
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
+    with temporary.open("wb") as file:
         file.write(buffer.getbuffer())
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
     lines = "".join(f"{sha256} {split} {label or ''}\n" for sha256, split, label, _, _ in ordered)
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -96,8 +96,8 @@ def load_snapshot(path: Path) -> Snapshot:
         raise StorageError(f"The run's data {path.name} is damaged ({error}).") from error
 
 
-def training_indices(snapshot: Snapshot, spec: TextSpec, *, drop_seen_strings: bool) -> tuple[list[int], list[int]]:
-    """Indices of the training and of the validation images. Raises TrainingError when there is nothing to learn from."""
+def training_indices(snapshot: Snapshot, *, drop_seen_strings: bool) -> tuple[list[int], list[int]]:
+    """Indices of the training and validation images. Raises TrainingError when there is nothing to learn from."""
     train, val = snapshot.labelled("train"), snapshot.labelled("val")
     if not train and not val:
         raise TrainingError("There are no labels yet: label some images, then train.")
@@ -116,5 +116,5 @@ def training_indices(snapshot: Snapshot, spec: TextSpec, *, drop_seen_strings: b
 
 
 def batch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order in which an epoch visits its samples: a function of seed and epoch, so that a resumed run repeats it."""
+    """The order in which an epoch visits its samples: from seed and epoch alone, so that a resumed run repeats it."""
     return np.random.default_rng([seed, epoch]).permutation(count)

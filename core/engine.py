@@ -61,7 +61,7 @@ def choose(
     Raises TrainingError or OptionError when the run cannot start, before any time is spent.
     """
     device = _device(config.device)
-    train, val = training_indices(snapshot, spec, drop_seen_strings=config.drop_seen_strings)
+    train, val = training_indices(snapshot, drop_seen_strings=config.drop_seen_strings)
     targets_NP = snapshot.targets_NP(train, spec)
     snapshot.targets_NP(val, spec)
     frame, centers, sigma, why = choose_frame(
@@ -150,13 +150,14 @@ class _Run:
         self.config, self.spec, self.choices, self.folder = config, spec, choices, folder
         self.device = torch.device(choices["device"])
         self.format = torch.channels_last if choices["layout"] == "channels_last" else torch.contiguous_format
-        self.steps, self.per_epoch = choices["steps"], choices["steps_per_epoch"]
-        self.step, self.spent, self.best = 0, 0.0, None
-        self.best: dict[str, Any] | None
-        self.loaded = self.started = self.saved = time.monotonic()
+        self.steps: int = choices["steps"]
+        self.per_epoch: int = choices["steps_per_epoch"]
+        self.step, self.spent = 0, 0.0
+        self.best: dict[str, Any] | None = None
+        self.started = self.saved = time.monotonic()
 
         frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
-        train, val = training_indices(snapshot, spec, drop_seen_strings=config.drop_seen_strings)
+        train, val = training_indices(snapshot, drop_seen_strings=config.drop_seen_strings)
         self.images_NHW3 = frame.stack([snapshot.pixels(index) for index in train])
         self.targets_NP = snapshot.targets_NP(train, spec)
         self.val_images_NHW3 = frame.stack([snapshot.pixels(index) for index in val])
@@ -167,9 +168,9 @@ class _Run:
 
         torch.manual_seed(config.seed)
         self.model = build_model(config, spec, choices, weights=None if self.has_checkpoint() else choices["weights"])
-        self.model.to(self.device, memory_format=self.format)
+        self.model.to(self.device).to(memory_format=self.format)
         self.ema = build_model(config, spec, choices, weights=None)
-        self.ema.to(self.device, memory_format=self.format)
+        self.ema.to(self.device).to(memory_format=self.format)
         self.ema.load_state_dict(self.model.state_dict())
         self.ema.eval()
         groups = parameter_groups(self.model, lr=config.lr, weight_decay=config.weight_decay)
@@ -222,7 +223,7 @@ class _Run:
                 "Try a lower lr, or look for damaged images."
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         self.optimizer.step()
         self.step += 1

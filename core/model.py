@@ -1,6 +1,7 @@
 """The recogniser: one shared backbone, one learnable embedding and one independent linear head per position."""
 
 import math
+from typing import Any
 
 import timm
 import torch
@@ -106,7 +107,7 @@ class Recognizer(nn.Module):
         sigma: float,
         weights: str | None = None,
     ) -> None:
-        """`centers` and `sigma` start the column prior, as fractions of the width; `weights` is a file of the backbone."""
+        """`centers` and `sigma` start the column prior, as fractions of the width; `weights` is the backbone's file."""
         super().__init__()
         self.ink = ink
         self.backbone = _backbone(backbone, stride, weights)
@@ -139,23 +140,23 @@ class Recognizer(nn.Module):
 def _backbone(name: str, stride: int, weights: str | None) -> nn.Module:
     """A timm backbone cut where its map has `stride`; on small captchas the later stages only blur the columns."""
     try:
-        probe = timm.create_model(name, pretrained=False, features_only=True)
-        strides = list(probe.feature_info.reduction())
-        if stride not in strides:
-            raise OptionError(f"{name} has no map of stride {stride}; it has {', '.join(map(str, strides))}.")
-        where = {"pretrained_cfg_overlay": {"file": weights}} if weights else {}
-        return timm.create_model(
-            name, pretrained=weights is not None, features_only=True, out_indices=(strides.index(stride),), **where
-        )
-    except OptionError:
-        raise
-    except (
-        Exception
-    ) as error:  # timm raises RuntimeError, ValueError, AttributeError ... for a name or file it cannot use
+        with torch.device("meta"):
+            stages: Any = timm.create_model(name, features_only=True)
+        strides: list[int] = stages.feature_info.reduction()
+        if stride in strides:
+            return timm.create_model(
+                name,
+                pretrained=weights is not None,
+                pretrained_cfg_overlay={"file": weights} if weights else None,
+                features_only=True,
+                out_indices=(strides.index(stride),),
+            )
+    except Exception as error:  # RuntimeError, ValueError, AttributeError ...: timm has many ways to refuse
         raise OptionError(f"The backbone {name!r} cannot be built: {error}") from error
+    raise OptionError(f"The backbone {name!r} has no map of stride {stride}; it has {', '.join(map(str, strides))}.")
 
 
-def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> list[dict[str, object]]:
+def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> list[dict[str, Any]]:
     """AdamW groups: weight decay for matrices and kernels only, and three times the rate for NFNet gains.
 
     timm's own helper decays the gains, because they are four-dimensional; they start at zero and must open quickly.
@@ -172,7 +173,7 @@ def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> lis
             plain.append(parameter)
         else:
             decayed.append(parameter)
-    groups: list[dict[str, object]] = [
+    groups: list[dict[str, Any]] = [
         {"params": decayed, "lr": lr, "weight_decay": weight_decay},
         {"params": plain, "lr": lr, "weight_decay": 0.0},
         {"params": gains, "lr": 3 * lr, "weight_decay": 0.0},

@@ -29,7 +29,7 @@ def find_weights(backbone: str, wanted: str) -> tuple[str | None, str]:
         return str(Path(wanted).resolve()), f"weights of {Path(wanted).name}"
     try:
         return _from_hub(backbone)
-    except Exception as error:  # noqa: BLE001 - the network fails in many ways, and to auto all are the same
+    except Exception as error:  # the network fails in many ways, and to auto all are the same
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if wanted == "hub":
             raise OptionError(f"pretrained=hub: the weights of {backbone} cannot be had ({reason}).") from error
