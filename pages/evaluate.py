@@ -1,3 +1,162 @@
-from pages.components import layout
+"""How good a run is, where it is wrong, and which labels to look at again."""
+
+import uuid
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from core import jobs
+from core.errors import SlotlabError
+from core.metrics import evaluate_views
+from db.evaluations import count_test_openings
+from db.jobs import ACTIVE, list_jobs
+from db.runs import list_runs
+from db.samples import labels_by_hash
+from pages.components import layout, resources
+from pages.components.figures import confusion_figure
+from pages.components.gallery import show_gallery
+from pages.components.progress import show_progress
 
 page = layout.open_page("evaluate")
+project, spec, home = page.project, page.spec, layout.home()
+
+
+def start(tta: bool, request_id: str) -> None:
+    """Callback; the request id is that of the button on screen, so a double click is one evaluation."""
+    try:
+        with layout.database() as db:
+            jobs.start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
+    except SlotlabError as error:
+        st.session_state["evaluation refused"] = str(error)
+
+
+def ask_to_evaluate() -> None:
+    """The button; the test images have one more step before it, because every look at them wears them off."""
+    confirmed = split == "val" or st.checkbox(
+        "Open the test images. This is counted: choose between runs on val, and use test for the final number."
+    )
+    tta = st.checkbox("With test-time augmentation", value=True, help="Nine slightly different views of each image.")
+    st.button(
+        f"Evaluate on {split}", icon=":material/play_arrow:", disabled=not confirmed, on_click=start,
+        args=(tta, uuid.uuid4().hex),
+    )  # fmt: skip
+
+
+def show_number(title: str, value: str, note: str) -> None:
+    with st.container(border=True, gap=None):
+        st.metric(title, value)
+        st.caption(note)
+
+
+def show_matrices() -> None:
+    st.subheader("Which characters are taken for which", anchor=False)
+    st.caption("One matrix for each position: rows are true, columns read. Blue is right, red is wrong. Click a cell.")
+    with st.grid("auto", min_column_width=250):
+        for position, counts_CC in enumerate(reading.confusion_PCC()):
+            correct = result["per_position_correct"][position]
+            with st.container(gap=None):
+                st.markdown(f"**Position {position + 1}**: {correct:,} of {result['n']:,}")
+                st.plotly_chart(
+                    confusion_figure(counts_CC, spec.charset),
+                    key=f"confusion {position}",
+                    on_select=partial(pick_cell, position),
+                    selection_mode="points",
+                    config={"displayModeBar": False},
+                    alt=f"Confusion matrix of position {position + 1}: {correct} of {result['n']} right",
+                )
+
+
+def pick_cell(position: int) -> None:
+    points = st.session_state[f"confusion {position}"]["selection"]["points"]
+    if points:
+        st.session_state["cell"] = (run.job.id, position, *points[0]["customdata"][:2])
+        st.session_state["show"] = "one cell"
+
+
+@st.fragment
+def inspect() -> None:
+    show_matrices()
+    st.subheader("Images", anchor=False)
+    cell = st.session_state.get("cell")
+    choices = ["wrong", "least sure"] + (["one cell"] if cell and cell[0] == run.job.id else [])
+    match st.segmented_control(
+        "Show", choices, default="wrong", required=True, key="show", label_visibility="collapsed"
+    ):
+        case "least sure":
+            places = reading.least_sure()
+            note = "Right or wrong, what the run was least sure of. Label more like these."
+        case "one cell":
+            _, position, true, read = cell
+            places = reading.in_cell(position, true, read)
+            names = layout.plain(spec.charset[true]), layout.plain(spec.charset[read])
+            note = (
+                f"{len(places):,} with {names[0]} read as {names[1]} at position {position + 1}, the least sure first."
+            )
+        case _:
+            places = reading.wrong()
+            note = f"{len(places):,} of {result['n']:,} wrong, the surest first: among those are the wrong labels."
+    st.caption(note)
+    show_gallery(project, found, reading, places.tolist())
+
+
+with layout.errors(), layout.database() as db:
+    jobs.reconcile(db, home)
+    runs = {run.job.id: run for run in list_runs(db, project.id) if (home.run(run.job.id) / "checkpoints").is_dir()}
+    openings = count_test_openings(db, project.id)
+if not runs:
+    st.info("No run of this project has saved a model yet.", icon=":material/show_chart:")
+    st.page_link("pages/train.py", label="Train", icon=":material/play_arrow:", query_params={"project": project.name})
+    st.stop()
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    run = runs[layout.choose_run(list(runs))]
+    split = st.segmented_control(
+        "Split", ["val", "test"], default="val", required=True, key="split", bind="query-params"
+    )
+    views = st.container()
+with layout.errors(), layout.database() as db:
+    found = resources.find_predictions(home, db, run, split)
+    now = labels_by_hash(db, project.id, found.sha256) if found else {}
+    active = [job for job in list_jobs(db, project_id=project.id, kind="evaluate", limit=20) if job.state in ACTIVE]
+
+if split == "test":
+    st.caption(f"The test images of this project were opened {openings} time{'' if openings == 1 else 's'}.")
+if "evaluation refused" in st.session_state:
+    st.error(layout.plain(st.session_state.pop("evaluation refused")), icon=":material/error:")
+for job in active:
+    show_progress(job, "images")
+if found is None:
+    if not active:
+        st.info(f"Run {run.job.id} has not been evaluated on {split} yet.", icon=":material/grid_on:")
+        ask_to_evaluate()
+    st.stop()
+
+tta = len(found.views) > 1 and views.toggle(
+    "Test-time augmentation", key="tta", bind="query-params", help=f"Average over the views: {', '.join(found.views)}."
+)
+seen = resources.training_strings(str(home.run(run.job.id) / "dataset.npz"))
+with layout.errors():
+    reading = found.reading(spec, tta=tta)
+    seen_N = np.array([label in seen for label in found.labels])
+    result = evaluate_views(found.log_probs_VNPC, reading.targets_NP, tta=tta, seen_N=seen_N)
+
+with st.grid("auto", min_column_width=170):
+    n, correct = result["n"], result["correct"]
+    show_number(f"Exact match on {split}", f"{correct:,} of {n:,}", layout.share(correct, n))
+    if tta:
+        flips = result["tta_flips"]
+        note = f"mended and broken; {flips['without_tta']:,} of {n:,} without views"
+        show_number("Changed by the views", f"+{flips['fixed']:,} −{flips['broken']:,}", note)
+    for key, title in (("string_not_seen", "Text new to the run"), ("string_seen", "Text seen in training")):
+        part = result[key]
+        if part["n"]:
+            show_number(title, f"{part['correct']:,} of {part['n']:,}", layout.share(part["correct"], part["n"]))
+    show_number("Mean log loss", f"{result['nll']:.4f}", f"per character; chance is {np.log(spec.num_classes):.2f}")
+
+changed = sum(now.get(sha256) != label for sha256, label in zip(found.sha256, found.labels, strict=True))
+if changed:
+    st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
+with st.expander("Evaluate again", expanded=changed > 0):
+    ask_to_evaluate()
+inspect()

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import jobs
 from core.errors import SlotlabError
 from core.ingest import DEFAULT_SPEC, Report, Request, Upload, start_import
-from db.jobs import ACTIVE, get_job
+from db.jobs import ACTIVE
 from db.projects import list_sources
 from db.records import Job, Project
 from pages.components import layout
+from pages.components.progress import show_progress
 
 IMAGE_TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "zip"]
 LABEL_RULES = {"none": "None, they are typed here", "filename": "In the file names", "csv": "In a CSV file"}
@@ -111,30 +111,13 @@ def _ask_for_target(projects: dict[str, Project]) -> dict[str, Any]:
 
 def show_import(job: Job) -> None:
     """Progress of an import while it runs, its report afterwards."""
-    active = job.state in ACTIVE
-    st.fragment(_show_import, run_every="1s" if active else None)(job.id, active)
-
-
-def _show_import(job_id: str, was_active: bool) -> None:
-    home = layout.home()
-    with layout.errors(), layout.database() as db:
-        jobs.reconcile(db, home)
-        job = get_job(db, job_id)
     if job.state in ACTIVE:
-        view = jobs.observe(home, job_id)
-        share = view.step / view.steps if view.steps else 0.0
-        st.progress(min(share, 1.0), f"{view.message or 'Starting'}: {view.step:,} of {view.steps:,} files")
-        if st.button("Stop", icon=":material/stop:", disabled=view.cancelling):
-            with layout.errors(), layout.database() as db:
-                jobs.cancel(db, home, job_id)
-        return
-    if was_active:
-        st.rerun()  # the counts of the whole page have changed
-    if job.result is None:
+        show_progress(job, "files")
+    elif job.result is not None:
+        show_report(Report(**json.loads(job.result)))
+    else:
         st.error(layout.plain(job.reason or f"The import is {job.state}."), icon=":material/error:")
         st.caption("What was imported by then is kept. Run the same import again to finish it; nothing is doubled.")
-        return
-    show_report(Report(**json.loads(job.result)))
 
 
 def show_report(report: Report) -> None:

@@ -100,8 +100,22 @@ def plain(text: str) -> str:
     return " ".join(escaped.split())
 
 
+def choose_run(ids: list[str]) -> str:
+    """Ask for one of these runs, newest first; the address may name it by its number alone, as ?run=7."""
+    asked = st.query_params.get("run", "")
+    if asked and asked not in ids:
+        same = [name for name in ids if asked.isdecimal() and int(name.split("-")[0]) == int(asked)]
+        if same:
+            st.session_state["run"] = same[0]
+        else:
+            st.error(plain(f"This project has no run {asked!r} to show; here is its newest."), icon=":material/error:")
+    if st.session_state.get("run") not in ids:
+        st.session_state.pop("run", None)
+    return st.selectbox("Run", ids, key="run", bind="query-params", width=200)
+
+
 def share(correct: int, n: int) -> str:
-    """"96.7% (88.5-99.6%)": the share and its 95% interval. Always shown beside the two numbers themselves."""
+    """The share and its 95% interval, as "96.7% (88.5% to 99.6%)"; always shown beside the two numbers themselves."""
     low, high = interval95(correct, n)
     return f"{correct / n:.1%} ({low:.1%} to {high:.1%})"
 

@@ -1,22 +1,76 @@
-"""What is loaded once and shared by all sessions, and what a run says about itself."""
+"""What the pages read from run directories: the only st.cache_* wrappers."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
 from sqlite_utils import Database
 
-from core.frame import WHOLE, Frame
+from core.frame import Frame, choose_frame
 from core.home import Home
+from core.images import decode
 from core.jobdir import JobDir
-from db.records import Project
+from core.predictions import Predictions
+from db.connection import opened
+from db.evaluations import list_evaluations
+from db.records import Project, Run
 from db.runs import list_runs
-from db.samples import select_samples
+from db.samples import image_bytes, select_samples
+
+if TYPE_CHECKING:
+    from core.predictor import Predictor
+
+
+def find_predictions(home: Home, db: Database, run: Run, split: str) -> Predictions | None:
+    """Of the newest evaluation of this run on this split, else those the run left at its end."""
+    jobs = [evaluation.job_id for evaluation in list_evaluations(db, run.job.id, split)]
+    for path in (home.run(job) / f"predictions-{split}.npz" for job in [*jobs, run.job.id]):
+        if path.exists():
+            return _predictions(str(path), path.stat().st_mtime)
+    return None
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _predictions(path: str, changed: float) -> Predictions:  # noqa: ARG001 - part of the key
+    return Predictions.load(Path(path))
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def training_strings(path: str) -> frozenset[str]:
+    """The label strings that a run was trained on, from its snapshot; the images in it are not read."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return frozenset(arrays["labels"][arrays["splits"] == "train"].tolist())
+
+
+def predictor(home: Home, run: Run) -> "Predictor":
+    """The best weights of a run, loaded once until the run writes better ones."""
+    folder = home.run(run.job.id) / "checkpoints"
+    changed = max((path.stat().st_mtime for path in folder.glob("*.pt")), default=0.0)
+    return _predictor(str(folder.parent), changed)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model")
+def _predictor(run_dir: str, changed: float) -> "Predictor":  # noqa: ARG001 - part of the key
+    from core.predictor import Predictor  # torch: 3 s and 500 MB, for those pages only that read images
+
+    # The processor: a training run may need all of the GPU's memory.
+    return Predictor.load(Path(run_dir), device="cpu")
 
 
 def training_frame(home: Home, db: Database, project: Project) -> tuple[Frame, str]:
     """Crop and size of what a model of this project sees, and where that is known from."""
     for run in list_runs(db, project.id):
-        spec = JobDir(home.run(run.job.id)).read("run.json") or {}
-        choices = spec.get("choices", {})
+        choices = (JobDir(home.run(run.job.id)).read("run.json") or {}).get("choices", {})
         if "image_size" in choices:
             return Frame(tuple(choices["box"]), tuple(choices["image_size"])), f"as run {run.job.id} saw it"
-    sample = select_samples(db, project.id, limit=1)[0]
-    width = round(48 * sample.width / sample.height / 16) * 16
-    return Frame(WHOLE, (48, max(48, width))), "until a run has found out where the text is"
+    return _chosen_frame(str(home.db), project.id, project.length), "as a run would choose it now"
+
+
+@st.cache_data(ttl="10m", max_entries=8, show_spinner=False)
+def _chosen_frame(db_path: str, project_id: int, positions: int) -> Frame:
+    with opened(Path(db_path)) as db:
+        samples = select_samples(db, project_id, split="train", limit=200)
+        images = [decode(data) for data in image_bytes(db, [sample.id for sample in samples]).values()]
+    targets_NP = np.zeros((len(images), positions), dtype=np.int64)
+    return choose_frame(images, targets_NP, size=None, crop=True)[0]

@@ -1,0 +1,90 @@
+"""Arrays as plotly figures. Imports no streamlit, which gives the figures its theme; colours hold on light and dark."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+RIGHT, WRONG, OTHER = "47, 111, 237", "217, 72, 56", "138, 143, 152"
+
+
+def confusion_figure(counts_CC: NDArray[np.int64], charset: str) -> go.Figure:
+    """One position: rows are true characters, columns what was read.
+
+    Right answers are blue, errors red with their number: one error among a thousand right answers has to be seen.
+    Colour follows the logarithm. A heatmap gives no click to Streamlit; the invisible points over it do, with the
+    row and column of their cell as customdata.
+    """
+    chars = list(charset)
+    right_CC = np.where(np.eye(len(chars), dtype=bool), counts_CC, 0)
+    figure = go.Figure()
+    for counts, rgb, faintest in ((right_CC, RIGHT, 0.12), (counts_CC - right_CC, WRONG, 0.55)):
+        figure.add_heatmap(
+            z=np.where(counts > 0, np.log1p(counts), np.nan),
+            text=np.where(counts > 0, counts.astype(str), ""),
+            texttemplate="%{text}" if rgb == WRONG else "",
+            textfont={"size": 11, "color": "white"},
+            x=chars,
+            y=chars,
+            zmin=0,
+            zmax=max(float(np.log1p(counts.max())), 1.0),
+            colorscale=[[0, f"rgba({rgb}, {faintest})"], [1, f"rgba({rgb}, 0.9)"]],
+            showscale=False,
+            hoverinfo="skip",
+            xgap=1,
+            ygap=1,
+        )
+    rows, columns = np.nonzero(counts_CC)
+    figure.add_scatter(
+        x=[chars[column] for column in columns],
+        y=[chars[row] for row in rows],
+        mode="markers",
+        customdata=np.stack([rows, columns, counts_CC[rows, columns]], axis=1).tolist(),
+        hovertemplate="true %{y}, read as %{x}: %{customdata[2]}<extra></extra>",
+        marker={"size": 18, "symbol": "square", "opacity": 0},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+    )
+    axis = {"type": "category", "categoryarray": chars, "fixedrange": True, "showgrid": False, "zeroline": False}
+    axis |= {"showline": True, "mirror": True, "linecolor": f"rgba({OTHER}, 0.5)", "ticks": ""}
+    every = 1 if len(chars) <= 16 else 2
+    figure.update_xaxes(**axis, categoryorder="array", title="read as", range=[-0.5, len(chars) - 0.5], dtick=every)
+    figure.update_yaxes(**axis, categoryorder="array", title="true", range=[len(chars) - 0.5, -0.5], dtick=every)
+    figure.update_layout(
+        height=max(280, 12 * len(chars) + 70), margin={"l": 8, "r": 8, "t": 8, "b": 8}, showlegend=False, dragmode=False
+    )
+    return figure
+
+
+def confidence_figure(texts: Sequence[str], seconds: Sequence[str], probs_P2: NDArray[np.float64]) -> go.Figure:
+    """For each position, how sure the best character is, and the second best beside it."""
+    figure = go.Figure()
+    places = [f"{place}" for place in range(1, len(texts) + 1)]
+    for rank, (chars, rgb, name) in enumerate(((texts, RIGHT, "best"), (seconds, OTHER, "second best"))):
+        figure.add_bar(
+            x=places,
+            y=probs_P2[:, rank],
+            name=name,
+            text=[f"<b>{char}</b>" if rank == 0 else char for char in map(_escaped, chars)],
+            textposition="outside",
+            cliponaxis=False,
+            marker_color=f"rgba({rgb}, 0.85)",
+            hovertemplate="%{text} at position %{x}: %{y:.2%}<extra></extra>",
+        )
+    figure.update_xaxes(title="position", type="category", fixedrange=True)
+    figure.update_yaxes(range=[0, 1.12], tickvals=[0, 0.5, 1], tickformat=".0%", fixedrange=True)
+    figure.update_layout(
+        height=240,
+        margin={"l": 8, "r": 8, "t": 24, "b": 8},
+        barmode="group",
+        bargap=0.25,
+        legend={"orientation": "h", "y": 1.2, "x": 0},
+        dragmode=False,
+    )
+    return figure
+
+
+def _escaped(char: str) -> str:
+    """Plotly reads texts as a kind of HTML."""
+    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(char, char)

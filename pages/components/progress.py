@@ -1,0 +1,30 @@
+"""A job under way, for the pages that start one."""
+
+import streamlit as st
+
+from core import jobs
+from db.jobs import ACTIVE, get_job
+from db.records import Job
+from pages.components import layout
+
+
+def show_progress(job: Job, unit: str) -> None:
+    """Progress bar and stop button of an active job; runs the page again at its end. `unit` names what is counted."""
+    st.fragment(_show_progress, run_every="1s")(job.id, unit)
+
+
+def _show_progress(job_id: str, unit: str) -> None:
+    home = layout.home()
+    with layout.errors(), layout.database() as db:
+        jobs.reconcile(db, home)
+        job = get_job(db, job_id)
+    if job.state not in ACTIVE:
+        st.rerun()
+    view = jobs.observe(home, job_id)
+    message, share = view.message or job.state.capitalize(), 0.0
+    if view.steps:
+        message, share = f"{message}: {view.step:,} of {view.steps:,} {unit}", min(view.step / view.steps, 1.0)
+    st.progress(share, message)
+    if st.button("Stop", icon=":material/stop:", disabled=view.cancelling, key=f"stop {job_id}"):
+        with layout.errors(), layout.database() as db:
+            jobs.cancel(db, home, job_id)
