@@ -86,7 +86,7 @@ def test_nothing_is_unpickled() -> None:
 
 
 def test_help_runner_and_label_page_start_without_torch() -> None:
-    """torch and timm take seconds to import: only what trains or predicts pays."""
+    """Torch and timm take seconds to import: only what trains or predicts pays."""
     script = (
         "import sys, core.cli, core.runner, core.jobs, core.labeling, pages.components.labeler;"
         f"print(sorted({HEAVY!r} & set(sys.modules)))"
