@@ -7,7 +7,6 @@ them see the same pixels.
 import base64
 import hashlib
 import io
-import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +40,7 @@ def decode(data: bytes) -> Pixels:
     if len(data) > MAX_BYTES:
         raise ImageError(f"The file has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Pillow only warns of decompression bombs and damaged metadata
-            return _normalise(_load(data))
+        return _normalise(_load(data))
     except ImageError:
         raise
     except Exception as error:  # Pillow raises OSError, ValueError, SyntaxError, struct.error ... on damaged files
@@ -72,7 +69,9 @@ def _load(data: bytes) -> Image.Image:
 def _normalise(image: Image.Image) -> Pixels:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16-bit grey: "I;16" and its byte orders, or "I" from older Pillow
-        grey = np.asarray(image).astype(np.int64)
+        grey = np.array(image, dtype=np.int64)
+        if (transparent := image.info.get("transparency")) is not None:
+            grey[grey == transparent] = 65535
         if grey.min() < 0 or grey.max() > 65535:
             raise ImageError("The image has more than 16 bits per pixel.")
         return np.repeat((grey // 257).astype(np.uint8)[:, :, None], 3, axis=2)
