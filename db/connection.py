@@ -35,16 +35,18 @@ def connect(path: Path, *, create: bool = False) -> Database:
     """
     if not create and not path.exists():
         raise StorageError(f"There is no database at {path}; import images first, or set SLOTLAB_HOME.")
-    fresh = not path.exists()
-    uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
+    if create:  # made by us, because SQLite would let everyone read the portal's images
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise StorageError(f"The database {path} cannot be made ({error.strerror}).") from error
+    uri = f"{path.resolve().as_uri()}?mode=rw"
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
     except sqlite3.OperationalError as error:
         raise StorageError(f"The database {path} cannot be opened ({error}).") from error
-    if fresh:
-        os.chmod(path, 0o600)  # noqa: PTH101 - whoever reads it can read the portal's images
     try:
-        return _prepare(connection, path)
+        return _prepare(connection, path, create=create)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise StorageError(f"{path} cannot be read as a Slotlab database ({error}).") from error
@@ -53,11 +55,13 @@ def connect(path: Path, *, create: bool = False) -> Database:
         raise
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> Database:
+def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Database:
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application_id != APPLICATION_ID and tables:
         raise StorageError(f"{path} is a database of another program.")
+    if not tables and not create:  # what an interrupted copy leaves; a new database in its place would hide the loss
+        raise StorageError(f"{path} is empty; import images, or put a copy of your database in its place.")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise StorageError(
@@ -92,10 +96,14 @@ def journal_mode(version: tuple[int, ...]) -> str:
 
 @contextmanager
 def opened(path: Path, *, create: bool = False) -> Iterator[Database]:
-    """`connect` for a with-block."""
+    """`connect` for a with-block, in which a damaged or locked file is a StorageError too."""
     db = connect(path, create=create)
     try:
         yield db
+    except sqlite3.DatabaseError as error:
+        if type(error) not in (sqlite3.DatabaseError, sqlite3.OperationalError):
+            raise  # a broken constraint is a mistake of ours, not of the file
+        raise StorageError(f"The database {path} could not be read ({error}).") from error
     finally:
         db.conn.close()
 
