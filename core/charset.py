@@ -35,12 +35,13 @@ class TextSpec:
 
     def check(self, text: str) -> str:
         """Return `text` unchanged, or raise LabelError saying what is wrong with it."""
+        shown = repr(text if len(text) <= 2 * MAX_LENGTH else text[:MAX_LENGTH] + "…")
         if len(text) != self.length:
             count = f"{len(text)} character{'' if len(text) == 1 else 's'}"
-            raise LabelError(f"{text!r} has {count}; this project uses {self.length}.")
+            raise LabelError(f"{shown} has {count}; this project uses {self.length}.")
         for char in text:
             if char not in self.charset:
-                raise LabelError(f"{text!r} holds {char!r}, which is not in the charset {self.charset!r}.")
+                raise LabelError(f"{shown} holds {char!r}, which is not in the charset {self.charset!r}.")
         return text
 
     def encode(self, text: str) -> list[int]:

@@ -3,6 +3,7 @@
 Running an import again changes nothing that is there, so an interrupted one is finished by running it again.
 """
 
+import io
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +15,10 @@ from sqlite_utils import Database
 
 from core import jobs, labeling
 from core.charset import TextSpec
-from core.errors import ImageError, LabelError, OptionError
+from core.errors import ImageError, ImportSourceError, LabelError, OptionError
 from core.home import Home
-from core.images import Pixels, decode, pixel_hash, split_of
-from core.sources import Entry, LabelBook, list_entries
+from core.images import decode, pixel_hash, split_of
+from core.sources import Entry, LabelBook, list_entries, parse_csv
 from core.work import Work, carry_out
 from db import labels, projects, samples
 from db.connection import opened, write
@@ -99,7 +100,8 @@ class Report:
 class _Image:
     name: str
     data: bytes
-    pixels: Pixels
+    width: int
+    height: int
     sha256: str
     label: str | None
 
@@ -116,10 +118,14 @@ def start_import(
     """Start the import job; its result is a Report as JSON. Raises SlotlabError before anything is stored."""
     if request.path is not None:
         path = request.path.expanduser().resolve()
-        book_rule = request.labels if request.labels in {"none", "filename"} else str(Path(request.labels).resolve())
+        in_file = request.labels not in {"none", "filename"}
+        book_rule = str(Path(request.labels).expanduser().resolve()) if in_file else request.labels
         LabelBook(book_rule, DEFAULT_SPEC, [entry.name for entry in list_entries(path)])
     elif upload is None or not upload.files:
         raise OptionError("There are no files to import.")
+    else:
+        _check_upload(upload)
+    _check_origin(request.source, request.owner, request.authorization)
     project = open_project(db, request.project, request.length, request.charset)
     source = open_source(db, project, request.source, request.owner, request.authorization)
 
@@ -136,9 +142,20 @@ def start_import(
     return jobs.start_job(db, home, project, "import", spec, request_id=request_id, fill=fill)
 
 
+def _is_one_zip(upload: Upload) -> bool:
+    return len(upload.files) == 1 and upload.files[0][0].lower().endswith(".zip")
+
+
+def _check_upload(upload: Upload) -> None:
+    if _is_one_zip(upload) and not zipfile.is_zipfile(io.BytesIO(upload.files[0][1])):
+        raise ImportSourceError(f"{upload.files[0][0]} is damaged or no zip file.")
+    if upload.labels_csv is not None:
+        parse_csv("The label file", upload.labels_csv)
+
+
 def _save_upload(upload: Upload, directory: Path) -> None:
     """Into one zip, so that a name from outside never becomes a path."""
-    if len(upload.files) == 1 and upload.files[0][0].lower().endswith(".zip"):
+    if _is_one_zip(upload):
         (directory / UPLOAD).write_bytes(upload.files[0][1])
     else:
         with zipfile.ZipFile(directory / UPLOAD, "w") as archive:
@@ -169,7 +186,8 @@ def _work(work: Work) -> dict[str, object] | None:
         )
     if work.should_stop():
         return None
-    (directory / UPLOAD).unlink(missing_ok=True)
+    for uploaded in (UPLOAD, UPLOADED_LABELS):
+        (directory / uploaded).unlink(missing_ok=True)
     return report.to_dict()
 
 
@@ -182,8 +200,8 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
         spec = TextSpec(
             DEFAULT_SPEC.length if length is None else length, DEFAULT_SPEC.charset if charset is None else charset
         )
-        with write(db):
-            return projects.insert_project(db, name, spec.length, spec.charset)
+        with write(db):  # somebody else may have made it in between
+            project = projects.find_project(db, name) or projects.insert_project(db, name, spec.length, spec.charset)
     asked = (project.length if length is None else length, project.charset if charset is None else charset)
     if asked != (project.length, project.charset):
         raise OptionError(
@@ -195,12 +213,10 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
 
 def open_source(db: Database, project: Project, name: str, owner: str, authorization: str) -> Source:
     """The source of this name, made if need be. Raises OptionError unless owner and authorization are given."""
-    for what, value in (("name of the source", name), ("owner", owner), ("authorization", authorization)):
-        if not value.strip():
-            raise OptionError(f"The {what} is missing: say whose images these are and who allowed their use.")
-    source = projects.find_source(db, project.id, name)
-    if source is None:
-        with write(db):
+    _check_origin(name, owner, authorization)
+    with write(db):
+        source = projects.find_source(db, project.id, name)
+        if source is None:
             return projects.insert_source(db, project.id, name, owner, authorization)
     if (source.owner, source.authorization) != (owner, authorization):
         raise OptionError(
@@ -208,6 +224,12 @@ def open_source(db: Database, project: Project, name: str, owner: str, authoriza
             "give another name to a source with others."
         )
     return source
+
+
+def _check_origin(name: str, owner: str, authorization: str) -> None:
+    for what, value in (("name of the source", name), ("owner", owner), ("authorization", authorization)):
+        if not value.strip():
+            raise OptionError(f"The {what} is missing: say whose images these are and who allowed their use.")
 
 
 def import_images(
@@ -255,21 +277,21 @@ def _read(batch: list[Entry], book: LabelBook, report: Report) -> Iterator[_Imag
         except LabelError as error:
             report.label_problem(entry.name, str(error))
             label = None
-        yield _Image(entry.name, data, pixels, pixel_hash(pixels), label)
+        height, width, _ = pixels.shape
+        yield _Image(entry.name, data, width, height, pixel_hash(pixels), label)
 
 
 def _store(db: Database, project: Project, source: Source, image: _Image, operator: str, report: Report) -> None:
     sample = samples.find_sample(db, project.id, image.sha256)
     if sample is None:
-        height, width, _ = image.pixels.shape
         sample_id = samples.insert_sample(
             db,
             project_id=project.id,
             source_id=source.id,
             sha256=image.sha256,
             name=image.name,
-            width=width,
-            height=height,
+            width=image.width,
+            height=image.height,
             split=split_of(image.sha256),
             image=image.data,
         )
@@ -281,24 +303,29 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
         return
     # One id for one statement of one source, so that a second import of it adds nothing to the ledger.
     event_id = f"import:{source.id}:{image.sha256}:{image.label}"
-    if labels.find_event(db, event_id):
-        return
-    version = labels.append_event(
-        db,
-        sample,
-        event_id=event_id,
-        operator=operator,
-        action="import",
-        state="labelled",
-        text=image.label,
-        base_version=0,
-    )
-    if version is None:
-        now = f"labelled {sample.label!r}" if sample.state == "labelled" else sample.state
-        report.label_problem(
-            image.name, f"{image.label!r} was not taken: the same image ({sample.name}) is already {now}."
-        )
+    known = labels.find_event(db, event_id)
+    if known:  # told again if it was not taken then; an operator who changed it since has decided
+        version = known.version
     else:
+        version = labels.append_event(
+            db,
+            sample,
+            event_id=event_id,
+            operator=operator,
+            action="import",
+            state="labelled",
+            text=image.label,
+            # An image whose label was undone waits for one; where a label or a skip stands, nothing is replaced.
+            base_version=sample.version if sample.state == "unlabelled" else -1,
+        )
+    if version is None:
+        now = {
+            "labelled": f"is labelled {sample.label!r} already",
+            "skipped": "was skipped by an operator",
+            "unlabelled": "was left without a label by an operator",
+        }[sample.state]
+        report.label_problem(image.name, f"{image.label!r} was not taken: the same image ({sample.name}) {now}.")
+    elif not known:
         report.labelled += 1
 
 

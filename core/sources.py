@@ -21,6 +21,7 @@ MAX_ZIP_BYTES = 4 * 1024**3
 """Unpacked. A zip is refused whole beyond this; each file is further limited by core.images.MAX_BYTES."""
 CSV_COLUMNS = ("filename", "label")
 """Other columns are ignored, so that an export can be imported again."""
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Entry:
     """One file that may be an image."""
 
     name: str
-    """Path inside the folder or zip, with forward slashes."""
+    """Path inside the folder or zip, with forward slashes; characters that are no Unicode are replaced."""
     read: Callable[[], bytes]
     """Its bytes; raises ImageError with a reason that names no path."""
 
@@ -48,7 +49,7 @@ def list_entries(source: Path) -> list[Entry]:
     elif source.suffix.lower() == ".zip":
         raise ImportSourceError(f"{source.name} is damaged or no zip file.")
     else:
-        entries = [Entry(source.name, lambda: _read_file(source))]
+        entries = [Entry(_storable(source.name), lambda: _read_file(source))]
     if not entries:
         raise ImportSourceError(f"{source.name} holds no image files.")
     if len(entries) > MAX_FILES:
@@ -65,10 +66,15 @@ def _is_wanted(name: str) -> bool:
 
 def _folder_entries(folder: Path) -> list[Entry]:
     return [
-        Entry(path.relative_to(folder).as_posix(), lambda path=path: _read_file(path))  # type: ignore[misc]
+        Entry(_storable(path.relative_to(folder).as_posix()), lambda path=path: _read_file(path))  # type: ignore[misc]
         for path in folder.rglob("*")
         if not path.is_dir() and _is_wanted(path.relative_to(folder).as_posix())
     ]
+
+
+def _storable(name: str) -> str:
+    """File systems know names that are no text; SQLite and UTF-8 files do not."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _read_file(path: Path) -> bytes:
@@ -87,16 +93,17 @@ def _zip_entries(path: Path) -> list[Entry]:
         # Left open for the entries' reads: opening it for each would parse the whole directory each time.
         archive = zipfile.ZipFile(path)
         infos = [info for info in archive.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:  # ValueError: a name is no UTF-8
         raise ImportSourceError(f"{path.name} cannot be read as a zip file ({error}).") from error
     total = sum(info.file_size for info in infos)
     if total > MAX_ZIP_BYTES:
         raise ImportSourceError(f"{path.name} unpacks to {total:,} bytes; at most {MAX_ZIP_BYTES:,} are read.")
     _refuse_overlaps(path, infos)
+    # Some programs for Windows write backslashes into zips, against the format.
     return [
-        Entry(info.filename, lambda info=info: _read_zipped(archive, info))  # type: ignore[misc]
+        Entry(name, lambda info=info: _read_zipped(archive, info))  # type: ignore[misc]
         for info in infos
-        if _is_wanted(info.filename)
+        if _is_wanted(name := info.filename.replace("\\", "/"))
     ]
 
 
@@ -142,60 +149,78 @@ class LabelBook:
         if self._rule == "filename":
             stem = PurePosixPath(name).stem
             # "123456_af31.png": the usual way to keep two images of one text apart.
-            text = stem if len(stem) == self._spec.length else stem.split("_", maxsplit=1)[0]
-            return self._spec.check(text)
+            text, rest = stem[: self._spec.length], stem[self._spec.length :]
+            return self._spec.check(text if rest[:1] in ("", "_") else stem.split("_", maxsplit=1)[0])
         key = self._key_of.get(name)
         return None if key is None else self._spec.check(self._rows[key])
 
     def unmatched(self) -> Iterator[tuple[str, str]]:
         """Rows of the CSV for which there is no image, each with the reason."""
-        for key in self._rows.keys() - set(self._key_of.values()):
+        matched = set(self._key_of.values())
+        for key in (key for key in self._rows if key not in matched):
             yield key, "The CSV names this image, but the import does not hold exactly one file of this name."
 
 
 def _match_names(rows: dict[str, str], names: list[str]) -> dict[str, str]:
-    """Row key of each entry name."""
-    last_parts = Counter(PurePosixPath(name).name for name in names)
+    """Row key of each entry name. A row that could mean several entries means none."""
+    whole, last_parts = Counter(names), Counter(PurePosixPath(name).name for name in names)
     matches = {}
     for name in names:
         last = PurePosixPath(name).name
-        if name in rows:
+        if name in rows and whole[name] == 1:
             matches[name] = name
         elif last in rows and last_parts[last] == 1:
             matches[name] = last
     return matches
 
 
+def with_formula_guard(value: str) -> str:
+    """The value for a CSV cell, with a quote before what a spreadsheet would take for a formula and carry out."""
+    guarded = value.startswith(FORMULA_STARTS) or (value[:1] == "'" and value[1:].startswith((*FORMULA_STARTS, "'")))
+    return "'" + value if guarded else value
+
+
+def without_formula_guard(cell: str) -> str:
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith((*FORMULA_STARTS, "'")) else cell
+
+
 def _read_csv(path: Path) -> dict[str, str]:
-    """Label by file name, as text exactly as written: pandas would read 00123 as 123 and NA as missing."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
     except OSError as error:
         raise ImportSourceError(f"The label file {path} cannot be read ({error.strerror}).") from error
+    return parse_csv(path.name, data)
+
+
+def parse_csv(file: str, data: bytes) -> dict[str, str]:
+    """Label by file name, as text exactly as written: pandas would read 00123 as 123 and NA as missing.
+
+    Raises ImportSourceError, which names `file` and the line.
+    """
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ImportSourceError(f"{path.name} is not UTF-8 text (byte {error.start}).") from error
+        raise ImportSourceError(f"{file} is not UTF-8 text (byte {error.start}).") from error
     if "\0" in text:
-        raise ImportSourceError(f"{path.name} holds NUL characters and is no CSV.")
+        raise ImportSourceError(f"{file} holds NUL characters and is no CSV.")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: dict[str, str] = {}
     try:
         header = [field.strip().lower() for field in next(reader, [])]
         if not all(header.count(column) == 1 for column in CSV_COLUMNS):
-            raise ImportSourceError(
-                f"{path.name} must begin with a line of column names, filename and label among them."
-            )
+            raise ImportSourceError(f"{file} must begin with a line of column names, filename and label among them.")
         name_at, label_at = (header.index(column) for column in CSV_COLUMNS)
         for row in reader:
             if not row:
                 continue
             if len(row) != len(header):
                 raise ImportSourceError(
-                    f"{path.name} line {reader.line_num} has {len(row)} fields instead of {len(header)}."
+                    f"{file} line {reader.line_num} has {len(row)} fields instead of {len(header)}."
                 )
-            name, label = row[name_at], row[label_at]
+            name, label = without_formula_guard(row[name_at]), row[label_at]
             if rows.get(name, label) != label:
-                raise ImportSourceError(f"{path.name} line {reader.line_num} gives {name} a second, different label.")
+                raise ImportSourceError(f"{file} line {reader.line_num} gives {name} a second, different label.")
             rows[name] = label
     except csv.Error as error:
-        raise ImportSourceError(f"{path.name} line {reader.line_num} is no valid CSV ({error}).") from error
+        raise ImportSourceError(f"{file} line {reader.line_num} is no valid CSV ({error}).") from error
     return rows
