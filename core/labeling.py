@@ -40,7 +40,7 @@ def default_operator() -> str:
     """Who acts where nobody has given a name: the user of this machine."""
     try:
         return getpass.getuser()
-    except OSError:  # a container may run under a user id without a name
+    except (KeyError, OSError):  # before and from Python 3.13 on: a container may run under a user id without a name
         return "operator"
 
 
@@ -73,12 +73,20 @@ def apply_events(
 def _apply(db: Database, project: Project, operator: str, event: Mapping[str, object]) -> Outcome:
     event_id, action = str(event.get("event") or ""), event.get("action")
     sha256, base = str(event.get("sample") or ""), event.get("base")
-    sample = samples.find_sample(db, project.id, sha256)
+    # Storage refuses half characters, which JSON can carry, and large numbers; the outbox would be stuck behind them.
+    storable = (event_id + sha256 + str(event.get("after"))).isascii()
+    sample = samples.find_sample(db, project.id, sha256) if storable else None
     if sample is None:
         return Outcome(event_id, sha256, "refused", "This image is not in the project.")
-    if not event_id or action not in ACTIONS or not isinstance(base, int):
-        return _outcome(db, event_id, sample, "refused", "The browser sent an event that cannot be read.")
     known = labels.find_event(db, event_id)
+    if (
+        not event_id
+        or action not in ACTIONS
+        or not isinstance(base, int)
+        or not 0 <= base < 2**31
+        or (known and known.sample_id != sample.id)
+    ):
+        return _outcome(db, event_id, sample, "refused", "The browser sent an event that cannot be read.")
     if known:  # the answer may have got lost, so a repetition is answered as the event itself was
         status, version, state, text = "repeated", known.version, known.state, known.text
     else:
