@@ -14,9 +14,9 @@ PER_PAGE = 24
 
 
 def show_gallery(project: Project, found: Predictions, reading: Reading, places: list[int]) -> None:
-    """The images at these places of `found`, a page at a time."""
+    """The images at these places of `found`, a page at a time; another list begins at its first page."""
     pages = -(-len(places) // PER_PAGE)
-    number = st.pagination(pages, key="page") if pages > 1 else 1
+    number = st.pagination(pages, key=f"gallery {hash(tuple(places))}") if pages > 1 else 1
     places = places[(number - 1) * PER_PAGE : number * PER_PAGE]
     with layout.errors(), layout.database() as db:
         samples = {place: find_sample(db, project.id, found.sha256[place]) for place in places}
@@ -42,6 +42,6 @@ def show_gallery(project: Project, found: Predictions, reading: Reading, places:
 def marked(chars: Iterable[str], right: Iterable[bool]) -> str:
     """What was read, as Markdown with the wrong characters on red."""
     return "".join(
-        layout.plain(char) if is_right else f":red-background[**{layout.plain(char)}**]"
+        layout.plain(char) if is_right else f":red-background[:red[**{layout.plain(char)}**]]"
         for char, is_right in zip(chars, right, strict=True)
     )

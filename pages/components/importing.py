@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core.charset import MAX_LENGTH
 from core.errors import SlotlabError
 from core.ingest import DEFAULT_SPEC, Report, Request, Upload, start_import
 from db.jobs import ACTIVE
@@ -27,86 +28,98 @@ def import_form(projects: list[Project]) -> None:
         images = _ask_for_images()
     with right:
         target = _ask_for_target({project.name: project for project in projects})
-    # Kept until the import has started, so that a second press is the same request.
-    request_id = st.session_state.setdefault("import request", uuid.uuid4().hex)
-    if not st.button("Import", type="primary", icon=":material/upload:"):
-        return
-    upload = images.pop("upload")
+    if "import refused" in st.session_state:
+        st.error(layout.plain(st.session_state.pop("import refused")), icon=":material/error:")
+    request = Request(**images, **target)
+    st.button("Import", type="primary", icon=":material/upload:", on_click=_start, args=(request, uuid.uuid4().hex))
+
+
+def _start(request: Request, request_id: str) -> None:
+    """Callback; the request id is that of the button on screen, so a double click is one import."""
+    upload = None
+    if request.path is None:
+        labels_csv = st.session_state.get("import label file")
+        upload = Upload(
+            files=[(file.name, file.getvalue()) for file in st.session_state.get("import files") or []],
+            labels_csv=labels_csv.getvalue() if labels_csv else None,
+        )
     try:
+        home = layout.home().create()
         with layout.database(create=True) as db:
-            start_import(
-                db, layout.home().create(), Request(**images, **target), operator=layout.operator(), upload=upload,
-                request_id=request_id,
-            )  # fmt: skip
+            start_import(db, home, request, operator=layout.operator(), upload=upload, request_id=request_id)
     except SlotlabError as error:
-        st.error(layout.plain(str(error)), icon=":material/error:")
-        return
-    del st.session_state["import request"]
-    st.session_state["project"] = target["project"]
-    st.rerun()
+        st.session_state["import refused"] = str(error)
+    else:
+        st.session_state["project"] = request.project
 
 
 def _ask_for_images() -> dict[str, Any]:
-    on_server = st.segmented_control(
-        "Images", ["Upload", "Folder on the server"], default="Upload", required=True, wrap=True
-    ).startswith("Folder")  # fmt: skip
-    files, path, labels_csv = [], None, None
+    way = st.segmented_control(
+        "Images", ["Upload", "Folder on the server"], default="Upload", required=True, wrap=True, **_kept("import way")
+    )
+    on_server = way != "Upload"
+    path = None
     if on_server:
-        folder = st.text_input("Folder or zip", placeholder="/data/portal/captchas").strip()
+        folder = st.text_input("Folder or zip", placeholder="/data/portal/captchas", **_kept("import folder")).strip()
         path = Path(folder) if folder else None
     else:
-        files = st.file_uploader("Image files, or one zip", type=IMAGE_TYPES, accept_multiple_files=True)
-    rule = st.selectbox("Labels", list(LABEL_RULES), format_func=LABEL_RULES.get)
+        st.file_uploader("Image files, or one zip", type=IMAGE_TYPES, accept_multiple_files=True, key="import files")
+    rule = st.selectbox("Labels", list(LABEL_RULES), format_func=LABEL_RULES.get, **_kept("import labels"))
     if rule == "filename":
         st.caption("The name up to its extension, or up to its first underscore: 004420.png, 004420_2.png.")
     elif rule == "csv":
         st.caption("The first line is filename,label; then one line for each image.")
         if on_server:
-            rule = st.text_input("Label file", placeholder="/data/portal/labels.csv").strip() or "labels.csv"
+            typed = st.text_input("Label file", placeholder="/data/portal/labels.csv", **_kept("import csv"))
+            rule = typed.strip() or "labels.csv"
         else:
-            labels_csv = st.file_uploader("Label file", type="csv")
-    upload = Upload(
-        files=[(file.name, file.getvalue()) for file in files],
-        labels_csv=labels_csv.getvalue() if labels_csv else None,
-    )
-    return {"path": path, "labels": "none" if rule == "csv" else rule, "upload": None if on_server else upload}
+            st.file_uploader("Label file", type="csv", key="import label file")
+            rule = "none"  # the uploaded file is what counts
+    return {"path": path, "labels": rule}
 
 
 def _ask_for_target(projects: dict[str, Project]) -> dict[str, Any]:
-    names = list(projects)
-    name = st.selectbox(
-        "Project", names, index=0 if names else None, accept_new_options=True, placeholder="Type a name",
-        help="One portal. Type a new name to make a new project.",
-    )  # fmt: skip
+    name = _choose_or_name("Project", list(projects), "import project", "For example the portal's name")
     length, charset, sources = None, None, {}
     if name in projects:
         with layout.database() as db:
             sources = {source.name: source for source in list_sources(db, projects[name].id)}
     else:
         size, chars = st.columns([1, 2])
-        length = size.number_input("Characters", min_value=1, max_value=32, value=DEFAULT_SPEC.length)
-        charset = chars.text_input("Which may occur", value=DEFAULT_SPEC.charset)
-    source = st.selectbox(
-        "Source", list(sources), index=0 if sources else None, accept_new_options=True, key=f"source of {name}",
-        placeholder="Type a name, for example: login page", help="Where these images come from.",
-    )  # fmt: skip
-    known = sources.get(source or "")
-    owner = st.text_input(
-        "Owner of the portal", value=known.owner if known else "", disabled=known is not None, key=f"owner of {source}"
-    )
-    authorization = st.text_input(
-        "Authorization reference", value=known.authorization if known else "", disabled=known is not None,
-        key=f"authorization of {source}", placeholder="Ticket, contract or mail",
-        help="Who allowed you to automate this portal, and where that is written.",
-    )  # fmt: skip
+        length = size.number_input("Characters", 1, MAX_LENGTH, DEFAULT_SPEC.length, **_kept("import length"))
+        charset = chars.text_input("Which may occur", DEFAULT_SPEC.charset, **_kept("import charset"))
+    source = _choose_or_name("Source", list(sources), f"import source of {name}", "For example login page, March")
+    if source in sources:
+        owner, authorization = sources[source].owner, sources[source].authorization
+        st.caption(f"Owner: {layout.plain(owner)}. Authorization: {layout.plain(authorization)}.")
+    else:
+        owner = st.text_input("Owner of the portal", **_kept("import owner"))
+        authorization = st.text_input(
+            "Authorization reference", placeholder="Ticket, contract or mail", **_kept("import authorization"),
+            help="Who allowed you to automate this portal, and where that is written.",
+        )  # fmt: skip
     return {
-        "project": name or "",
+        "project": name,
         "length": length,
         "charset": charset,
-        "source": source or "",
+        "source": source,
         "owner": owner.strip(),
         "authorization": authorization.strip(),
     }
+
+
+def _choose_or_name(what: str, names: list[str], key: str, example: str) -> str:
+    """One of `names`, or a new name."""
+    if names:
+        name = st.selectbox(what, names, **_kept(key))
+        if not st.checkbox(f"A new {what.lower()}", **_kept(f"{key} new")):
+            return name
+    return st.text_input(f"Name of the {what.lower()}", placeholder=example, **_kept(f"{key} name")).strip()
+
+
+def _kept(key: str) -> dict[str, Any]:
+    """What was entered is still there after a look at another page."""
+    return {"key": key, "persist_state": "session"}
 
 
 def show_import(job: Job) -> None:

@@ -29,9 +29,7 @@ def open_page(home: Home) -> OpenPage:
     """Open a page by its name, with the query of its address as keywords."""
 
     def opened_page(name: str, **query: str) -> AppTest:
-        app = AppTest.from_file(APP, default_timeout=30)
-        if name != "home":
-            app.switch_page(f"pages/{name}.py")
+        app = AppTest.from_file(APP, default_timeout=30).switch_page(f"pages/{name}.py")
         for key, value in query.items():
             app.query_params[key] = value
         return app.run()

@@ -1,0 +1,95 @@
+"""The home page: what there is, what to do next, and the import."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from streamlit.testing.v1 import AppTest
+
+from core import jobs
+from core.home import Home
+from core.images import encode_png
+from db.connection import opened
+from db.jobs import ACTIVE, list_jobs
+from db.projects import find_project, list_sources
+from db.records import Project
+from db.samples import counts
+
+OpenPage = Callable[..., AppTest]
+
+
+def field(app: AppTest, label: str) -> Any:
+    return next(field for field in app.main.text_input if field.label == label)
+
+
+def fill_in(app: AppTest, folder: Path) -> None:
+    """Ask for a folder of the server, a new project and everything that is needed."""
+    app.main.segmented_control[0].set_value("Folder on the server").run()
+    field(app, "Folder or zip").set_value(str(folder))
+    field(app, "Name of the project").set_value("new portal").run()
+    field(app, "Name of the source").set_value("login page").run()
+    field(app, "Owner of the portal").set_value("the portal team").run()
+
+
+def wait_for_import(home: Home) -> None:
+    for _ in range(300):
+        with opened(home.db) as db:
+            jobs.reconcile(db, home)
+            if list_jobs(db, kind="import")[0].state not in ACTIVE:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the import did not end")
+
+
+def test_an_import_shows_what_became_of_each_file(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
+    """A folder with two images, a copy and a damaged file: two come in, and the report names the damaged one."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index in range(2):
+        pixels = np.random.default_rng(index).integers(0, 256, (24, 96, 3), dtype=np.uint8)
+        (folder / f"{index}.png").write_bytes(encode_png(pixels))
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    (folder / "damaged.png").write_bytes(b"\x89PNG but no more")
+    app = open_page("home")
+    fill_in(app, folder)
+    field(app, "Authorization reference").set_value("ticket 7").run()
+    next(button for button in app.button if button.label == "Import").click().run()
+    assert not app.exception
+    assert not app.error
+    wait_for_import(home)
+    app.run()
+
+    assert not app.exception
+    assert {metric.label: metric.value for metric in app.metric}.items() >= {
+        ("Files", "4"), ("Imported", "2"), ("Known already", "1"), ("Rejected", "1"),
+    }  # fmt: skip
+    assert "damaged.png" in app.dataframe[0].value["name"].tolist()
+    with opened(home.db) as db:
+        project = find_project(db, "new portal")
+        assert project is not None
+        assert sum(counts(db, project.id).values()) == 2
+        assert [source.authorization for source in list_sources(db, project.id)] == ["ticket 7"]
+
+
+def test_an_import_without_permission_is_refused(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
+    """Without an authorization reference nothing starts, and the sentence says what is missing."""
+    (tmp_path / "0.png").write_bytes(encode_png(np.zeros((24, 96, 3), np.uint8)))
+    app = open_page("home")
+    fill_in(app, tmp_path)
+    next(button for button in app.button if button.label == "Import").click().run()
+
+    assert "authorization is missing" in app.error[0].value
+    with opened(home.db) as db:
+        assert list_jobs(db) == []
+
+
+def test_a_project_shows_its_counts_and_the_next_step(open_page: OpenPage, portal: Project) -> None:
+    """With labels and without a run, the step is to train."""
+    app = open_page("home")
+
+    values = {metric.label: metric.value for metric in app.metric}
+    assert values["Images"] == "12"
+    assert values["Labelled"] == "8 of 12"
+    assert values["Newest run"] == "none yet"
