@@ -3,6 +3,7 @@
 N samples, P positions, C classes, V views (view 0 is the image as it is).
 """
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,24 @@ class Predictions:
                 )
         except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
             raise StorageError(f"{path.name} is missing or damaged; evaluate the run again.") from error
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(
+                    file,
+                    sha256=np.array(self.sha256, dtype=np.str_),
+                    labels=np.array(self.labels, dtype=np.str_),
+                    views=np.array(self.views, dtype=np.str_),
+                    log_probs=self.log_probs_VNPC,
+                )
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def reading(self, spec: TextSpec, *, tta: bool) -> "Reading":
         targets_NP = np.array([spec.encode(label) for label in self.labels], dtype=np.int64)

@@ -81,6 +81,12 @@ class Predictor:
     def views(self, *, tta: bool) -> tuple[View, ...]:
         return VIEWS if tta else VIEWS[:1]
 
+    def view_images(self, image: Pixels) -> list[Pixels]:
+        """The image under each view of `views(tta=True)`, at the size the network sees, as uint8."""
+        images_B3HW = to_input(self.frame.apply(image)[None], torch.device("cpu"), torch.contiguous_format)
+        shown = [apply_view(images_B3HW, view)[0].permute(1, 2, 0) * 255 for view in self.views(tta=True)]
+        return [pixels_HW3.round().clamp(0, 255).to(torch.uint8).numpy() for pixels_HW3 in shown]
+
     def log_probs(self, images: Sequence[Pixels], *, tta: bool = False) -> NDArray[np.float32]:
         """Log-probabilities V x N x P x C; view 0 is the image as it is."""
         views = self.views(tta=tta)
