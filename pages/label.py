@@ -24,4 +24,12 @@ def label() -> None:
     labeler(page.project, page.operator, queue, queue_key="queue")
 
 
+# After a restart of the server the browser asks for the whole page again only if something on it repeats. Otherwise it
+# goes on calling the fragment above, which the new session does not know, and no label is answered (Streamlit 1.67).
+@st.fragment(run_every=60)
+def repeat() -> None:
+    pass
+
+
 label()
+repeat()

@@ -14,14 +14,15 @@ const widgets = new WeakMap();
 // Streamlit calls this again for every new `data` and theme, and only the last cleanup, when the widget goes.
 export default function ({ data, parentElement, setTriggerValue }) {
   let widget = widgets.get(parentElement);
-  if (!widget) {
+  if (widget?.data.project !== data.project || widget.data.queue !== data.queue) {
+    widget?.close();
     widget = new Labeler(parentElement.querySelector(".labeler"), data);
     widgets.set(parentElement, widget);
   }
   widget.setTriggerValue = setTriggerValue;
   widget.receive(data);
   return () => {
-    widget.close();
+    widgets.get(parentElement).close();
     widgets.delete(parentElement);
   };
 }
@@ -73,7 +74,7 @@ class Session {
   get text() {
     const { labels, gaps, ms } = this.stats;
     if (!labels) return "";
-    const pace = gaps >= 5 ? `, ${Math.round((gaps * 60000) / ms)} a minute` : "";
+    const pace = gaps >= 5 ? `, ${Math.round((gaps * 60000) / ms)} per minute` : "";
     return `${labels} this session${pace}`;
   }
 }
@@ -94,6 +95,8 @@ class Labeler {
     this.slots = Array.from({ length: data.length }, () => element("span", "slot"));
     this.part("slots").replaceChildren(...this.slots);
     this.part("slots").style.setProperty("--length", data.length);
+    this.part("notices").replaceChildren();
+    this.hint("");
 
     const listen = new AbortController();
     const on = (target, type, handle, capture = false) =>
@@ -143,6 +146,8 @@ class Labeler {
       if (this.outbox.events.some((event) => event.sample === sample)) continue;
       this.queue.push({ sample, version, last: null, img: picture(url), typed: [] });
     }
+    // No answer to the outbox: this is a new session, after a restart of the server.
+    if (!data.answers.length && !data.error && this.outbox.events.length) this.fresh = true;
     this.show();
     this.pump();
   }
@@ -152,6 +157,7 @@ class Labeler {
     if (!event || answer.status === "saved" || answer.status === "repeated") return;
     this.done.delete(answer.sample);
     this.notify(event, answer.message);
+    this.history = this.history.filter(({ image }) => image.last !== event.event); // it cannot be undone
   }
 
   // Sends the whole outbox when there is news or an answer is overdue, and asks for images when few are left.
@@ -168,6 +174,7 @@ class Labeler {
     this.fresh = false;
     this.setTriggerValue("outbox", {
       project: this.data.project,
+      queue: this.data.queue,
       have: [...this.queue.map((image) => image.sample), ...this.passed],
       wants: this.queue.length < LOW,
       events: this.outbox.events,
@@ -196,8 +203,8 @@ class Labeler {
     if ((event.ctrlKey || event.altKey) && !event.getModifierState("AltGraph")) return;
     if (!this.listening()) return;
     const isCharacter = [...event.key].length === 1;
-    const presses = event.key === "Enter" || event.key === " "; // of a button that has the focus by keyboard
-    if (presses && focused()) return;
+    // Enter and the space bar press a button that has the focus.
+    if ((event.key === "Enter" || event.key === " ") && focused()?.matches(PRESSABLE)) return;
     const command = { Enter: "enter", Backspace: "back", Escape: "skip" }[event.key];
     if (!isCharacter && !command) return;
     event.preventDefault();
@@ -216,14 +223,16 @@ class Labeler {
     const text = [...event.clipboardData.getData("text").trim()].map(this.map);
     const foreign = text.find((char) => !this.charset.has(char));
     if (foreign !== undefined) return this.refuse(`${quoted(foreign)} is not in the charset.`);
-    if (text.length !== this.slots.length) return this.refuse(`Pasted ${characters(text.length)}; a label has ${this.slots.length}.`);
+    if (text.length !== this.slots.length) {
+      return this.refuse(`Pasted ${characters(text.length)}; a label has ${this.slots.length}.`);
+    }
     this.current.typed = text;
     this.hint("Pasted. Enter saves it.");
     this.showTyped();
   }
 
   type(key) {
-    if (!this.current) return;
+    if (!this.current) return this.refuse("There is no image to label.");
     const char = this.map(key);
     if (!this.charset.has(char)) return this.refuse(`${quoted(key)} is not in the charset ${this.data.charset}.`);
     if (this.complete) this.current.typed = []; // a label that came back by undo is typed over
@@ -310,6 +319,7 @@ class Labeler {
   }
 
   show() {
+    if (this.closed) return;
     const { current, root } = this;
     const stage = this.part("stage");
     if (!current) stage.replaceChildren(this.emptyState());
@@ -342,6 +352,7 @@ class Labeler {
   }
 
   showReady() {
+    if (this.closed) return;
     const img = this.current?.img;
     const listening = this.listening();
     if (img && !img.complete) {
@@ -431,6 +442,7 @@ class Labeler {
 
 const EDITABLE =
   "textarea, select, input:not([type=button], [type=checkbox], [type=radio], [type=range], [type=submit], [type=file])";
+const PRESSABLE = "a, button, input, summary, [role=button], [role=link], [role=tab], [role=radio], [role=option]";
 const OVERLAYS = "[role=dialog], [role=menu], [data-testid=stDialog], [data-testid=stPopoverBody]";
 
 // The element that has the focus, inside shadow roots too; null when none has.

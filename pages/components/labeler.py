@@ -15,16 +15,18 @@ from uuid import uuid4
 
 import streamlit as st
 
-from core.errors import SlotlabError
+from core.errors import OptionError, SlotlabError
 from core.images import data_url
 from core.labeling import Outcome, apply_events, next_samples
 from db import samples
+from db.projects import find_project
 from db.records import Project
 from pages.components import layout
 
 BATCH = 20
 """Images sent at once; ten of 250 x 50 pixels are about 300 kB."""
 
+_KEY = "labeler"
 _FILES = {kind: Path(__file__).with_name(f"labeler.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
 # In the document, not in a shadow root, so that any driver finds it by its data attributes.
 _WIDGET = st.components.v2.component("slotlab.labeler", **_FILES, isolate_styles=False)
@@ -47,36 +49,45 @@ def labeler(project: Project, operator: str, queue: str, queue_key: str) -> None
 
     The widget can change the queue: it sets session_state[queue_key].
     """
-    key = f"labeler-{project.id}-{queue}"
-    reply_key = f"{key}-reply"
 
     def receive() -> None:
-        message = st.session_state[key].outbox
-        if message and message["project"] == project.name:
-            st.session_state[reply_key] = _store(project, operator, message)
+        # The message names its project and queue: the page may have gone on to another since it was sent.
+        message = st.session_state[_KEY].outbox
+        if message:
+            st.session_state[_reply_key(message["project"], message["queue"])] = _store(operator, message)
 
     def change_queue() -> None:
-        st.session_state[queue_key] = st.session_state[key].queue
+        st.session_state[queue_key] = st.session_state[_KEY].queue
 
-    reply = st.session_state.pop(reply_key, _Reply())
+    reply = st.session_state.pop(_reply_key(project.name, queue), _Reply())
+    # One key for all projects and queues: while Streamlit puts a widget in the place of one with another key, both
+    # stand on the page and want the keyboard.
     _WIDGET(
-        key=key,
+        key=_KEY,
         data=_data(project, operator, queue, reply),
         on_outbox_change=receive,
         on_queue_change=change_queue,
     )
 
 
-def _store(project: Project, operator: str, message: Mapping[str, Any]) -> _Reply:
-    """Apply the events, each under the name of the operator who typed it; a name may have changed since."""
+def _reply_key(project: str, queue: str) -> str:
+    return f"{_KEY}-reply-{queue}-{project}"
+
+
+def _store(operator: str, message: Mapping[str, Any]) -> _Reply:
+    """Apply the events, each under the name of the operator who typed it; the name may have changed since."""
     outcomes: list[Outcome] = []
+    error = None
     try:
         with layout.database() as db:
+            project = find_project(db, message["project"])
+            if project is None:
+                raise OptionError(f"There is no project {message['project']!r}.")
             for name, events in groupby(message["events"], key=lambda event: event.get("operator") or operator):
                 outcomes += apply_events(db, project, name, list(events))
-    except SlotlabError as error:
-        return _Reply(outcomes=outcomes, have=message["have"], wants=message["wants"], error=str(error))
-    return _Reply(outcomes=outcomes, have=message["have"], wants=message["wants"])
+    except SlotlabError as problem:
+        error = str(problem)
+    return _Reply(outcomes=outcomes, have=message["have"], wants=message["wants"], error=error)
 
 
 def _data(project: Project, operator: str, queue: str, reply: _Reply) -> dict[str, Any]:
