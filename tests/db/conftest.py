@@ -1,0 +1,30 @@
+"""Rows as an import makes them, without images to decode."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlite_utils import Database
+
+from db import projects, samples
+from db.connection import write
+from db.records import Project, Sample
+
+AddSample = Callable[..., Sample]
+
+
+@pytest.fixture
+def add_sample(db: Database, project: Project) -> AddSample:
+    """Add an unlabelled sample; its hash is its number, and its bytes are its name."""
+
+    def added(number: int, *, name: str | None = None, split: str = "train", source: str = "mail") -> Sample:
+        name = name or f"{number}.png"
+        with write(db):
+            row = projects.find_source(db, project.id, source)
+            row = row or projects.insert_source(db, project.id, source, "the team", "ticket 1")
+            sample_id = samples.insert_sample(
+                db, project_id=project.id, source_id=row.id, sha256=f"{number:064x}", name=name, width=40, height=16,
+                split=split, image=name.encode(),
+            )  # fmt: skip
+        return samples.get_sample(db, sample_id)
+
+    return added

@@ -1,0 +1,91 @@
+"""The ledger of labels and the current label derived from it."""
+
+import sqlite3
+
+import pytest
+from sqlite_utils import Database
+
+from db import labels, samples
+from db.connection import write
+from db.records import Project, Sample
+from tests.db.conftest import AddSample
+
+
+@pytest.fixture
+def sample(add_sample: AddSample) -> Sample:
+    """Unlabelled."""
+    return add_sample(1)
+
+
+def append(db: Database, sample: Sample, event: str, text: str | None, base: int, operator: str = "Ann") -> int | None:
+    state = "skipped" if text is None else "labelled"
+    action = "skip" if text is None else "label"
+    with write(db):
+        return labels.append_event(
+            db, sample, event_id=event, operator=operator, action=action, state=state, text=text, base_version=base
+        )
+
+
+def test_an_event_that_knows_the_newest_version_is_applied(db: Database, sample: Sample) -> None:
+    """The sample then is what the event says."""
+    assert append(db, sample, "a1", "111111", 0) == 1
+    assert append(db, sample, "b1", None, 1, operator="Ben") == 2
+    assert append(db, sample, "a2", "000123", 2) == 3
+
+    after = samples.get_sample(db, sample.id)
+    assert (after.state, after.label, after.version, after.operator) == ("labelled", "000123", 3, "Ann")
+    assert after.labelled_at is not None
+
+
+@pytest.mark.parametrize("base", [0, 2, -1])
+def test_an_event_with_another_version_is_kept_and_changes_nothing(db: Database, sample: Sample, base: int) -> None:
+    """Both texts are in the history, in the order in which they came."""
+    append(db, sample, "a1", "111111", 0)
+    before = samples.get_sample(db, sample.id)
+
+    assert append(db, sample, "b1", "222222", base, operator="Ben") is None
+
+    assert samples.get_sample(db, sample.id) == before
+    events = [(event.operator, event.text, event.version) for event in labels.events_of(db, sample.id)]
+    assert events == [("Ann", "111111", 1), ("Ben", "222222", None)]
+
+
+def test_events_are_found_by_id_and_by_version(db: Database, sample: Sample) -> None:
+    """Lost events have no version to be found by."""
+    append(db, sample, "a1", "111111", 0)
+    append(db, sample, "b1", "222222", 0)
+
+    found = labels.find_event(db, "b1")
+    assert found is not None
+    assert found.version is None
+    first = labels.event_at(db, sample.id, 1)
+    assert first is not None
+    assert first.event_id == "a1"
+    assert labels.find_event(db, "c1") is None
+    assert labels.event_at(db, sample.id, 2) is None
+
+
+def test_an_event_is_stored_once(db: Database, sample: Sample) -> None:
+    """A second event of the same id fails, and takes its change of the sample with it."""
+    append(db, sample, "a1", "111111", 0)
+
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        append(db, sample, "a1", "222222", 1)
+
+    assert samples.get_sample(db, sample.id).label == "111111"
+
+
+@pytest.mark.parametrize("operator", ["", None])
+def test_an_event_has_an_operator(db: Database, sample: Sample, operator: str) -> None:
+    """Every label is somebody's."""
+    with pytest.raises(sqlite3.IntegrityError):
+        append(db, sample, "a1", "111111", 0, operator=operator)
+
+
+def test_current_labels_are_counted_by_operator(db: Database, project: Project, add_sample: AddSample) -> None:
+    """Skips and labels that lost do not count."""
+    for number, (operator, text) in enumerate([("Ann", "111111"), ("Ben", "222222"), ("Ben", "333333"), ("Cem", None)]):
+        append(db, add_sample(number), f"e{number}", text, 0, operator=operator)
+    append(db, samples.select_samples(db, project.id)[0], "late", "444444", 0, operator="Cem")
+
+    assert labels.count_by_operator(db, project.id) == {"Ben": 2, "Ann": 1}

@@ -1,0 +1,167 @@
+"""The schema: how older files get it, and what it refuses whatever the code above it does."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from core.errors import StorageError
+from core.home import Home
+from db import samples
+from db.connection import APPLICATION_ID, connect, opened, write
+from db.labels import append_event
+from db.migrations import MIGRATIONS, SCHEMA_VERSION
+from db.projects import list_projects
+from db.records import Project
+from tests.db.conftest import AddSample
+
+STEPS = [step.name for step in MIGRATIONS.pending(Database(memory=True))]
+
+
+def schema(path: Path) -> list[tuple[str, str, str]]:
+    """Everything that the file defines, apart from the time at which each step was applied."""
+    with opened(path) as db:
+        return db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+
+
+def make_old(path: Path, steps: int) -> None:
+    """A file as a Slotlab that knew so many steps left it, with a project in it."""
+    db = Database(sqlite3.connect(path, isolation_level=None), execute_plugins=False)
+    MIGRATIONS.apply(db, stop_before=STEPS[steps])
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {steps}")
+    if steps:
+        db.execute(
+            "INSERT INTO projects (name, length, charset, created_at) VALUES ('portal', 6, '0123456789', 'then')"
+        )
+    db.conn.close()
+
+
+def test_the_version_is_the_number_of_steps() -> None:
+    """It is written by hand, because a page must be able to refuse a newer file before it runs anything."""
+    assert len(STEPS) == SCHEMA_VERSION
+    assert [int(step[1:4]) for step in STEPS] == list(range(1, SCHEMA_VERSION + 1))
+
+
+@pytest.mark.parametrize("steps", range(1, SCHEMA_VERSION))
+def test_a_file_of_every_earlier_step_is_brought_up_to_date(tmp_path: Path, home: Home, steps: int) -> None:
+    """The schema is then that of a new file, and the rows are still there."""
+    old = tmp_path / "old.db"
+    make_old(old, steps)
+    with opened(home.db, create=True):
+        pass
+
+    with opened(old) as db:
+        assert [project.name for project in list_projects(db)] == ["portal"]
+        assert db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+    assert schema(old) == schema(home.db)
+
+
+def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
+    """All steps that are missing are one transaction: here the second can be made, the third cannot."""
+    old = tmp_path / "old.db"
+    make_old(old, 1)
+    raw = sqlite3.connect(old)
+    raw.execute("CREATE TABLE evaluations (somebody_tried TEXT)")
+    before = list(raw.iterdump())
+
+    with pytest.raises(StorageError, match="evaluations already exists"):
+        connect(old)
+
+    assert list(raw.iterdump()) == before
+    assert raw.execute("PRAGMA user_version").fetchone() == (1,)
+    raw.close()
+
+
+@pytest.fixture
+def labelled(db: Database, add_sample: AddSample) -> int:
+    """The id of a sample with one label event."""
+    sample = add_sample(1)
+    with write(db):
+        append_event(
+            db, sample, event_id="e1", operator="Ann", action="label", state="labelled", text="123456", base_version=0
+        )
+    return sample.id
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE labels SET text = '654321'",
+        "UPDATE labels SET operator = 'Ben' WHERE event_id = 'e1'",
+        "DELETE FROM labels",
+        "INSERT OR REPLACE INTO labels SELECT * FROM labels",
+        "REPLACE INTO labels SELECT id, event_id, sample_id, 'Ben', action, state, text, 0, 1, at FROM labels",
+    ],
+)
+def test_the_ledger_is_append_only(db: Database, labelled: int, statement: str) -> None:
+    """REPLACE deletes without asking a trigger, unless recursive triggers are on."""
+    before = list(db.query("SELECT * FROM labels"))
+
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"), write(db):
+        db.execute(statement)
+
+    assert list(db.query("SELECT * FROM labels")) == before
+
+
+@pytest.mark.parametrize("column", ["sha256 = 'f' || substr(sha256, 2)", "split = 'test'", "project_id = 2"])
+def test_the_identity_of_a_sample_is_fixed(db: Database, labelled: int, column: str) -> None:
+    """No correction may move an image between train and test."""
+    with pytest.raises(sqlite3.IntegrityError, match="never change"), write(db):
+        db.execute(f"UPDATE samples SET {column}")
+
+
+@pytest.mark.parametrize("label", ["12345", "1234567", ""])
+def test_a_label_has_the_length_of_its_project(db: Database, labelled: int, label: str) -> None:
+    """Whatever wrote it."""
+    with pytest.raises(sqlite3.IntegrityError, match="length of its project"), write(db):
+        db.execute("UPDATE samples SET label = ?", [label])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "label = NULL",
+        "state = 'skipped'",
+        "state = 'unlabelled'",
+        "state = 'done'",
+        "label = 123456, version = 'two'",
+    ],
+)
+def test_state_and_label_fit_each_other(db: Database, labelled: int, change: str) -> None:
+    """A labelled sample has a label and no other has one; types are kept strictly."""
+    with pytest.raises(sqlite3.IntegrityError), write(db):
+        db.execute(f"UPDATE samples SET {change}")
+
+
+@pytest.mark.parametrize("table", ["samples", "projects", "sources"])
+def test_rows_that_others_need_stay(db: Database, labelled: int, table: str) -> None:
+    """Foreign keys are checked: SQLite does so only when it is told to."""
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"), write(db):
+        db.execute(f"DELETE FROM {table}")
+
+
+def test_a_replacing_insert_cannot_wipe_a_label(db: Database, labelled: int, project: Project) -> None:
+    """INSERT OR REPLACE on the hash would delete the sample and its label with it."""
+    sample = samples.get_sample(db, labelled)
+
+    with pytest.raises(sqlite3.IntegrityError), write(db):
+        db["samples"].insert(  # as sqlite-utils would do it
+            {
+                "project_id": project.id, "source_id": 1, "sha256": sample.sha256, "name": "b.png", "width": 40,
+                "height": 16, "split": "train", "created_at": "now",
+            },
+            replace=True,
+        )  # fmt: skip
+
+    assert samples.get_sample(db, labelled) == sample
+
+
+def test_a_version_of_a_sample_is_reached_once(db: Database, labelled: int) -> None:
+    """Two events that both claim to have led to version 1 cannot both be right."""
+    with pytest.raises(sqlite3.IntegrityError), write(db):
+        db.execute(
+            "INSERT INTO labels (event_id, sample_id, operator, action, state, text, base_version, version, at)"
+            " SELECT 'e2', sample_id, 'Ben', action, state, text, 0, 1, at FROM labels"
+        )

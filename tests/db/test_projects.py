@@ -1,0 +1,58 @@
+"""Projects and their sources."""
+
+import sqlite3
+
+import pytest
+from sqlite_utils import Database
+
+from db import projects
+from db.connection import write
+from db.records import Project
+
+
+def test_a_project_is_found_by_its_name(db: Database, project: Project) -> None:
+    """Names are exact; another case is another name."""
+    assert projects.find_project(db, "portal") == project
+    assert projects.get_project(db, project.id) == project
+    assert projects.find_project(db, "Portal") is None
+
+
+def test_projects_are_listed_by_name(db: Database, project: Project) -> None:
+    """The order on the screen does not depend on when they were made."""
+    with write(db):
+        projects.insert_project(db, "a first one", 4, "abc")
+
+    assert [project.name for project in projects.list_projects(db)] == ["a first one", "portal"]
+
+
+def test_names_of_projects_are_unique(db: Database, project: Project) -> None:
+    """Of two who make the same project, one fails."""
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"), write(db):
+        projects.insert_project(db, "portal", 4, "abc")
+
+
+@pytest.mark.parametrize(("length", "charset"), [(0, "01"), (-1, "01"), (6, ""), (6, "0"), ("six", "01")])
+def test_a_project_has_a_length_and_a_charset(db: Database, length: int, charset: str) -> None:
+    """The table refuses what the code above should have refused."""
+    with pytest.raises(sqlite3.IntegrityError), write(db):
+        projects.insert_project(db, "portal", length, charset)
+
+
+def test_a_source_belongs_to_one_project(db: Database, project: Project) -> None:
+    """The same name in another project is another source."""
+    with write(db):
+        other = projects.insert_project(db, "other", 4, "abc")
+        first = projects.insert_source(db, project.id, "mail", "the team", "ticket 1")
+        second = projects.insert_source(db, other.id, "mail", "others", "ticket 2")
+
+    assert projects.find_source(db, project.id, "mail") == first
+    assert projects.find_source(db, other.id, "mail") == second
+    assert projects.list_sources(db, project.id) == [first]
+    assert projects.find_source(db, project.id, "post") is None
+
+
+@pytest.mark.parametrize(("owner", "authorization"), [("", "ticket 1"), ("the team", "")])
+def test_a_source_names_owner_and_authorization(db: Database, project: Project, owner: str, authorization: str) -> None:
+    """There is no image without somebody who allowed its use."""
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"), write(db):
+        projects.insert_source(db, project.id, "mail", owner, authorization)

@@ -1,0 +1,121 @@
+"""Queries on samples and images."""
+
+import sqlite3
+
+import pytest
+from sqlite_utils import Database
+
+from db import samples
+from db.connection import write
+from db.labels import append_event
+from db.records import Project, Sample
+from tests.db.conftest import AddSample
+
+
+def set_state(db: Database, sample: Sample, state: str, label: str | None = None, operator: str = "Ann") -> None:
+    with write(db):
+        append_event(
+            db, sample, event_id=f"event of {sample.id}", operator=operator, action="label", state=state, text=label,
+            base_version=0,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def five(db: Database, add_sample: AddSample) -> list[Sample]:
+    """Train, train, val, test, train; labelled, skipped, labelled, labelled, unlabelled; the last from elsewhere."""
+    made = [
+        add_sample(1, name="b/One.png"),
+        add_sample(2, name="a.png"),
+        add_sample(3, name="c.png", split="val"),
+        add_sample(4, name="d.png", split="test"),
+        add_sample(5, name="e%_.png", source="post"),
+    ]
+    set_state(db, made[0], "labelled", "222222")
+    set_state(db, made[1], "skipped")
+    set_state(db, made[2], "labelled", "111111")
+    set_state(db, made[3], "labelled", "222222", operator="Ben")
+    return made
+
+
+def ids(chosen: list[Sample]) -> list[int]:
+    return [sample.id for sample in chosen]
+
+
+def test_a_sample_is_found_by_its_pixels(db: Database, project: Project, add_sample: AddSample) -> None:
+    """Within its project only."""
+    sample = add_sample(1)
+
+    assert samples.find_sample(db, project.id, sample.sha256) == sample
+    assert samples.find_sample(db, project.id + 1, sample.sha256) is None
+    assert (sample.state, sample.label, sample.version) == ("unlabelled", None, 0)
+
+
+def test_a_project_holds_the_same_pixels_once(db: Database, add_sample: AddSample) -> None:
+    """The second image fails and leaves no bytes behind."""
+    add_sample(1)
+
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        add_sample(1, name="again.png")
+
+    assert db.execute("SELECT count(*) FROM images").fetchone()[0] == 1
+
+
+def test_samples_can_be_chosen(db: Database, project: Project, five: list[Sample]) -> None:
+    """By state, split, source and text, alone and together; the count is that of the list."""
+    one, two, three, four, five_ = ids(five)
+    for wanted, choice in (
+        ([one, two, three, four, five_], {}),
+        ([one, three, four], {"state": "labelled"}),
+        ([one, two, five_], {"split": "train"}),
+        ([one], {"split": "train", "state": "labelled"}),
+        ([five_], {"source_id": five[4].source_id}),
+        ([one, four], {"text": "2222"}),
+        ([one], {"text": "one.PNG"}),
+        ([five_], {"text": "%_"}),
+        ([], {"text": "' OR 1=1 --"}),
+        ([three], {"text": five[2].sha256}),
+        ([], {"text": five[2].sha256[1:]}),
+    ):
+        assert ids(samples.select_samples(db, project.id, **choice)) == wanted, choice
+        assert samples.count_samples(db, project.id, **choice) == len(wanted), choice
+
+
+def test_samples_can_be_sorted_and_paged(db: Database, project: Project, five: list[Sample]) -> None:
+    """Equal keys keep one order, so that no sample falls between two pages."""
+    one, two, three, four, five_ = ids(five)
+    orders = {
+        "oldest": [one, two, three, four, five_],
+        "newest": [five_, four, three, two, one],
+        "label": [two, five_, three, one, four],
+        "name": [two, one, three, four, five_],
+    }
+    for order, wanted in orders.items():
+        assert ids(samples.select_samples(db, project.id, order=order)) == wanted, order
+        pages = [samples.select_samples(db, project.id, order=order, limit=2, offset=start) for start in (0, 2, 4)]
+        assert [number for page in pages for number in ids(page)] == wanted, order
+    assert set(samples.ORDERS) == {*orders, "labelled"}
+
+
+def test_samples_are_counted_by_split_and_state(db: Database, project: Project, five: list[Sample]) -> None:
+    """Combinations that do not occur are absent."""
+    assert samples.counts(db, project.id) == {
+        ("train", "labelled"): 1,
+        ("train", "skipped"): 1,
+        ("train", "unlabelled"): 1,
+        ("val", "labelled"): 1,
+        ("test", "labelled"): 1,
+    }
+    assert samples.counts(db, project.id + 1) == {}
+    assert samples.splits_of_label(db, project.id, "222222") == {"train": 1, "test": 1}
+    assert samples.splits_of_label(db, project.id, "000000") == {}
+
+
+def test_many_images_are_read_at_once(db: Database, project: Project, add_sample: AddSample) -> None:
+    """More than a statement may have variables; ids and hashes that are unknown are left out."""
+    made = [add_sample(number) for number in range(3)]
+    asked = [*range(1_000_000, 1_040_000), *ids(made)]
+
+    assert samples.image_bytes(db, asked) == {sample.id: sample.name.encode() for sample in made}
+    hashes = [*(f"{number:064x}" for number in range(1, 40_000))]
+    assert samples.labels_by_hash(db, project.id, hashes) == {made[1].sha256: None, made[2].sha256: None}
+    assert samples.image_bytes(db, []) == {}

@@ -1,0 +1,33 @@
+"""Small images for tests: different for each number, the same each time."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from core.images import Pixels, encode_png
+
+
+def pixels(number: int, width: int = 40, height: int = 16) -> Pixels:
+    """Noise (H, W, 3)."""
+    return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def png(number: int) -> bytes:
+    return encode_png(pixels(number))
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write each file under `folder`, in subfolders where its name says so."""
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
