@@ -34,9 +34,15 @@ def start(tta: bool, request_id: str) -> None:
 def ask_to_evaluate() -> None:
     """The button; the test images have one more step before it, because every look at them wears them off."""
     confirmed = split == "val" or st.checkbox(
-        "Open the test images. This is counted: choose between runs on val, and use test for the final number."
+        "Open the test images. This is counted: choose between runs on val, and use test for the final number.",
+        key=f"open test for {run.job.id}",
     )
-    tta = st.checkbox("With test-time augmentation", value=True, help="Nine slightly different views of each image.")
+    tta = st.checkbox(
+        "With test-time augmentation",
+        value=True,
+        key="with tta",
+        help="Nine slightly different views of each image.",
+    )
     st.button(
         f"Evaluate on {split}", icon=":material/play_arrow:", disabled=not confirmed, on_click=start,
         args=(tta, uuid.uuid4().hex),

@@ -1,3 +1,118 @@
-from pages.components import layout
+"""A run reads images: what it says, how sure it is of each character, and what every view of the image says."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.errors import ImageError
+from core.images import data_url, decode, encode_png
+from db.runs import list_runs
+from db.samples import image_bytes, select_samples
+from pages.components import layout, resources
+from pages.components.figures import confidence_figure
+
+FROM_PROJECT = 24
 
 page = layout.open_page("predict")
+project, spec, home = page.project, page.spec, layout.home()
+
+with layout.errors(), layout.database() as db:
+    runs = {run.job.id: run for run in list_runs(db, project.id) if (home.run(run.job.id) / "checkpoints").is_dir()}
+if not runs:
+    st.info("No run of this project has saved a model yet.", icon=":material/show_chart:")
+    st.page_link("pages/train.py", label="Train", icon=":material/play_arrow:", query_params={"project": project.name})
+    st.stop()
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    run = runs[layout.choose_run(list(runs))]
+    source = st.segmented_control(
+        "Images", ["upload", "val", "unlabelled"], default="val", required=True, key="images", persist_state="session"
+    )
+    text = ""
+    if source != "upload":
+        text = st.text_input("Search", key="search", live="300ms", placeholder="Label, name or hash", width=200).strip()
+
+files: list[tuple[str, str | None, bytes]] = []  # name, label, bytes
+if source == "upload":
+    uploads = st.file_uploader("Images", accept_multiple_files=True, label_visibility="collapsed", key="uploads")
+    files = [(upload.name, None, upload.getvalue()) for upload in uploads]
+else:
+    only = {"split": "val"} if source == "val" else {"state": "unlabelled"}
+    with layout.errors(), layout.database() as db:
+        samples = select_samples(db, project.id, **only, text=text, limit=FROM_PROJECT)
+        stored = image_bytes(db, [sample.id for sample in samples])
+    files = [(sample.name, sample.label, stored[sample.id]) for sample in samples]
+    if not files:
+        st.info(f"There are no {source} images{' that match' if text else ''} in this project.")
+
+images, unreadable = [], []
+for name, label, data in files:
+    try:
+        images.append((name, label, data, decode(data)))
+    except ImageError as error:
+        unreadable.append((name, str(error)))
+for name, reason in unreadable:
+    st.error(layout.plain(f"{name}: {reason}"), icon=":material/broken_image:")
+if not images:
+    st.stop()
+
+with layout.errors():
+    predictor = resources.predictor(home, run)
+    read = predictor.predict([pixels for *_, pixels in images])
+
+labels = [label for _, label, _, _ in images]
+chosen = st.dataframe(
+    pd.DataFrame(
+        {
+            "Image": [data_url(data) for _, _, data, _ in images],
+            "Read": [prediction.text for prediction in read],
+            "Sure": [100 * prediction.confidence for prediction in read],
+            "Label": labels,
+            "Right": [None if label is None else label == one.text for label, one in zip(labels, read, strict=True)],
+            "File": [name for name, *_ in images],
+        }
+    ),
+    column_config={
+        "Image": st.column_config.ImageColumn(width=170),
+        "Sure": st.column_config.ProgressColumn(format="%.1f%%", min_value=0, max_value=100, width="small"),
+        "Right": st.column_config.CheckboxColumn(width="small"),
+    },
+    column_order=["Image", "Read", "Sure", *(["Label", "Right"] if any(labels) else []), "File"],
+    key=f"read {run.job.id} {source} {text} {len(images)}",
+    hide_index=True,
+    on_select="rerun",
+    selection_mode="single-row-required",
+    row_height=44,
+    height=min(300, 38 + 44 * len(images)),
+    alt=f"{len(images)} images with what run {run.job.id} reads and how sure it is",
+)["selection"]["rows"][0]
+
+name, label, data, pixels = images[chosen]
+with layout.errors():
+    best = predictor.predict([pixels], tta=True)[0]
+ranked_PC = np.argsort(-best.probs_PC, axis=1)
+picture, answer = st.columns([2, 3], gap="large")
+with picture:
+    st.image(data, width="stretch", alt=f"The image {name}")
+    st.text(name)
+    st.metric("All views together", best.text, help="The mean of the views' log-probabilities, normalised again.")
+    st.caption(f"{best.confidence:.2%} sure" + (f", labelled {layout.plain(label)}" if label else ""))
+    st.image(encode_png(predictor.preprocess(pixels)), width="stretch", alt="The image as the network sees it")
+    st.caption("As the network sees it")
+with answer:
+    st.markdown("**How sure of each character**")
+    st.plotly_chart(
+        confidence_figure(
+            best.text, spec.decode(ranked_PC[:, 1]), np.take_along_axis(best.probs_PC, ranked_PC[:, :2], axis=1)
+        ),
+        config={"displayModeBar": False},
+        alt=f"{best.text}: " + ", ".join(f"{char} {confidence:.1%}" for char, confidence in best.positions),
+    )
+st.markdown("**What each view says**")
+with st.grid("auto", min_column_width=150):
+    for view, shown in zip(best.views, predictor.view_images(pixels), strict=True):
+        with st.container(border=True, gap="xsmall"):
+            st.image(encode_png(shown), width="stretch", alt=f"The image {view.name}")
+            same = view.text == best.text
+            st.markdown(f"**{layout.plain(view.text)}**" if same else f":red-background[**{layout.plain(view.text)}**]")
+            st.caption(f"{view.name}, {view.confidence:.1%} sure")

@@ -1,12 +1,17 @@
 """Pages are opened as a user opens them: through app.py, on a Slotlab folder of their own."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from core import demo, jobs
+from core.config import preset, with_options
 from core.home import Home
 from core.images import encode_png
 from core.ingest import import_images, open_project, open_source
@@ -25,8 +30,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 @pytest.fixture
-def open_page(home: Home) -> OpenPage:
-    """Open a page by its name, with the query of its address as keywords."""
+def open_page_first(home: Home) -> OpenPage:
+    """Open a page by its name, with the query of its address as keywords, on a server that nobody has used yet."""
 
     def opened_page(name: str, **query: str) -> AppTest:
         app = AppTest.from_file(APP, default_timeout=30).switch_page(f"pages/{name}.py")
@@ -35,6 +40,23 @@ def open_page(home: Home) -> OpenPage:
         return app.run()
 
     return opened_page
+
+
+@pytest.fixture
+def open_page(open_page_first: OpenPage, monkeypatch: pytest.MonkeyPatch) -> OpenPage:
+    """Open a page by its name, with the query of its address as keywords.
+
+    AppTest starts each run as a fresh server would, which runs the page's file without app.py and forgets what was
+    entered on the way back through it. A server does so for its first request only; here it has had that one.
+    """
+    start = PagesManager.__init__
+
+    def start_used(manager: PagesManager, *args: Any, **keywords: Any) -> None:
+        start(manager, *args, **keywords)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", start_used)
+    return open_page_first
 
 
 @pytest.fixture
@@ -51,3 +73,31 @@ def portal(home: Home, tmp_path: Path) -> Project:
         source = open_source(db, project, "portal images", "the team", "ticket 1")
         import_images(db, project, source, folder, "filename", operator="import", on_progress=lambda *_: None)
     return project
+
+
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A project of rendered images and a run of two steps on it, made once by the real worker; copy before use."""
+    home = Home(tmp_path_factory.mktemp("trained")).create()
+    with opened(home.db, create=True) as db:
+        project = open_project(db, "portal", 3, "0123")
+        source = open_source(db, project, "rendered", "the team", "ticket 1")
+        files = [(name, data) for name, _, data in demo.samples(60, seed=0, length=3, charset="0123")]
+        folder = tmp_path_factory.mktemp("images")
+        for name, data in files:
+            (folder / name).write_bytes(data)
+        import_images(db, project, source, folder, "filename", operator="import", on_progress=lambda *_: None)
+        settings = {"max_steps": "2", "batch_size": "8", "image_size": "32x96", "pretrained": "none", "device": "cpu"}
+        config = with_options(preset("fast"), settings)
+        run = jobs.start_training(db, home, project, config, preset="fast", operator="the team")
+        done = jobs.follow(db, home, run.job.id, lambda _: None)
+    assert done.state == "finished", done.reason
+    return home
+
+
+@pytest.fixture
+def trained(home: Home, trained_home: Home) -> Project:
+    """The folder of `home` with a project and a finished run, 0001-fast."""
+    shutil.copytree(trained_home.root, home.root, dirs_exist_ok=True)
+    with opened(home.db) as db:
+        return open_project(db, "portal", None, None)

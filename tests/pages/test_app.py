@@ -36,8 +36,24 @@ def test_each_page_opens_on_a_project_without_images(home: Home, open_page: Open
     assert not app.error
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fresh_server_brings_a_deep_link_through_the_router(
+    home: Home, open_page_first: OpenPage, name: str
+) -> None:  # fmt: skip
+    """Until app.py has run once, Streamlit runs a page's file alone; the page comes back inside the router."""
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "portal", 6, "0123456789")
+        insert_project(db, "second", 4, "0123456789")
+
+    app = open_page_first(name, project="second")
+
+    assert not app.exception
+    assert [title.value for title in app.title] == [name.capitalize()]
+    assert app.sidebar.selectbox(key="project").value == "second"
+
+
 def test_the_project_of_the_address_is_chosen(home: Home, open_page: OpenPage) -> None:
-    """A deep link names the project it is about; the way through the router keeps it."""
+    """A link names the project it is about."""
     with opened(home.db, create=True) as db, write(db):
         insert_project(db, "portal", 6, "0123456789")
         insert_project(db, "second", 4, "0123456789")

@@ -1,0 +1,67 @@
+"""The Predict page, on a run of two steps made by the real worker."""
+
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+from core.home import Home
+from core.images import encode_png
+from core.tta import VIEWS
+from db.records import Project
+
+OpenPage = Callable[..., AppTest]
+
+
+def test_a_project_without_runs_points_to_training(open_page: OpenPage, portal: Project) -> None:
+    """Without a saved model nothing can be read, and the page says where to get one."""
+    app = open_page("predict", project=portal.name)
+
+    assert not app.exception
+    assert "No run" in app.info[0].value
+
+
+def test_validation_images_are_read_beside_their_labels(open_page: OpenPage, trained: Project) -> None:
+    """The page opens on held-out images, with what the run reads and whether it is right."""
+    app = open_page("predict", project=trained.name, run="0001-fast")
+
+    table = app.dataframe[0].value
+    assert not app.exception
+    assert (table["Right"] == (table["Read"] == table["Label"])).all()
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_every_view_is_shown(open_page: OpenPage, trained: Project) -> None:
+    """Each view of test-time augmentation stands with its image, its text and how sure it is."""
+    app = open_page("predict", project=trained.name)
+
+    captions = [caption.value for caption in app.caption]
+    assert all(any(caption.startswith(f"{view.name}, ") for caption in captions) for view in VIEWS)
+    assert len(app.image) == 2 + len(VIEWS)
+
+
+def test_a_bad_upload_is_one_sentence_and_the_rest_goes_on(
+    home: Home, open_page: OpenPage, trained: Project
+) -> None:  # fmt: skip
+    """A file that is no image is named with its reason; the image beside it is read."""
+    import numpy as np
+
+    app = open_page("predict", project=trained.name)
+    app.segmented_control(key="images").set_value("upload").run()
+    app.file_uploader(key="uploads").set_value(
+        [("good.png", encode_png(np.full((32, 96, 3), 200, np.uint8)), "image/png"), ("bad.png", b"no", "image/png")]
+    ).run()
+
+    assert not app.exception
+    assert ["bad" in error.value for error in app.error] == [True]
+    assert list(app.dataframe[0].value["File"]) == ["good.png"]
+
+
+def test_a_run_without_a_usable_checkpoint_is_one_sentence(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """Damaged weights are named; no traceback."""
+    for path in (home.run("0001-fast") / "checkpoints").glob("*.pt"):
+        path.write_bytes(b"torn")
+
+    app = open_page("predict", project=trained.name)
+
+    assert not app.exception
+    assert "checkpoint" in app.error[0].value
