@@ -10,6 +10,7 @@ import io
 import json
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -63,11 +64,15 @@ def load_for_prediction(folder: Path) -> dict[str, Any]:
 
 def _write(path: Path, data: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk, half a file would take the last room
+        raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -82,7 +87,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         if hashlib.sha256(data).hexdigest() == note["sha256"]:
             state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             return state
-    except (OSError, ValueError, KeyError):  # a note that is torn or gone
+    except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError):  # torn, gone, or no mere tensors
         pass
     for damaged in (path, path.with_suffix(".json")):
         if damaged.exists():

@@ -4,7 +4,6 @@ Knows arrays, dictionaries and one folder for checkpoints; what becomes of the n
 """
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ def choose(
     steps, per_epoch = config.planned_steps(len(train))
     choices = {
         "device": device,
-        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),  # the cores that this process may use, or OMP_NUM_THREADS
         "layout": "channels_last" if device == "cpu" or not config.backbone.endswith("nfnet_l0") else "contiguous",
         "box": list(frame.box),
         "image_size": list(frame.size),

@@ -64,6 +64,8 @@ MARGIN = 0.05
 """Fraction of the image's side left around the text on each side."""
 WORTH = 0.75
 """A box that keeps more than this fraction of a side is not used: a cropped digit costs more than a blank border."""
+FEWEST = 30
+"""Images; what differs between fewer says little about where the text is."""
 SMOOTH = 9
 """Places of a profile whose median counts: a line that always ends in the same column is no text."""
 
@@ -77,6 +79,8 @@ def find_text(images: Sequence[Pixels], positions: int) -> tuple[Box, list[float
     """
     step = max(1, len(images) // SAMPLE)
     detail_HW = _detail(images[::step])
+    if len(images) < FEWEST or detail_HW.mean() < 0.1:  # near 1 where images differ, 0 where all are the same
+        return WHOLE, _even(positions)
     profile = _smooth(detail_HW.mean(axis=0))
     left, right = _extent(profile)
     top, bottom = _extent(_smooth(detail_HW.mean(axis=1)))
@@ -87,13 +91,17 @@ def find_text(images: Sequence[Pixels], positions: int) -> tuple[Box, list[float
     return (left, top, right, bottom), [round(float(center), 4) for center in centers]
 
 
+def _even(positions: int) -> list[float]:
+    return [(index + 0.5) / positions for index in range(positions)]
+
+
 def _detail(images: Sequence[Pixels]) -> NDArray[np.float32]:
     """How much horizontal contrast differs between the images, at each pixel of a common 48 x 192 canvas."""
     canvas_NHW = Frame(WHOLE, (48, 192)).stack(images).mean(axis=3, dtype=np.float32)
     contrast_NHW = np.diff(canvas_NHW, axis=2)
     contrast_NHW -= contrast_NHW.mean(axis=0)
     # Each image counts alike, whatever its contrast.
-    contrast_NHW /= np.abs(contrast_NHW).mean(axis=(1, 2), keepdims=True) + 1e-3
+    contrast_NHW /= np.abs(contrast_NHW).mean(axis=(1, 2), keepdims=True) + 1.0
     return np.asarray(np.abs(contrast_NHW).mean(axis=0), dtype=np.float32)
 
 
@@ -121,7 +129,7 @@ def choose_frame(
 ) -> tuple[Frame, list[float], float, str]:
     """The frame for these training images, the column prior (centres, sigma as fractions of the crop), and why."""
     positions = targets_NP.shape[1]
-    box, centers = find_text(images, positions) if crop else (WHOLE, [(i + 0.5) / positions for i in range(positions)])
+    box, centers = find_text(images, positions) if crop else (WHOLE, _even(positions))
     height, width = np.median([image.shape[:2] for image in images], axis=0)
     left, top, right, bottom = box
     aspect = float((right - left) * width / ((bottom - top) * height))

@@ -1,0 +1,143 @@
+"""Checkpoints: whole or absent, checked, and never worse off than before."""
+
+import os
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core import checkpoint
+from core.errors import CheckpointError
+
+
+def state(value: float) -> dict[str, Any]:
+    return {"value": value, "weights": torch.full((300,), value)}
+
+
+def test_the_newest_two_and_the_newest_best_are_kept(tmp_path: Path) -> None:
+    """Each with its note, and nothing else."""
+    for step in (10, 20, 30):
+        checkpoint.save(tmp_path, "step", step, state(step), {})
+    for step in (10, 30):
+        checkpoint.save(tmp_path, "best", step, state(step), {"exact": 0.5})
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best-000030.json", "best-000030.pt",
+        "step-000020.json", "step-000020.pt", "step-000030.json", "step-000030.pt",
+    ]  # fmt: skip
+    loaded = checkpoint.load(tmp_path, "step")
+    assert loaded is not None
+    assert loaded["value"] == 30
+
+
+def test_steps_are_ordered_as_numbers(tmp_path: Path) -> None:
+    """A run may pass a million steps, where names grow longer."""
+    for step in (999_999, 1_000_001):
+        checkpoint.save(tmp_path, "step", step, state(step), {})
+
+    loaded = checkpoint.load(tmp_path, "step")
+    assert loaded is not None
+    assert loaded["value"] == 1_000_001
+
+
+@pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "no note", "torn note"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
+    """It is set aside for whoever wants to look, and not tried again."""
+    checkpoint.save(tmp_path, "step", 1, state(1), {})
+    newest = checkpoint.save(tmp_path, "step", 2, state(2), {})
+    data = bytearray(newest.read_bytes())
+    note = newest.with_suffix(".json")
+    match damage:
+        case "torn":
+            newest.write_bytes(data[: len(data) // 2])
+        case "flipped":
+            data[-700] ^= 1
+            newest.write_bytes(data)
+        case "empty":
+            newest.write_bytes(b"")
+        case "no note":
+            note.unlink()
+        case "torn note":
+            note.write_text(note.read_text()[:20])
+
+    loaded = checkpoint.load(tmp_path, "step")
+
+    assert loaded is not None
+    assert loaded["value"] == 1
+    if damage != "no note":
+        assert (tmp_path / "step-000002.pt.corrupt").exists()
+
+
+def test_a_crash_at_any_point_of_saving_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash before the first, second, ... system call the old or the new state loads, whole."""
+    calls = ("open", "fsync", "replace", "unlink", "close")
+    outcomes = []
+    for crash_at in range(1, 100):
+        folder = tmp_path / str(crash_at)
+        for step in (1, 2):
+            checkpoint.save(folder, "step", step, state(step), {})
+        left = crash_at
+
+        def crash_before(real: Any) -> Any:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+                return real(*args, **kwargs)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in calls:
+                patch.setattr(os, name, crash_before(getattr(os, name)))
+            try:
+                checkpoint.save(folder, "step", 3, state(3), {})
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+        loaded = checkpoint.load(folder, "step")
+        assert loaded is not None
+        assert torch.equal(loaded["weights"], state(loaded["value"])["weights"])
+        outcomes.append(loaded["value"])
+        checkpoint.save(folder, "step", 4, state(4), {})
+        assert not list(folder.glob("*.tmp"))
+
+    assert set(outcomes) == {2, 3}
+    assert outcomes == sorted(outcomes)
+
+
+def test_a_full_disk_is_an_error_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    """torch.save onto the name itself would have destroyed it."""
+    checkpoint.save(tmp_path, "step", 1, state(1), {})
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"step-000002\.pt cannot be written"):
+            checkpoint.save(tmp_path, "step", 2, state(2), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    loaded = checkpoint.load(tmp_path, "step")
+    assert loaded is not None
+    assert loaded["value"] == 1
+
+
+def test_a_checkpoint_cannot_carry_code(tmp_path: Path) -> None:
+    """Only tensors and plain values are loaded, whatever its checksum says."""
+    checkpoint.save(tmp_path, "best", 1, {"evil": Path}, {})
+
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        checkpoint.load_for_prediction(tmp_path)
+
+
+def test_prediction_takes_the_best_else_the_newest(tmp_path: Path) -> None:
+    """A run that is stopped before its first evaluation can still be used."""
+    checkpoint.save(tmp_path, "step", 9, state(9), {})
+    assert checkpoint.load_for_prediction(tmp_path)["value"] == 9
+
+    checkpoint.save(tmp_path, "best", 4, state(4), {})
+    assert checkpoint.load_for_prediction(tmp_path)["value"] == 4

@@ -1,0 +1,208 @@
+"""The training loop on a toy portal: repeatable, resumable bit for bit, and it learns."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core import checkpoint, engine
+from core.config import TrainConfig
+from core.dataset import Snapshot, load_snapshot, write_snapshot
+from core.engine import Outcome, evaluation_interval, learning_rate_factor
+from core.errors import OptionError, TrainingError
+from tests.core import toy
+
+SHORT = replace(toy.CONFIG, max_steps=14, augment=None)
+"""With the full augmentation: its randomness must be repeatable too."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """72 training images, so 4 steps of 16 an epoch and 8 left over, and 18 for validation."""
+    return toy.snapshot(tmp_path_factory.mktemp("toy"))
+
+
+class Watch:
+    """Collects the lines of a run, and stops it at a step if asked to."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.steps: list[dict[str, Any]] = []
+        self.vals: list[dict[str, Any]] = []
+        self.stop_at = stop_at
+
+    def should_stop(self) -> bool:
+        return bool(self.steps) and self.steps[-1]["step"] == self.stop_at
+
+
+def fit(data: Snapshot, config: TrainConfig, folder: Path, watch: Watch) -> Outcome:
+    choices = engine.choose(data, config, toy.SPEC, say=lambda _: None) | {"threads": 1}
+    return engine.fit(
+        data, config, toy.SPEC, choices, folder,
+        on_step=watch.steps.append, on_val=watch.vals.append, should_stop=watch.should_stop, say=lambda _: None,
+    )  # fmt: skip
+
+
+def numbers(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Bit-equality of nested states."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if key != "seconds")
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def newest(folder: Path) -> dict[str, Any]:
+    state = checkpoint.load(folder, "step")
+    assert state is not None
+    return state
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(data: Snapshot, tmp_path: Path) -> None:
+    """Every logged number and every weight."""
+    watches = [Watch(), Watch(), Watch()]
+    for index, config in enumerate([SHORT, SHORT, replace(SHORT, seed=1)]):
+        fit(data, config, tmp_path / str(index), watches[index])
+
+    assert numbers(watches[0].steps) == numbers(watches[1].steps)
+    assert numbers(watches[0].vals) == numbers(watches[1].vals)
+    assert same(newest(tmp_path / "0")["model"], newest(tmp_path / "1")["model"])
+    assert watches[0].steps[0]["loss"] != watches[2].steps[0]["loss"]
+
+
+@pytest.mark.parametrize("stop_at", [3, 8])
+def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(data: Snapshot, tmp_path: Path, stop_at: int) -> None:
+    """Stopped within an epoch and at the end of one: weights, averages, optimiser and best are equal."""
+    straight, first, second = Watch(), Watch(stop_at), Watch()
+    fit(data, SHORT, tmp_path / "straight", straight)
+
+    stopped = fit(data, SHORT, tmp_path / "resumed", first)
+    finished = fit(data, SHORT, tmp_path / "resumed", second)
+
+    assert (stopped.state, stopped.step) == ("stopped", stop_at)
+    assert (finished.state, finished.step) == ("finished", 14)
+    assert numbers(first.steps + second.steps) == numbers(straight.steps)
+    left, right = newest(tmp_path / "straight"), newest(tmp_path / "resumed")
+    for state in (left, right):
+        state["best"].pop("seconds")
+    assert same(left, right)
+
+
+def test_a_finished_run_is_not_trained_further(data: Snapshot, tmp_path: Path) -> None:
+    """Resuming it returns what it had reached."""
+    done = fit(data, SHORT, tmp_path, Watch())
+    watch = Watch()
+
+    again = fit(data, SHORT, tmp_path, watch)
+
+    assert (again.state, again.step, again.best) == ("finished", 14, done.best)
+    assert watch.steps == []
+
+
+def test_it_learns_the_toy_portal(data: Snapshot, tmp_path: Path) -> None:
+    """From chance to nearly all of 18 unseen images, with the loss falling."""
+    watch = Watch()
+
+    outcome = fit(data, replace(toy.CONFIG, max_steps=120), tmp_path, watch)
+
+    assert outcome.best is not None
+    assert outcome.best["correct"] >= 16
+    assert watch.steps[0]["loss"] > 0.9
+    assert watch.steps[-1]["loss"] < 0.3
+    assert len(watch.vals) >= 8
+
+
+def test_lines_are_what_the_metrics_file_holds(data: Snapshot, tmp_path: Path) -> None:
+    """Readers of metrics.jsonl rely on these keys."""
+    watch = Watch()
+    fit(data, SHORT, tmp_path, watch)
+
+    assert list(watch.steps[0]) == ["kind", "step", "epoch", "loss", "accuracy", "lr", "seconds"]
+    assert list(watch.vals[0]) == [
+        "kind", "step", "epoch", "loss", "correct", "n", "exact", "per_position", "seconds",
+    ]  # fmt: skip
+    assert (watch.steps[0]["step"], watch.steps[0]["epoch"]) == (1, 1)
+    assert (watch.vals[-1]["step"], watch.vals[-1]["epoch"], watch.vals[-1]["n"]) == (14, 4, 18)
+    assert len(watch.vals[0]["per_position"]) == 2
+
+
+def test_the_clock_ends_a_run_and_its_schedule(data: Snapshot, tmp_path: Path) -> None:
+    """With max_minutes the run is finished when the time is over, evaluated and saved, however few its steps."""
+    watch = Watch()
+
+    outcome = fit(data, replace(toy.CONFIG, steps=100_000, max_minutes=0.03), tmp_path, watch)
+
+    assert outcome.state == "finished"
+    assert outcome.step < 1000
+    assert outcome.seconds > 1.8
+    assert watch.vals[-1]["step"] == newest(tmp_path)["step"] == outcome.step
+
+
+def test_a_loss_that_is_no_number_ends_the_run(data: Snapshot, tmp_path: Path) -> None:
+    """The step is named, and nothing is saved over the last good checkpoint."""
+    fit(data, SHORT, tmp_path, Watch(stop_at=5))
+    state = newest(tmp_path)
+    next(iter(state["training_model"].values())).fill_(float("nan"))
+    checkpoint.save(tmp_path, "step", 6, state | {"step": 6}, {})
+
+    with pytest.raises(TrainingError, match="nan at step 7"):
+        fit(data, SHORT, tmp_path, Watch())
+
+    assert sorted(path.name for path in tmp_path.glob("step-*.pt")) == ["step-000005.pt", "step-000006.pt"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only where there is no GPU")
+def test_a_gpu_that_is_not_there_is_refused_before_any_work(data: Snapshot) -> None:
+    """Left to itself it takes the CPU."""
+    with pytest.raises(OptionError, match="device=cuda"):
+        engine.choose(data, replace(toy.CONFIG, device="cuda"), toy.SPEC)
+    assert engine.choose(data, replace(toy.CONFIG, device="auto"), toy.SPEC)["device"] == "cpu"
+
+
+def test_a_set_smaller_than_a_batch_trains(tmp_path: Path) -> None:
+    """Ten labels are enough to see the loop work."""
+    outcome = fit(toy.snapshot(tmp_path, count=28), replace(toy.CONFIG, max_steps=3), tmp_path / "c", Watch())
+
+    assert outcome.step == 3
+
+
+def test_no_labels_are_refused(tmp_path: Path) -> None:
+    """In a sentence."""
+    write_snapshot(tmp_path / "dataset.npz", [])
+    with pytest.raises(TrainingError, match="no labels yet"):
+        engine.choose(load_snapshot(tmp_path / "dataset.npz"), toy.CONFIG, toy.SPEC)
+
+
+def test_the_learning_rate_rises_then_falls() -> None:
+    """Warm-up, top, cosine to a hundredth."""
+    factors = [learning_rate_factor(step / 1000) for step in range(1001)]
+
+    assert factors[0] < 0.05
+    assert max(factors) == pytest.approx(1, abs=1e-3)
+    assert factors[-1] == pytest.approx(0.01)
+    assert factors.index(max(factors)) == pytest.approx(50, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "per_epoch", "batch", "val"), [(30, 15, 32, 56), (2000, 15, 32, 56), (2000, 90, 32, 351), (40, 90, 8, 9)]
+)
+def test_a_curve_moves_at_a_tenth_of_the_cost(steps: int, per_epoch: int, batch: int, val: int) -> None:
+    """Eight evaluations or more, unless they would cost over a tenth of the training."""
+    every = evaluation_interval(steps, per_epoch, batch, val)
+
+    assert steps // every >= 8 or every * batch * 0.1 <= val / 3 + batch * 0.1
+    assert steps // every >= 3
+
+
+def test_best_is_most_exact_then_least_loss() -> None:
+    """A lower loss with fewer exact matches is not better."""
+    lines = [{"correct": 5, "loss": 0.1}, {"correct": 6, "loss": 0.9}, {"correct": 6, "loss": 0.8}]
+
+    assert max(lines, key=engine._rank) == lines[2]

@@ -1,0 +1,103 @@
+"""The recogniser: shapes, what it must not see, and which weights decay."""
+
+import pytest
+import torch
+
+from core.errors import OptionError
+from core.model import Recognizer, ink_normalize, parameter_groups
+
+
+def make(**changes: object) -> Recognizer:
+    options = {
+        "positions": 3,
+        "classes": 10,
+        "image_size": (32, 96),
+        "backbone": "test_resnet",
+        "stride": 16,
+        "head": "query",
+        "width": 32,
+        "ink": True,
+        "centers": [0.2, 0.5, 0.8],
+        "sigma": 0.2,
+    }
+    return Recognizer(**(options | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("head", ["query", "flatten", "pool"])
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_every_head_gives_one_distribution_per_position(head: str, stride: int) -> None:
+    """Logits are B x P x C, and every part learns."""
+    model = make(head=head, stride=stride)
+
+    logits_BPC = model(torch.rand(2, 3, 32, 96))
+    logits_BPC.sum().backward()
+
+    assert logits_BPC.shape == (2, 3, 10)
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("head", ["query", "flatten", "pool"])
+def test_positions_have_their_own_embedding_and_head(head: str) -> None:
+    """With equal heads, the position embedding alone still tells positions apart."""
+    torch.manual_seed(0)
+    model = make(head=head).eval()
+    for linear in model.heads:
+        linear.load_state_dict(model.heads[0].state_dict())
+
+    logits_BPC = model(torch.rand(1, 3, 32, 96))
+
+    assert (logits_BPC[:, 0] - logits_BPC[:, 1]).abs().max() > 1e-4
+
+
+def test_ink_knows_neither_polarity_nor_background() -> None:
+    """Light on dark gives what dark on light gives, in grey and in colour."""
+    stroke = torch.zeros(1, 1, 32, 96)
+    stroke[:, :, 8:24, 30:34] = 1
+    stroke[:, :, 12:14, 60:80] = 0.5
+    white, black = torch.ones(1, 3, 1, 1), torch.zeros(1, 3, 1, 1)
+    green, red = torch.tensor([0.1, 0.9, 0.2]).view(1, 3, 1, 1), torch.tensor([0.8, 0.1, 0.1]).view(1, 3, 1, 1)
+
+    drawn = [paper + stroke * (ink - paper) for paper, ink in ((white, black), (black, white), (green, red))]
+
+    for image in drawn:
+        assert torch.allclose(ink_normalize(image), stroke.expand(-1, 3, -1, -1), atol=1e-5)
+
+
+def test_a_blank_image_has_no_ink() -> None:
+    """Nothing is divided by zero."""
+    assert ink_normalize(torch.full((1, 3, 32, 96), 0.3)).abs().max() == 0
+
+
+def test_decay_spares_gains_norms_biases_and_embeddings() -> None:
+    """The helper of timm decays NFNet's gains, because they have four dimensions."""
+    model = make(backbone="test_nfnet")
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+
+    groups = parameter_groups(model, lr=1e-3, weight_decay=0.05)
+
+    assert sum(len(group["params"]) for group in groups) == len(names)
+    decayed = {names[id(parameter)] for group in groups if group["weight_decay"] for parameter in group["params"]}
+    gains = [group for group in groups if group["lr"] == pytest.approx(3e-3)]
+    assert {names[id(parameter)].rsplit(".", 1)[-1] for parameter in gains[0]["params"]} == {"gain"}
+    assert any(name.endswith("conv3.weight") for name in decayed)
+    assert "heads.0.weight" in decayed
+    spared = ("gain", "bias", "pos", "prior_center", "prior_log_sigma")
+    assert not [name for name in decayed if name.endswith(spared) or "norm" in name]
+
+
+def test_an_impossible_backbone_is_refused() -> None:
+    """A wrong name, or a stride it does not have, in one sentence."""
+    with pytest.raises(OptionError, match="no_such_net"):
+        make(backbone="no_such_net")
+    with pytest.raises(OptionError, match="no map of stride 64"):
+        make(stride=64)
+    with pytest.raises(OptionError, match="query, flatten, pool"):
+        make(head="ctc")
+
+
+@pytest.mark.parametrize("stride", [16, 32])
+def test_the_article_backbone_takes_odd_sizes(stride: int) -> None:
+    """eca_nfnet_l0, whole and cut, on an image whose sides are no multiples of its stride."""
+    model = make(backbone="eca_nfnet_l0", stride=stride, image_size=(42, 152))
+
+    assert model(torch.rand(1, 3, 42, 152)).shape == (1, 3, 10)

@@ -1,0 +1,102 @@
+"""Reading images with a trained run."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from core import engine
+from core.errors import CheckpointError
+from core.predictor import Predictor
+from core.tta import VIEWS
+from tests.core import toy
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the toy portal."""
+    folder = tmp_path_factory.mktemp("run")
+    data, config = toy.snapshot(folder), replace(toy.CONFIG, max_steps=120)
+    choices = engine.choose(data, config, toy.SPEC, say=lambda _: None) | {"threads": 1}
+    engine.fit(
+        data, config, toy.SPEC, choices, folder / "checkpoints",
+        on_step=lambda _: None, on_val=lambda _: None, should_stop=lambda: False, say=lambda _: None,
+    )  # fmt: skip
+    return folder
+
+
+def test_it_reads_unseen_images(run_dir: Path) -> None:
+    """The run's directory is all it needs."""
+    rng = np.random.default_rng(9)
+    texts = [a + b for a in "|-x" for b in "|-x"]
+
+    predictions = Predictor.load(run_dir).predict([toy.draw(text, rng) for text in texts])
+
+    assert sum(prediction.text == text for prediction, text in zip(predictions, texts, strict=True)) >= 8
+
+
+def test_confidence_is_the_product_over_positions(run_dir: Path) -> None:
+    """And every number belongs to the character beside it."""
+    prediction = Predictor.load(run_dir).predict([toy.draw("x|", np.random.default_rng(1))])[0]
+
+    assert prediction.probs_PC.shape == (2, 3)
+    assert prediction.probs_PC.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
+    assert [char for char, _ in prediction.positions] == list(prediction.text)
+    assert prediction.confidence == pytest.approx(prediction.positions[0][1] * prediction.positions[1][1])
+    assert [view.name for view in prediction.views] == [VIEWS[0].name]
+    assert prediction.views[0].text == prediction.text
+
+
+def test_every_view_and_their_aggregate_are_reported(run_dir: Path) -> None:
+    """The first view is the image itself, and the same with and without the others."""
+    predictor = Predictor.load(run_dir)
+    image = toy.draw("-x", np.random.default_rng(2))
+
+    alone, together = predictor.predict([image])[0], predictor.predict([image], tta=True)[0]
+
+    assert [view.name for view in together.views] == [view.name for view in VIEWS]
+    assert together.views[0].text == alone.text
+    assert together.views[0].confidence == pytest.approx(alone.confidence, abs=1e-5)
+    assert len({view.confidence for view in together.views}) > 1
+    log_probs_VNPC = predictor.log_probs([image, image], tta=True)
+    assert log_probs_VNPC.shape == (len(VIEWS), 2, 2, 3)
+
+
+def test_images_of_any_size_are_read(run_dir: Path) -> None:
+    """Sizes may be mixed in one call."""
+    image = toy.draw("xx", np.random.default_rng(3))
+    large = cv2.resize(image, (256, 128), interpolation=cv2.INTER_CUBIC)
+
+    predictions = Predictor.load(run_dir).predict([image, large])
+
+    assert [prediction.text for prediction in predictions] == ["xx", "xx"]
+    assert Predictor.load(run_dir).predict([]) == []
+
+
+def test_what_the_model_sees_can_be_shown(run_dir: Path) -> None:
+    """Ink on black, at the size of the network's input."""
+    seen = Predictor.load(run_dir).preprocess(toy.draw("||", np.random.default_rng(4)))
+
+    assert (seen.shape, seen.dtype) == ((32, 64, 3), np.uint8)
+    assert seen.max() == 255
+    assert np.median(seen) < 60
+
+
+def test_a_directory_without_weights_is_refused(tmp_path: Path) -> None:
+    """At once, in a sentence."""
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        Predictor.load(tmp_path)
+
+
+def test_one_image_is_read_quickly(run_dir: Path) -> None:
+    """A generous bound that only a mistake can break."""
+    predictor, image = Predictor.load(run_dir), toy.draw("-|", np.random.default_rng(5))
+    predictor.predict([image])
+
+    start = time.monotonic()
+    predictor.predict([image])
+
+    assert time.monotonic() - start < 2

@@ -1,0 +1,50 @@
+"""A toy portal that a tiny network learns in seconds: two strokes side by side, in any colours."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from core.charset import TextSpec
+from core.config import TrainConfig
+from core.dataset import Row, Snapshot, load_snapshot, write_snapshot
+from core.images import Pixels, encode_png, pixel_hash
+
+SPEC = TextSpec(2, "|-x")
+CONFIG = TrainConfig(
+    device="cpu", backbone="test_resnet", width=32, image_size=(32, 64), batch_size=16, pretrained="none", augment={}
+)
+"""The smallest that still has every part of a real run."""
+
+
+def draw(text: str, rng: np.random.Generator) -> Pixels:
+    """A 32 x 64 image of `text`."""
+    paper, ink = rng.integers(150, 256, 3), rng.integers(0, 100, 3)
+    image = np.full((32, 64, 3), paper, dtype=np.uint8)
+    for place, char in enumerate(text):
+        x, y = 16 + 32 * place + int(rng.integers(-3, 4)), 16 + int(rng.integers(-3, 4))
+        strokes = {
+            "|": [((0, -9), (0, 9))],
+            "-": [((-9, 0), (9, 0))],
+            "x": [((-8, -8), (8, 8)), ((-8, 8), (8, -8))],
+        }
+        for (x0, y0), (x1, y1) in strokes[char]:
+            cv2.line(image, (x + x0, y + y0), (x + x1, y + y1), ink.tolist(), 3)
+    return np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+
+
+def rows(count: int, *, val: int = 18, seed: int = 0) -> list[Row]:
+    """Samples of all nine texts in turn; the last `val` of them are of the validation split."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for index in range(count):
+        text = SPEC.charset[index % 3] + SPEC.charset[index // 3 % 3]
+        pixels = draw(text, rng)
+        split = "val" if index >= count - val else "train"
+        made.append((pixel_hash(pixels), split, text, f"{index}.png", encode_png(pixels)))
+    return made
+
+
+def snapshot(folder: Path, count: int = 90) -> Snapshot:
+    write_snapshot(folder / "dataset.npz", rows(count))
+    return load_snapshot(folder / "dataset.npz")
