@@ -1,5 +1,6 @@
 """A Slotlab folder for each test that asks for one; folders below may say more exactly what is in theirs."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from core.home import Home
 from db import projects
 from db.connection import opened, write
 from db.records import Project
+
+# As the runner sets it for its workers, before anything imports torch: two processes that spin on two cores starve.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from core.home import Home
 
 ROOT = Path(__file__).parent.parent
 TINY = [
-    "--set", "steps=12", "--set", "batch_size=8", "--set", "image_size=32x96", "--set", "width=32",
+    "--set", "max_steps=12", "--set", "batch_size=8", "--set", "image_size=32x96", "--set", "width=32",
     "--set", "pretrained=none", "--set", "device=cpu",
 ]  # fmt: skip
 """Seconds instead of minutes; it learns nothing."""
@@ -139,7 +139,7 @@ def test_same_seed_same_numbers(home: Path, slotlab: Slotlab) -> None:
 
 def test_a_killed_run_resumes_and_predicts(home: Path, slotlab: Slotlab, images: Path) -> None:
     """After kill -9 of everything that belongs to it."""
-    options = [*TINY, "--set", "steps=300"]
+    options = [*TINY, "--set", "max_steps=300"]
     run = json.loads(slotlab("train", "--project", "p", *options, "--detach", "--json").stdout)["run"]
     directory = Home(home).run(run)
     wait_for((directory / "metrics.jsonl").exists)
@@ -155,7 +155,7 @@ def test_a_killed_run_resumes_and_predicts(home: Path, slotlab: Slotlab, images:
 
 def test_a_run_is_cancelled_from_another_process(slotlab: Slotlab) -> None:
     """Cancelling twice is the same as once."""
-    options = [*TINY, "--set", "steps=100000"]
+    options = [*TINY, "--set", "epochs=100000", "--set", "max_steps=100000"]
     run = json.loads(slotlab("train", "--project", "p", *options, "--detach", "--json").stdout)["run"]
 
     first = slotlab("cancel", run)

@@ -1,0 +1,161 @@
+"""Trains or evaluates: `python -m core.worker JOB_DIR`. Reads and writes that directory, and knows no database."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core import engine
+from core.charset import TextSpec
+from core.config import TrainConfig
+from core.dataset import Snapshot, load_snapshot
+from core.errors import OptionError, TrainingError
+from core.metrics import Floats, evaluate_views
+from core.predictions import Predictions
+from core.predictor import Predictor
+from core.work import Work, carry_out
+
+CHUNK = 256
+"""Images between two questions whether to go on."""
+
+
+def train(work: Work) -> dict[str, Any] | None:
+    """Train to the end or to a stop; then read the validation images with the best weights, under all views."""
+    path, config, spec = work.job.path, TrainConfig.from_dict(work.spec["config"]), text_spec(work)
+    work.say("Looking at the images")
+    snapshot = load_snapshot(path / "dataset.npz")
+    choices = choices_of(work, snapshot, config, spec)
+    best = ""
+
+    def on_step(line: dict[str, Any]) -> None:
+        work.job.append_metrics(line)
+        steps = planned(line, choices["steps"], config)
+        work.say(
+            f"Epoch {line['epoch']}, step {line['step']:,} of {steps:,}, loss {line['loss']:.3f}{best}",
+            step=line["step"],
+            steps=steps,
+            epoch=line["epoch"],
+            epochs=choices["epochs"],
+        )
+
+    def on_val(line: dict[str, Any]) -> None:
+        nonlocal best
+        work.job.append_metrics(line)
+        best = f", validation {line['correct']}/{line['n']} exact"
+
+    work.say("Preparing the network")
+    outcome = engine.fit(
+        snapshot,
+        config,
+        spec,
+        choices,
+        path / "checkpoints",
+        on_step=on_step,
+        on_val=on_val,
+        should_stop=work.should_stop,
+    )
+    if outcome.state == "stopped":
+        return None
+    results = read_split(work, path, snapshot, "val", seen=training_strings(snapshot), tta=True)
+    if results is None:
+        return None
+    best_step = outcome.best["step"] if outcome.best else None
+    val, val_tta = results
+    return {
+        "val": val,
+        "val_tta": val_tta,
+        "step": outcome.step,
+        "best_step": best_step,
+        "seconds": round(outcome.seconds, 1),
+    }
+
+
+def choices_of(work: Work, snapshot: Snapshot, config: TrainConfig, spec: TextSpec) -> dict[str, Any]:
+    """What the run decided at its first start; decided now, and written into run.json, if this is it."""
+    choices: dict[str, Any] | None = work.spec.get("choices")
+    if choices is None:
+        choices = engine.choose(snapshot, config, spec)
+        work.spec["choices"] = choices
+        work.job.write("run.json", work.spec)
+    elif choices["device"] == "cuda" and not torch.cuda.is_available():
+        if config.device == "cuda":
+            raise OptionError("The run was asked to use a GPU, and torch sees none here now.")
+        print("The run was started on a GPU; there is none here now, so it goes on on the CPU.")
+        choices = choices | {"device": "cpu"}
+    return choices
+
+
+def planned(line: dict[str, Any], steps: int, config: TrainConfig) -> int:
+    """Steps of the whole run: as planned, or as many as max_minutes will leave room for at the rate so far."""
+    if config.max_minutes is None:
+        return steps
+    step: int = line["step"]
+    seconds: float = line["seconds"]
+    by_clock = round(step * 60 * config.max_minutes / max(seconds, 1e-3))
+    return max(step, min(steps, by_clock))
+
+
+def evaluate(work: Work) -> dict[str, Any] | None:
+    """Read the images of a split with the best weights of a run."""
+    run = work.job.path.parent / work.spec["run"]
+    snapshot = load_snapshot(work.job.path / "dataset.npz")
+    seen = training_strings(load_snapshot(run / "dataset.npz"))
+    split, tta = work.spec["split"], work.spec["tta"]
+    results = read_split(work, run, snapshot, split, seen=seen, tta=tta)
+    if results is None:
+        return None
+    return {"run": work.spec["run"], "split": split, "tta": tta} | results[-1]
+
+
+def read_split(
+    work: Work, run: Path, snapshot: Snapshot, split: str, *, seen: set[str], tta: bool
+) -> list[dict[str, Any]] | None:
+    """Write predictions-SPLIT.npz; return the result of the images as they are and, with `tta`, that of all views."""
+    indices = snapshot.labelled(split)
+    predictor = Predictor.load(run)
+    labels = [snapshot.labels[index] or "" for index in indices]
+    parts: list[Floats] = []
+    for start in range(0, len(indices), CHUNK):
+        work.say(f"Reading the {split} images, {start:,} of {len(indices):,}")
+        if work.should_stop():
+            return None
+        images = [snapshot.pixels(index) for index in indices[start : start + CHUNK]]
+        parts.append(predictor.log_probs(images, tta=tta))
+    if not parts:
+        raise TrainingError(f"There are no labelled {split} images to read.")
+    predictions = Predictions(
+        sha256=[snapshot.sha256[index] for index in indices],
+        labels=labels,
+        views=[view.name for view in predictor.views(tta=tta)],
+        log_probs_VNPC=np.concatenate(parts, axis=1),
+    )
+    predictions.save(work.job.path / f"predictions-{split}.npz")
+    targets_NP = snapshot.targets_NP(indices, predictor.spec)
+    seen_N = np.array([label in seen for label in labels])
+    return [
+        evaluate_views(predictions.log_probs_VNPC, targets_NP, tta=views, seen_N=seen_N)
+        for views in ([False, True] if tta else [False])
+    ]
+
+
+def training_strings(snapshot: Snapshot) -> set[str]:
+    return {snapshot.labels[index] or "" for index in snapshot.labelled("train")}
+
+
+def text_spec(work: Work) -> TextSpec:
+    return TextSpec(work.spec["project"]["length"], work.spec["project"]["charset"])
+
+
+def do(work: Work) -> dict[str, Any] | None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TrainingError("This version trains in one process; start it without torchrun.")
+    return train(work) if work.spec["kind"] == "train" else evaluate(work)
+
+
+if __name__ == "__main__":
+    if os.environ.get("RANK", "0") != "0":
+        sys.exit("Only rank 0 writes into the job's directory.")
+    sys.exit(carry_out(sys.argv[1], do))
