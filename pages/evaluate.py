@@ -58,7 +58,7 @@ def show_number(title: str, value: str, note: str) -> None:
 def show_matrices() -> None:
     st.subheader("Which characters are taken for which", anchor=False)
     st.caption("One matrix for each position: rows are true, columns read. Blue is right, red is wrong. Click a cell.")
-    with st.grid("auto", min_column_width=250):
+    with st.grid("auto", min_column_width=210):
         for position, counts_CC in enumerate(reading.confusion_PCC()):
             correct = result["per_position_correct"][position]
             with st.container(gap=None):
@@ -120,7 +120,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     split = st.segmented_control(
         "Split", ["val", "test"], default="val", required=True, key="split", bind="query-params"
     )
-    views = st.container()
+    views = st.container(width="content")
 with layout.errors(), layout.database() as db:
     found = resources.find_predictions(home, db, run, split)
     now = labels_by_hash(db, project.id, found.sha256) if found else {}

@@ -10,6 +10,7 @@ from db.runs import list_runs
 from db.samples import image_bytes, select_samples
 from pages.components import layout, resources
 from pages.components.figures import confidence_figure
+from pages.components.gallery import marked
 
 FROM_PROJECT = 24
 
@@ -108,11 +109,11 @@ with answer:
         config={"displayModeBar": False},
         alt=f"{best.text}: " + ", ".join(f"{char} {confidence:.1%}" for char, confidence in best.positions),
     )
-st.markdown("**What each view says**")
-with st.grid("auto", min_column_width=150):
+st.markdown("**What each view says**, on red what the others outvoted")
+with st.grid("auto", min_column_width=135):
     for view, shown in zip(best.views, predictor.view_images(pixels), strict=True):
         with st.container(border=True, gap="xsmall"):
             st.image(encode_png(shown), width="stretch", alt=f"The image {view.name}")
-            same = view.text == best.text
-            st.markdown(f"**{layout.plain(view.text)}**" if same else f":red-background[**{layout.plain(view.text)}**]")
+            same = (char == other for char, other in zip(view.text, best.text, strict=True))
+            st.markdown(marked(view.text, same))
             st.caption(f"{view.name}, {view.confidence:.1%} sure")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 from sqlite_utils import Database
@@ -16,7 +17,7 @@ from core.labeling import default_operator
 from core.metrics import interval95
 from db.connection import opened
 from db.projects import find_project, list_projects
-from db.records import Project
+from db.records import Job, Project
 
 _ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
 """Whether app.py runs around this page. Set per script thread: two runs of one session can overlap."""
@@ -98,6 +99,13 @@ def plain(text: str) -> str:
     """User's text as Markdown that shows it as it is: no formatting, links, images, maths, icons or colours."""
     escaped = "".join(f"\\{char}" if char in "\\`*_{}[]()<>#+-.!|~$:" else char for char in text)
     return " ".join(escaped.split())
+
+
+def is_recent(job: Job) -> bool:
+    """Whether a job is active, or ended in the last hour: then its outcome is news."""
+    if job.finished_at is None:
+        return True
+    return datetime.now(UTC) - datetime.fromisoformat(job.finished_at) < timedelta(hours=1)
 
 
 def choose_run(ids: list[str]) -> str:
