@@ -90,6 +90,7 @@ class Labeler {
     this.history = []; // {image, action}, for undo
     this.done = new Set(); // hashes not to show again though the server may still offer them
     this.passed = new Set(); // skipped images seen again and left as they are
+    this.counts = { labelled: 0, skipped: 0, total: 0 };
     this.sent = -Infinity;
     this.fresh = false; // there is something the server has not been told
     this.slots = Array.from({ length: data.length }, () => element("span", "slot"));
@@ -140,6 +141,7 @@ class Labeler {
   receive(data) {
     if (data.reply === this.data?.reply) return; // only the theme has changed
     this.data = data;
+    this.counts = data.counts ?? this.counts; // null when the database could not be read
     for (const answer of data.answers) this.answered(answer);
     for (const { sample, version, url } of data.images) {
       if (this.done.has(sample) || this.queue.some((image) => image.sample === sample)) continue;
@@ -363,7 +365,7 @@ class Labeler {
   }
 
   showFigures() {
-    const { labelled, total, skipped } = this.data.counts;
+    const { labelled, total, skipped } = this.counts;
     const now = this.outbox.events.reduce((sum, event) => sum + event.delta, labelled);
     const bar = this.part("bar");
     bar.setAttribute("aria-valuemax", total);
@@ -381,7 +383,8 @@ class Labeler {
 
   emptyState() {
     const box = element("div", "message");
-    const { counts, more, queue } = this.data;
+    const { counts } = this;
+    const { more, queue } = this.data;
     if (more) {
       box.textContent = "Waiting for images…";
       return box;

@@ -93,15 +93,16 @@ def _store(operator: str, message: Mapping[str, Any]) -> _Reply:
 def _data(project: Project, operator: str, queue: str, reply: _Reply) -> dict[str, Any]:
     """What the browser gets: JSON types only, anything else would silently arrive as a string."""
     images: list[dict[str, Any]] = []
-    counts = {"labelled": 0, "skipped": 0, "total": 0}
+    counts: dict[str, int] | None = None
     more, error = True, reply.error
     try:
         with layout.database() as db:
-            by_split_and_state = samples.counts(db, project.id)
-            counts["total"] = sum(by_split_and_state.values())
-            for (_, state), n in by_split_and_state.items():
-                if state in counts:
-                    counts[state] += n
+            numbers = samples.counts(db, project.id)
+            counts = {
+                "labelled": sum(n for (_, state), n in numbers.items() if state == "labelled"),
+                "skipped": sum(n for (_, state), n in numbers.items() if state == "skipped"),
+                "total": sum(numbers.values()),
+            }
             if reply.wants:
                 batch = next_samples(db, project, set(reply.have), BATCH, state=queue)
                 blobs = samples.image_bytes(db, [sample.id for sample in batch])
