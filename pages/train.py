@@ -1,3 +1,278 @@
-from pages.components import layout
+"""Start a run and watch it; everything shown is in its directory, so a closed tab or a restarted app loses nothing."""
+
+import json
+import uuid
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+
+from core import jobs
+from core.config import OPTIONS, PRESETS, TrainConfig, with_options
+from core.errors import SlotlabError
+from core.jobdir import JobDir, JobView
+from core.metrics import interval95
+from core.progress import duration
+from db import runs
+from db.records import Run
+from db.samples import counts
+from pages.components import curves, layout
+
+PRESET_HELP = {
+    "fast": "A small network, trained from scratch: minutes on a CPU. Start here.",
+    "article": "The whole eca_nfnet_l0: for a GPU, or a night on a CPU.",
+    "article-cut": "eca_nfnet_l0 up to stride 16: half the weights and a finer map.",
+}
+MAIN = ("max_minutes", "batch_size", "lr", "seed")
+ICONS = {
+    "queued": (":material/hourglass_empty:", "gray"),
+    "starting": (":material/hourglass_top:", "blue"),
+    "running": (":material/play_arrow:", "blue"),
+    "finished": (":material/check:", "green"),
+    "failed": (":material/error:", "red"),
+    "cancelled": (":material/block:", "gray"),
+    "lost": (":material/link_off:", "orange"),
+}
 
 page = layout.open_page("train")
+project, home = page.project, layout.home()
+
+
+def new_run() -> None:
+    """The form that starts a run."""
+    with layout.database() as db:
+        labelled = {split: n for (split, state), n in counts(db, project.id).items() if state == "labelled"}
+    train, val, test = (labelled.get(split, 0) for split in ("train", "val", "test"))
+    st.subheader("New run", anchor=False)
+    st.markdown(f"**{train:,}** labelled images to train on · **{val:,}** to validate · {test:,} sealed for the test")
+    if not train + val:
+        st.info("There are no labels yet: label some images, then train.", icon=":material/keyboard:")
+        st.page_link("pages/label.py", label="Label images", icon=":material/keyboard:")
+        return
+    preset = st.segmented_control(
+        "Preset", list(PRESETS), default="fast", required=True, key="preset", persist_state="session"
+    )
+    st.caption(PRESET_HELP[preset])
+    columns = st.columns(len(MAIN))
+    texts = {key: option_input(preset, key, column) for key, column in zip(MAIN, columns, strict=True)}
+    with st.expander("More settings", icon=":material/tune:"):
+        columns = st.columns(4)
+        for index, key in enumerate(key for key in OPTIONS if key not in (*MAIN, "augment")):
+            texts[key] = option_input(preset, key, columns[index % 4])
+    augment = st.session_state.get("augment", {}).get(project.name)
+    if augment is None:
+        st.caption("Augmentation: the default settings. The Augment page shows and changes them.")
+    else:
+        names = ", ".join(key for key, values in augment.items() if values.get("p")) or "none"
+        st.caption(f"Augmentation: as set on the Augment page ({layout.plain(names)}).")
+    try:
+        changed = {key: text for key, text in texts.items() if text != as_text(PRESETS[preset], key)}
+        config = replace(with_options(PRESETS[preset], changed), augment=augment)
+    except SlotlabError as error:
+        st.error(layout.plain(str(error)), icon=":material/error:")
+        return
+    # The id belongs to this showing of the form: however often its button is pressed, it starts one run.
+    request_id = st.session_state.setdefault("train request", uuid.uuid4().hex)
+    st.button(
+        "Start training",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=start,
+        args=(preset, config, request_id),
+    )
+
+
+def option_input(preset: str, key: str, where: "st.delta_generator.DeltaGenerator") -> str:
+    """The widget of one option; its value as `--set` takes it."""
+    option, default = OPTIONS[key], as_text(PRESETS[preset], key)
+    name, widget = key.replace("_", " ").capitalize(), f"{preset} {key}"
+    if option.kind == "bool":
+        return str(where.toggle(name, default == "true", key=widget, help=option.help, persist_state="session")).lower()
+    if option.kind == "choice":
+        return where.selectbox(
+            name, option.choices, option.choices.index(default), key=widget, help=option.help, persist_state="session"
+        )
+    return where.text_input(name, default, key=widget, help=option.help, persist_state="session").strip()
+
+
+def as_text(config: TrainConfig, key: str) -> str:
+    value = getattr(config, key)
+    if value is None:
+        return "none" if key.startswith("max") else "auto"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def start(preset: str, config: TrainConfig, request_id: str) -> None:
+    """Callback of Start: the run is then the one that is shown."""
+    try:
+        with layout.database() as db:
+            run = jobs.start_training(
+                db, home, project, config, preset=preset, operator=page.operator, request_id=request_id
+            )
+    except SlotlabError as error:
+        st.session_state["train refusal"] = str(error)
+        return
+    st.session_state["run"] = run.job.id
+    st.session_state.pop("train request", None)
+
+
+def act(action: str, run_id: str) -> None:
+    """Callback of Cancel and Resume."""
+    try:
+        with layout.database() as db:
+            (jobs.cancel if action == "cancel" else jobs.resume)(db, home, run_id)
+    except SlotlabError as error:
+        st.session_state["train refusal"] = str(error)
+
+
+def show_run(run: Run) -> None:
+    """One run: what can be done with it, and how it is going."""
+    view = jobs.observe(home, run.job.id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(run.job.id, anchor=False, width="content")
+        if view.active:
+            st.button(
+                "Cancel", icon=":material/stop:", on_click=act, args=("cancel", run.job.id), disabled=view.cancelling,
+                help="Stops after the current step and saves; the run can be resumed.",
+            )  # fmt: skip
+        elif view.state != "finished":
+            st.button(
+                "Resume", icon=":material/resume:", on_click=act, args=("resume", run.job.id),
+                help="Goes on from the last checkpoint, in the same directory and with the same settings.",
+            )  # fmt: skip
+        if run.val_correct is not None:
+            st.page_link(
+                "pages/evaluate.py", label="Evaluate", icon=":material/grid_on:",
+                query_params={"project": project.name, "run": run.job.id},
+            )  # fmt: skip
+    live = st.fragment(show_live, run_every="1s" if view.active else None)
+    live(run, view.active)
+    with st.expander("Settings and data of this run", icon=":material/data_object:"):
+        spec = JobDir(home.run(run.job.id)).read("run.json") or {}
+        st.caption(
+            f"{run.train_n:,} training and {run.val_n:,} validation images, frozen at the start; "
+            f"data hash `{run.dataset_sha256[:12]}`."
+        )
+        st.json(spec or json.loads(run.config), expanded=1)
+    with st.expander("Log", icon=":material/article:", expanded=view.state == "failed"):
+        st.code(jobs.log_tail(home, run.job.id, 60) or "Nothing has been printed yet.", language=None, height=280)
+
+
+def show_live(run: Run, was_active: bool) -> None:
+    """Progress and curves, read from the run's files only."""
+    view = jobs.observe(home, run.job.id)
+    if was_active and not view.active:
+        st.rerun()
+    metrics = jobs.metrics(home, run.job.id)
+    show_state(view)
+    val = curves.of_kind(metrics, "val")
+    if val:
+        show_numbers(view, val)
+    if len(curves.of_kind(metrics, "step")) > 1:
+        left, right = st.columns(2)
+        left.plotly_chart(
+            curves.loss_figure(metrics), key=f"loss {run.job.id}", alt="Loss of training and validation by step"
+        )
+        right.plotly_chart(
+            curves.accuracy_figure(metrics, page.spec.num_classes),
+            key=f"accuracy {run.job.id}",
+            alt="Exact match on the validation images by step, with its 95% interval",
+        )
+
+
+def show_state(view: JobView) -> None:
+    icon, color = ICONS[view.state]
+    st.badge(view.state, icon=icon, color=color)
+    if view.state == "queued":
+        st.info(layout.plain(view.message), icon=":material/hourglass_empty:")
+    elif view.active:
+        left = f" · about {duration(view.eta_s)} left" if view.eta_s is not None and not view.cancelling else ""
+        st.progress(min(1.0, view.step / view.steps) if view.steps else 0.0, text=layout.plain(view.message) + left)
+    elif view.reason:
+        show = st.error if view.state == "failed" else st.warning
+        show(layout.plain(view.reason), icon=icon)
+    if view.stalled:
+        st.warning("There has been no sign of progress for three minutes.", icon=":material/warning:")
+
+
+def show_numbers(view: JobView, val: list[curves.Line]) -> None:
+    """The best validation so far, and whether the network has begun to read at all."""
+    best = max(val, key=lambda line: line["correct"])
+    last, n = val[-1], val[-1]["n"]
+    characters = round(sum(last["per_position"]) * n)
+    total = n * len(last["per_position"])
+    low, high = interval95(best["correct"], n)
+    first, second, third = st.columns(3)
+    first.metric(
+        f"Best exact match, {n:,} validation images, no TTA",
+        f"{best['correct']}/{n} = {best['correct'] / n:.1%}",
+        f"95% interval {low:.1%} to {high:.1%}", delta_color="off", delta_arrow="off",
+    )  # fmt: skip
+    low, high = interval95(characters, total)
+    second.metric(
+        f"Characters right, step {last['step']:,}",
+        f"{characters:,}/{total:,} = {characters / total:.1%}",
+        f"95% interval {low:.1%} to {high:.1%}", delta_color="off", delta_arrow="off",
+    )  # fmt: skip
+    loss = "not finite" if last["loss"] is None else f"{last['loss']:.4f}"
+    third.metric("Validation loss", loss, f"epoch {last['epoch']}", delta_color="off", delta_arrow="off")
+    if view.active and low <= 1.5 / page.spec.num_classes:
+        st.info(
+            f"Still at chance: guessing gets 1 character in {page.spec.num_classes} right. A network that reads stays "
+            "there for its first epochs and then improves within a few. This is no failure.",
+            icon=":material/info:",
+        )
+
+
+def all_runs(known: list[Run]) -> None:
+    """The table of runs; a click on a row shows that run."""
+
+    def choose() -> None:
+        chosen = st.session_state["runs table"]["selection"]["rows"]
+        st.session_state["run"] = known[chosen[0]].job.id if chosen else None
+
+    st.subheader("Runs", anchor=False)
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Run": [run.job.id for run in known],
+                "State": [run.job.state for run in known],
+                "Exact match on validation, 95% interval": [
+                    None if run.val_correct is None else curves.exact_text(run.val_correct, run.val_n) for run in known
+                ],
+                "Training images": [run.train_n for run in known],
+                "Started": pd.to_datetime([run.job.created_at for run in known], utc=True),
+            }
+        ),
+        column_config={"Started": st.column_config.DatetimeColumn(format="distance")},
+        key="runs table",
+        hide_index=True,
+        on_select=choose,
+        selection_mode="single-row",
+        alt="All runs of the project, newest first",
+    )
+
+
+with layout.errors():
+    with layout.database() as db:
+        jobs.reconcile(db, home)
+        known = {run.job.id: run for run in runs.list_runs(db, project.id)}
+    asked = st.query_params.get("run")
+    if asked and asked not in known:
+        st.error(layout.plain(f"This project has no run {asked!r}."), icon=":material/error:")
+    chosen = None
+    if known:
+        # The address holds what is shown, so a run is shown by its bare name.
+        chosen = st.selectbox(
+            "Run", list(known), None, key="run", bind="query-params", placeholder="New run", width=280
+        )
+    if refusal := st.session_state.pop("train refusal", None):
+        st.error(layout.plain(refusal), icon=":material/error:")
+    if chosen:
+        show_run(known[chosen])
+    else:
+        new_run()
+    if known:
+        all_runs(list(known.values()))

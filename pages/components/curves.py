@@ -1,0 +1,101 @@
+"""The metrics of a run as plotly figures. Imports no streamlit, which gives the figures its theme."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.metrics import interval95
+
+Line = dict[str, Any]
+POINTS = 400
+"""Points drawn of one curve: about the pixels it gets on the page."""
+BLUE, ORANGE, GRAY = "#2f6fed", "#d9822b", "#8a8f98"
+BAND = "rgba(217, 130, 43, 0.18)"
+
+
+def of_kind(metrics: Sequence[Line], kind: str) -> list[Line]:
+    """Lines of a kind by step; where a resumed run has done a step again, its last line counts."""
+    return [line for _, line in sorted({line["step"]: line for line in metrics if line.get("kind") == kind}.items())]
+
+
+def loss_figure(metrics: Sequence[Line]) -> go.Figure:
+    """Training loss as it came, thinned by averages, and the validation loss."""
+    steps, val = of_kind(metrics, "step"), of_kind(metrics, "val")
+    x, y = thinned(steps, "loss")
+    figure = go.Figure()
+    figure.add_scatter(x=x, y=y, name="train", mode="lines", line={"color": BLUE, "width": 1.5})
+    figure.add_scatter(
+        x=[line["step"] for line in val],
+        y=[line["loss"] for line in val],
+        name="validation",
+        mode="lines+markers",
+        line={"color": ORANGE},
+        marker={"size": 5},
+    )
+    figure.update_traces(hovertemplate="step %{x}: %{y:.4f}")
+    return _framed(figure, "Loss", "cross-entropy per character")
+
+
+def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
+    """Exact match on the validation images with its 95% interval, and characters right in training."""
+    steps, val = of_kind(metrics, "step"), of_kind(metrics, "val")
+    x, y = thinned(steps, "accuracy")
+    bounds = [interval95(line["correct"], line["n"]) for line in val]
+    at = [line["step"] for line in val]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[*at, *reversed(at)],
+        y=[*(high for _, high in bounds), *(low for low, _ in reversed(bounds))],
+        fill="toself",
+        fillcolor=BAND,
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    figure.add_scatter(
+        x=x, y=y, name="train, characters", mode="lines", line={"color": BLUE, "width": 1.5},
+        hovertemplate="step %{x}: %{y:.1%} of characters",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=at,
+        y=[line["correct"] / line["n"] for line in val],
+        name="validation, exact match with 95% interval",
+        mode="lines+markers",
+        line={"color": ORANGE},
+        marker={"size": 5},
+        text=[f"{exact_text(line['correct'], line['n'])}" for line in val],
+        hovertemplate="step %{x}: %{text}",
+    )
+    figure.add_hline(y=1 / num_classes, line={"dash": "dot", "color": GRAY, "width": 1})
+    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
+    return _framed(figure, "Accuracy", f"dotted: a guessed character, 1 in {num_classes}")
+
+
+def exact_text(correct: int, n: int) -> str:
+    """A count of right answers as the project shows it everywhere: 412/500 = 82.4% (78.8% to 85.6%)."""
+    low, high = interval95(correct, n)
+    return f"{correct}/{n} = {correct / n:.1%} ({low:.1%} to {high:.1%})"
+
+
+def thinned(lines: Sequence[Line], key: str) -> tuple[list[float], list[float]]:
+    """Steps and values, averaged over equal stretches where there are more than POINTS."""
+    known = [line for line in lines if line.get(key) is not None]
+    if not known:
+        return [], []
+    parts = np.array_split(
+        np.array([[line["step"], line[key]] for line in known], dtype=float), min(POINTS, len(known))
+    )
+    return [float(part[-1, 0]) for part in parts], [float(part[:, 1].mean()) for part in parts]
+
+
+def _framed(figure: go.Figure, title: str, subtitle: str) -> go.Figure:
+    return figure.update_layout(
+        title={"text": title, "subtitle": {"text": subtitle}},
+        xaxis_title="step",
+        height=340,
+        margin={"l": 8, "r": 8, "t": 64, "b": 8},
+        legend={"orientation": "h", "y": -0.22, "x": 0},
+        hovermode="x",
+    )

@@ -1,0 +1,184 @@
+"""Real runs of a tiny network in real processes: what they leave, and that a stop loses nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core import checkpoint
+from core.dataset import write_snapshot
+from core.jobdir import JobDir
+from core.predictions import Predictions
+from core.tta import VIEWS
+from tests.core import toy
+from tests.core.stand_in import ROOT, wait_for, wait_for_end
+
+MakeRun = Callable[..., JobDir]
+PATIENCE = 200
+"""Seconds. A run here takes 5 to 10, most of it imports; a machine that is busy with other work takes longer."""
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """The directory of a run on the toy portal, as it is when its runner is launched."""
+
+    def made(name: str, **settings: object) -> JobDir:
+        job = JobDir(tmp_path / "runs" / name)
+        job.path.mkdir(parents=True)
+        sha256 = write_snapshot(job.path / "dataset.npz", toy.rows(90))
+        job.write(
+            "run.json",
+            {
+                "format": 1,
+                "kind": "train",
+                "run": name,
+                "project": {"name": "toy", "length": toy.SPEC.length, "charset": toy.SPEC.charset},
+                "config": replace(toy.CONFIG, **settings).to_dict(),  # type: ignore[arg-type]
+                "dataset": {"sha256": sha256},
+            },
+        )
+        return job
+
+    return made
+
+
+def launch(job: JobDir, *before: str) -> None:
+    """Start the real runner; `before` are shell commands that it inherits the effect of."""
+    job.write("status.json", (job.read("status.json") or {}) | {"state": "launching", "at": time.time()})
+    command = "; ".join([*before, f"exec {sys.executable} -m core.runner {job.path}"])
+    with (job.path / "log.txt").open("ab") as log:
+        subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def weights(job: JobDir, kind: checkpoint.Kind = "step") -> dict[str, torch.Tensor]:
+    state = checkpoint.load(job.path / "checkpoints", kind)
+    assert state is not None
+    model: dict[str, torch.Tensor] = state["model"]
+    return model
+
+
+def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None:
+    """Result, predictions and metrics agree with each other; what the run chose is in run.json."""
+    job = make_run("0001-fast", max_steps=12)
+    launch(job)
+    view = wait_for_end(job, PATIENCE)
+
+    assert view.state == "finished", job.log_tail(50)
+    assert (view.step, view.steps) == (12, 12)
+    result = job.read("result.json")
+    assert result is not None
+    assert result["step"] == 12
+    assert result["val"]["n"] == result["val_tta"]["n"] == 18
+    assert job.spec()["choices"]["image_size"] == [32, 64]
+    lines = job.metrics()
+    assert [line["step"] for line in lines if line["kind"] == "step"] == list(range(1, 13))
+    best = next(line for line in lines if line["kind"] == "val" and line["step"] == result["best_step"])
+    assert best["correct"] == result["val"]["correct"]
+    predictions = Predictions.load(job.path / "predictions-val.npz")
+    assert predictions.views == [view.name for view in VIEWS]
+    reading = predictions.reading(toy.SPEC, tta=True)
+    assert int(reading.right_NP.all(axis=1).sum()) == result["val_tta"]["correct"]
+
+    evaluation = JobDir(job.path.parent / "0002-evaluate")
+    evaluation.path.mkdir()
+    write_snapshot(evaluation.path / "dataset.npz", toy.rows(90))
+    evaluation.write("run.json", job.spec() | {"kind": "evaluate", "run": job.id, "split": "val", "tta": False})
+    launch(evaluation)
+
+    assert wait_for_end(evaluation, PATIENCE).state == "finished", evaluation.log_tail(50)
+    again = evaluation.read("result.json")
+    assert again is not None
+    assert {key: again[key] for key in result["val"]} == result["val"]
+    assert (again["run"], again["split"], again["tta"]) == (job.id, "val", False)
+    alone = Predictions.load(evaluation.path / "predictions-val.npz")
+    assert np.array_equal(alone.log_probs_VNPC[0], predictions.log_probs_VNPC[0])
+
+
+def test_a_stopped_and_resumed_run_reaches_the_same_weights(make_run: MakeRun) -> None:
+    """Cancel and Resume change no bit of the result, and no line of the metrics is lost or doubled."""
+    straight, stopped = make_run("0001-fast", max_steps=60), make_run("0002-fast", max_steps=60)
+    launch(stopped)
+    wait_for(stopped, lambda view: view.step > 10, PATIENCE)
+    stopped.write("cancel", {"at": time.time()})
+    view = wait_for_end(stopped, PATIENCE)
+    assert view.state == "cancelled"
+    assert 10 < view.step < 60
+    assert not (stopped.path / "result.json").exists()
+
+    stopped.remove("cancel", "exit.json")
+    launch(stopped)
+    launch(straight)
+    assert wait_for_end(stopped, PATIENCE).state == wait_for_end(straight, PATIENCE).state == "finished"
+
+    for kind in ("step", "best"):
+        ours, theirs = weights(stopped, kind), weights(straight, kind)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    kept = [
+        [(line["kind"], line["step"], line["loss"]) for line in job.metrics() if line["kind"] == "val"]
+        for job in (stopped, straight)
+    ]
+    assert kept[0] == kept[1]
+    assert "Going on from step" in stopped.log_tail(50)
+
+
+def test_a_full_disk_is_named_and_costs_no_checkpoint(make_run: MakeRun) -> None:
+    """The reason is one sentence, and no half file stays."""
+    job = make_run("0001-fast", max_steps=12)
+    launch(job, "ulimit -f 128")  # blocks of 512 bytes: less than a checkpoint, more than all else
+
+    view = wait_for_end(job, PATIENCE)
+
+    assert view.state == "failed"
+    assert view.reason is not None
+    assert "disk or its quota is full" in view.reason
+    assert not list((job.path / "checkpoints").glob("*.tmp"))
+
+
+def test_settings_of_a_newer_version_fail_at_once(make_run: MakeRun) -> None:
+    """They are named, instead of being silently ignored."""
+    job = make_run("0001-fast")
+    spec = job.spec()
+    spec["config"]["wings"] = 2
+    job.write("run.json", spec)
+    launch(job)
+
+    view = wait_for_end(job, PATIENCE)
+
+    assert (view.state, view.reason) == ("failed", "The run's settings hold wings, which this version does not know.")
+
+
+def test_more_than_one_process_is_refused(make_run: MakeRun) -> None:
+    """Under torchrun only rank 0 writes, and it writes the reason."""
+    job = make_run("0001-fast")
+    before = sorted(path.name for path in job.path.iterdir())
+
+    for rank in ("1", "0"):
+        done = subprocess.run(
+            [sys.executable, "-m", "core.worker", str(job.path)],
+            cwd=ROOT,
+            env=os.environ | {"RANK": rank, "WORLD_SIZE": "2"},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        if rank == "1":
+            assert sorted(path.name for path in job.path.iterdir()) == before
+
+    status = json.loads((job.path / "status.json").read_text())
+    assert status["reason"] == "This version trains in one process; start it without torchrun."

@@ -1,0 +1,250 @@
+"""The Train page: it starts runs, and shows what is in their directories."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import jobs
+from core.config import TrainConfig
+from core.home import Home
+from core.images import encode_png
+from core.jobdir import JobDir
+from db import projects, runs, samples
+from db.connection import opened, write
+from db.records import Project, now
+from tests.core.stand_in import ROOT, RUNNER, wait_for_end, wait_until_working
+
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture
+def labelled(home: Home) -> Project:
+    """A project with four labelled training images, two validation images and one test image."""
+    with opened(home.db, create=True) as db, write(db):
+        project = projects.insert_project(db, "portal", 3, "0123456789")
+        source = projects.insert_source(db, project.id, "images", "the team", "ticket 1")
+        texts = {"train": ["123", "456", "789", "124"], "val": ["123", "457"], "test": ["789"]}
+        for number, (split, text) in enumerate((split, text) for split, listed in texts.items() for text in listed):
+            sample_id = samples.insert_sample(
+                db, project_id=project.id, source_id=source.id, sha256=f"{number:064}", name=f"{text}.png",
+                width=8, height=4, split=split, image=encode_png(np.full((4, 8, 3), number, np.uint8)),
+            )  # fmt: skip
+            db.execute(
+                "UPDATE samples SET state = 'labelled', label = ?, version = 1, operator = 'ada', labelled_at = ?"
+                " WHERE id = ?",
+                [text, now(), sample_id],
+            )
+    return project
+
+
+@pytest.fixture(autouse=True)
+def _stand_in(monkeypatch: pytest.MonkeyPatch, home: Home) -> Iterator[None]:
+    """Runners start a stand-in for the worker; none is left after the test."""
+    monkeypatch.setattr(jobs, "RUNNER", (sys.executable, "-c", RUNNER))
+    yield
+    for path in home.runs.glob("[0-9]*"):
+        JobDir(path).write("cancel", {"at": time.time()})
+        JobDir(path).kill()
+
+
+def start(home: Home, project: Project) -> JobDir:
+    with opened(home.db) as db:
+        run = jobs.start_training(db, home, project, TrainConfig(device="cpu"), preset="fast", operator="ada")
+    return JobDir(home.run(run.job.id))
+
+
+def click(app: AppTest, label: str) -> AppTest:
+    button = next(button for button in app.button if button.label == label)
+    return button.click().run()
+
+
+def texts(elements: object) -> str:
+    return " | ".join(element.value for element in elements)  # type: ignore[attr-defined]
+
+
+def labels_of_buttons(app: AppTest) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def val_line(step: int, correct: int, per_position: float) -> dict[str, object]:
+    return {
+        "kind": "val", "step": step, "epoch": 1, "loss": 2.3, "n": 10, "correct": correct, "exact": correct / 10,
+        "per_position": [per_position] * 3, "seconds": 1.0,
+    }  # fmt: skip
+
+
+def test_without_labels_the_page_says_what_to_do(open_page: OpenPage, home: Home) -> None:
+    """There is no form for a run that cannot be."""
+    with opened(home.db, create=True) as db, write(db):
+        projects.insert_project(db, "portal", 6, "0123456789")
+
+    app = open_page("train", project="portal")
+
+    assert not app.exception
+    assert "There are no labels yet" in texts(app.info)
+    assert "Start training" not in labels_of_buttons(app)
+
+
+def test_start_shows_the_run_and_a_second_press_starts_no_other(
+    open_page: OpenPage, home: Home, labelled: Project
+) -> None:
+    """The form counts what there is to learn from; its button belongs to one run."""
+    app = open_page("train", project="portal")
+    assert "**4** labelled images to train on" in texts(app.markdown)
+    request_id = app.session_state["train request"]
+
+    click(app, "Start training")
+    assert not app.exception
+    assert app.session_state["run"] == "0001-fast"
+    assert "Start training" not in labels_of_buttons(app)
+    assert "Cancel" in labels_of_buttons(app)
+
+    with opened(home.db) as db:
+        again = jobs.start_training(
+            db, home, labelled, TrainConfig(), preset="fast", operator="ada", request_id=request_id
+        )
+        assert again.job.id == "0001-fast"
+        assert len(runs.list_runs(db)) == 1
+
+
+def test_settings_reach_the_run(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """What is chosen here and on the Augment page is what the run is told, and nothing else is changed."""
+    app = open_page("train", project="portal")
+    app.session_state["augment"] = {"portal": {}}
+    app.text_input(key="fast batch_size").set_value("7").run()
+    app.selectbox(key="fast device").set_value("cpu").run()
+    assert "as set on the Augment page" in texts(app.caption)
+
+    click(app, "Start training")
+
+    config = json.loads((home.run("0001-fast") / "run.json").read_text())["config"]
+    assert TrainConfig.from_dict(config) == TrainConfig(batch_size=7, device="cpu", augment={})
+
+
+def test_a_wrong_setting_is_one_sentence(open_page: OpenPage, labelled: Project) -> None:
+    """And there is no button to start with it."""
+    app = open_page("train", project="portal")
+
+    app.text_input(key="fast batch_size").set_value("many").run()
+
+    assert "batch\\_size must be a whole number" in texts(app.error)
+    assert "Start training" not in labels_of_buttons(app)
+
+
+def test_a_refusal_is_shown_with_its_counts(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """What core says about the data is shown where the button was pressed."""
+    with opened(home.db) as db:
+        db.execute("UPDATE samples SET state = 'skipped', label = NULL WHERE split = 'val'")
+    app = open_page("train", project="portal")
+
+    click(app, "Start training")
+
+    assert "4 labelled training images and 0 labelled validation images" in texts(app.error)
+    with opened(home.db) as db:
+        assert runs.list_runs(db) == []
+
+
+def test_a_link_to_a_run_shows_it_live(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """Progress, the best validation with its interval, and a plateau told for what it is."""
+    job = start(home, labelled)
+    wait_until_working(job)
+    for step in (5, 10):
+        job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": 2.3, "accuracy": 0.1, "lr": 1e-3})
+    job.append_metrics(val_line(10, correct=0, per_position=0.1))
+
+    app = open_page("train", project="portal", run=job.id)
+
+    assert not app.exception
+    assert app.metric[0].value == "0/10 = 0.0%"
+    assert app.metric[0].delta == "95% interval 0.0% to 30.8%"
+    assert "Still at chance: guessing gets 1 character in 10 right" in texts(app.info)
+    assert len(app.get("plotly_chart")) == 2
+
+    job.append_metrics(val_line(20, correct=9, per_position=0.95))
+    app.run()
+    assert app.metric[0].value == "9/10 = 90.0%"
+    assert "Still at chance" not in texts(app.info)
+
+
+def test_a_queued_run_says_for_whom_it_waits(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """The holder of the device is named."""
+    first = start(home, labelled)
+    wait_until_working(first)
+    second = start(home, labelled)
+    while second.observe().state != "queued":
+        time.sleep(0.05)
+
+    app = open_page("train", project="portal", run=second.id)
+
+    assert r"run 0001\-fast is using it" in texts(app.info)
+
+
+def test_cancel_and_resume(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """Both are one press; a run that was cancelled says where, and goes on when asked."""
+    job = start(home, labelled)
+    wait_until_working(job)
+    app = open_page("train", project="portal", run=job.id)
+
+    click(app, "Cancel")
+    assert job.cancel_asked
+    wait_for_end(job)
+    app.run()
+    assert "Cancelled at step" in texts(app.warning)
+
+    click(app, "Resume")
+    wait_until_working(job)
+    app.run()
+    assert not app.exception
+    assert "Cancel" in labels_of_buttons(app)
+
+
+def test_a_failed_run_shows_reason_and_log(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """The sentence first, the traceback below; neither is read as Markdown."""
+    job = start(home, labelled)
+    wait_until_working(job)
+    job.kill()
+    wait_for_end(job)
+    job.write("exit.json", {"error": "Bad *news*."})
+    (job.path / "log.txt").write_text("Traceback **here**\n")
+
+    app = open_page("train", project="portal", run=job.id)
+
+    assert [error.value for error in app.error] == [r"Bad \*news\*\."]
+    assert "Traceback **here**" in texts(app.code)
+    assert "Resume" in labels_of_buttons(app)
+
+
+def test_an_unknown_run_in_the_address_is_named(open_page: OpenPage, labelled: Project) -> None:
+    """A link to a run of another project, or to one that was deleted, shows no other one instead."""
+    app = open_page("train", project="portal", run="0099-fast")
+
+    assert not app.exception
+    assert "This project has no run '0099\\-fast'" in texts(app.error)
+
+
+def test_the_page_does_without_torch(home: Home, labelled: Project) -> None:
+    """Torch costs the server 500 MB and 5 s; training has a process of its own."""
+    script = """
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file("app.py", default_timeout=60).switch_page("pages/train.py").run()
+assert [title.value for title in app.title] == ["Train"] and not app.exception
+print({"torch", "albumentations", "cv2"} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(Path(ROOT))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "set()"
