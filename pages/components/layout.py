@@ -145,7 +145,8 @@ def _project_names() -> list[str]:
     if not home().db.exists():
         return []
     with database() as db:
-        return [project.name for project in list_projects(db)]
+        # Oldest first: the first one is what an address without a project means, and a new project must not change it.
+        return [project.name for project in sorted(list_projects(db), key=lambda project: project.id)]
 
 
 def _choose_project(names: list[str]) -> None:
