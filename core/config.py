@@ -51,7 +51,13 @@ OPTIONS: dict[str, Option] = {
     "weight_decay": Option(
         help="Decay of weights; never of gains, biases, norms and embeddings.", kind="float", low=0.0, high=1.0
     ),
-    "steps": Option(help="Optimiser steps of a full run.", kind="int", low=1, high=10_000_000),
+    "steps": Option(
+        help="Optimiser steps of a full run; auto follows from the number of images.",
+        kind="int",
+        low=1,
+        high=10_000_000,
+        optional=True,
+    ),
     "epochs": Option(
         help="Passes over the training images, instead of steps.", kind="int", low=1, high=100_000, optional=True
     ),
@@ -97,9 +103,10 @@ class TrainConfig:
     batch_size: int = 32
     lr: float = 2e-3
     weight_decay: float = 0.02
-    steps: int = 2000
-    min_epochs: int = 12
-    """A large set gets at least so many passes, whatever `steps` says."""
+    steps: int | None = None
+    auto_steps: int = 2000
+    """Without `steps` and `epochs`: so many steps, but at least `auto_epochs` passes over a large set."""
+    auto_epochs: int = 12
     epochs: int | None = None
     max_steps: int | None = None
     max_minutes: float | None = None
@@ -124,14 +131,15 @@ class TrainConfig:
     def planned_steps(self, train_images: int) -> tuple[int, int]:
         """Steps in all and per epoch. The last, incomplete batch of an epoch is left out: batch norm dislikes it."""
         per_epoch = max(1, train_images // self.batch_size)
-        total = self.epochs * per_epoch if self.epochs else max(self.steps, self.min_epochs * per_epoch)
+        auto = max(self.auto_steps, self.auto_epochs * per_epoch)
+        total = self.epochs * per_epoch if self.epochs else self.steps or auto
         return min(total, self.max_steps or total), per_epoch
 
 
 PRESETS: dict[str, TrainConfig] = {
     "fast": TrainConfig(),
-    "article": TrainConfig(backbone="eca_nfnet_l0", stride=32, lr=1e-3, steps=4000),
-    "article-cut": TrainConfig(backbone="eca_nfnet_l0", stride=16, lr=1e-3, steps=4000),
+    "article": TrainConfig(backbone="eca_nfnet_l0", stride=32, lr=1e-3, auto_steps=4000),
+    "article-cut": TrainConfig(backbone="eca_nfnet_l0", stride=16, lr=1e-3, auto_steps=4000),
 }
 
 

@@ -88,10 +88,11 @@ def test_settings_of_another_version_are_named() -> None:
 
 def test_limits_shorten_the_plan_and_large_sets_lengthen_it() -> None:
     """Steps are a budget; a set that is too large for it still gets a minimum of passes."""
-    config = TrainConfig(batch_size=32, steps=1000, min_epochs=10)
+    config = TrainConfig(batch_size=32, auto_steps=1000, auto_epochs=10)
 
     assert config.planned_steps(320) == (1000, 10)
     assert config.planned_steps(32_000) == (10_000, 1000)
     assert with_options(config, {"max_steps": "30"}).planned_steps(320) == (30, 10)
     assert with_options(config, {"epochs": "3"}).planned_steps(320) == (30, 10)
+    assert with_options(config, {"steps": "70"}).planned_steps(32_000) == (70, 1000)
     assert config.planned_steps(5) == (1000, 1)
