@@ -12,7 +12,8 @@ from db import projects
 from db.connection import opened, write
 from db.records import Project
 
-# As the runner sets it for its workers, before anything imports torch: two processes that spin on two cores starve.
+# Before anything imports torch: networks this small gain nothing by threads, and spinning threads starve each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
