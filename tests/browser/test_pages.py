@@ -1,0 +1,170 @@
+"""The pages in a real browser: what AppTest cannot do, such as clicks on charts, uploads and addresses."""
+
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, Request, expect
+
+from core import demo
+from core.charset import TextSpec
+from core.dataset import write_snapshot
+from core.labeling import apply_events
+from core.predictions import Predictions
+from db import jobs, runs, samples
+from db.connection import opened, write
+from db.records import Project
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Lab
+
+SECOND_DIGIT_WRONG = 3
+"""Validation images of `add_run` whose second digit is read wrongly."""
+
+
+def open_at(page: Page, lab: "Lab", path: str, title: str) -> None:
+    page.goto(lab.url + path)
+    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible(timeout=30_000)
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=30_000)
+
+
+def add_run(lab: "Lab", project: Project) -> str:
+    """Label all images with zeros and add a finished run that reads some of their second digits as 7."""
+    spec = TextSpec(project.length, project.charset)
+    with opened(lab.home.db) as db:
+        rows = samples.select_samples(db, project.id)
+        zeros = "0" * project.length
+        events = [
+            {"event": f"{row.id}", "action": "label", "sample": row.sha256, "text": zeros, "base": 0} for row in rows
+        ]
+        apply_events(db, project, "tests", events)
+        with write(db):
+            number = jobs.next_number(db)
+            job = jobs.insert_job(
+                db, id=f"{number:04}-fast", number=number, kind="train", project_id=project.id, request_id=f"{number}"
+            )
+            runs.insert_run(db, job_id=job.id, preset="fast", config="{}", dataset_sha256="", train_n=1, val_n=1)
+            jobs.set_state(db, job, "finished", final=True)
+    folder = lab.home.run(job.id)
+    (folder / "checkpoints").mkdir(parents=True)
+    write_snapshot(folder / "dataset.npz", [(row.sha256, row.split, zeros, row.name, b"") for row in rows])
+    val = [row.sha256 for row in rows if row.split == "val"]
+    probs_NPC = np.full((len(val), spec.length, spec.num_classes), 0.01)
+    probs_NPC[:, :, 0] = 0.91
+    probs_NPC[:SECOND_DIGIT_WRONG, 1, 7] = 2.0
+    log_probs_NPC = np.log(probs_NPC / probs_NPC.sum(axis=2, keepdims=True))
+    Predictions(
+        sha256=val, labels=[zeros] * len(val), views=["as it is"], log_probs_VNPC=log_probs_NPC[None].astype(np.float32)
+    ).save(folder / "predictions-val.npz")
+    return job.id
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("/samples?project=second&search=0003", "Samples"), ("/train?project=second", "Train")],
+)
+def test_a_deep_link_is_the_first_thing_a_server_is_asked(own_lab: "Lab", page: Page, path: str, title: str) -> None:
+    """A bookmark opened right after a start leads to its page, in its project, with the query it had."""
+    own_lab.make_project("first", 1)
+    own_lab.make_project("second", 4)
+    own_lab.start()
+
+    open_at(page, own_lab, path, title)
+
+    expect(page.get_by_test_id("stSidebarNav")).to_contain_text("Predict")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_test_id("stSidebar").get_by_role("combobox")).to_have_value("second")
+    assert path in page.url
+    if "search" in path:
+        expect(page.get_by_text("1 of 4 images")).to_be_visible()
+
+
+def test_project_and_operator_stay(lab: "Lab", page: Page) -> None:
+    """The project goes along to the next page, back and through a reload; the operator is kept by the browser."""
+    lab.make_project("keeps first", 1)
+    project = lab.make_project("keeps", 1)
+    open_at(page, lab, f"/samples?project={project.name}", "Samples")
+    operator = page.get_by_test_id("stSidebar").get_by_label("Operator", exact=True)
+    operator.fill("dana")
+    operator.press("Enter")
+    settle(page)
+    page.get_by_role("link", name="Augment").click()
+    expect(page.get_by_role("heading", name="Augment", exact=True)).to_be_visible()
+    assert page.url.endswith("/augment?project=keeps")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Samples", exact=True)).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Samples", exact=True)).to_be_visible()
+
+    expect(page.get_by_test_id("stSidebar").get_by_role("combobox")).to_have_value("keeps")
+    expect(operator).to_have_value("dana")
+
+
+def test_a_click_on_a_matrix_shows_the_images_of_its_cell(lab: "Lab", page: Page) -> None:
+    """A red cell of a position's matrix leads to exactly the images that were read so."""
+    project = lab.make_project("matrix", 80)
+    run = add_run(lab, project)
+    open_at(page, lab, f"/evaluate?project={project.name}&run={run}", "Evaluate")
+    cells = page.locator(".st-key-confusion-1 .scatterlayer .point")
+    expect(cells).to_have_count(2)
+
+    box = cells.nth(1).bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} with 0 read as 7 at position 2")).to_be_visible()
+    expect(page.get_by_role("link", name="Look at the label")).to_have_count(SECOND_DIGIT_WRONG)
+
+
+def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
+    """On a fresh machine a zip goes in through the form; its report appears by itself, its images are in the table."""
+    own_lab.start()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, _, data in demo.samples(5, seed=1):
+            archive.writestr(name, data)
+        archive.writestr("broken.png", b"no image")
+    open_at(page, own_lab, "/", "Home")
+    page.locator("input[type=file]").first.set_input_files(
+        {"name": "images.zip", "mimeType": "application/zip", "buffer": buffer.getvalue()}
+    )
+    for label, value in (
+        ("Name of the project", "uploaded"),
+        ("Name of the source", "login page"),
+        ("Owner of the portal", "tests"),
+        ("Authorization reference", "own images"),
+    ):
+        field = page.get_by_role("textbox", name=label)
+        field.fill(value)
+        field.press("Tab")
+        settle(page)
+    page.get_by_role("button", name="Import", exact=True).click()
+
+    expect(page.get_by_text("Known already")).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("stSidebar").get_by_role("combobox")).to_have_value("uploaded")
+    with opened(own_lab.home.db) as db:
+        assert jobs.list_jobs(db, kind="import")[0].state == "finished"
+    page.get_by_role("link", name="Samples").click()
+    expect(page.get_by_text("5 of 5 images")).to_be_visible()
+
+
+def test_nothing_is_asked_of_other_machines(lab: "Lab", page: Page) -> None:
+    """The images are not public: no font, icon or script comes from, and no address goes to, anywhere else."""
+    project = lab.make_project("private", 3)
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        if not request.url.startswith((lab.url, "data:", "blob:")):
+            asked.append(request.url)
+
+    page.on("request", note)
+    for name in ("", "label", "samples", "augment", "train", "evaluate", "predict"):
+        open_at(page, lab, f"/{name}?project={project.name}", name.capitalize() or "Home")
+
+    assert asked == []
