@@ -1,12 +1,14 @@
 """Starting the browser app."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 from core.errors import OptionError
@@ -40,11 +42,17 @@ def serve(port: int, path: str = "/") -> None:
     home = os.environ.get("SLOTLAB_HOME") or "slotlab-data"
     env = os.environ | {"SLOTLAB_HOME": str(Path(home).expanduser().resolve())}
     server = subprocess.Popen(command, cwd=ROOT, env=env)
+    # Told to end, the server has to end too: it would go on holding the port and answering.
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
         code = server.wait()
-    except KeyboardInterrupt:  # the terminal has sent it to the server too
-        code = server.wait(timeout=10)
+    except KeyboardInterrupt:
+        server.terminate()
         code = 0
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(timeout=10)
+    finally:
+        server.kill()
     if code > 0:
         raise OptionError(f"The app ended with code {code}.")
 
