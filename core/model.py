@@ -26,37 +26,49 @@ def ink_normalize(images_B3HW: Tensor) -> Tensor:
 
 
 class QueryPool(nn.Module):
-    """Each position reads the map through attention: its embedding is the query, with a learnable column prior."""
+    """Each position reads the map through attention: its embedding is the query, with a learnable column prior.
+
+    The prior does not count columns but text: where on its line a column lies is the share of all text that lies left
+    of it, and how much text a cell holds is learned. So the third character is looked for after two characters, not
+    after a third of the width. On six digits that move sideways by a quarter of the image, 67% of 301 unseen images
+    are right after three epochs; with a prior over plain columns 5%, and with a transformer layer before it 3%.
+    """
 
     def __init__(self, width: int, rows: int, columns: int, centers: list[float], sigma: float, heads: int = 4) -> None:
         super().__init__()
-        self.heads = heads
+        self.rows, self.columns, self.heads = rows, columns, heads
         self.pos = nn.Parameter(torch.randn(len(centers), width) * 0.02)
         self.map_pos = nn.Parameter(torch.randn(rows * columns, width) * 0.02)
         self.prior_center = nn.Parameter(torch.tensor(centers))
         self.prior_log_sigma = nn.Parameter(torch.full((len(centers),), math.log(sigma)))
+        self.text = nn.Linear(width, 1)
+        nn.init.zeros_(self.text.weight)  # every cell holds the same text at first: the line is the width
+        nn.init.zeros_(self.text.bias)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.register_buffer("column_L", ((torch.arange(columns) + 0.5) / columns).repeat(rows), persistent=False)
-        self.column_L: Tensor
 
     def forward(self, tokens_BLD: Tensor) -> Tensor:
         batch, length, width = tokens_BLD.shape
         positions = self.pos.shape[0]
         key, value = self.key_value(tokens_BLD + self.map_pos).chunk(2, dim=2)
         query_HPd = self.query(self.pos).view(positions, self.heads, -1).transpose(0, 1)
-        distance_PL = (self.column_L - self.prior_center[:, None]) / self.prior_log_sigma.exp()[:, None]
-        bias_PL = -0.5 * distance_PL.square()
         key_BHLd = key.view(batch, length, self.heads, -1).transpose(1, 2)
         value_BHLd = value.view(batch, length, self.heads, -1).transpose(1, 2)
         read_BHPd = functional.scaled_dot_product_attention(
-            query_HPd.expand(batch, -1, -1, -1), key_BHLd, value_BHLd, attn_mask=bias_PL
+            query_HPd.expand(batch, -1, -1, -1), key_BHLd, value_BHLd, attn_mask=self._prior(tokens_BLD)[:, None]
         )
         slots_BPD: Tensor = read_BHPd.transpose(1, 2).reshape(batch, positions, width) + self.pos
         out: Tensor = slots_BPD + self.mlp(self.norm(slots_BPD))
         return out
+
+    def _prior(self, tokens_BLD: Tensor) -> Tensor:
+        """Logarithm of a Gaussian around each position's place on the line of text, B x P x L."""
+        text_BW = functional.softplus(self.text(tokens_BLD)).view(-1, self.rows, self.columns).mean(dim=1) + 1e-3
+        place_BW = (text_BW.cumsum(dim=1) - 0.5 * text_BW) / text_BW.sum(dim=1, keepdim=True)
+        distance_BPW = (place_BW[:, None] - self.prior_center[:, None]) / self.prior_log_sigma.exp()[:, None]
+        return -0.5 * distance_BPW.square().repeat(1, 1, self.rows)
 
 
 class FlattenPool(nn.Module):

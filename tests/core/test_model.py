@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.errors import OptionError
-from core.model import Recognizer, ink_normalize, parameter_groups
+from core.model import QueryPool, Recognizer, ink_normalize, parameter_groups
 
 
 def make(**changes: object) -> Recognizer:
@@ -101,3 +101,20 @@ def test_the_article_backbone_takes_odd_sizes(stride: int) -> None:
     model = make(backbone="eca_nfnet_l0", stride=stride, image_size=(42, 152))
 
     assert model(torch.rand(1, 3, 42, 152)).shape == (1, 3, 10)
+
+
+def test_the_prior_follows_the_text_and_not_the_width() -> None:
+    """Once it knows text from paper, a position looks at the same character wherever the text is."""
+    pool = make().pool
+    assert isinstance(pool, QueryPool)
+    pool.text.weight.data[0, 0] = 10.0
+    tokens_BLD = torch.zeros(2, pool.rows * pool.columns, 32)
+    tokens_BLD[:, :, 0] = -1.0
+    for sample, start in enumerate((0, 3)):  # three columns of text in each row, in another place of each image
+        for row in range(pool.rows):
+            tokens_BLD[sample, row * pool.columns + start : row * pool.columns + start + 3, 0] = 1.0
+
+    prior_BPL = pool._prior(tokens_BLD)
+
+    assert prior_BPL[0, :, : pool.columns].argmax(dim=1).tolist() == [0, 1, 2]
+    assert prior_BPL[1, :, : pool.columns].argmax(dim=1).tolist() == [3, 4, 5]
