@@ -61,10 +61,13 @@ def choose(
     """
     device = _device(config.device)
     train, val = training_indices(snapshot, drop_seen_strings=config.drop_seen_strings)
-    targets_NP = snapshot.targets_NP(train, spec)
-    snapshot.targets_NP(val, spec)
+    snapshot.targets_NP(train + val, spec)  # a label that does not fit is found here, not after a minute
     frame, centers, sigma, why = choose_frame(
-        [snapshot.pixels(index) for index in train], targets_NP, size=config.image_size, crop=config.crop
+        [snapshot.pixels(index) for index in train],
+        spec.length,
+        size=config.image_size,
+        crop=config.crop,
+        stride=config.stride,
     )
     weights, source = find_weights(config.backbone, config.pretrained)
     steps, per_epoch = config.planned_steps(len(train))

@@ -4,6 +4,7 @@ A portal may print its text anywhere. On one real portal six digits fill the lef
 to expect them spread over the whole width stays at 10% exact match, the same network on the cropped text reaches 90%.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -125,19 +126,22 @@ def _extent(profile: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def choose_frame(
-    images: Sequence[Pixels], targets_NP: NDArray[np.int64], *, size: tuple[int, int] | None, crop: bool
+    images: Sequence[Pixels], positions: int, *, size: tuple[int, int] | None, crop: bool, stride: int
 ) -> tuple[Frame, list[float], float, str]:
     """The frame for these training images, the column prior (centres, sigma as fractions of the crop), and why."""
-    positions = targets_NP.shape[1]
     box, centers = find_text(images, positions) if crop else (WHOLE, _even(positions))
     height, width = np.median([image.shape[:2] for image in images], axis=0)
     left, top, right, bottom = box
     aspect = float((right - left) * width / ((bottom - top) * height))
     why = f"text box {left:.0%}-{right:.0%} across, {top:.0%}-{bottom:.0%} down" if box != WHOLE else "the whole image"
-    return Frame(box, size or image_size(aspect, positions)), centers, 0.6 / positions, why
+    return Frame(box, size or image_size(aspect, positions, stride)), centers, 0.6 / positions, why
 
 
-def image_size(aspect: float, positions: int) -> tuple[int, int]:
-    """Height and width in multiples of 16: 48 high, and 32 to 48 wide for each position."""
-    width = min(max(48 * aspect, 32 * positions), 48 * positions)
-    return 48, round(width / 16) * 16
+def image_size(aspect: float, positions: int, stride: int) -> tuple[int, int]:
+    """Height and width in multiples of 16: 48 high, and two columns of the map for each position, three for wide text.
+
+    At stride 32 that would take 96 pixels of height; 64 and one and a half columns are what a CPU can bear.
+    """
+    height, least, most = (48, 32, 48) if stride <= 16 else (64, 48, 64)
+    width = min(max(height * aspect, least * positions), most * positions)
+    return height, math.ceil(width / 16) * 16

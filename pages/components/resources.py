@@ -72,5 +72,4 @@ def _chosen_frame(db_path: str, project_id: int, positions: int) -> Frame:
     with opened(Path(db_path)) as db:
         samples = select_samples(db, project_id, split="train", limit=200)
         images = [decode(data) for data in image_bytes(db, [sample.id for sample in samples]).values()]
-    targets_NP = np.zeros((len(images), positions), dtype=np.int64)
-    return choose_frame(images, targets_NP, size=None, crop=True)[0]
+    return choose_frame(images, positions, size=None, crop=True, stride=16)[0]
