@@ -1,6 +1,7 @@
 """Where files live. No other module joins these names to a path."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,13 @@ class Home:
 
     def run(self, run_id: str) -> Path:
         return self.runs / run_id
+
+    def remove(self) -> None:
+        """Delete what Slotlab has made here, and nothing else that may lie in the folder."""
+        for path in self.root.glob(f"{self.db.name}*"):
+            path.unlink()
+        for folder in (self.runs, self.bundles, self.cache, self.backups):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def create(self) -> "Home":
         """Make the folders; readable by their owner only, because whoever has them can read the portal's images."""

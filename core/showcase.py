@@ -1,12 +1,12 @@
 """What `slotlab demo` does: a project of rendered images, a run of preset fast, its held-out result."""
 
 import json
-import shutil
 from dataclasses import dataclass
 
 from sqlite_utils import Database
 
 from core import config, demo, jobs
+from core.config import TrainConfig
 from core.errors import JobError, OptionError
 from core.home import Home
 from core.ingest import Request, Upload, start_import
@@ -32,7 +32,9 @@ class Result:
     """For a person."""
 
 
-def run(home: Home, *, count: int, fresh: bool, progress: Progress) -> Result:
+def run(
+    home: Home, *, count: int, fresh: bool, progress: Progress, settings: TrainConfig = config.PRESETS["fast"]
+) -> Result:
     """Go through the loop once; what an earlier call has finished is reused, what it left open is taken up again."""
     if fresh:
         _start_over(home)
@@ -40,7 +42,7 @@ def run(home: Home, *, count: int, fresh: bool, progress: Progress) -> Result:
     with opened(home.db, create=True) as db:
         jobs.reconcile(db, home)
         project = _with_images(db, home, count, progress)
-        trained = _with_run(db, home, project, progress)
+        trained = _with_run(db, home, project, settings, progress)
         result = _with_evaluation(db, home, trained, progress)
     low, high = result["ci95"]
     text = (
@@ -58,8 +60,8 @@ def _start_over(home: Home) -> None:
         others = [project.name for project in projects.list_projects(db) if project.name != PROJECT]
         if others or jobs.active(db, home):
             what = f"also holds {', '.join(others)}" if others else "has a job at work"
-            raise OptionError(f"{home.root} {what}, so it is not removed; set SLOTLAB_HOME to another folder.")
-    shutil.rmtree(home.root)
+            raise OptionError(f"{home.root} {what}, so nothing is removed; set SLOTLAB_HOME to another folder.")
+    home.remove()
 
 
 def _with_images(db: Database, home: Home, count: int, progress: Progress) -> Project:
@@ -87,14 +89,12 @@ def _with_images(db: Database, home: Home, count: int, progress: Progress) -> Pr
     return project
 
 
-def _with_run(db: Database, home: Home, project: Project, progress: Progress) -> Run:
+def _with_run(db: Database, home: Home, project: Project, settings: TrainConfig, progress: Progress) -> Run:
     known = [run for run in runs.list_runs(db, project.id) if run.preset == "fast"]
     job = next((run.job for run in known if run.job.state == "finished"), None)
     job = job or next((run.job for run in known if run.job.state in (*ACTIVE, "cancelled", "lost")), None)
     if job is None:
-        job = jobs.start_training(
-            db, home, project, config.preset("fast"), preset="fast", operator=default_operator()
-        ).job
+        job = jobs.start_training(db, home, project, settings, preset="fast", operator=default_operator()).job
     elif job.state in ("cancelled", "lost"):
         job = jobs.resume(db, home, job.id)
     _finish(db, home, job, progress)
