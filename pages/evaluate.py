@@ -55,6 +55,7 @@ def show_number(title: str, value: str, note: str) -> None:
         st.caption(note)
 
 
+@st.fragment
 def show_matrices() -> None:
     st.subheader("Which characters are taken for which", anchor=False)
     st.caption("One matrix for each position: rows are true, columns read. Blue is right, red is wrong. Click a cell.")
@@ -78,14 +79,16 @@ def pick_cell(position: int) -> None:
     if points:
         st.session_state["cell"] = (run.job.id, position, *points[0]["customdata"][:2])
         st.session_state["show"] = "one cell"
+        st.rerun(scope="images")
 
 
-@st.fragment
-def inspect() -> None:
-    show_matrices()
+@st.fragment(key="images")
+def show_images() -> None:
     st.subheader("Images", anchor=False)
     cell = st.session_state.get("cell")
     choices = ["wrong", "least sure"] + (["one cell"] if cell and cell[0] == run.job.id else [])
+    if st.session_state.get("show") not in choices:
+        st.session_state.pop("show", None)  # a cell of another run
     match st.segmented_control(
         "Show", choices, default="wrong", required=True, key="show", label_visibility="collapsed"
     ):
@@ -124,7 +127,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 with layout.errors(), layout.database() as db:
     found = resources.find_predictions(home, db, run, split)
     now = labels_by_hash(db, project.id, found.sha256) if found else {}
-    active = [job for job in list_jobs(db, project_id=project.id, kind="evaluate", limit=20) if job.state in ACTIVE]
+    evaluations = list_jobs(db, project_id=project.id, kind="evaluate", limit=20)
+    active = [job for job in evaluations if job.state in ACTIVE]
 
 if split == "test":
     st.caption(f"The test images of this project were opened {openings} time{'' if openings == 1 else 's'}.")
@@ -132,6 +136,9 @@ if "evaluation refused" in st.session_state:
     st.error(layout.plain(st.session_state.pop("evaluation refused")), icon=":material/error:")
 for job in active:
     show_progress(job, "images")
+for job in evaluations[:1]:
+    if job.state in ("failed", "lost") and layout.is_recent(job):
+        st.error(layout.plain(f"{job.id} failed: {job.reason}"), icon=":material/error:")
 if found is None:
     if not active:
         st.info(f"Run {run.job.id} has not been evaluated on {split} yet.", icon=":material/grid_on:")
@@ -165,4 +172,5 @@ if changed:
     st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
 with st.expander("Evaluate again", expanded=changed > 0):
     ask_to_evaluate()
-inspect()
+show_matrices()
+show_images()

@@ -26,7 +26,7 @@ def save(sample: Sample, action: str, event_id: str) -> None:
     """Callback; sample and event id are those of the form that was on screen, so a double click is one event."""
     event = {"event": event_id, "action": action, "sample": sample.sha256, "base": sample.version}
     if action == "label":
-        event["text"] = st.session_state[f"label of {sample.id}"].strip()
+        event["text"] = st.session_state[f"label of {sample.id} at {sample.version}"].strip()
     with layout.errors(), layout.database() as db:
         outcome = apply_events(db, project, page.operator, [event])[0]
     st.session_state["outcome"] = (sample.name, outcome)
@@ -140,7 +140,7 @@ with detail:
     event_id = uuid.uuid4().hex
     with st.form(f"relabel {sample.id} {sample.version}", border=False):
         st.text_input(
-            "Label", value=sample.label or "", key=f"label of {sample.id}", max_chars=page.spec.length,
+            "Label", sample.label or "", page.spec.length, f"label of {sample.id} at {sample.version}",
             placeholder=f"{page.spec.length} of {page.spec.charset}",
         )  # fmt: skip
         with st.container(horizontal=True):
