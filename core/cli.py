@@ -1,4 +1,4 @@
-"""The `slotlab` command: results on stdout, progress and errors on stderr, one sentence and exit code 1 for an error."""
+"""The `slotlab` command: results on stdout, progress and errors on stderr, a sentence and exit code 1 for an error."""
 
 import json
 import sys
@@ -85,7 +85,7 @@ def import_(
     else:
         print(ingest.Report(**report).sentence())
     for item in report["reasons"]:
-        print(f"{item['name']}: {item['reason']}", file=sys.stderr)
+        print(_printable(f"{item['name']}: {item['reason']}"), file=sys.stderr)
     if report["rejected"] or report["label_problems"]:
         raise typer.Exit(1)
 
@@ -352,6 +352,11 @@ def _prediction_record(predictor: Any, path: Path, *, tta: bool) -> dict[str, An
         "accepted": None,  # until a threshold has been chosen
         "positions": [{"char": char, "confidence": confidence} for char, confidence in prediction.positions],
     }
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a name from outside must not steer the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _key_values(options: list[str]) -> dict[str, str]:

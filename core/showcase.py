@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -103,7 +104,7 @@ def _with_run(db: Database, home: Home, project: Project, settings: TrainConfig,
     return run
 
 
-def _with_evaluation(db: Database, home: Home, run: Run, progress: Progress) -> dict[str, object]:
+def _with_evaluation(db: Database, home: Home, run: Run, progress: Progress) -> dict[str, Any]:
     known = [evaluation for evaluation in evaluations.list_evaluations(db, run.job.id, "test") if not evaluation.tta]
     if known:
         return dict(json.loads(known[0].result))

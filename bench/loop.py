@@ -1,0 +1,87 @@
+"""The whole loop on a folder of labelled images: import, train, evaluate. Prints one JSON object.
+
+    python bench/loop.py --data images/ --labels filename --length 6 [--preset fast] [--set key=value ...] [--test]
+
+Works in a Slotlab folder of its own, which is removed afterwards (--home DIR keeps it in DIR). The validation images
+choose the checkpoint, so their figure flatters a little; --test opens the test split, once, for the figure that does not.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WHO = ["--source", "bench", "--owner", "bench", "--authorization", "bench"]
+SHOWN = ("n", "correct", "exact_match", "ci95", "per_position", "nll", "tta_flips")
+
+
+def slotlab(home: Path, *arguments: str) -> dict[str, object]:
+    """Run a command, with its progress on stderr; returns the JSON that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "core.cli", *arguments, "--json"],
+        cwd=ROOT,
+        env=os.environ | {"SLOTLAB_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if not done.stdout:
+        sys.exit(done.returncode)
+    result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--labels", default="filename")
+    parser.add_argument("--length", default="6")
+    parser.add_argument("--charset", default="0123456789")
+    parser.add_argument("--preset", default="fast")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--test", action="store_true")
+    parser.add_argument("--home", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        print(json.dumps(loop(options, options.home or Path(temporary) / "home"), indent=1))
+
+
+def loop(options: argparse.Namespace, home: Path) -> dict[str, object]:
+    labels = options.labels if options.labels == "filename" else str(Path(options.labels).resolve())
+    spec = ["--length", options.length, "--charset", options.charset]
+    began = time.monotonic()
+    imported = slotlab(
+        home, "import", str(options.data.resolve()), "--project", "bench", "--labels", labels, *spec, *WHO
+    )
+    import_s = time.monotonic() - began
+    began = time.monotonic()
+    settings = [part for pair in options.set for part in ("--set", pair)]
+    run = slotlab(home, "train", "--project", "bench", "--preset", options.preset, *settings)
+    train_s = time.monotonic() - began
+    splits = ["val", "test"] if options.test else ["val"]
+    scores = {}
+    for split in splits:
+        for tta in (False, True):
+            flags = ["--tta"] if tta else []
+            result = slotlab(home, "evaluate", str(run["run"]), "--split", split, *flags)
+            scores[f"{split}{' with TTA' if tta else ''}"] = {key: result[key] for key in SHOWN if key in result}
+    return {
+        "imported": {key: imported[key] for key in ("files", "imported", "duplicates", "labelled", "rejected")},
+        "import_seconds": round(import_s, 1),
+        "preset": options.preset,
+        "set": options.set,
+        "train_n": run["train_n"],
+        "state": run["state"],
+        "train_seconds": round(train_s, 1),
+        "scores": scores,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+    }
+
+
+if __name__ == "__main__":
+    main()
