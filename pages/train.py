@@ -3,6 +3,7 @@
 import json
 import uuid
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
@@ -18,12 +19,16 @@ from db.records import Run
 from db.samples import counts
 from pages.components import curves, layout
 
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
 PRESET_HELP = {
     "fast": "A small network, trained from scratch: minutes on a CPU. Start here.",
     "article": "The whole eca_nfnet_l0: for a GPU, or a night on a CPU.",
     "article-cut": "eca_nfnet_l0 up to stride 16: half the weights and a finer map.",
 }
 MAIN = ("max_minutes", "batch_size", "lr", "seed")
+TITLES = {"lr": "Learning rate", "ink": "Ink only", "crop": "Crop to the text"}
 ICONS = {
     "queued": (":material/hourglass_empty:", "gray"),
     "starting": (":material/hourglass_top:", "blue"),
@@ -56,9 +61,9 @@ def new_run() -> None:
     columns = st.columns(len(MAIN))
     texts = {key: option_input(preset, key, column) for key, column in zip(MAIN, columns, strict=True)}
     with st.expander("More settings", icon=":material/tune:"):
-        columns = st.columns(4)
-        for index, key in enumerate(key for key in OPTIONS if key not in (*MAIN, "augment")):
-            texts[key] = option_input(preset, key, columns[index % 4])
+        fields, switches = st.grid("auto", min_column_width=140), st.container(horizontal=True)
+        for key in (key for key in OPTIONS if key not in (*MAIN, "augment")):
+            texts[key] = option_input(preset, key, switches if OPTIONS[key].kind == "bool" else fields)
     augment = st.session_state.get("augment", {}).get(project.name)
     if augment is None:
         st.caption("Augmentation: the default settings. The Augment page shows and changes them.")
@@ -82,10 +87,10 @@ def new_run() -> None:
     )
 
 
-def option_input(preset: str, key: str, where: "st.delta_generator.DeltaGenerator") -> str:
+def option_input(preset: str, key: str, where: "DeltaGenerator") -> str:
     """The widget of one option; its value as `--set` takes it."""
     option, default = OPTIONS[key], as_text(PRESETS[preset], key)
-    name, widget = key.replace("_", " ").capitalize(), f"{preset} {key}"
+    name, widget = TITLES.get(key, key.replace("_", " ").capitalize()), f"{preset} {key}"
     if option.kind == "bool":
         return str(where.toggle(name, default == "true", key=widget, help=option.help, persist_state="session")).lower()
     if option.kind == "choice":
@@ -114,8 +119,15 @@ def start(preset: str, config: TrainConfig, request_id: str) -> None:
     except SlotlabError as error:
         st.session_state["train refusal"] = str(error)
         return
-    st.session_state["run"] = run.job.id
+    if "run" not in st.session_state:  # the first run of a project: the box that keeps the address is yet to come
+        st.query_params["run"] = run.job.id
+    choose(run.job.id)
     st.session_state.pop("train request", None)
+
+
+def choose(run_id: str | None) -> None:
+    """Callback: show this run, or the form for a new one."""
+    st.session_state["run"] = run_id
 
 
 def act(action: str, run_id: str) -> None:
@@ -128,27 +140,10 @@ def act(action: str, run_id: str) -> None:
 
 
 def show_run(run: Run) -> None:
-    """One run: what can be done with it, and how it is going."""
+    """One run: how it is going, and what it was told."""
     view = jobs.observe(home, run.job.id)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(run.job.id, anchor=False, width="content")
-        if view.active:
-            st.button(
-                "Cancel", icon=":material/stop:", on_click=act, args=("cancel", run.job.id), disabled=view.cancelling,
-                help="Stops after the current step and saves; the run can be resumed.",
-            )  # fmt: skip
-        elif view.state != "finished":
-            st.button(
-                "Resume", icon=":material/resume:", on_click=act, args=("resume", run.job.id),
-                help="Goes on from the last checkpoint, in the same directory and with the same settings.",
-            )  # fmt: skip
-        if run.val_correct is not None:
-            st.page_link(
-                "pages/evaluate.py", label="Evaluate", icon=":material/grid_on:",
-                query_params={"project": project.name, "run": run.job.id},
-            )  # fmt: skip
     live = st.fragment(show_live, run_every="1s" if view.active else None)
-    live(run, view.active)
+    live(run, view.state)
     with st.expander("Settings and data of this run", icon=":material/data_object:"):
         spec = JobDir(home.run(run.job.id)).read("run.json") or {}
         st.caption(
@@ -160,22 +155,43 @@ def show_run(run: Run) -> None:
         st.code(jobs.log_tail(home, run.job.id, 60) or "Nothing has been printed yet.", language=None, height=280)
 
 
-def show_live(run: Run, was_active: bool) -> None:
+def offer(run: Run) -> None:
+    """What can be done with a run now."""
+    view = jobs.observe(home, run.job.id)
+    if view.active:
+        st.button(
+            "Cancel", icon=":material/stop:", on_click=act, args=("cancel", run.job.id), disabled=view.cancelling,
+            help="Stops after the current step and saves; the run can be resumed.",
+        )  # fmt: skip
+    elif view.state != "finished":
+        st.button(
+            "Resume", icon=":material/resume:", on_click=act, args=("resume", run.job.id),
+            help="Goes on from the last checkpoint, in the same directory and with the same settings.",
+        )  # fmt: skip
+    st.button("New run", icon=":material/add:", on_click=choose, args=(None,))
+    if run.val_correct is not None:
+        st.page_link(
+            "pages/evaluate.py", label="Evaluate", icon=":material/grid_on:",
+            query_params={"project": project.name, "run": run.job.id},
+        )  # fmt: skip
+
+
+def show_live(run: Run, state: str) -> None:
     """Progress and curves, read from the run's files only."""
     view = jobs.observe(home, run.job.id)
-    if was_active and not view.active:
-        st.rerun()
+    if view.state != state:
+        st.rerun()  # the buttons and the table outside have to follow
     metrics = jobs.metrics(home, run.job.id)
     show_state(view)
     val = curves.of_kind(metrics, "val")
     if val:
-        show_numbers(view, val)
+        show_numbers(run, view, val)
     if len(curves.of_kind(metrics, "step")) > 1:
-        left, right = st.columns(2)
-        left.plotly_chart(
+        grid = st.grid("auto", min_column_width=360)
+        grid.plotly_chart(
             curves.loss_figure(metrics), key=f"loss {run.job.id}", alt="Loss of training and validation by step"
         )
-        right.plotly_chart(
+        grid.plotly_chart(
             curves.accuracy_figure(metrics, page.spec.num_classes),
             key=f"accuracy {run.job.id}",
             alt="Exact match on the validation images by step, with its 95% interval",
@@ -197,27 +213,24 @@ def show_state(view: JobView) -> None:
         st.warning("There has been no sign of progress for three minutes.", icon=":material/warning:")
 
 
-def show_numbers(view: JobView, val: list[curves.Line]) -> None:
+def show_numbers(run: Run, view: JobView, val: list[curves.Line]) -> None:
     """The best validation so far, and whether the network has begun to read at all."""
-    best = max(val, key=lambda line: line["correct"])
-    last, n = val[-1], val[-1]["n"]
-    characters = round(sum(last["per_position"]) * n)
-    total = n * len(last["per_position"])
-    low, high = interval95(best["correct"], n)
-    first, second, third = st.columns(3)
-    first.metric(
-        f"Best exact match, {n:,} validation images, no TTA",
-        f"{best['correct']}/{n} = {best['correct'] / n:.1%}",
-        f"95% interval {low:.1%} to {high:.1%}", delta_color="off", delta_arrow="off",
+    best, last = max(val, key=lambda line: line["correct"]), val[-1]
+    characters, total = round(sum(last["per_position"]) * last["n"]), last["n"] * len(last["per_position"])
+    grid = st.grid("auto", min_column_width=185)
+    show_share(
+        grid, "Best exact match on validation", best["correct"], best["n"],
+        help="Without test-time augmentation. The weights of this step are kept for prediction.",
     )  # fmt: skip
-    low, high = interval95(characters, total)
-    second.metric(
-        f"Characters right, step {last['step']:,}",
-        f"{characters:,}/{total:,} = {characters / total:.1%}",
-        f"95% interval {low:.1%} to {high:.1%}", delta_color="off", delta_arrow="off",
-    )  # fmt: skip
+    if run.job.result and (tta := json.loads(run.job.result).get("val_tta")):
+        show_share(
+            grid, "The same with TTA", tta["correct"], tta["n"],
+            help="Test-time augmentation: averaged over slightly shifted, scaled and turned views.",
+        )  # fmt: skip
+    show_share(grid, f"Characters right, step {last['step']:,}", characters, total)
     loss = "not finite" if last["loss"] is None else f"{last['loss']:.4f}"
-    third.metric("Validation loss", loss, f"epoch {last['epoch']}", delta_color="off", delta_arrow="off")
+    grid.metric("Validation loss", loss, f"epoch {last['epoch']}", delta_color="off", delta_arrow="off")
+    low, _ = interval95(characters, total)
     if view.active and low <= 1.5 / page.spec.num_classes:
         st.info(
             f"Still at chance: guessing gets 1 character in {page.spec.num_classes} right. A network that reads stays "
@@ -226,12 +239,19 @@ def show_numbers(view: JobView, val: list[curves.Line]) -> None:
         )
 
 
+def show_share(grid: "DeltaGenerator", title: str, correct: int, n: int, help: str | None = None) -> None:  # noqa: A002
+    low, high = interval95(correct, n)
+    note = f"95% interval {low:.1%} to {high:.1%}"
+    value = f"{correct:,}/{n:,} = {correct / n:.1%}"
+    grid.metric(title, value, note, delta_color="off", delta_arrow="off", help=help)
+
+
 def all_runs(known: list[Run]) -> None:
     """The table of runs; a click on a row shows that run."""
 
-    def choose() -> None:
-        chosen = st.session_state["runs table"]["selection"]["rows"]
-        st.session_state["run"] = known[chosen[0]].job.id if chosen else None
+    def choose_row() -> None:
+        rows = st.session_state["runs table"]["selection"]["rows"]
+        choose(known[rows[0]].job.id if rows else None)
 
     st.subheader("Runs", anchor=False)
     st.dataframe(
@@ -249,7 +269,8 @@ def all_runs(known: list[Run]) -> None:
         column_config={"Started": st.column_config.DatetimeColumn(format="distance")},
         key="runs table",
         hide_index=True,
-        on_select=choose,
+        placeholder="–",
+        on_select=choose_row,
         selection_mode="single-row",
         alt="All runs of the project, newest first",
     )
@@ -259,15 +280,26 @@ with layout.errors():
     with layout.database() as db:
         jobs.reconcile(db, home)
         known = {run.job.id: run for run in runs.list_runs(db, project.id)}
+    layout.keep_run(known)
     asked = st.query_params.get("run")
     if asked and asked not in known:
         st.error(layout.plain(f"This project has no run {asked!r}."), icon=":material/error:")
     chosen = None
     if known:
-        # The address holds what is shown, so a run is shown by its bare name.
-        chosen = st.selectbox(
-            "Run", list(known), None, key="run", bind="query-params", placeholder="New run", width=280
-        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            # The address holds what is shown, so a run is shown by its bare name.
+            chosen = st.selectbox(
+                "Run",
+                list(known),
+                None,
+                key="run",
+                bind="query-params",
+                placeholder="New run",
+                width=240,
+                label_visibility="collapsed",
+            )
+            if chosen:
+                offer(known[chosen])
     if refusal := st.session_state.pop("train refusal", None):
         st.error(layout.plain(refusal), icon=":material/error:")
     if chosen:

@@ -1,6 +1,7 @@
 """The metrics of a run as plotly figures. Imports no streamlit, which gives the figures its theme."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
     figure.add_scatter(
         x=[*at, *reversed(at)],
         y=[*(high for _, high in bounds), *(low for low, _ in reversed(bounds))],
+        mode="lines",
         fill="toself",
         fillcolor=BAND,
         line={"width": 0},
@@ -57,6 +59,10 @@ def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
     figure.add_scatter(
         x=x, y=y, name="train, characters", mode="lines", line={"color": BLUE, "width": 1.5},
         hovertemplate="step %{x}: %{y:.1%} of characters",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=at, y=[fmean(line["per_position"]) for line in val], name="validation, characters", mode="lines",
+        line={"color": ORANGE, "width": 1.5, "dash": "dot"}, hovertemplate="step %{x}: %{y:.1%} of characters",
     )  # fmt: skip
     figure.add_scatter(
         x=at,

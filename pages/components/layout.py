@@ -1,7 +1,7 @@
 """What every page shares: the way in, the sidebar, the empty states, and one sentence for each error."""
 
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -70,6 +70,8 @@ def enter(name: str) -> None:
     if not _ROUTED.get():
         st.session_state[_DEEP_LINK] = (f"pages/{name}.py", st.query_params.to_dict())
         st.switch_page("app.py")
+    st.session_state["came from"] = st.session_state.get("is on")
+    st.session_state["is on"] = name
     st.set_page_config(page_title=f"{name.capitalize()} · Slotlab")
     st.title(name.capitalize(), anchor=False)
 
@@ -108,8 +110,20 @@ def is_recent(job: Job) -> bool:
     return datetime.now(UTC) - datetime.fromisoformat(job.finished_at) < timedelta(hours=1)
 
 
+def keep_run(ids: Collection[str]) -> None:
+    """Call before a box for runs: on the way from another page with such a box, its run stays the chosen one.
+
+    Streamlit takes ?run= out of a link between two pages that both bind it: it belongs to the page that is left.
+    """
+    came = st.session_state.get("came from") not in (None, st.session_state["is on"])
+    if came and "run" not in st.query_params and st.session_state.get("run") in ids:
+        st.query_params["run"] = st.session_state["run"]
+        st.session_state["run"] = st.session_state["run"]  # else the new box starts with its default
+
+
 def choose_run(ids: list[str]) -> str:
     """Ask for one of these runs, newest first; the address may name it by its number alone, as ?run=7."""
+    keep_run(ids)
     asked = st.query_params.get("run", "")
     if asked and asked not in ids:
         same = [name for name in ids if asked.isdecimal() and int(name.split("-")[0]) == int(asked)]
