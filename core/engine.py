@@ -20,13 +20,12 @@ from core import checkpoint, metrics
 from core.charset import TextSpec
 from core.config import TrainConfig
 from core.dataset import Snapshot, batch_order, training_indices
-from core.errors import OptionError, TrainingError
+from core.errors import TrainingError
 from core.frame import Frame, choose_frame
-from core.model import Recognizer, parameter_groups
+from core.model import build_model, memory_format, parameter_groups, pick_device, to_input
 from core.pretrained import find_weights
 from core.transforms import DEFAULT_AUGMENT, Augmenter
 
-FORMAT = 1
 SAVE_SECONDS = 60.0
 """At most so much work is lost to a kill -9."""
 EVALUATE_BATCH = 128
@@ -59,7 +58,7 @@ def choose(
 
     Raises TrainingError or OptionError when the run cannot start, before any time is spent.
     """
-    device = _device(config.device)
+    device = pick_device(config.device)
     train, val = training_indices(snapshot, drop_seen_strings=config.drop_seen_strings)
     snapshot.targets_NP(train + val, spec)  # a label that does not fit is found here, not after a minute
     frame, centers, sigma, why = choose_frame(
@@ -90,22 +89,6 @@ def choose(
     say(f"The network sees {frame.size[0]} x {frame.size[1]} pixels; {why}.")
     say(f"Backbone {config.backbone}: {source}.")
     return choices
-
-
-def build_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], *, weights: str | None) -> Recognizer:
-    return Recognizer(
-        positions=spec.length,
-        classes=spec.num_classes,
-        image_size=(choices["image_size"][0], choices["image_size"][1]),
-        backbone=config.backbone,
-        stride=config.stride,
-        head=config.head,
-        width=config.width,
-        ink=config.ink,
-        centers=choices["centers"],
-        sigma=choices["sigma"],
-        weights=weights,
-    )
 
 
 def fit(
@@ -151,7 +134,7 @@ class _Run:
     ) -> None:
         self.config, self.spec, self.choices, self.folder = config, spec, choices, folder
         self.device = torch.device(choices["device"])
-        self.format = torch.channels_last if choices["layout"] == "channels_last" else torch.contiguous_format
+        self.format = memory_format(choices)
         self.steps: int = choices["steps"]
         self.per_epoch: int = choices["steps_per_epoch"]
         self.step, self.spent = 0, 0.0
@@ -288,7 +271,7 @@ class _Run:
     def described(self) -> dict[str, Any]:
         """What a checkpoint says of itself, so that it can be used without the run's other files."""
         return {
-            "format": FORMAT,
+            "format": checkpoint.FORMAT,
             "config": self.config.to_dict(),
             "length": self.spec.length,
             "charset": self.spec.charset,
@@ -359,17 +342,5 @@ def log_probs(
     return out
 
 
-def to_input(images_BHW3: NDArray[np.uint8], device: torch.device, layout: torch.memory_format) -> Tensor:
-    """uint8 B x H x W x 3 to float B x 3 x H x W, values 0..1."""
-    images_B3HW = torch.from_numpy(images_BHW3).to(device).permute(0, 3, 1, 2)
-    return images_B3HW.to(torch.float32, memory_format=layout) / 255
-
-
 def _rank(line: dict[str, Any]) -> tuple[int, float]:
     return line["correct"], -line["loss"]
-
-
-def _device(wanted: str) -> str:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise OptionError("device=cuda was asked for, but torch sees no usable GPU here; use device=auto or cpu.")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted

@@ -3,11 +3,15 @@
 import math
 from typing import Any
 
+import numpy as np
 import timm
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.charset import TextSpec
+from core.config import TrainConfig
 from core.errors import OptionError
 
 
@@ -191,3 +195,37 @@ def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> lis
         {"params": gains, "lr": 3 * lr, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def build_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], *, weights: str | None) -> Recognizer:
+    """The network of a run, from its settings and from what core.engine.choose decided."""
+    return Recognizer(
+        positions=spec.length,
+        classes=spec.num_classes,
+        image_size=(choices["image_size"][0], choices["image_size"][1]),
+        backbone=config.backbone,
+        stride=config.stride,
+        head=config.head,
+        width=config.width,
+        ink=config.ink,
+        centers=choices["centers"],
+        sigma=choices["sigma"],
+        weights=weights,
+    )
+
+
+def pick_device(wanted: str) -> str:
+    """What auto, cpu or cuda means on this machine. Raises OptionError when there is no GPU to be had."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise OptionError("device=cuda was asked for, but torch sees no usable GPU here; use device=auto or cpu.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def memory_format(choices: dict[str, Any]) -> torch.memory_format:
+    return torch.channels_last if choices["layout"] == "channels_last" else torch.contiguous_format
+
+
+def to_input(images_BHW3: NDArray[np.uint8], device: torch.device, layout: torch.memory_format) -> Tensor:
+    """uint8 B x H x W x 3 to float B x 3 x H x W, values 0..1."""
+    images_B3HW = torch.from_numpy(images_BHW3).to(device).permute(0, 3, 1, 2)
+    return images_B3HW.to(torch.float32, memory_format=layout) / 255

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from core import checkpoint
 from core.charset import TextSpec
 from core.config import TrainConfig
-from core.engine import EVALUATE_BATCH, FORMAT, build_model, to_input
-from core.errors import CheckpointError, OptionError
+from core.errors import CheckpointError
 from core.frame import Frame
 from core.images import Pixels
 from core.metrics import aggregate
-from core.model import Recognizer, ink_normalize
+from core.model import Recognizer, build_model, ink_normalize, memory_format, pick_device, to_input
 from core.tta import VIEWS, View, apply_view
 
 
@@ -43,11 +42,25 @@ class Prediction:
     probs_PC: NDArray[np.float32]
 
 
+BATCH = 128
+"""Images read at once; each view of them is a pass."""
+
+
 class Predictor:
     """Reads H x W x 3 RGB images of any size. `Predictor.load` makes one."""
 
-    def __init__(self, model: Recognizer, spec: TextSpec, frame: Frame, device: torch.device, step: int) -> None:
-        self.model, self.spec, self.frame, self.device, self.step = model, spec, frame, device, step
+    def __init__(
+        self,
+        model: Recognizer,
+        spec: TextSpec,
+        frame: Frame,
+        *,
+        device: torch.device,
+        layout: torch.memory_format,
+        step: int,
+    ) -> None:
+        self.model, self.spec, self.frame = model, spec, frame
+        self.device, self.layout, self.step = device, layout, step
 
     @classmethod
     def load(cls, run_dir: Path, device: str = "auto") -> "Predictor":
@@ -56,18 +69,16 @@ class Predictor:
         Raises CheckpointError when it has none that this version can read.
         """
         state = checkpoint.load_for_prediction(Path(run_dir) / "checkpoints")
-        if state.get("format") != FORMAT:
-            raise CheckpointError(f"The checkpoint has format {state.get('format')}; this version reads {FORMAT}.")
-        if device == "cuda" and not torch.cuda.is_available():
-            raise OptionError("device=cuda was asked for, but torch sees no usable GPU here; use device=auto or cpu.")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if (written := state.get("format")) != checkpoint.FORMAT:
+            raise CheckpointError(f"The checkpoint has format {written}; this version reads {checkpoint.FORMAT}.")
+        where = torch.device(pick_device(device))
         spec, choices = TextSpec(state["length"], state["charset"]), state["choices"]
         model = build_model(TrainConfig.from_dict(state["config"]), spec, choices, weights=None)
         model.load_state_dict(state["model"])
-        model.to(device).eval()
+        layout = memory_format(choices)
+        model.to(where).to(memory_format=layout).eval()
         frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
-        return cls(model, spec, frame, torch.device(device), state["step"])
+        return cls(model, spec, frame, device=where, layout=layout, step=state["step"])
 
     def preprocess(self, image: Pixels) -> Pixels:
         """What the backbone sees of an image, as uint8."""
@@ -92,9 +103,9 @@ class Predictor:
         views = self.views(tta=tta)
         out_VNPC = np.empty((len(views), len(images), self.spec.length, self.spec.num_classes), dtype=np.float32)
         with torch.inference_mode():
-            for start in range(0, len(images), EVALUATE_BATCH):
-                framed_BHW3 = self.frame.stack(images[start : start + EVALUATE_BATCH])
-                images_B3HW = to_input(framed_BHW3, self.device, torch.contiguous_format)
+            for start in range(0, len(images), BATCH):
+                framed_BHW3 = self.frame.stack(images[start : start + BATCH])
+                images_B3HW = to_input(framed_BHW3, self.device, self.layout)
                 for index, view in enumerate(views):
                     logits_BPC = self.model(apply_view(images_B3HW, view)).float()
                     out_VNPC[index, start : start + len(framed_BHW3)] = logits_BPC.log_softmax(dim=2).cpu().numpy()

@@ -114,7 +114,7 @@ def test_it_learns_the_toy_portal(data: Snapshot, tmp_path: Path) -> None:
 
     assert outcome.best is not None
     assert outcome.best["correct"] >= 16
-    assert watch.steps[0]["loss"] > 0.9
+    assert watch.steps[0]["loss"] > 0.7
     assert watch.steps[-1]["loss"] < 0.3
     assert len(watch.vals) >= 8
 
