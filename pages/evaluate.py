@@ -148,8 +148,8 @@ if found is None:
 tta = len(found.views) > 1 and views.toggle(
     "Test-time augmentation", key="tta", bind="query-params", help=f"Average over the views: {', '.join(found.views)}."
 )
-seen = resources.training_strings(str(home.run(run.job.id) / "dataset.npz"))
 with layout.errors():
+    seen = resources.training_strings(str(home.run(run.job.id) / "dataset.npz"))
     reading = found.reading(spec, tta=tta)
     seen_N = np.array([label in seen for label in found.labels])
     result = evaluate_views(found.log_probs_VNPC, reading.targets_NP, tta=tta, seen_N=seen_N)

@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 from sqlite_utils import Database
 
+from core.errors import StorageError
 from core.frame import Frame, choose_frame
 from core.home import Home
 from core.images import decode
@@ -39,8 +40,11 @@ def _predictions(path: str, changed: float) -> Predictions:  # noqa: ARG001 - pa
 @st.cache_data(max_entries=4, show_spinner=False)
 def training_strings(path: str) -> frozenset[str]:
     """The label strings that a run was trained on, from its snapshot; the images in it are not read."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return frozenset(arrays["labels"][arrays["splits"] == "train"].tolist())
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return frozenset(arrays["labels"][arrays["splits"] == "train"].tolist())
+    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
+        raise StorageError("The run's data, dataset.npz, is missing or damaged.") from error
 
 
 def predictor(home: Home, run: Run) -> "Predictor":
