@@ -99,7 +99,7 @@ def errors() -> Iterator[None]:
 
 def plain(text: str) -> str:
     """User's text as Markdown that shows it as it is: no formatting, links, images, maths, icons or colours."""
-    escaped = "".join(f"\\{char}" if char in "\\`*_{}[]()<>#+-.!|~$:" else char for char in text)
+    escaped = "".join(f"\\{char}" if char in "\\`*_{}[]()<>#+-.!|~$:&" else char for char in text)
     return " ".join(escaped.split())
 
 

@@ -89,3 +89,4 @@ def test_a_damaged_database_is_one_sentence(home: Home, open_page: OpenPage) -> 
 def test_user_text_is_never_formatted() -> None:
     """A file name or label with Markdown in it is shown as it was written."""
     assert plain("**a** [x](http://y)\n:smile:") == r"\*\*a\*\* \[x\]\(http\://y\) \:smile\:"
+    assert plain("&lt;") == r"\&lt;"
