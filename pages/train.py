@@ -152,7 +152,12 @@ def show_run(run: Run) -> None:
         )
         st.json(spec or json.loads(run.config), expanded=1)
     with st.expander("Log", icon=":material/article:", expanded=view.state == "failed"):
-        st.code(jobs.log_tail(home, run.job.id, 60) or "Nothing has been printed yet.", language=None, height=280)
+        st.code(
+            jobs.log_tail(home, run.job.id, 60) or "Nothing has been printed yet.",
+            language=None,
+            height=280,
+            wrap_lines=True,
+        )
 
 
 def offer(run: Run) -> None:
@@ -219,8 +224,8 @@ def show_numbers(run: Run, view: JobView, val: list[curves.Line]) -> None:
     characters, total = round(sum(last["per_position"]) * last["n"]), last["n"] * len(last["per_position"])
     grid = st.grid("auto", min_column_width=185)
     show_share(
-        grid, "Best exact match on validation", best["correct"], best["n"],
-        help="Without test-time augmentation. The weights of this step are kept for prediction.",
+        grid, "Best on validation", best["correct"], best["n"],
+        help="Exact match: all characters right. Without test-time augmentation. These weights are kept.",
     )  # fmt: skip
     if run.job.result and (tta := json.loads(run.job.result).get("val_tta")):
         show_share(
