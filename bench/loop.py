@@ -2,8 +2,8 @@
 
     python bench/loop.py --data images/ --labels filename --length 6 [--preset fast] [--set key=value ...] [--test]
 
-Works in a Slotlab folder of its own, which is removed afterwards (--home DIR keeps it in DIR). The validation images
-choose the checkpoint, so their figure flatters a little; --test opens the test split, once, for the figure that does not.
+Works in a Slotlab folder of its own, which is removed afterwards (--home DIR keeps it in DIR). The validation
+images choose the checkpoint, so their figure flatters a little; --test opens the test split for the one that does not.
 """
 
 import argparse
