@@ -9,6 +9,8 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
@@ -62,6 +64,21 @@ def load_for_prediction(folder: Path) -> dict[str, Any]:
     if state is None:
         raise CheckpointError("The run has no usable checkpoint yet.")
     return state
+
+
+def check_format(state: dict[str, Any]) -> None:
+    """Raise CheckpointError on a state that another version wrote."""
+    if (written := state.get("format")) != FORMAT:
+        raise CheckpointError(f"The checkpoint has format {written}; this version reads {FORMAT}.")
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Turn what torch raises on weights of another network, or a state without its parts, into one sentence."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise CheckpointError("The checkpoint does not fit the network that the run describes.") from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -27,7 +27,7 @@ from core.pretrained import find_weights
 from core.transforms import DEFAULT_AUGMENT, Augmenter
 
 SAVE_SECONDS = 60.0
-"""At most so much work is lost to a kill -9."""
+"""At most so much work is lost to a kill -9; the first step is saved at once."""
 EVALUATE_BATCH = 128
 WARMUP = 0.05
 """Fraction of the steps in which the learning rate rises."""
@@ -139,7 +139,8 @@ class _Run:
         self.per_epoch: int = choices["steps_per_epoch"]
         self.step, self.spent = 0, 0.0
         self.best: dict[str, Any] | None = None
-        self.started = self.saved = time.monotonic()
+        self.started = time.monotonic()
+        self.saved = float("-inf")
 
         frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
         train, val = training_indices(snapshot, drop_seen_strings=config.drop_seen_strings)
@@ -299,12 +300,14 @@ class _Run:
         state = checkpoint.load(self.folder, "step")
         if state is None:
             return False
-        self.model.load_state_dict(state["training_model"])
-        self.ema.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
-        self.step, self.best, self.spent = state["step"], state["best"], state["seconds"]
-        self.started = time.monotonic()
+        checkpoint.check_format(state)
+        with checkpoint.fitting():
+            self.model.load_state_dict(state["training_model"])
+            self.ema.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["random"])
+            self.step, self.best, self.spent = state["step"], state["best"], state["seconds"]
+        self.started = self.saved = time.monotonic()
         return True
 
     def outcome(self, state: Literal["finished", "stopped"]) -> Outcome:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from core import checkpoint
 from core.charset import TextSpec
 from core.config import TrainConfig
-from core.errors import CheckpointError
 from core.frame import Frame
 from core.images import Pixels
 from core.metrics import aggregate
@@ -69,12 +68,12 @@ class Predictor:
         Raises CheckpointError when it has none that this version can read.
         """
         state = checkpoint.load_for_prediction(Path(run_dir) / "checkpoints")
-        if (written := state.get("format")) != checkpoint.FORMAT:
-            raise CheckpointError(f"The checkpoint has format {written}; this version reads {checkpoint.FORMAT}.")
+        checkpoint.check_format(state)
         where = torch.device(pick_device(device))
-        spec, choices = TextSpec(state["length"], state["charset"]), state["choices"]
-        model = build_model(TrainConfig.from_dict(state["config"]), spec, choices, weights=None)
-        model.load_state_dict(state["model"])
+        with checkpoint.fitting():
+            spec, choices = TextSpec(state["length"], state["charset"]), state["choices"]
+            model = build_model(TrainConfig.from_dict(state["config"]), spec, choices, weights=None)
+            model.load_state_dict(state["model"])
         layout = memory_format(choices)
         model.to(where).to(memory_format=layout).eval()
         frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))

@@ -11,7 +11,8 @@ from core import checkpoint, engine
 from core.config import TrainConfig
 from core.dataset import Snapshot, load_snapshot, write_snapshot
 from core.engine import Outcome, evaluation_interval, learning_rate_factor
-from core.errors import OptionError, TrainingError
+from core.errors import CheckpointError, OptionError, TrainingError
+from core.predictor import Predictor
 from tests.core import toy
 
 SHORT = replace(toy.CONFIG, max_steps=14, augment=None)
@@ -156,6 +157,19 @@ def test_a_loss_that_is_no_number_ends_the_run(data: Snapshot, tmp_path: Path) -
         fit(data, SHORT, tmp_path, Watch())
 
     assert sorted(path.name for path in tmp_path.glob("step-*.pt")) == ["step-000005.pt", "step-000006.pt"]
+
+
+def test_a_checkpoint_of_another_network_is_refused(data: Snapshot, tmp_path: Path) -> None:
+    """By the training that would go on from it and by the reader, in a sentence."""
+    fit(data, replace(SHORT, max_steps=1), tmp_path / "checkpoints", Watch())
+
+    with pytest.raises(CheckpointError, match="does not fit"):
+        fit(data, replace(SHORT, width=16), tmp_path / "checkpoints", Watch())
+    state = newest(tmp_path / "checkpoints")
+    for change, sentence in (({"charset": "|-x+"}, "does not fit"), ({"format": 9}, "format 9")):
+        checkpoint.save(tmp_path / "checkpoints", "best", 1, state | change, {})
+        with pytest.raises(CheckpointError, match=sentence):
+            Predictor.load(tmp_path)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="only where there is no GPU")
