@@ -201,6 +201,11 @@ def show_live(run: Run, state: str) -> None:
             key=f"accuracy {run.job.id}",
             alt="Exact match on the validation images by step, with its 95% interval",
         )
+        grid.plotly_chart(
+            curves.positions_figure(metrics),
+            key=f"positions {run.job.id}",
+            alt="Characters right on the validation images by step, one line a position",
+        )
 
 
 def show_state(view: JobView) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from core.metrics import interval95
 
@@ -77,6 +78,25 @@ def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
     figure.add_hline(y=1 / num_classes, line={"dash": "dot", "color": GRAY, "width": 1})
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
     return _framed(figure, "Accuracy", f"dotted: a guessed character, 1 in {num_classes}")
+
+
+def positions_figure(metrics: Sequence[Line]) -> go.Figure:
+    """Characters right at each position on the validation images: a position left behind shows where to look."""
+    val = of_kind(metrics, "val")
+    count = len(val[-1]["per_position"]) if val else 0
+    figure = go.Figure()
+    for position, color in enumerate(sample_colorscale("Turbo", count or 1)[:count], start=1):
+        figure.add_scatter(
+            x=[line["step"] for line in val],
+            y=[line["per_position"][position - 1] for line in val],
+            name=str(position),
+            mode="lines",
+            line={"color": color, "width": 1.5},
+            hovertemplate=f"position {position}, step %{{x}}: %{{y:.1%}}<extra></extra>",
+        )
+    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
+    figure.update_layout(legend_title_text="position")
+    return _framed(figure, "Positions", "validation, characters right at each position")
 
 
 def exact_text(correct: int, n: int) -> str:
