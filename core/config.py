@@ -104,7 +104,7 @@ class TrainConfig:
     lr: float = 2e-3
     weight_decay: float = 0.02
     steps: int | None = None
-    auto_steps: int = 2000
+    auto_steps: int = 1500
     """Without `steps` and `epochs`: so many steps, but at least `auto_epochs` passes over a large set."""
     auto_epochs: int = 12
     epochs: int | None = None

@@ -25,9 +25,6 @@ MODULES = {"train": "core.worker", "evaluate": "core.worker", "import": "core.in
 GRACE_SECONDS = 15.0
 """From SIGTERM to SIGKILL. A worker answers after its current step and one checkpoint."""
 POLL_SECONDS = 0.2
-THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Idle OpenMP threads sleep instead of spinning: beside another busy process on two cores that is 2.2 training steps a
-second instead of 0.3, and the app stays quick."""
 PARENT_VARIABLE = "SLOTLAB_RUNNER_PID"
 """Tells the worker whose child it is; when that changes, the runner is dead."""
 
@@ -78,7 +75,7 @@ class Runner:
             pass_fds=locks,
             process_group=0,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
-            env=THREADS | os.environ | {PARENT_VARIABLE: str(os.getpid())},
+            env=os.environ | {PARENT_VARIABLE: str(os.getpid())},
         )
         self.job.name_processes(self.lock, os.getpid(), worker.pid)
         code = self._watch(worker)

@@ -12,9 +12,8 @@ from db import projects
 from db.connection import opened, write
 from db.records import Project
 
-# Before anything imports torch: networks this small gain nothing by threads, and spinning threads starve each other.
+# Before anything imports torch: the networks of the tests are too small to gain by threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture
