@@ -2,8 +2,8 @@
 
 One portal, one style: ink of one colour per image on pale gradient paper with a hatch, characters of mixed fonts that
 are turned, slanted and pushed into each other, somewhere in the image, under lines, arcs and specks of that ink.
-Plain for a person, hard enough for a general reader: pre-trained ddddocr 1.6.1 reads 403 of 500 as it stands (80.6%, 95%
-interval 76.9-84.0) and 438 of 500 (87.6%, 84.4-90.4) when told that only digits occur (`bench/ddddocr_demo.py`).
+Plain for a person, hard enough for a general reader: pre-trained ddddocr 1.6.1 reads 403 of 500 as it stands (80.6%,
+95% interval 76.9-84.0) and 438 of 500 (87.6%, 84.4-90.4) when told that only digits occur (`bench/ddddocr_demo.py`).
 """
 
 import io
