@@ -42,7 +42,7 @@ def demo(
     serve: Annotated[
         bool | None, typer.Option("--serve/--no-serve", help="Open the app at the end; by default on a terminal.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=50, help="Images to render.")] = 4000,
+    samples: Annotated[int, typer.Option(min=50, help="Images to render.")] = 6000,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove the demo's data and start over.")] = False,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
 ) -> None:
