@@ -227,7 +227,7 @@ def show_numbers(run: Run, view: JobView, val: list[curves.Line]) -> None:
     """The best validation so far, and whether the network has begun to read at all."""
     best, last = max(val, key=lambda line: line["correct"]), val[-1]
     characters, total = round(sum(last["per_position"]) * last["n"]), last["n"] * len(last["per_position"])
-    grid = st.grid("auto", min_column_width=185)
+    grid = st.grid("auto", min_column_width=225)
     show_share(
         grid, "Best on validation", best["correct"], best["n"],
         help="Exact match: all characters right. Without test-time augmentation. These weights are kept.",

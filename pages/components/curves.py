@@ -85,7 +85,7 @@ def positions_figure(metrics: Sequence[Line]) -> go.Figure:
     val = of_kind(metrics, "val")
     count = len(val[-1]["per_position"]) if val else 0
     figure = go.Figure()
-    for position, color in enumerate(sample_colorscale("Turbo", count or 1)[:count], start=1):
+    for position, color in enumerate(sample_colorscale("Turbo", max(count, 2), low=0.12, high=0.85)[:count], start=1):
         figure.add_scatter(
             x=[line["step"] for line in val],
             y=[line["per_position"][position - 1] for line in val],

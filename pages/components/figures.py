@@ -73,7 +73,7 @@ def confidence_figure(texts: Sequence[str], seconds: Sequence[str], probs_P2: ND
             hovertemplate="%{text} at position %{x}: %{y:.2%}<extra></extra>",
         )
     figure.update_xaxes(title="position", type="category", fixedrange=True)
-    figure.update_yaxes(range=[0, 1.12], tickvals=[0, 0.5, 1], tickformat=".0%", fixedrange=True)
+    figure.update_yaxes(range=[0, 1.2], tickvals=[0, 0.5, 1], tickformat=".0%", fixedrange=True)
     figure.update_layout(
         height=240,
         margin={"l": 8, "r": 8, "t": 24, "b": 8},
