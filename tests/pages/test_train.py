@@ -166,7 +166,7 @@ def test_a_link_to_a_run_shows_it_live(open_page: OpenPage, home: Home, labelled
     assert app.metric[0].value == "0/10 = 0.0%"
     assert app.metric[0].delta == "95% interval 0.0% to 30.8%"
     assert "Still at chance: guessing gets 1 character in 10 right" in texts(app.info)
-    assert len(app.get("plotly_chart")) == 2
+    assert len(app.get("plotly_chart")) == 3
 
     job.append_metrics(val_line(20, correct=9, per_position=0.95))
     app.run()
