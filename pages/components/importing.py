@@ -88,7 +88,9 @@ def _ask_for_target(projects: dict[str, Project]) -> dict[str, Any]:
         size, chars = st.columns([1, 2])
         length = size.number_input("Characters", 1, MAX_LENGTH, DEFAULT_SPEC.length, **_kept("import length"))
         charset = chars.text_input("Which may occur", DEFAULT_SPEC.charset, **_kept("import charset"))
-    source = _choose_or_name("Source", list(sources), f"import source of {name}", "For example login page, March")
+    # While a new project's name is typed, the field keeps its key: a new field would drop what is entered meanwhile.
+    whose = f"import source of {name}" if name in projects else "import source"
+    source = _choose_or_name("Source", list(sources), whose, "For example login page, March")
     if source in sources:
         owner, authorization = sources[source].owner, sources[source].authorization
         st.caption(f"Owner: {layout.plain(owner)}. Authorization: {layout.plain(authorization)}.")
