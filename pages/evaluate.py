@@ -11,7 +11,6 @@ from core.errors import SlotlabError
 from core.metrics import evaluate_views
 from db.evaluations import count_test_openings
 from db.jobs import ACTIVE, list_jobs
-from db.runs import list_runs
 from db.samples import labels_by_hash
 from pages.components import layout, resources
 from pages.components.figures import confusion_figure
@@ -111,12 +110,8 @@ def show_images() -> None:
 
 with layout.errors(), layout.database() as db:
     jobs.reconcile(db, home)
-    runs = {run.job.id: run for run in list_runs(db, project.id) if (home.run(run.job.id) / "checkpoints").is_dir()}
     openings = count_test_openings(db, project.id)
-if not runs:
-    st.info("No run of this project has saved a model yet.", icon=":material/show_chart:")
-    st.page_link("pages/train.py", label="Train", icon=":material/play_arrow:", query_params={"project": project.name})
-    st.stop()
+runs = layout.runs_with_a_model(project)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(list(runs))]

@@ -6,7 +6,6 @@ import streamlit as st
 
 from core.errors import ImageError
 from core.images import data_url, decode, encode_png
-from db.runs import list_runs
 from db.samples import image_bytes, select_samples
 from pages.components import layout, resources
 from pages.components.figures import confidence_figure
@@ -17,13 +16,7 @@ FROM_PROJECT = 24
 page = layout.open_page("predict")
 project, spec, home = page.project, page.spec, layout.home()
 
-with layout.errors(), layout.database() as db:
-    runs = {run.job.id: run for run in list_runs(db, project.id) if (home.run(run.job.id) / "checkpoints").is_dir()}
-if not runs:
-    st.info("No run of this project has saved a model yet.", icon=":material/show_chart:")
-    st.page_link("pages/train.py", label="Train", icon=":material/play_arrow:", query_params={"project": project.name})
-    st.stop()
-
+runs = layout.runs_with_a_model(project)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(list(runs))]
     source = st.segmented_control(

@@ -17,7 +17,8 @@ from core.labeling import default_operator
 from core.metrics import interval95
 from db.connection import opened
 from db.projects import find_project, list_projects
-from db.records import Job, Project
+from db.records import Job, Project, Run
+from db.runs import list_runs
 
 _ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
 """Whether app.py runs around this page. Set per script thread: two runs of one session can overlap."""
@@ -119,6 +120,20 @@ def keep_run(ids: Collection[str]) -> None:
     if came and "run" not in st.query_params and st.session_state.get("run") in ids:
         st.query_params["run"] = st.session_state["run"]
         st.session_state["run"] = st.session_state["run"]  # else the new box starts with its default
+
+
+def runs_with_a_model(project: Project) -> dict[str, Run]:
+    """The project's runs that can read images, newest first; where there is none, says so and stops the script."""
+    with errors(), database() as db:
+        runs = {run.job.id: run for run in list_runs(db, project.id)}
+    usable = {name: run for name, run in runs.items() if (home().run(name) / "checkpoints").is_dir()}
+    if not usable:
+        st.info("No run of this project has saved a model yet.", icon=":material/show_chart:")
+        st.page_link(
+            "pages/train.py", label="Train", icon=":material/play_arrow:", query_params={"project": project.name}
+        )
+        st.stop()
+    return usable
 
 
 def choose_run(ids: list[str]) -> str:

@@ -31,19 +31,6 @@ CPU = TrainConfig(device="cpu")
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    """A Slotlab folder."""
-    return Home(tmp_path / "home").create()
-
-
-@pytest.fixture
-def db(home: Home) -> Iterator[Database]:
-    """Its database."""
-    with opened(home.db, create=True) as db:
-        yield db
-
-
-@pytest.fixture
 def project(db: Database) -> Project:
     """Three digits, no images."""
     with write(db):
