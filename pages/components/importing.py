@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,25 @@ def import_form(projects: list[Project]) -> None:
     with left:
         images = _ask_for_images()
     with right:
-        target = _ask_for_target({project.name: project for project in projects})
+        target, typed = _ask_for_target({project.name: project for project in projects})
     if "import refused" in st.session_state:
         st.error(layout.plain(st.session_state.pop("import refused")), icon=":material/error:")
     request = Request(**images, **target)
-    st.button("Import", type="primary", icon=":material/upload:", on_click=_start, args=(request, uuid.uuid4().hex))
+    st.button(
+        "Import", type="primary", icon=":material/upload:", on_click=_start, args=(request, typed, uuid.uuid4().hex)
+    )
 
 
-def _start(request: Request, request_id: str) -> None:
-    """Callback; the request id is that of the button on screen, so a double click is one import."""
+def _start(request: Request, typed: dict[str, str], request_id: str) -> None:
+    """Callback; the request id is that of the button on screen, so a double click is one import.
+
+    `request` is as the form was drawn; what has been typed since, by a quick click after the last field, is in the
+    session's state under the keys of `typed`.
+    """
+    now = {field: st.session_state[key] for field, key in typed.items() if key in st.session_state}
+    request = replace(
+        request, **{name: value.strip() if isinstance(value, str) else value for name, value in now.items()}
+    )
     upload = None
     if request.path is None:
         labels_csv = st.session_state.get("import label file")
@@ -78,8 +89,12 @@ def _ask_for_images() -> dict[str, Any]:
     return {"path": path, "labels": rule}
 
 
-def _ask_for_target(projects: dict[str, Project]) -> dict[str, Any]:
-    name = _choose_or_name("Project", list(projects), "import project", "For example the portal's name")
+def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What was entered, and the keys of the fields that were typed into."""
+    typed: dict[str, str] = {}
+    name, typed["project"] = _choose_or_name(
+        "Project", list(projects), "import project", "For example the portal's name"
+    )
     length, charset, sources = None, None, {}
     if name in projects:
         with layout.database() as db:
@@ -88,9 +103,10 @@ def _ask_for_target(projects: dict[str, Project]) -> dict[str, Any]:
         size, chars = st.columns([1, 2])
         length = size.number_input("Characters", 1, MAX_LENGTH, DEFAULT_SPEC.length, **_kept("import length"))
         charset = chars.text_input("Which may occur", DEFAULT_SPEC.charset, **_kept("import charset"))
+        typed |= {"length": "import length", "charset": "import charset"}
     # While a new project's name is typed, the field keeps its key: a new field would drop what is entered meanwhile.
     whose = f"import source of {name}" if name in projects else "import source"
-    source = _choose_or_name("Source", list(sources), whose, "For example login page, March")
+    source, typed["source"] = _choose_or_name("Source", list(sources), whose, "For example login page, March")
     if source in sources:
         owner, authorization = sources[source].owner, sources[source].authorization
         st.caption(f"Owner: {layout.plain(owner)}. Authorization: {layout.plain(authorization)}.")
@@ -100,6 +116,7 @@ def _ask_for_target(projects: dict[str, Project]) -> dict[str, Any]:
             "Authorization reference", placeholder="Ticket, contract or mail", **_kept("import authorization"),
             help="Who allowed you to automate this portal, and where that is written.",
         )  # fmt: skip
+        typed |= {"owner": "import owner", "authorization": "import authorization"}
     return {
         "project": name,
         "length": length,
@@ -107,16 +124,17 @@ def _ask_for_target(projects: dict[str, Project]) -> dict[str, Any]:
         "source": source,
         "owner": owner.strip(),
         "authorization": authorization.strip(),
-    }
+    }, typed
 
 
-def _choose_or_name(what: str, names: list[str], key: str, example: str) -> str:
-    """One of `names`, or a new name."""
+def _choose_or_name(what: str, names: list[str], key: str, example: str) -> tuple[str, str]:
+    """One of `names`, or a new name; and the key of the field that it comes from."""
     if names:
         name = st.selectbox(what, names, **_kept(key))
         if not st.checkbox(f"A new {what.lower()}", **_kept(f"{key} new")):
-            return name
-    return st.text_input(f"Name of the {what.lower()}", placeholder=example, **_kept(f"{key} name")).strip()
+            return name, key
+    field = f"{key} name"
+    return st.text_input(f"Name of the {what.lower()}", placeholder=example, **_kept(field)).strip(), field
 
 
 def _kept(key: str) -> dict[str, Any]:
