@@ -67,6 +67,9 @@ def test_a_killed_server_loses_no_label(own_lab: "Lab", open_label: OpenLabel) -
     texts |= type_labels(page, 3, delay_ms=20)  # within a few seconds Streamlit covers the page with a dialog
     assert widget(page).get_attribute("data-unsaved") != "0"
     own_lab.start()
+    # Ready may still be that of before the dialog; once everything is acknowledged, the new server is there.
+    expect_all_saved(page, 30)
+    expect(page.get_by_role("dialog")).to_have_count(0, timeout=30_000)
     expect(widget(page)).to_have_attribute("data-ready", "true", timeout=30_000)
     texts |= type_labels(page, 3)
 
