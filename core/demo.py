@@ -43,6 +43,24 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Style:
+    """What makes one portal's images harder than another's."""
+
+    advance: tuple[float, float] = (0.68, 0.9)
+    """From one character's middle to the next, in mean widths of the two; below 1 they overlap."""
+    turn: float = 14.0
+    """Degrees to either side."""
+    curves: tuple[int, int] = (1, 3)
+    """Lines over the text, fewest and most; one more lies under it."""
+    thickness: tuple[int, int] = (3, 5)
+    """Of the lines, in half pixels."""
+
+
+DEMO = Style()
+HARD = Style(advance=(0.64, 0.84), turn=18.0, curves=(2, 4), thickness=(3, 6))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Glyph:
     """One character on the double-size canvas."""
 
@@ -53,25 +71,27 @@ class Glyph:
     center: Point
 
 
-def render(text: str, rng: np.random.Generator) -> NDArray[np.uint8]:
+def render(text: str, rng: np.random.Generator, style: Style = DEMO) -> NDArray[np.uint8]:
     """Draw one image, HxWx3 RGB. The same state of `rng` gives the same pixels (on the same release of Pillow)."""
     ink = np.array(_INKS[rng.integers(len(_INKS))]) + rng.integers(-14, 15, 3)
     canvas = _paper(ink, rng)
     draw = ImageDraw.Draw(canvas)
-    _curves(draw, ink, rng, count=1)
-    for glyph in layout(text, rng):
+    _curves(draw, ink, rng, style, count=1)
+    for glyph in layout(text, rng, style):
         tone = tuple((ink + rng.integers(-24, 25)).clip(0, 255).tolist())
         mask, corner = placed(glyph)
         canvas.paste(tone, corner, mask)
-    _curves(draw, ink, rng, count=int(rng.integers(1, 4)))
+    _curves(draw, ink, rng, style, count=int(rng.integers(style.curves[0], style.curves[1] + 1)))
     _specks(draw, ink, rng)
     return np.array(canvas.reduce(_SCALE))
 
 
-def samples(n: int, seed: int, length: int = 6, charset: str = "0123456789") -> Iterator[tuple[str, str, bytes]]:
+def samples(
+    n: int, seed: int, length: int = 6, charset: str = "0123456789", style: Style = DEMO
+) -> Iterator[tuple[str, str, bytes]]:
     """Yield n times (file name, text, PNG bytes), all texts distinct and uniformly drawn.
 
-    Sample i depends on (seed, length, charset, i) alone: a larger n continues the same list.
+    Sample i depends on (seed, length, charset, style, i) alone: a larger n continues the same list.
     Raises OptionError if there are not n distinct texts, or for a character the fonts do not hold.
     """
     if not (charset.isascii() and charset.isalnum()):
@@ -85,20 +105,20 @@ def samples(n: int, seed: int, length: int = 6, charset: str = "0123456789") -> 
         if text in seen:
             continue
         seen.add(text)
-        rgb = render(text, np.random.default_rng((seed, len(seen))))
+        rgb = render(text, np.random.default_rng((seed, len(seen))), style)
         buffer = io.BytesIO()
         Image.fromarray(rgb).save(buffer, "PNG", compress_level=3)
         yield f"{text}.png", text, buffer.getvalue()
 
 
-def layout(text: str, rng: np.random.Generator) -> list[Glyph]:
+def layout(text: str, rng: np.random.Generator, style: Style = DEMO) -> list[Glyph]:
     """Place every character so that its turned box lies inside the margins, whatever the text."""
     masks = [_mask(char, int(font)) for char, font in zip(text, rng.integers(len(_FONTS), size=len(text)), strict=True)]
     size = rng.uniform(0.82, 1.0)
-    matrices = [_matrix(size * rng.uniform(0.9, 1.1), rng) for _ in text]
+    matrices = [_matrix(size * rng.uniform(0.9, 1.1), rng, style) for _ in text]
     boxes = np.array([np.abs(matrix) @ mask.size for matrix, mask in zip(matrices, masks, strict=True)])
     # Neighbours share a part of their widths, so that no column separates them for sure.
-    steps = (boxes[:-1, 0] + boxes[1:, 0]) / 2 * rng.uniform(0.68, 0.9, len(text) - 1)
+    steps = (boxes[:-1, 0] + boxes[1:, 0]) / 2 * rng.uniform(*style.advance, len(text) - 1)
     span = (boxes[0, 0] + boxes[-1, 0]) / 2 + steps.sum()
     fit = min(1.0, (_W - 2 * _MARGIN) / max(span, boxes[:, 0].max()), (_H - 2 * _MARGIN) / boxes[:, 1].max())
     boxes, steps = boxes * fit, steps * fit
@@ -138,9 +158,9 @@ def _mask(char: str, font: int) -> Image.Image:
     return mask
 
 
-def _matrix(size: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def _matrix(size: float, rng: np.random.Generator, style: Style) -> NDArray[np.float64]:
     """Turn, slant and stretch a glyph; by more than this, a 7 could pass for a 1."""
-    turn = np.radians(rng.uniform(-14, 14))
+    turn = np.radians(rng.uniform(-style.turn, style.turn))
     slant = np.tan(np.radians(rng.uniform(-10, 10)))
     stretch = rng.uniform(0.85, 1.05)
     cos, sin = np.cos(turn), np.sin(turn)
@@ -165,12 +185,14 @@ def _paper(ink: NDArray[np.int64], rng: np.random.Generator) -> Image.Image:
     return canvas
 
 
-def _curves(draw: ImageDraw.ImageDraw, ink: NDArray[np.int64], rng: np.random.Generator, count: int) -> None:
+def _curves(
+    draw: ImageDraw.ImageDraw, ink: NDArray[np.int64], rng: np.random.Generator, style: Style, *, count: int
+) -> None:
     """Lines and arcs across the text, in tones of the ink."""
     t = np.linspace(0, 1, 17)[:, None]
     for _ in range(count):
         tone = tuple((ink + rng.integers(-10, 50)).clip(0, 255).tolist())
-        width = int(rng.integers(3, 6))
+        width = int(rng.integers(style.thickness[0], style.thickness[1] + 1))
         start, bend, end = rng.uniform(_CURVE_LOW, _CURVE_HIGH)
         points = ((1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end) * (_W, _H)
         draw.line([tuple(point) for point in points.tolist()], fill=tone, width=width, joint="curve")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.demo import HEIGHT, WIDTH, layout, placed, render, samples
+from core.demo import DEMO, HARD, HEIGHT, WIDTH, Style, layout, placed, render, samples
 from core.errors import OptionError
 
 ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -71,13 +71,14 @@ def test_characters_the_fonts_lack_are_refused() -> None:
         next(samples(1, seed=0, charset="01é"))
 
 
+@pytest.mark.parametrize("style", [DEMO, HARD])
 @pytest.mark.parametrize(("length", "charset"), [(1, "W7"), (6, "0123456789"), (6, "WM"), (14, ALPHANUMERIC)])
-def test_no_character_is_clipped(length: int, charset: str) -> None:
+def test_no_character_is_clipped(length: int, charset: str, style: Style) -> None:
     """Every turned glyph lies inside the image with all of its ink, short text or long, narrow or wide."""
     rng = np.random.default_rng(8)
     for _ in range(40):
         text = "".join(charset[index] for index in rng.integers(len(charset), size=length))
-        for glyph in layout(text, rng):
+        for glyph in layout(text, rng, style):
             mask, (left, top) = placed(glyph)
             assert left >= 0
             assert top >= 0
@@ -97,6 +98,16 @@ def test_text_stands_out_wherever_it_is() -> None:
         assert 0.04 < dark.mean() < 0.35
         centers.append(np.nonzero(dark)[1].mean() / WIDTH)
     assert np.std(centers) > 0.05
+
+
+def test_the_hard_style_covers_more_of_its_text() -> None:
+    """Closer characters under more and thicker lines: more ink on less paper."""
+    ink = dict.fromkeys((DEMO, HARD), 0.0)
+    for style in ink:
+        for seed in range(40):
+            rgb = render("482913", np.random.default_rng(seed), style).astype(float).mean(axis=2)
+            ink[style] += (rgb < np.median(rgb) - 50).mean()
+    assert ink[HARD] > 1.05 * ink[DEMO]
 
 
 def test_text_moves_and_changes_its_width() -> None:
