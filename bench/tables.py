@@ -1,0 +1,258 @@
+"""The README's tables from the committed results: `python -m bench.tables` writes them, --check only compares.
+
+Only files decide what is in them, so that everybody's tables are the same: a cell without a file is "not run".
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import accuracy, speed
+from bench.cells import RESULTS, ROOT, Cell, load_results
+from bench.data import FOLDS
+from core.metrics import interval95
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- bench: written by `python -m bench.tables` -->", "<!-- /bench -->"
+FOLD_CELLS = tuple(f"portal6-fast-fold{fold}" for fold in range(FOLDS))
+
+Results = Mapping[str, Mapping[str, Any]]
+
+
+def section(accuracy_results: Results, speed_results: Results) -> str:
+    """All tables as Markdown."""
+    parts = [
+        trained_table(accuracy_results),
+        slices_table(accuracy_results),
+        zero_shot_table(accuracy_results),
+        ablation_table(accuracy_results),
+        speed_table(speed_results),
+        machines([*accuracy_results.values(), *speed_results.values()]),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def share(k: int, n: int) -> str:
+    low, high = interval95(k, n)
+    return f"{k}/{n} = {k / n:.1%} ({100 * low:.1f}-{100 * high:.1f})"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell_rows(
+    cells: Iterable[Cell], results: Results, columns: int, row: Callable[[Mapping[str, Any]], list[str]]
+) -> list[list[str]]:
+    """A row for each cell: `row` makes its columns; without a result it says what is needed."""
+    rows = []
+    for cell in cells:
+        if (result := results.get(cell.name)) is not None:
+            rows.append([f"`{cell.name}`", cell.what, *row(result)])
+        else:
+            needed = f" (needs {needed})" if (needed := cell.needed()) else ""
+            rows.append([f"`{cell.name}`", cell.what, f"not run{needed}", *[""] * (columns - 1)])
+    return rows
+
+
+def of_group(cells: Iterable[Cell], group: str) -> list[Cell]:
+    return [cell for cell in cells if cell.group == group]
+
+
+# Accuracy
+
+
+def trained_table(results: Results) -> str:
+    head = ["cell", "images", "val with TTA", "test", "test with TTA", "TTA mends, breaks", "training"]
+    rows = []
+    for row in cell_rows(of_group(accuracy.CELLS, "trained"), results, len(head) - 2, trained_columns):
+        rows.append(row)
+        name = row[0].strip("`")
+        result = results.get(name)
+        if result is not None and (count := corrected(result)):
+            rows.append([row[0], f"the same by audited labels, {count} corrected", *audited_columns(result)])
+        if name == FOLD_CELLS[-1]:
+            rows += pooled_rows(results)
+    return table(head, rows)
+
+
+def trained_columns(result: Mapping[str, Any]) -> list[str]:
+    return [*scores(result["splits"], "raw"), minutes(result)]
+
+
+def audited_columns(result: Mapping[str, Any]) -> list[str]:
+    return [*scores(result["splits"], "audited"), ""]
+
+
+def scores(splits: Mapping[str, Any], labels: str) -> list[str]:
+    val, test = splits["val"][labels], splits["test"][labels]
+    flips = test["flips"]
+    figures = [share(part["k"], part["n"]) for part in (val["tta"], test["plain"], test["tta"])]
+    return [*figures, f"{flips['fixed']}, {flips['broken']}"]
+
+
+def minutes(result: Mapping[str, Any]) -> str:
+    where = "GPU" if result["choices"]["device"] == "cuda" else f"{result['choices']['threads']} threads"
+    return f"{result['seconds'] / 60:.1f} min, {result['steps']:,} steps, {where}"
+
+
+def corrected(result: Mapping[str, Any]) -> int:
+    return sum(split["audited"]["corrected"] for split in result["splits"].values())
+
+
+def pooled(results: Results, labels: str) -> dict[str, Any] | None:
+    """The sums over the five held-out folds, which are all images once; None while one of them is missing."""
+    if any(name not in results for name in FOLD_CELLS):
+        return None
+    tests = [results[name]["splits"]["test"][labels] for name in FOLD_CELLS]
+    sums: dict[str, Any] = {
+        key: {
+            "k": sum(test[key]["k"] for test in tests),
+            "n": sum(test[key]["n"] for test in tests),
+            "slices": {
+                name: [sum(test[key]["slices"][name][place] for test in tests) for place in (0, 1)]
+                for name in tests[0][key]["slices"]
+            },
+        }
+        for key in ("plain", "tta")
+    }
+    return sums | {"flips": {key: sum(test["flips"][key] for test in tests) for key in ("fixed", "broken")}}
+
+
+def pooled_rows(results: Results) -> list[list[str]]:
+    rows = []
+    for labels, what in (("raw", "all folds: every image held out once"), ("audited", "the same by audited labels")):
+        sums = pooled(results, labels)
+        if sums is None:
+            return [["**`portal6-fast`**", what, f"not run: needs all {FOLDS} folds", "", "", "", ""]]
+        if labels == "audited" and not any(corrected(results[name]) for name in FOLD_CELLS):
+            break
+        figures = [f"**{share(sums[key]['k'], sums[key]['n'])}**" for key in ("plain", "tta")]
+        flips = f"{sums['flips']['fixed']}, {sums['flips']['broken']}"
+        rows.append(["**`portal6-fast`**", what, "", *figures, flips, ""])
+    return rows
+
+
+SLICES = {
+    "repeat": "two equal neighbours",
+    "no_repeat": "none",
+    "seen": "text seen in training",
+    "not_seen": "text not seen",
+}
+
+
+def slices_table(results: Results) -> str:
+    """Test images with TTA; nothing while nothing has been run."""
+    rows = []
+    for cell in of_group(accuracy.CELLS, "trained"):
+        if cell.name in results and cell.name not in FOLD_CELLS:
+            rows.append((cell.name, results[cell.name]["splits"]["test"]["raw"]["tta"]["slices"]))
+        if cell.name == FOLD_CELLS[-1] and (sums := pooled(results, "raw")) is not None:
+            rows.append(("portal6-fast", sums["tta"]["slices"]))
+    if not rows:
+        return ""
+    lines = [
+        [f"`{name}`", *(share(*slices[key]) if slices[key][1] else "no such image" for key in SLICES)]
+        for name, slices in rows
+    ]
+    return table(["test with TTA, by kind of label", *SLICES.values()], lines)
+
+
+def zero_shot_table(results: Results) -> str:
+    def row(result: Mapping[str, Any]) -> list[str]:
+        test = result["splits"]["test"]
+        figures = [share(test["raw"][way]["k"], test["raw"][way]["n"]) for way in ("as_it_is", "filtered", "digits")]
+        if not corrected(result):
+            return figures
+        best = test["audited"]["digits"]
+        return [*figures[:2], f"{figures[2]}; by audited labels {share(best['k'], best['n'])}"]
+
+    head = ["a general reader, untrained", "images", "as it is", "other than digits dropped", "only digits allowed"]
+    return table(head, cell_rows(of_group(accuracy.CELLS, "zero-shot"), results, len(head) - 2, row))
+
+
+def ablation_table(results: Results) -> str:
+    def row(result: Mapping[str, Any]) -> list[str]:
+        splits = (result["splits"][name]["raw"] for name in ("val", "test"))
+        return [share(split[key]["k"], split[key]["n"]) for split in splits for key in ("plain", "tta")]
+
+    steps = accuracy.SHORT["steps"]
+    head = [f"ablation, {steps} steps", "option", "val", "val with TTA", "test", "test with TTA"]
+    return table(head, cell_rows(of_group(accuracy.CELLS, "ablations"), results, len(head) - 2, row))
+
+
+# Speed
+
+
+def speed_table(results: Results) -> str:
+    def row(result: Mapping[str, Any]) -> list[str]:
+        reading = result["reading"]
+        plain, tta = (share(**result["end"][name]) for name in ("plain", "tta"))
+        return [
+            *(_time_to(goal) for goal in result["times"]),
+            f"{result['process_seconds'] / 60:.1f} min: {plain}, with TTA {tta}",
+            f"{result['training_images_per_s']:g}",
+            *(f"{reading[batch]['ms']:g} ms, {reading[batch]['images_per_s']:g}/s" for batch in ("batch1", "batch64")),
+            f"{result['peak_mb']:,.0f} / {reading['peak_mb']:,.0f} MB",
+            f"{reading['parameters']['total']:,}",
+        ]
+
+    head = ["speed", "images", *(f"val {goal:.0%} after" for goal in speed.GOALS), "val at the end"]
+    head += ["images/s in training", "reading 1", "reading 64", "memory, training / reading", "parameters"]
+    return table(head, cell_rows(speed.CELLS, results, len(head) - 2, row))
+
+
+def _time_to(goal: Mapping[str, Any]) -> str:
+    if goal["first"] is None:
+        return "never"
+    first, lasting = (goal[key] and f"{goal[key]['seconds'] / 60:.1f} min" for key in ("first", "lasting"))
+    if first == lasting:
+        return str(first)
+    return f"{first}, for good {'never' if lasting is None else lasting}"
+
+
+def machines(results: Iterable[Mapping[str, Any]]) -> str:
+    """Where the figures come from; nothing while there are none."""
+    lines: dict[str, list[str]] = {}
+    for result in results:
+        hardware, versions, git = result["hardware"], result["versions"], result["git"]
+        device = f"{hardware['gpu']}, " if hardware["gpu"] else ""
+        torch = f"torch {versions['torch']}" if "torch" in versions else f"ddddocr {versions.get('ddddocr')}"
+        commit = (git["commit"] or "unknown")[:7] + (" with changes" if git["dirty"] else "")
+        line = f"{device}{hardware['cpu']}, {hardware['cores']} cores, Python {versions['python']}, {torch}, {commit}"
+        lines.setdefault(line, []).append(f"`{result['cell']}`")
+    return "\n".join(f"* {line}: {', '.join(cells)}." for line, cells in lines.items())
+
+
+# README
+
+
+def replaced(text: str, tables: str) -> str:
+    """The README with these tables between its marks."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"The README needs the marks {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+
+
+def current(results: Path = RESULTS) -> str:
+    return section(load_results(results / "accuracy"), load_results(results / "speed"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 when they differ")
+    options = parser.parse_args()
+    text = README.read_text(encoding="utf-8")
+    wanted = replaced(text, current())
+    if not options.check:
+        README.write_text(wanted, encoding="utf-8")
+    return int(options.check and wanted != text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
