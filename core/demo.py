@@ -57,7 +57,7 @@ class Style:
 
 
 DEMO = Style()
-HARD = Style(advance=(0.64, 0.84), turn=18.0, curves=(2, 4), thickness=(3, 6))
+HARD = Style(advance=(0.6, 0.8), turn=16.0)
 
 
 @dataclass(frozen=True, kw_only=True)
