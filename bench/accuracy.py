@@ -10,9 +10,11 @@ images nothing. `python -m bench.tables` writes the tables of the README from th
 import sys
 from typing import Any
 
-from bench.cells import Bench, Cell, Interrupted, described, environment, evaluate, main, train
+from bench.cells import Bench, Cell, Interrupted, described, environment
 from bench.data import FOLDS, freeze
+from bench.grid import main
 from bench.scores import load_audit, score_reads, score_run
+from bench.training import evaluate, train
 from core.dataset import load_snapshot
 from core.predictions import Predictions
 
@@ -168,7 +170,7 @@ def read_untrained(cell: Cell, bench: Bench) -> dict[str, Any]:
         reads["digits"].append(read_digits(output["probabilities"], output["charset"]))
     labels = [snapshot.labels[place] or "" for place in places]
     sha256 = [snapshot.sha256[place] for place in places]
-    scores = score_reads(sha256, labels, reads, load_audit(cell.image_set.folder))
+    scores = score_reads(sha256, labels, reads, load_audit(cell.image_set.folder), listed="digits")
     return described(cell, frozen) | environment(bench.threads) | {"splits": {"test": scores}}
 
 

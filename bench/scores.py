@@ -106,13 +106,15 @@ def score_run(predictions: Predictions, spec: TextSpec, *, seen: set[str], audit
 
 
 def score_reads(
-    sha256: Sequence[str], given: Sequence[str], reads: Mapping[str, Sequence[str]], audit: Audit
+    sha256: Sequence[str], given: Sequence[str], reads: Mapping[str, Sequence[str]], audit: Audit, *, listed: str
 ) -> dict[str, Any]:
-    """What a reader that gives texts alone does, in each of several ways."""
+    """What a reader that gives texts alone does, in each of several ways; the errors of the way `listed` are kept."""
     correct = audited(sha256, given, audit)
     out: dict[str, Any] = {
         name: {key: tally(labels, texts, None) for key, texts in reads.items()}
         for name, labels in (("raw", given), ("audited", correct))
     }
     out["audited"]["corrected"] = sum(label != right for label, right in zip(given, correct, strict=True))
+    rows = zip(sha256, given, reads[listed], strict=True)
+    out["errors"] = [[key, label, read, None] for key, label, read in rows if read != label][:MAX_ERRORS]
     return out

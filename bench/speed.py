@@ -17,7 +17,9 @@ from itertools import pairwise
 from typing import Any
 
 from bench.accuracy import QUICK
-from bench.cells import ROOT, Bench, Cell, CellError, main, remove, train
+from bench.cells import ROOT, Bench, Cell, CellError
+from bench.grid import main
+from bench.training import remove, train
 from core.jobdir import JobDir
 from core.runner import PARENT_VARIABLE
 

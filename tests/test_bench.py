@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from bench import accuracy, speed, tables
-from bench.cells import ROOT, Bench, run, save_result, state_of
+from bench.cells import ROOT, Bench, save_result
 from bench.data import FOLDS, SETS, ImageSet, fold_of, freeze
+from bench.grid import run, state_of
 from bench.scores import audited, score_run, tally
 from core.charset import TextSpec
 from core.dataset import Row, load_snapshot
