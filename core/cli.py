@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from core import config, ingest, jobs, serving, showcase
 from core import export as exporting
+from core.doctor import Diagnosis
 from core.errors import JobError, OptionError, SlotlabError
 from core.home import Home
 from core.images import MAX_BYTES, decode
@@ -77,8 +78,9 @@ def import_(
         path=source_path, labels=labels, project=project, length=length, charset=charset, source=source, owner=owner,
         authorization=authorization,
     )  # fmt: skip
-    with _database(home, create=True) as db:
-        job = _follow(db, home, ingest.start_import(db, home, request, operator=default_operator()))
+    with _database(home, create=True) as db, Progress() as progress:
+        job = ingest.start_import(db, home, request, operator=default_operator())
+        job = jobs.finish(db, home, job.id, progress.show_job)
     report = json.loads(job.result or "{}")
     if as_json:
         print(json.dumps({"job": job.id, "project": project, **report}, ensure_ascii=False))
@@ -109,7 +111,7 @@ def train(
     with _database(home) as db:
         run = jobs.start_training(db, home, _project(db, project), settings, preset=preset, operator=default_operator())
         if not detach:
-            _follow(db, home, run.job, cancel_on_interrupt=True, must_finish=False)
+            _follow(db, home, run.job)
         _finish_run(db, run.job.id, as_json)
 
 
@@ -164,7 +166,7 @@ def resume(
         if found.job.state not in (*ACTIVE, "finished"):
             jobs.resume(db, home, found.job.id)
         if not detach:
-            _follow(db, home, found.job, cancel_on_interrupt=True, must_finish=False)
+            _follow(db, home, found.job)
         _finish_run(db, found.job.id, as_json)
 
 
@@ -178,10 +180,10 @@ def evaluate(
 ) -> None:
     """Exact match of a run on labelled images that it was not trained on."""
     home = Home.from_env()
-    with _database(home) as db:
+    with _database(home) as db, Progress() as progress:
         jobs.reconcile(db, home)
         job = jobs.start_evaluation(db, home, _run(db, run), split, tta=tta, operator=default_operator())
-        job = _follow(db, home, job)
+        job = jobs.finish(db, home, job.id, progress.show_job)
     result = json.loads(job.result or "{}")
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
@@ -280,19 +282,18 @@ def _run_directory(name: str) -> Path:
         return home.run(_run(db, name).job.id)
 
 
-def _follow(db: Database, home: Home, job: Job, *, cancel_on_interrupt: bool = False, must_finish: bool = True) -> Job:
-    """Show a job's progress until it ends. Raises JobError with its reason unless it finished."""
+def _follow(db: Database, home: Home, job: Job) -> None:
+    """Show a run's progress, and what the doctor says of it, until it ends; Ctrl-C cancels it."""
     with Progress() as progress:
+
+        def note(found: Diagnosis) -> None:
+            progress.note(f"{found.title}: {found.text}")
+
         try:
-            job = jobs.follow(db, home, job.id, progress.show_job)
+            jobs.follow(db, home, job.id, progress.show_job, note)
         except KeyboardInterrupt:
-            if not cancel_on_interrupt:
-                raise
             jobs.cancel(db, home, job.id)
-            job = jobs.follow(db, home, job.id, progress.show_job)
-    if must_finish and job.state != "finished":
-        raise JobError(job.reason or f"{job.id} was {job.state}.")
-    return job
+            jobs.follow(db, home, job.id, progress.show_job)
 
 
 def _finish_run(db: Database, run_id: str, as_json: bool) -> None:

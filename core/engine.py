@@ -257,6 +257,7 @@ class _Run:
             "n": result.n,
             "exact": result.exact_match,
             "per_position": result.per_position,
+            "answers": len(np.unique(log_probs_NPC.argmax(axis=2), axis=0)),  # different texts that were read
             "seconds": round(self.seconds(), 2),
         }
         if line["loss"] is not None and (self.best is None or _rank(line) > _rank(self.best)):

@@ -18,9 +18,12 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from core import doctor
+from core.charset import TextSpec
 from core.config import TrainConfig
 from core.dataset import Row, write_snapshot
-from core.errors import JobError, StorageError, TrainingError
+from core.doctor import Diagnosis
+from core.errors import JobError, SlotlabError, StorageError, TrainingError
 from core.home import Home
 from core.jobdir import LAUNCH_SECONDS, JobDir, JobView
 from core.runner import GRACE_SECONDS
@@ -33,6 +36,8 @@ ROOT = Path(__file__).resolve().parent.parent
 """Where `core` and `db` are imported from; the runner is started there whatever the current directory is."""
 RUNNER = (sys.executable, "-m", "core.runner")
 FOLLOW_SECONDS = 0.3
+DIAGNOSE_SECONDS = 2.0
+"""How often who follows a run asks the doctor: each time all of its metrics are read."""
 RECORDED_VERSIONS = ("slotlab", "torch", "timm", "albumentations", "numpy", "pillow")
 
 
@@ -270,6 +275,28 @@ def metrics(home: Home, job_id: str) -> list[dict[str, Any]]:
     return JobDir(home.run(job_id)).metrics()
 
 
+def diagnose(home: Home, job_id: str) -> Diagnosis | None:
+    """What the doctor says of a run, now or after its end; None for other jobs, and where no settings can be read."""
+    directory = JobDir(home.run(job_id))
+    run = directory.read("run.json")
+    if run is None or run.get("kind") != "train":
+        return None
+    try:
+        config = TrainConfig.from_dict(run["config"])
+    except SlotlabError:  # of a newer version
+        return None
+    view, spec = directory.observe(), TextSpec(run["project"]["length"], run["project"]["charset"])
+    return doctor.diagnose(
+        directory.metrics(),
+        spec=spec,
+        config=config,
+        steps=view.steps,
+        state=view.state,
+        reason=view.reason,
+        image_size=(run.get("choices") or {}).get("image_size"),
+    )
+
+
 def log_tail(home: Home, job_id: str, lines: int = 30) -> str:
     return JobDir(home.run(job_id)).log_tail(lines)
 
@@ -335,15 +362,40 @@ def _kill_if_cancel_is_ignored(directory: JobDir) -> None:
         directory.kill()
 
 
-def follow(db: Database, home: Home, job_id: str, on_progress: Callable[[JobView], None]) -> Job:
-    """Wait for the end of a job, telling how far it is every 0.3 s; returns its row, brought up to date."""
+def follow(
+    db: Database,
+    home: Home,
+    job_id: str,
+    on_progress: Callable[[JobView], None],
+    on_diagnosis: Callable[[Diagnosis], None] | None = None,
+) -> Job:
+    """Wait for the end of a job, telling how far it is every 0.3 s; returns its row, brought up to date.
+
+    `on_diagnosis` is called whenever the doctor says something else of a run that has begun, and at the end.
+    """
+    told, due = "starting", 0.0
     while True:
         reconcile(db, home)
         job = find_job(db, job_id)
-        if job.state not in jobs.ACTIVE:
+        ended = job.state not in jobs.ACTIVE
+        if on_diagnosis and (ended or time.monotonic() >= due):
+            due = time.monotonic() + DIAGNOSE_SECONDS
+            found = diagnose(home, job_id)
+            if found and found.key != told:
+                told = found.key
+                on_diagnosis(found)
+        if ended:
             return job
         on_progress(observe(home, job_id))
         time.sleep(FOLLOW_SECONDS)
+
+
+def finish(db: Database, home: Home, job_id: str, on_progress: Callable[[JobView], None]) -> Job:
+    """Wait for a job as `follow` does. Raises JobError with its reason unless it finished."""
+    job = follow(db, home, job_id, on_progress)
+    if job.state != "finished":
+        raise JobError(job.reason or f"{job.id} was {job.state}.")
+    return job
 
 
 # Ending

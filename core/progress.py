@@ -45,6 +45,11 @@ class Progress:
             self._next_line = time.monotonic() + LINE_SECONDS
         self._last = line
 
+    def note(self, text: str) -> None:
+        """A line that stays; what moves goes on below it."""
+        print(f"\r\x1b[K{text}" if self._moves else text, file=sys.stderr, flush=True)
+        self._last = ""
+
 
 def duration(seconds: float) -> str:
     """For a reader: 45 s, 3 min, 2.5 h."""

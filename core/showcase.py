@@ -8,7 +8,7 @@ from sqlite_utils import Database
 
 from core import config, demo, jobs
 from core.config import TrainConfig
-from core.errors import JobError, OptionError
+from core.errors import OptionError
 from core.home import Home
 from core.ingest import Request, Upload, start_import
 from core.jobdir import ACTIVE
@@ -17,7 +17,7 @@ from core.metrics import interval95
 from core.progress import Progress
 from db import evaluations, projects, runs, samples
 from db.connection import opened
-from db.records import Job, Project, Run
+from db.records import Project, Run
 
 PROJECT = "demo"
 SEED = 0
@@ -91,7 +91,7 @@ def _with_images(db: Database, home: Home, count: int, progress: Progress) -> Pr
     )
     upload = Upload(files=files, labels_csv="".join(labels).encode())
     job = start_import(db, home, request, operator="renderer", upload=upload)
-    _finish(db, home, job, progress)
+    jobs.finish(db, home, job.id, progress.show_job)
     project = projects.find_project(db, PROJECT)
     assert project is not None
     return project
@@ -105,7 +105,7 @@ def _with_run(db: Database, home: Home, project: Project, settings: TrainConfig,
         job = jobs.start_training(db, home, project, settings, preset="fast", operator=default_operator()).job
     elif job.state in ("cancelled", "lost"):
         job = jobs.resume(db, home, job.id)
-    _finish(db, home, job, progress)
+    jobs.finish(db, home, job.id, progress.show_job)
     run = runs.find_run(db, job.id)
     assert run is not None
     return run
@@ -116,11 +116,4 @@ def _with_evaluation(db: Database, home: Home, run: Run, progress: Progress) -> 
     if known:
         return dict(json.loads(known[0].result))
     job = jobs.start_evaluation(db, home, run, "test", tta=True, operator=default_operator())
-    return dict(json.loads(_finish(db, home, job, progress).result or "{}"))
-
-
-def _finish(db: Database, home: Home, job: Job, progress: Progress) -> Job:
-    job = jobs.follow(db, home, job.id, progress.show_job)
-    if job.state != "finished":
-        raise JobError(job.reason or f"{job.id} was {job.state}.")
-    return job
+    return dict(json.loads(jobs.finish(db, home, job.id, progress.show_job).result or "{}"))

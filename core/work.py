@@ -10,12 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core import doctor
+from core.config import TrainConfig
 from core.errors import SlotlabError
 from core.jobdir import STOPPED, JobDir
 from core.runner import PARENT_VARIABLE
 
 STATUS_SECONDS = 0.5
 """How often status.json is replaced at most."""
+NO_MEMORY = (
+    "out of memory",
+    "n't allocate memory",
+    "cannot allocate memory",
+    "insufficient memory",
+    "bad_alloc",
+    "alloc_failed",
+)
+"""How torch, its CPU and GPU libraries and the system say it; only Python and NumPy have an exception of their own."""
 
 
 class Work:
@@ -80,22 +91,27 @@ def carry_out(directory: str, work: Callable[[Work], dict[str, Any] | None]) -> 
             job.write("result.json", result)
     except Exception as error:  # noqa: BLE001 - every failure gets its reason
         traceback.print_exc()
-        task.end(explain(error))
+        task.end(explain(error, task.spec))
         return 1
     task.end(None)
     return STOPPED if result is None else 0
 
 
-def explain(error: BaseException) -> str:
-    """One sentence on why the work failed, with what to do where that is known."""
+def explain(error: BaseException, spec: dict[str, Any]) -> str:
+    """One sentence on why the work failed, with what to do where that is known; `spec` is the job's run.json."""
     causes = [error]
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
     codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
     if errno.ENOSPC in codes or errno.EDQUOT in codes or errno.EFBIG in codes:
         return "The disk or its quota is full; make room and resume. Earlier checkpoints are intact."
+    if any(map(_lacks_memory, causes)):
+        config = TrainConfig.from_dict(spec["config"]) if spec["kind"] == "train" else None
+        return doctor.out_of_memory(config, (spec.get("choices") or {}).get("image_size"))
     if isinstance(error, SlotlabError):
         return str(error)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return "The memory ran out; try a smaller batch_size or image_size."
     return f"An unexpected {type(error).__name__} ended it; the log has the details."
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)

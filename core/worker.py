@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import engine
+from core import doctor, engine
 from core.charset import TextSpec
 from core.config import TrainConfig
 from core.dataset import Snapshot, load_snapshot
@@ -28,7 +28,7 @@ def train(work: Work) -> dict[str, Any] | None:
     work.say("Looking at the images")
     snapshot = load_snapshot(path / "dataset.npz")
     choices = choices_of(work, snapshot, config, spec)
-    best = ""
+    best, told = "", ""
 
     def on_step(line: dict[str, Any]) -> None:
         work.job.append_metrics(line)
@@ -42,9 +42,14 @@ def train(work: Work) -> dict[str, Any] | None:
         )
 
     def on_val(line: dict[str, Any]) -> None:
-        nonlocal best
+        nonlocal best, told
         work.job.append_metrics(line)
         best = f", validation {line['correct']}/{line['n']} exact"
+        steps = planned(line, choices["steps"], config)
+        found = doctor.diagnose(work.job.metrics(), spec=spec, config=config, steps=steps)
+        if found.key != told:  # for the log; page and terminal ask the doctor themselves
+            told = found.key
+            print(f"{found.title}: {found.text}")
 
     work.say("Preparing the network")
     outcome = engine.fit(

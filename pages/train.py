@@ -10,6 +10,7 @@ import streamlit as st
 
 from core import jobs
 from core.config import OPTIONS, PRESETS, TrainConfig, with_options
+from core.doctor import Diagnosis, Line, of_kind
 from core.errors import SlotlabError
 from core.jobdir import JobDir, JobView
 from core.metrics import interval95
@@ -188,10 +189,12 @@ def show_live(run: Run, state: str) -> None:
         st.rerun()  # the buttons and the table outside have to follow
     metrics = jobs.metrics(home, run.job.id)
     show_state(view)
-    val = curves.of_kind(metrics, "val")
+    if found := jobs.diagnose(home, run.job.id):
+        show_diagnosis(view, found)
+    val = of_kind(metrics, "val")
     if val:
-        show_numbers(run, view, val)
-    if len(curves.of_kind(metrics, "step")) > 1:
+        show_numbers(run, val)
+    if len(of_kind(metrics, "step")) > 1:
         grid = st.grid("auto", min_column_width=360)
         grid.plotly_chart(
             curves.loss_figure(metrics), key=f"loss {run.job.id}", alt="Loss of training and validation by step"
@@ -223,8 +226,17 @@ def show_state(view: JobView) -> None:
         st.warning("There has been no sign of progress for three minutes.", icon=":material/warning:")
 
 
-def show_numbers(run: Run, view: JobView, val: list[curves.Line]) -> None:
-    """The best validation so far, and whether the network has begun to read at all."""
+def show_diagnosis(view: JobView, found: Diagnosis) -> None:
+    """What the doctor sees and advises; the reason of a failure is there already."""
+    if found.state == "starting":
+        return
+    text = found.advice if found.sentence == view.reason else found.text
+    show = st.warning if found.worrying else st.info
+    show(f"**{found.title}.** {layout.plain(text)}", icon=":material/stethoscope:")
+
+
+def show_numbers(run: Run, val: list[Line]) -> None:
+    """The best validation so far and the last one."""
     best, last = max(val, key=lambda line: line["correct"]), val[-1]
     characters, total = round(sum(last["per_position"]) * last["n"]), last["n"] * len(last["per_position"])
     grid = st.grid("auto", min_column_width=225)
@@ -240,13 +252,6 @@ def show_numbers(run: Run, view: JobView, val: list[curves.Line]) -> None:
     show_share(grid, f"Characters right, step {last['step']:,}", characters, total)
     loss = "not finite" if last["loss"] is None else f"{last['loss']:.4f}"
     grid.metric("Validation loss", loss, f"epoch {last['epoch']}", delta_color="off", delta_arrow="off")
-    low, _ = interval95(characters, total)
-    if view.active and low <= 1.5 / page.spec.num_classes:
-        st.info(
-            f"Still at chance: guessing gets 1 character in {page.spec.num_classes} right. A network that reads stays "
-            "there for its first epochs and then improves within a few. This is no failure.",
-            icon=":material/info:",
-        )
 
 
 def show_share(grid: "DeltaGenerator", title: str, correct: int, n: int, help: str | None = None) -> None:  # noqa: A002

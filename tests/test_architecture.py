@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NUMERIC = (
-    "augment", "charset", "checkpoint", "config", "dataset", "demo", "engine", "errors", "frame", "images", "metrics",
-    "model", "predictor", "pretrained", "transforms", "tta",
+    "augment", "charset", "checkpoint", "config", "dataset", "demo", "doctor", "engine", "errors", "frame", "images",
+    "metrics", "model", "predictor", "pretrained", "transforms", "tta",
 )  # fmt: skip
 """Strings, arrays and tensors in, dataclasses out."""
 UNPICKLERS = {"pickle", "joblib", "cloudpickle", "dill"}

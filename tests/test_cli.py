@@ -87,11 +87,13 @@ def test_runs_are_listed_with_their_validation_result(slotlab: Slotlab) -> None:
 
 
 def test_train_ends_with_one_json_object(home: Path, slotlab: Slotlab) -> None:
-    """Progress goes to stderr, so stdout can be parsed."""
+    """Progress and what the doctor says go to stderr, so stdout can be parsed."""
     done = slotlab("train", "--project", "p", *TINY, "--json")
 
     record = json.loads(done.stdout)
     assert record["state"] == "finished"
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("Plateau: ")]
+    assert "This is normal and no failure" in told
     assert (Home(home).run(record["run"]) / "metrics.jsonl").exists()
 
 

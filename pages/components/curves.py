@@ -2,24 +2,18 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from core.doctor import Line, of_kind
 from core.metrics import interval95
 
-Line = dict[str, Any]
 POINTS = 400
 """Points drawn of one curve: about the pixels it gets on the page."""
 BLUE, ORANGE, GRAY = "#2f6fed", "#d9822b", "#8a8f98"
 BAND = "rgba(217, 130, 43, 0.18)"
-
-
-def of_kind(metrics: Sequence[Line], kind: str) -> list[Line]:
-    """Lines of a kind by step; where a resumed run has done a step again, its last line counts."""
-    return [line for _, line in sorted({line["step"]: line for line in metrics if line.get("kind") == kind}.items())]
 
 
 def loss_figure(metrics: Sequence[Line]) -> go.Figure:

@@ -127,7 +127,7 @@ def test_lines_are_what_the_metrics_file_holds(data: Snapshot, tmp_path: Path) -
 
     assert list(watch.steps[0]) == ["kind", "step", "epoch", "loss", "accuracy", "lr", "seconds"]
     assert list(watch.vals[0]) == [
-        "kind", "step", "epoch", "loss", "correct", "n", "exact", "per_position", "seconds",
+        "kind", "step", "epoch", "loss", "correct", "n", "exact", "per_position", "answers", "seconds",
     ]  # fmt: skip
     assert (watch.steps[0]["step"], watch.steps[0]["epoch"]) == (1, 1)
     assert (watch.vals[-1]["step"], watch.vals[-1]["epoch"], watch.vals[-1]["n"]) == (14, 4, 18)

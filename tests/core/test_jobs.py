@@ -208,6 +208,36 @@ def test_cancel_twice_is_cancel_once(db: Database, home: Home, labelled: Project
     assert job.read("cancel") == asked
 
 
+def test_who_must_have_a_result_gets_it_or_the_reason(db: Database, home: Home, project: Project) -> None:
+    """A job that did not finish is an error there, in the words of its reason."""
+    good, bad = (jobs.start_job(db, home, project, "import", {"behave": behave}) for behave in ("work", "refuse"))
+
+    assert jobs.finish(db, home, good.id, lambda _: None).state == "finished"
+    with pytest.raises(JobError, match="The images are too small"):
+        jobs.finish(db, home, bad.id, lambda _: None)
+
+
+def test_who_follows_a_run_hears_each_finding_once(
+    db: Database, home: Home, labelled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the last one at the end, however seldom the doctor is asked; other jobs have no doctor."""
+    monkeypatch.setattr(jobs, "DIAGNOSE_SECONDS", 0.0)
+    job, told = start_forever(db, home, labelled), []
+
+    def go_on(view: JobView) -> None:
+        step = len(job.metrics()) + 1
+        loss = 2.3 if not told else 0.5
+        job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": loss, "accuracy": 0.5, "lr": 1e-3})
+        if step > 4:
+            jobs.cancel(db, home, job.id)
+            job.append_metrics({"kind": "step", "step": 1000, "epoch": 1, "loss": 0.5, "accuracy": 0.9, "lr": 1e-3})
+
+    jobs.follow(db, home, job.id, go_on, lambda found: told.append(found.state))
+
+    assert told == ["plateau", "learning"]
+    assert jobs.diagnose(home, jobs.start_job(db, home, labelled, "import", {}).id) is None
+
+
 def test_a_cancelled_run_can_be_resumed(db: Database, home: Home, labelled: Project) -> None:
     """The same directory goes on from where it stopped; pressing Resume twice starts one runner."""
     job = start_forever(db, home, labelled)

@@ -19,6 +19,8 @@ with Progress() as progress:
     progress.show(0, 10, "Importing")
     progress.show(5, 10, "Importing", 90.0)
     progress.show(5, 10, "Importing", 90.0)
+    progress.note("Half of it")
+    progress.show(5, 10, "Importing", 90.0)
     progress.show(10, 10, "Importing", 0.0)
 print("result")
 """
@@ -53,7 +55,7 @@ def test_nothing_shown_leaves_nothing(capfd: pytest.CaptureFixture[str]) -> None
 
 
 def test_on_a_terminal_one_line_moves() -> None:
-    """It is drawn over, not repeated; stdout holds the result alone."""
+    """It is drawn over, not repeated, and goes on below a note; stdout holds the result alone."""
     master, terminal = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-c", SHOW], cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, check=True, timeout=60
@@ -63,12 +65,15 @@ def test_on_a_terminal_one_line_moves() -> None:
     os.close(master)
 
     assert done.stdout == b"result\n"
-    assert shown.count("\n") == 1
+    assert shown.count("\n") == 2
     assert shown.endswith("\n")
     lines = [line.removeprefix("\x1b[K") for line in shown.strip().split("\r") if line]
     assert lines == [
         "Starting",
         "[░░░░░░░░░░░░░░░░░░░░] Importing",
+        "[██████████░░░░░░░░░░] Importing, 2 min left",
+        "Half of it",
+        "\n",
         "[██████████░░░░░░░░░░] Importing, 2 min left",
         "[████████████████████] Importing, 0 s left",
     ]

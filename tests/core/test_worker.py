@@ -89,6 +89,7 @@ def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None
     assert [line["step"] for line in lines if line["kind"] == "step"] == list(range(1, 13))
     best = next(line for line in lines if line["kind"] == "val" and line["step"] == result["best_step"])
     assert best["correct"] == result["val"]["correct"]
+    assert "Learning: " in job.log_tail(50)
     predictions = Predictions.load(job.path / "predictions-val.npz")
     assert predictions.views == [view.name for view in VIEWS]
     reading = predictions.reading(toy.SPEC, tta=True)

@@ -165,13 +165,37 @@ def test_a_link_to_a_run_shows_it_live(open_page: OpenPage, home: Home, labelled
     assert not app.exception
     assert app.metric[0].value == "0/10 = 0.0%"
     assert app.metric[0].delta == "95% interval 0.0% to 30.8%"
-    assert "Still at chance: guessing gets 1 character in 10 right" in texts(app.info)
+    assert "**Plateau.** At chance after 10 of 1,000,000 steps" in texts(app.info)
+    assert "This is normal and no failure" in texts(app.info)
     assert len(app.get("plotly_chart")) == 3
 
     job.append_metrics(val_line(20, correct=9, per_position=0.95))
     app.run()
     assert app.metric[0].value == "9/10 = 90.0%"
-    assert "Still at chance" not in texts(app.info)
+    assert "**Learning.** 95% of the validation characters and 9 of 10 images" in texts(app.info)
+    assert "Plateau" not in texts(app.info)
+
+
+def test_a_past_run_shows_what_went_wrong(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """The doctor's findings stay; of a failure whose reason is shown it says only what to do."""
+    job = start(home, labelled)
+    wait_until_working(job)
+    for step in (10, 20):
+        job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": 0.9, "accuracy": 0.7, "lr": 1e-3})
+        job.append_metrics(val_line(step, correct=0, per_position=0.95) | {"per_position": [0.95, 0.1, 0.95]})
+    job.write("cancel", {"at": time.time()})
+    wait_for_end(job)
+
+    app = open_page("train", project="portal", run=job.id)
+    assert "**Dead head.** Position 2 is still at chance" in texts(app.warning)
+
+    job.remove("cancel")
+    job.write("exit.json", {"error": "The memory ran out with batch_size=32 and image_size=48x192."})
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 1
+    advice = r"start a new run with a smaller batch\_size \(now 32\) or image\_size\."
+    assert f"**Out of memory.** Resume would repeat these settings: {advice}" in texts(app.warning).replace(r"\:", ":")
 
 
 def test_a_queued_run_says_for_whom_it_waits(open_page: OpenPage, home: Home, labelled: Project) -> None:

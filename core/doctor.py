@@ -1,0 +1,360 @@
+"""What state a run is in, in words, and what to do next.
+
+A function of what the run's directory holds, so every viewer computes the same from the same files: page and terminal
+agree, runs of the past are covered, and so is the one end that no worker can write down itself, being killed.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any, Literal
+
+from core.charset import TextSpec
+from core.config import TrainConfig
+
+State = Literal[
+    "starting",
+    "plateau",
+    "learning",
+    "dead_head",
+    "constant_answer",
+    "overfitting",
+    "misaligned",
+    "diverging",
+    "non_finite",
+    "out_of_memory",
+    "finished",
+]
+Line = dict[str, Any]
+
+CALM: frozenset[State] = frozenset(("starting", "plateau", "learning", "finished"))
+PLATEAU_STEPS = 300
+"""Real portals leave the plateau at steps 50 to 300 under preset fast; users take it for a failure all the same."""
+PLATEAU_SHARE = 0.2
+"""Of the planned steps: a longer run warms up longer, and may stay at chance for longer."""
+WINDOW = 20
+"""Logged steps that are averaged; a single batch says little."""
+BY_HEART = 0.7
+"""A training loss below this share of that of guessing is no plateau any more."""
+COMPARE = "Compare labels and images on the Samples page (a CSV shifted by a row, files sorted otherwise)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What is seen of a run."""
+
+    state: State
+    sentence: str
+    """What is seen, with the numbers."""
+    advice: str = ""
+    """The next step; empty where there is none to take."""
+    overdue: bool = False
+    """Whether a plateau is no longer what one expects."""
+
+    @property
+    def text(self) -> str:
+        return f"{self.sentence} {self.advice}".rstrip()
+
+    @property
+    def key(self) -> str:
+        """Equal for diagnoses that differ in their numbers only."""
+        return f"{self.state}{' overdue' * self.overdue}"
+
+    @property
+    def title(self) -> str:
+        return self.state.replace("_", " ").capitalize()
+
+    @property
+    def worrying(self) -> bool:
+        return self.overdue or self.state not in CALM
+
+
+def diagnose(
+    lines: Sequence[Line],
+    *,
+    spec: TextSpec,
+    config: TrainConfig,
+    steps: int,
+    state: str = "running",
+    reason: str | None = None,
+    image_size: Sequence[int] | None = None,
+) -> Diagnosis:
+    """Never stops a run, only tells of it.
+
+    `lines` are those of metrics.jsonl, `steps` are planned, `state` and `reason` are the job's, `image_size` is what
+    was chosen.
+    """
+    if ended := _broken(config, state, reason, image_size or config.image_size):
+        return ended
+    seen = _Seen(lines, spec, config, steps)
+    if not seen.steps:
+        return Diagnosis(state="starting", sentence="No step has been logged yet.")
+    if seen.val and seen.val[-1]["loss"] is None:
+        return Diagnosis(
+            state="non_finite",
+            sentence=f"The validation loss is no finite number at step {seen.val[-1]['step']:,}.",
+            advice=_lower_lr(config),
+        )
+    # What explains most comes first: at chance, every position is dead and the answers are nearly the same.
+    for sign in (_diverging, _learnt_by_heart, _constant_answer, _plateau, _dead_head, _overfitting):
+        if found := sign(seen):
+            return found
+    return _finished(seen) if state == "finished" and seen.val else _learning(seen)
+
+
+def of_kind(lines: Sequence[Line], kind: str) -> list[Line]:
+    """Lines of a kind by step; where a resumed run has done a step again, its last line counts."""
+    return [line for _, line in sorted({line["step"]: line for line in lines if line.get("kind") == kind}.items())]
+
+
+def out_of_memory(config: TrainConfig | None, image_size: Sequence[int] | None = None) -> str:
+    """The sentence with which a job fails that found no memory; `image_size` is height, width, as it was chosen."""
+    if config is None:
+        return "The memory ran out; end other programs, then try again."
+    size = image_size or config.image_size
+    pixels = f" and image_size={size[0]}x{size[1]}" if size else ""
+    return f"The memory ran out with batch_size={config.batch_size}{pixels}; smaller ones need less."
+
+
+class _Seen:
+    """The lines of a run, with chance and the plateau's length for measures."""
+
+    def __init__(self, lines: Sequence[Line], spec: TextSpec, config: TrainConfig, steps: int) -> None:
+        self.config = config
+        self.steps, self.val = of_kind(lines, "step"), of_kind(lines, "val")
+        self.length, self.classes = spec.length, spec.num_classes
+        self.chance = 1 / self.classes
+        self.chance_loss = math.log(self.classes)
+        self.step: int = max((line["step"] for line in self.steps[-1:] + self.val[-1:]), default=0)
+        self.planned = max(steps, self.step)
+        self.expected = max(PLATEAU_STEPS, round(PLATEAU_SHARE * self.planned))
+        """By this step a network that can read has left chance."""
+
+    def at_chance(self, share: float, n: int) -> bool:
+        """Whether `share` of `n` characters right may be guessing: within two standard errors of 1/C.
+
+        A twentieth of the way to all right is added, because characters are never quite equally frequent.
+        """
+        spread = math.sqrt(self.chance * (1 - self.chance) / n)
+        return share <= self.chance + (1 - self.chance) / 20 + 2 * spread
+
+    def guesses(self, line: Line) -> bool:
+        """Whether a validation is at chance, at each position and as a whole; on few images the whole says more."""
+        shares: list[float] = line["per_position"]
+        whole = self.at_chance(fmean(shares), line["n"] * self.length)
+        return whole and all(self.at_chance(share, line["n"]) for share in shares)
+
+    def recent(self) -> list[Line]:
+        """The validations of the last fifth of the steps done, at least two; none as long as there are not two."""
+        late = [line for line in self.val if line["step"] >= 0.8 * self.val[-1]["step"]]
+        return [] if len(self.val) < 2 else late if len(late) > 1 else self.val[-2:]
+
+    def loss(self, until: int | None = None) -> float:
+        """The training loss over WINDOW logged steps, the last one at `until`; a median, since losses can leap."""
+        known: list[float] = [line["loss"] for line in self.steps if until is None or line["step"] <= until]
+        return float(median(known[-WINDOW:] or [self.steps[0]["loss"]]))
+
+    def accuracy(self) -> float:
+        """Share of the training characters that were right over WINDOW logged steps."""
+        return fmean(line["accuracy"] for line in self.steps[-WINDOW:])
+
+    def done(self) -> str:
+        return f"{self.step:,} of {self.planned:,} steps"
+
+
+def _broken(config: TrainConfig, state: str, reason: str | None, size: Sequence[int] | None) -> Diagnosis | None:
+    """What the reason of a failure says. Its sentences come from core.engine, core.work and core.jobdir."""
+    if state != "failed" or reason is None:
+        return None
+    if re.search(r"loss became (nan|-?inf)", reason):
+        return Diagnosis(state="non_finite", sentence=reason, advice=_lower_lr(config))
+    if "memory ran out" in reason:
+        pixels = f" (now {size[0]}x{size[1]})" if size else ""
+        return Diagnosis(
+            state="out_of_memory",
+            sentence=reason,
+            advice="Resume would repeat these settings: start a new run with a smaller batch_size (now "
+            f"{config.batch_size}) or image_size{pixels}.",
+        )
+    return None
+
+
+def _lower_lr(config: TrainConfig) -> str:
+    return f"Start a new run with a tenth of the lr ({config.lr / 10:g} instead of {config.lr:g})."
+
+
+def _diverging(seen: _Seen) -> Diagnosis | None:
+    """Guessing has a loss of ln C; what stays far above it is surer of wrong answers with every step."""
+    if len(seen.steps) < WINDOW or seen.loss() <= 2 * seen.chance_loss:
+        return None
+    return Diagnosis(
+        state="diverging",
+        sentence=f"The training loss is {seen.loss():.3f} after {seen.done()}, far above the {seen.chance_loss:.3f} "
+        "of guessing.",
+        advice=_lower_lr(seen.config),
+    )
+
+
+def _learnt_by_heart(seen: _Seen) -> Diagnosis | None:
+    """The network tells the training images apart, and knows nothing about any other."""
+    recent = seen.recent()
+    if not recent or not all(map(seen.guesses, recent)):
+        return None
+    # The averaged weights that are validated lag behind those that are trained: they get half of the steps to follow.
+    if seen.loss(until=seen.step // 2) >= BY_HEART * seen.chance_loss:
+        return None
+    return Diagnosis(
+        state="misaligned",
+        sentence=f"Learnt by heart: the training loss is {seen.loss():.3f} after {seen.done()}, but every "
+        f"position of the validation images is at chance ({_characters(recent[-1])} of the characters right, where "
+        f"guessing gives {seen.chance:.0%}).",
+        advice=f"{COMPARE}; if they fit, there are too few images: label more.",
+    )
+
+
+def _constant_answer(seen: _Seen) -> Diagnosis | None:
+    """Before the plateau should end, one answer for all is part of it."""
+    recent = seen.recent()
+    if seen.step <= seen.expected or not recent or not all(_is_constant(line, seen) for line in recent):
+        return None
+    n, answers, config = recent[-1]["n"], recent[-1]["answers"], seen.config
+    texts = "the same text" if answers == 1 else f"one of {answers} texts"
+    others = "".join([", crop=false" * config.crop, " or ink=false" * config.ink])
+    return Diagnosis(
+        state="constant_answer",
+        sentence=f"All {n} validation images are read as {texts} after {seen.done()}; training loss {seen.loss():.3f}, "
+        f"where guessing gives {seen.chance_loss:.3f}.",
+        advice="See on the Samples page whether the images show their texts; if they do, start a new run with another "
+        f"lr (now {config.lr:g}){others}.",
+    )
+
+
+def _is_constant(line: Line, seen: _Seen) -> bool:
+    """Whether almost nothing of what could be told apart is; where one text is right for most, that is no fault."""
+    possible = min(line["n"], seen.classes**seen.length)
+    answers: int = line.get("answers", possible)  # runs of earlier versions did not count them
+    return bool(line["n"] >= 5 and answers <= max(1, possible // 20) and line["correct"] < 0.5 * line["n"])
+
+
+def _plateau(seen: _Seen) -> Diagnosis | None:
+    loss = seen.loss()
+    # By the training loss too: the last validation may be long ago.
+    if loss < BY_HEART * seen.chance_loss or (seen.val and not seen.guesses(seen.val[-1])):
+        return None
+    right = _characters(seen.val[-1]) if seen.val else f"{seen.accuracy():.0%}"
+    sentence = (
+        f"At chance after {seen.done()}: training loss {loss:.3f}, where guessing gives {seen.chance_loss:.3f}, and "
+        f"{right} of the {'validation' if seen.val else 'training'} characters right, where it gives {seen.chance:.0%}."
+    )
+    if seen.step <= seen.expected:
+        return Diagnosis(state="plateau", sentence=sentence, advice=_patience(seen))
+    remedies = f"if they fit, try another lr (now {seen.config.lr:g}){' or crop=false' * seen.config.crop}."
+    if seen.step <= 2 * seen.expected:
+        late = f"A network that reads has left chance by step {seen.expected:,} as a rule."
+        return Diagnosis(state="plateau", sentence=f"{sentence} {late}", advice=f"{COMPARE}; {remedies}", overdue=True)
+    return Diagnosis(
+        state="misaligned",
+        sentence=f"{sentence} Labels that do not belong to their images look like this.",
+        advice=f"{COMPARE}; {remedies}",
+    )
+
+
+def _patience(seen: _Seen) -> str:
+    wait = f"as a rule by step {seen.expected:,}"
+    if seen.planned < seen.expected:
+        wait = f"as a rule within {seen.expected:,} steps, for which this run may be too short"
+    return f"This is normal and no failure: a network that reads leaves chance all at once, {wait}."
+
+
+def _dead_head(seen: _Seen) -> Diagnosis | None:
+    """One position, or a few, at chance while the median of the others is past half way from guessing to all right."""
+    recent = seen.recent()
+    dead = [position for position in range(seen.length) if all(_is_dead(line, position, seen) for line in recent)]
+    if not recent or not dead:
+        return None
+    shares: list[float] = recent[-1]["per_position"]
+    others = median(share for position, share in enumerate(shares) if position not in dead)
+    names = " and ".join(str(position + 1) for position in dead)
+    rights = " and ".join(f"{shares[position]:.0%}" for position in dead)
+    what, there = (f"Position {names} is", "there") if len(dead) == 1 else (f"Positions {names} are", "at each of them")
+    return Diagnosis(
+        state="dead_head",
+        sentence=f"{what} still at chance after {seen.done()}: {rights} of {recent[-1]['n']} validation images are "
+        f"right there, and {others:.0%} at the others.",
+        advice=f"See on the Samples page whether the labels are right {there}, the text is cut off or a character has "
+        "no image.",
+    )
+
+
+def _is_dead(line: Line, position: int, seen: _Seen) -> bool:
+    shares: list[float] = line["per_position"]
+    others = [share for index, share in enumerate(shares) if index != position]
+    well = seen.chance + (1 - seen.chance) / 2
+    return bool(others) and seen.at_chance(shares[position], line["n"]) and median(others) >= well
+
+
+def _overfitting(seen: _Seen) -> Diagnosis | None:
+    """The training images are known, and three validations in a row are clearly worse than the best."""
+    losses = [line["loss"] for line in seen.val if line["loss"] is not None]
+    if len(losses) < 4 or seen.accuracy() < 0.98:
+        return None
+    least, last = min(losses), losses[-1]
+    # The second measure: from 0.001 to 0.002 is no harm to anybody.
+    if min(losses[-3:]) < 1.1 * least or last < 1.5 * least or last - least < 0.02:
+        return None
+    at = next(line["step"] for line in seen.val if line["loss"] == least)
+    return Diagnosis(
+        state="overfitting",
+        sentence=f"{seen.accuracy():.1%} of the training characters are right, while the validation loss rose "
+        f"from {least:.3f} at step {at:,} to {last:.3f}.",
+        advice="Label more images, mend wrong labels or augment more strongly; no harm is done, since the best weights "
+        "are kept.",
+    )
+
+
+def _learning(seen: _Seen) -> Diagnosis:
+    if not seen.val:
+        return Diagnosis(
+            state="learning",
+            sentence=f"{seen.accuracy():.0%} of the training characters are right after {seen.done()}, loss "
+            f"{seen.loss():.3f}; the validation images have not been read yet.",
+        )
+    last = seen.val[-1]
+    return Diagnosis(
+        state="learning",
+        sentence=f"{_characters(last)} of the validation characters and {last['correct']:,} of {last['n']:,} images "
+        f"are right after {seen.done()}; training loss {seen.loss():.3f}, validation loss "
+        f"{last['loss']:.3f}{_trend(seen.val)}.",
+    )
+
+
+def _trend(val: Sequence[Line]) -> str:
+    """How the loss moved since the last validation but one."""
+    before = val[-2]["loss"] if len(val) > 1 else None
+    if before is None:
+        return ""
+    last: float = val[-1]["loss"]
+    if abs(last - before) < max(0.02 * before, 0.001):
+        return ", about as before"
+    return f", {'down' if last < before else 'up'} from {before:.3f}"
+
+
+def _finished(seen: _Seen) -> Diagnosis:
+    finite = [line for line in seen.val if line["loss"] is not None]
+    best = max(finite, key=lambda line: (line["correct"], -line["loss"]))
+    share = best["correct"] / best["n"]
+    advice = "The Evaluate page shows what is still misread."
+    if share < 0.8:
+        advice = "Label more images, or give a new run more steps; the Evaluate page shows what is misread."
+    return Diagnosis(
+        state="finished",
+        sentence=f"Done after {seen.step:,} steps: {best['correct']:,} of {best['n']:,} validation images right "
+        f"({share:.1%}) at step {best['step']:,}, whose weights are kept.",
+        advice=advice,
+    )
+
+
+def _characters(line: Line) -> str:
+    return f"{fmean(line['per_position']):.0%}"
