@@ -20,7 +20,7 @@ import torch
 from core.errors import CheckpointError
 
 Kind = Literal["step", "best"]
-FORMAT = 1
+FORMAT = 2
 """Of what is saved; a reader refuses any other."""
 KEEP: dict[str, int] = {"step": 2, "best": 1}
 

@@ -46,6 +46,11 @@ OPTIONS: dict[str, Option] = {
         help="Height x width the network sees, as 48x192; auto chooses from the images.", kind="size", optional=True
     ),
     "pretrained": Option(help="ImageNet weights: auto, hub, none, or the path of a file.", kind="text"),
+    "layout": Option(
+        help="Order of an image batch in memory; auto measures which is faster.",
+        kind="choice",
+        choices=("auto", "channels_last", "contiguous"),
+    ),
     "batch_size": Option(help="Images per step.", kind="int", low=2, high=4096),
     "lr": Option(help="Highest learning rate.", kind="float", low=1e-6, high=1.0),
     "weight_decay": Option(
@@ -92,7 +97,7 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     backbone: str = "resnet10t"
-    stride: int = 16
+    stride: int = 8
     head: str = "query"
     width: int = 256
     ink: bool = True
@@ -100,13 +105,14 @@ class TrainConfig:
     image_size: tuple[int, int] | None = None
     """Height, width in pixels."""
     pretrained: str = "auto"
+    layout: str = "auto"
     batch_size: int = 32
     lr: float = 2e-3
     weight_decay: float = 0.02
     steps: int | None = None
     auto_steps: int = 1500
     """Without `steps` and `epochs`: so many steps, but at least `auto_epochs` passes over a large set."""
-    auto_epochs: int = 12
+    auto_epochs: int = 30
     epochs: int | None = None
     max_steps: int | None = None
     max_minutes: float | None = None
@@ -137,6 +143,8 @@ class TrainConfig:
 
 
 PRESETS: dict[str, TrainConfig] = {
+    # Stride 8, because characters that push into each other need a finer map, and the stage it leaves out is paid for:
+    # of 1,000 unseen images of the hard style 946 are right after 700 steps, at stride 16 897 after 1,200.
     "fast": TrainConfig(),
     "article": TrainConfig(backbone="eca_nfnet_l0", stride=32, lr=1e-3, auto_steps=4000),
     "article-cut": TrainConfig(backbone="eca_nfnet_l0", stride=16, lr=1e-3, auto_steps=4000),

@@ -24,6 +24,7 @@ from core.errors import TrainingError
 from core.frame import Frame, choose_frame
 from core.model import build_model, memory_format, parameter_groups, pick_device, to_input
 from core.pretrained import find_weights
+from core.probe import probe
 from core.transforms import DEFAULT_AUGMENT, Augmenter
 
 SAVE_SECONDS = 60.0
@@ -72,8 +73,6 @@ def choose(
     steps, per_epoch = config.planned_steps(len(train))
     choices = {
         "device": device,
-        "threads": torch.get_num_threads(),  # the cores that this process may use, or OMP_NUM_THREADS
-        "layout": "channels_last" if device == "cpu" or not config.backbone.endswith("nfnet_l0") else "contiguous",
         "box": list(frame.box),
         "image_size": list(frame.size),
         "box_reason": why,
@@ -85,9 +84,11 @@ def choose(
         "steps_per_epoch": per_epoch,
         "epochs": math.ceil(steps / per_epoch),
     }
+    choices |= probe(config, spec, choices)
     say(f"{len(train)} training and {len(val)} validation images, {steps} steps of {config.batch_size} on {device}.")
     say(f"The network sees {frame.size[0]} x {frame.size[1]} pixels; {why}.")
     say(f"Backbone {config.backbone}: {source}.")
+    say(f"Fastest here: {choices['layout']} with {choices['threads']} threads.")
     return choices
 
 
@@ -113,9 +114,9 @@ def fit(
     if run.resume():
         say(f"Going on from step {run.step}.")
     for images, targets in run.batches():
-        loss, accuracy = run.train_step(images, targets)
+        run.train_step(images, targets)
         if run.is_logged():
-            on_step(run.step_line(loss, accuracy))
+            on_step(run.step_line())
         if run.is_evaluated():
             on_val(run.evaluate())
         if should_stop() and not run.is_done():
@@ -139,6 +140,7 @@ class _Run:
         self.per_epoch: int = choices["steps_per_epoch"]
         self.step, self.spent = 0, 0.0
         self.best: dict[str, Any] | None = None
+        self.loss = self.accuracy = torch.zeros(())  # of the last step, on the device: reading it would wait for a GPU
         self.started = time.monotonic()
         self.saved = float("-inf")
 
@@ -194,28 +196,32 @@ class _Run:
     def to_input(self, images_BHW3: NDArray[np.uint8]) -> Tensor:
         return to_input(images_BHW3, self.device, self.format)
 
-    def train_step(self, images_B3HW: Tensor, targets_BP: Tensor) -> tuple[float, float]:
-        """One step; returns the loss and the fraction of characters that were right."""
+    def train_step(self, images_B3HW: Tensor, targets_BP: Tensor) -> None:
+        """One step; leaves the loss and the fraction of characters that were right."""
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * learning_rate_factor(self.progress())
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             logits_BPC = self.model(images_B3HW).float()
         loss = functional.cross_entropy(logits_BPC.flatten(0, 1), targets_BP.flatten())
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss became {value} at step {self.step + 1}; the last good checkpoint is kept. "
-                "Try a lower lr, or look for damaged images."
-            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         self.optimizer.step()
         self.step += 1
         self._average()
-        accuracy = (logits_BPC.argmax(dim=2) == targets_BP).float().mean().item()
-        return value, accuracy
+        self.loss = loss.detach()
+        self.accuracy = (logits_BPC.detach().argmax(dim=2) == targets_BP).float().mean()
+
+    def finite_loss(self) -> float:
+        """The loss of the last step. Raises TrainingError when it is none: asked before anything is shown or saved."""
+        value = self.loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The loss became {value} by step {self.step}; the last good checkpoint is kept. "
+                "Try a lower lr, or look for damaged images."
+            )
+        return value
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -239,13 +245,20 @@ class _Run:
         """The epoch that the last step belonged to, from 1."""
         return math.ceil(self.step / self.per_epoch)
 
-    def step_line(self, loss: float, accuracy: float) -> dict[str, Any]:
-        lr = self.optimizer.param_groups[0]["lr"]
-        line = {"kind": "step", "step": self.step, "epoch": self.epoch, "loss": loss, "accuracy": accuracy, "lr": lr}
-        return line | {"seconds": round(self.seconds(), 2)}
+    def step_line(self) -> dict[str, Any]:
+        return {
+            "kind": "step",
+            "step": self.step,
+            "epoch": self.epoch,
+            "loss": self.finite_loss(),
+            "accuracy": self.accuracy.item(),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "seconds": round(self.seconds(), 2),
+        }
 
     def evaluate(self) -> dict[str, Any]:
         """Read the validation images with the averaged weights; keep these when they are the best so far."""
+        self.finite_loss()
         log_probs_NPC = log_probs(self.ema, self.val_images_NHW3, self.device, self.format)
         result = metrics.evaluate(log_probs_NPC, self.val_targets_NP)
         line = {
@@ -283,6 +296,7 @@ class _Run:
         }
 
     def save(self) -> None:
+        self.finite_loss()
         state = self.described() | {
             "model": self.ema.state_dict(),
             "training_model": self.model.state_dict(),

@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 from sqlite_utils import Database
 
+from core.config import PRESETS
 from core.errors import StorageError
 from core.frame import Frame, choose_frame
 from core.home import Home
@@ -76,4 +77,4 @@ def _chosen_frame(db_path: str, project_id: int, positions: int) -> Frame:
     with opened(Path(db_path)) as db:
         samples = select_samples(db, project_id, split="train", limit=200)
         images = [decode(data) for data in image_bytes(db, [sample.id for sample in samples]).values()]
-    return choose_frame(images, positions, size=None, crop=True, stride=16)[0]
+    return choose_frame(images, positions, size=None, crop=True, stride=PRESETS["fast"].stride)[0]

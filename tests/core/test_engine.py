@@ -153,7 +153,7 @@ def test_a_loss_that_is_no_number_ends_the_run(data: Snapshot, tmp_path: Path) -
     next(iter(state["training_model"].values())).fill_(float("nan"))
     checkpoint.save(tmp_path, "step", 6, state | {"step": 6}, {})
 
-    with pytest.raises(TrainingError, match="nan at step 7"):
+    with pytest.raises(TrainingError, match="nan by step 7"):
         fit(data, SHORT, tmp_path, Watch())
 
     assert sorted(path.name for path in tmp_path.glob("step-*.pt")) == ["step-000005.pt", "step-000006.pt"]

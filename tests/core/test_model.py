@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.errors import OptionError
-from core.model import QueryPool, Recognizer, ink_normalize, parameter_groups
+from core.model import Heads, QueryPool, Recognizer, ink_normalize, parameter_groups
 
 
 def make(**changes: object) -> Recognizer:
@@ -38,11 +38,9 @@ def test_every_head_gives_one_distribution_per_position(head: str, stride: int) 
 
 @pytest.mark.parametrize("head", ["query", "flatten", "pool"])
 def test_positions_have_their_own_embedding_and_head(head: str) -> None:
-    """With equal heads, the position embedding alone still tells positions apart."""
+    """With equal heads, as they are at first, the position embedding alone still tells positions apart."""
     torch.manual_seed(0)
     model = make(head=head).eval()
-    for linear in model.heads:
-        linear.load_state_dict(model.heads[0].state_dict())
 
     logits_BPC = model(torch.rand(1, 3, 32, 96))
 
@@ -68,6 +66,24 @@ def test_a_blank_image_has_no_ink() -> None:
     assert ink_normalize(torch.full((1, 3, 32, 96), 0.3)).abs().max() == 0
 
 
+def test_heads_are_independent_linear_layers_that_begin_as_one() -> None:
+    """Folded, they are N plain layers with the same logits; at first these are equal, after a step they are not."""
+    torch.manual_seed(0)
+    heads, slots_BPD = Heads(3, 10, 8), torch.rand(4, 3, 8)
+    assert (heads.weight_PCD() == heads.shared.weight).all()
+
+    optimizer = torch.optim.SGD(heads.parameters(), lr=1.0)
+    heads(slots_BPD)[:, 0, 5].sum().backward()
+    optimizer.step()
+
+    weight_PCD, bias_PC = heads.weight_PCD(), heads.bias_PC()
+    assert not torch.equal(weight_PCD[0], weight_PCD[1])
+    assert torch.equal(weight_PCD[1], weight_PCD[2])
+    for position in range(3):
+        plain = torch.nn.functional.linear(slots_BPD[:, position], weight_PCD[position], bias_PC[position])
+        torch.testing.assert_close(heads(slots_BPD)[:, position], plain)
+
+
 def test_decay_spares_gains_norms_biases_and_embeddings() -> None:
     """The helper of timm decays NFNet's gains, because they have four dimensions."""
     model = make(backbone="test_nfnet")
@@ -80,7 +96,7 @@ def test_decay_spares_gains_norms_biases_and_embeddings() -> None:
     gains = [group for group in groups if group["lr"] == pytest.approx(3e-3)]
     assert {names[id(parameter)].rsplit(".", 1)[-1] for parameter in gains[0]["params"]} == {"gain"}
     assert any(name.endswith("conv3.weight") for name in decayed)
-    assert "heads.0.weight" in decayed
+    assert {"heads.shared.weight", "heads.own"} <= decayed
     spared = ("gain", "bias", "pos", "prior_center", "prior_log_sigma")
     assert not [name for name in decayed if name.endswith(spared) or "norm" in name]
 

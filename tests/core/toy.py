@@ -12,7 +12,15 @@ from core.images import Pixels, encode_png, pixel_hash
 
 SPEC = TextSpec(2, "|-x")
 CONFIG = TrainConfig(
-    device="cpu", backbone="test_resnet", width=32, image_size=(32, 64), batch_size=16, pretrained="none", augment={}
+    device="cpu",
+    backbone="test_resnet",
+    stride=16,
+    width=32,
+    image_size=(32, 64),
+    pretrained="none",
+    layout="channels_last",
+    batch_size=16,
+    augment={},
 )
 """The smallest that still has every part of a real run."""
 
