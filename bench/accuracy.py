@@ -22,16 +22,17 @@ SEEDS = (0, 1, 2)
 SHORT = {"steps": "450"}
 """Enough to tell heads apart, in a third of the time of a full run."""
 
-ABLATIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
-    ("digits4-heads-query", "digits4", {"head": "query"}),
-    ("digits4-heads-flatten", "digits4", {"head": "flatten"}),
-    ("digits4-heads-pool", "digits4", {"head": "pool"}),
-    ("digits4-ink-on", "digits4", {"ink": "true"}),
-    ("digits4-ink-off", "digits4", {"ink": "false"}),
-    ("portal6-crop-on", "portal6-fold0", {"crop": "true"}),
-    ("portal6-crop-off", "portal6-fold0", {"crop": "false"}),
+ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    ("digits4-base", "digits4", "as preset fast", {}),
+    ("digits4-head-flatten", "digits4", "head=flatten", {"head": "flatten"}),
+    ("digits4-head-pool", "digits4", "head=pool", {"head": "pool"}),
+    ("digits4-ink-off", "digits4", "ink=false", {"ink": "false"}),
+    ("digits4-stride-16", "digits4", "stride=16", {"stride": "16"}),
+    ("digits4-augment-off", "digits4", "augment={}", {"augment": "{}"}),
+    ("portal6-base", "portal6-fold0", "as preset fast", {}),
+    ("portal6-crop-off", "portal6-fold0", "crop=false", {"crop": "false"}),
 )
-"""Name, images, options. All of preset fast, seed 0, with SHORT; more rows may be added."""
+"""Name, images, what differs, options. All of preset fast, seed 0, with SHORT; more rows may be added."""
 
 CELLS: tuple[Cell, ...] = (
     *(
@@ -85,12 +86,12 @@ CELLS: tuple[Cell, ...] = (
     *(
         Cell(
             name=name,
-            what=" ".join(f"{key}={value}" for key, value in options.items()),
+            what=what,
             group="ablations",
             images=images,
             options=SHORT | options,
         )
-        for name, images, options in ABLATIONS
+        for name, images, what, options in ABLATIONS
     ),
     *(
         Cell(

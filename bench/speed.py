@@ -30,10 +30,10 @@ READ_SECONDS = 5.0
 CELLS: tuple[Cell, ...] = (
     Cell(
         name="demo-fast",
-        what="demo images on a CPU",
+        what="demo images on a CPU, max_minutes=7.5 as in `slotlab demo`",
         group="speed",
         images="demo",
-        options={"device": "cpu"},
+        options={"device": "cpu", "max_minutes": "7.5"},
     ),
     Cell(
         name="demo-fast-gpu",
