@@ -31,6 +31,7 @@ ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("digits4-augment-off", "digits4", "augment={}", {"augment": "{}"}),
     ("portal6-base", "portal6-fold0", "as preset fast", {}),
     ("portal6-crop-off", "portal6-fold0", "crop=false", {"crop": "false"}),
+    ("wide4-base", "wide4", "rendered, 4 digits on twice their width", {}),
 )
 """Name, images, what differs, options. All of preset fast, seed 0, with SHORT; more rows may be added."""
 

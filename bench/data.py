@@ -127,6 +127,7 @@ def all_test(rows: list[Row]) -> list[Row]:
 
 
 _HARD = (Part(seed=1000, counts=(("train", 3600), ("val", 400))), Part(seed=2000, counts=(("test", 10_000),)))
+_WIDE = (Part(seed=3000, counts=(("train", 2000), ("val", 200), ("test", 1000))),)
 
 SETS: dict[str, ImageSet] = {
     images.name: images
@@ -138,8 +139,10 @@ SETS: dict[str, ImageSet] = {
         ),
         ImageSet(name="portal6-all", length=6, folder="portal6", divide=all_test),
         ImageSet(name="hard4000", length=6, parts=_HARD, style=demo.HARD),
+        ImageSet(name="wide4", length=4, parts=_WIDE),
         ImageSet(name="demo", length=6, parts=(Part(seed=0, counts=(("hash", 6000),)),)),
         ImageSet(name="quick", length=6, parts=(Part(seed=0, counts=(("train", 64), ("val", 16), ("test", 16))),)),
     )
 }
-"""`demo` is what `slotlab demo` imports; `quick` shows no more than that a bench works."""
+"""`wide4` has images about twice as wide as their text, which lies anywhere in them. `demo` is what `slotlab demo`
+imports. `quick` shows no more than that a bench works."""

@@ -6,6 +6,7 @@ Knows arrays, dictionaries and one folder for checkpoints; what becomes of the n
 import math
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -275,7 +276,9 @@ class _Run:
         }
         if line["loss"] is not None and (self.best is None or _rank(line) > _rank(self.best)):
             self.best = line
-            checkpoint.save(self.folder, "best", self.step, self.described() | {"model": self.ema.state_dict()}, line)
+            shipped = deepcopy(self.ema)
+            shipped.heads.fold()
+            checkpoint.save(self.folder, "best", self.step, self.described() | {"model": shipped.state_dict()}, line)
         return line
 
     # Checkpoints

@@ -128,6 +128,14 @@ class Heads(nn.Module):
     def forward(self, slots_BPD: Tensor) -> Tensor:
         return torch.einsum("bpd,pcd->bpc", slots_BPD, self.weight_PCD()) + self.bias_PC()
 
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Put everything into the own parts, to the same logits bit for bit: plain independent layers, as they ship."""
+        self.own.copy_(self.weight_PCD())
+        self.own_bias.copy_(self.bias_PC())
+        nn.init.zeros_(self.shared.weight)
+        nn.init.zeros_(self.shared.bias)
+
 
 class Recognizer(nn.Module):
     """Images B x 3 x H x W with values 0..1 to logits B x P x C."""

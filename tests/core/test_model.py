@@ -83,6 +83,12 @@ def test_heads_are_independent_linear_layers_that_begin_as_one() -> None:
         plain = torch.nn.functional.linear(slots_BPD[:, position], weight_PCD[position], bias_PC[position])
         torch.testing.assert_close(heads(slots_BPD)[:, position], plain)
 
+    before = heads(slots_BPD)
+    heads.fold()
+    assert torch.equal(heads(slots_BPD), before)
+    assert torch.equal(heads.own, weight_PCD)
+    assert not heads.shared.weight.any()
+
 
 def test_decay_spares_gains_norms_biases_and_embeddings() -> None:
     """The helper of timm decays NFNet's gains, because they have four dimensions."""

@@ -138,6 +138,48 @@ def test_a_stopped_and_resumed_run_reaches_the_same_weights(make_run: MakeRun) -
     assert "Going on from step" in stopped.log_tail(50)
 
 
+SAVING_ALWAYS = """
+import sys
+from core import engine
+from core.work import carry_out
+from core.worker import do
+engine.SAVE_SECONDS = 0.0
+sys.exit(carry_out(sys.argv[1], do))
+"""
+
+
+def test_a_run_killed_twice_reaches_the_same_weights(make_run: MakeRun) -> None:
+    """Kill -9 between, or in the middle of, any two steps or checkpoints changes no bit of the result."""
+    straight, killed = make_run("0001-fast", max_steps=40), make_run("0002-fast", max_steps=40)
+
+    def start(job: JobDir) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", SAVING_ALWAYS, str(job.path)], cwd=ROOT)
+
+    undisturbed = start(straight)
+    for least in (5, 20):
+        worker = start(killed)
+        wait_until(lambda least=least: last_saved(killed) >= least)
+        worker.kill()
+        worker.wait()
+        assert not (killed.path / "result.json").exists()
+    assert start(killed).wait(PATIENCE) == undisturbed.wait(PATIENCE) == 0
+
+    for kind in ("step", "best"):
+        ours, theirs = weights(killed, kind), weights(straight, kind)
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def last_saved(job: JobDir) -> int:
+    return max((int(path.stem.split("-")[1]) for path in (job.path / "checkpoints").glob("step-*.json")), default=0)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_full_disk_is_named_and_costs_no_checkpoint(make_run: MakeRun) -> None:
     """The reason is one sentence, and no half file stays."""
     job = make_run("0001-fast", max_steps=12)
