@@ -27,6 +27,7 @@ def section(accuracy_results: Results, speed_results: Results) -> str:
         trained_table(accuracy_results),
         slices_table(accuracy_results),
         zero_shot_table(accuracy_results),
+        errors_table(accuracy_results),
         ablation_table(accuracy_results),
         speed_table(speed_results),
         machines([*accuracy_results.values(), *speed_results.values()]),
@@ -172,6 +173,26 @@ def zero_shot_table(results: Results) -> str:
 
     head = ["a general reader, untrained", "images", "as it is", "other than digits dropped", "only digits allowed"]
     return table(head, cell_rows(of_group(accuracy.CELLS, "zero-shot"), results, len(head) - 2, row))
+
+
+def errors_table(results: Results) -> str:
+    """Wrong images of preset fast, with TTA, over those of the general reader at its best: same images, same labels."""
+    rows = []
+    for name in ("digits4", "portal6", "hard4000"):
+        reader = results.get(f"ddddocr-{name}")
+        runs = [cell.name for cell in of_group(accuracy.CELLS, "trained") if cell.name.startswith(f"{name}-fast-")]
+        done = [results[run]["splits"]["test"] for run in runs if run in results]
+        if reader is None or not done or (name == "portal6" and len(done) < FOLDS):
+            continue
+        row = [name]
+        for labels in ("raw", "audited"):
+            k, n = (sum(test[labels]["tta"][key] for test in done) for key in ("k", "n"))
+            best = reader["splits"]["test"][labels]["digits"]
+            ratio = (1 - k / n) / (1 - best["k"] / best["n"])
+            row.append(f"{n - k}/{n} against {best['n'] - best['k']}/{best['n']}: {ratio:.2f}")
+        rows.append(row)
+    head = ["errors against the general reader's (only digits allowed)", "labels as given", "labels as audited"]
+    return table(head, rows) if rows else ""
 
 
 def ablation_table(results: Results) -> str:

@@ -268,6 +268,16 @@ def test_tables_show_audited_figures_where_labels_were_corrected() -> None:
     assert "| the same by audited labels, 6 corrected | 118/120" in tables.section(results, {})
 
 
+def test_errors_are_set_against_the_general_reader() -> None:
+    """Per image, over all seeds that were run; five folds are one run."""
+    reader = made_up("ddddocr-digits4", 100)
+    for labels in ("raw", "audited"):
+        reader["splits"]["test"][labels] |= {way: {"k": 100, "n": 120} for way in ("as_it_is", "filtered", "digits")}
+    results = {f"digits4-fast-seed{seed}": made_up("", 118) for seed in (0, 1)} | {"ddddocr-digits4": reader}
+
+    assert "| digits4 | 4/240 against 20/120: 0.10 | 4/240 against 20/120: 0.10 |" in tables.section(results, {})
+
+
 def test_the_readme_says_what_the_results_say() -> None:
     """`python -m bench.tables` was run after the last result."""
     text = tables.README.read_text(encoding="utf-8")
