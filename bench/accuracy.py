@@ -80,7 +80,7 @@ CELLS: tuple[Cell, ...] = (
             images="hard4000",
             preset="article",
             options={"seed": str(seed)},
-            needs=() if seed == 0 else ("gpu",),  # one seed is a night on a CPU
+            needs=("patience",) if seed == 0 else ("gpu",),
         )
         for seed in SEEDS
     ),

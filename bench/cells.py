@@ -27,7 +27,7 @@ from core.runner import device_of
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "numpy", "pillow", "ddddocr", "onnxruntime")
-NEEDS = {"gpu": "a GPU", "ddddocr": "pip install ddddocr==1.6.1"}
+NEEDS = {"gpu": "a GPU", "patience": "a night on a CPU", "ddddocr": "pip install ddddocr==1.6.1"}
 
 
 class CellError(SlotlabError):

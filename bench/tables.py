@@ -96,7 +96,8 @@ def scores(splits: Mapping[str, Any], labels: str) -> list[str]:
 
 
 def minutes(result: Mapping[str, Any]) -> str:
-    where = "GPU" if result["choices"]["device"] == "cuda" else f"{result['choices']['threads']} threads"
+    threads = result["choices"]["threads"]
+    where = "GPU" if result["choices"]["device"] == "cuda" else f"{threads} thread{'s' * (threads > 1)}"
     return f"{result['seconds'] / 60:.1f} min, {result['steps']:,} steps, {where}"
 
 
