@@ -78,6 +78,26 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(data: Snapsho
     assert watches[0].steps[0]["loss"] != watches[2].steps[0]["loss"]
 
 
+def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path) -> None:
+    """Threads that work ahead, as for a GPU, change no pixel and no order, from any step on."""
+    config = replace(SHORT, augment=None)
+    choices = engine.choose(data, config, toy.SPEC, say=lambda _: None)
+
+    def first_ten(loaders: int) -> list[torch.Tensor]:
+        run = engine._Run(data, config, toy.SPEC, choices, tmp_path)
+        run.step, run.loaders = 2, loaders
+        made = []
+        for images_B3HW, targets_BP in run.batches():
+            made += [images_B3HW, targets_BP]
+            run.step += 1
+            if len(made) == 20:
+                return made
+        raise AssertionError("the run is too short")
+
+    alone, ahead = first_ten(0), first_ten(3)
+    assert all(torch.equal(left, right) for left, right in zip(alone, ahead, strict=True))
+
+
 @pytest.mark.parametrize("stop_at", [3, 8])
 def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(data: Snapshot, tmp_path: Path, stop_at: int) -> None:
     """Stopped within an epoch and at the end of one: weights, averages, optimiser and best are equal."""
