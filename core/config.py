@@ -24,7 +24,7 @@ class Option:
 
 
 OPTIONS: dict[str, Option] = {
-    "seed": Option(help="Same seed, same numbers on a CPU.", kind="int", low=0, high=2**31 - 1),
+    "seed": Option(help="Same seed and layout, same numbers on a CPU.", kind="int", low=0, high=2**31 - 1),
     "device": Option(
         help="Where to train; auto takes a GPU when there is one.", kind="choice", choices=("auto", "cpu", "cuda")
     ),

@@ -59,12 +59,12 @@ def new_run() -> None:
         "Preset", list(PRESETS), default="fast", required=True, key="preset", persist_state="session"
     )
     st.caption(PRESET_HELP[preset])
-    columns = st.columns(len(MAIN))
-    texts = {key: option_input(preset, key, column) for key, column in zip(MAIN, columns, strict=True)}
+    for key, column in zip(MAIN, st.columns(len(MAIN)), strict=True):
+        option_input(preset, key, column)
     with st.expander("More settings", icon=":material/tune:"):
         fields, switches = st.grid("auto", min_column_width=140), st.container(horizontal=True)
         for key in (key for key in OPTIONS if key not in (*MAIN, "augment")):
-            texts[key] = option_input(preset, key, switches if OPTIONS[key].kind == "bool" else fields)
+            option_input(preset, key, switches if OPTIONS[key].kind == "bool" else fields)
     augment = st.session_state.get("augment", {}).get(project.name)
     if augment is None:
         st.caption("Augmentation: the default settings. The Augment page shows and changes them.")
@@ -72,8 +72,7 @@ def new_run() -> None:
         names = ", ".join(key for key, values in augment.items() if values.get("p")) or "none"
         st.caption(f"Augmentation: as set on the Augment page ({layout.plain(names)}).")
     try:
-        changed = {key: text for key, text in texts.items() if text != as_text(PRESETS[preset], key)}
-        config = replace(with_options(PRESETS[preset], changed), augment=augment)
+        settings(preset)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
@@ -84,21 +83,35 @@ def new_run() -> None:
         type="primary",
         icon=":material/play_arrow:",
         on_click=start,
-        args=(preset, config, request_id),
+        args=(request_id,),
     )
 
 
-def option_input(preset: str, key: str, where: "DeltaGenerator") -> str:
-    """The widget of one option; its value as `--set` takes it."""
+def settings(preset: str) -> TrainConfig:
+    """What the form asks for at this moment. Raises OptionError."""
+    changed = {}
+    for key in (key for key in OPTIONS if key != "augment"):
+        default = as_text(PRESETS[preset], key)
+        value = st.session_state.get(f"{preset} {key}", default)
+        text = str(value).lower() if isinstance(value, bool) else value.strip()
+        if text != default:
+            changed[key] = text
+    augment = st.session_state.get("augment", {}).get(project.name)
+    return replace(with_options(PRESETS[preset], changed), augment=augment)
+
+
+def option_input(preset: str, key: str, where: "DeltaGenerator") -> None:
+    """The widget of one option; its value is what `--set` takes."""
     option, default = OPTIONS[key], as_text(PRESETS[preset], key)
     name, widget = TITLES.get(key, key.replace("_", " ").capitalize()), f"{preset} {key}"
     if option.kind == "bool":
-        return str(where.toggle(name, default == "true", key=widget, help=option.help, persist_state="session")).lower()
-    if option.kind == "choice":
-        return where.selectbox(
+        where.toggle(name, default == "true", key=widget, help=option.help, persist_state="session")
+    elif option.kind == "choice":
+        where.selectbox(
             name, option.choices, option.choices.index(default), key=widget, help=option.help, persist_state="session"
         )
-    return where.text_input(name, default, key=widget, help=option.help, persist_state="session").strip()
+    else:
+        where.text_input(name, default, key=widget, help=option.help, persist_state="session")
 
 
 def as_text(config: TrainConfig, key: str) -> str:
@@ -110,12 +123,17 @@ def as_text(config: TrainConfig, key: str) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def start(preset: str, config: TrainConfig, request_id: str) -> None:
-    """Callback of Start: the run is then the one that is shown."""
+def start(request_id: str) -> None:
+    """Callback of Start: the run is then the one that is shown.
+
+    The settings are read here and not bound to the button: a click right after the last key would else start a run
+    with those that were drawn before.
+    """
+    preset: str = st.session_state["preset"]
     try:
         with layout.database() as db:
             run = jobs.start_training(
-                db, home, project, config, preset=preset, operator=page.operator, request_id=request_id
+                db, home, project, settings(preset), preset=preset, operator=page.operator, request_id=request_id
             )
     except SlotlabError as error:
         st.session_state["train refusal"] = str(error)
