@@ -144,7 +144,8 @@ class TrainConfig:
 
 PRESETS: dict[str, TrainConfig] = {
     # Stride 8, because characters that push into each other need a finer map, and the stage it leaves out is paid for:
-    # of 1,000 unseen images of the hard style 946 are right after 700 steps, at stride 16 897 after 1,200.
+    # of 1,000 unseen images of a draft of the hard style, with more lines, 946 are right after 700 steps, at stride 16
+    # 897 after 1,200.
     "fast": TrainConfig(),
     "article": TrainConfig(backbone="eca_nfnet_l0", stride=32, lr=1e-3, auto_steps=4000),
     "article-cut": TrainConfig(backbone="eca_nfnet_l0", stride=16, lr=1e-3, auto_steps=4000),
