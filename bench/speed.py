@@ -22,6 +22,7 @@ from bench.grid import main
 from bench.training import remove, train
 from core.jobdir import JobDir
 from core.runner import PARENT_VARIABLE
+from core.showcase import MINUTES
 
 GOALS = (0.95, 0.99)
 READ_SECONDS = 5.0
@@ -30,10 +31,10 @@ READ_SECONDS = 5.0
 CELLS: tuple[Cell, ...] = (
     Cell(
         name="demo-fast",
-        what="demo images on a CPU, max_minutes=7.5 as in `slotlab demo`",
+        what=f"demo images on a CPU, max_minutes={MINUTES} as in `slotlab demo`",
         group="speed",
         images="demo",
-        options={"device": "cpu", "max_minutes": "7.5"},
+        options={"device": "cpu", "max_minutes": str(MINUTES)},
     ),
     Cell(
         name="demo-fast-gpu",

@@ -6,5 +6,5 @@ import os
 # instead of spinning: a training step of preset fast on two virtual cores takes 0.26 s instead of 3.1 s.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # But not at once: a wait of some 20 microseconds bridges the gap to the next operation. On two quiet cores a step takes
-# 12 to 38% less by it, depending on the network; beside two busy processes it makes no difference.
+# 3 to 38% less by it, depending on network and image size; beside two busy processes it makes no difference.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
