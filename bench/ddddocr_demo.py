@@ -20,18 +20,11 @@ from typing import Any
 
 import ddddocr
 import numpy as np
-from scipy.stats import beta
 
 from core.demo import samples
+from core.metrics import interval95
 
 DIGITS = "0123456789"
-
-
-def interval95(k: int, n: int) -> list[float]:
-    """Clopper-Pearson; kept here because the bench environment holds no more of Slotlab than the renderer."""
-    low = float(beta.ppf(0.025, k, n - k + 1)) if k > 0 else 0.0
-    high = float(beta.ppf(0.975, k + 1, n - k)) if k < n else 1.0
-    return [round(low, 4), round(high, 4)]
 
 
 def read_digits(probabilities: Sequence[Any], charset: list[str]) -> str:
@@ -61,7 +54,12 @@ def main() -> None:
         "set": "demo images, six digits",
         "seed": args.seed,
         **{
-            name: {"n": args.n, "correct": k, "exact_match": k / args.n, "ci95": interval95(k, args.n)}
+            name: {
+                "n": args.n,
+                "correct": k,
+                "exact_match": k / args.n,
+                "ci95": [round(bound, 4) for bound in interval95(k, args.n)],
+            }
             for name, k in correct.items()
         },
         "versions": {

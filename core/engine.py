@@ -94,7 +94,8 @@ def choose(
     say(f"{len(train)} training and {len(val)} validation images, {steps} steps of {config.batch_size} on {device}.")
     say(f"The network sees {frame.size[0]} x {frame.size[1]} pixels; {why}.")
     say(f"Backbone {config.backbone}: {source}.")
-    say(f"Fastest here: {choices['layout']} with {choices['threads']} threads.")
+    how = "fastest here" if choices["probe_ms"] else "as set"
+    say(f"Memory layout {choices['layout']}, threads {choices['threads']}: {how}.")
     return choices
 
 
