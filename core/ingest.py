@@ -317,7 +317,9 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
             text=image.label,
             # An image whose label was undone waits for one; where a label or a skip stands, nothing is replaced.
             base_version=sample.version if sample.state == "unlabelled" else -1,
+            origin="import",
         )
+        labeling.update_standing(db, sample.id)
     if version is None:
         now = {
             "labelled": f"is labelled {sample.label!r} already",

@@ -6,18 +6,26 @@ of the sample the operator saw (the first save wins, the other is kept in the le
 """
 
 import getpass
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlite_utils import Database
 
 from core.charset import TextSpec
 from core.errors import LabelError
-from db import labels, samples
+from db import labels, queues, samples
 from db.connection import write
-from db.records import Project, Sample
+from db.records import LabelEvent, Project, Sample
 
-ACTIONS = ("label", "skip", "undo")
+ACTIONS = ("label", "skip", "undo", "second", "confirm", "doubt", "resolve")
+"""What an event may be. second: a label by somebody who was not shown the first. confirm, doubt: found right, found
+wrong by somebody who was. resolve: decided by somebody who was shown every opinion."""
+OPINIONS = ("second", "confirm", "doubt")
+"""They change no label; one that disagrees makes the sample disputed until somebody resolves it."""
+FLAGS = ("unreadable", "not_ours")
+"""Why a sample is skipped for good."""
+MAX_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True)
@@ -48,29 +56,71 @@ def spec_of(project: Project) -> TextSpec:
     return TextSpec(project.length, project.charset)
 
 
-def next_samples(
-    db: Database, project: Project, exclude: Collection[str], n: int, state: str = "unlabelled"
-) -> list[Sample]:
-    """The first `n` samples of the queue whose hash is not in `exclude`, oldest first."""
-    queue = samples.select_samples(db, project.id, state=state, limit=n + len(exclude))
-    return [sample for sample in queue if sample.sha256 not in exclude][:n]
-
-
 def apply_events(
-    db: Database, project: Project, operator: str, events: Sequence[Mapping[str, object]]
+    db: Database, project: Project, operator: str, events: Sequence[Mapping[str, object]], origin: str = "label"
 ) -> list[Outcome]:
     """Store a batch of events in one transaction, in order, and answer each.
 
-    An event is `{"event": id, "action": "label" | "skip" | "undo", "sample": hash, "text": str | None,
-    "base": version}`; where the operator saw the result of an own event, `"after"` is that event's id and counts
-    instead of `base`. Undo goes back to what the sample was one version earlier, as a new version. Raises
-    StorageError when the database cannot be written; then nothing of the batch is stored and nothing is answered.
+    An event is `{"event": id, "action": one of ACTIONS, "sample": hash, "text": str | None, "flag": one of FLAGS or
+    None, "base": version, "ms": int | None}`; where the operator saw the result of an own event, `"after"` is that
+    event's id and counts instead of `base`. `ms` is how long the image was looked at, `origin` the page. Without a
+    text, second and resolve say that the image is to be skipped. Undo goes back to what the sample was one version
+    earlier, as a new version; after an opinion it takes the opinion back. Raises StorageError when the database
+    cannot be written; then nothing of the batch is stored and nothing is answered.
     """
     with write(db):
-        return [_apply(db, project, operator, event) for event in events]
+        return [_apply(db, project, operator, event, origin) for event in events]
 
 
-def _apply(db: Database, project: Project, operator: str, event: Mapping[str, object]) -> Outcome:
+@dataclass(frozen=True)
+class Standing:
+    """What the ledger says of a sample beside its label."""
+
+    dissents: tuple[LabelEvent, ...]
+    """Last word of everybody who disagrees and has not been decided on, oldest first."""
+    checked: bool
+    """Whether a second person found it right as it is now."""
+
+
+def standing(events: Sequence[LabelEvent]) -> Standing:
+    """Walk a sample's whole history, oldest first."""
+    state, text, flag = "unlabelled", None, None
+    open_dissents: dict[str, LabelEvent] = {}
+    checks: set[str] = set()
+    decided: dict[int, dict[str, LabelEvent]] = {}
+    """What each resolve decided on, by its version; an undo of it opens that again."""
+    for event in events:
+        if event.version is not None:
+            state, text, flag = event.state, event.text, event.flag
+            checks = set()
+            if event.action == "resolve":
+                decided[event.version] = open_dissents
+                open_dissents, checks = {}, {event.operator}
+            elif event.action == "undo":
+                open_dissents = open_dissents | decided.get(event.base_version or 0, {})
+        else:
+            open_dissents = {name: dissent for name, dissent in open_dissents.items() if name != event.operator}
+            checks -= {event.operator}
+            if event.action in ("second", "confirm") and (event.state, event.text, event.flag) == (state, text, flag):
+                checks |= {event.operator}
+            elif event.action not in ("undo", "confirm"):
+                open_dissents[event.operator] = event
+        # A doubt is about what the sample is, any other dissent about what it is not.
+        open_dissents = {
+            name: dissent
+            for name, dissent in open_dissents.items()
+            if ((dissent.state, dissent.text, dissent.flag) == (state, text, flag)) == (dissent.action == "doubt")
+        }
+    return Standing(tuple(sorted(open_dissents.values(), key=lambda event: event.id)), bool(checks))
+
+
+def update_standing(db: Database, sample_id: int) -> None:
+    """Keep beside a sample what its ledger says. Call inside `write(db)` after each event."""
+    found = standing(labels.events_of(db, sample_id))
+    labels.set_standing(db, sample_id, disputed=bool(found.dissents), checked=found.checked)
+
+
+def _apply(db: Database, project: Project, operator: str, event: Mapping[str, object], origin: str) -> Outcome:
     event_id, action = str(event.get("event") or ""), event.get("action")
     sha256, base = str(event.get("sample") or ""), event.get("base")
     # Storage refuses half characters, which JSON can carry, and large numbers; the outbox would be stuck behind them.
@@ -81,59 +131,91 @@ def _apply(db: Database, project: Project, operator: str, event: Mapping[str, ob
     known = labels.find_event(db, event_id)
     if (
         not event_id
+        or not isinstance(action, str)
         or action not in ACTIONS
+        or event.get("flag") not in (None, *FLAGS)
         or not isinstance(base, int)
         or not 0 <= base < 2**31
         or (known and known.sample_id != sample.id)
     ):
         return _outcome(db, event_id, sample, "refused", "The browser sent an event that cannot be read.")
     if known:  # the answer may have got lost, so a repetition is answered as the event itself was
-        status, version, state, text = "repeated", known.version, known.state, known.text
+        opinion = known.action in OPINIONS or (known.action == "undo" and known.base_version == -1)
+        status, version, wanted = "repeated", known.version, (known.state, known.text, known.flag)
     else:
-        base = _base(db, sample, event.get("after"), base)
+        before = _event_before(db, sample, event.get("after"))
+        opinion = action in OPINIONS or (action == "undo" and before is not None and before.action in OPINIONS)
+        if opinion:
+            base = -1 if action == "undo" else base
+        elif event.get("after") is not None:
+            # A browser that does not wait for answers cannot know the version its own event led to. If it guessed,
+            # an undo of a label that came second would undo the label that came first: that one has the guessed
+            # number. -1, which no sample has, when the event changed nothing.
+            base = before.version if before and before.version is not None else -1
         try:
-            state, text = _result_of(db, project, sample, action, event.get("text"), base)
+            wanted = _result_of(db, project, sample, action, event, base, opinion=opinion)
         except LabelError as error:
             return _outcome(db, event_id, sample, "refused", str(error))
         status = "saved"
-        version = labels.append_event(
-            db, sample, event_id=event_id, operator=operator, action=action, state=state, text=text, base_version=base
-        )
-    if version is not None:
+        entry: dict[str, Any] = {
+            "event_id": event_id, "operator": operator, "action": action, "state": wanted[0], "text": wanted[1],
+            "flag": wanted[2], "base_version": base, "origin": origin, "ms": _milliseconds(event.get("ms")),
+        }  # fmt: skip
+        version = None
+        if opinion:
+            labels.append_opinion(db, sample, **entry)
+        else:
+            version = labels.append_event(db, sample, **entry)
+        update_standing(db, sample.id)
+        queues.release(db, sample.id)
+    if version is not None or opinion:
         return _outcome(db, event_id, sample, status, "Saved.")
-    if (sample.state, sample.label) == (state, text):
+    if (sample.state, sample.label, sample.flag) == wanted:
         return _outcome(db, event_id, sample, status, f"{sample.operator} had entered the same.")
-    now = f"labelled {sample.label!r}" if sample.state == "labelled" else sample.state
-    message = f"{sample.operator or 'Someone'} was first: the image is {now}; your entry is kept in its history."
+    now_is = f"labelled {sample.label!r}" if sample.state == "labelled" else sample.state
+    message = f"{sample.operator or 'Someone'} was first: the image is {now_is}; your entry is kept in its history."
     return _outcome(db, event_id, sample, "conflict", message)
 
 
-def _base(db: Database, sample: Sample, after: object, base: int) -> int:
-    """Version the operator saw; -1, which no sample has, when the event `after` changed nothing.
+def _event_before(db: Database, sample: Sample, after: object) -> LabelEvent | None:
+    before = None if after is None else labels.find_event(db, str(after))
+    return before if before and before.sample_id == sample.id else None
 
-    A browser that does not wait for answers cannot know the version its own event led to. If it guessed, an undo of
-    a label that came second would undo the label that came first: that one has the guessed number.
-    """
-    if after is None:
-        return base
-    before = labels.find_event(db, str(after))
-    return before.version if before and before.sample_id == sample.id and before.version is not None else -1
+
+def _milliseconds(value: object) -> int | None:
+    """A clock that was set, or a tab that slept, says nothing about an operator."""
+    return value if isinstance(value, int) and 0 <= value <= MAX_MS else None
+
+
+Result = tuple[str, str | None, str | None]
+"""State, label and flag of a sample."""
 
 
 def _result_of(
-    db: Database, project: Project, sample: Sample, action: object, text: object, base: int
-) -> tuple[str, str | None]:
-    """State and label that the event leads to."""
-    if action == "skip":
-        return "skipped", None
-    if action == "label":
+    db: Database,
+    project: Project,
+    sample: Sample,
+    action: str,
+    event: Mapping[str, object],
+    base: int,
+    *,
+    opinion: bool,
+) -> Result:
+    """What the event makes of the sample, or by an opinion should be made of it."""
+    text, flag = event.get("text"), event.get("flag")
+    if action == "skip" or (action in ("second", "resolve") and text is None):
+        return "skipped", None, None if flag is None else str(flag)
+    if action in ("label", "second", "resolve"):
         if not isinstance(text, str):
             raise LabelError("A label needs a text.")
-        return "labelled", spec_of(project).check(text)
+        return "labelled", spec_of(project).check(text), None
+    if opinion:  # of what its operator saw, which may have changed since
+        seen = labels.event_at(db, sample.id, base)
+        return (seen.state, seen.text, seen.flag) if seen else ("unlabelled", None, None)
     if base < 1:
         raise LabelError("There is nothing to undo on this image.")
     before = labels.event_at(db, sample.id, base - 1)
-    return (before.state, before.text) if before else ("unlabelled", None)
+    return (before.state, before.text, before.flag) if before else ("unlabelled", None, None)
 
 
 def _outcome(db: Database, event_id: str, sample: Sample, status: str, message: str) -> Outcome:

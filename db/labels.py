@@ -22,7 +22,7 @@ def event_at(db: Database, sample_id: int, version: int) -> LabelEvent | None:
 
 def append_event(
     db: Database, sample: Sample, *, event_id: str, operator: str, action: str, state: str, text: str | None,
-    base_version: int,
+    base_version: int, flag: str | None = None, origin: str | None = None, ms: int | None = None,
 ) -> int | None:  # fmt: skip
     """Add an event, and apply it if the sample is still at `base_version`. Call inside `write(db)`.
 
@@ -30,17 +30,53 @@ def append_event(
     """
     at = now()
     changed = db.execute(
-        "UPDATE samples SET state = ?, label = ?, version = version + 1, operator = ?, labelled_at = ?"
+        "UPDATE samples SET state = ?, label = ?, flag = ?, version = version + 1, operator = ?, labelled_at = ?"
         " WHERE id = ? AND version = ?",
-        [state, text, operator, at, sample.id, base_version],
+        [state, text, flag, operator, at, sample.id, base_version],
     ).rowcount
     version = base_version + 1 if changed else None
-    db.execute(
-        "INSERT INTO labels (event_id, sample_id, operator, action, state, text, base_version, version, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [event_id, sample.id, operator, action, state, text, base_version, version, at],
-    )
+    _insert(db, event_id, sample, operator, action, state, text, flag, base_version, version, at, origin, ms)
     return version
+
+
+def append_opinion(
+    db: Database, sample: Sample, *, event_id: str, operator: str, action: str, state: str, text: str | None,
+    base_version: int, flag: str | None = None, origin: str | None = None, ms: int | None = None,
+) -> None:  # fmt: skip
+    """Add an event that changes nothing but what is thought of the sample. Call inside `write(db)`."""
+    _insert(db, event_id, sample, operator, action, state, text, flag, base_version, None, now(), origin, ms)
+
+
+def _insert(db: Database, event_id: str, sample: Sample, *values: object) -> None:
+    db.execute(
+        "INSERT INTO labels (event_id, sample_id, operator, action, state, text, flag, base_version, version, at,"
+        " origin, ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [event_id, sample.id, *values],
+    )
+
+
+def set_standing(db: Database, sample_id: int, *, disputed: bool, checked: bool) -> None:
+    """Keep beside the sample what core.labeling.standing found in its ledger. Call inside `write(db)`."""
+    db.execute("UPDATE samples SET disputed = ?, checked = ? WHERE id = ?", [disputed, checked, sample_id])
+
+
+def list_operators(db: Database) -> list[str]:
+    """Everybody who is in the ledger, by name; hops over the index, however long the ledger is."""
+    sql = (
+        "WITH RECURSIVE names (name) AS (SELECT min(operator) FROM labels UNION ALL"
+        " SELECT (SELECT min(operator) FROM labels WHERE operator > name) FROM names WHERE name IS NOT NULL)"
+        " SELECT name FROM names WHERE name IS NOT NULL"
+    )
+    return [row["name"] for row in db.query(sql)]
+
+
+def work_of(db: Database, project_id: int, operator: str, since: str) -> list[tuple[str, str, int | None]]:
+    """What an operator did in a project from a time on, oldest first: (at, action, milliseconds)."""
+    sql = (
+        "SELECT labels.at, action, ms FROM labels JOIN samples ON samples.id = sample_id"
+        " WHERE labels.operator = ? AND labels.at >= ? AND project_id = ? ORDER BY labels.id"
+    )
+    return db.execute(sql, [operator, since, project_id]).fetchall()
 
 
 def count_by_operator(db: Database, project_id: int) -> dict[str, int]:

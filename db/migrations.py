@@ -166,10 +166,114 @@ def m003_jobs_runs_evaluations(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m004_queues_and_opinions(db: Database) -> None:
+    _run(
+        db,
+        # Why a sample was skipped, where an operator said so; NULL: passed by for later.
+        """
+        ALTER TABLE samples ADD COLUMN flag TEXT
+        CHECK (flag IS NULL OR (flag IN ('unreadable', 'not_ours') AND state = 'skipped'))
+        """,
+        # Both follow from the ledger (core.labeling.standing) and are kept here for the queues.
+        "ALTER TABLE samples ADD COLUMN disputed INTEGER NOT NULL DEFAULT 0 CHECK (disputed IN (0, 1))",
+        "ALTER TABLE samples ADD COLUMN checked INTEGER NOT NULL DEFAULT 0 CHECK (checked IN (0, 1))",
+        # A CHECK cannot be altered, so the ledger is copied. second, confirm and doubt are opinions: they change no
+        # label and have no version.
+        """
+        CREATE TABLE labels_new (
+            id INTEGER PRIMARY KEY,
+            event_id TEXT NOT NULL UNIQUE,
+            sample_id INTEGER NOT NULL REFERENCES samples (id),
+            operator TEXT NOT NULL CHECK (operator <> ''),
+            action TEXT NOT NULL CHECK (
+                action IN ('label', 'skip', 'undo', 'import', 'second', 'confirm', 'doubt', 'resolve')),
+            state TEXT NOT NULL CHECK (state IN ('unlabelled', 'labelled', 'skipped')),
+            text TEXT,
+            flag TEXT CHECK (flag IS NULL OR (flag IN ('unreadable', 'not_ours') AND state = 'skipped')),
+            base_version INTEGER,
+            version INTEGER CHECK (version IS NULL OR action NOT IN ('second', 'confirm', 'doubt')),
+            at TEXT NOT NULL,
+            origin TEXT,
+            ms INTEGER CHECK (ms >= 0),
+            CHECK ((state = 'labelled') = (text IS NOT NULL)),
+            UNIQUE (sample_id, version)
+        ) STRICT
+        """,
+        """
+        INSERT INTO labels_new (id, event_id, sample_id, operator, action, state, text, base_version, version, at)
+        SELECT id, event_id, sample_id, operator, action, state, text, base_version, version, at FROM labels
+        """,
+        "DROP TABLE labels",
+        "ALTER TABLE labels_new RENAME TO labels",
+        """
+        CREATE TRIGGER labels_are_never_changed BEFORE UPDATE ON labels
+        BEGIN SELECT RAISE(ABORT, 'labels are append-only'); END
+        """,
+        """
+        CREATE TRIGGER labels_are_never_deleted BEFORE DELETE ON labels
+        BEGIN SELECT RAISE(ABORT, 'labels are append-only'); END
+        """,
+        "CREATE INDEX labels_by_operator ON labels (operator, at)",
+        # Labels that came second so far: the last of each operator, where it differs from what the sample is.
+        """
+        UPDATE samples SET disputed = 1 WHERE id IN (
+            SELECT sample_id FROM labels AS lost
+            WHERE version IS NULL AND action <> 'undo'
+             AND (lost.state <> samples.state OR lost.text IS NOT samples.label)
+             AND NOT EXISTS (
+                SELECT 1 FROM labels AS later WHERE later.sample_id = lost.sample_id
+                 AND later.operator = lost.operator AND later.version IS NULL AND later.id > lost.id))
+        """,
+        # Which browser tab has an image before it; a lease that is not renewed runs out (seconds since 1970).
+        """
+        CREATE TABLE leases (
+            sample_id INTEGER PRIMARY KEY REFERENCES samples (id),
+            holder TEXT NOT NULL,
+            operator TEXT NOT NULL,
+            until INTEGER NOT NULL
+        ) STRICT
+        """,
+        # Counting a million samples takes longer than labelling one; these are counted as they change.
+        """
+        CREATE TABLE tallies (
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            split TEXT NOT NULL,
+            state TEXT NOT NULL,
+            n INTEGER NOT NULL CHECK (n >= 0),
+            PRIMARY KEY (project_id, split, state)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "INSERT INTO tallies SELECT project_id, split, state, count(*) FROM samples GROUP BY project_id, split, state",
+        """
+        CREATE TRIGGER samples_are_counted AFTER INSERT ON samples
+        BEGIN
+            INSERT INTO tallies VALUES (NEW.project_id, NEW.split, NEW.state, 1)
+            ON CONFLICT (project_id, split, state) DO UPDATE SET n = n + 1;
+        END
+        """,
+        """
+        CREATE TRIGGER samples_are_counted_anew AFTER UPDATE OF state ON samples WHEN OLD.state <> NEW.state
+        BEGIN
+            UPDATE tallies SET n = n - 1
+            WHERE project_id = OLD.project_id AND split = OLD.split AND state = OLD.state;
+            INSERT INTO tallies VALUES (NEW.project_id, NEW.split, NEW.state, 1)
+            ON CONFLICT (project_id, split, state) DO UPDATE SET n = n + 1;
+        END
+        """,
+        # One index for each order and filter of db.queues; the split comes from the first half of the hash, so the
+        # second half is a random order within it.
+        "CREATE INDEX samples_at_random ON samples (project_id, state, split, substr(sha256, 33))",
+        "CREATE INDEX samples_by_source ON samples (project_id, state, split, source_id)",
+        "CREATE INDEX samples_by_day ON samples (project_id, state, split, substr(created_at, 1, 10))",
+        "CREATE INDEX samples_disputed ON samples (project_id) WHERE disputed",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Number of steps above, kept in the file's user_version (checked by a test)."""

@@ -48,11 +48,17 @@ class Sample:
     operator: str | None
     labelled_at: str | None
     created_at: str
+    flag: str | None
+    """Why it is skipped: unreadable or not_ours; None: passed by for later."""
+    disputed: int
+    """1: somebody disagrees with what it is, and nobody has decided yet."""
+    checked: int
+    """1: a second person found its label right."""
 
 
 @dataclass(frozen=True)
 class LabelEvent:
-    """One line of the ledger: what an operator did, and what the sample is after it."""
+    """One line of the ledger: what an operator did, and what the sample is after it, or by an opinion should be."""
 
     id: int
     event_id: str
@@ -61,10 +67,15 @@ class LabelEvent:
     action: str
     state: str
     text: str | None
+    flag: str | None
     base_version: int | None
     version: int | None
-    """None: the event lost to another operator's and changed nothing."""
+    """None: an opinion, or the event lost to another operator's; it changed nothing."""
     at: str
+    origin: str | None
+    """Page it was entered on; None before this was recorded."""
+    ms: int | None
+    """Milliseconds from the image on the screen to the event."""
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def _where(
 
 def counts(db: Database, project_id: int) -> dict[tuple[str, str], int]:
     """Number of samples by (split, state); combinations without a sample are absent."""
-    sql = "SELECT split, state, count(*) AS n FROM samples WHERE project_id = ? GROUP BY split, state"
+    sql = "SELECT split, state, n FROM tallies WHERE project_id = ? AND n > 0"
     return {(row["split"], row["state"]): row["n"] for row in db.query(sql, [project_id])}
 
 

@@ -8,7 +8,7 @@ from sqlite_utils import Database
 
 from core.errors import StorageError
 from core.ingest import import_images, open_source
-from core.labeling import Outcome, apply_events, default_operator, next_samples
+from core.labeling import Outcome, apply_events, default_operator
 from db import labels, projects, samples
 from db.connection import opened, write
 from db.records import Project, Sample
@@ -122,7 +122,7 @@ def test_undo_goes_back_one_version(db: Database, project: Project, images: list
         ("unlabelled", None, 2),
     ]
     assert len(labels.events_of(db, images[0].id)) == 3
-    assert images[1].sha256 in {sample.sha256 for sample in next_samples(db, project, [], 10)}
+    assert samples.get_sample(db, images[1].id).state == "unlabelled"
 
 
 def test_a_skip_can_be_undone(db: Database, project: Project, images: list[Sample]) -> None:
@@ -243,16 +243,6 @@ def test_a_batch_is_stored_whole_or_not_at_all(db: Database, project: Project, i
     db.execute(f"PRAGMA max_page_count = {pages + 1000}")
     assert {outcome.status for outcome in act(db, project, *events)} == {"saved"}
     assert samples.get_sample(db, images[0].id).label == "000999"
-
-
-def test_the_queue_gives_the_oldest_first(db: Database, project: Project, images: list[Sample]) -> None:
-    """Without what the browser has already; skipped images are a queue of their own."""
-    act(db, project, event("a1", "label", images[0], "111111"), event("a2", "skip", images[1]))
-
-    queue = next_samples(db, project, {images[2].sha256}, 2)
-    assert [sample.id for sample in queue] == [images[3].id, images[4].id]
-    assert [sample.id for sample in next_samples(db, project, [], 10, state="skipped")] == [images[1].id]
-    assert next_samples(db, project, [image.sha256 for image in images], 10) == []
 
 
 def test_there_is_always_an_operator(monkeypatch: pytest.MonkeyPatch) -> None:

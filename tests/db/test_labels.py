@@ -89,3 +89,22 @@ def test_current_labels_are_counted_by_operator(db: Database, project: Project, 
     append(db, samples.select_samples(db, project.id)[0], "late", "444444", 0, operator="Cem")
 
     assert labels.count_by_operator(db, project.id) == {"Ben": 2, "Ann": 1}
+
+
+def test_everybody_in_the_ledger_is_listed_once(db: Database, add_sample: AddSample) -> None:
+    """For the picker of operators; an empty ledger has none."""
+    assert labels.list_operators(db) == []
+    for number, operator in enumerate(["Cem", "Ann", "Ben", "Ann"]):
+        append(db, add_sample(number + 1), f"e{number}", "111111", 0, operator=operator)
+
+    assert labels.list_operators(db) == ["Ann", "Ben", "Cem"]
+
+
+def test_the_work_of_an_operator_is_what_he_did_since(db: Database, project: Project, add_sample: AddSample) -> None:
+    """In one project, in order; nobody else's."""
+    append(db, add_sample(1), "e1", "111111", 0, operator="Ann")
+    append(db, add_sample(2), "e2", "111111", 0, operator="Ben")
+
+    assert [action for _, action, _ in labels.work_of(db, project.id, "Ann", "2000-01-01")] == ["label"]
+    assert labels.work_of(db, project.id, "Ann", "2999-01-01") == []
+    assert labels.work_of(db, project.id + 1, "Ann", "2000-01-01") == []

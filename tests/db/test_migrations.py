@@ -10,7 +10,7 @@ from core.errors import StorageError
 from core.home import Home
 from db import samples
 from db.connection import APPLICATION_ID, connect, opened, write
-from db.labels import append_event
+from db.labels import append_event, events_of
 from db.migrations import MIGRATIONS, SCHEMA_VERSION
 from db.projects import list_projects
 from db.records import Project
@@ -58,6 +58,32 @@ def test_a_file_of_every_earlier_step_is_brought_up_to_date(tmp_path: Path, home
     assert schema(old) == schema(home.db)
 
 
+def test_labels_of_an_earlier_step_keep_their_history(tmp_path: Path) -> None:
+    """The ledger is copied into its new form, and what was there is counted."""
+    old = tmp_path / "old.db"
+    make_old(old, 3)
+    raw = sqlite3.connect(old)
+    raw.executescript(
+        "INSERT INTO sources VALUES (1, 1, 'mail', 'the team', 'ticket 1', 'then');"
+        f"INSERT INTO samples VALUES (1, 1, 1, '{'a' * 64}', 'a.png', 40, 16, 'val', 'labelled', '123456', 2, 'Ben',"
+        " 'later', 'then');"
+        "INSERT INTO labels VALUES (1, 'e1', 1, 'Ann', 'label', 'labelled', '111111', 0, 1, 'soon'),"
+        " (2, 'e2', 1, 'Ben', 'label', 'labelled', '123456', 1, 2, 'later'),"
+        " (3, 'e3', 1, 'Cem', 'label', 'labelled', '222222', 0, NULL, 'later');"
+    )
+    raw.close()
+
+    with opened(old) as db:
+        history = [(event.event_id, event.operator, event.text, event.version) for event in events_of(db, 1)]
+        sample = samples.get_sample(db, 1)
+        assert samples.counts(db, 1) == {("val", "labelled"): 1}
+
+    assert history == [
+        ("e1", "Ann", "111111", 1), ("e2", "Ben", "123456", 2), ("e3", "Cem", "222222", None),
+    ]  # fmt: skip
+    assert (sample.label, sample.flag, sample.disputed, sample.checked) == ("123456", None, 1, 0)
+
+
 def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
     """All steps that are missing are one transaction: here the second can be made, the third cannot."""
     old = tmp_path / "old.db"
@@ -92,7 +118,10 @@ def labelled(db: Database, add_sample: AddSample) -> int:
         "UPDATE labels SET operator = 'Ben' WHERE event_id = 'e1'",
         "DELETE FROM labels",
         "INSERT OR REPLACE INTO labels SELECT * FROM labels",
-        "REPLACE INTO labels SELECT id, event_id, sample_id, 'Ben', action, state, text, 0, 1, at FROM labels",
+        (
+            "REPLACE INTO labels SELECT id, event_id, sample_id, 'Ben', action, state, text, flag, 0, 1, at, origin, ms"
+            " FROM labels"
+        ),
     ],
 )
 def test_the_ledger_is_append_only(db: Database, labelled: int, statement: str) -> None:

@@ -50,6 +50,15 @@ def test_a_sample_is_found_by_its_pixels(db: Database, project: Project, add_sam
     assert (sample.state, sample.label, sample.version) == ("unlabelled", None, 0)
 
 
+def test_counts_follow_every_change(db: Database, project: Project, five: list[Sample]) -> None:
+    """They are kept, not counted when asked for; counting by hand says the same."""
+    sql = "SELECT split, state, count(*) FROM samples WHERE project_id = ? GROUP BY split, state"
+    by_hand = {(split, state): n for split, state, n in db.execute(sql, [project.id]).fetchall()}
+
+    assert samples.counts(db, project.id) == by_hand
+    assert samples.counts(db, project.id)["train", "labelled"] == 1
+
+
 def test_a_project_holds_the_same_pixels_once(db: Database, add_sample: AddSample) -> None:
     """The second image fails and leaves no bytes behind."""
     add_sample(1)
