@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from db.queues import Queue
 from pages.components import layout
 from pages.components.labeler import labeler
 
@@ -21,7 +22,7 @@ def label() -> None:
         bind="query-params",
         label_visibility="collapsed",
     )
-    labeler(page.project, page.operator, queue, queue_key="queue")
+    labeler(page.project, page.operator, Queue(kind=queue), kind_key="queue")
 
 
 # After a restart of the server the browser asks for the whole page again only if something on it repeats. Otherwise it

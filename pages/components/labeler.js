@@ -5,7 +5,8 @@
 const SEND_MS = 150; // between messages: of those that wait for a busy script Streamlit keeps only the newest
 const RESEND_MS = 3000; // a message is lost without a sign when the server is away
 const PAUSE_MS = 30000; // a longer gap between two labels is a pause and does not count for the pace
-const LOW = 10; // fewer images at hand, and more are asked for: three seconds of typing at 20 keys a second
+const LOW = 40;
+const TAB = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 const MAX_SCALE = 6;
 const MAX_HEIGHT = 240; // pixels of the image on the screen
 
@@ -14,7 +15,7 @@ const widgets = new WeakMap();
 // Streamlit calls this again for every new `data` and theme, and only the last cleanup, when the widget goes.
 export default function ({ data, parentElement, setTriggerValue }) {
   let widget = widgets.get(parentElement);
-  if (widget?.data.project !== data.project || widget.data.queue !== data.queue) {
+  if (!widget || !widget.shows(data)) {
     widget?.close();
     widget = new Labeler(parentElement.querySelector(".labeler"), data);
     widgets.set(parentElement, widget);
@@ -125,6 +126,10 @@ class Labeler {
     if (focused()?.getAttribute("role") === "combobox") focused().blur();
   }
 
+  shows({ project, queue }) {
+    return project === this.data.project && JSON.stringify(queue) === JSON.stringify(this.data.queue);
+  }
+
   close() {
     this.listen.abort();
     this.resizes.disconnect();
@@ -141,6 +146,7 @@ class Labeler {
   receive(data) {
     if (data.reply === this.data?.reply) return; // only the theme has changed
     this.data = data;
+    this.more = data.more ?? this.more ?? true;
     this.counts = data.counts ?? this.counts; // null when the database could not be read
     for (const answer of data.answers) this.answered(answer);
     for (const { sample, version, url } of data.images) {
@@ -165,7 +171,7 @@ class Labeler {
   // Sends the whole outbox when there is news or an answer is overdue, and asks for images when few are left.
   pump() {
     clearTimeout(this.timer);
-    const wants = this.data.more && this.queue.length < LOW;
+    const wants = this.more && this.queue.length < this.data.low;
     if (this.closed || !(this.fresh || this.outbox.events.length || wants)) return;
     const wait = this.sent + (this.fresh ? SEND_MS : RESEND_MS) - performance.now();
     if (wait > 0) {
@@ -175,9 +181,12 @@ class Labeler {
     this.sent = performance.now();
     this.fresh = false;
     this.setTriggerValue("outbox", {
+      tab: TAB,
       project: this.data.project,
       queue: this.data.queue,
-      have: [...this.queue.map((image) => image.sample), ...this.passed],
+      reply: this.data.reply,
+      have: this.queue.map((image) => image.sample),
+      passed: [...this.passed],
       wants: this.queue.length < LOW,
       events: this.outbox.events,
     });
@@ -271,7 +280,7 @@ class Labeler {
   skip() {
     const image = this.current;
     if (!image) return;
-    if (this.data.queue === "skipped") {
+    if (this.data.queue.kind === "skipped") {
       this.passed.add(image.sample);
       this.tell();
       this.leave("pass", "Left as skipped");
@@ -384,8 +393,8 @@ class Labeler {
   emptyState() {
     const box = element("div", "message");
     const { counts } = this;
-    const { more, queue } = this.data;
-    if (more) {
+    const queue = this.data.queue.kind;
+    if (this.more) {
       box.textContent = "Waiting for images…";
       return box;
     }
