@@ -70,10 +70,11 @@ def lease(
     until: int,
 ) -> None:
     """Lease to `holder` those of these samples that are in this state and on nobody else's screen."""
+    # The plus keeps SQLite from going through all samples of the state: by their hashes it finds them at once.
     for chunk in _chunks(hashes):
         db.execute(
             "INSERT INTO leases (sample_id, holder, operator, until) SELECT id, ?, ?, ? FROM samples"
-            f" WHERE project_id = ? AND state = ? AND sha256 IN ({','.join('?' * len(chunk))})"
+            f" WHERE project_id = ? AND +state = ? AND sha256 IN ({','.join('?' * len(chunk))})"
             " ON CONFLICT (sample_id) DO UPDATE SET holder = excluded.holder, operator = excluded.operator,"
             " until = excluded.until WHERE holder = excluded.holder OR until < ?",
             [holder, operator, until, project_id, state, *chunk, now],
@@ -82,7 +83,8 @@ def lease(
 
 def leased_hashes(db: Database, project_id: int, holder: str) -> set[str]:
     """Pixel hashes of what `holder` has."""
-    sql = "SELECT sha256 FROM leases JOIN samples ON samples.id = sample_id WHERE holder = ? AND project_id = ?"
+    # CROSS JOIN keeps the order: else SQLite goes through all samples of the project, half a second for a million.
+    sql = "SELECT sha256 FROM leases CROSS JOIN samples ON samples.id = sample_id WHERE holder = ? AND project_id = ?"
     return {row["sha256"] for row in db.query(sql, [holder, project_id])}
 
 
