@@ -1,0 +1,69 @@
+"""A slow line to the app: every byte arrives a fixed time after it was sent, in both directions, as over a network.
+
+Unlike a pause between messages this keeps the bandwidth, so that only distance is measured.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+CHUNK = 65536
+
+
+@asynccontextmanager
+async def delayed(port: int, delay_s: float) -> AsyncIterator[int]:
+    """Serve 127.0.0.1:`port` at another port, which is yielded, `delay_s` later each way."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await asyncio.sleep(delay_s)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(_pass(reader, far_writer, delay_s), _pass(far_reader, writer, delay_s))
+        except OSError:  # the app is away: what comes back is a closed connection, as it would be without this line
+            writer.close()
+        finally:
+            tasks.discard(task)
+
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float) -> None:
+    """Copy until the end of the stream, the end included, each piece `delay_s` after it came."""
+    clock = asyncio.get_running_loop().time
+    pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+    async def read() -> None:
+        data = b"-"
+        while data:
+            try:
+                data = await reader.read(CHUNK)
+            except OSError:
+                data = b""
+            pieces.put_nowait((clock() + delay_s, data))
+
+    reading = asyncio.create_task(read())
+    try:
+        while True:
+            due, data = await pieces.get()
+            await asyncio.sleep(due - clock())
+            if not data:
+                break
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        reading.cancel()
+        with suppress(OSError):
+            writer.close()
