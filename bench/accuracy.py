@@ -26,6 +26,7 @@ ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("digits4-base", "digits4", "as preset fast", {}),
     ("digits4-head-flatten", "digits4", "head=flatten", {"head": "flatten"}),
     ("digits4-head-pool", "digits4", "head=pool", {"head": "pool"}),
+    ("digits4-heads-own", "digits4", "tied_heads=false", {"tied_heads": "false"}),
     ("digits4-ink-off", "digits4", "ink=false", {"ink": "false"}),
     ("digits4-stride-16", "digits4", "stride=16", {"stride": "16"}),
     ("digits4-augment-off", "digits4", "augment={}", {"augment": "{}"}),

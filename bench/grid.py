@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.cells import RESULTS, ROOT, Bench, Cell, Interrupted, cores, save_result
 from bench.training import remove
+from core.config import TrainConfig
 from core.errors import SlotlabError
 from core.jobdir import JobDir
 
@@ -114,5 +115,6 @@ def state_of(cell: Cell, bench: Bench) -> str:
         missing = cell.missing(bench.data)
         return f"not run: {missing}{at}" if missing else f"not run{at}"
     config = json.loads(done.read_text(encoding="utf-8")).get("config")
-    changed = cell.preset is not None and config != json.loads(json.dumps(cell.config().to_dict()))
+    # An option that came later had its default before.
+    changed = cell.preset is not None and TrainConfig.from_dict(config) != cell.config()
     return "done, with settings that have changed since" if changed else "done"

@@ -39,6 +39,7 @@ OPTIONS: dict[str, Option] = {
         kind="choice",
         choices=("query", "flatten", "pool"),
     ),
+    "tied_heads": Option(help="Heads share a part beside their own; false: they share nothing.", kind="bool"),
     "width": Option(help="Channels between the map and the heads.", kind="int", low=16, high=2048),
     "ink": Option(help="Remove background colour and polarity before the backbone.", kind="bool"),
     "crop": Option(help="Crop to the text, where the training images agree on where it is.", kind="bool"),
@@ -99,6 +100,7 @@ class TrainConfig:
     backbone: str = "resnet10t"
     stride: int = 8
     head: str = "query"
+    tied_heads: bool = True
     width: int = 256
     ink: bool = True
     crop: bool = True

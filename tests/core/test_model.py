@@ -69,7 +69,7 @@ def test_a_blank_image_has_no_ink() -> None:
 def test_heads_are_independent_linear_layers_that_begin_as_one() -> None:
     """Folded, they are N plain layers with the same logits; at first these are equal, after a step they are not."""
     torch.manual_seed(0)
-    heads, slots_BPD = Heads(3, 10, 8), torch.rand(4, 3, 8)
+    heads, slots_BPD = Heads(3, 10, 8, tied=True), torch.rand(4, 3, 8)
     assert (heads.weight_PCD() == heads.shared.weight).all()
 
     optimizer = torch.optim.SGD(heads.parameters(), lr=1.0)
@@ -88,6 +88,22 @@ def test_heads_are_independent_linear_layers_that_begin_as_one() -> None:
     assert torch.equal(heads(slots_BPD), before)
     assert torch.equal(heads.own, weight_PCD)
     assert not heads.shared.weight.any()
+
+
+def test_untied_heads_share_nothing() -> None:
+    """They begin apart, and a step for one leaves the others as they were."""
+    model = make(tied_heads=False)
+    before = model.heads.weight_PCD().detach()
+    assert not torch.equal(before[0], before[1])
+
+    groups = parameter_groups(model, lr=1e-3, weight_decay=0.05)
+    optimizer = torch.optim.SGD([{"params": group["params"], "lr": 1.0} for group in groups])
+    model(torch.rand(2, 3, 32, 96))[:, 0].square().sum().backward()
+    optimizer.step()
+
+    after = model.heads.weight_PCD()
+    assert not torch.equal(after[0], before[0])
+    assert torch.equal(after[1:], before[1:])
 
 
 def test_decay_spares_gains_norms_biases_and_embeddings() -> None:
