@@ -1,7 +1,9 @@
 """The `slotlab` command: results on stdout, progress and errors on stderr, a sentence and exit code 1 for an error."""
 
 import json
+import signal
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from core.doctor import Diagnosis
 from core.errors import JobError, OptionError, SlotlabError
 from core.home import Home
 from core.images import MAX_BYTES, decode
-from core.jobdir import ACTIVE
+from core.jobdir import ACTIVE, JobView
 from core.labeling import default_operator
 from core.metrics import interval95
 from core.progress import Progress
@@ -70,26 +72,74 @@ def import_(
     length: Annotated[int | None, typer.Option(help="Characters in each text; 6 for a new project.")] = None,
     charset: Annotated[str | None, typer.Option(help="All characters; 0123456789 for a new project.")] = None,
     labels: Annotated[str, typer.Option(metavar="none|filename|CSV", help="Where labels come from.")] = "none",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on taking what is new in the folder; Ctrl-C ends.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Between two looks at a watched folder.")
+    ] = ingest.WATCH_SECONDS,
     as_json: Json = False,
 ) -> None:
-    """Import images, each once; run again to finish an interrupted import. Exit code 1 if anything was rejected."""
+    """Import images, each once; run again to finish an interrupted import. Exit code 1 if anything was rejected.
+
+    With --watch and --json: a line for each batch of news, and at the end one with the whole report.
+    """
     home = Home.from_env()
     request = ingest.Request(
         path=source_path, labels=labels, project=project, length=length, charset=charset, source=source, owner=owner,
-        authorization=authorization,
+        authorization=authorization, watch=watch, every=every,
     )  # fmt: skip
     with _database(home, create=True) as db, Progress() as progress:
-        job = ingest.start_import(db, home, request, operator=default_operator())
-        job = jobs.finish(db, home, job.id, progress.show_job)
-    report = json.loads(job.result or "{}")
+        if watch:
+            job, report = _watch(db, home, request, progress, as_json=as_json)
+        else:
+            job = ingest.start_import(db, home, request, operator=default_operator())
+            job = jobs.finish(db, home, job.id, progress.show_job)
+            report = ingest.Report(**json.loads(job.result or "{}"))
     if as_json:
-        print(json.dumps({"job": job.id, "project": project, **report}, ensure_ascii=False))
+        final = {"final": True} if watch else {}
+        print(json.dumps({"job": job.id, "project": project} | final | report.to_dict(), ensure_ascii=False))
     else:
-        print(ingest.Report(**report).sentence())
-    for item in report["reasons"]:
-        print(_printable(f"{item['name']}: {item['reason']}"), file=sys.stderr)
-    if report["rejected"] or report["label_problems"]:
+        print(report.sentence())
+    for item in [] if watch else report.reasons:  # a watch has named them as they came
+        print(_reason_line(item), file=sys.stderr)
+    if report.rejected or report.label_problems:
         raise typer.Exit(1)
+
+
+def _watch(
+    db: Database, home: Home, request: ingest.Request, progress: Progress, *, as_json: bool
+) -> tuple[Job, ingest.Report]:
+    """Follow an import that watches its folder, and tell its news, until Ctrl-C or SIGTERM ends it."""
+    request_id = uuid.uuid4().hex
+    job = ingest.start_import(db, home, request, operator=default_operator(), request_id=request_id)
+    joined = job.request_id != request_id
+    if joined:
+        progress.note(f"{job.id} watches this folder already; what it takes from now on follows.")
+    _, offset = ingest.news_of(home, job, -1 if joined else 0)
+
+    def show(view: JobView | None) -> None:
+        nonlocal offset
+        news, offset = ingest.news_of(home, job, offset)
+        for report in news:
+            if as_json:
+                line = {"job": job.id, "project": request.project, "final": False} | report.to_dict()
+                print(json.dumps(line, ensure_ascii=False), flush=True)
+            for item in report.reasons:
+                progress.note(_reason_line(item))
+        if view:
+            progress.show_job(view)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        job = jobs.follow(db, home, job.id, show)
+    except KeyboardInterrupt:
+        jobs.cancel(db, home, job.id)
+        job = jobs.follow(db, home, job.id, show)
+    show(None)
+    if job.state not in ("finished", "cancelled"):
+        raise JobError(job.reason or f"{job.id} was {job.state}.")
+    return job, ingest.report_so_far(home, job)
 
 
 @app.command()
@@ -353,6 +403,10 @@ def _prediction_record(predictor: Any, path: Path, *, tta: bool) -> dict[str, An
         "accepted": None,  # until a threshold has been chosen
         "positions": [{"char": char, "confidence": confidence} for char, confidence in prediction.positions],
     }
+
+
+def _reason_line(item: dict[str, str]) -> str:
+    return _printable(f"{item['name']}: {item['reason']}")
 
 
 def _printable(text: str) -> str:

@@ -1,15 +1,19 @@
 """Import: images into a project, each once, with what is known about them. The job is `python -m core.ingest JOB_DIR`.
 
-Running an import again changes nothing that is there, so an interrupted one is finished by running it again.
+Running an import again changes nothing that is there, so an interrupted one is finished by running it again. An import
+that watches its folder goes on until it is cancelled, and takes what is new there.
 """
 
 import io
+import json
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -18,10 +22,13 @@ from core.charset import TextSpec
 from core.errors import ImageError, ImportSourceError, LabelError, OptionError
 from core.home import Home
 from core.images import decode, pixel_hash, split_of
+from core.jobdir import JobDir
 from core.sources import Entry, LabelBook, list_entries, parse_csv
+from core.watching import UnsettledError, Watch
 from core.work import Work, carry_out
 from db import labels, projects, samples
 from db.connection import opened, write
+from db.jobs import active_jobs
 from db.records import Job, Project, Source
 
 BATCH = 200
@@ -31,6 +38,10 @@ UPLOAD, UPLOADED_LABELS = "upload.zip", "labels.csv"
 """What came through the browser, in the job's directory until it is imported."""
 LISTED = 1000
 """Rejections named in a report; all are counted."""
+WATCH_SECONDS = 2.0
+"""From one look at a watched folder to the next; more where a look takes long, so that most of the time is rest."""
+REPORT = "report.json"
+"""What a watch has taken so far, in the job's directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +59,9 @@ class Request:
     source: str
     owner: str
     authorization: str
+    watch: bool = False
+    """Whether to go on taking what is new in the folder, until cancelled."""
+    every: float = WATCH_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +105,12 @@ class Report:
         self.label_problems += 1
         self._list(name, reason)
 
+    def add(self, news: "Report") -> None:
+        """Count what has become of further files."""
+        for name in ("files", "imported", "duplicates", "labelled", "rejected", "label_problems"):
+            setattr(self, name, getattr(self, name) + getattr(news, name))
+        self.reasons += news.reasons[: LISTED - len(self.reasons)]
+
     def _list(self, name: str, reason: str) -> None:
         if len(self.reasons) < LISTED:
             self.reasons.append({"name": name, "reason": reason})
@@ -118,6 +138,8 @@ def start_import(
     """Start the import job; its result is a Report as JSON. Raises SlotlabError before anything is stored."""
     if request.path is not None:
         path = request.path.expanduser().resolve()
+        if request.watch:
+            return _start_watch(db, home, replace(request, path=path), operator, request_id)
         in_file = request.labels not in {"none", "filename"}
         book_rule = str(Path(request.labels).expanduser().resolve()) if in_file else request.labels
         LabelBook(book_rule, DEFAULT_SPEC, [entry.name for entry in list_entries(path)])
@@ -140,6 +162,61 @@ def start_import(
         "operator": operator,
     }
     return jobs.start_job(db, home, project, "import", spec, request_id=request_id, fill=fill)
+
+
+def _start_watch(db: Database, home: Home, request: Request, operator: str, request_id: str | None) -> Job:
+    """Start an import that watches its folder, or return the one that does so already."""
+    assert request.path is not None
+    if not request.path.is_dir():
+        raise ImportSourceError(f"Only a folder can be watched, and {request.path} is none.")
+    if request.labels not in {"none", "filename"}:
+        raise OptionError(
+            "A watched folder takes its labels from the file names or not at all; import with the CSV once it is whole."
+        )
+    if not 0.1 <= request.every <= 3600:
+        raise OptionError("A folder is looked at every 0.1 to 3,600 seconds.")
+    _check_origin(request.source, request.owner, request.authorization)
+    project = open_project(db, request.project, request.length, request.charset)
+    source = open_source(db, project, request.source, request.owner, request.authorization)
+    spec = {
+        "path": str(request.path), "labels": request.labels, "source": source.name, "operator": operator,
+        "watch": request.every,
+    }  # fmt: skip
+    jobs.reconcile(db, home)
+    for job in active_jobs(db):
+        other = JobDir(home.run(job.id)).read("run.json") or {}
+        if job.project_id == project.id and other.get("watch") and other["path"] == spec["path"]:
+            if (other["labels"], other["source"]) != (spec["labels"], spec["source"]):
+                raise OptionError(
+                    f"{job.id} watches this folder already, with labels {other['labels']} and source "
+                    f"{other['source']}; stop it first."
+                )
+            return job
+    return jobs.start_job(db, home, project, "import", spec, request_id=request_id)
+
+
+def watched_folder(home: Home, job: Job) -> str | None:
+    """The folder that an import watches; None for other jobs."""
+    spec = JobDir(home.run(job.id)).read("run.json") or {}
+    return spec["path"] if spec.get("watch") else None
+
+
+def report_so_far(home: Home, job: Job) -> Report:
+    """What a watch has taken by now."""
+    return Report(**(JobDir(home.run(job.id)).read(REPORT) or {}))
+
+
+def news_of(home: Home, job: Job, offset: int) -> tuple[list[Report], int]:
+    """What a watch has taken since `offset`, batch by batch, and the offset to ask from next; -1 is its end."""
+    path = JobDir(home.run(job.id)).path / "metrics.jsonl"
+    if not path.exists():
+        return [], 0
+    with path.open("rb") as file:
+        if offset < 0:
+            return [], file.seek(0, io.SEEK_END)
+        file.seek(offset)
+        whole, newline, _ = file.read().rpartition(b"\n")
+    return [Report(**json.loads(line)) for line in whole.splitlines()], offset + len(whole + newline)
 
 
 def _is_one_zip(upload: Upload) -> bool:
@@ -167,13 +244,12 @@ def _save_upload(upload: Upload, directory: Path) -> None:
 
 def _work(work: Work) -> dict[str, object] | None:
     directory, spec = work.job.path, work.spec
+    if spec.get("watch"):
+        return _watch(work)
     path = directory / UPLOAD if spec["path"] is None else Path(spec["path"])
     rule = str(directory / UPLOADED_LABELS) if (directory / UPLOADED_LABELS).exists() else spec["labels"]
     with opened(Home.of_job(directory).db) as db:
-        project = projects.find_project(db, spec["project"]["name"])
-        source = projects.find_source(db, project.id, spec["source"]) if project else None
-        if project is None or source is None:
-            raise OptionError(f"Project {spec['project']['name']} or its source {spec['source']} is gone.")
+        project, source = _target(db, spec)
         report = import_images(
             db,
             project,
@@ -189,6 +265,62 @@ def _work(work: Work) -> dict[str, object] | None:
     for uploaded in (UPLOAD, UPLOADED_LABELS):
         (directory / uploaded).unlink(missing_ok=True)
     return report.to_dict()
+
+
+def _target(db: Database, spec: dict[str, Any]) -> tuple[Project, Source]:
+    project = projects.find_project(db, spec["project"]["name"])
+    source = projects.find_source(db, project.id, spec["source"]) if project else None
+    if project is None or source is None:
+        raise OptionError(f"Project {spec['project']['name']} or its source {spec['source']} is gone.")
+    return project, source
+
+
+def _watch(work: Work) -> dict[str, object] | None:
+    """Take what is new in a folder, look after look, until cancelled; that is its end, and the report its result."""
+    home, folder = Home.of_job(work.job.path), Path(work.spec["path"])
+    watch, report, refused = Watch(folder, leave_out=home.root), Report(), set[str]()
+    work.job.write(REPORT, report.to_dict())
+    work.say(f"Looking at {folder}")
+    while not work.should_stop():
+        began = time.monotonic()
+        try:
+            _take(work, home, watch, report, refused)
+        except ImportSourceError as error:
+            work.say(f"{error} It is waited for.", step=0, steps=0)
+        else:
+            work.say(f"Watching {folder}: {report.sentence()}", step=0, steps=0)
+        took = time.monotonic() - began
+        until = time.monotonic() + max(work.spec["watch"], 4 * took)
+        while time.monotonic() < until and not work.should_stop():
+            time.sleep(min(0.1, work.spec["watch"]))
+    # Ended by anything else, it is not done: it counts as lost, and whoever looks is told.
+    return report.to_dict() if work.job.cancel_asked else None
+
+
+def _take(work: Work, home: Home, watch: Watch, report: Report, refused: set[str]) -> None:
+    """One look at the folder. What was refused is told once, however often its file changes."""
+    total, done = watch.waiting, 0
+    for batch in watch.look():
+        if work.should_stop():
+            return
+        if not batch:
+            continue
+        news = Report()
+        with opened(home.db) as db:
+            project, source = _target(db, work.spec)
+            book = LabelBook(work.spec["labels"], labeling.spec_of(project), [])
+            images = list(_read(sorted(batch, key=lambda entry: entry.name), book, news, refused))
+            with write(db):
+                for image in images:
+                    _store(db, project, source, image, work.spec["operator"], news)
+        news.files = news.imported + news.duplicates + news.rejected
+        done += len(batch)
+        if news.files:
+            report.add(news)
+            work.job.write(REPORT, report.to_dict(), sync=False)
+            work.job.append_metrics(news.to_dict())
+        if total > BATCH:
+            work.say(f"Importing from {work.spec['path']}", step=min(done, total), steps=total)
 
 
 def open_project(db: Database, name: str, length: int | None, charset: str | None) -> Project:
@@ -264,13 +396,19 @@ def import_images(
     return report
 
 
-def _read(batch: list[Entry], book: LabelBook, report: Report) -> Iterator[_Image]:
+def _read(batch: list[Entry], book: LabelBook, report: Report, refused: set[str] | None = None) -> Iterator[_Image]:
+    """The images of a batch; what is none goes into the report, unless it is among `refused` already."""
     for entry in batch:
         try:
             data = entry.read()
             pixels = decode(data)
+        except UnsettledError:
+            continue
         except ImageError as error:
-            report.reject(entry.name, str(error))
+            if refused is None or entry.name not in refused:
+                report.reject(entry.name, str(error))
+            if refused is not None:
+                refused.add(entry.name)
             continue
         try:
             label = book.label_of(entry.name)

@@ -49,7 +49,7 @@ def list_entries(source: Path) -> list[Entry]:
     elif source.suffix.lower() == ".zip":
         raise ImportSourceError(f"{source.name} is damaged or no zip file.")
     else:
-        entries = [Entry(_storable(source.name), lambda: _read_file(source))]
+        entries = [Entry(storable(source.name), lambda: read_file(source))]
     if not entries:
         raise ImportSourceError(f"{source.name} holds no image files.")
     if len(entries) > MAX_FILES:
@@ -57,27 +57,31 @@ def list_entries(source: Path) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def _is_wanted(name: str) -> bool:
+def is_wanted(name: str) -> bool:
+    """Whether the file of this name may be an image: neither hidden, nor in a hidden folder, nor a CSV."""
     path = PurePosixPath(name)
-    return path.suffix.lower() != ".csv" and not any(
-        part.startswith(".") or part == "__MACOSX" for part in path.parts if part != ".."
-    )
+    return path.suffix.lower() != ".csv" and not any(is_hidden(part) for part in path.parts if part != "..")
+
+
+def is_hidden(part: str) -> bool:
+    return part.startswith(".") or part == "__MACOSX"
 
 
 def _folder_entries(folder: Path) -> list[Entry]:
     return [
-        Entry(_storable(path.relative_to(folder).as_posix()), lambda path=path: _read_file(path))  # type: ignore[misc]
+        Entry(storable(path.relative_to(folder).as_posix()), lambda path=path: read_file(path))  # type: ignore[misc]
         for path in folder.rglob("*")
-        if not path.is_dir() and _is_wanted(path.relative_to(folder).as_posix())
+        if not path.is_dir() and is_wanted(path.relative_to(folder).as_posix())
     ]
 
 
-def _storable(name: str) -> str:
-    """File systems know names that are no text; SQLite and UTF-8 files do not."""
+def storable(name: str) -> str:
+    """The name as text: file systems know names that are none; SQLite and UTF-8 files do not."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _read_file(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """At most one byte more than an image may have. Raises ImageError, which names no path."""
     try:
         # lstat: a link may lead out of the folder, a FIFO would block for ever.
         if not stat.S_ISREG(path.lstat().st_mode):
@@ -103,7 +107,7 @@ def _zip_entries(path: Path) -> list[Entry]:
     return [
         Entry(name, lambda info=info: _read_zipped(archive, info))  # type: ignore[misc]
         for info in infos
-        if _is_wanted(name := info.filename.replace("\\", "/"))
+        if is_wanted(name := info.filename.replace("\\", "/"))
     ]
 
 

@@ -58,6 +58,8 @@ class Work:
         now = time.monotonic()
         self._beat += 1
         if "step" in numbers and numbers["step"] != self._status.get("step"):
+            if self._times and numbers["step"] < self._times[-1][1]:
+                self._times.clear()  # another count has begun
             self._times.append((now, numbers["step"]))
         changed = message is not None and message != self._status["message"]
         self._status |= numbers | ({} if message is None else {"message": message})

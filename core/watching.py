@@ -1,0 +1,117 @@
+"""What is new in a folder that somebody else keeps filling: each file once, as soon as it has settled.
+
+Plain listings, because events of a file system do not cross a network. What has been taken is remembered as one number
+for each file, so that a million files cost some 80 MB.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.errors import ImageError, ImportSourceError
+from core.sources import Entry, is_hidden, is_wanted, read_file, storable
+
+BATCH = 200
+BREATH = 2000
+"""Files looked at between two chances to stop."""
+UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".filepart")
+"""Endings under which programs write what they rename when it is whole."""
+
+
+class UnsettledError(ImageError):
+    """The file has changed or vanished since it was listed; the next look at the folder says what it is then."""
+
+
+class Watch:
+    """Looks at one folder again and again."""
+
+    def __init__(self, folder: Path, leave_out: Path | None = None) -> None:
+        """`leave_out` is a folder that is not looked into, where it lies inside `folder`."""
+        self._folder = folder
+        self._leave_out = leave_out
+        self._taken: set[int] = set()
+        self._waiting: set[int] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Files that the last look found new, and that are taken by the next one if they stay as they are."""
+        return len(self._waiting)
+
+    def look(self) -> Iterator[list[Entry]]:
+        """List the folder once: batches of files that are as the last look found them and have not been taken yet.
+
+        An empty batch is a chance to stop, where there is nothing to take for long. Raises ImportSourceError when the
+        folder is not there.
+        """
+        last, self._waiting, batch = self._waiting, set(), []
+        for number, (name, path, state) in enumerate(self._files(), 1):
+            mark = hash((name, state))
+            if mark not in self._taken:
+                if mark in last:
+                    self._taken.add(mark)
+                    batch.append(self._entry(name, path, state, mark))
+                else:
+                    self._waiting.add(mark)
+            if len(batch) == BATCH or number % BREATH == 0:
+                yield batch
+                batch = []
+        yield batch
+
+    def _files(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+        """Name inside the folder, path and state of each file that may be an image."""
+        folders = [("", str(self._folder))]
+        while folders:
+            prefix, folder = folders.pop()
+            try:
+                listing = os.scandir(folder)
+            except OSError as error:
+                if not prefix:
+                    raise ImportSourceError(f"The folder {folder} cannot be read ({error.strerror}).") from error
+                continue
+            with listing:
+                for item in _listed(listing):
+                    try:
+                        if item.is_dir(follow_symlinks=False):
+                            if not is_hidden(item.name) and Path(item.path) != self._leave_out:
+                                folders.append((f"{prefix}{item.name}/", item.path))
+                            continue
+                        found = item.stat(follow_symlinks=False)
+                    except OSError:  # gone since it was listed
+                        continue
+                    if is_wanted(item.name) and not item.name.endswith(UNFINISHED) and found.st_size:
+                        yield prefix + item.name, item.path, _state(found)
+
+    def _entry(self, name: str, path: str, state: tuple[int, ...], mark: int) -> Entry:
+        def read() -> bytes:
+            problem, data = None, b""
+            try:
+                data = read_file(Path(path))
+            except ImageError as error:
+                problem = error
+            # After the reading: what was changed before or during it is seen by this.
+            try:
+                now = _state(os.lstat(path))
+            except OSError:
+                now = None
+            if now != state:
+                self._taken.discard(mark)
+                raise UnsettledError("The file has changed since the folder was listed.")
+            if problem:
+                raise problem
+            return data
+
+        return Entry(storable(name), read)
+
+
+def _listed(listing: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    """A listing that ends where its folder vanishes, or its server goes away, in the middle of it."""
+    try:
+        yield from listing
+    except OSError:
+        return
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    """What changes when a file is written, replaced, or made readable."""
+    return stat.S_IFMT(found.st_mode), found.st_size, found.st_mtime_ns, found.st_ctime_ns
