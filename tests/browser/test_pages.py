@@ -164,7 +164,7 @@ def test_nothing_is_asked_of_other_machines(lab: "Lab", page: Page) -> None:
             asked.append(request.url)
 
     page.on("request", note)
-    for name in ("", "label", "samples", "augment", "train", "evaluate", "predict"):
+    for name in ("", "label", "review", "samples", "augment", "train", "evaluate", "predict"):
         open_at(page, lab, f"/{name}?project={project.name}", name.capitalize() or "Home")
 
     assert asked == []

@@ -10,7 +10,7 @@ from db.connection import opened, write
 from db.projects import insert_project
 from pages.components.layout import plain
 
-NAMES = ["home", "label", "samples", "augment", "train", "evaluate", "predict"]
+NAMES = ["home", "label", "review", "samples", "augment", "train", "evaluate", "predict"]
 OpenPage = Callable[..., AppTest]
 
 

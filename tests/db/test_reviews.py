@@ -1,0 +1,106 @@
+"""Walking labelled samples."""
+
+import pytest
+from sqlite_utils import Database
+
+from db import labels, reviews
+from db.connection import write
+from db.records import Project, Sample
+from db.reviews import Review
+from tests.db.conftest import AddSample
+
+
+@pytest.fixture
+def six(db: Database, project: Project, add_sample: AddSample) -> list[Sample]:
+    """Labelled 120000, 210000, 120001 by Ann and 020000 by Ben, then one unlabelled, one of another source."""
+    made = [add_sample(number, split=split) for number, split in enumerate(("train", "val", "train", "test", "train"))]
+    made.append(add_sample(9, source="post"))
+    texts = [("120000", "Ann"), ("210000", "Ann"), ("120001", "Ann"), ("020000", "Ben"), None, ("999999", "Ben")]
+    with write(db):
+        for sample, given in zip(made, texts, strict=True):
+            if given:
+                labels.append_event(
+                    db, sample, event_id=f"{sample.id}", operator=given[1], action="label", state="labelled",
+                    text=given[0], base_version=0,
+                )  # fmt: skip
+    return made
+
+
+def walk(db: Database, project: Project, review: Review, limit: int = 2) -> list[str]:
+    """The labels of a whole walk, a few at a time."""
+    found: list[str] = []
+    after = None
+    while rows := reviews.select_labelled(db, project.id, review, after=after, limit=limit):
+        found += [sample.label or "" for _, sample in rows]
+        after = rows[-1][0]
+    return found
+
+
+@pytest.mark.parametrize("order", list(reviews.ORDERS))
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_a_walk_meets_every_label_once(
+    db: Database, project: Project, six: list[Sample], order: str, limit: int
+) -> None:
+    """Whatever the order and the number on a screen, equal keys included."""
+    found = walk(db, project, Review(order=order, position=3), limit)
+
+    assert sorted(found) == ["020000", "120000", "120001", "210000", "999999"]
+
+
+def test_the_orders(db: Database, project: Project, six: list[Sample]) -> None:
+    """By label, by the character at a position, newest first."""
+    assert walk(db, project, Review(order="label")) == ["020000", "120000", "120001", "210000", "999999"]
+    by_character = walk(db, project, Review(order="character", position=2))
+    assert by_character == ["210000", "120000", "120001", "020000", "999999"]
+    assert walk(db, project, Review(order="newest")) == ["999999", "020000", "120001", "210000", "120000"]
+
+
+def test_the_filters(db: Database, project: Project, six: list[Sample]) -> None:
+    """Alone and together; the count is that of the walk."""
+    for review, wanted in (
+        (Review(operator="Ben"), ["020000", "999999"]),
+        (Review(others_than="Ben"), ["120000", "120001", "210000"]),
+        (Review(split="val"), ["210000"]),
+        (Review(source_id=six[5].source_id), ["999999"]),
+        (Review(text="20001"), ["120001"]),
+        (Review(position=2, char="2"), ["020000", "120000", "120001"]),
+        (Review(position=2, char="2", others_than="Ann"), ["020000"]),
+        (Review(text="' OR 1"), []),
+    ):
+        assert sorted(walk(db, project, review)) == wanted, review
+        assert reviews.count_labelled(db, project.id, review) == len(wanted), review
+
+
+def test_what_has_been_looked_at_is_left_out(db: Database, project: Project, six: list[Sample]) -> None:
+    """Checked and disputed labels come up again only when all are asked for."""
+    with write(db):
+        labels.set_standing(db, six[0].id, disputed=False, checked=True)
+        labels.set_standing(db, six[1].id, disputed=True, checked=False)
+
+    assert walk(db, project, Review(order="label")) == ["020000", "120001", "999999"]
+    assert len(walk(db, project, Review(unchecked=False))) == 5
+    assert [sample.id for sample in reviews.select_disputed(db, project.id, limit=5)] == [six[1].id]
+    assert reviews.select_disputed(db, project.id, after=six[1].id, limit=5) == []
+
+
+def test_the_random_order_reads_no_more_than_its_screen(db: Database, project: Project) -> None:
+    """On a million labels a scan would take seconds; the first screens come from the index."""
+    asked: list[str] = []
+    db.conn.set_trace_callback(asked.append)
+    reviews.select_labelled(db, project.id, Review(), after=("8", 1), start="1", limit=5)
+    db.conn.set_trace_callback(None)
+
+    (statement, *_) = [sql for sql in asked if sql.startswith("SELECT *")]
+    plan = str([tuple(row) for row in db.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()])
+    assert "samples_at_random" in plan
+    assert "<expr>>?" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_histories_come_by_sample(db: Database, project: Project, six: list[Sample]) -> None:
+    """Also for a sample that nobody has touched."""
+    found = reviews.events_by_sample(db, [six[0].id, six[4].id])
+
+    assert {six[0].id: ["120000"], six[4].id: []} == {
+        key: [event.text for event in events] for key, events in found.items()
+    }
