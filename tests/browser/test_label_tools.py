@@ -1,0 +1,573 @@
+"""The label page beyond plain typing: many hands, mending, view keys, flags, touch, input methods, a bad browser."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from core.labeling import apply_events
+from db.connection import opened, write
+
+if TYPE_CHECKING:
+    from db.records import Project
+    from tests.browser.conftest import Lab
+
+OpenLabel = Callable[..., Page]
+
+
+def widget(page: Page) -> Locator:
+    return page.get_by_test_id("labeler")
+
+
+def shown(page: Page) -> str:
+    """Hash of the image on the screen."""
+    return widget(page).get_attribute("data-sample") or ""
+
+
+def typed(page: Page) -> str:
+    """What stands in the boxes, a dot for an empty one."""
+    return "".join(text or "." for text in widget(page).locator(".slot").all_inner_texts())
+
+
+def at_box(page: Page) -> int | None:
+    """Place of the cursor, from 0; None behind the last box."""
+    marked = [
+        place for place, slot in enumerate(widget(page).locator(".slot").all()) if "next" in slot.get_attribute("class")
+    ]
+    return marked[0] if marked else None
+
+
+def expect_ready(page: Page) -> None:
+    expect(widget(page)).to_have_attribute("data-ready", "true", timeout=15_000)
+
+
+def expect_all_saved(page: Page) -> None:
+    expect(widget(page)).to_have_attribute("data-unsaved", "0", timeout=15_000)
+
+
+def rows(lab: "Lab", sql: str, *values: object) -> list[tuple[Any, ...]]:
+    with opened(lab.home.db) as db:
+        return db.execute(sql, values).fetchall()
+
+
+def ledger(lab: "Lab", project: "Project") -> list[tuple[Any, ...]]:
+    """(action, text, flag) of each event, oldest first."""
+    sql = "SELECT action, text, labels.flag FROM labels JOIN samples s ON s.id = sample_id WHERE project_id = ?"
+    return rows(lab, f"{sql} ORDER BY labels.id", project.id)
+
+
+def leased(lab: "Lab", project: "Project") -> dict[str, str]:
+    """Holder of each lease by the hash of its image."""
+    sql = "SELECT sha256, holder FROM leases JOIN samples ON samples.id = sample_id WHERE project_id = ?"
+    return dict(rows(lab, sql, project.id))
+
+
+def change(lab: "Lab", sql: str, *values: object) -> None:
+    with opened(lab.home.db) as db, write(db):
+        db.execute(sql, values)
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 15) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def look_again(page: Page) -> None:
+    """Do as the browser does when a tab comes to the front."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+# ---- many hands -----------------------------------------------------------------------------------------------------
+
+
+def test_two_operators_never_get_the_same_image(lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
+    """Both type as fast as they can; every image is labelled once, by one of them."""
+    project = lab.make_project("hands", 40)
+    pages = [open_label(lab, project), open_label(lab, project, browser.new_page())]
+    texts: list[dict[str, str]] = [{}, {}]
+
+    for number in range(12):
+        for page, own in zip(pages, texts, strict=True):
+            expect_ready(page)
+            own[shown(page)] = f"{len(texts[0]) + len(texts[1]) + number:06}"
+            page.keyboard.type(own[shown(page)], delay=5)
+
+    for page in pages:
+        expect_all_saved(page)
+    assert not texts[0].keys() & texts[1].keys()
+    assert texts[0] | texts[1] == lab.labels(project)
+    assert [action for action, _, _ in ledger(lab, project)] == ["label"] * 24
+    pages[1].context.close()
+
+
+def test_the_images_of_a_closed_tab_come_back(lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
+    """Until its lease ends, the next operator is told where they are; then he gets them without a reload."""
+    project = lab.make_project("closed", 3)
+    first = browser.new_page()
+    open_label(lab, project, first)
+    assert len(leased(lab, project)) == 3
+
+    second = browser.new_page()
+    second.goto(f"{lab.url}/label?project=closed")
+    expect(widget(second)).to_contain_text("The other images are on other screens.", timeout=15_000)
+    expect(widget(second)).to_have_attribute("data-ready", "false")
+    first.context.close()
+    change(lab, "UPDATE leases SET until = 1")
+
+    expect_ready(second)
+    assert len(set(leased(lab, project).values())) == 1
+    second.context.close()
+
+
+def test_a_reload_keeps_the_image_and_a_duplicate_gets_another(lab: "Lab", open_label: OpenLabel) -> None:
+    """A duplicated tab starts with a copy of the first one's storage, and must not take its images for its own."""
+    project = lab.make_project("tabs", 40)
+    page = open_label(lab, project)
+    page.keyboard.type("111111")
+    sample = shown(page)
+    expect_all_saved(page)
+
+    page.reload()
+    expect_ready(page)
+    assert shown(page) == sample
+    with page.expect_popup() as popup:
+        page.evaluate("void window.open(location.href)")
+    duplicate = popup.value
+    expect_ready(duplicate)
+    assert shown(duplicate) != sample
+    page.keyboard.type("222222")
+    duplicate.keyboard.type("333333")
+
+    expect_all_saved(page)
+    expect_all_saved(duplicate)
+    assert len(lab.labels(project)) == 3
+    assert len(set(leased(lab, project).values())) == 2
+
+
+def test_a_tab_that_slept_renews_its_leases_and_leaves_what_it_lost(lab: "Lab", open_label: OpenLabel) -> None:
+    """An image that another has got in the meantime goes, unless something has been typed on it."""
+    project = lab.make_project("sleep", 40)
+    page = open_label(lab, project)
+    page.keyboard.type("12")
+    sample = shown(page)
+    holder = leased(lab, project)[sample]
+    change(lab, "UPDATE leases SET until = 1")
+    look_again(page)
+    wait_until(lambda: not rows(lab, "SELECT * FROM leases WHERE until = 1"))
+    assert leased(lab, project)[sample] == holder
+
+    change(lab, "UPDATE leases SET holder = 'another'")
+    look_again(page)
+    wait_until(lambda: holder in leased(lab, project).values())
+    assert (shown(page), typed(page)) == (sample, "12....")
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Backspace")
+    look_again(page)
+
+    expect(widget(page)).not_to_have_attribute("data-sample", sample)
+    expect(widget(page)).to_contain_text("Another operator has taken the image that was here.")
+
+
+# ---- the boxes ------------------------------------------------------------------------------------------------------
+
+
+def test_one_character_is_mended_in_its_box(lab: "Lab", open_label: OpenLabel) -> None:
+    """After an undo the arrows go into the label; what is typed there replaces one character and waits for Enter."""
+    project = lab.make_project("mend", 5)
+    page = open_label(lab, project)
+    first = shown(page)
+
+    page.keyboard.type("123456")
+    page.keyboard.press("Backspace")
+    assert (typed(page), at_box(page)) == ("123456", None)
+    for key in ("ArrowLeft", "ArrowLeft", "Home", "ArrowRight"):
+        page.keyboard.press(key)
+    assert at_box(page) == 1
+    page.keyboard.type("9")
+    assert (shown(page), typed(page), at_box(page)) == (first, "193456", 2)
+    expect(widget(page).locator(".hint")).to_have_text("Enter saves it.")
+    page.keyboard.press("Delete")
+    page.keyboard.press("Backspace")
+    assert (typed(page), at_box(page)) == ("1..456", 1)
+    page.keyboard.press("Enter")
+    expect(widget(page).get_by_role("status")).to_have_text("2 characters more.")
+    page.keyboard.press("End")
+    assert at_box(page) == 1
+    page.keyboard.type("78")
+    widget(page).locator(".slot").nth(4).click(force=True)
+    assert (typed(page), at_box(page)) == ("178456", 4)
+    page.keyboard.type("0")
+    page.keyboard.press("Enter")
+
+    expect_all_saved(page)
+    assert {first: "178406"} == lab.labels(project)
+    sample = shown(page)
+    widget(page).locator(".slot").nth(1).click(force=True)
+    page.keyboard.type("23456")
+    assert (shown(page), typed(page), at_box(page)) == (sample, ".23456", 0)
+
+
+def test_a_key_that_is_held_is_typed_once(lab: "Lab", open_label: OpenLabel) -> None:
+    """Resting on a key gives one character; a held Backspace erases, and stops before it would undo."""
+    project = lab.make_project("held", 5)
+    page = open_label(lab, project)
+    page.keyboard.type("123456")
+    sample = shown(page)
+
+    for _ in range(4):
+        page.keyboard.down("7")
+    page.keyboard.up("7")
+    assert typed(page) == "7....."
+    page.keyboard.type("8")
+    for _ in range(5):
+        page.keyboard.down("Backspace")
+    page.keyboard.up("Backspace")
+
+    assert (shown(page), typed(page)) == (sample, "......")
+
+
+# ---- other ways to type ---------------------------------------------------------------------------------------------
+
+
+def test_a_composition_counts_when_it_ends(lab: "Lab", open_label: OpenLabel) -> None:
+    """An input method's half-made text is not typed; what it ends with is, full-width digits as usual ones."""
+    project = lab.make_project("compose", 5)
+    page = open_label(lab, project)
+    sample = shown(page)
+    keyboard = page.context.new_cdp_session(page)
+
+    keyboard.send("Input.imeSetComposition", {"text": "１２", "selectionStart": 2, "selectionEnd": 2})
+    assert typed(page) == "......"
+    keyboard.send("Input.insertText", {"text": "１２"})
+    assert typed(page) == "12...."
+    keyboard.send("Input.imeSetComposition", {"text": "に", "selectionStart": 1, "selectionEnd": 1})
+    keyboard.send("Input.insertText", {"text": "二"})
+    expect(widget(page).get_by_role("status")).to_have_text("“二” is not in the charset 0123456789.")
+    page.keyboard.type("3456")
+
+    expect_all_saved(page)
+    assert {sample: "123456"} == lab.labels(project)
+
+
+def test_a_keyboard_that_never_ends_its_composition_is_ended(lab: "Lab", open_label: OpenLabel) -> None:
+    """Touch keyboards compose words; when the last box is reached the word is over."""
+    project = lab.make_project("words", 5, length=3, charset="abcdef")
+    page = open_label(lab, project)
+    sample = shown(page)
+    keyboard = page.context.new_cdp_session(page)
+
+    for text in ("f", "fa", "fad"):
+        keyboard.send("Input.imeSetComposition", {"text": text, "selectionStart": len(text), "selectionEnd": len(text)})
+
+    expect(widget(page)).not_to_have_attribute("data-sample", sample)
+    expect_all_saved(page)
+    assert {sample: "fad"} == lab.labels(project)
+    assert typed(page) == "..."
+
+
+def test_a_touch_screen_labels(lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
+    """A tap brings up a keyboard of digits; what it puts into the field goes into the boxes, never into two images."""
+    project = lab.make_project("touch", 5)
+    context = browser.new_context(has_touch=True, is_mobile=True, viewport={"width": 420, "height": 800})
+    page = open_label(lab, project, context.new_page())
+    field = widget(page).get_by_role("textbox")
+    sample = shown(page)
+
+    assert field.get_attribute("inputmode") == "numeric"
+    field.tap()
+    expect(field).to_be_focused()
+    for char in "1２3":
+        page.keyboard.insert_text(char)
+    assert (typed(page), field.input_value()) == ("123...", "123")
+    page.keyboard.insert_text("456789")
+    expect(widget(page).locator(".hint")).to_have_text("6 characters for 3 boxes.")
+    page.keyboard.insert_text("456")
+    expect(widget(page)).not_to_have_attribute("data-sample", sample)
+    widget(page).get_by_role("button", name="Undo").tap()
+    expect(widget(page)).to_have_attribute("data-sample", sample)
+    expect(field).to_be_focused()
+    # As touch keyboards erase: without a key.
+    field.evaluate(
+        "field => { field.value = '12345';"
+        " field.dispatchEvent(new InputEvent('input', { inputType: 'deleteContentBackward' })) }"
+    )
+    assert typed(page) == "12345."
+    page.keyboard.insert_text("0")
+
+    expect_all_saved(page)
+    assert {sample: "123450"} == lab.labels(project)
+    context.close()
+
+
+def test_a_screen_reader_is_told_what_matters(lab: "Lab", open_label: OpenLabel) -> None:
+    """The field and the buttons have names, and a polite region says what became of the image, and what is left."""
+    project = lab.make_project("reader", 5)
+    page = open_label(lab, project)
+    field = widget(page).get_by_role("textbox", name="Label, 6 characters of 0123456789")
+    status = widget(page).get_by_role("status")
+
+    expect(field).to_be_focused()
+    expect(field).to_have_accessible_description("")
+    page.keyboard.type("123456")
+    expect(status).to_have_text("Labelled 123456. 4 left.")
+    expect(widget(page).get_by_role("progressbar", name="Labelled images")).to_have_attribute("aria-valuenow", "1")
+    page.keyboard.press("Backspace")
+    expect(status).to_have_text("Undone. 123456 is back. 5 left.")
+    expect(field).to_have_value("123456")
+    page.keyboard.press("Escape")
+    expect(status).to_have_text("Skipped. 4 left.")
+    page.keyboard.press("x")
+    expect(status).to_have_text("“x” is not in the charset 0123456789.")
+    expect(field).to_have_accessible_description("“x” is not in the charset 0123456789.")
+    for name in ("Undo", "Skip", "Unreadable", "Not ours", "Save", "Zoom", "Invert", "Contrast", "Keys"):
+        expect(widget(page).get_by_role("button", name=name)).to_be_visible()
+    expect(widget(page).get_by_role("img")).to_have_attribute("alt", "The image to label")
+
+
+# ---- view and commands ----------------------------------------------------------------------------------------------
+
+
+def test_the_keys_are_shown_and_nothing_is_typed_behind_them(lab: "Lab", open_label: OpenLabel) -> None:
+    """F1 opens and closes them, so do Escape and any click; none of these does anything else."""
+    project = lab.make_project("keys", 5)
+    page = open_label(lab, project)
+    sample = shown(page)
+    page.keyboard.type("12")
+    keys = widget(page).get_by_role("dialog", name="Keys")
+
+    page.keyboard.press("F1")
+    expect(keys).to_be_visible()
+    expect(widget(page)).to_have_attribute("data-ready", "false")
+    page.keyboard.type("345678")
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    expect_ready(page)
+    widget(page).get_by_role("button", name="Keys").click()
+    expect(keys).to_be_visible()
+    keys.click()
+    expect(keys).to_be_hidden()
+    page.keyboard.press("F1")
+    page.keyboard.press("F1")
+    expect(keys).to_be_hidden()
+
+    page.keyboard.type("3")
+    assert (shown(page), typed(page)) == (sample, "123...")
+    assert ledger(lab, project) == []
+
+
+def test_zoom_invert_and_contrast_stay_on(lab: "Lab", open_label: OpenLabel) -> None:
+    """For the next images and after a reload; by the letter of any keyboard layout, or by the key's place."""
+    project = lab.make_project("view", 5, length=6, charset="abcdefghijklmnopqrstuvwxyz")
+    page = open_label(lab, project)
+    stage = widget(page).locator(".stage")
+    look = "image => [getComputedStyle(image).filter, getComputedStyle(image).transform]"
+
+    page.keyboard.press("Alt+i")
+    page.keyboard.press("Alt+z")
+    # Option+Z of a Mac.
+    page.evaluate("dispatchEvent(new KeyboardEvent('keydown', { key: 'Ω', code: 'KeyZ', altKey: true }))")
+    widget(page).get_by_role("button", name="Contrast").click()
+    assert typed(page) == "......"
+    page.keyboard.type("abcdef")
+    page.reload()
+    expect_ready(page)
+
+    for name in ("Zoom 3x", "Invert", "Contrast"):
+        expect(widget(page).get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
+    assert stage.locator("img").evaluate(look) == ["invert(1) contrast(2.5)", "matrix(3, 0, 0, 3, 0, 0)"]
+    box = stage.bounding_box()
+    assert box
+    origin = "stage => Number(stage.style.getPropertyValue('--x'))"
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 10)
+    assert stage.evaluate(origin) == pytest.approx(0.9, abs=0.02)
+    page.keyboard.type("a")
+    assert stage.evaluate(origin) == pytest.approx(1.5 / 6)
+    for key in ("Alt+z", "Alt+i", "Alt+c"):
+        page.keyboard.press(key)
+    assert stage.locator("img").evaluate(look) == ["none", "matrix(1, 0, 0, 1, 0, 0)"]
+
+
+def test_flags_say_why_an_image_is_skipped(lab: "Lab", open_label: OpenLabel) -> None:
+    """Each has a key and a button; the address leads to the skipped ones of a kind, where passing changes nothing."""
+    project = lab.make_project("flags", 6)
+    page = open_label(lab, project)
+    unreadable = shown(page)
+    page.keyboard.press("Alt+u")
+    widget(page).get_by_role("button", name="Not ours").click()
+    page.keyboard.press("Alt+o")
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Escape")
+    expect_all_saved(page)
+    events = [("skip", None, "unreadable"), ("skip", None, "not_ours"), ("skip", None, "not_ours")]
+    events += [("undo", None, None), ("skip", None, None)]
+    assert ledger(lab, project) == events
+
+    page.goto(f"{lab.url}/label?project=flags&queue=Skipped&flag=unreadable")
+    expect_ready(page)
+    expect(page.get_by_role("button", name="Filter: unreadable")).to_be_visible()
+    assert shown(page) == unreadable
+    page.keyboard.press("Escape")
+    expect(widget(page)).to_contain_text("No more images match the filter.")
+    page.keyboard.press("Backspace")
+    expect_ready(page)
+    page.keyboard.type("777777")
+
+    expect_all_saved(page)
+    assert ledger(lab, project) == [*events, ("label", "777777", None)]
+    assert {unreadable: "777777"} == lab.labels(project)
+
+
+def test_a_second_look_does_not_show_the_first(lab: "Lab", page: Page) -> None:
+    """It is an opinion that leaves the label alone, can be taken back, and makes a difference disputed."""
+    project = lab.make_project("second", 3)
+    samples = [sample for (sample,) in rows(lab, "SELECT sha256 FROM samples WHERE project_id = ?", project.id)]
+    with opened(lab.home.db) as db:
+        labels = [
+            {"event": f"first {sample}", "action": "label", "sample": sample, "text": "135790", "base": 0}
+            for sample in samples
+        ]
+        apply_events(db, project, "Ben", labels)
+    page.goto(f"{lab.url}/label?project=second&queue=Second+look")
+    expect_ready(page)
+    first = shown(page)
+
+    assert "135790" not in page.content()
+    page.keyboard.type("246801")
+    page.keyboard.press("Backspace")
+    assert (shown(page), typed(page)) == (first, "246801")
+    page.keyboard.type("246802")
+    page.keyboard.press("Alt+u")
+    page.keyboard.press("Escape")
+    expect_all_saved(page)
+
+    expect(widget(page)).to_contain_text("No labels of others wait for a second look.")
+    expect(widget(page).get_by_role("link", name="2 disputed")).to_have_attribute("href", "review?project=second")
+    assert ledger(lab, project)[3:] == [
+        ("second", "246801", None),
+        ("undo", "135790", None),
+        ("second", "246802", None),
+        ("second", None, "unreadable"),
+    ]
+    assert lab.labels(project) == dict.fromkeys(samples, "135790")
+
+
+def test_the_queue_is_chosen_and_narrowed_by_the_address(lab: "Lab", open_label: OpenLabel) -> None:
+    """Source, day and order are set on the page, stand on its button and in the address, and survive a reload."""
+    project = lab.make_project("narrow", 4)
+    one = rows(lab, "SELECT id, sha256 FROM samples WHERE project_id = ?", project.id)[2]
+    source = [project.id, "july", "the team", "ticket 2", "2026-07-01T00:00:00+00:00"]
+    columns = "project_id, name, owner, authorization, created_at"
+    change(lab, f"INSERT INTO sources ({columns}) VALUES (?, ?, ?, ?, ?)", *source)
+    change(lab, "UPDATE samples SET source_id = (SELECT max(id) FROM sources) WHERE id = ?", one[0])
+    page = open_label(lab, project)
+
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_role("radio", name="random").click()
+    page.get_by_role("combobox", name="Source").click()
+    page.get_by_role("option", name="july").click()
+    expect(widget(page)).to_have_attribute("data-sample", one[1])
+    expect(page).to_have_url(re.compile("source=july"))
+    page.reload()
+    expect_ready(page)
+
+    expect(page.get_by_role("button", name="Filter: july, random")).to_be_visible()
+    page.keyboard.type("123456")
+    expect(widget(page)).to_contain_text("No more images match the filter.")
+    expect_all_saved(page)
+    assert {one[1]: "123456"} == lab.labels(project)
+
+
+# ---- figures --------------------------------------------------------------------------------------------------------
+
+
+def test_the_operator_sees_his_day_and_his_week(lab: "Lab", open_label: OpenLabel) -> None:
+    """Labels, how long one takes, and how often others agree; what was looked at is measured in milliseconds."""
+    project = lab.make_project("figures", 4)
+    page = open_label(lab, project)
+    samples = []
+    for text in ("111111", "222222"):
+        samples.append(shown(page))
+        page.wait_for_timeout(300)
+        page.keyboard.type(text)
+    expect_all_saved(page)
+    with opened(lab.home.db) as db:
+        second = {"event": "look", "action": "second", "sample": samples[0], "text": "111111", "base": 1}
+        apply_events(db, project, "Ben", [second])
+
+    times = [ms for (ms,) in rows(lab, "SELECT ms FROM labels WHERE ms IS NOT NULL ORDER BY id DESC LIMIT 2")]
+    assert all(300 <= ms < 5000 for ms in times)
+    expect(widget(page)).to_contain_text("2 of 4 labelled")
+    expect(widget(page)).to_contain_text("Today 2")
+    page.get_by_role("button", name="My week").click()
+    expect(page.get_by_text("2 labels", exact=True)).to_be_visible()
+    expect(page.get_by_text("1 of 1 second looks by others agree")).to_be_visible()
+
+
+# ---- a bad browser, a bad server ------------------------------------------------------------------------------------
+
+
+def test_damaged_storage_does_not_stop_the_widget(lab: "Lab", open_label: OpenLabel) -> None:
+    """What cannot be read is left alone; labels are typed and saved as ever."""
+    project = lab.make_project("damaged", 5)
+    page = open_label(lab, project)
+    damaged = {"a": "{", "b": '"text"', "c": "null", "d": json.dumps({"event": "d"}), "e": "[1]"}
+    page.evaluate(
+        "entries => { for (const [key, value] of Object.entries(entries))"
+        " localStorage.setItem('slotlab/outbox/damaged/' + key, value);"
+        " localStorage.setItem('slotlab/view', '7'); sessionStorage.setItem('slotlab/tab', '{\"id\": 3}');"
+        " sessionStorage.setItem('slotlab/session/damaged', '[') }",
+        damaged,
+    )
+
+    page.reload()
+    expect_ready(page)
+    sample = shown(page)
+    page.keyboard.type("123456")
+
+    expect_all_saved(page)
+    assert {sample: "123456"} == lab.labels(project)
+
+
+@pytest.mark.parametrize("how", ["full", "forbidden"])
+def test_a_browser_that_cannot_store_says_what_closing_it_would_lose(
+    lab: "Lab", open_label: OpenLabel, page: Page, how: str
+) -> None:
+    """Labels wait in the open tab, and go to the server as soon as it takes them."""
+    project = lab.make_project(how, 5)
+    page.add_init_script(
+        "Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError') }"
+        if how == "full"
+        else "for (const kind of ['localStorage', 'sessionStorage'])"
+        " Object.defineProperty(window, kind, { get() { throw new DOMException('', 'SecurityError') } })"
+    )
+    open_label(lab, project)
+    with opened(lab.home.db) as db, write(db):  # the server has to wait
+        page.keyboard.type("111111" + "222222", delay=5)
+        expect(widget(page)).to_contain_text("This browser cannot store labels: closing this tab now loses 2.")
+        page.get_by_role("radio", name="Skipped").click(no_wait_after=True)
+
+    expect_all_saved(page)
+    wait_until(lambda: len(lab.labels(project)) == 2)
+    expect(widget(page)).not_to_contain_text("cannot store")
+
+
+def test_a_mistake_of_the_server_is_said_and_outlived(own_lab: "Lab", open_label: OpenLabel) -> None:
+    """The widget stays on the page, keeps what is typed, and goes on when the server works again."""
+    project = own_lab.make_project("portal", 40)
+    own_lab.start()
+    page = open_label(own_lab, project)
+    change(own_lab, "ALTER TABLE samples RENAME COLUMN flag TO flug")
+
+    page.keyboard.type("111111" + "222222", delay=5)
+    expect(widget(page)).to_contain_text("The server made a mistake")
+    expect(widget(page)).to_have_attribute("data-unsaved", "2")
+    change(own_lab, "ALTER TABLE samples RENAME COLUMN flug TO flag")
+
+    expect_all_saved(page)
+    assert sorted(own_lab.labels(project).values()) == ["111111", "222222"]
