@@ -40,6 +40,8 @@ LISTED = 1000
 """Rejections named in a report; all are counted."""
 WATCH_SECONDS = 2.0
 """From one look at a watched folder to the next; more where a look takes long, so that most of the time is rest."""
+WATCHING = "Watching"
+"""How the message of a watch begins while it has nothing to do."""
 REPORT = "report.json"
 """What a watch has taken so far, in the job's directory."""
 
@@ -288,7 +290,7 @@ def _watch(work: Work) -> dict[str, object] | None:
         except ImportSourceError as error:
             work.say(f"{error} It is waited for.", step=0, steps=0)
         else:
-            work.say(f"Watching {folder}: {report.sentence()}", step=0, steps=0)
+            work.say(f"{WATCHING} {folder}: {report.sentence()}", step=0, steps=0)
         took = time.monotonic() - began
         until = time.monotonic() + max(work.spec["watch"], 4 * took)
         while time.monotonic() < until and not work.should_stop():

@@ -4,22 +4,28 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core import jobs
-from db.jobs import ACTIVE, list_jobs
+from core.ingest import watched_folder
+from db.jobs import ACTIVE, active_jobs, list_jobs
 from db.projects import list_projects
 from db.records import Project, Run
 from db.runs import list_runs
 from db.samples import counts
 from pages.components import layout
-from pages.components.importing import import_form, show_import
+from pages.components.importing import import_form, show_import, show_watch
 
 layout.enter("home")
 
-projects, cards, imports = [], [], []
+projects, cards, imports, watches = [], [], [], {}
 if layout.home().db.exists():
     with layout.errors(), layout.database() as db:
         jobs.reconcile(db, layout.home())
         projects = list_projects(db)
-        imports = list_jobs(db, kind="import", limit=1)
+        watches = {
+            job.id: (job, folder)
+            for job in active_jobs(db)
+            if job.kind == "import" and (folder := watched_folder(layout.home(), job))
+        }
+        imports = [job for job in list_jobs(db, kind="import", limit=len(watches) + 1) if job.id not in watches]
         for project in projects:
             runs = list_runs(db, project.id)[:1]
             cards.append((project, runs[0] if runs else None, counts(db, project.id)))
@@ -80,6 +86,9 @@ if not projects:
         "Import some images, label them here, train a recogniser, and see where it is wrong."
     )
 
+for job, folder in watches.values():
+    with st.expander("Watching a folder", icon=":material/visibility:", expanded=True, key=f"watch {job.id}"):
+        show_watch(job, folder)
 if imports:
     with st.expander("Last import", icon=":material/receipt_long:", expanded=layout.is_recent(imports[0])):
         show_import(imports[0])

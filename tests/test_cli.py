@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core import demo
 from core.home import Home
+from core.jobdir import JobDir
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -189,6 +191,158 @@ def test_importing_twice_changes_nothing(slotlab: Slotlab, images: Path) -> None
     assert (report["imported"], report["duplicates"], report["labelled"]) == (0, 60, 0)
 
 
+# A watched folder
+
+
+class Watching:
+    """`slotlab import DIR --watch --json` at work on a folder."""
+
+    def __init__(self, home: Path, folder: Path, *options: str) -> None:
+        self.home = Home(home)
+        self.out, self.err = home.with_name("out"), home.with_name("err")
+        arguments = ["import", str(folder), "--project", "w", *WHO, "--watch", "--every", "0.2", "--json", *options]
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "core.cli", *arguments],
+                cwd=ROOT,
+                env=os.environ | {"SLOTLAB_HOME": str(home)},
+                stdout=out,
+                stderr=err,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            )
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+    def wait_for_files(self, n: int) -> None:
+        wait_for(lambda: sum(line["files"] for line in self.lines()) >= n)
+
+    def end(self, how: signal.Signals = signal.SIGINT) -> tuple[int, dict[str, Any]]:
+        """Exit code and last line."""
+        self.process.send_signal(how)
+        code = self.process.wait(timeout=30)
+        assert "Traceback" not in self.err.read_text()
+        return code, self.lines()[-1]
+
+
+@pytest.fixture
+def watching(tmp_path: Path) -> Iterator[Callable[..., Watching]]:
+    """Start watches of tmp_path/in into tmp_path/home; whatever is left of them is ended."""
+    started: list[Watching] = []
+    (tmp_path / "in").mkdir()
+
+    def start(*options: str) -> Watching:
+        started.append(Watching(tmp_path / "home", tmp_path / "in", *options))
+        return started[-1]
+
+    yield start
+    for watch in started:
+        watch.process.kill()
+        for directory in watch.home.runs.glob("[0-9]*"):
+            JobDir(directory).kill()
+
+
+def test_a_watched_folder_is_imported_as_it_fills(
+    watching: Callable[..., Watching], tmp_path: Path, images: Path
+) -> None:
+    """What is there and what comes, each once; Ctrl-C ends it with the report."""
+    good, folder = [path.read_bytes() for path in sorted(images.iterdir())], tmp_path / "in"
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(good[number])
+    watch = watching()
+    watch.wait_for_files(3)
+    with (folder / "slow.png").open("wb") as file:  # as a collector on a slow line writes
+        for start in range(0, len(good[3]), len(good[3]) // 12):
+            file.write(good[3][start : start + len(good[3]) // 12])
+            file.flush()
+            time.sleep(0.1)
+    (folder / ".new.png").write_bytes(good[4])
+    (folder / ".new.png").rename(folder / "new.png")
+    (folder / "copy.png").write_bytes(good[0])
+    (folder / "bad.png").write_bytes(b"no image")
+    watch.wait_for_files(7)
+    (folder / "bad.png").write_bytes(b"no image either")
+    (folder / "last.png").write_bytes(good[5])
+    watch.wait_for_files(8)
+
+    code, report = watch.end()
+
+    assert code == 1  # something was rejected
+    counts = {key: report[key] for key in ("files", "imported", "duplicates", "rejected", "final")}
+    assert counts == {"files": 8, "imported": 6, "duplicates": 1, "rejected": 1, "final": True}
+    assert [item["name"] for item in report["reasons"]] == ["bad.png"]
+    assert watch.err.read_text().count("bad.png: ") == 1
+    assert all(not line["final"] for line in watch.lines()[:-1])
+
+
+def test_a_watch_that_was_killed_is_resumed_by_running_it_again(
+    watching: Callable[..., Watching], tmp_path: Path, images: Path
+) -> None:
+    """Nothing is imported twice, and SIGTERM ends a watch as Ctrl-C does."""
+    good = sorted(images.iterdir())[:8]
+    for path in good[:5]:
+        (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
+    first = watching("--labels", "filename")
+    first.wait_for_files(5)
+    first.process.kill()
+    (directory,) = first.home.runs.glob("[0-9]*")
+    assert JobDir(directory).kill()
+    for path in good[5:]:
+        (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
+
+    again = watching("--labels", "filename")
+    again.wait_for_files(8)
+    code, report = again.end(signal.SIGTERM)
+
+    assert (code, report["job"]) == (0, "0002-import")
+    assert (report["imported"], report["duplicates"], report["labelled"]) == (3, 5, 3)
+
+
+def test_a_watch_is_in_nobodys_way(watching: Callable[..., Watching], tmp_path: Path, images: Path) -> None:
+    """Other imports go on beside it; the same command again follows it, and can end it."""
+    good = sorted(images.iterdir())
+    (tmp_path / "in" / "a.png").write_bytes(good[0].read_bytes())
+    watch = watching()
+    watch.wait_for_files(1)
+
+    other = command(watch.home.root, "import", images, "--project", "w", *WHO, "--json")
+    conflict = command(
+        watch.home.root, "import", tmp_path / "in", "--project", "w", *WHO, "--watch", "--labels", "filename"
+    )
+    watch.process.kill()
+    second = watching()
+    wait_for(lambda: "watches this folder already" in second.err.read_text())
+    (tmp_path / "in" / "b.png").write_bytes(good[1].read_bytes())
+    second.wait_for_files(1)
+    code, report = second.end()
+
+    assert json.loads(other.stdout)["imported"] == 59
+    refused(conflict, "0001-import watches this folder already, with labels none and source test; stop it first.")
+    assert (code, report["job"], report["files"], report["duplicates"]) == (0, "0001-import", 2, 1)
+    assert len(second.lines()) == 2
+    assert len(list(watch.home.runs.glob("[0-9]*"))) == 2
+
+
+def test_a_watched_folder_may_vanish_for_a_while(
+    watching: Callable[..., Watching], tmp_path: Path, images: Path
+) -> None:
+    """It is said, waited for, and not imported again when it is back."""
+    folder, good = tmp_path / "in", sorted(images.iterdir())
+    (folder / "a.png").write_bytes(good[0].read_bytes())
+    watch = watching()
+    watch.wait_for_files(1)
+    (directory,) = watch.home.runs.glob("[0-9]*")
+    folder.rename(tmp_path / "away")
+    wait_for(lambda: "It is waited for." in JobDir(directory).observe().message)
+    (tmp_path / "away").rename(folder)
+    (folder / "b.png").write_bytes(good[1].read_bytes())
+    watch.wait_for_files(2)
+
+    code, report = watch.end()
+
+    assert (code, report["files"], report["imported"]) == (0, 2, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -204,6 +358,10 @@ def test_importing_twice_changes_nothing(slotlab: Slotlab, images: Path) -> None
         (["export", "--project", "p", "--format", "xml", "--out", "/tmp/x"], "There is no format 'xml'"),
         (["import", "/nowhere", "--project", "p", *WHO], "There is no folder or file /nowhere"),
         (["import", ".", "--project", "p", "--length", "4", *WHO], "Project p has length 6"),
+        (["import", "README.md", "--watch", "--project", "p", *WHO], "Only a folder can be watched"),
+        (["import", "/nowhere", "--watch", "--project", "p", *WHO], "Only a folder can be watched"),
+        (["import", "docs", "--watch", "--labels", "a.csv", "--project", "p", *WHO], "import with the CSV once it is"),
+        (["import", "docs", "--watch", "--every", "0", "--project", "p", *WHO], "looked at every 0.1 to 3,600"),
     ],
 )
 def test_a_mistake_is_one_sentence(slotlab: Slotlab, arguments: list[str], sentence: str) -> None:

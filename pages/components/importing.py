@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core import jobs
 from core.charset import MAX_LENGTH
 from core.errors import SlotlabError
-from core.ingest import DEFAULT_SPEC, Report, Request, Upload, start_import
-from db.jobs import ACTIVE
-from db.projects import list_sources
+from core.ingest import DEFAULT_SPEC, WATCHING, Report, Request, Upload, report_so_far, start_import
+from db.jobs import ACTIVE, get_job
+from db.projects import get_project, list_sources
 from db.records import Job, Project
 from pages.components import layout
+from pages.components.operators import current_operator
 from pages.components.progress import show_progress
 
 IMAGE_TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "zip"]
@@ -57,7 +59,7 @@ def _start(request: Request, typed: dict[str, str], request_id: str) -> None:
     try:
         home = layout.home().create()
         with layout.database(create=True) as db:
-            start_import(db, home, request, operator=layout.operator(), upload=upload, request_id=request_id)
+            start_import(db, home, request, operator=current_operator(), upload=upload, request_id=request_id)
     except SlotlabError as error:
         st.session_state["import refused"] = str(error)
     else:
@@ -69,10 +71,14 @@ def _ask_for_images() -> dict[str, Any]:
         "Images", ["Upload", "Folder on the server"], default="Upload", required=True, wrap=True, **_kept("import way")
     )
     on_server = way != "Upload"
-    path = None
+    path, watch = None, False
     if on_server:
         folder = st.text_input("Folder or zip", placeholder="/data/portal/captchas", **_kept("import folder")).strip()
         path = Path(folder) if folder else None
+        watch = st.checkbox(
+            "Keep watching this folder", **_kept("import watch"),
+            help="Takes what is new there, as it comes, until you stop it. The app need not stay open.",
+        )  # fmt: skip
     else:
         st.file_uploader("Image files, or one zip", type=IMAGE_TYPES, accept_multiple_files=True, key="import files")
     rule = st.selectbox("Labels", list(LABEL_RULES), format_func=LABEL_RULES.get, **_kept("import labels"))
@@ -86,7 +92,7 @@ def _ask_for_images() -> dict[str, Any]:
         else:
             st.file_uploader("Label file", type="csv", key="import label file")
             rule = "none"  # the uploaded file is what counts
-    return {"path": path, "labels": rule}
+    return {"path": path, "labels": rule, "watch": watch}
 
 
 def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -151,6 +157,42 @@ def show_import(job: Job) -> None:
     else:
         st.error(layout.plain(job.reason or f"The import is {job.state}."), icon=":material/error:")
         st.caption("What was imported by then is kept. Run the same import again to finish it; nothing is doubled.")
+
+
+def show_watch(job: Job, folder: str) -> None:
+    """An import that watches its folder: what it has taken so far, kept up to date, and the button that ends it."""
+    st.fragment(_show_watch, run_every="2s")(job.id, folder)
+
+
+def _show_watch(job_id: str, folder: str) -> None:
+    home = layout.home()
+    with layout.errors(), layout.database() as db:
+        jobs.reconcile(db, home)
+        job = get_job(db, job_id)
+    if job.state not in ACTIVE:
+        st.rerun()
+    view = jobs.observe(home, job_id)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(gap=None, width="stretch"):
+            st.markdown(layout.plain(folder))
+            st.caption(f"Into {layout.plain(project_of(job))}. {_what_a_watch_does(view)}")
+        if st.button("Stop", icon=":material/stop:", disabled=view.cancelling, key=f"stop {job_id}"):
+            with layout.errors(), layout.database() as db:
+                jobs.cancel(db, home, job_id)
+    show_report(report_so_far(home, job))
+
+
+def project_of(job: Job) -> str:
+    with layout.database() as db:
+        return get_project(db, job.project_id).name
+
+
+def _what_a_watch_does(view: jobs.JobView) -> str:
+    if view.steps:
+        return f"Importing: {view.step:,} of {view.steps:,} files."
+    if view.message.startswith(WATCHING):  # with the numbers below
+        return "Waiting for new files."
+    return layout.plain(view.message)
 
 
 def show_report(report: Report) -> None:

@@ -1,6 +1,5 @@
 """What every page shares: the way in, the sidebar, the empty states, and one sentence for each error."""
 
-import urllib.parse
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,17 +12,16 @@ from sqlite_utils import Database
 from core.charset import TextSpec
 from core.errors import SlotlabError
 from core.home import Home
-from core.labeling import default_operator
 from core.metrics import interval95
 from db.connection import opened
 from db.projects import find_project, list_projects
 from db.records import Job, Project, Run
 from db.runs import list_runs
+from pages.components import operators
 
 _ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
 """Whether app.py runs around this page. Set per script thread: two runs of one session can overlap."""
 _DEEP_LINK = "deep link"
-_COOKIE = "slotlab_operator"
 
 
 @dataclass(frozen=True)
@@ -37,13 +35,16 @@ class Page:
 
 @contextmanager
 def frame() -> Iterator[None]:
-    """Router's part: go on to a deep link, draw the sidebar, then let the page run inside."""
+    """Router's part: go on to a deep link, demand the login, draw the sidebar, then let the page run inside."""
     if _DEEP_LINK in st.session_state:
         path, query = st.session_state.pop(_DEEP_LINK)
         st.switch_page(path, query_params=query)
     token = _ROUTED.set(True)
     try:
         with errors():
+            operators.demand_login()
+            if address := operators.address_before_login():
+                st.switch_page(address[0], query_params=address[1])
             _sidebar()
             yield
     finally:
@@ -59,7 +60,7 @@ def open_page(name: str) -> Page:
         st.info("There is no project yet. Import images first; a project is made on the way.", icon=":material/inbox:")
         st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
         st.stop()
-    return Page(project=project, spec=TextSpec(project.length, project.charset), operator=operator())
+    return Page(project=project, spec=TextSpec(project.length, project.charset), operator=operators.current_operator())
 
 
 def enter(name: str) -> None:
@@ -157,17 +158,12 @@ def share(correct: int, n: int) -> str:
     return f"{correct / n:.1%} ({low:.1%} to {high:.1%})"
 
 
-def operator() -> str:
-    """Who labels and starts jobs, as named in the sidebar; the system's user where the field is empty."""
-    return st.session_state.get("operator", "").strip() or default_operator()
-
-
 def _sidebar() -> None:
     with st.sidebar:
         names = _project_names()
         if names:
             _choose_project(names)
-        _name_operator()
+        operators.sidebar()
 
 
 def _project_names() -> list[str]:
@@ -195,18 +191,3 @@ def _current_project() -> Project | None:
         st.stop()
     with database() as db:
         return find_project(db, name)
-
-
-def _name_operator() -> None:
-    """A cookie keeps the name for this browser. It is not in the address: links are passed on to other people."""
-    kept = urllib.parse.unquote(st.context.cookies.to_dict().get(_COOKIE, ""))
-    st.session_state.setdefault("operator", kept or default_operator())
-    st.text_input(
-        "Operator", key="operator", max_chars=60, persist_state="session", help="Written beside every label you give."
-    )
-    if operator() != kept:
-        value = urllib.parse.quote(operator(), safe="")
-        st.html(
-            f"<script>document.cookie = '{_COOKIE}={value}; path=/; max-age=31536000; samesite=strict'</script>",
-            unsafe_allow_javascript=True,
-        )

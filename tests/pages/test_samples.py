@@ -43,7 +43,7 @@ def test_a_search_finds_names_labels_and_hashes(home: Home, open_page: OpenPage,
 def test_a_relabel_is_saved_once_with_its_operator(home: Home, open_page: OpenPage, portal: Project) -> None:
     """Correcting a label adds an event to the ledger and changes the label of that image only."""
     app = open_page("samples", project=portal.name)
-    app.text_input(key="operator").set_value("dana").run()
+    app.session_state["operator name"] = "dana"
     field = next(field for field in app.text_input if field.label == "Label")
     field.set_value("424242")
     button(app, "Save label").click().run()

@@ -1,0 +1,91 @@
+"""Login by a real OpenID Connect provider, in a real browser."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from db.connection import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.browser.conftest import Lab
+    from tests.browser.provider import Provider
+
+pytest.importorskip("authlib", reason="login needs the extra `auth`")
+PAGES = sorted(path.stem for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
+
+
+@pytest.fixture
+def provider() -> "Iterator[Provider]":
+    """Who knows everybody."""
+    from tests.browser.provider import Provider
+
+    provider = Provider()
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def closed_lab(own_lab: "Lab", provider: "Provider", monkeypatch: pytest.MonkeyPatch) -> "Lab":
+    """A running app that asks for a login, with a project called secret, which is not the default one."""
+    secrets = own_lab.home.root / "secrets.toml"
+    secrets.write_text(provider.secrets(own_lab.port))
+    monkeypatch.setenv("STREAMLIT_SECRETS_FILES", str(secrets))
+    own_lab.make_project("secret other", 1)
+    own_lab.make_project("secret", 4)
+    own_lab.start()
+    return own_lab
+
+
+def log_in(page: Page) -> None:
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("button", name="Log out")).to_be_visible(timeout=30_000)
+
+
+def test_nothing_is_shown_before_the_login(closed_lab: "Lab", page: Page) -> None:
+    """On no page, and not by the deep link that is the first request of a fresh server."""
+    for name in [*PAGES, ""]:
+        page.goto(f"{closed_lab.url}/{name if name != 'home' else ''}?project=secret")
+        expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        assert "secret" not in page.locator("body").inner_text()
+        assert page.get_by_test_id("labeler").count() == 0
+        assert page.get_by_role("combobox").count() == 0
+
+
+def test_who_has_logged_in_labels_under_that_name(closed_lab: "Lab", provider: "Provider", page: Page) -> None:
+    """The login leads on to the page that was asked for; after the log-out there is nothing to see."""
+    provider.claims = {"sub": "1", "email": "ann@portal.example", "email_verified": True, "name": "Ann"}
+    page.goto(f"{closed_lab.url}/label?project=secret")
+    log_in(page)
+
+    expect(page.get_by_test_id("labeler")).to_have_attribute("data-ready", "true", timeout=30_000)
+    assert page.url == f"{closed_lab.url}/label?project=secret"
+    expect(page.get_by_test_id("stSidebar")).to_contain_text("ann@portal.example")
+    expect(page.get_by_test_id("stSidebar").get_by_label("Operator")).to_have_count(0)
+    page.keyboard.type("123456")
+    expect(page.get_by_test_id("labeler")).to_have_attribute("data-unsaved", "0", timeout=30_000)
+    with opened(closed_lab.home.db) as db:
+        assert db.execute("SELECT operator, text FROM labels").fetchall() == [("ann@portal.example", "123456")]
+
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
+    assert "secret" not in page.locator("body").inner_text()
+    page.goto(f"{closed_lab.url}/samples?project=secret")
+    expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
+
+
+def test_a_link_followed_after_the_login_is_kept(closed_lab: "Lab", provider: "Provider", page: Page) -> None:
+    """The address from before the login is used once: the home page can be opened afterwards."""
+    provider.claims = {"sub": "7", "name": "Bo"}
+    page.goto(f"{closed_lab.url}/samples?project=secret&search=0003")
+    log_in(page)
+    expect(page.get_by_text("1 of 4 images")).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("stSidebar")).to_contain_text("Bo (7)")
+
+    page.goto(closed_lab.url)
+
+    expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible(timeout=30_000)
