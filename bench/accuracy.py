@@ -178,4 +178,4 @@ def read_untrained(cell: Cell, bench: Bench) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main("accuracy", __doc__, CELLS, QUICK, measure))
+    sys.exit(main("accuracy", __doc__, CELLS, (QUICK,), measure))

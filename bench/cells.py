@@ -10,7 +10,8 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ from core.runner import device_of
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "numpy", "pillow", "ddddocr", "onnxruntime")
+MADE_OF = ("core", "bench/*.py", "bench/audits")
+"""What makes the figures; earlier results and texts do not."""
 NEEDS = {"gpu": "a GPU", "patience": "a night on a CPU", "ddddocr": "pip install ddddocr==1.6.1"}
 
 
@@ -39,13 +42,31 @@ class Interrupted(Exception):  # noqa: N818 - somebody wants the bench to stop; 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class BenchCell(ABC):
     """One figure to be measured."""
 
     name: str
     what: str
     group: str
     """The table it belongs to."""
+
+    @abstractmethod
+    def needed(self) -> str:
+        """What it takes to run it, whatever is there; empty when it runs everywhere."""
+
+    @abstractmethod
+    def missing(self, data: Path | None) -> str | None:
+        """Why it cannot be run here and now."""
+
+    @abstractmethod
+    def changed(self, result: Mapping[str, Any]) -> bool:
+        """Whether its settings have changed since this result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell(BenchCell):
+    """A reading of images, mostly by a trained run."""
+
     images: str
     """Name of its image set."""
     preset: str | None = "fast"
@@ -64,12 +85,14 @@ class Cell:
         return with_options(preset(self.preset), self.options)
 
     def needed(self) -> str:
-        """What it takes to run it, whatever is there; empty when it runs everywhere."""
         folder = self.image_set.folder
         return ", ".join([*([f"--data with {folder}/"] if folder else []), *(NEEDS[need] for need in self.needs)])
 
+    def changed(self, result: Mapping[str, Any]) -> bool:
+        # An option that came later had its default before.
+        return self.preset is not None and TrainConfig.from_dict(result["config"]) != self.config()
+
     def missing(self, data: Path | None) -> str | None:
-        """Why it cannot be run here and now."""
         folder = self.image_set.folder
         if folder and (data is None or not (data / folder).is_dir()):
             return f"there is no --data folder with {folder}/"
@@ -95,11 +118,11 @@ class Bench:
     """Finished runs are only counted again, also those whose settings are no longer today's."""
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def folder(self, cell: Cell) -> Path:
+    def folder(self, cell: BenchCell) -> Path:
         """Job directories of a cell."""
         return self.work / self.kind / cell.name
 
-    def result(self, cell: Cell) -> Path:
+    def result(self, cell: BenchCell) -> Path:
         return self.results / f"{cell.name}.json"
 
     def say(self, text: str) -> None:
@@ -109,7 +132,7 @@ class Bench:
 # What every result says of itself
 
 
-def environment(threads: int) -> dict[str, Any]:
+def environment(threads: int, packages: Sequence[str] = PACKAGES, made_of: Sequence[str] = MADE_OF) -> dict[str, Any]:
     """Machine, versions and state of the code, as they are now."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -120,11 +143,10 @@ def environment(threads: int) -> dict[str, Any]:
             "ram_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
             "gpu": _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or None,
         },
-        "versions": {"python": platform.python_version()} | {name: found for name in PACKAGES if (found := _has(name))},
+        "versions": {"python": platform.python_version()} | {name: found for name in packages if (found := _has(name))},
         "git": {
             "commit": _output("git", "rev-parse", "HEAD") or None,
-            # Of what makes the figures; earlier results and texts do not.
-            "dirty": bool(_output("git", "status", "--porcelain", "--", "core", "bench/*.py", "bench/audits")),
+            "dirty": bool(_output("git", "status", "--porcelain", "--", *made_of)),
         },
     }
 

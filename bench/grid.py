@@ -5,35 +5,45 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from bench.cells import RESULTS, ROOT, Bench, Cell, Interrupted, cores, save_result
+from bench.cells import RESULTS, ROOT, Bench, BenchCell, Interrupted, cores, save_result
 from bench.training import remove
-from core.config import TrainConfig
 from core.errors import SlotlabError
 from core.jobdir import JobDir
 
-Measure = Callable[[Cell, Bench], dict[str, Any]]
+CellT = TypeVar("CellT", bound=BenchCell)
+Measure = Callable[[CellT, Bench], dict[str, Any]]
 
 
-def main(kind: str, about: str, cells: tuple[Cell, ...], quick: Cell, measure: Measure) -> int:
-    """The command of one bench; returns the exit code."""
+def main(
+    kind: str,
+    about: str,
+    cells: Sequence[CellT],
+    quick: Sequence[CellT],
+    measure: Measure[CellT],
+    *,
+    trains: bool = True,
+) -> int:
+    """The command of one bench; returns the exit code. One that does not train has no data and one job at a time."""
     parser = argparse.ArgumentParser(
         prog=f"python -m bench.{kind}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="folder that holds digits4/ and portal6/")
+    parser.set_defaults(data=None, jobs=1, recount=False)
+    if trains:
+        parser.add_argument("--data", type=Path, help="folder that holds digits4/ and portal6/")
+        parser.add_argument("--jobs", type=int, help="cells at once (1); OMP_NUM_THREADS or their share of cores")
+        parser.add_argument("--recount", action="store_true", help="write trained cells' files again, after an audit")
     parser.add_argument("--work", type=Path, help="for job directories and rendered images (build/bench)")
     parser.add_argument("--results", type=Path, help=f"for the JSON files (bench/results/{kind})")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="cells of such names, as 'digits4-*'")
-    parser.add_argument("--jobs", type=int, default=1, help="cells at once; OMP_NUM_THREADS or their share of cores")
     parser.add_argument("--again", action="store_true", help="run cells again that are done")
-    parser.add_argument("--recount", action="store_true", help="write the files of trained cells again, after an audit")
     parser.add_argument("--list", action="store_true", help="names and states")
-    parser.add_argument("--quick", action="store_true", help="a tiny cell in a temporary folder, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="tiny cells in a temporary folder, to see that it works")
     options = parser.parse_args()
     if options.jobs < 1:
         parser.error("--jobs must be at least 1")
@@ -49,7 +59,7 @@ def main(kind: str, about: str, cells: tuple[Cell, ...], quick: Cell, measure: M
             threads=threads,
             recount=options.recount,
         )
-        chosen = [cell for cell in ((quick,) if options.quick else cells) if fnmatch(cell.name, options.only)]
+        chosen = [cell for cell in (quick if options.quick else cells) if fnmatch(cell.name, options.only)]
         if not chosen:
             parser.error(f"no cell is named like {options.only!r}")
         if options.list:
@@ -60,11 +70,12 @@ def main(kind: str, about: str, cells: tuple[Cell, ...], quick: Cell, measure: M
             chosen = [cell for cell in chosen if (bench.folder(cell) / "train" / "result.json").exists()]
         code = run(chosen, bench, measure, jobs=options.jobs, again=options.again)
         if options.quick and code == 0:
-            print(bench.result(quick).read_text(encoding="utf-8"))
+            for cell in chosen:
+                print(bench.result(cell).read_text(encoding="utf-8"))
         return code
 
 
-def run(cells: list[Cell], bench: Bench, measure: Measure, *, jobs: int = 1, again: bool = False) -> int:
+def run(cells: Sequence[CellT], bench: Bench, measure: Measure[CellT], *, jobs: int = 1, again: bool = False) -> int:
     """Run what is not done and can be run; returns the exit code. One cell that fails does not stop the others."""
     todo = []
     for cell in cells:
@@ -88,7 +99,7 @@ def run(cells: list[Cell], bench: Bench, measure: Measure, *, jobs: int = 1, aga
     return 1 if failed else 0
 
 
-def _run_one(cell: Cell, bench: Bench, measure: Measure, *, again: bool) -> bool:
+def _run_one(cell: CellT, bench: Bench, measure: Measure[CellT], *, again: bool) -> bool:
     if bench.stop.is_set():
         return False
     bench.say(f"{cell.name}: begins")
@@ -106,7 +117,7 @@ def _run_one(cell: Cell, bench: Bench, measure: Measure, *, again: bool) -> bool
     return True
 
 
-def state_of(cell: Cell, bench: Bench) -> str:
+def state_of(cell: BenchCell, bench: Bench) -> str:
     """One phrase for --list."""
     done = bench.result(cell)
     if not done.exists():
@@ -114,7 +125,5 @@ def state_of(cell: Cell, bench: Bench) -> str:
         at = f", stands at step {begun['step']}" if begun and begun.get("step") else ""
         missing = cell.missing(bench.data)
         return f"not run: {missing}{at}" if missing else f"not run{at}"
-    config = json.loads(done.read_text(encoding="utf-8")).get("config")
-    # An option that came later had its default before.
-    changed = cell.preset is not None and TrainConfig.from_dict(config) != cell.config()
+    changed = cell.changed(json.loads(done.read_text(encoding="utf-8")))
     return "done, with settings that have changed since" if changed else "done"

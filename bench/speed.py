@@ -145,4 +145,4 @@ def read(cell: Cell, bench: Bench, job: JobDir) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main("speed", __doc__, CELLS, QUICK, measure))
+    sys.exit(main("speed", __doc__, CELLS, (QUICK,), measure))
