@@ -1,12 +1,13 @@
 """The pages in a real browser: what AppTest cannot do, such as clicks on charts, uploads and addresses."""
 
 import io
+import urllib.parse
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from core import demo
 from core.charset import TextSpec
@@ -20,6 +21,7 @@ from db.records import Project
 if TYPE_CHECKING:
     from tests.browser.conftest import Lab
 
+PAGES = sorted(path.stem for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
 SECOND_DIGIT_WRONG = 3
 """Validation images of `add_run` whose second digit is read wrongly."""
 
@@ -65,24 +67,45 @@ def add_run(lab: "Lab", project: Project) -> str:
     return job.id
 
 
-@pytest.mark.parametrize(
-    ("path", "title"),
-    [("/samples?project=second&search=0003", "Samples"), ("/train?project=second", "Train")],
-)
-def test_a_deep_link_is_the_first_thing_a_server_is_asked(own_lab: "Lab", page: Page, path: str, title: str) -> None:
-    """A bookmark opened right after a start leads to its page, in its project, with the query it had."""
+def test_each_page_may_be_the_first_thing_a_server_is_asked(own_lab: "Lab", page: Page, browser: Browser) -> None:
+    """A bookmark opened right after a start leads to its page, with its query; who comes second finds the same."""
     own_lab.make_project("first", 1)
-    own_lab.make_project("second", 4)
-    own_lab.start()
+    project = own_lab.make_project("second", 4)
+    run = add_run(own_lab, project)
+    second = browser.new_page()
+    for name in PAGES:
+        own_lab.start()
+        path = "/" if name == "home" else f"/{name}"
+        for visitor in (page, second) if name == "label" else (page,):
+            open_at(visitor, own_lab, f"{path}?project=second&run={run}&mark=7", name.capitalize())
+            expect(visitor.get_by_test_id("stSidebarNav")).to_contain_text("Predict")
+            expect(visitor.get_by_role("dialog")).to_have_count(0)
+            expect(visitor.get_by_test_id("stSidebar").get_by_role("combobox", name="Project")).to_have_value("second")
+            address = urllib.parse.urlsplit(visitor.url)
+            assert address.path == path
+            assert {"project=second", "mark=7"} <= set(address.query.split("&")), name
+            expect(visitor.get_by_test_id("stException")).to_have_count(0)
+        own_lab.kill()
+    second.close()
 
-    open_at(page, own_lab, path, title)
 
-    expect(page.get_by_test_id("stSidebarNav")).to_contain_text("Predict")
-    expect(page.get_by_role("dialog")).to_have_count(0)
-    expect(page.get_by_test_id("stSidebar").get_by_role("combobox")).to_have_value("second")
-    assert path in page.url
-    if "search" in path:
-        expect(page.get_by_text("1 of 4 images")).to_be_visible()
+def test_an_address_that_leads_nowhere_says_so_in_one_sentence(lab: "Lab", page: Page) -> None:
+    """An unknown page, an unknown project, the run of another project."""
+    mine, other = lab.make_project("nowhere mine", 80), lab.make_project("nowhere other", 80)
+    run, others_run = add_run(lab, mine), add_run(lab, other)
+
+    page.goto(f"{lab.url}/nothing?project={mine.name}")
+    expect(page.get_by_role("dialog")).to_contain_text("Page not found", timeout=30_000)
+
+    open_at(page, lab, "/samples?project=nobody", "Samples")
+    alerts = page.get_by_test_id("stAlert")
+    expect(alerts.filter(has_text="There is no project 'nobody'.")).to_have_count(1)
+    expect(page.get_by_test_id("stDataFrame")).to_have_count(0)
+
+    for name in ("evaluate", "predict"):
+        open_at(page, lab, f"/{name}?project={mine.name}&run={others_run}", name.capitalize())
+        expect(page.get_by_text(f"This project has no run '{others_run}' to show; here is its newest.")).to_be_visible()
+        expect(page.get_by_role("combobox", name="Run", exact=True)).to_have_value(run)
 
 
 def test_project_and_operator_stay(lab: "Lab", page: Page) -> None:
@@ -90,7 +113,7 @@ def test_project_and_operator_stay(lab: "Lab", page: Page) -> None:
     lab.make_project("keeps first", 1)
     project = lab.make_project("keeps", 1)
     open_at(page, lab, f"/samples?project={project.name}", "Samples")
-    operator = page.get_by_test_id("stSidebar").get_by_label("Operator", exact=True)
+    operator = page.get_by_test_id("stSidebar").get_by_role("combobox", name="Operator")
     operator.fill("dana")
     operator.press("Enter")
     settle(page)
@@ -102,7 +125,7 @@ def test_project_and_operator_stay(lab: "Lab", page: Page) -> None:
     page.reload()
     expect(page.get_by_role("heading", name="Samples", exact=True)).to_be_visible()
 
-    expect(page.get_by_test_id("stSidebar").get_by_role("combobox")).to_have_value("keeps")
+    expect(page.get_by_test_id("stSidebar").get_by_role("combobox", name="Project")).to_have_value("keeps")
     expect(operator).to_have_value("dana")
 
 
@@ -147,7 +170,7 @@ def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
     page.get_by_role("button", name="Import", exact=True).click()
 
     expect(page.get_by_text("Known already")).to_be_visible(timeout=30_000)
-    expect(page.get_by_test_id("stSidebar").get_by_role("combobox")).to_have_value("uploaded")
+    expect(page.get_by_test_id("stSidebar").get_by_role("combobox", name="Project")).to_have_value("uploaded")
     with opened(own_lab.home.db) as db:
         assert jobs.list_jobs(db, kind="import")[0].state == "finished"
     page.get_by_role("link", name="Samples").click()
@@ -164,7 +187,7 @@ def test_nothing_is_asked_of_other_machines(lab: "Lab", page: Page) -> None:
             asked.append(request.url)
 
     page.on("request", note)
-    for name in ("", "label", "review", "samples", "augment", "train", "evaluate", "predict"):
-        open_at(page, lab, f"/{name}?project={project.name}", name.capitalize() or "Home")
+    for name in PAGES:
+        open_at(page, lab, f"/{name.replace('home', '')}?project={project.name}", name.capitalize())
 
     assert asked == []

@@ -1,6 +1,7 @@
 """The router and what every page shares."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -10,7 +11,7 @@ from db.connection import opened, write
 from db.projects import insert_project
 from pages.components.layout import plain
 
-NAMES = ["home", "label", "review", "samples", "augment", "train", "evaluate", "predict"]
+NAMES = sorted(path.stem for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
 OpenPage = Callable[..., AppTest]
 
 

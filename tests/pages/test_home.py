@@ -93,3 +93,54 @@ def test_a_project_shows_its_counts_and_the_next_step(open_page: OpenPage, porta
     assert values["Images"] == "12"
     assert values["Labelled"] == "8 of 12"
     assert values["Newest run"] == "none yet"
+
+
+def test_a_watched_folder_shows_what_it_brings_until_it_is_stopped(
+    home: Home, open_page: OpenPage, tmp_path: Path
+) -> None:
+    """Its numbers grow, other imports are shown beside it, and Stop ends it with its report."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    app = open_page("home")
+    fill_in(app, folder)
+    field(app, "Authorization reference").set_value("ticket 7").run()
+    next(box for box in app.main.checkbox if box.label == "Keep watching this folder").check().run()
+    press(app, "Import")
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 96, 3), dtype=np.uint8)
+    (folder / "0.png").write_bytes(encode_png(pixels))
+    for _ in range(300):
+        app.run()
+        if {metric.label: metric.value for metric in app.metric}.get("Imported") == "1":
+            break
+        time.sleep(0.1)
+    assert "Watching a folder" in [expander.label for expander in app.expander]
+    assert "Last import" not in [expander.label for expander in app.expander]
+    assert any("Into new portal" in caption.value for caption in app.caption)
+
+    press(app, "Stop")
+    wait_for_import(home)
+    app.run()
+
+    assert not app.exception
+    with opened(home.db) as db:
+        assert list_jobs(db)[0].state == "finished"
+    assert "Last import" in [expander.label for expander in app.expander]
+    assert {metric.label: metric.value for metric in app.metric}["Imported"] == "1"
+
+
+def test_a_watched_folder_cannot_have_a_csv(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
+    """The sentence says when to import one."""
+    app = open_page("home")
+    fill_in(app, tmp_path)
+    field(app, "Authorization reference").set_value("ticket 7").run()
+    next(box for box in app.main.checkbox if box.label == "Keep watching this folder").check().run()
+    next(box for box in app.main.selectbox if box.label == "Labels").set_value("csv").run()
+    press(app, "Import")
+
+    assert "import with the CSV once it is whole" in app.error[0].value
+    with opened(home.db) as db:
+        assert list_jobs(db) == []
+
+
+def press(app: AppTest, label: str) -> None:
+    next(button for button in app.button if button.label == label).click().run()
