@@ -1,7 +1,6 @@
 """Label: an image, its characters typed, the next image."""
 
 import re
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -20,69 +19,48 @@ TITLES = {"unlabelled": "Unlabelled", "skipped": "Skipped", "second": "Second lo
 REASONS = dict(zip((*FLAGS, PASSED), ("unreadable", "not ours", "passed by"), strict=True))
 
 
-# A fragment: what the widget sends reruns these lines and nothing else of the app.
-@st.fragment
-def label() -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        kind = st.segmented_control(
-            "Queue",
-            list(KINDS),
-            format_func=TITLES.__getitem__,
-            default="unlabelled",
-            required=True,
-            key="queue",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
-        queue = choose_filter(kind)
-        with st.popover("My week", on_change="rerun", key="my week") as week:
-            if week.open:
-                show_week()
-    labeler(page.project, page.operator, queue, kind_key="queue")
-
-
 def choose_filter(kind: str) -> Queue:
     """Which images of the queue, in which order; what is set stands on the button."""
-    state = st.session_state
-    # Where the database cannot be read the widget says so, and must stay as it is to go on typing.
-    with suppress(Exception), layout.database() as db:
-        state["filters"] = (
-            {source.name: source.id for source in list_sources(db, page.project.id)},
-            days_waiting(db, page.project.id, kind),
-        )
-    sources, days = state.get("filters", ({}, []))
-    chosen = state.get("day") or st.query_params.get("day", "")
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", chosen) and chosen not in days:
-        days = [*days, chosen]  # its last image has just been labelled
+    with layout.errors(), layout.database() as db:
+        sources = {source.name: source.id for source in list_sources(db, page.project.id)}
+        days = days_waiting(db, page.project.id, kind)
+    # Before its widget is drawn a choice is in the address alone.
+    asked = {
+        name: str(st.session_state.get(name) or st.query_params.get(name, ""))
+        for name in ("source", "day", "flag", "order")
+    }
+    if asked["day"] not in days and re.fullmatch(r"\d{4}-\d\d-\d\d", asked["day"]):
+        days = [*days, asked["day"]]  # its last image has just been labelled
+    flags = {said: flag for flag, said in REASONS.items()} if kind == "skipped" else {}
+    options = {"source": [*sources], "day": days, "flag": [*flags], "order": ["random"]}
+    said = ", ".join(layout.plain(asked[name]) for name in options if asked[name] in options[name])
     bound: dict[str, Any] = {"bind": "query-params"}
-    active = [state.get(name) for name in ("source", "day", "flag")]
-    active.append("random" if state.get("order") == "random" else None)
-    text = ", ".join(layout.plain(str(each)) for each in active if each)
-    with st.popover(f"Filter: {text}" if text else "Filter", icon=":material/filter_list:"):
+    with st.popover(f"Filter: {said}" if said else "Filter", icon=":material/filter_list:", key="filter"):
         order = st.segmented_control(
             "Order", list(ORDERS), default="import", required=True, key="order", **bound,
             help="Images of the val and test splits come at random and in their share, whatever the order: those "
             "labelled so far are then a fair sample, and what is measured on them can be believed.",
         )  # fmt: skip
-        source = st.selectbox("Source", list(sources), index=None, key="source", placeholder="All sources", **bound)
+        source = st.selectbox("Source", [*sources], index=None, key="source", placeholder="All sources", **bound)
         day = st.selectbox("Imported on (UTC)", days, index=None, key="day", placeholder="All days", **bound)
         reason = None
-        if kind == "skipped":
-            reason = st.selectbox(
-                "Skipped as", list(REASONS.values()), index=None, key="flag", placeholder="Anything", **bound
-            )
-    flags = {said: flag for flag, said in REASONS.items()}
+        if flags:
+            reason = st.selectbox("Skipped as", [*flags], index=None, key="flag", placeholder="Anything", **bound)
     return Queue(
-        kind=kind,
-        order=order,
-        source_id=sources[source] if source else None,
-        day=day,
+        kind=kind, order=order, source_id=sources[source] if source else None, day=day,
         flag=flags[reason] if reason else None,
-    )
+    )  # fmt: skip
 
 
+@st.fragment
 def show_week() -> None:
-    """What this operator did in seven days, for nobody else's eyes."""
+    """What this operator did in seven days, for nobody else's eyes; read only when asked for."""
+    with st.popover("My week", on_change="rerun", key="my week") as week:
+        if week.open:
+            write_week()
+
+
+def write_week() -> None:
     since = (midnight() - timedelta(days=6)).isoformat(timespec="seconds")
     with layout.errors(), layout.database() as db:
         work = labels.work_of(db, page.project.id, page.operator, since)
@@ -98,6 +76,12 @@ def show_week() -> None:
         st.caption("Nobody has taken a second look at these labels yet.")
 
 
+# A fragment: what the widget sends reruns this line and nothing else of the app.
+@st.fragment
+def label(queue: Queue) -> None:
+    labeler(page.project, page.operator, queue, kind_key="queue")
+
+
 # After a restart of the server the browser asks for the whole page again only if something on it repeats. Otherwise it
 # goes on calling the fragment above, which the new session does not know, and no label is answered (Streamlit 1.67).
 @st.fragment(run_every=60)
@@ -105,5 +89,12 @@ def repeat() -> None:
     pass
 
 
-label()
+with st.container(horizontal=True, vertical_alignment="center"):
+    kind = st.segmented_control(
+        "Queue", list(KINDS), format_func=TITLES.__getitem__, default="unlabelled", required=True, key="queue",
+        bind="query-params", label_visibility="collapsed",
+    )  # fmt: skip
+    queue = choose_filter(kind)
+    show_week()
+label(queue)
 repeat()

@@ -550,8 +550,10 @@ class Labeler {
     this.hint(text && `Composing ${text}`);
     // Some keyboards never end a composition of letters by themselves.
     if ([...text].length === this.current?.entry.room && [...text].every((char) => this.fits(char))) {
-      this.input.blur();
-      this.focus();
+      setTimeout(() => {
+        this.input.blur();
+        this.focus();
+      });
     }
   }
 
@@ -587,7 +589,8 @@ class Labeler {
   press(event) {
     if (event.target === this.input) {
       const place = this.slots.findIndex((slot) => event.clientX <= slot.getBoundingClientRect().right);
-      this.moveTo(place < 0 ? this.slots.length : place);
+      // A tap on empty boxes is there to bring up the keyboard.
+      this.moveTo(this.current?.entry.empty ? 0 : place < 0 ? this.slots.length : place);
     } else if (!event.target.closest("a")) {
       // Neither the image nor a button takes the focus by mouse: the next Enter must not press that button again.
       event.preventDefault();

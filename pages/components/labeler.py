@@ -57,7 +57,7 @@ LEAST = 4
 TODAY_SECONDS = 10
 
 _KEY = "labeler"
-_RECEIVED, _SENT, _TODAY = f"{_KEY}-received", f"{_KEY}-sent", f"{_KEY}-today"
+_RECEIVED, _SENT, _TODAY, _ANOTHER = (f"{_KEY}-{name}" for name in ("received", "sent", "today", "another"))
 _FILES = {kind: Path(__file__).with_name(f"labeler.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
 # In the document, not in a shadow root, so that any driver finds it by its data attributes.
 _WIDGET = st.components.v2.component("slotlab.labeler", **_FILES, isolate_styles=False)
@@ -75,7 +75,7 @@ class _Received:
 def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> None:
     """Draw the widget on a queue of a project; call it inside a fragment.
 
-    The widget can ask for another kind of queue: it sets session_state[kind_key].
+    The widget can ask for another kind of queue: it sets session_state[kind_key] and reruns the page.
     """
 
     def receive() -> None:
@@ -84,6 +84,10 @@ def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> Non
 
     def change_kind() -> None:
         st.session_state[kind_key] = st.session_state[_KEY].queue
+        st.session_state[_ANOTHER] = True
+
+    if st.session_state.pop(_ANOTHER, False):
+        st.rerun()
 
     # One key for all projects and queues: while Streamlit puts a widget in the place of one with another key, both
     # stand on the page and want the keyboard.
@@ -201,11 +205,12 @@ def _images(
 
 def _on_the_way(last_reply: str | None) -> list[str]:
     """Hashes of the images in answers after `last_reply`; those before have arrived or have been replaced."""
-    sent: dict[str, list[str]] = st.session_state.setdefault(_SENT, {})
+    sent: dict[str, list[str]] = st.session_state.get(_SENT, {})
     replies = list(sent)
-    for reply in replies[: replies.index(last_reply) + 1 if last_reply in sent else None]:
-        del sent[reply]
-    return [sha256 for hashes in sent.values() for sha256 in hashes]
+    later = replies[replies.index(last_reply) + 1 :] if last_reply in sent else []
+    # Messages go on naming an answer until the next arrives, so it stays.
+    st.session_state[_SENT] = {reply: sent[reply] for reply in (last_reply, *later) if reply in sent}
+    return [sha256 for reply in later for sha256 in sent[reply]]
 
 
 def _others_have(db: Database, project: Project, operator: str, queue: Queue, own: Collection[str]) -> bool:

@@ -208,7 +208,7 @@ def test_one_character_is_mended_in_its_box(lab: "Lab", open_label: OpenLabel) -
     expect_all_saved(page)
     assert {first: "178406"} == lab.labels(project)
     sample = shown(page)
-    widget(page).locator(".slot").nth(1).click(force=True)
+    page.keyboard.press("ArrowRight")
     page.keyboard.type("23456")
     assert (shown(page), typed(page), at_box(page)) == (sample, ".23456", 0)
 
@@ -450,7 +450,7 @@ def test_a_second_look_does_not_show_the_first(lab: "Lab", page: Page) -> None:
     expect(widget(page).get_by_role("link", name="2 disputed")).to_have_attribute("href", "review?project=second")
     assert ledger(lab, project)[3:] == [
         ("second", "246801", None),
-        ("undo", "135790", None),
+        ("undo", None, None),
         ("second", "246802", None),
         ("second", None, "unreadable"),
     ]

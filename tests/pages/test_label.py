@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from core.images import encode_png, pixel_hash
 from core.labeling import apply_events
 from db import projects
 from db.connection import opened, write
+from db.queues import Queue
 from db.records import Project
 from db.samples import insert_sample
+from pages.components import labeler
 
 OpenPage = Callable[..., AppTest]
 
@@ -54,27 +57,121 @@ def sent(app: AppTest) -> dict[str, Any]:
     return data
 
 
-def test_the_widget_gets_the_unlabelled_images(open_page: OpenPage, project: Project) -> None:
-    """The image that is labelled and the one that is skipped are not offered again."""
+def message(have: list[str], tab: str = "one", **more: Any) -> dict[str, Any]:
+    """What a browser tab sends that wants images."""
+    return {"tab": tab, "project": "many", "queue": asdict(Queue()), "have": have, "wants": True, "events": [], **more}
+
+
+def answer(project: Project, received: dict[str, Any]) -> dict[str, Any]:
+    return labeler._data(project, "Ann", Queue(), labeler._store("Ann", received))
+
+
+@pytest.fixture
+def many(home: Home, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Sixty unlabelled images, and the memory of one browser session."""
+    monkeypatch.setattr("streamlit.session_state", {})
+    with opened(home.db, create=True) as db, write(db):
+        project = projects.insert_project(db, "many", 6, "0123456789")
+        source = projects.insert_source(db, project.id, "mail", "owner", "reference")
+        for number in range(60):
+            insert_sample(
+                db, project_id=project.id, source_id=source.id, sha256=f"{number:064x}", name=f"{number}.png", width=60,
+                height=20, split="train", image=b"image",
+            )  # fmt: skip
+    return project
+
+
+def test_the_widget_starts_without_images(open_page: OpenPage, project: Project) -> None:
+    """Which ones it gets depends on the browser tab, and that is known only when it has asked."""
     data = sent(open_page("label", project="portal"))
 
     assert (data["project"], data["length"], data["charset"]) == ("portal", 6, "0123456789")
-    assert data["counts"] == {"labelled": 1, "skipped": 1, "total": 3}
-    assert len(data["images"]) == 1
-    assert data["images"][0]["url"].startswith("data:image/png;base64,")
-    assert data["more"] is False
+    assert data["counts"] == {"labelled": 1, "skipped": 1, "total": 3, "disputed": 0}
+    assert (data["images"], data["more"], data["error"]) == ([], None, None)
+    assert data["queue"] == {"kind": "unlabelled", "order": "import", "source_id": None, "day": None, "flag": None}
 
 
-def test_the_skipped_queue_has_an_address(open_page: OpenPage, project: Project) -> None:
-    """A link can lead straight to the images that were skipped."""
-    data = sent(open_page("label", project="portal", queue="Skipped"))
+def test_the_queues_have_addresses(open_page: OpenPage, project: Project) -> None:
+    """A link can lead straight to a part of a queue."""
+    data = sent(open_page("label", project="portal", queue="Skipped", order="random", flag="passed by", source="mail"))
 
-    assert data["queue"] == "skipped"
-    assert data["images"][0]["version"] == 1
+    assert data["queue"] == {"kind": "skipped", "order": "random", "source_id": 1, "day": None, "flag": "passed"}
+    assert sent(open_page("label", project="portal", queue="Second look"))["queue"]["kind"] == "second"
 
 
-def test_the_name_of_an_image_is_not_sent(open_page: OpenPage, project: Project) -> None:
+def test_a_day_without_images_left_stays_chosen(open_page: OpenPage, project: Project) -> None:
+    """The queue is then empty, instead of going on with all days."""
+    assert sent(open_page("label", project="portal", day="2026-01-02"))["queue"]["day"] == "2026-01-02"
+    assert sent(open_page("label", project="portal", day="whenever"))["queue"]["day"] is None
+
+
+def test_today_counts_what_the_operator_did(open_page: OpenPage, project: Project) -> None:
+    """Labels and second labels, less what was undone, and the median time of those that were measured."""
+    work = [("", "label", 1000), ("", "second", 3000), ("", "label", None), ("", "skip", 9), ("", "undo", 5)]
+
+    assert labeler.summary(work) == {"labels": 2, "median_ms": 2000}
+    assert labeler.summary([("", "undo", 5)]) == {"labels": 0, "median_ms": None}
+    assert sent(open_page("label", project="portal"))["today"]["labels"] == 0
+
+
+def test_the_first_batch_is_small_and_no_tab_takes_more_than_a_quarter(many: Project) -> None:
+    """The first image is on the screen soon, and a second operator finds some too."""
+    first = answer(many, message([]))
+    have = [image["sample"] for image in first["images"]]
+    second = answer(many, message(have, reply=first["reply"]))
+
+    assert (len(first["images"]), first["more"], first["low"]) == (8, True, 15)
+    assert (len(second["images"]), second["more"]) == (7, True)
+    assert not {image["sample"] for image in second["images"]} & set(have)
+
+
+def test_images_on_their_way_stay_leased(many: Project) -> None:
+    """A message sent before an answer arrived does not give back what that answer brings."""
+    arrived = answer(many, message([], wants=False))["reply"]
+    coming = answer(many, message([], reply=arrived))
+    answer(many, message([], reply=arrived, wants=False))
+    other = answer(many, message([], tab="two", reply="none"))
+
+    assert not {image["sample"] for image in other["images"]} & {image["sample"] for image in coming["images"]}
+
+
+def test_who_has_all_the_rest_is_known(many: Project) -> None:
+    """No image left means done; images on other screens mean that it is worth asking again."""
+    waiting = [f"{number:064x}" for number in range(60)]
+    answer(many, message(waiting, reply="none"))
+    blocked = answer(many, message([], tab="two", reply="none"))
+    assert (blocked["images"], blocked["more"], blocked["elsewhere"]) == ([], True, True)
+
+    events = [
+        {"event": sample, "action": "label", "sample": sample, "text": "123456", "base": 0, "ms": 5}
+        for sample in waiting
+    ]
+    done = answer(many, message([], reply="none", events=events))
+    assert {each["status"] for each in done["answers"]} == {"saved"}
+    assert (done["images"], done["more"], done["elsewhere"]) == ([], False, False)
+
+
+def test_a_message_of_another_queue_keeps_its_events(many: Project) -> None:
+    """It may come late, after the operator has changed the queue; it gets no images then."""
+    event = {"event": "e", "action": "label", "sample": f"{0:064x}", "text": "123456", "base": 0}
+    data = answer(many, message([], queue=asdict(Queue(kind="skipped")), events=[event]))
+
+    assert ([each["status"] for each in data["answers"]], data["images"]) == (["saved"], [])
+
+
+def test_a_message_that_cannot_be_read_is_no_end(many: Project) -> None:
+    """The answer is a sentence; without one the widget would go, and the typing with it."""
+    data = answer(many, message([], events=[{"event": ["list"], "action": {}, "sample": 7}]))
+    assert [each["status"] for each in data["answers"]] == ["refused"]
+
+    data = answer(many, message([], project="gone"))
+    assert data["error"] == "There is no project 'gone'."
+    assert answer(many, message([], events=None))["error"].startswith("The server made a mistake")
+
+
+def test_the_name_of_an_image_is_not_sent(many: Project) -> None:
     """File names often hold the label; an operator who sees it does not read the image."""
-    data = sent(open_page("label", project="portal"))
+    data = answer(many, message([]))
 
-    assert "000030" not in json.dumps(data)
+    assert all(image.keys() == {"sample", "version", "url"} for image in data["images"])
+    assert ".png" not in json.dumps(data)
