@@ -57,8 +57,7 @@ def list_entries(source: Path) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def is_wanted(name: str) -> bool:
-    """Whether the file of this name may be an image: neither hidden, nor in a hidden folder, nor a CSV."""
+def _is_wanted(name: str) -> bool:
     path = PurePosixPath(name)
     return path.suffix.lower() != ".csv" and not any(is_hidden(part) for part in path.parts if part != "..")
 
@@ -71,7 +70,7 @@ def _folder_entries(folder: Path) -> list[Entry]:
     return [
         Entry(storable(path.relative_to(folder).as_posix()), lambda path=path: read_file(path))  # type: ignore[misc]
         for path in folder.rglob("*")
-        if not path.is_dir() and is_wanted(path.relative_to(folder).as_posix())
+        if not path.is_dir() and _is_wanted(path.relative_to(folder).as_posix())
     ]
 
 
@@ -107,7 +106,7 @@ def _zip_entries(path: Path) -> list[Entry]:
     return [
         Entry(name, lambda info=info: _read_zipped(archive, info))  # type: ignore[misc]
         for info in infos
-        if is_wanted(name := info.filename.replace("\\", "/"))
+        if _is_wanted(name := info.filename.replace("\\", "/"))
     ]
 
 

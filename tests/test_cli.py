@@ -316,6 +316,7 @@ def test_a_watch_is_in_nobodys_way(watching: Callable[..., Watching], tmp_path: 
     second.wait_for_files(1)
     code, report = second.end()
 
+    assert other.returncode == 0, other.stderr
     assert json.loads(other.stdout)["imported"] == 59
     refused(conflict, "0001-import watches this folder already, with labels none and source test; stop it first.")
     assert (code, report["job"], report["files"], report["duplicates"]) == (0, "0001-import", 2, 1)
