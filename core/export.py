@@ -27,7 +27,8 @@ def export(db: Database, project: Project, form: str, out: Path) -> int:
     """Write the project to `out` and return the number of samples written.
 
     csv: labelled samples, columns COLUMNS; labels are exact, a free text that a spreadsheet would take for a formula
-    has a quote before it, which an import takes off again. jsonl: every sample, labelled or not, all texts exact.
+    has a quote before it, which an import takes off again. jsonl: every sample, labelled or not, all texts exact, and
+    why a skipped one was: `flag`.
     filename: a folder of the original image files, named LABEL_HASH.ext, with a sources.csv that is written last.
     Raises OptionError or StorageError; `out` is then as it was.
     """
@@ -61,6 +62,7 @@ def _rows(db: Database, project: Project, chosen: Sequence[Sample]) -> list[dict
             "split": sample.split,
             "sha256": sample.sha256,
             "state": sample.state,
+            "flag": sample.flag,
             "operator": sample.operator,
             "labelled_at": sample.labelled_at,
             "source": sources[sample.source_id].name,
@@ -73,7 +75,7 @@ def _rows(db: Database, project: Project, chosen: Sequence[Sample]) -> list[dict
 
 def _csv(rows: list[dict[str, str | None]]) -> str:
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, COLUMNS)
+    writer = csv.DictWriter(buffer, COLUMNS, extrasaction="ignore")  # a labelled sample has no flag
     writer.writeheader()
     for row in rows:
         writer.writerow(row | {column: with_formula_guard(row[column] or "") for column in FREE_TEXT})

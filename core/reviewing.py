@@ -106,11 +106,10 @@ def choices_of(sample: Sample, events: Sequence[LabelEvent]) -> list[Choice]:
     for event in events:
         gave = event.version == sample.version
         if gave or (event.action == "confirm" and (event.state, event.text, event.flag) == now):
-            voices[now].append(f"{event.operator} {SAID[event.action]} it")
+            voices[now].append(_voice(event))
     for event in standing(events).dissents:
         late = ", after another" if _standing(event) == "lost" else ""
-        said = f"{event.operator} {SAID[event.action]} it{late}"
-        voices.setdefault((event.state, event.text, event.flag), []).append(said)
+        voices.setdefault((event.state, event.text, event.flag), []).append(_voice(event) + late)
     return [
         Choice(
             text,
@@ -122,6 +121,10 @@ def choices_of(sample: Sample, events: Sequence[LabelEvent]) -> list[Choice]:
         for (state, text, flag), said in voices.items()
         if state != "unlabelled"
     ]
+
+
+def _voice(event: LabelEvent) -> str:
+    return f"{event.operator} {'read it blind' if event.action == 'second' else SAID[event.action] + ' it'}"
 
 
 @dataclass(frozen=True)

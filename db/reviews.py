@@ -55,7 +55,7 @@ def select_labelled(
     key = ORDERS[review.order].format(position=int(review.position))
     newest = review.order == "newest"
     where, values = _where(project_id, review)
-    if start:
+    if start and after is None:  # what is after a place is after the start; of two bounds the index would take either
         where, values = f"{where} AND {key} >= ?", [*values, start]
     if end is not None:
         where, values = f"{where} AND {key} < ?", [*values, end]

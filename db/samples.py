@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from db.queues import PASSED
 from db.records import Sample, now
 
 ORDERS = {
@@ -15,6 +16,8 @@ ORDERS = {
     "labelled": "labelled_at DESC, id DESC",
 }
 """How a list of samples may be sorted."""
+HASH_LENGTH = 64
+"""Characters; no label is as long."""
 
 
 def insert_sample(
@@ -49,13 +52,19 @@ def select_samples(
     state: str | None = None,
     split: str | None = None,
     source_id: int | None = None,
+    flag: str | None = None,
+    disputed: bool | None = None,
+    checked: bool | None = None,
     text: str = "",
     order: str = "oldest",
     limit: int = -1,
     offset: int = 0,
 ) -> list[Sample]:
-    """Samples of a project; `text` is looked for in labels, names and the start of hashes. limit -1 is all."""
-    where, values = _where(project_id, state, split, source_id, text)
+    """Samples of a project; `text` is looked for in labels, names and the start of hashes. limit -1 is all.
+
+    A flag may also be PASSED: skipped without a reason.
+    """
+    where, values = _where(project_id, state, split, source_id, flag, disputed, checked, text)
     sql = f"SELECT * FROM samples WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"
     return [Sample(**row) for row in db.query(sql, [*values, limit, offset])]
 
@@ -67,22 +76,41 @@ def count_samples(
     state: str | None = None,
     split: str | None = None,
     source_id: int | None = None,
+    flag: str | None = None,
+    disputed: bool | None = None,
+    checked: bool | None = None,
     text: str = "",
 ) -> int:
-    where, values = _where(project_id, state, split, source_id, text)
+    if source_id is None and flag is None and disputed is None and checked is None and not text:
+        tallies = counts(db, project_id).items()
+        return sum(n for key, n in tallies if split in (None, key[0]) and state in (None, key[1]))
+    where, values = _where(project_id, state, split, source_id, flag, disputed, checked, text)
     return int(db.execute(f"SELECT count(*) FROM samples WHERE {where}", values).fetchone()[0])
 
 
 def _where(
-    project_id: int, state: str | None, split: str | None, source_id: int | None, text: str
-) -> tuple[str, list[Any]]:
-    terms = ["project_id = ?"]
+    project_id: int, state: str | None, split: str | None, source_id: int | None, flag: str | None,
+    disputed: bool | None, checked: bool | None, text: str,
+) -> tuple[str, list[Any]]:  # fmt: skip
+    # Without a condition that an index is for, the rows are read as they lie in the file. SQLite would go by the index
+    # of the hashes, for its project_id, and jump to each row: of a million, 7 seconds instead of 0.4.
+    indexed = state or flag or disputed or len(text) == HASH_LENGTH
+    terms = ["project_id = ?" if indexed else "+project_id = ?"]
     values: list[Any] = [project_id]
     for column, value in (("state", state), ("split", split), ("source_id", source_id)):
         if value is not None:
             terms.append(f"{column} = ?")
             values.append(value)
-    if text:
+    if flag is not None:
+        terms.append("state = 'skipped' AND flag IS ?")
+        values.append(None if flag == PASSED else flag)
+    for column, wanted in (("disputed", disputed), ("checked", checked)):
+        if wanted is not None:  # as the index on disputed samples has it, a bare column
+            terms.append(column if wanted else f"NOT {column}")
+    if len(text) == HASH_LENGTH:  # links name images so; of a million the index finds one at once
+        terms.append("sha256 = ?")
+        values.append(text)
+    elif text:
         terms.append("(instr(label, ?) OR instr(lower(name), lower(?)) OR substr(sha256, 1, length(?)) = ?)")
         values += [text] * 4
     return " AND ".join(terms), values
@@ -96,7 +124,7 @@ def counts(db: Database, project_id: int) -> dict[tuple[str, str], int]:
 
 def splits_of_label(db: Database, project_id: int, label: str) -> dict[str, int]:
     """How many samples of each split carry this label; splits without one are absent."""
-    sql = "SELECT split, count(*) AS n FROM samples WHERE project_id = ? AND label = ? GROUP BY split"
+    sql = "SELECT split, count(*) AS n FROM samples WHERE +project_id = ? AND label = ? GROUP BY +split"  # as in _where
     return {row["split"]: row["n"] for row in db.query(sql, [project_id, label])}
 
 

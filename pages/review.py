@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.reviewing import SLOW_FROM
 from db import reviews, samples
-from db.labels import count_by_operator
+from db.labels import list_operators
 from db.projects import list_sources
 from db.queues import count_disputed
 from db.reviews import ORDERS, Review
@@ -35,17 +35,17 @@ show = st.segmented_control(
 )  # fmt: skip
 
 
-def chosen_review() -> tuple[Review, int]:
-    """Draw the filters; the review they stand for, and how many labels it is about."""
+def chosen_review() -> tuple[Review, int | None]:
+    """Draw the filters; the review they stand for, and how many labels it is about, where that is soon counted."""
     with layout.errors(), layout.database() as db:
         sources = {source.name: source.id for source in list_sources(db, project.id)}
-        operators = [name for name in count_by_operator(db, project.id) if name not in (EVERYBODY, OTHERS)]
+        operators = [name for name in list_operators(db) if name not in (EVERYBODY, OTHERS)]
     bound: dict[str, Any] = {"bind": "query-params"}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         checked = st.selectbox("Show labels", ["not yet checked", "all"], key="checked", width=165, **bound)
         by = st.selectbox("Labels of", [EVERYBODY, OTHERS, *operators], key="by", width=150, **bound)
         order = st.selectbox(
-            "Order", list(ORDERS), key="order", width=150,
+            "Order", list(ORDERS), key="ordered", width=150,
             help="label and character put equal ones side by side, where a wrong one stands out.", **bound,
         )  # fmt: skip
         position, char = 1, None
@@ -72,13 +72,17 @@ def chosen_review() -> tuple[Review, int]:
         position=position,
         char=char,
     )
-    if labelled > SLOW_FROM and (order != "random" or review.text or char):
-        st.caption(f"With more than {SLOW_FROM:,} labels each screen takes seconds; the order random alone does not.")
+    if labelled > SLOW_FROM:
+        if order != "random" or review.text or char:
+            st.caption(
+                f"With more than {SLOW_FROM:,} labels each screen takes seconds; the order random alone does not."
+            )
+        return review, None
     with layout.errors(), layout.database() as db:
         return review, reviews.count_labelled(db, project.id, review)
 
 
-review, total = chosen_review() if show == "labels" else (None, 0)
+review, total = chosen_review() if show == "labels" else (None, None)
 
 
 # A fragment: what the widget sends reruns these lines and nothing else of the app.

@@ -8,28 +8,48 @@ import streamlit as st
 
 from core.images import data_url
 from core.labeling import apply_events
+from core.reviewing import choices_of, history_of
 from db.labels import events_of
 from db.projects import list_sources
+from db.queues import PASSED
 from db.records import Sample
 from db.samples import ORDERS, count_samples, image_bytes, select_samples, splits_of_label
 from pages.components import layout
 
 PER_PAGE = 50  # each row carries its image, a few kB, with every rerun
-STATES = ("all", "unlabelled", "labelled", "skipped")
+STATES: dict[str, dict[str, Any]] = {
+    "all": {},
+    "unlabelled": {"state": "unlabelled"},
+    "labelled": {"state": "labelled"},
+    "not checked": {"state": "labelled", "checked": False},
+    "checked": {"state": "labelled", "checked": True},
+    "disputed": {"disputed": True},
+    "skipped": {"state": "skipped"},
+    "passed by": {"flag": PASSED},
+    "unreadable": {"flag": "unreadable"},
+    "not ours": {"flag": "not_ours"},
+}
 SPLITS = ("all", "train", "val", "test")
 
 page = layout.open_page("samples")
 project = page.project
 
 
-def save(sample: Sample, action: str, event_id: str) -> None:
+def save(sample: Sample, action: str, event_id: str, flag: str | None = None) -> None:
     """Callback; sample and event id are those of the form that was on screen, so a double click is one event."""
+    text = st.session_state[f"label of {sample.id} at {sample.version}"].strip() if action == "label" else None
+    if sample.disputed and action != "undo":
+        action = "resolve"  # every opinion is on the page, so whoever saves here decides
     event = {"event": event_id, "action": action, "sample": sample.sha256, "base": sample.version}
-    if action == "label":
-        event["text"] = st.session_state[f"label of {sample.id} at {sample.version}"].strip()
+    event |= {"text": text, "flag": flag}
     with layout.errors(), layout.database() as db:
-        outcome = apply_events(db, project, page.operator, [event])[0]
+        outcome = apply_events(db, project, page.operator, [event], origin="samples")[0]
     st.session_state["outcome"] = (sample.name, outcome)
+
+
+def looked_at(sample: Sample) -> str | None:
+    """Where a sample stands with those who reviewed it; None: nobody has."""
+    return "disputed" if sample.disputed else "checked" if sample.checked else None
 
 
 def to_first_page() -> None:
@@ -51,7 +71,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Search", key="search", live="300ms", icon=":material/search:", width=230,
         placeholder="Label, file name or pixel hash", **bound,
     )  # fmt: skip
-    state = st.selectbox("State", STATES, key="state", width=130, **bound)
+    state = st.selectbox("State", list(STATES), key="state", width=135, **bound)
     split = st.selectbox("Split", SPLITS, key="split", width=95, **bound)
     order = st.selectbox("Sort by", list(ORDERS), key="sort", width=115, **bound)
     if len(sources) > 1:
@@ -62,7 +82,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         source_name = None
 
 where = {
-    "state": None if state == "all" else state,
+    **STATES[state],
     "split": None if split == "all" else split,
     "source_id": sources[source_name].id if source_name else None,
     "text": search.strip(),
@@ -91,7 +111,8 @@ with rows:
             {
                 "image": [data_url(images[sample.id]) for sample in samples],
                 "label": [sample.label for sample in samples],
-                "state": [sample.state for sample in samples],
+                "state": [(sample.flag or sample.state).replace("_", " ") for sample in samples],
+                "looked at": [looked_at(sample) for sample in samples],
                 "split": [sample.split for sample in samples],
                 "name": [sample.name for sample in samples],
                 "operator": [sample.operator for sample in samples],
@@ -104,6 +125,9 @@ with rows:
             "image": st.column_config.ImageColumn("Image", width=160),
             "label": st.column_config.TextColumn("Label", width="small"),
             "state": st.column_config.TextColumn("State", width="small"),
+            "looked at": st.column_config.TextColumn(
+                "Review", width="small", help="checked: a second person found it right; disputed: somebody disagrees"
+            ),
             "split": st.column_config.TextColumn("Split", width="small"),
             "name": st.column_config.TextColumn("File"),
             "operator": st.column_config.TextColumn("Operator"),
@@ -132,6 +156,10 @@ with detail:
         twins = splits_of_label(db, project.id, sample.label) if sample.label else {}
     st.image(images[sample.id], width="stretch", alt=f"Image of {sample.name}")
     st.text(sample.name)
+    if sample.disputed:
+        said = "; ".join(f"**{layout.plain(choice.shown)}**: {layout.plain(', '.join(choice.voices))}"
+                         for choice in choices_of(sample, history))  # fmt: skip
+        st.warning(f"Disputed. {said}. What you save here decides.", icon=":material/forum:")
     st.caption(
         f"{sample.split} split · {sample.width} x {sample.height} pixels · hash `{sample.sha256[:12]}` · "
         f"source {layout.plain(source_names[sample.source_id])}"
@@ -148,9 +176,17 @@ with detail:
                 "Save label", type="primary", icon=":material/check:", on_click=save, args=(sample, "label", event_id)
             )
             st.form_submit_button(
-                "Skip", icon=":material/block:", help="Take it out of training and of the queue, for example when it "
-                "cannot be read.", disabled=sample.state == "skipped", on_click=save, args=(sample, "skip", event_id),
+                "Skip", icon=":material/block:", help="Take it out of training, to be seen again in the skipped queue.",
+                disabled=sample.state == "skipped" and not sample.flag, on_click=save, args=(sample, "skip", event_id),
             )  # fmt: skip
+            for flag, name, why in (
+                ("unreadable", "Unreadable", "Take it out for good: nobody can read it."),
+                ("not_ours", "Not ours", "Take it out for good: it does not belong to this project."),
+            ):
+                st.form_submit_button(
+                    name, help=why, disabled=sample.flag == flag and not sample.disputed,
+                    on_click=save, args=(sample, "skip", event_id, flag),
+                )  # fmt: skip
             st.form_submit_button(
                 "Undo", icon=":material/undo:", help="Go back to what it was one step earlier; the history keeps both.",
                 disabled=sample.version == 0, on_click=save, args=(sample, "undo", event_id),
@@ -159,17 +195,27 @@ with detail:
         where_else = ", ".join(f"{n} in {name}" for name, n in twins.items())
         st.caption(f"{sum(twins.values())} images carry this label: {where_else}.")
     if history:
+        lines = history_of(history)[::-1]
         st.dataframe(
             pd.DataFrame(
                 {
-                    "At": pd.to_datetime([event.at for event in history], utc=True),
-                    "Operator": [event.operator for event in history],
-                    # An event without a version came after another operator's and changed nothing.
-                    "Action": [event.action if event.version else f"{event.action}, lost" for event in history],
-                    "Label": [event.text or event.state for event in history],
+                    "At": pd.to_datetime([line.at for line in lines], utc=True),
+                    "Operator": [line.operator for line in lines],
+                    "Did": [line.did if not line.standing else f"{line.did} ({line.standing})" for line in lines],
+                    "Label": [line.what for line in lines],
+                    "Seconds": [None if line.ms is None else line.ms / 1000 for line in lines],
+                    "Page": [line.origin for line in lines],
                 }
-            ).iloc[::-1],
-            column_config={"At": st.column_config.DatetimeColumn(format="distance")},
+            ),
+            column_config={
+                "At": st.column_config.DatetimeColumn(format="distance"),
+                "Did": st.column_config.TextColumn(
+                    help="lost: came after another operator's and changed nothing; opinion: changes no label"
+                ),
+                "Seconds": st.column_config.NumberColumn(
+                    format="%.1f", help="From the image on the screen to the event"
+                ),
+            },
             hide_index=True,
             alt="History of this image, newest first",
         )

@@ -1,6 +1,6 @@
 // The reviewing widget: a grid of labelled images, or one disputed image beside its opinions. As in the labelling
 // widget, nothing waits for the server: images are fetched ahead, and what the reviewer does is an event that stays in
-// the browser's storage until the server has answered it by its id.
+// the browser's storage until the server has answered it by its id. Comes after browser.js, in one module.
 
 const SEND_MS = 150; // between messages: of those that wait for a busy script Streamlit keeps only the newest
 const RESEND_MS = 3000; // a message is lost without a sign when the server is away
@@ -32,41 +32,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
 }
 
-// Events without an answer, one storage key each: two tabs of one project then never overwrite each other's.
-class Outbox {
-  constructor(project) {
-    this.prefix = `slotlab/review/${encodeURIComponent(project)}/`;
-    this.events = Object.keys(localStorage)
-      .filter((key) => key.startsWith(this.prefix))
-      .map((key) => JSON.parse(localStorage.getItem(key)))
-      .sort((a, b) => a.at - b.at);
-  }
-
-  add(event) {
-    event.at = Math.max(Date.now(), (this.events.at(-1)?.at ?? 0) + 1);
-    this.events.push(event);
-    localStorage.setItem(this.prefix + event.event, JSON.stringify(event));
-  }
-
-  // Returns the event, or undefined when it had been answered before.
-  drop(id) {
-    const event = this.events.find((each) => each.event === id);
-    this.events = this.events.filter((each) => each !== event);
-    localStorage.removeItem(this.prefix + id);
-    return event;
-  }
-
-  about(sample) {
-    return this.events.some((event) => event.sample === sample);
-  }
-}
-
 // What grid and desk share: the exchange with the server, the keyboard, the field for another text, the history.
 class Widget {
   constructor(root, data) {
     this.root = root;
     this.data = data;
-    this.outbox = new Outbox(data.project);
+    this.outbox = new Outbox("review", data.project);
     this.charset = new Set(data.charset);
     this.map = letterCase(data.charset);
     this.tiles = []; // all that came, in the order of the server
@@ -114,6 +85,7 @@ class Widget {
     this.resizes.disconnect();
     clearTimeout(this.timer);
     clearTimeout(this.settling);
+    clearTimeout(this.leading);
     this.closed = true;
   }
 
@@ -202,6 +174,14 @@ class Widget {
     tile.history = [...tile.history, { at, operator, did: SAID[action], what, standing: "", origin: "review", ms: null }];
     this.fresh = true;
     return event;
+  }
+
+  // To the other view. A trigger can get lost like any message; when it has arrived, this widget is closed.
+  leadTo(show) {
+    clearTimeout(this.leading);
+    if (this.closed) return;
+    this.setTriggerValue("show", show);
+    this.leading = setTimeout(() => this.leadTo(show), RESEND_MS);
   }
 
   // From the beginning, with what has come in since.
@@ -337,7 +317,9 @@ class Widget {
 
   showUnsaved() {
     const unsaved = this.outbox.events.length;
-    const failure = this.data.error ? `${this.data.error} ` : "";
+    const unstored = this.outbox.unstored.length;
+    const kept = unstored ? "This browser keeps nothing: do not close the tab. " : "";
+    const failure = this.data.error ? `${this.data.error} ${kept}` : kept;
     this.root.dataset.unsaved = String(unsaved);
     this.root.classList.toggle("failing", Boolean(failure));
     this.part("unsaved").textContent = unsaved || failure ? `${failure}Unsaved: ${unsaved}` : "";
@@ -376,7 +358,15 @@ class Widget {
     panel.append(list);
   }
 
-  message(lines, buttons) {
+  showEmpty(stage) {
+    const box = this.emptyState();
+    if (stage.firstChild !== box) stage.replaceChildren(box);
+  }
+
+  // The same box as long as it says the same: a button that is replaced under the mouse is not clicked.
+  message(lines, buttons = []) {
+    const said = JSON.stringify([lines, buttons]);
+    if (this.box?.said === said) return this.box.element;
     const box = element("div", "message");
     for (const line of lines) box.append(element("p", "", line));
     for (const [text, act] of buttons) {
@@ -385,6 +375,7 @@ class Widget {
       button.onclick = act;
       box.append(button);
     }
+    this.box = { said, element: box };
     return box;
   }
 
@@ -483,14 +474,14 @@ class Grid extends Widget {
   }
 
   get marks() {
-    return JSON.parse(localStorage.getItem(this.marksKey)) ?? {};
+    return storage.read("localStorage", this.marksKey) ?? {};
   }
 
   keepMark(tile) {
     const marks = this.marks;
     if (tile.marked) marks[tile.sample] = tile.version;
     else delete marks[tile.sample];
-    localStorage.setItem(this.marksKey, JSON.stringify(marks));
+    storage.write("localStorage", this.marksKey, marks);
   }
 
   wanted() {
@@ -671,7 +662,7 @@ class Grid extends Widget {
       if (standing.every((box, i) => box === boxes[i])) this.list.append(...boxes.slice(standing.length));
       else this.list.replaceChildren(...boxes);
       if (stage.firstChild !== this.list) stage.replaceChildren(this.list);
-    } else stage.replaceChildren(this.emptyState());
+    } else this.showEmpty(stage);
     this.at = Math.max(0, Math.min(this.at, tiles.length - 1));
     this.showTiles();
     this.showReady();
@@ -707,11 +698,12 @@ class Grid extends Widget {
 
   showFigures() {
     const seen = this.forgotten + this.start;
-    const total = Math.max(this.data.total, this.forgotten + this.tiles.length);
+    const { total } = this.data;
     const tile = this.selected();
     const now = this.shown().length ? `${number(seen + 1)} to ${number(seen + this.shown().length)}` : number(seen);
-    this.part("seen").textContent = `${now} of ${number(total)} labels`;
-    this.showBar(seen, total);
+    const all = total === null ? "" : ` of ${number(Math.max(total, this.forgotten + this.tiles.length))}`;
+    this.part("seen").textContent = `${now}${all} labels`;
+    this.showBar(seen, total ?? 0);
     const mine = this.shown().filter((each) => each.operator === this.data.operator).length;
     const own = mine ? `, ${mine === this.shown().length ? "all" : mine} of them your own` : "";
     const names = [...new Set(this.shown().map((each) => each.operator))];
@@ -721,13 +713,13 @@ class Grid extends Widget {
   }
 
   emptyState() {
-    if (this.more) return this.message(["Waiting for images…"], []);
+    if (this.more) return this.message(["Waiting for images…"]);
     const lines = [this.tiles.length ? "That was the last one." : "No label is left to look at with these filters."];
     const disputed = this.disputed + this.outbox.events.filter((event) => event.action === "doubt").length;
     const buttons = [];
     if (disputed) {
       lines.push(`${count(disputed, "image")} ${disputed === 1 ? "is" : "are"} disputed.`);
-      buttons.push(["Decide them", () => this.setTriggerValue("show", "disputed")]);
+      buttons.push(["Decide them", () => this.leadTo("disputed")]);
     }
     if (this.tiles.length) buttons.push(["Look for more", () => this.again()]);
     return this.message(lines, buttons);
@@ -862,7 +854,7 @@ class Desk extends Widget {
       look.append(tile.img);
       tile.img.style.width = `${Math.min(this.lookWidth(), tile.width * 4)}px`;
       stage.replaceChildren(look, this.opinions(tile));
-    } else stage.replaceChildren(this.emptyState());
+    } else this.showEmpty(stage);
     stage.classList.toggle("desk", Boolean(tile));
     this.root.dataset.sample = tile?.sample ?? "";
     this.part("history").hidden = !tile;
@@ -919,10 +911,10 @@ class Desk extends Widget {
   }
 
   emptyState() {
-    if (this.more) return this.message(["Waiting for images…"], []);
+    if (this.more) return this.message(["Waiting for images…"]);
     if (!this.open) {
       const done = this.steps.length ? "All disputed images are decided." : "Nobody disagrees about any image.";
-      return this.message([done], [["Review labels", () => this.setTriggerValue("show", "labels")]]);
+      return this.message([done], [["Review labels", () => this.leadTo("labels")]]);
     }
     const open = `${count(this.open, "image")} ${this.open === 1 ? "is" : "are"} still disputed.`;
     return this.message([open], [["Look at them again", () => this.again()]]);
@@ -935,26 +927,6 @@ const KEYS = {
 };
 const SAID = { confirm: "confirmed", doubt: "doubted", resolve: "decided", undo: "undid" };
 const STANDINGS = { lost: "came second, changed nothing", opinion: "opinion", "": "" };
-const EDITABLE =
-  "textarea, select, input:not([type=button], [type=checkbox], [type=radio], [type=range], [type=submit], [type=file])";
-const PRESSABLE = "a, button, input, summary, [role=button], [role=link], [role=tab], [role=radio], [role=option]";
-const OVERLAYS = "[role=dialog], [role=menu], [data-testid=stDialog], [data-testid=stPopoverBody]";
-
-// The element that has the focus, inside shadow roots too; null when none has.
-function focused() {
-  let active = document.activeElement;
-  while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
-  return active === document.body ? null : active;
-}
-
-// Typed letters are turned to the case of the charset, when it has only one.
-function letterCase(charset) {
-  const upper = charset !== charset.toLowerCase();
-  const lower = charset !== charset.toUpperCase();
-  if (upper === lower) return (char) => char;
-  return upper ? (char) => char.toUpperCase() : (char) => char.toLowerCase();
-}
-
 function picture(url) {
   const img = new Image();
   img.src = url;
@@ -962,19 +934,6 @@ function picture(url) {
   img.draggable = false;
   img.decode().catch(() => {}); // ahead of its turn
   return img;
-}
-
-function element(tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-// crypto.randomUUID exists only on https and localhost.
-function uuid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function ago(at) {
@@ -986,7 +945,4 @@ function ago(at) {
   return "just now";
 }
 
-const quoted = (char) => (char === " " ? "A space" : `“${char}”`);
-const number = (n) => n.toLocaleString("en");
-const count = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
 const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;

@@ -5,7 +5,9 @@ which it got them, and an outbox of events. Each message brings the whole outbox
 place; an answer or a batch that gets lost is asked for again.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import groupby
@@ -32,6 +34,7 @@ DISPUTED_BATCH = 10
 
 _KEY = "reviewer"
 _FILES = {kind: Path(__file__).with_name(f"reviewer.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
+_FILES["js"] = Path(__file__).with_name("browser.js").read_text("utf-8") + _FILES["js"]
 # In the document, not in a shadow root, so that any driver finds it by its data attributes.
 _WIDGET = st.components.v2.component("slotlab.reviewer", **_FILES, isolate_styles=False)
 
@@ -44,14 +47,14 @@ class _Reply:
     after: list[Any] | None = None
     """Place up to which the browser has images."""
     want: int = BATCH
-    error: str | None = None
+    problems: Sequence[str] = ()
 
 
-def reviewer(project: Project, operator: str, review: Review | None, total: int, show_key: str) -> None:
+def reviewer(project: Project, operator: str, review: Review | None, total: int | None, show_key: str) -> None:
     """Draw the widget on the labels of a review, or without one on what is disputed; call it inside a fragment.
 
-    `total` is the number of labels the review is about. The widget can go from one to the other: it sets
-    session_state[show_key].
+    `total` is the number of labels the review is about, None when it is not known. The widget can go from one to the
+    other: it sets session_state[show_key].
     """
     # Names what is shown: a message or a batch of another view is told from one of this.
     view = sha256(repr((project.name, operator, review)).encode()).hexdigest()[:16]
@@ -73,32 +76,38 @@ def reviewer(project: Project, operator: str, review: Review | None, total: int,
 def _store(operator: str, message: Mapping[str, Any]) -> _Reply:
     """Apply the events, each under the name of the operator who typed it; the name may have changed since."""
     answers: list[reviewing.Answer] = []
-    error = None
+    with _told() as problems, layout.database() as db:
+        project = find_project(db, message["project"])
+        if project is None:
+            raise OptionError(f"There is no project {message['project']!r}.")
+        for name, events in groupby(message["events"], key=lambda event: event.get("operator") or operator):
+            answers += reviewing.apply_review(db, project, name, list(events))
+    return _Reply(answers=answers, after=message["after"], want=min(message["want"], MOST), problems=problems)
+
+
+@contextmanager
+def _told() -> Iterator[list[str]]:
+    """Tell the browser of a mistake instead of ending the script: the widget would go, and what is typed with it."""
+    problems: list[str] = []
     try:
-        with layout.database() as db:
-            project = find_project(db, message["project"])
-            if project is None:
-                raise OptionError(f"There is no project {message['project']!r}.")
-            for name, events in groupby(message["events"], key=lambda event: event.get("operator") or operator):
-                answers += reviewing.apply_review(db, project, name, list(events))
-    except SlotlabError as problem:
-        error = str(problem)
-    return _Reply(answers=answers, after=message["after"], want=min(message["want"], MOST), error=error)
+        yield problems
+    except SlotlabError as error:
+        problems.append(str(error))
+    except Exception:
+        logging.getLogger(__name__).exception("The reviewing widget's message was not handled.")
+        problems.append("The server made a mistake; its log says which. Everything is kept here and sent again.")
 
 
 def _data(project: Project, operator: str, review: Review | None, reply: _Reply) -> dict[str, Any]:
     """What the browser gets: JSON types only, anything else would silently arrive as a string."""
     tiles: list[dict[str, Any]] = []
-    place, disputed, more, error = reply.after, None, True, reply.error
-    try:
-        with layout.database() as db:
-            disputed = queues.count_disputed(db, project.id)
-            if reply.want:
-                batch, place = _batch(db, project, operator, review, reply)
-                more = len(batch) == _wanted(review, reply)
-                tiles = _tiles(db, batch, with_choices=review is None)
-    except SlotlabError as problem:
-        error = error or str(problem)
+    place, disputed, more = reply.after, None, True
+    with _told() as problems, layout.database() as db:
+        disputed = queues.count_disputed(db, project.id)
+        if reply.want:
+            batch, reached = _batch(db, project, operator, review, reply)
+            tiles = _tiles(db, batch, with_choices=review is None)
+            place, more = reached, len(batch) == _wanted(review, reply)  # only now: nothing is passed over
     return {
         "reply": uuid4().hex,
         "project": project.name,
@@ -116,7 +125,7 @@ def _data(project: Project, operator: str, review: Review | None, reply: _Reply)
              "notice": answer.notice, "now": _now(answer)}
             for answer in reply.answers
         ],
-        "error": error,
+        "error": next(iter([*reply.problems, *problems]), None),
     }  # fmt: skip
 
 

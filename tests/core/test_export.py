@@ -81,7 +81,24 @@ def test_jsonl_has_every_sample(db: Database, portal: Project, tmp_path: Path) -
         assert sample is not None
         assert (row["split"], row["state"], row["operator"]) == (sample.split, sample.state, sample.operator)
         assert (row["source"], row["owner"], row["authorization"]) == ("mail", "=the team", "ticket 1, of May")
-        assert set(row) == {"name", *COLUMNS} - {"filename"}
+        assert set(row) == {"name", "flag", *COLUMNS} - {"filename"}
+
+
+def test_jsonl_says_why_a_sample_was_skipped(db: Database, portal: Project, tmp_path: Path) -> None:
+    """Unreadable and foreign images are findings too; what was passed by for later has no flag."""
+    chosen = samples.select_samples(db, portal.id)[:3]
+    flags = ("unreadable", "not_ours", None)
+    events = [
+        {"event": sample.sha256, "action": "skip", "sample": sample.sha256, "base": sample.version, "flag": flag}
+        for sample, flag in zip(chosen, flags, strict=True)
+    ]
+    apply_events(db, portal, "Ann", events)
+    export(db, portal, "jsonl", tmp_path / "out.jsonl")
+
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    given = {row["sha256"]: (row["state"], row["label"], row["flag"]) for row in rows}
+    assert [given[sample.sha256] for sample in chosen] == [("skipped", None, flag) for flag in flags]
+    assert {row["flag"] for row in rows if row["state"] == "labelled"} == {None}
 
 
 def test_csv_has_the_labelled_samples(db: Database, portal: Project, tmp_path: Path) -> None:

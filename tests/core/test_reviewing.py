@@ -145,8 +145,8 @@ def test_every_opinion_on_a_disputed_image_is_a_choice(db: Database, project: Pr
     assert sample.disputed
     assert [(choice.shown, choice.current, choice.voices) for choice in choices_of(sample, events(db, sample))] == [
         ("000000", True, ("Ann labelled it", "Hal confirmed it", "Gus doubted it")),
-        ("111111", False, ("Ben labelled it, after another", "Eve read blind it")),
-        ("unreadable", False, ("Flo read blind it",)),
+        ("111111", False, ("Ben labelled it, after another", "Eve read it blind")),
+        ("unreadable", False, ("Flo read it blind",)),
     ]
     flag = choices_of(sample, events(db, sample))[2]
     assert (flag.text, flag.flag) == (None, "unreadable")

@@ -7,7 +7,8 @@ from sqlite_utils import Database
 
 from db import samples
 from db.connection import write
-from db.labels import append_event
+from db.labels import append_event, set_standing
+from db.queues import PASSED
 from db.records import Project, Sample
 from tests.db.conftest import AddSample
 
@@ -128,3 +129,54 @@ def test_many_images_are_read_at_once(db: Database, project: Project, add_sample
     hashes = [*(f"{number:064x}" for number in range(1, 40_000))]
     assert samples.labels_by_hash(db, project.id, hashes) == {made[1].sha256: None, made[2].sha256: None}
     assert samples.image_bytes(db, []) == {}
+
+
+def test_samples_can_be_chosen_by_what_was_found_of_them(db: Database, project: Project, five: list[Sample]) -> None:
+    """Why they were skipped, whether somebody disagrees or found them right, with other conditions or alone."""
+    one, two, three, four, five_ = ids(five)
+    with write(db):
+        for sample, flag in ((five[4], "unreadable"), (samples.get_sample(db, three), "not_ours")):
+            append_event(
+                db, sample, event_id=f"flag {sample.id}", operator="Ann", action="skip", state="skipped", text=None,
+                flag=flag, base_version=sample.version,
+            )  # fmt: skip
+        set_standing(db, one, disputed=False, checked=True)
+        set_standing(db, four, disputed=True, checked=False)
+    for wanted, choice in (
+        ([five_], {"flag": "unreadable"}),
+        ([three], {"flag": "not_ours"}),
+        ([two], {"flag": PASSED}),
+        ([], {"flag": "not_ours", "split": "train"}),
+        ([four], {"disputed": True}),
+        ([four], {"disputed": True, "text": "2222"}),
+        ([], {"disputed": True, "text": five[0].sha256}),
+        ([one], {"checked": True}),
+        ([one, two, three, five_], {"disputed": False}),
+        ([four], {"checked": False, "state": "labelled"}),
+        ([], {"checked": True, "disputed": True}),
+    ):
+        assert ids(samples.select_samples(db, project.id, **choice)) == wanted, choice
+        assert samples.count_samples(db, project.id, **choice) == len(wanted), choice
+
+
+def test_a_million_samples_are_not_read_in_the_order_of_an_index(
+    db: Database, project: Project, five: list[Sample]
+) -> None:
+    """A search reads the table as it lies in the file, a hash is looked up, and a mere number is known."""
+    asked: list[str] = []
+    db.conn.set_trace_callback(asked.append)
+    samples.select_samples(db, project.id, text="22", limit=50)
+    samples.splits_of_label(db, project.id, "222222")
+    samples.select_samples(db, project.id, text=five[0].sha256)
+    samples.select_samples(db, project.id, disputed=True)
+    samples.count_samples(db, project.id, state="labelled")
+    db.conn.set_trace_callback(None)
+
+    plans = [
+        " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall())
+        for sql in asked
+        if sql.startswith("SELECT")
+    ]
+    reads = ["SCAN samples", "SCAN samples", "SEARCH samples", "SEARCH samples", "SEARCH tallies"]
+    assert [" ".join(plan.split()[:2]) for plan in plans] == reads
+    assert "samples_disputed" in plans[3]

@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.home import Home
+from core.labeling import apply_events
 from db.connection import opened
 from db.labels import events_of
 from db.records import Project
@@ -44,6 +45,7 @@ def test_a_relabel_is_saved_once_with_its_operator(home: Home, open_page: OpenPa
     """Correcting a label adds an event to the ledger and changes the label of that image only."""
     app = open_page("samples", project=portal.name)
     app.session_state["operator name"] = "dana"
+    app.run()
     field = next(field for field in app.text_input if field.label == "Label")
     field.set_value("424242")
     button(app, "Save label").click().run()
@@ -101,3 +103,45 @@ def test_no_match_says_so(open_page: OpenPage, portal: Project) -> None:
 
     assert not app.exception
     assert "No image matches" in app.info[0].value
+
+
+def test_a_flag_takes_an_image_out_and_is_found_again(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """Unreadable is a kind of skip with its own filter and its name in the table."""
+    app = open_page("samples", project=portal.name)
+    button(app, "Unreadable").click().run()
+
+    assert not app.exception
+    with opened(home.db) as db:
+        sample = select_samples(db, portal.id)[0]
+        event = events_of(db, sample.id)[-1]
+    assert (sample.state, sample.flag) == ("skipped", "unreadable")
+    assert (event.action, event.flag, event.origin) == ("skip", "unreadable", "samples")
+    assert list(open_page("samples", project=portal.name, state="unreadable").dataframe[0].value["state"]) == [
+        "unreadable"
+    ]
+    assert "No image matches" in open_page("samples", project=portal.name, state="not ours").info[0].value
+
+
+def test_a_disputed_image_is_decided_by_saving(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The page says who says what; its history keeps the opinion, how long it took and where it came from."""
+    with opened(home.db) as db:
+        sample = select_samples(db, portal.id)[0]
+        second = {"event": "1", "action": "second", "sample": sample.sha256, "text": "777777", "base": 1, "ms": 2500}
+        apply_events(db, portal, "Ben", [second])
+
+    app = open_page("samples", project=portal.name, state="disputed")
+    assert list(app.dataframe[0].value["looked at"]) == ["disputed"]
+    assert "Ben read it blind" in app.warning[0].value
+    history = app.dataframe[1].value
+    assert list(history.iloc[0][["Operator", "Did", "Label", "Seconds", "Page"]]) == [
+        "Ben", "read blind (opinion)", "777777", 2.5, "label",
+    ]  # fmt: skip
+    next(field for field in app.text_input if field.label == "Label").set_value("777777")
+    button(app, "Save label").click().run()
+
+    assert not app.exception
+    with opened(home.db) as db:
+        after = select_samples(db, portal.id)[0]
+        assert [event.action for event in events_of(db, after.id)] == ["import", "second", "resolve"]
+    assert (after.label, after.disputed, after.checked) == ("777777", 0, 1)
+    assert list(open_page("samples", project=portal.name, state="checked").dataframe[0].value["label"]) == ["777777"]

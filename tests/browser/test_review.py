@@ -1,0 +1,295 @@
+"""The reviewing widget in a real browser: what is seen is what is confirmed, and nothing that was done gets lost."""
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from core.labeling import apply_events
+from db import labels, samples
+from db.connection import opened
+from db.records import LabelEvent, Project, Sample
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Lab
+
+OpenReview = Callable[..., Page]
+
+
+@pytest.fixture
+def open_review(page: Page) -> OpenReview:
+    """Open the review page of a project and wait until the widget takes keys; nothing is clicked."""
+
+    def opened_review(lab: "Lab", project: Project, query: str = "") -> Page:
+        page.goto(f"{lab.url}/review?project={project.name}{query}")
+        ready(page)
+        return page
+
+    return opened_review
+
+
+def widget(page: Page) -> Locator:
+    return page.get_by_test_id("reviewer")
+
+
+def ready(page: Page) -> None:
+    expect(widget(page)).to_have_attribute("data-ready", "true", timeout=30_000)
+
+
+def expect_all_saved(page: Page, seconds: float = 30) -> None:
+    expect(widget(page)).to_have_attribute("data-unsaved", "0", timeout=seconds * 1000)
+
+
+def tiles(page: Page) -> list[str]:
+    """Hashes of the images on the screen, in order."""
+    hashes = widget(page).locator(".tile").evaluate_all("tiles => tiles.map(tile => tile.dataset.sample)")
+    return [str(sha256) for sha256 in hashes]
+
+
+def tile(page: Page, sha256: str) -> Locator:
+    return widget(page).locator(f".tile[data-sample='{sha256}']")
+
+
+def go_to(page: Page, sha256: str) -> None:
+    """Choose a tile with the arrow keys."""
+    page.keyboard.press("Home")
+    for _ in range(tiles(page).index(sha256)):
+        page.keyboard.press("ArrowRight")
+    expect(widget(page)).to_have_attribute("data-sample", sha256)
+
+
+def label_all(lab: "Lab", project: Project, operator: str = "Ann") -> dict[str, str]:
+    """Give every image a label that follows from its pixels, not from what it shows; returns them by hash."""
+    with opened(lab.home.db) as db:
+        texts = {
+            sample.sha256: f"{int(sample.sha256[:8], 16) % 10**6:06}"
+            for sample in samples.select_samples(db, project.id)
+        }
+        act(lab, project, operator, *(("label", sha256, 0, text) for sha256, text in texts.items()))
+    return texts
+
+
+def act(lab: "Lab", project: Project, operator: str, *events: tuple[str, str, int, str | None]) -> None:
+    """As another operator in another browser: (action, sample, base, text)."""
+    made = [
+        {"event": f"{operator} {random.random()}", "action": action, "sample": sample, "base": base, "text": text}
+        for action, sample, base, text in events
+    ]
+    with opened(lab.home.db) as db:
+        apply_events(db, project, operator, made)
+
+
+def state(lab: "Lab", project: Project) -> dict[str, Sample]:
+    with opened(lab.home.db) as db:
+        return {sample.sha256: sample for sample in samples.select_samples(db, project.id)}
+
+
+def history(lab: "Lab", sample: Sample) -> list[LabelEvent]:
+    with opened(lab.home.db) as db:
+        return labels.events_of(db, sample.id)
+
+
+def walk_on(page: Page, do: Callable[[], None] = lambda: None) -> None:
+    """Confirm screen after screen, doing something on each before, until none is left."""
+    message = widget(page).locator(".message", has_text="That was the last one.")
+    while not message.count():
+        ready(page)
+        do()
+        before = tiles(page)
+        page.keyboard.press("Enter")
+        expect(tile(page, before[0])).to_have_count(0)
+        expect(widget(page).locator(".tile").or_(message).first).to_be_visible()
+
+
+def test_one_pass_finds_the_wrong_labels(lab: "Lab", open_review: OpenReview) -> None:
+    """Thirty labels by keyboard alone: two marked, one typed anew, all others confirmed, each exactly once."""
+    project = lab.make_project("pass", 30)
+    texts = label_all(lab, project)
+    marked, retyped = set(list(texts)[3:5]), list(texts)[20]
+    page = open_review(lab, project)
+
+    def do() -> None:
+        for sha256 in tiles(page):
+            if sha256 in marked:
+                go_to(page, sha256)
+                page.keyboard.press("Space")
+                expect(tile(page, sha256)).to_have_attribute("data-state", "marked")
+            elif sha256 == retyped:
+                go_to(page, sha256)
+                page.keyboard.type("424242")
+                expect(tile(page, sha256)).to_have_attribute("data-state", "resolved")
+
+    walk_on(page, do)
+    expect_all_saved(page)
+
+    after = state(lab, project)
+    assert after[retyped].label == "424242"
+    assert {sha256 for sha256, sample in after.items() if sample.disputed} == marked
+    assert {sha256 for sha256, sample in after.items() if sample.checked} == set(texts) - marked
+    actions = lab.actions(project)[30:]
+    assert sorted(actions) == ["confirm"] * 27 + ["doubt"] * 2 + ["resolve"]
+    assert all(event.origin == "review" and event.ms is not None for event in history(lab, after[retyped])[1:])
+    expect(widget(page).locator(".message")).to_contain_text("2 images are disputed.")
+
+
+def test_marks_and_events_outlive_a_reload_and_a_killed_server(own_lab: "Lab", open_review: OpenReview) -> None:
+    """What was done while the server is away is sent when it is back; a mark that was not yet sent is still there."""
+    project = own_lab.make_project("portal", 40)
+    texts = label_all(own_lab, project)
+    own_lab.start()
+    page = open_review(own_lab, project)
+    done = tiles(page)
+    own_lab.kill()
+    page.keyboard.type("555555")
+    page.keyboard.press("Enter")
+    expect(tile(page, done[0])).to_have_count(0)
+    waiting = tiles(page)[2]
+    go_to(page, waiting)
+    page.keyboard.press("Space")
+    assert widget(page).get_attribute("data-unsaved") == str(len(done))
+    own_lab.start()
+    page = open_review(own_lab, project)
+
+    expect_all_saved(page)
+    assert not set(done) & set(tiles(page))
+    expect(tile(page, waiting)).to_have_attribute("data-state", "marked")
+    after = state(own_lab, project)
+    assert {sha256 for sha256, sample in after.items() if sample.checked} == set(done)
+    assert texts | {done[0]: "555555"} == own_lab.labels(project)
+
+
+def test_a_label_changed_meanwhile_is_told_with_both_texts(lab: "Lab", open_review: OpenReview) -> None:
+    """A confirmation is of what was seen: the reviewer hears of the new label, which is not checked by it."""
+    project = lab.make_project("meanwhile", 3)
+    texts = label_all(lab, project)
+    page = open_review(lab, project)
+    first, second, third = tiles(page)
+    act(lab, project, "Ben", ("label", first, 1, "111111"), ("label", second, 1, "222222"))
+
+    go_to(page, second)
+    page.keyboard.type("333333")
+    page.keyboard.press("Enter")
+
+    expect_all_saved(page)
+    notices = widget(page).get_by_role("alert")
+    expect(notices.locator("li")).to_have_count(2)
+    for text in (texts[first], "111111", "222222", "333333"):
+        expect(notices).to_contain_text(text)
+    after = state(lab, project)
+    assert [after[each].label for each in (first, second)] == ["111111", "222222"]
+    assert [after[each].checked for each in (first, second, third)] == [0, 0, 1]
+    assert after[second].disputed  # the text that came second waits for a decision
+    notices.get_by_role("button", name="Dismiss").first.click()
+    expect(notices.locator("li")).to_have_count(1)
+    page.keyboard.press("Backspace")
+    expect(tile(page, first).locator(".label")).to_have_text("111111")
+
+
+def test_typing_can_be_given_up_and_refuses_what_does_not_fit(lab: "Lab", open_review: OpenReview) -> None:
+    """Escape leaves the label as it was; a flag takes the image out, its label brings it back."""
+    project = lab.make_project("typing", 3)
+    texts = label_all(lab, project)
+    page = open_review(lab, project)
+    first = tiles(page)[0]
+    status = widget(page).get_by_role("status")
+
+    page.keyboard.type("12x")
+    expect(status).to_have_text("“x” is not in the charset 0123456789.")
+    page.keyboard.press("Enter")
+    expect(status).to_have_text("4 characters more, or Escape.")
+    page.keyboard.press("Escape")
+    expect(status).to_have_text("Not saved: 12")
+    expect(tile(page, first).locator(".label")).to_have_text(texts[first])
+    page.keyboard.press("Alt+u")
+    expect(tile(page, first)).to_have_attribute("data-state", "unreadable")
+    expect_all_saved(page)
+    assert (state(lab, project)[first].state, state(lab, project)[first].flag) == ("skipped", "unreadable")
+    page.keyboard.type(texts[first])
+
+    expect_all_saved(page)
+    assert state(lab, project)[first].label == texts[first]
+    assert lab.actions(project)[3:] == ["resolve", "resolve"]
+
+
+def test_the_mouse_marks_and_corrects(lab: "Lab", open_review: OpenReview) -> None:
+    """A click marks, a double click opens the field, a paste fills it; the history panel tells of it."""
+    project = lab.make_project("mouse", 3)
+    label_all(lab, project)
+    page = open_review(lab, project)
+    first, second, _ = tiles(page)
+
+    tile(page, first).locator("img").click()
+    expect(tile(page, first)).to_have_attribute("data-state", "marked")
+    tile(page, second).locator("img").dblclick()
+    page.get_by_role("textbox", name="Correct the label").fill("787878")
+    expect(tile(page, second)).to_have_attribute("data-state", "resolved")
+    page.get_by_role("button", name="History").click()
+
+    expect(widget(page).get_by_label("History of the image")).to_contain_text("decided 787878")
+    expect(widget(page).get_by_label("History of the image")).to_contain_text("Ann labelled")
+    expect_all_saved(page)
+    assert lab.actions(project)[3:] == ["resolve"]
+    expect(page.get_by_role("button", name="Done, 1 wrong")).to_be_visible()
+
+
+def test_keys_of_another_field_are_not_taken(lab: "Lab", open_review: OpenReview) -> None:
+    """Digits, spaces and Enter in a filter stay there."""
+    project = lab.make_project("fields", 3)
+    texts = label_all(lab, project)
+    page = open_review(lab, project)
+    field = page.get_by_role("textbox", name="Label holds")
+
+    field.press_sequentially("12 3")
+    expect(field).to_have_value("12 3")
+    expect(widget(page)).to_have_attribute("data-ready", "false")
+    field.press("Backspace")
+    field.press("Enter")
+    expect(field).to_have_value("12 ")
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+    assert lab.labels(project) == texts
+    assert lab.actions(project) == ["label"] * 3
+
+
+def test_disputed_images_are_decided_by_keyboard(own_lab: "Lab", page: Page) -> None:
+    """A deep link on a fresh server; an opinion taken, the present label kept, another text typed, a step undone."""
+    project = own_lab.make_project("portal", 4)
+    texts = label_all(own_lab, project)
+    images = list(texts)
+    act(own_lab, project, "Ben", *(("label", image, 0, "111111") for image in images[:3]))
+    act(own_lab, project, "Eve", ("doubt", images[1], 1, None))
+    own_lab.start()
+    page.goto(f"{own_lab.url}/review?project=portal&show=Disputed")
+    ready(page)
+
+    expect(widget(page)).to_contain_text("0 of 3 decided")
+    expect(widget(page)).to_have_attribute("data-sample", images[0])
+    opinions = widget(page).get_by_role("option")
+    expect(opinions.nth(0)).to_contain_text("Ann labelled it")
+    expect(opinions.nth(1)).to_contain_text("Ben labelled it, after another")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(widget(page)).to_have_attribute("data-sample", images[1])
+    expect(opinions.nth(0)).to_contain_text("Eve doubted it")
+    ready(page)
+    page.keyboard.press("Enter")
+    expect(widget(page)).to_have_attribute("data-sample", images[2])
+    ready(page)
+    page.keyboard.type("999999")
+    expect(widget(page)).to_contain_text("3 of 3 decided")
+    page.keyboard.press("Backspace")
+    expect(widget(page)).to_contain_text("2 of 3 decided")
+    expect_all_saved(page)
+    assert state(own_lab, project)[images[2]].disputed
+    page.keyboard.press("Alt+o")
+
+    expect_all_saved(page)
+    expect(widget(page)).to_contain_text("All disputed images are decided.")
+    after = state(own_lab, project)
+    assert [after[image].label for image in images] == ["111111", texts[images[1]], None, texts[images[3]]]
+    assert after[images[2]].flag == "not_ours"
+    assert not any(sample.disputed for sample in after.values())
+    page.get_by_role("button", name="Review labels").click()
+    expect(widget(page)).to_have_attribute("data-mode", "labels", timeout=15_000)

@@ -1,0 +1,133 @@
+"""The review page up to its widget: what the browser is sent. What the widget does is tested in tests/browser."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.home import Home
+from core.labeling import apply_events
+from db.connection import opened
+from db.records import Project
+from db.samples import select_samples
+
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture
+def hashes(home: Home, portal: Project) -> list[str]:
+    """The eight labelled images: the first confirmed by Ben, the second labelled anew by him, the third doubted."""
+    with opened(home.db) as db:
+        found = [sample.sha256 for sample in select_samples(db, portal.id, state="labelled")]
+        events = [
+            {"event": "1", "action": "confirm", "sample": found[0], "base": 1},
+            {"event": "2", "action": "label", "sample": found[1], "base": 1, "text": "777771"},
+            {"event": "3", "action": "doubt", "sample": found[2], "base": 1},
+        ]
+        apply_events(db, portal, "Ben", events)
+    return found
+
+
+def sent(app: AppTest) -> dict[str, Any]:
+    """The data of the widget as the browser gets it."""
+    assert not app.exception
+    data: dict[str, Any] = json.loads(app.get("bidi_component")[0].proto.json)
+    return data
+
+
+def shown(app: AppTest) -> set[str]:
+    return {tile["shown"] for tile in sent(app)["tiles"]}
+
+
+def test_a_project_without_labels_says_so(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """There is nothing to review before somebody has labelled."""
+    with opened(home.db) as db:
+        labelled = select_samples(db, portal.id, state="labelled")
+        undos = [{"event": sample.sha256, "action": "undo", "sample": sample.sha256, "base": 1} for sample in labelled]
+        apply_events(db, portal, "import", undos)
+
+    app = open_page("review", project="portal")
+
+    assert not app.exception
+    assert "no labels to review" in app.info[0].value
+    assert not app.get("bidi_component")
+
+
+@pytest.mark.usefixtures("hashes")
+def test_the_widget_gets_what_nobody_has_checked(open_page: OpenPage) -> None:
+    """Neither the confirmed label nor the doubted one; each with its image, its version and its history."""
+    data = sent(open_page("review", project="portal"))
+
+    assert (data["mode"], data["length"], data["charset"]) == ("labels", 6, "0123456789")
+    assert (data["total"], data["disputed"], data["more"], data["answers"]) == (6, 1, False, [])
+    assert {tile["shown"] for tile in data["tiles"]} == {
+        "777771", "000003", "000004", "000005", "000006", "000007",
+    }  # fmt: skip
+    (changed,) = [tile for tile in data["tiles"] if tile["shown"] == "777771"]
+    assert changed["url"].startswith("data:image/png;base64,")
+    assert (changed["version"], changed["operator"]) == (2, "Ben")
+    assert [(line["operator"], line["did"]) for line in changed["history"]] == [
+        ("import", "imported"),
+        ("Ben", "labelled"),
+    ]
+
+
+@pytest.mark.usefixtures("hashes")
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ({"checked": "all"}, 8),
+        ({"by": "Ben"}, {"777771"}),
+        ({"by": "others"}, 6),
+        ({"text": "0005"}, {"000005"}),
+        ({"ordered": "character", "position": "6", "char": "4"}, {"000004"}),
+    ],
+)
+def test_the_filters_of_the_address(open_page: OpenPage, query: dict[str, str], wanted: set[str] | int) -> None:
+    """A link to a choice of labels shows that choice; the count is of the same labels."""
+    app = open_page("review", project="portal", **query)
+
+    assert (shown(app) if isinstance(wanted, set) else len(shown(app))) == wanted
+    assert sent(app)["total"] == len(shown(app))
+
+
+@pytest.mark.usefixtures("hashes")
+def test_ones_own_labels_can_be_left_out(open_page: OpenPage) -> None:
+    """Labels of others are those that the operator in the sidebar did not give."""
+    app = open_page("review", project="portal", by="others")
+    app.session_state["operator name"] = "Ben"
+    app.run()
+
+    assert "777771" not in shown(app)
+    assert len(shown(app)) == 5
+
+
+@pytest.mark.usefixtures("hashes")
+def test_disputed_images_come_with_their_opinions(open_page: OpenPage) -> None:
+    """The doubted label, who gave it and who doubts it."""
+    data = sent(open_page("review", project="portal", show="Disputed"))
+
+    assert (data["mode"], data["disputed"], len(data["tiles"])) == ("disputed", 1, 1)
+    assert data["tiles"][0]["choices"] == [
+        {"text": "000002", "flag": None, "shown": "000002", "current": True,
+         "voices": ["import imported it", "Ben doubted it"]},
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("hashes")
+def test_the_name_of_an_image_is_not_sent(open_page: OpenPage) -> None:
+    """File names often hold the label; a reviewer who sees it does not read the image."""
+    assert ".png" not in json.dumps(sent(open_page("review", project="portal"))).replace("image/png", "")
+
+
+@pytest.mark.usefixtures("hashes")
+def test_another_view_is_another_name(open_page: OpenPage) -> None:
+    """So that the browser starts anew and takes no batch of the view before."""
+    views = {
+        sent(open_page("review", project="portal", **query))["view"]
+        for query in ({}, {"ordered": "label"}, {"by": "Ben"}, {"show": "Disputed"})
+    }
+
+    assert len(views) == 4
