@@ -83,7 +83,8 @@ def compared(portal: Portal, typed: Sequence[Mapping[str, str]]) -> dict[str, in
     """What the database holds against what was typed, each of `typed` by one tab or operator, and against the truth.
 
     lost: typed images without a label. misfiled: labels that are not what is on their image, those in the ledger that
-    hold no longer included. twice: images that two typed. conflicts: events that came second.
+    hold no longer included. twice: images that two typed. conflicts: events that came second. tracebacks: in the
+    server's log.
     """
     with opened(portal.lab.home.db) as db:
         project = find_project(db, portal.project)
@@ -104,6 +105,7 @@ def compared(portal: Portal, typed: Sequence[Mapping[str, str]]) -> dict[str, in
         "twice": len(everything) - len(set(everything)),
         "events": len(ledger),
         "conflicts": sum(version is None for _, _, version in ledger),
+        "tracebacks": portal.lab.log.read_text(encoding="utf-8", errors="replace").count("Traceback"),
     }
 
 

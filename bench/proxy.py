@@ -5,7 +5,7 @@ Unlike a pause between messages this keeps the bandwidth, so that only distance 
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 CHUNK = 65536
 
@@ -19,13 +19,17 @@ async def delayed(port: int, delay_s: float) -> AsyncIterator[int]:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
+        writers = [writer]
         try:
             await asyncio.sleep(delay_s)
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+            writers.append(far_writer)
             await asyncio.gather(_pass(reader, far_writer, delay_s), _pass(far_reader, writer, delay_s))
-        except OSError:  # the app is away: what comes back is a closed connection, as it would be without this line
-            writer.close()
+        except OSError:
+            pass  # the app is away: what comes back is a closed connection, as it would be without this line
         finally:
+            for each in writers:
+                each.close()
             tasks.discard(task)
 
     server = await asyncio.start_server(connect, "127.0.0.1", 0)
@@ -58,6 +62,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dela
             due, data = await pieces.get()
             await asyncio.sleep(due - clock())
             if not data:
+                writer.write_eof()
                 break
             writer.write(data)
             await writer.drain()
@@ -65,5 +70,3 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dela
         pass
     finally:
         reading.cancel()
-        with suppress(OSError):
-            writer.close()

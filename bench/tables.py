@@ -7,11 +7,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from bench import accuracy, speed
-from bench.cells import RESULTS, ROOT, Cell, load_results
+from bench import accuracy, speed, ui
+from bench.cells import RESULTS, ROOT, BenchCell, load_results
 from bench.data import FOLDS
+from bench.faults import FAULTS
 from core.metrics import interval95
 
 README = ROOT / "README.md"
@@ -19,9 +20,11 @@ BEGIN, END = "<!-- bench: written by `python -m bench.tables` -->", "<!-- /bench
 FOLD_CELLS = tuple(f"portal6-fast-fold{fold}" for fold in range(FOLDS))
 
 Results = Mapping[str, Mapping[str, Any]]
+CellT = TypeVar("CellT", bound=BenchCell)
+NO_RESULTS: Results = {}
 
 
-def section(accuracy_results: Results, speed_results: Results) -> str:
+def section(accuracy_results: Results, speed_results: Results, ui_results: Results = NO_RESULTS) -> str:
     """All tables as Markdown."""
     parts = [
         trained_table(accuracy_results),
@@ -30,7 +33,11 @@ def section(accuracy_results: Results, speed_results: Results) -> str:
         errors_table(accuracy_results),
         ablation_table(accuracy_results),
         speed_table(speed_results),
-        machines([*accuracy_results.values(), *speed_results.values()]),
+        latency_table(ui_results),
+        typing_table(ui_results),
+        operators_table(ui_results),
+        million_table(ui_results),
+        machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values()]),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -46,7 +53,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def cell_rows(
-    cells: Iterable[Cell], results: Results, columns: int, row: Callable[[Mapping[str, Any]], list[str]]
+    cells: Iterable[BenchCell], results: Results, columns: int, row: Callable[[Mapping[str, Any]], list[str]]
 ) -> list[list[str]]:
     """A row for each cell: `row` makes its columns; without a result it says what is needed."""
     rows = []
@@ -59,7 +66,7 @@ def cell_rows(
     return rows
 
 
-def of_group(cells: Iterable[Cell], group: str) -> list[Cell]:
+def of_group(cells: Iterable[CellT], group: str) -> list[CellT]:
     return [cell for cell in cells if cell.group == group]
 
 
@@ -236,15 +243,108 @@ def _time_to(goal: Mapping[str, Any]) -> str:
     return f"{first}, for good {'never' if lasting is None else lasting}"
 
 
+# Labelling
+
+
+def latency_table(results: Results) -> str:
+    def row(result: Mapping[str, Any]) -> list[str]:
+        browser = result["browser"]
+        found = browser["latency_ms"]
+        answers = browser["answer_ms"]
+        return [
+            f"{found['median']:g} ms",
+            f"{found['p95']:g} ms",
+            f"{found['max']:g} ms",
+            f"{found['n']} at {browser['keys_per_s']:g} keys/s",
+            f"{answers['median']:g}, {answers['p99']:g} ms",
+        ]
+
+    head = ["labelling: last key to next image", "where", "median", "95th percentile", "most", "labels"]
+    head += ["saved after, median, 99th percentile"]
+    cells = [cell for cell in ui.CELLS if cell.group == "latency" or cell.name == "million-latency"]
+    return table(head, cell_rows(cells, results, len(head) - 2, row))
+
+
+def typing_table(results: Results) -> str:
+    """A row for each fault, a column for each rate."""
+
+    def entry(result: Mapping[str, Any] | None) -> str:
+        if result is None:
+            return "not run"
+        browsers = result["browsers"]
+        reached = " and ".join(f"{each['keys_per_s']:g}" for each in browsers)
+        waited = sum(each["waited_s"] for each in browsers)
+        twice = f", **{result['twice']} twice**" if result["twice"] else ""
+        return (
+            f"{losses(result)}{twice}; {reached} keys/s, "
+            f"waited {waited:.1f} s, all saved {result['answered_s']:.1f} s after the last"
+        )
+
+    head = ["typing a known text, `typing-{rate}keys-{fault}`", *(f"{rate} keys a second" for rate in ui.RATES)]
+    rows = [
+        [f"`{name}`{how}", *(entry(results.get(f"typing-{rate}keys-{name}")) for rate in ui.RATES)]
+        for name, how in FAULTS.items()
+    ]
+    return table(head, rows)
+
+
+def losses(result: Mapping[str, Any]) -> str:
+    """What was lost and misfiled of what was typed; bold where it is not nothing."""
+    n = result["typed"]
+    return ", ".join(
+        f"{result[key]} of {n} {key}" if result[key] == 0 else f"**{result[key]} of {n} {key}**"
+        for key in ("lost", "misfiled")
+    )
+
+
+def operators_table(results: Results) -> str:
+    def row(result: Mapping[str, Any]) -> list[str]:
+        team, browser = result["operators"], result["browser"]
+        answers, found = team["answer_ms"], browser["latency_ms"]
+        return [
+            f"{losses(result)}, {result['given_twice']} given to two, {len(result['errors'])} errors",
+            f"{answers['median']:g}, {answers['p99']:g}, {answers['max']:g} ms (n = {answers['n']})",
+            f"{found['median']:g}, {found['p95']:g} ms (n = {found['n']}) at {browser['keys_per_s']:g} keys/s",
+            f"{result['run']['state']}" if result["run"] else "none",
+        ]
+
+    head = ["many operators at once", "who", "labels", "saved after, median, 99th percentile, most"]
+    head += ["browser: last key to next image, median, 95th percentile", "run beside, at the end"]
+    return table(head, cell_rows(of_group(ui.CELLS, "operators"), results, len(head) - 2, row))
+
+
+def million_table(results: Results) -> str:
+    def row(result: Mapping[str, Any]) -> list[str]:
+        made = result["made"]
+        size = f"{made['samples']:,} samples, {made['bytes'] / 1e9:.1f} GB, made in {made['seconds']:.0f} s"
+        if (first := result.get("first_image_ms")) is not None:
+            return [f"{seconds(first)} (n = {first['n']})", size]
+        if (pages := result.get("pages_ms")) is not None:
+            return [", ".join(f"{page} {seconds(times)} (n = {times['n']})" for page, times in pages.items()), size]
+        medians = sorted(query["median_ms"] for query in result["queries"])
+        figure = f"{len(medians)} of them: median {medians[len(medians) // 2]:g} ms, slowest {medians[-1]:g} ms"
+        return [figure, size]
+
+    def seconds(times: Mapping[str, float]) -> str:
+        return f"{times['median'] / 1000:.2f} s, at most {times['max'] / 1000:.2f} s"
+
+    head = ["a million samples", "what", "median", "project"]
+    cells = [cell for cell in of_group(ui.CELLS, "million") if cell.name != "million-latency"]
+    return table(head, cell_rows(cells, results, len(head) - 2, row))
+
+
 def machines(results: Iterable[Mapping[str, Any]]) -> str:
     """Where the figures come from; nothing while there are none."""
     lines: dict[str, list[str]] = {}
     for result in results:
         hardware, versions, git = result["hardware"], result["versions"], result["git"]
         device = f"{hardware['gpu']}, " if hardware["gpu"] else ""
-        torch = f"torch {versions['torch']}" if "torch" in versions else f"ddddocr {versions.get('ddddocr')}"
+        names = (
+            ("streamlit", "chromium") if "streamlit" in versions else ("torch" if "torch" in versions else "ddddocr",)
+        )
+        tools = ", ".join(f"{name} {versions.get(name)}" for name in names)
         commit = (git["commit"] or "unknown")[:7] + (" with changes" if git["dirty"] else "")
-        line = f"{device}{hardware['cpu']}, {hardware['cores']} cores, Python {versions['python']}, {torch}, {commit}"
+        line = f"{device}{hardware['cpu']}, {hardware['cores']} cores, Python {versions['python']}, {tools}, {commit}"
         lines.setdefault(line, []).append(f"`{result['cell']}`")
     return "\n".join(f"* {line}: {', '.join(cells)}." for line, cells in lines.items())
 
@@ -262,7 +362,7 @@ def replaced(text: str, tables: str) -> str:
 
 
 def current(results: Path = RESULTS) -> str:
-    return section(load_results(results / "accuracy"), load_results(results / "speed"))
+    return section(*(load_results(results / kind) for kind in ("accuracy", "speed", "ui")))
 
 
 def main() -> int:

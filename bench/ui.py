@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cells import ROOT, Bench, BenchCell, CellError, cores, environment
+from bench.cells import ROOT, Bench, BenchCell, CellError, Interrupted, cores, environment
 from bench.faults import FAULTS, fault, type_through
 from bench.grid import main
 from bench.million import PROJECT as MILLION
@@ -40,7 +40,6 @@ SPARE = 200
 """Images beyond those that are typed: each tab has some at hand, and those of a closed tab are free after a minute."""
 WARMUPS = 3
 """Labels before those whose latency counts."""
-OPENINGS = 10
 LEASES = 5
 PER_MINUTE = 4
 """Labels of an operator over the websocket."""
@@ -63,6 +62,7 @@ class UiCell(BenchCell):
     seconds: float = 0
     samples: int = 0
     """Of the large project."""
+    openings: int = 10
     training: tuple[str, ...] = ()
     """Options of a run beside it."""
 
@@ -131,6 +131,7 @@ def short(cell: UiCell) -> UiCell:
         per_minute=30,  # else nobody would label twice
         seconds=min(cell.seconds, 20),
         samples=min(cell.samples, 2000),
+        openings=2,
         training=(*cell.training, *TINY) if cell.training else (),
     )
 
@@ -287,24 +288,24 @@ async def million(cell: UiCell, bench: Bench) -> dict[str, Any]:
             truth = await asyncio.to_thread(load_truth, home.root / "truth.txt")
             return made | await _type_alone(cell, bench, Portal(lab, MILLION, truth))
         if cell.name == "million-first-image":
-            return made | {"first_image_ms": await _openings(lab.url, bench, "label")}
+            return made | {"first_image_ms": await _openings(cell, bench, lab.url, "label")}
         pages = [page for page in ("home", "samples", "review") if (ROOT / "pages" / f"{page}.py").exists()]
-        return made | {"pages_ms": {page: await _openings(lab.url, bench, page) for page in pages}}
+        return made | {"pages_ms": {page: await _openings(cell, bench, lab.url, page) for page in pages}}
 
 
-async def _openings(url: str, bench: Bench, name: str) -> dict[str, Any]:
+async def _openings(cell: UiCell, bench: Bench, url: str, name: str) -> dict[str, Any]:
     """Milliseconds from the address to what the page is for, each in a browser of its own with empty caches."""
     from bench.typist import FIRST, STILL, chromium, new_context, summary
 
     times: list[float] = []
-    for _ in range(OPENINGS):
+    for _ in range(cell.openings):
         async with chromium() as browser:
             page = await (await new_context(browser, url, "Ann")).new_page()
             path = "" if name == "home" else name
             await page.goto(f"{url}/{path}?project={MILLION}", wait_until="commit")
             times.append(await page.evaluate(FIRST if name == "label" else STILL))
         if bench.stop.is_set():
-            break
+            raise Interrupted
     return summary(times)
 
 
