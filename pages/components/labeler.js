@@ -2,7 +2,8 @@
 // an event that stays in the browser's storage until the server has answered it by its id. The server may get an
 // event twice, late, or from the next tab; the id makes that harmless.
 
-const SEND_MS = 150; // between messages: of those that wait for a busy script Streamlit keeps only the newest
+const SEND_MS = 150; // between messages, when the last one has been answered
+const ANSWER_MS = 1500; // else: a busy server is not helped by more of them, and Streamlit keeps only the newest
 const RESEND_MS = 3000; // a message is lost without a sign when the server is away
 const HEARTBEAT_MS = 20000; // a lease that is not renewed ends after 60 seconds
 const ASK_MS = 60; // for another tab to say that it has the same id
@@ -388,6 +389,7 @@ class Labeler {
     for (const answer of data.answers) this.answered(answer);
     this.counts = data.counts ?? this.counts; // null when the database could not be read
     if (data.today) this.today = data.today;
+    if (data.tab) this.answering = false;
     if (data.tab === this.tab.id) this.supply(data);
     // No answer to the outbox: this is a new session, after a restart of the server.
     if (!data.answers.length && !data.error && this.outbox.events.length) this.fresh = true;
@@ -447,7 +449,7 @@ class Labeler {
     if (this.closed || !this.tab.ready) return;
     let due = document.hidden ? Infinity : HEARTBEAT_MS;
     if (this.outbox.events.length || this.hungry) due = RESEND_MS;
-    if (this.fresh) due = SEND_MS;
+    if (this.fresh) due = this.answering ? ANSWER_MS : SEND_MS;
     const wait = this.sent + due - performance.now();
     if (wait <= 0) {
       this.send();
@@ -458,6 +460,7 @@ class Labeler {
   send() {
     this.sent = performance.now();
     this.fresh = false;
+    this.answering = true;
     const have = this.queue.map((image) => image.sample);
     this.tab.keep(have.length ? have.slice(0, HELD) : this.lacks);
     this.session.keep();
@@ -846,7 +849,7 @@ class Labeler {
       this.scheduled = false;
       if (this.closed) return;
       this.showFigures();
-      for (const image of this.queue.slice(1, AHEAD)) image.decode(() => {});
+      for (const image of this.queue.slice(1, AHEAD)) image.decode(() => this.showReady());
       this.pump();
     };
     if (document.hidden) setTimeout(work);
