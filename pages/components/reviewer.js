@@ -99,7 +99,7 @@ class Widget {
     button.title = title;
     button.dataset.command = name;
     button.append(element("kbd", "", key));
-    button.onclick = () => this[name]();
+    button.onclick = () => (this.editing ? this.giveUp() : this[name]());
     return button;
   }
 
@@ -168,7 +168,7 @@ class Widget {
     const { sample, version: base, shown } = tile;
     const { operator } = this.data;
     const event = uuid();
-    this.outbox.add({ event, action, sample, text, flag, base, after, ms: Math.round(ms), shown, operator });
+    this.outbox.add({ event, action, sample, text, flag, base, after, ms: ms && Math.round(ms), shown, operator });
     const at = new Date().toISOString();
     const what = text ?? flag?.replace("_", " ") ?? shown;
     tile.history = [...tile.history, { at, operator, did: SAID[action], what, standing: "", origin: "review", ms: null }];
@@ -242,7 +242,10 @@ class Widget {
     field.addEventListener("input", (event) => event.isComposing || this.typed());
     field.addEventListener("compositionend", () => this.typed());
     field.addEventListener("keydown", (event) => this.fieldKey(event));
-    field.addEventListener("blur", () => document.hasFocus() && this.giveUp());
+    // Later, as it may have lost the focus to a change of the screen that is under way.
+    field.addEventListener("blur", () =>
+      setTimeout(() => document.hasFocus() && focused() !== field && this.giveUp()),
+    );
     return field;
   }
 
@@ -330,13 +333,6 @@ class Widget {
     bar.setAttribute("aria-valuemax", max);
     bar.setAttribute("aria-valuenow", now);
     this.part("done").style.width = `${max ? (100 * now) / max : 0}%`;
-  }
-
-  toggleHistory() {
-    const panel = this.part("history");
-    panel.hidden = !panel.hidden;
-    historyIsOpen = !panel.hidden;
-    this.showHistory(this.selected());
   }
 
   showHistory(tile) {
@@ -499,7 +495,9 @@ class Grid extends Widget {
   overtaken(tile) {
     tile.status = "changed";
     tile.said = null;
+    tile.flagged = false;
     tile.marked = false;
+    this.keepMark(tile);
   }
 
   // ---- what the reviewer does -------------------------------------------------------------------------------------
@@ -577,6 +575,13 @@ class Grid extends Widget {
     this.show();
   }
 
+  toggleHistory() {
+    const panel = this.part("history");
+    panel.hidden = !panel.hidden;
+    historyIsOpen = !panel.hidden;
+    this.showHistory(this.selected());
+  }
+
   done() {
     const tiles = this.shown();
     if (!tiles.length) return;
@@ -632,7 +637,7 @@ class Grid extends Widget {
     const width = this.width || 800;
     const [tile] = this.tiles;
     const aspect = tile ? tile.width / tile.height : 3;
-    const least = Math.min(Math.max(TILE_WIDTH, Math.min((tile?.width ?? 0) * 0.95, 260)), width);
+    const least = Math.min(Math.max(TILE_WIDTH, Math.min((tile?.width ?? 0) * 0.95, 260), this.data.length * 13), width);
     this.columns = Math.max(1, Math.floor((width + GAP) / (least + GAP)));
     if (width < 500) this.columns = Math.max(2, this.columns);
     const each = (width - GAP * (this.columns - 1)) / this.columns;
@@ -640,6 +645,8 @@ class Grid extends Widget {
     const height = this.imageWidth / aspect + 50; // with label and padding
     const rows = Math.max(3, Math.floor((window.innerHeight - ABOVE_AND_BELOW) / (height + GAP)));
     this.n = Math.min(this.columns * rows, Math.floor(MAX_TILES / this.columns) * this.columns);
+    const size = Math.max(8, Math.min(25, (each - 16) / (this.data.length * 0.69))); // a character is 0.68 as wide as high
+    this.root.style.setProperty("--label-size", `${size}px`);
     this.root.style.setProperty("--columns", this.columns);
     this.root.style.setProperty("--image-width", `${this.imageWidth}px`);
     this.root.style.setProperty("--image-height", `${this.imageWidth / aspect}px`);
@@ -657,8 +664,9 @@ class Grid extends Widget {
         this.list.setAttribute("aria-label", "Labels on this screen");
       }
       const boxes = tiles.map((tile) => tile.box);
-      const standing = [...this.list.children];
       // A box that stays is not moved: that would take the focus from the field in it.
+      for (const box of [...this.list.children]) boxes.includes(box) || box.remove();
+      const standing = [...this.list.children];
       if (standing.every((box, i) => box === boxes[i])) this.list.append(...boxes.slice(standing.length));
       else this.list.replaceChildren(...boxes);
       if (stage.firstChild !== this.list) stage.replaceChildren(this.list);

@@ -199,8 +199,11 @@ def test_typing_can_be_given_up_and_refuses_what_does_not_fit(lab: "Lab", open_r
     expect(status).to_have_text("“x” is not in the charset 0123456789.")
     page.keyboard.press("Enter")
     expect(status).to_have_text("4 characters more, or Escape.")
+    page.set_viewport_size({"width": 600, "height": 800})  # the screen changes around the field
+    expect(page.get_by_role("textbox", name="Correct the label")).to_be_focused()
     page.keyboard.press("Escape")
     expect(status).to_have_text("Not saved: 12")
+    assert len(tiles(page)) == 3
     expect(tile(page, first).locator(".label")).to_have_text(texts[first])
     page.keyboard.press("Alt+u")
     expect(tile(page, first)).to_have_attribute("data-state", "unreadable")
