@@ -367,6 +367,9 @@ class Labeler {
       this.fit();
     });
     this.resizes.observe(this.parts.stage);
+    // Streamlit fades what a script has not drawn again within half a second; here it would fade the image in use.
+    const container = root.closest("[data-testid=stElementContainer]");
+    if (container) container.style.opacity = "1";
     // Whoever chose the project in a list of the sidebar wants to label now.
     if (focused()?.getAttribute("role") === "combobox") focused().blur();
     if (this.listening()) this.focus();
@@ -379,6 +382,7 @@ class Labeler {
     this.resizes.disconnect();
     this.tab.close();
     clearTimeout(this.timer);
+    clearTimeout(this.looking);
   }
 
   // ---- server -----------------------------------------------------------------------------------------------------
@@ -891,6 +895,9 @@ class Labeler {
       this.fit();
     }
     if (!current) this.timed = null;
+    clearTimeout(this.looking);
+    // A dialog or a list goes without a sign, some time after it has given back the focus.
+    if (!listening) this.looking = setTimeout(() => this.showReady(), 300);
     root.dataset.ready = String(Boolean(current?.decoded && listening));
     root.classList.toggle("elsewhere", Boolean(current) && !listening && this.parts.help.hidden);
   }
