@@ -14,7 +14,7 @@ ORDERS = {
     "newest": "labelled_at",
 }
 """What labelled samples may be walked by. character: equal characters at one position together, where a wrong one
-stands out. Only random has an index; the others read every label of the project for each screen."""
+stands out. Random and label have an index; the others read every label of the project for each screen."""
 SPLITS = ("train", "val", "test")
 Place = tuple[str, int]
 """Value of the order and id of the last sample seen."""
@@ -84,7 +84,7 @@ def count_labelled(db: Database, project_id: int, review: Review) -> int:
 
 
 def _where(project_id: int, review: Review) -> tuple[str, list[Any]]:
-    terms = ["project_id = ?", "state = 'labelled'"]
+    terms = ["project_id = ?", "state = 'labelled'", "label IS NOT NULL"]  # the last opens the index by label
     values: list[Any] = [project_id]
     if review.unchecked:
         terms.append("NOT checked AND NOT disputed")

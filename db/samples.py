@@ -124,7 +124,7 @@ def counts(db: Database, project_id: int) -> dict[tuple[str, str], int]:
 
 def splits_of_label(db: Database, project_id: int, label: str) -> dict[str, int]:
     """How many samples of each split carry this label; splits without one are absent."""
-    sql = "SELECT split, count(*) AS n FROM samples WHERE +project_id = ? AND label = ? GROUP BY +split"  # as in _where
+    sql = "SELECT split, count(*) AS n FROM samples WHERE project_id = ? AND label = ? GROUP BY split"
     return {row["split"]: row["n"] for row in db.query(sql, [project_id, label])}
 
 

@@ -73,9 +73,9 @@ def chosen_review() -> tuple[Review, int | None]:
         char=char,
     )
     if labelled > SLOW_FROM:
-        if order != "random" or review.text or char:
+        if order not in ("random", "label") or review.text or char:
             st.caption(
-                f"With more than {SLOW_FROM:,} labels each screen takes seconds; the order random alone does not."
+                f"With more than {SLOW_FROM:,} labels each screen takes seconds; random or by label it does not."
             )
         return review, None
     with layout.errors(), layout.database() as db:

@@ -162,7 +162,7 @@ def test_samples_can_be_chosen_by_what_was_found_of_them(db: Database, project: 
 def test_a_million_samples_are_not_read_in_the_order_of_an_index(
     db: Database, project: Project, five: list[Sample]
 ) -> None:
-    """A search reads the table as it lies in the file, a hash is looked up, and a mere number is known."""
+    """A search reads the table as it lies in the file, a hash or a label is looked up, and a mere number is known."""
     asked: list[str] = []
     db.conn.set_trace_callback(asked.append)
     samples.select_samples(db, project.id, text="22", limit=50)
@@ -177,6 +177,7 @@ def test_a_million_samples_are_not_read_in_the_order_of_an_index(
         for sql in asked
         if sql.startswith("SELECT")
     ]
-    reads = ["SCAN samples", "SCAN samples", "SEARCH samples", "SEARCH samples", "SEARCH tallies"]
+    reads = ["SCAN samples", "SEARCH samples", "SEARCH samples", "SEARCH samples", "SEARCH tallies"]
     assert [" ".join(plan.split()[:2]) for plan in plans] == reads
+    assert "samples_by_label" in plans[1]
     assert "samples_disputed" in plans[3]
