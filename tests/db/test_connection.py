@@ -397,7 +397,7 @@ for number in range(1_000_000):
             {"event": f"{name}.{number}", "action": "label", "sample": sample.sha256, "text": f"{number:06}",
              "base": sample.version}
         ])
-    print(outcome.event_id, flush=True)
+    print(f"{outcome.event_id}\\n", end="", flush=True)  # one write: a kill between two would join it to another line
 """
 
 
