@@ -46,7 +46,7 @@ from db.queues import KINDS, Queue
 from db.records import Project
 from pages.components import layout
 
-FIRST = 8
+FIRST = 12
 """Images in the first batch, so that the first is on the screen soon."""
 BATCH = 32
 """Images in each later one, about 300 kB; more at once would be felt between two keys."""

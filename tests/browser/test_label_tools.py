@@ -36,7 +36,9 @@ def typed(page: Page) -> str:
 def at_box(page: Page) -> int | None:
     """Place of the cursor, from 0; None behind the last box."""
     marked = [
-        place for place, slot in enumerate(widget(page).locator(".slot").all()) if "next" in slot.get_attribute("class")
+        place
+        for place, slot in enumerate(widget(page).locator(".slot").all())
+        if "next" in (slot.get_attribute("class") or "")
     ]
     return marked[0] if marked else None
 
@@ -404,7 +406,11 @@ def test_flags_say_why_an_image_is_skipped(lab: "Lab", open_label: OpenLabel) ->
     page.keyboard.press("Backspace")
     page.keyboard.press("Escape")
     expect_all_saved(page)
-    events = [("skip", None, "unreadable"), ("skip", None, "not_ours"), ("skip", None, "not_ours")]
+    events: list[tuple[Any, ...]] = [
+        ("skip", None, "unreadable"),
+        ("skip", None, "not_ours"),
+        ("skip", None, "not_ours"),
+    ]
     events += [("undo", None, None), ("skip", None, None)]
     assert ledger(lab, project) == events
 

@@ -120,8 +120,8 @@ def test_the_first_batch_is_small_and_no_tab_takes_more_than_a_quarter(many: Pro
     have = [image["sample"] for image in first["images"]]
     second = answer(many, message(have, reply=first["reply"]))
 
-    assert (len(first["images"]), first["more"], first["low"]) == (8, True, 15)
-    assert (len(second["images"]), second["more"]) == (7, True)
+    assert (len(first["images"]), first["more"], first["low"]) == (12, True, 15)
+    assert (len(second["images"]), second["more"]) == (3, True)
     assert not {image["sample"] for image in second["images"]} & set(have)
 
 
