@@ -79,6 +79,7 @@ window.bench = { latencies: [], answers: [], shown: {}, first: null };
         requestAnimationFrame(frame);
       }
     }
+    if (!sample) return; // drawn anew: it has not read its outbox yet
     const now = Number(root.dataset.unsaved ?? 0);
     for (; unsaved < now; unsaved++) outbox.push(performance.now());
     for (; unsaved > now; unsaved--) window.bench.answers.push(performance.now() - outbox.shift());
@@ -256,9 +257,13 @@ class Typist:
         await self.page.evaluate("Object.assign(window.bench, { latencies: [], answers: [], shown: {} })")
 
     async def all_answered(self) -> float:
-        """Seconds until the tab has nothing unsaved. Raises CellError when that takes PATIENCE_SECONDS."""
+        """Seconds until the tab has nothing unsaved. Raises CellError when that takes PATIENCE_SECONDS.
+
+        The widget has to be ready: while the page is drawn anew it is not there, or has not read its outbox yet.
+        """
         began = time.monotonic()
-        while unsaved := (await self.state())[2]:
+        while (state := await self.state())[2] or state[1] != "true":
+            unsaved = state[2]
             if time.monotonic() > began + PATIENCE_SECONDS:
                 raise CellError(f"{unsaved} labels have had no answer for {PATIENCE_SECONDS:g} s.")
             await self._breathe()
