@@ -75,6 +75,11 @@ class Outbox {
     return MEMORY.size ? this.events.filter((event) => MEMORY.has(this.prefix + event.event)) : [];
   }
 
+  // What these events will add to a figure of the server: `delta` labels, `left` images that wait, `work` done.
+  sum(figure) {
+    return this.events.reduce((sum, event) => sum + (event[figure] ?? 0), 0);
+  }
+
   about(sample) {
     return this.events.some((event) => event.sample === sample);
   }

@@ -39,86 +39,6 @@ function placeOf({ project, queue, operator }) {
 
 // ---- what the browser keeps -----------------------------------------------------------------------------------------
 
-// What a browser that forbids storage, or is full, could not keep; outlives the widget, not the tab.
-const MEMORY = (window[Symbol.for("slotlab.memory")] ??= new Map());
-
-const storage = {
-  // The value, or undefined where there is none or it is damaged.
-  read(kind, key) {
-    try {
-      return MEMORY.has(key) ? MEMORY.get(key) : (JSON.parse(window[kind].getItem(key)) ?? undefined);
-    } catch {
-      return undefined;
-    }
-  },
-
-  write(kind, key, value) {
-    try {
-      window[kind].setItem(key, JSON.stringify(value));
-      MEMORY.delete(key);
-    } catch {
-      MEMORY.set(key, value);
-    }
-  },
-
-  forget(kind, key) {
-    MEMORY.delete(key);
-    try {
-      window[kind].removeItem(key);
-    } catch {
-      // a browser that forbids storage has nothing to forget
-    }
-  },
-
-  keys(kind, prefix) {
-    let stored = [];
-    try {
-      stored = Object.keys(window[kind]);
-    } catch {
-      // as above
-    }
-    return [...new Set([...stored, ...MEMORY.keys()])].filter((key) => key.startsWith(prefix));
-  },
-};
-
-// Events without an answer, one storage key each: two tabs of one project then never overwrite each other's.
-class Outbox {
-  constructor(project) {
-    this.prefix = `slotlab/outbox/${encodeURIComponent(project)}/`;
-    this.events = storage
-      .keys("localStorage", this.prefix)
-      .map((key) => [key, storage.read("localStorage", key)])
-      .filter(([key, event]) => key === this.prefix + event?.event && event.sample && event.action)
-      .map(([, event]) => event)
-      .sort((a, b) => a.at - b.at);
-  }
-
-  add(event) {
-    event.at = Math.max(Date.now(), (this.events.at(-1)?.at ?? 0) + 1);
-    this.events.push(event);
-    storage.write("localStorage", this.prefix + event.event, event);
-  }
-
-  // Returns the event, or undefined when it had been answered before.
-  drop(id) {
-    const event = this.events.find((each) => each.event === id);
-    this.events = this.events.filter((each) => each !== event);
-    storage.forget("localStorage", this.prefix + id);
-    for (const each of this.unstored) storage.write("localStorage", this.prefix + each.event, each);
-    return event;
-  }
-
-  // Events that end with the tab.
-  get unstored() {
-    return MEMORY.size ? this.events.filter((event) => MEMORY.has(this.prefix + event.event)) : [];
-  }
-
-  // What these events will add to a figure of the server: `delta` labels, `left` images that wait, `work` done.
-  sum(figure) {
-    return this.events.reduce((sum, event) => sum + (event[figure] ?? 0), 0);
-  }
-}
-
 // The id under which the server leases images to this browser tab, and which images a reload goes on with.
 class Tab {
   constructor(place, onReady, onNewId) {
@@ -306,7 +226,7 @@ class Labeler {
   constructor(root, data) {
     this.root = root;
     this.place = placeOf(data);
-    this.outbox = new Outbox(data.project);
+    this.outbox = new Outbox("outbox", data.project);
     this.session = new Session(data.project);
     this.tab = new Tab(
       this.place,
@@ -318,7 +238,7 @@ class Labeler {
     this.map = letterCase(data.charset);
     this.queue = []; // images at hand; the first is the one shown
     this.history = []; // {image, change}, for undo; a pass changes nothing
-    this.lacks = this.tab.held.filter((sample) => !this.outbox.events.some((event) => event.sample === sample));
+    this.lacks = this.tab.held.filter((sample) => !this.outbox.about(sample));
     this.counts = { labelled: 0, skipped: 0, total: 0, disputed: 0 };
     this.more = true;
     this.sent = -Infinity;
@@ -333,7 +253,7 @@ class Labeler {
     this.parts.help.hidden = true;
     this.input.inputMode = /^\d+$/.test(data.charset) ? "numeric" : "text";
     this.input.autocapitalize = data.charset === data.charset.toUpperCase() ? "characters" : "none";
-    this.input.setAttribute("aria-label", `Label, ${characters(data.length)} of ${data.charset}`);
+    this.input.setAttribute("aria-label", `Label, ${count(data.length, "character")} of ${data.charset}`);
     root.querySelector("[data-command=skip] span").textContent = data.queue.kind === "unlabelled" ? "Skip" : "Pass";
     if (/Mac|iP(hone|ad|od)/.test(navigator.platform)) {
       for (const key of root.querySelectorAll("kbd")) key.textContent = key.textContent.replace("Alt+", "⌥");
@@ -419,7 +339,7 @@ class Labeler {
     return (
       this.tab.passed.has(sample) ||
       this.queue.some((image) => image.sample === sample) ||
-      this.outbox.events.some((event) => event.sample === sample)
+      this.outbox.about(sample)
     );
   }
 
@@ -575,7 +495,7 @@ class Labeler {
   take(text) {
     const chars = [...text].filter((char) => char.trim() || this.charset.has(char));
     const room = this.current?.entry.room ?? 1;
-    if (chars.length > room) return this.refuse(`${characters(chars.length)} for ${room} boxes.`);
+    if (chars.length > room) return this.refuse(`${count(chars.length, "character")} for ${room} boxes.`);
     for (const char of chars) this.type(char);
   }
 
@@ -586,7 +506,7 @@ class Labeler {
     const foreign = chars.find((char) => !this.fits(char));
     if (foreign !== undefined) return this.refuse(`${quoted(foreign)} is not in the charset.`);
     if (chars.length !== this.slots.length) {
-      return this.refuse(`Pasted ${characters(chars.length)}; a label has ${this.slots.length}.`);
+      return this.refuse(`Pasted ${count(chars.length, "character")}; a label has ${this.slots.length}.`);
     }
     this.current.entry.fill(chars.map((char) => this.inCharset(char)));
     this.hint("Pasted. Enter saves it.");
@@ -644,7 +564,7 @@ class Labeler {
   enter() {
     const { entry } = this.current ?? {};
     if (!entry || entry.empty) return;
-    if (entry.missing) this.refuse(`${characters(entry.missing)} more.`);
+    if (entry.missing) this.refuse(`${count(entry.missing, "character")} more.`);
     else this.submit();
   }
 
@@ -1035,26 +955,6 @@ const ALT_KEYS = { z: "zoom", i: "invert", c: "contrast", u: "unreadable", o: "n
 const MOVES = ["ArrowLeft", "ArrowRight", "Home", "End"];
 const REPEATED = ["back", "erase", "left", "right"];
 
-const EDITABLE =
-  "textarea, select, input:not([type=button], [type=checkbox], [type=radio], [type=range], [type=submit], [type=file])";
-const PRESSABLE = "a, button, input, summary, [role=button], [role=link], [role=tab], [role=radio], [role=option]";
-const OVERLAYS = "[role=dialog], [role=menu], [data-testid=stDialog], [data-testid=stPopoverBody]";
-
-// The element that has the focus, inside shadow roots too; null when none has.
-function focused() {
-  let active = document.activeElement;
-  while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
-  return active === document.body ? null : active;
-}
-
-// Typed letters are turned to the case of the charset, when it has only one.
-function letterCase(charset) {
-  const upper = charset !== charset.toLowerCase();
-  const lower = charset !== charset.toUpperCase();
-  if (upper === lower) return (char) => char;
-  return upper ? (char) => char.toUpperCase() : (char) => char.toLowerCase();
-}
-
 function image(url) {
   const img = new Image();
   img.src = url;
@@ -1063,25 +963,8 @@ function image(url) {
   return img;
 }
 
-function element(tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-// crypto.randomUUID exists only on https and localhost.
-function uuid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 function duration(minutes) {
   if (minutes < 1) return "less than a minute";
   if (minutes < 90) return `about ${Math.round(minutes)} min`;
   return `about ${Math.round(minutes / 60)} h`;
 }
-
-const number = (n) => n.toLocaleString("en");
-const quoted = (char) => (char === " " ? "A space" : `“${char}”`);
-const characters = (n) => `${n} character${n === 1 ? "" : "s"}`;

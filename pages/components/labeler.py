@@ -20,15 +20,11 @@ the script then renews the leases and sends the answers and the images. An answe
 for again.
 """
 
-import logging
 import statistics
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import groupby
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -36,7 +32,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 from sqlite_utils import Database
 
-from core.errors import OptionError, SlotlabError
+from core.errors import OptionError
 from core.images import data_url
 from core.labeling import Outcome, apply_events
 from core.queues import SHARES, lease
@@ -45,6 +41,7 @@ from db.projects import find_project
 from db.queues import KINDS, Queue
 from db.records import Project
 from pages.components import layout
+from pages.components.widgets import events_by_operator, told, widget_files
 
 FIRST = 12
 """Images in the first batch, so that the first is on the screen soon."""
@@ -52,15 +49,14 @@ BATCH = 32
 """Images in each later one, about 300 kB; more at once would be felt between two keys."""
 LOW = 40
 """Images at hand that call for more: four seconds at ten labels a second."""
-LEAST = 4
+LEAST = 8
 """A tab may always have so many at hand; else a quarter of what waits, so that two operators share a small project."""
 TODAY_SECONDS = 10
 
 _KEY = "labeler"
 _RECEIVED, _SENT, _TODAY, _ANOTHER = (f"{_KEY}-{name}" for name in ("received", "sent", "today", "another"))
-_FILES = {kind: Path(__file__).with_name(f"labeler.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
 # In the document, not in a shadow root, so that any driver finds it by its data attributes.
-_WIDGET = st.components.v2.component("slotlab.labeler", **_FILES, isolate_styles=False)
+_WIDGET = st.components.v2.component("slotlab.labeler", **widget_files("labeler"), isolate_styles=False)
 
 
 @dataclass
@@ -80,7 +76,7 @@ def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> Non
 
     def receive() -> None:
         if message := st.session_state[_KEY].outbox:
-            st.session_state[_RECEIVED] = _store(operator, message)
+            st.session_state[_RECEIVED] = _store(message)
 
     def change_kind() -> None:
         st.session_state[kind_key] = st.session_state[_KEY].queue
@@ -99,31 +95,19 @@ def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> Non
     )
 
 
-def _store(operator: str, message: Mapping[str, Any]) -> _Received:
-    """Apply the events, each under the name of the operator who typed it; the name may have changed since.
+def _store(message: Mapping[str, Any]) -> _Received:
+    """Apply the events, each under the name of its operator.
 
     The message names its project and queue: the page may have gone on to another since it was sent.
     """
     received = _Received(message)
-    with _told(received.problems), layout.database() as db:
+    with told(received.problems), layout.database() as db:
         project = find_project(db, message["project"])
         if project is None:
             raise OptionError(f"There is no project {message['project']!r}.")
-        for name, events in groupby(message["events"], key=lambda event: event.get("operator") or operator):
-            received.outcomes += apply_events(db, project, name, list(events))
+        for name, events in events_by_operator(message["events"]):
+            received.outcomes += apply_events(db, project, name, events)
     return received
-
-
-@contextmanager
-def _told(problems: list[str]) -> Iterator[None]:
-    """Tell the browser of a mistake instead of ending the script: the widget would go, and the typing with it."""
-    try:
-        yield
-    except SlotlabError as error:
-        problems.append(str(error))
-    except Exception:
-        logging.getLogger(__name__).exception("The labelling widget's message was not handled.")
-        problems.append("The server made a mistake; its log says which. Labels are kept here and sent again.")
 
 
 def _data(project: Project, operator: str, queue: Queue, received: _Received | None) -> dict[str, Any]:
@@ -156,7 +140,7 @@ def _data(project: Project, operator: str, queue: Queue, received: _Received | N
             }
             for outcome in received.outcomes
         ]
-    with _told(problems), layout.database() as db:
+    with told(problems), layout.database() as db:
         numbers = samples.counts(db, project.id)
         of_state = {state: sum(n for (_, each), n in numbers.items() if each == state) for state in KINDS.values()}
         data["counts"] = {

@@ -5,13 +5,9 @@ which it got them, and an outbox of events. Each message brings the whole outbox
 place; an answer or a batch that gets lost is asked for again.
 """
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from itertools import groupby
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,13 +15,14 @@ import streamlit as st
 from sqlite_utils import Database
 
 from core import reviewing
-from core.errors import OptionError, SlotlabError
+from core.errors import OptionError
 from core.images import data_url
 from db import queues, reviews, samples
 from db.projects import find_project
 from db.records import LabelEvent, Project, Sample
 from db.reviews import Review
 from pages.components import layout
+from pages.components.widgets import events_by_operator, told, widget_files
 
 BATCH = 48
 """Labelled images sent at once where the browser does not say how many it shows; 48 of 150 x 40 pixels are 300 kB."""
@@ -33,10 +30,8 @@ MOST = 120
 DISPUTED_BATCH = 10
 
 _KEY = "reviewer"
-_FILES = {kind: Path(__file__).with_name(f"reviewer.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
-_FILES["js"] = Path(__file__).with_name("browser.js").read_text("utf-8") + _FILES["js"]
 # In the document, not in a shadow root, so that any driver finds it by its data attributes.
-_WIDGET = st.components.v2.component("slotlab.reviewer", **_FILES, isolate_styles=False)
+_WIDGET = st.components.v2.component("slotlab.reviewer", **widget_files("reviewer"), isolate_styles=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +57,7 @@ def reviewer(project: Project, operator: str, review: Review | None, total: int 
     def receive() -> None:
         message = st.session_state[_KEY].outbox
         if message:
-            st.session_state[f"{_KEY}-reply-{message['view']}"] = _store(operator, message)
+            st.session_state[f"{_KEY}-reply-{message['view']}"] = _store(message)
 
     def change_show() -> None:
         st.session_state[show_key] = st.session_state[_KEY].show
@@ -73,36 +68,25 @@ def reviewer(project: Project, operator: str, review: Review | None, total: int 
     _WIDGET(key=_KEY, data=data, on_outbox_change=receive, on_show_change=change_show)
 
 
-def _store(operator: str, message: Mapping[str, Any]) -> _Reply:
-    """Apply the events, each under the name of the operator who typed it; the name may have changed since."""
+def _store(message: Mapping[str, Any]) -> _Reply:
+    """Apply the events, each under the name of its operator."""
     answers: list[reviewing.Answer] = []
-    with _told() as problems, layout.database() as db:
+    problems: list[str] = []
+    with told(problems), layout.database() as db:
         project = find_project(db, message["project"])
         if project is None:
             raise OptionError(f"There is no project {message['project']!r}.")
-        for name, events in groupby(message["events"], key=lambda event: event.get("operator") or operator):
-            answers += reviewing.apply_review(db, project, name, list(events))
+        for name, events in events_by_operator(message["events"]):
+            answers += reviewing.apply_review(db, project, name, events)
     return _Reply(answers=answers, after=message["after"], want=min(message["want"], MOST), problems=problems)
-
-
-@contextmanager
-def _told() -> Iterator[list[str]]:
-    """Tell the browser of a mistake instead of ending the script: the widget would go, and what is typed with it."""
-    problems: list[str] = []
-    try:
-        yield problems
-    except SlotlabError as error:
-        problems.append(str(error))
-    except Exception:
-        logging.getLogger(__name__).exception("The reviewing widget's message was not handled.")
-        problems.append("The server made a mistake; its log says which. Everything is kept here and sent again.")
 
 
 def _data(project: Project, operator: str, review: Review | None, reply: _Reply) -> dict[str, Any]:
     """What the browser gets: JSON types only, anything else would silently arrive as a string."""
     tiles: list[dict[str, Any]] = []
     place, disputed, more = reply.after, None, True
-    with _told() as problems, layout.database() as db:
+    problems: list[str] = []
+    with told(problems), layout.database() as db:
         disputed = queues.count_disputed(db, project.id)
         if reply.want:
             batch, reached = _batch(db, project, operator, review, reply)

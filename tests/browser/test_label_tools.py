@@ -522,7 +522,7 @@ def test_the_operator_sees_his_day_and_his_week(lab: "Lab", open_label: OpenLabe
 
 def test_damaged_storage_does_not_stop_the_widget(lab: "Lab", open_label: OpenLabel) -> None:
     """What cannot be read is left alone; labels are typed and saved as ever."""
-    project = lab.make_project("damaged", 5)
+    project = lab.make_project("damaged", 12)
     page = open_label(lab, project)
     damaged = {"a": "{", "b": '"text"', "c": "null", "d": json.dumps({"event": "d"}), "e": "[1]"}
     page.evaluate(

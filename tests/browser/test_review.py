@@ -239,7 +239,7 @@ def test_the_mouse_marks_and_corrects(lab: "Lab", open_review: OpenReview) -> No
 
 def test_keys_of_another_field_are_not_taken(lab: "Lab", open_review: OpenReview) -> None:
     """Digits, spaces and Enter in a filter stay there."""
-    project = lab.make_project("fields", 3)
+    project = lab.make_project("grid fields", 3)
     texts = label_all(lab, project)
     page = open_review(lab, project)
     field = page.get_by_role("textbox", name="Label holds")

@@ -63,7 +63,7 @@ def message(have: list[str], tab: str = "one", **more: Any) -> dict[str, Any]:
 
 
 def answer(project: Project, received: dict[str, Any]) -> dict[str, Any]:
-    return labeler._data(project, "Ann", Queue(), labeler._store("Ann", received))
+    return labeler._data(project, "Ann", Queue(), labeler._store(received))
 
 
 @pytest.fixture
