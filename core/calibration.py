@@ -21,12 +21,19 @@ TEMPERATURES = (0.05, 20.0)
 """Beyond these a temperature says that there is nothing to fit."""
 
 
+def at_temperature(log_probs_NPC: Floats, temperature: float) -> NDArray[np.float64]:
+    """Log-probabilities made less sure (above 1) or surer (below 1), with the same characters on top."""
+    scaled_NPC = log_probs_NPC.astype(np.float64) / temperature
+    top_NP1 = scaled_NPC.max(axis=2, keepdims=True)
+    found_NPC: NDArray[np.float64] = (
+        scaled_NPC - top_NP1 - np.log(np.exp(scaled_NPC - top_NP1).sum(axis=2, keepdims=True))
+    )
+    return found_NPC
+
+
 def confidence(log_probs_NPC: Floats, temperature: float = 1.0) -> Confidence:
     """Of each sample, the probability that all characters are right: the product of the best at each position."""
-    scaled_NPC = log_probs_NPC.astype(np.float64) / temperature
-    top_NP = scaled_NPC.max(axis=2)
-    log_sum_NP = top_NP + np.log(np.exp(scaled_NPC - top_NP[:, :, None]).sum(axis=2))
-    whole_N: Confidence = np.exp((top_NP - log_sum_NP).sum(axis=1))
+    whole_N: Confidence = np.exp(at_temperature(log_probs_NPC, temperature).max(axis=2).sum(axis=1))
     return whole_N
 
 

@@ -258,6 +258,10 @@ def predict(
     from core.predictor import Predictor
 
     predictor = Predictor.load(_run_directory(run))
+    rule = predictor.acceptance
+    if rule and not rule.holds_for(predictor.step, tta=tta):
+        why = f"{'with' if rule.tta else 'without'} views, at step {rule.step}"
+        print(f"The threshold of this run was chosen {why}; it says nothing about these readings.", file=sys.stderr)
     failed = False
     for path in files:
         record = _prediction_record(predictor, path, tta=tta)
@@ -267,7 +271,8 @@ def predict(
         elif "error" in record:
             print(f"{path}: {record['error']}", file=sys.stderr)
         else:
-            print(f"{path}  {record['text']}  {record['confidence']:.4f}", flush=True)
+            doubt = "  below the threshold" if record["accepted"] is False else ""
+            print(f"{path}  {record['text']}  {record['confidence']:.4f}{doubt}", flush=True)
     if failed:
         raise typer.Exit(1)
 
@@ -400,7 +405,7 @@ def _prediction_record(predictor: Any, path: Path, *, tta: bool) -> dict[str, An
         "file": str(path),
         "text": prediction.text,
         "confidence": prediction.confidence,
-        "accepted": None,  # until a threshold has been chosen
+        "accepted": prediction.accepted,
         "positions": [{"char": char, "confidence": confidence} for char, confidence in prediction.positions],
     }
 

@@ -25,6 +25,8 @@ class Predictions:
     """As they were when the run read the images."""
     views: list[str]
     log_probs_VNPC: NDArray[np.float32]
+    step: int = -1
+    """Of the weights that read; -1 where that was not recorded."""
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":
@@ -36,6 +38,7 @@ class Predictions:
                     labels=arrays["labels"].tolist(),
                     views=arrays["views"].tolist(),
                     log_probs_VNPC=arrays["log_probs"],
+                    step=int(arrays["step"]) if "step" in arrays else -1,
                 )
         except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
             raise StorageError(f"{path.name} is missing or damaged; evaluate the run again.") from error
@@ -51,6 +54,7 @@ class Predictions:
                     labels=np.array(self.labels, dtype=np.str_),
                     views=np.array(self.views, dtype=np.str_),
                     log_probs=self.log_probs_VNPC,
+                    step=np.array(self.step),
                 )
                 file.flush()
                 os.fsync(file.fileno())

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from core import checkpoint
+from core.acceptance import Acceptance
+from core.calibration import at_temperature
 from core.charset import TextSpec
 from core.config import TrainConfig
 from core.frame import Frame
@@ -39,6 +41,8 @@ class Prediction:
     positions: list[tuple[str, float]]
     views: list[ViewPrediction]
     probs_PC: NDArray[np.float32]
+    accepted: bool | None
+    """Whether it is sure enough to be used; None where no threshold has been chosen for such readings."""
 
 
 BATCH = 128
@@ -57,15 +61,17 @@ class Predictor:
         device: torch.device,
         layout: torch.memory_format,
         step: int,
+        acceptance: Acceptance | None = None,
     ) -> None:
         self.model, self.spec, self.frame = model, spec, frame
         self.device, self.layout, self.step = device, layout, step
+        self.acceptance = acceptance
 
     @classmethod
     def load(cls, run_dir: Path, device: str = "auto") -> "Predictor":
         """The best checkpoint of a run, else its newest; the run may still be training.
 
-        Raises CheckpointError when it has none that this version can read.
+        Raises CheckpointError when it has none that this version can read, StorageError when its threshold is damaged.
         """
         state = checkpoint.load_for_prediction(Path(run_dir) / "checkpoints")
         checkpoint.check_format(state)
@@ -77,7 +83,8 @@ class Predictor:
         layout = memory_format(choices)
         model.to(where).to(memory_format=layout).eval()
         frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
-        return cls(model, spec, frame, device=where, layout=layout, step=state["step"])
+        acceptance = Acceptance.load(Path(run_dir))
+        return cls(model, spec, frame, device=where, layout=layout, step=state["step"], acceptance=acceptance)
 
     def preprocess(self, image: Pixels) -> Pixels:
         """What the backbone sees of an image, as uint8."""
@@ -111,8 +118,13 @@ class Predictor:
         return out_VNPC
 
     def predict(self, images: Sequence[Pixels], *, tta: bool = False) -> list[Prediction]:
+        """Confidences are at the temperature of the run's threshold, where one has been chosen for such readings."""
         log_probs_VNPC = self.log_probs(images, tta=tta)
-        probs_NPC = np.exp(aggregate(log_probs_VNPC)).astype(np.float32)
+        rule = self.acceptance if self.acceptance and self.acceptance.holds_for(self.step, tta=tta) else None
+        log_probs_NPC = aggregate(log_probs_VNPC)
+        if rule:
+            log_probs_NPC = at_temperature(log_probs_NPC, rule.temperature)
+        probs_NPC = np.exp(log_probs_NPC).astype(np.float32)
         probs_VNPC = np.exp(log_probs_VNPC)
         predictions = []
         for index in range(len(images)):
@@ -125,7 +137,12 @@ class Predictor:
                 )
             predictions.append(
                 Prediction(
-                    text=text, confidence=confidence, positions=positions, views=views, probs_PC=probs_NPC[index]
+                    text=text,
+                    confidence=confidence,
+                    positions=positions,
+                    views=views,
+                    probs_PC=probs_NPC[index],
+                    accepted=None if rule is None else confidence >= rule.threshold,
                 )
             )
         return predictions

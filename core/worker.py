@@ -136,6 +136,7 @@ def read_split(
         labels=labels,
         views=[view.name for view in predictor.views(tta=tta)],
         log_probs_VNPC=np.concatenate(parts, axis=1),
+        step=predictor.step,
     )
     predictions.save(work.job.path / f"predictions-{split}.npz")
     targets_NP = snapshot.targets_NP(indices, predictor.spec)

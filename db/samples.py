@@ -139,6 +139,17 @@ def labels_by_hash(db: Database, project_id: int, hashes: Iterable[str]) -> dict
     return dict(_in_chunks(db, sql, hashes))
 
 
+def facts_by_hash(db: Database, project_id: int, hashes: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What else is known of each sample: source, import day, operator, size; by pixel hash, unknown ones absent."""
+    sql = (
+        "SELECT sha256, sources.name, substr(samples.created_at, 1, 10), coalesce(operator, 'nobody'),"
+        " width || ' x ' || height FROM samples JOIN sources ON sources.id = source_id"
+        f" WHERE samples.project_id = {int(project_id)} AND sha256 IN"
+    )
+    kinds = ("source", "import day", "operator", "size")
+    return {sha256: dict(zip(kinds, values, strict=True)) for sha256, *values in _in_chunks(db, sql, hashes)}
+
+
 def _in_chunks(db: Database, sql: str, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     # SQLite allows 32,766 variables a statement; 500 keeps the statements cached and the memory even.
     keys = list(keys)

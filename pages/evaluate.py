@@ -15,7 +15,9 @@ from db.samples import labels_by_hash
 from pages.components import layout, resources
 from pages.components.figures import confusion_figure
 from pages.components.gallery import show_gallery
+from pages.components.parts import show_parts
 from pages.components.progress import show_progress
+from pages.components.trust import show_trust
 
 page = layout.open_page("evaluate")
 project, spec, home = page.project, page.spec, layout.home()
@@ -46,12 +48,6 @@ def ask_to_evaluate() -> None:
         f"Evaluate on {split}", icon=":material/play_arrow:", disabled=not confirmed, on_click=start,
         args=(tta, uuid.uuid4().hex),
     )  # fmt: skip
-
-
-def show_number(title: str, value: str, note: str) -> None:
-    with st.container(border=True, gap=None):
-        st.metric(title, value)
-        st.caption(note)
 
 
 @st.fragment
@@ -151,16 +147,16 @@ with layout.errors():
 
 with st.grid("auto", min_column_width=170):
     n, correct = result["n"], result["correct"]
-    show_number(f"Exact match on {split}", f"{correct:,} of {n:,}", layout.share(correct, n))
+    layout.number(f"Exact match on {split}", f"{correct:,} of {n:,}", layout.share(correct, n))
     if tta:
         flips = result["tta_flips"]
         note = f"mended and broken; {flips['without_tta']:,} of {n:,} without views"
-        show_number("Changed by the views", f"+{flips['fixed']:,} −{flips['broken']:,}", note)
+        layout.number("Changed by the views", f"+{flips['fixed']:,} −{flips['broken']:,}", note)
     for key, title in (("string_not_seen", "Text new to the run"), ("string_seen", "Text seen in training")):
         part = result[key]
         if part["n"]:
-            show_number(title, f"{part['correct']:,} of {part['n']:,}", layout.share(part["correct"], part["n"]))
-    show_number("Mean log loss", f"{result['nll']:.4f}", f"per character; chance is {np.log(spec.num_classes):.2f}")
+            layout.number(title, f"{part['correct']:,} of {part['n']:,}", layout.share(part["correct"], part["n"]))
+    layout.number("Mean log loss", f"{result['nll']:.4f}", f"per character; chance is {np.log(spec.num_classes):.2f}")
 
 changed = sum(now.get(sha256) != label for sha256, label in zip(found.sha256, found.labels, strict=True))
 if changed:
@@ -169,3 +165,5 @@ with st.expander("Evaluate again", expanded=changed > 0):
     ask_to_evaluate()
 show_matrices()
 show_images()
+st.fragment(show_parts)(project, found, reading)
+st.fragment(show_trust)(run, found, reading, split=split, tta=tta)

@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NUMERIC = (
-    "augment", "calibration", "charset", "checkpoint", "config", "dataset", "demo", "doctor", "engine", "errors",
-    "frame", "images", "metrics", "model", "predictor", "pretrained", "probe", "slices", "transforms", "tta",
+    "acceptance", "augment", "calibration", "charset", "checkpoint", "config", "dataset", "demo", "doctor", "engine",
+    "errors", "frame", "images", "metrics", "model", "predictor", "pretrained", "probe", "slices", "transforms", "tta",
 )  # fmt: skip
 """Strings, arrays and tensors in, dataclasses out."""
 UNPICKLERS = {"pickle", "joblib", "cloudpickle", "dill"}

@@ -152,6 +152,13 @@ def choose_run(ids: list[str]) -> str:
     return st.selectbox("Run", ids, key="run", bind="query-params", width=200)
 
 
+def number(title: str, value: str, note: str) -> None:
+    """One figure in a box, with what it rests on below it."""
+    with st.container(border=True, gap=None):
+        st.metric(title, value)
+        st.caption(note)
+
+
 def share(correct: int, n: int) -> str:
     """The share and its 95% interval, as "96.7% (88.5% to 99.6%)"; always shown beside the two numbers themselves."""
     low, high = interval95(correct, n)

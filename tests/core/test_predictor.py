@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from core import engine
+from core.acceptance import FILE, Acceptance
+from core.calibration import confidence
 from core.errors import CheckpointError
 from core.predictor import Predictor
 from core.tta import VIEWS
@@ -48,6 +50,28 @@ def test_confidence_is_the_product_over_positions(run_dir: Path) -> None:
     assert prediction.confidence == pytest.approx(prediction.positions[0][1] * prediction.positions[1][1])
     assert [view.name for view in prediction.views] == [VIEWS[0].name]
     assert prediction.views[0].text == prediction.text
+
+
+def test_answers_are_accepted_by_the_threshold_kept_with_the_run(run_dir: Path) -> None:
+    """At its temperature, and only for readings of the same weights and the same kind."""
+    rng = np.random.default_rng(5)
+    images = [toy.draw(text, rng) for text in ("x|", "-x", "||")]
+    before = Predictor.load(run_dir)
+    assert [prediction.accepted for prediction in before.predict(images)] == [None] * 3
+    wanted_N = confidence(before.log_probs(images)[0], 2.0)
+    rule = Acceptance(
+        step=before.step, tta=False, temperature=2.0, threshold=float(np.sort(wanted_N)[1]), max_risk=0.1, n=9, used=9,
+        wrong=0, risk_bound=0.1,
+    )  # fmt: skip
+    rule.save(run_dir)
+
+    after = Predictor.load(run_dir).predict(images)
+
+    assert [prediction.confidence for prediction in after] == pytest.approx(wanted_N.tolist(), rel=1e-5)
+    assert sum(prediction.accepted is True for prediction in after) in (1, 2)
+    assert [prediction.text for prediction in after] == [prediction.text for prediction in before.predict(images)]
+    assert [prediction.accepted for prediction in Predictor.load(run_dir).predict(images, tta=True)] == [None] * 3
+    (run_dir / FILE).unlink()
 
 
 def test_every_view_and_their_aggregate_are_reported(run_dir: Path) -> None:

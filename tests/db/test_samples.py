@@ -51,6 +51,17 @@ def test_a_sample_is_found_by_its_pixels(db: Database, project: Project, add_sam
     assert (sample.state, sample.label, sample.version) == ("unlabelled", None, 0)
 
 
+def test_what_is_known_of_an_image_is_told_by_its_hash(db: Database, project: Project, five: list[Sample]) -> None:
+    """Source, import day, who labelled it, size; what the project does not hold is absent."""
+    facts = samples.facts_by_hash(db, project.id, [five[3].sha256, five[4].sha256, "f" * 64])
+
+    day = five[3].created_at[:10]
+    assert facts == {
+        five[3].sha256: {"source": "mail", "import day": day, "operator": "Ben", "size": "40 x 16"},
+        five[4].sha256: {"source": "post", "import day": day, "operator": "nobody", "size": "40 x 16"},
+    }
+
+
 def test_counts_follow_every_change(db: Database, project: Project, five: list[Sample]) -> None:
     """They are kept, not counted when asked for; counting by hand says the same."""
     sql = "SELECT split, state, count(*) FROM samples WHERE project_id = ? GROUP BY split, state"

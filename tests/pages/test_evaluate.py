@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from scipy.special import log_softmax
 from streamlit.testing.v1 import AppTest
 
 from core import jobs
+from core.acceptance import Acceptance
+from core.calibration import confidence
 from core.home import Home
 from core.labeling import apply_events
 from core.predictions import Predictions
@@ -44,7 +48,9 @@ def test_numbers_stand_with_their_n_and_interval(home: Home, open_page: OpenPage
     assert metric.value.endswith(f" of {n}")
     assert any("% to " in caption.value for caption in app.caption)
     assert [f"of {n}" in line.value for line in app.markdown if line.value.startswith("**Position")] == [True] * 3
-    assert len(app.get("plotly_chart")) == 3
+    assert [chart.key for chart in app.get("plotly_chart") if "confusion" in chart.key] == [
+        "confusion 0", "confusion 1", "confusion 2",
+    ]  # fmt: skip
 
 
 def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:
@@ -116,3 +122,59 @@ def test_a_damaged_result_is_one_sentence(home: Home, open_page: OpenPage, train
 
     assert not app.exception
     assert "evaluate the run again" in app.error[0].value
+
+
+def test_a_threshold_is_kept_with_the_run(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """What is written is what the page has said of it; `slotlab predict` reads it."""
+    readings = stored(home)
+    spec = jobs_spec(trained)
+    targets_NP = readings.reading(spec, tta=False).targets_NP
+    # As a good run would have read them: 600 images, all right but the least sure two.
+    rng = np.random.default_rng(0)
+    sure_N = rng.uniform(4, 9, 600)
+    chosen = rng.integers(0, len(targets_NP), 600)
+    logits_NPC = np.zeros((600, spec.length, spec.num_classes), dtype=np.float32)
+    np.put_along_axis(logits_NPC, targets_NP[chosen][:, :, None], sure_N[:, None, None].astype(np.float32), axis=2)
+    for place in np.argsort(sure_N)[:2]:
+        logits_NPC[place] = np.roll(logits_NPC[place], 1, axis=1)
+    log_probs_NPC = log_softmax(logits_NPC, axis=2)
+    Predictions(
+        sha256=[readings.sha256[place] for place in chosen],
+        labels=[readings.labels[place] for place in chosen],
+        views=readings.views[:1],
+        log_probs_VNPC=log_probs_NPC[None],
+        step=readings.step,
+    ).save(home.run("0001-fast") / "predictions-val.npz")
+
+    app = press(open_page("evaluate", project=trained.name), "Use this threshold")
+
+    assert not app.exception
+    rule = Acceptance.load(home.run("0001-fast"))
+    assert rule is not None
+    assert (rule.step, rule.tta, rule.n, rule.max_risk) == (readings.step, False, 600, 0.01)
+    used_N = confidence(log_probs_NPC, rule.temperature) >= rule.threshold
+    right_N = (log_probs_NPC.argmax(axis=2) == targets_NP[chosen]).all(axis=1)
+    assert (rule.used, rule.wrong) == (used_N.sum(), (~right_N[used_N]).sum())
+    assert any(f"{rule.used:,} of 600 val images answered" in caption.value for caption in app.caption)
+    assert f"{rule.used:,} of 600" in [metric.value for metric in app.metric if metric.label == "Answered"]
+
+
+def test_few_images_show_no_threshold_and_say_how_many_would(open_page: OpenPage, trained: Project) -> None:
+    """Instead of a threshold that a dozen images made up."""
+    app = open_page("evaluate", project=trained.name)
+
+    assert any("even without a single error it takes 505" in info.value for info in app.info)
+    button = next(button for button in app.button if button.label == "Use this threshold")
+    assert button.disabled
+
+
+def test_parts_are_counted_by_what_the_database_knows(open_page: OpenPage, trained: Project) -> None:
+    """Source, operator and day beside the characters of the label."""
+    app = open_page("evaluate", project=trained.name)
+    app.slider(key="part of").set_value(1).run()
+
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert {"neighbours", "character at 1"} <= set(table["Images with"])
+    assert (table["From"] <= table["Exact match"]).all()
+    assert (table["Exact match"] <= table["To"]).all()

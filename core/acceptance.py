@@ -1,0 +1,60 @@
+"""From where on a run's answers are used: chosen by a person on the val images, kept in the run's directory."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from core.errors import StorageError
+
+FILE = "acceptance.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """A threshold, and what it was on the images it was chosen on."""
+
+    step: int
+    """Of the weights whose readings these were; other weights have other confidences."""
+    tta: bool
+    """Whether with views; the confidence without them is another."""
+    temperature: float
+    threshold: float
+    """Least confidence, at this temperature, of an answer that is used."""
+    max_risk: float
+    """Share of wrong answers that was to be allowed."""
+    n: int
+    """Val images."""
+    used: int
+    wrong: int
+    risk_bound: float
+
+    def save(self, run_dir: Path) -> None:
+        """Write the file whole or not at all. Raises StorageError."""
+        temporary = run_dir / f".{FILE}.tmp"
+        try:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            temporary.replace(run_dir / FILE)
+        except OSError as error:
+            raise StorageError(f"The threshold could not be written ({error.strerror}).") from error
+
+    @classmethod
+    def load(cls, run_dir: Path) -> "Acceptance | None":
+        """None where nobody has chosen one. Raises StorageError when the file is damaged."""
+        try:
+            values = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
+            found = cls(**values)
+            sound = (
+                all(math.isfinite(value) for value in (found.temperature, found.threshold)) and found.temperature > 0
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            raise StorageError(f"{FILE} of this run is damaged; choose a threshold again.") from error
+        if not sound:
+            raise StorageError(f"{FILE} of this run is damaged; choose a threshold again.")
+        return found
+
+    def holds_for(self, step: int, *, tta: bool) -> bool:
+        """Whether it says anything about readings by the weights of that step, with or without views."""
+        return (self.step, self.tta) == (step, tta)

@@ -1,0 +1,125 @@
+"""How far a run's confidence can be trusted, and the threshold from which on its answers are used."""
+
+import numpy as np
+import streamlit as st
+
+from core import calibration
+from core.acceptance import Acceptance
+from core.calibration import Threshold
+from core.predictions import Predictions, Reading
+from db.records import Run
+from pages.components import layout
+from pages.components.figures import reliability_figure, risk_figure
+
+DELTA = 0.05
+RULES = {"wrong": "At most 1 wrong in", "lockout": "Lockout"}
+
+
+def show_trust(run: Run, found: Predictions, reading: Reading, *, split: str, tta: bool) -> None:
+    """Calibration and threshold; only on val they may be chosen, on test they are only looked at."""
+    right_N = reading.right_NP.all(axis=1)
+    temperature = calibration.fit_temperature(reading.log_probs_NPC, right_N)
+    fitted_N = calibration.confidence(reading.log_probs_NPC, temperature)
+    before = calibration.calibration_error(calibration.reliability(reading.confidence_N, right_N))
+    bins = calibration.reliability(fitted_N, right_N)
+    curve = calibration.risk_coverage(fitted_N, right_N)
+
+    st.subheader("When to trust an answer", anchor=False)
+    st.caption(
+        f"One temperature, {temperature:.2f}, makes the confidence in the whole text as honest as {len(right_N):,} "
+        f"{split} images allow: its mean error goes from {before:.2%} to {calibration.calibration_error(bins):.2%}. "
+        f"Brier score {calibration.brier(fitted_N, right_N):.4f}."
+    )
+    max_risk, tries = _ask_for_risk()
+    chosen = calibration.choose_threshold(fitted_N, right_N, max_risk, DELTA)
+    left, right = st.columns(2)
+    with left:
+        st.plotly_chart(
+            reliability_figure(bins), key="reliability", config={"displayModeBar": False},
+            alt="Share of right answers against confidence",
+        )  # fmt: skip
+    with right:
+        st.plotly_chart(
+            risk_figure(curve, chosen.coverage if chosen else None), key="risk", config={"displayModeBar": False},
+            alt="Wrong answers among those used, against the share of images answered",
+        )  # fmt: skip
+    if chosen is None:
+        needed = calibration.samples_needed(max_risk, DELTA / len(calibration.STARTS))
+        st.info(
+            f"These {len(right_N):,} images cannot show that at most {max_risk:.3%} of the answers are wrong: even "
+            f"without a single error it takes {needed:,}.",
+            icon=":material/query_stats:",
+        )
+    else:
+        _show_numbers(chosen, tries)
+    if split == "val":
+        _offer(run, found, chosen, temperature, max_risk, tta=tta)
+
+
+def _ask_for_risk() -> tuple[float, int]:
+    """Share of wrong answers to be allowed, and the tries of a login."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        rule = st.segmented_control(
+            "Allow", list(RULES), format_func=RULES.__getitem__, default="wrong", required=True, key="risk rule"
+        )
+        if rule == "wrong":
+            allowed = st.number_input("answers", 2, 1_000_000, 100, key="risk wrong", width=160)
+            return 1 / allowed, 3
+        tries = st.number_input("after wrong tries in a row", 1, 20, 3, key="risk tries", width=190)
+        logins = st.number_input("in at most one login of", 2, 10**9, 100_000, key="risk logins", width=190)
+    return calibration.risk_for_lockout(1 / logins, tries), tries
+
+
+def _show_numbers(chosen: Threshold, tries: int) -> None:
+    expected = calibration.logins(chosen.wrong / chosen.used, chosen.coverage, tries)
+    at_worst = calibration.logins(chosen.risk_bound, chosen.coverage, tries)
+    with st.grid("auto", min_column_width=170):
+        layout.number("Threshold", f"{chosen.threshold:.4f}", "confidence at this temperature")
+        layout.number("Answered", f"{chosen.used:,} of {chosen.n:,}", layout.share(chosen.used, chosen.n))
+        layout.number(
+            "Wrong among them",
+            f"{chosen.wrong:,} of {chosen.used:,}",
+            f"at most {chosen.risk_bound:.3%}, 95% confidence",
+        )
+        layout.number(
+            "Images for one login",
+            f"{expected.images:.2f}",
+            f"at most {at_worst.images:.2f}; one not answered costs a new one",
+        )
+        layout.number(
+            f"Lockout after {tries} tries", f"{expected.lockout:.2g}", f"at most {at_worst.lockout:.2g} of the logins"
+        )
+
+
+def _offer(
+    run: Run, found: Predictions, chosen: Threshold | None, temperature: float, max_risk: float, *, tta: bool
+) -> None:
+    """Keep the threshold with the run; say which one is kept."""
+    directory = layout.home().run(run.job.id)
+
+    def keep() -> None:
+        assert chosen is not None
+        with layout.errors():
+            Acceptance(
+                step=found.step, tta=tta, temperature=temperature, threshold=chosen.threshold, max_risk=max_risk,
+                n=chosen.n, used=chosen.used, wrong=chosen.wrong, risk_bound=chosen.risk_bound,
+            ).save(directory)  # fmt: skip
+
+    with layout.errors():
+        kept = Acceptance.load(directory)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Use this threshold", icon=":material/verified:", on_click=keep, disabled=chosen is None or found.step < 0,
+            help="`slotlab predict` then says of each answer whether it is accepted."
+            if found.step >= 0
+            else "Evaluate again: these readings do not say which weights they are of.",
+        )  # fmt: skip
+        if kept is None:
+            st.caption("No threshold is kept with this run: nothing says whether an answer is sure enough.")
+        else:
+            views = "with views" if kept.tta else "without views"
+            st.caption(
+                f"Kept with this run: {kept.threshold:.4f} {views}, {kept.used:,} of {kept.n:,} val images answered, "
+                f"{kept.wrong:,} of them wrong, for at most {kept.max_risk:.3%} wrong answers."
+                + ("" if np.isclose(kept.temperature, temperature) and kept.tta == tta else " It is not the one above.")
+            )

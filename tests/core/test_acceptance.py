@@ -1,0 +1,49 @@
+"""The threshold kept with a run."""
+
+from pathlib import Path
+
+import pytest
+
+from core.acceptance import FILE, Acceptance
+from core.errors import StorageError
+
+RULE = Acceptance(
+    step=40, tta=True, temperature=1.4, threshold=0.97, max_risk=0.01, n=400, used=380, wrong=1, risk_bound=0.0095
+)  # fmt: skip
+
+
+def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
+    """A run without one has none; the newest replaces the one before."""
+    assert Acceptance.load(tmp_path) is None
+
+    RULE.save(tmp_path)
+    RULE.save(tmp_path)
+
+    assert Acceptance.load(tmp_path) == RULE
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_it_says_nothing_about_other_readings() -> None:
+    """Those of other weights, or with another set of views."""
+    assert RULE.holds_for(40, tta=True)
+    assert not RULE.holds_for(41, tta=True)
+    assert not RULE.holds_for(40, tta=False)
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"threshold": 1}', "null"])
+def test_a_damaged_file_is_told(tmp_path: Path, text: str) -> None:
+    """Nobody's answers are accepted by a guess."""
+    (tmp_path / FILE).write_text(text)
+
+    with pytest.raises(StorageError, match="choose a threshold again"):
+        Acceptance.load(tmp_path)
+
+
+def test_numbers_that_are_none_are_damage_too(tmp_path: Path) -> None:
+    """JSON of other programs may hold NaN; every comparison with it is false."""
+    RULE.save(tmp_path)
+    file = tmp_path / FILE
+    file.write_text(file.read_text().replace("0.97", "NaN"))
+
+    with pytest.raises(StorageError, match="damaged"):
+        Acceptance.load(tmp_path)
