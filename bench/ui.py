@@ -280,7 +280,7 @@ async def million(cell: UiCell, bench: Bench) -> dict[str, Any]:
     home = Home(bench.work / "ui" / f"project-{cell.samples}")
     made = {"made": await asyncio.to_thread(make, home, cell.samples)}
     if cell.name == "million-queries":
-        return made | {"queries": await asyncio.to_thread(lease_times, home)}
+        return made | {"queries": await asyncio.to_thread(lease_times, home, bench)}
     with served(home.root) as lab:
         async with chromium() as browser:  # the first visit to a server imports and compiles
             await open_label(await new_context(browser, lab.url, "Ann"), lab.url, MILLION)
@@ -309,7 +309,7 @@ async def _openings(cell: UiCell, bench: Bench, url: str, name: str) -> dict[str
     return summary(times)
 
 
-def lease_times(home: Home) -> list[dict[str, Any]]:
+def lease_times(home: Home, bench: Bench) -> list[dict[str, Any]]:
     """Every order and filter of the queues; what was leased is given back."""
     with opened(home.db) as db:
         project = find_project(db, MILLION)
@@ -325,6 +325,8 @@ def lease_times(home: Home) -> list[dict[str, Any]]:
         ]
         rows = []
         for queue in chosen:
+            if bench.stop.is_set():
+                raise Interrupted
             times = []
             for _ in range(LEASES):
                 began = time.perf_counter()
