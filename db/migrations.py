@@ -265,7 +265,14 @@ def m004_queues_and_opinions(db: Database) -> None:
         # second half is a random order within it.
         "CREATE INDEX samples_at_random ON samples (project_id, state, split, substr(sha256, 33))",
         "CREATE INDEX samples_by_source ON samples (project_id, state, split, source_id)",
+        """
+        CREATE INDEX samples_by_source_at_random ON samples (project_id, state, split, source_id, substr(sha256, 33))
+        """,
         "CREATE INDEX samples_by_day ON samples (project_id, state, split, substr(created_at, 1, 10))",
+        """
+        CREATE INDEX samples_by_day_at_random
+        ON samples (project_id, state, split, substr(created_at, 1, 10), substr(sha256, 33))
+        """,
         "CREATE INDEX samples_disputed ON samples (project_id) WHERE disputed",
         "CREATE INDEX samples_by_label ON samples (project_id, label) WHERE label IS NOT NULL",
     )

@@ -84,6 +84,7 @@ def label(queue: Queue) -> None:
 
 # After a restart of the server the browser asks for the whole page again only if something on it repeats. Otherwise it
 # goes on calling the fragment above, which the new session does not know, and no label is answered (Streamlit 1.67).
+# It comes first: what stood behind the widget would be drawn without it while the page is drawn anew.
 @st.fragment(run_every=60)
 def repeat() -> None:
     pass
@@ -96,5 +97,5 @@ with st.container(horizontal=True, vertical_alignment="center"):
     )  # fmt: skip
     queue = choose_filter(kind)
     show_week()
-label(queue)
 repeat()
+label(queue)

@@ -99,5 +99,5 @@ def repeat() -> None:
     pass
 
 
-widget()
 repeat()
+widget()

@@ -5,10 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -30,6 +31,7 @@ from db.connection import opened
 from db.queues import Queue, days_waiting
 from tests.browser.conftest import Lab
 
+T = TypeVar("T")
 browser = [
     pytest.mark.browser,
     pytest.mark.skipif(
@@ -45,7 +47,14 @@ def cell(name: str) -> ui.UiCell:
 
 def measured(name: str, folder: Path, **changes: Any) -> dict[str, Any]:
     """The result of a cell in its short form."""
-    return ui.measure(replace(ui.short(cell(name)), **changes), Bench(kind="ui", work=folder, results=folder))
+    bench = Bench(kind="ui", work=folder, results=folder)
+    return aside(lambda: ui.measure(replace(ui.short(cell(name)), **changes), bench))
+
+
+def aside(work: Callable[[], T]) -> T:
+    """In a thread of its own: in this one the browser tests before have left an event loop running."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
 
 
 def in_browser(test: Any) -> Any:
@@ -83,7 +92,8 @@ def test_a_server_killed_twice_at_twenty_keys_a_second_loses_nothing(tmp_path: P
 def test_operators_over_the_websocket_are_given_different_images() -> None:
     """Four of them, ten seconds, no browser: every label is saved as typed, no image is given to two."""
     with portal("team", 160) as place:
-        reports = asyncio.run(operate(place.url, "team", place.truth, operators=4, per_minute=40, seconds=10))
+        team = operate(place.url, "team", place.truth, operators=4, per_minute=40, seconds=10)
+        reports = aside(lambda: asyncio.run(team))
         given = [sample for each in reports for sample in each["given"]]
         result = compared(place, [each["typed"] for each in reports])
 
@@ -149,7 +159,7 @@ def test_a_slow_line_delays_both_ways_and_keeps_the_bytes() -> None:
             received = await reader.read(-1)
             return clock() - began, received
 
-    seconds, received = asyncio.run(exchange())
+    seconds, received = aside(lambda: asyncio.run(exchange()))
 
     assert received == sent
     assert seconds >= 0.2

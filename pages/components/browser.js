@@ -118,6 +118,15 @@ function uuid() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+const BUSY_MS = 100; // between two looks at whether the page takes messages
+
+// Whether a message can be answered now. While a server that was restarted draws the whole page, a message to the
+// widget's part of it makes Streamlit (1.67) throw away what it has not sent yet, and the page stays blank.
+function pageIsBusy() {
+  const { testScriptState, testConnectionState } = document.querySelector("[data-testid=stApp]")?.dataset ?? {};
+  return testScriptState === "running" || (testConnectionState ?? "CONNECTED") !== "CONNECTED";
+}
+
 const quoted = (char) => (char === " " ? "A space" : `“${char}”`);
 const number = (n) => n.toLocaleString("en");
 const count = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;

@@ -374,7 +374,8 @@ class Labeler {
     let due = document.hidden ? Infinity : HEARTBEAT_MS;
     if (this.outbox.events.length || this.hungry) due = RESEND_MS;
     if (this.fresh) due = this.answering ? ANSWER_MS : SEND_MS;
-    const wait = this.sent + due - performance.now();
+    let wait = this.sent + due - performance.now();
+    if (wait <= 0 && pageIsBusy()) wait = BUSY_MS;
     if (wait <= 0) {
       this.send();
       this.pump();

@@ -151,7 +151,8 @@ class Widget {
     clearTimeout(this.timer);
     const want = this.more ? this.wanted() : 0;
     if (this.closed || !(this.fresh || this.outbox.events.length || want)) return;
-    const wait = this.sent + (this.fresh ? SEND_MS : RESEND_MS) - performance.now();
+    let wait = this.sent + (this.fresh ? SEND_MS : RESEND_MS) - performance.now();
+    if (wait <= 0 && pageIsBusy()) wait = BUSY_MS;
     if (wait > 0) {
       this.timer = setTimeout(() => this.pump(), wait);
       return;
