@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,7 +34,10 @@ class Acceptance:
         """Write the file whole or not at all. Raises StorageError."""
         temporary = run_dir / f".{FILE}.tmp"
         try:
-            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(self), indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(run_dir / FILE)
         except OSError as error:
             raise StorageError(f"The threshold could not be written ({error.strerror}).") from error

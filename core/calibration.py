@@ -111,11 +111,6 @@ class Curve:
         """Share of the answers used that is wrong."""
         return self.wrong_N / np.arange(1, len(self.wrong_N) + 1)
 
-    @property
-    def area(self) -> float:
-        """Mean risk over all coverages (AURC); 0 when every wrong answer is less sure than every right one."""
-        return float(self.risk_N.mean())
-
 
 def risk_coverage(confidence_N: Confidence, right_N: Bools) -> Curve:
     order = np.argsort(-confidence_N, kind="stable")
@@ -178,7 +173,9 @@ def choose_threshold(
     if last < 0:
         return None
     wrong, used = int(curve.wrong_N[ends[last]]), int(ends[last]) + 1
-    threshold = float(curve.threshold_N[ends[last]])
+    # Halfway to the next below: the same image read in another batch differs in the sixth digit.
+    below = float(curve.threshold_N[used]) if used < n else 0.0
+    threshold = (float(curve.threshold_N[used - 1]) + below) / 2
     return Threshold(threshold=threshold, n=n, used=used, wrong=wrong, risk_bound=upper_bound(wrong, used, share))
 
 

@@ -26,6 +26,8 @@ OPINIONS = ("second", "confirm", "doubt")
 FLAGS = ("unreadable", "not_ours")
 """Why a sample is skipped for good."""
 MAX_MS = 24 * 3600 * 1000
+TAKEN_BACK = -1
+"""Base version of an undo that takes back an opinion; also of an event that comes too late whatever the version."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,12 @@ def apply_events(
     """Store a batch of events in one transaction, in order, and answer each.
 
     An event is `{"event": id, "action": one of ACTIONS, "sample": hash, "text": str | None, "flag": one of FLAGS or
-    None, "base": version, "ms": int | None}`; where the operator saw the result of an own event, `"after"` is that
-    event's id and counts instead of `base`. `ms` is how long the image was looked at, `origin` the page. Without a
-    text, second and resolve say that the image is to be skipped. Undo goes back to what the sample was one version
-    earlier, as a new version; after an opinion it takes the opinion back. Raises StorageError when the database
-    cannot be written; then nothing of the batch is stored and nothing is answered.
+    None, "base": version, "ms": int | None, "seen": int | None}`; where the operator saw the result of an own event,
+    `"after"` is that event's id and counts instead of `base`. `ms` is how long the image was looked at, `origin` the
+    page. A resolve names how many events of the sample it has `seen`: it comes too late if others have spoken since.
+    Without a text, second and resolve say that the image is to be skipped. Undo goes back to what the sample was one
+    version earlier, as a new version; after an opinion it takes the opinion back. Raises StorageError when the
+    database cannot be written; then nothing of the batch is stored and nothing is answered.
     """
     with write(db):
         return [_apply(db, project, operator, event, origin) for event in events]
@@ -79,39 +82,42 @@ class Standing:
     dissents: tuple[LabelEvent, ...]
     """Last word of everybody who disagrees and has not been decided on, oldest first."""
     checked: bool
-    """Whether a second person found it right as it is now."""
+    """Whether somebody looked at it again and found it right as it is now."""
 
 
 def standing(events: Sequence[LabelEvent]) -> Standing:
-    """Walk a sample's whole history, oldest first."""
+    """Walk a sample's whole history, oldest first; of everybody the last word counts."""
     state, text, flag = "unlabelled", None, None
-    open_dissents: dict[str, LabelEvent] = {}
+    words: dict[str, LabelEvent] = {}
     checks: set[str] = set()
     decided: dict[int, dict[str, LabelEvent]] = {}
     """What each resolve decided on, by its version; an undo of it opens that again."""
     for event in events:
+        others = {name: word for name, word in words.items() if name != event.operator}
         if event.version is not None:
             state, text, flag = event.state, event.text, event.flag
             checks = set()
-            if event.action == "resolve":
-                decided[event.version] = open_dissents
-                open_dissents, checks = {}, {event.operator}
-            elif event.action == "undo":
-                open_dissents = open_dissents | decided.get(event.base_version or 0, {})
-        else:
-            open_dissents = {name: dissent for name, dissent in open_dissents.items() if name != event.operator}
-            checks -= {event.operator}
+            if event.action == "undo":
+                words = decided.get(event.base_version or 0, {}) | words
+            elif event.action == "resolve":
+                decided[event.version] = words
+                words, checks = {}, {event.operator}
+            else:
+                words = others
+        elif event.action != "undo" or event.base_version == TAKEN_BACK:  # an undo that lost says nothing
+            words, checks = others, checks - {event.operator}
             if event.action in ("second", "confirm") and (event.state, event.text, event.flag) == (state, text, flag):
                 checks |= {event.operator}
-            elif event.action not in ("undo", "confirm"):
-                open_dissents[event.operator] = event
-        # A doubt is about what the sample is, any other dissent about what it is not.
-        open_dissents = {
-            name: dissent
-            for name, dissent in open_dissents.items()
-            if ((dissent.state, dissent.text, dissent.flag) == (state, text, flag)) == (dissent.action == "doubt")
-        }
-    return Standing(tuple(sorted(open_dissents.values(), key=lambda event: event.id)), bool(checks))
+            if event.action != "undo":
+                words[event.operator] = event
+    # A doubt is about what the sample is, any other word about what it should be.
+    dissents = [
+        word
+        for word in words.values()
+        if word.action != "confirm"
+        and ((word.state, word.text, word.flag) == (state, text, flag)) == (word.action == "doubt")
+    ]
+    return Standing(tuple(sorted(dissents, key=lambda event: event.id)), bool(checks))
 
 
 def update_standing(db: Database, sample_id: int) -> None:
@@ -140,18 +146,20 @@ def _apply(db: Database, project: Project, operator: str, event: Mapping[str, ob
     ):
         return _outcome(db, event_id, sample, "refused", "The browser sent an event that cannot be read.")
     if known:  # the answer may have got lost, so a repetition is answered as the event itself was
-        opinion = known.action in OPINIONS or (known.action == "undo" and known.base_version == -1)
+        opinion = known.action in OPINIONS or (known.action == "undo" and known.base_version == TAKEN_BACK)
         status, version, wanted = "repeated", known.version, (known.state, known.text, known.flag)
     else:
         before = _event_before(db, sample, event.get("after"))
         opinion = action in OPINIONS or (action == "undo" and before is not None and before.action in OPINIONS)
         if opinion:
-            base = -1 if action == "undo" else base
+            base = TAKEN_BACK if action == "undo" else base
         elif event.get("after") is not None:
             # A browser that does not wait for answers cannot know the version its own event led to. If it guessed,
             # an undo of a label that came second would undo the label that came first: that one has the guessed
-            # number. -1, which no sample has, when the event changed nothing.
-            base = before.version if before and before.version is not None else -1
+            # number.
+            base = before.version if before and before.version is not None else TAKEN_BACK
+        if action == "resolve" and _has_new_opinions(db, sample, operator, event.get("seen")):
+            base = TAKEN_BACK
         try:
             wanted = _result_of(db, project, sample, action, event, base, opinion=opinion)
         except LabelError as error:
@@ -175,6 +183,14 @@ def _apply(db: Database, project: Project, operator: str, event: Mapping[str, ob
     now_is = f"labelled {sample.label!r}" if sample.state == "labelled" else sample.state
     message = f"{sample.operator or 'Someone'} was first: the image is {now_is}; your entry is kept in its history."
     return _outcome(db, event_id, sample, "conflict", message)
+
+
+def _has_new_opinions(db: Database, sample: Sample, operator: str, seen: object) -> bool:
+    """Whether somebody else has said something of the sample after the `seen` events that a decision knew of."""
+    if not isinstance(seen, int):
+        return False
+    later = labels.events_of(db, sample.id)[max(0, seen) :]
+    return any(event.version is None and event.operator != operator for event in later)
 
 
 def _event_before(db: Database, sample: Sample, after: object) -> LabelEvent | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from core.charset import TextSpec
 from core.config import TrainConfig
 from core.frame import Frame
 from core.images import Pixels
-from core.metrics import aggregate
+from core.metrics import Floats, aggregate
 from core.model import Recognizer, build_model, ink_normalize, memory_format, pick_device, to_input
 from core.tta import VIEWS, View, apply_view
 
@@ -40,7 +41,7 @@ class Prediction:
     confidence: float
     positions: list[tuple[str, float]]
     views: list[ViewPrediction]
-    probs_PC: NDArray[np.float32]
+    probs_PC: NDArray[np.float64]
     accepted: bool | None
     """Whether it is sure enough to be used; None where no threshold has been chosen for such readings."""
 
@@ -61,17 +62,22 @@ class Predictor:
         device: torch.device,
         layout: torch.memory_format,
         step: int,
-        acceptance: Acceptance | None = None,
+        run_dir: Path | None = None,
     ) -> None:
         self.model, self.spec, self.frame = model, spec, frame
         self.device, self.layout, self.step = device, layout, step
-        self.acceptance = acceptance
+        self.run_dir = run_dir
+
+    @cached_property
+    def acceptance(self) -> Acceptance | None:
+        """The threshold kept with the run. Raises StorageError when its file is damaged."""
+        return Acceptance.load(self.run_dir) if self.run_dir else None
 
     @classmethod
     def load(cls, run_dir: Path, device: str = "auto") -> "Predictor":
         """The best checkpoint of a run, else its newest; the run may still be training.
 
-        Raises CheckpointError when it has none that this version can read, StorageError when its threshold is damaged.
+        Raises CheckpointError when it has none that this version can read.
         """
         state = checkpoint.load_for_prediction(Path(run_dir) / "checkpoints")
         checkpoint.check_format(state)
@@ -83,8 +89,7 @@ class Predictor:
         layout = memory_format(choices)
         model.to(where).to(memory_format=layout).eval()
         frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
-        acceptance = Acceptance.load(Path(run_dir))
-        return cls(model, spec, frame, device=where, layout=layout, step=state["step"], acceptance=acceptance)
+        return cls(model, spec, frame, device=where, layout=layout, step=state["step"], run_dir=Path(run_dir))
 
     def preprocess(self, image: Pixels) -> Pixels:
         """What the backbone sees of an image, as uint8."""
@@ -121,10 +126,8 @@ class Predictor:
         """Confidences are at the temperature of the run's threshold, where one has been chosen for such readings."""
         log_probs_VNPC = self.log_probs(images, tta=tta)
         rule = self.acceptance if self.acceptance and self.acceptance.holds_for(self.step, tta=tta) else None
-        log_probs_NPC = aggregate(log_probs_VNPC)
-        if rule:
-            log_probs_NPC = at_temperature(log_probs_NPC, rule.temperature)
-        probs_NPC = np.exp(log_probs_NPC).astype(np.float32)
+        log_probs_NPC = at_temperature(aggregate(log_probs_VNPC), rule.temperature if rule else 1.0)
+        probs_NPC = np.exp(log_probs_NPC)
         probs_VNPC = np.exp(log_probs_VNPC)
         predictions = []
         for index in range(len(images)):
@@ -147,7 +150,7 @@ class Predictor:
             )
         return predictions
 
-    def _read(self, probs_PC: NDArray[np.float32]) -> tuple[str, float, list[tuple[str, float]]]:
+    def _read(self, probs_PC: Floats) -> tuple[str, float, list[tuple[str, float]]]:
         text = self.spec.decode(int(index) for index in probs_PC.argmax(axis=1))
         tops = [float(value) for value in probs_PC.max(axis=1)]
         return text, float(np.prod(tops)), list(zip(text, tops, strict=True))

@@ -28,33 +28,38 @@ class Batch:
 
 
 def lease(
-    db: Database, project: Project, queue: Queue, *, holder: str, operator: str, have: Collection[str], n: int
+    db: Database,
+    project: Project,
+    queue: Queue,
+    *,
+    holder: str,
+    operator: str,
+    have: Collection[str],
+    n: int,
+    without: Collection[str] = (),
 ) -> Batch:
     """Renew the lease of what a browser tab has, give back what it no longer has, and lease `n` samples more.
 
-    `holder` names the tab, `have` are pixel hashes. Whatever the order of the training images, val and test images
-    come at random and in their share: the images labelled so far are then a fair sample of each.
+    `holder` names the tab, `have` are pixel hashes; those of `without` it does not want to see again, others may.
+    Whatever the order of the training images, val and test images come at random and in their share: the images
+    labelled so far are then a fair sample of each.
     """
     now = int(time.time())
     with write(db):
         queues.end_leases(db, holder, now)
-        state = queues.KINDS[queue.kind]
 
         def take(hashes: Collection[str]) -> None:
-            until = now + LEASE_SECONDS
-            queues.lease(
-                db, project.id, state, hashes, holder=holder, operator=operator, now=now, until=until
-            )  # fmt: skip
+            state = queues.KINDS[queue.kind]
+            queues.lease(db, project.id, state, hashes, holder=holder, now=now, until=now + LEASE_SECONDS)
+
+        def waiting(split: str) -> list[Sample]:
+            limit = n + len(without)
+            found = queues.select_waiting(db, project.id, queue, split, operator=operator, now=now, limit=limit)
+            return [sample for sample in found if sample.sha256 not in without]
 
         take(have)
         kept = queues.leased_hashes(db, project.id, holder)
-        batch = _mixed(
-            {
-                split: queues.select_waiting(db, project.id, queue, split, operator=operator, now=now, limit=n)
-                for split in SHARES
-            },
-            n,
-        )
+        batch = _mixed({split: waiting(split) for split in SHARES}, n) if n else []
         take([sample.sha256 for sample in batch])
     return Batch(batch, [sha256 for sha256 in have if sha256 not in kept])
 

@@ -71,10 +71,19 @@ def list_operators(db: Database) -> list[str]:
 
 
 def work_of(db: Database, project_id: int, operator: str, since: str) -> list[tuple[str, str, int | None]]:
-    """What an operator did in a project from a time on, oldest first: (at, action, milliseconds)."""
+    """What an operator did in a project from a time on, oldest first: (at, action, milliseconds).
+
+    An undo says of what: its action is "undo label" or the like.
+    """
+    # The plus keeps to the index of operators. An undo of an opinion has no version it came from: it is of the last.
     sql = (
-        "SELECT labels.at, action, ms FROM labels JOIN samples ON samples.id = sample_id"
-        " WHERE labels.operator = ? AND labels.at >= ? AND project_id = ? ORDER BY labels.id"
+        "SELECT work.at, CASE WHEN work.action <> 'undo' THEN work.action ELSE 'undo ' || coalesce("
+        "  (SELECT action FROM labels AS before WHERE before.sample_id = work.sample_id"
+        "   AND before.version = work.base_version),"
+        "  (SELECT action FROM labels AS before WHERE before.sample_id = work.sample_id AND before.version IS NULL"
+        "   AND before.operator = work.operator AND before.id < work.id ORDER BY before.id DESC LIMIT 1), '') END, ms"
+        " FROM labels AS work JOIN samples ON samples.id = sample_id"
+        " WHERE work.operator = ? AND work.at >= ? AND +project_id = ? ORDER BY work.id"
     )
     return db.execute(sql, [operator, since, project_id]).fetchall()
 

@@ -223,14 +223,13 @@ def m004_queues_and_opinions(db: Database) -> None:
              AND (lost.state <> samples.state OR lost.text IS NOT samples.label)
              AND NOT EXISTS (
                 SELECT 1 FROM labels AS later WHERE later.sample_id = lost.sample_id
-                 AND later.operator = lost.operator AND later.version IS NULL AND later.id > lost.id))
+                 AND later.operator = lost.operator AND later.action <> 'undo' AND later.id > lost.id))
         """,
         # Which browser tab has an image before it; a lease that is not renewed runs out (seconds since 1970).
         """
         CREATE TABLE leases (
             sample_id INTEGER PRIMARY KEY REFERENCES samples (id),
             holder TEXT NOT NULL,
-            operator TEXT NOT NULL,
             until INTEGER NOT NULL
         ) STRICT
         """,

@@ -46,9 +46,13 @@ def select_waiting(
         terms.append("flag IS ?")
         values.append(None if queue.flag == PASSED else queue.flag)
     if queue.kind == "second":
-        # Whoever gave the label, or a second one already, is not asked again.
+        # Whoever gave the label, or a second one already, is not asked again. A label that only its own operator has
+        # confirmed still waits for somebody else.
         terms.append(
-            "NOT checked AND NOT disputed AND operator <> ? AND NOT EXISTS (SELECT 1 FROM labels"
+            "NOT disputed AND operator <> ? AND (NOT checked OR NOT EXISTS (SELECT 1 FROM labels WHERE"
+            " sample_id = samples.id AND labels.operator <> samples.operator"
+            " AND action IN ('second', 'confirm', 'resolve')))"
+            " AND NOT EXISTS (SELECT 1 FROM labels"
             " WHERE sample_id = samples.id AND labels.operator = ? AND action = 'second')"
         )
         values += [operator, operator]
@@ -65,7 +69,6 @@ def lease(
     hashes: Collection[str],
     *,
     holder: str,
-    operator: str,
     now: int,
     until: int,
 ) -> None:
@@ -73,11 +76,11 @@ def lease(
     # The plus keeps SQLite from going through all samples of the state: by their hashes it finds them at once.
     for chunk in _chunks(hashes):
         db.execute(
-            "INSERT INTO leases (sample_id, holder, operator, until) SELECT id, ?, ?, ? FROM samples"
+            "INSERT INTO leases (sample_id, holder, until) SELECT id, ?, ? FROM samples"
             f" WHERE project_id = ? AND +state = ? AND sha256 IN ({','.join('?' * len(chunk))})"
-            " ON CONFLICT (sample_id) DO UPDATE SET holder = excluded.holder, operator = excluded.operator,"
-            " until = excluded.until WHERE holder = excluded.holder OR until < ?",
-            [holder, operator, until, project_id, state, *chunk, now],
+            " ON CONFLICT (sample_id) DO UPDATE SET holder = excluded.holder, until = excluded.until"
+            " WHERE holder = excluded.holder OR until < ?",
+            [holder, until, project_id, state, *chunk, now],
         )
 
 

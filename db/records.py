@@ -53,7 +53,7 @@ class Sample:
     disputed: int
     """1: somebody disagrees with what it is, and nobody has decided yet."""
     checked: int
-    """1: a second person found its label right."""
+    """1: somebody looked at it again and found it right."""
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,16 @@ page = layout.open_page("samples")
 project = page.project
 
 
-def save(sample: Sample, action: str, event_id: str, flag: str | None = None) -> None:
-    """Callback; sample and event id are those of the form that was on screen, so a double click is one event."""
+def save(sample: Sample, seen: int, action: str, event_id: str, flag: str | None = None) -> None:
+    """Callback; all arguments are those of the form that was on screen, so a double click is one event.
+
+    `seen` is how many events of the sample the page has shown.
+    """
     text = st.session_state[f"label of {sample.id} at {sample.version}"].strip() if action == "label" else None
     if sample.disputed and action != "undo":
         action = "resolve"  # every opinion is on the page, so whoever saves here decides
     event = {"event": event_id, "action": action, "sample": sample.sha256, "base": sample.version}
-    event |= {"text": text, "flag": flag}
+    event |= {"text": text, "flag": flag, "seen": seen}
     with layout.errors(), layout.database() as db:
         outcome = apply_events(db, project, page.operator, [event], origin="samples")[0]
     st.session_state["outcome"] = (sample.name, outcome)
@@ -173,11 +176,16 @@ with detail:
         )  # fmt: skip
         with st.container(horizontal=True):
             st.form_submit_button(
-                "Save label", type="primary", icon=":material/check:", on_click=save, args=(sample, "label", event_id)
+                "Save label",
+                type="primary",
+                icon=":material/check:",
+                on_click=save,
+                args=(sample, len(history), "label", event_id),
             )
             st.form_submit_button(
                 "Skip", icon=":material/block:", help="Take it out of training, to be seen again in the skipped queue.",
-                disabled=sample.state == "skipped" and not sample.flag, on_click=save, args=(sample, "skip", event_id),
+                disabled=sample.state == "skipped" and not sample.flag, on_click=save,
+                args=(sample, len(history), "skip", event_id),
             )  # fmt: skip
             for flag, name, why in (
                 ("unreadable", "Unreadable", "Take it out for good: nobody can read it."),
@@ -185,11 +193,11 @@ with detail:
             ):
                 st.form_submit_button(
                     name, help=why, disabled=sample.flag == flag and not sample.disputed,
-                    on_click=save, args=(sample, "skip", event_id, flag),
+                    on_click=save, args=(sample, len(history), "skip", event_id, flag),
                 )  # fmt: skip
             st.form_submit_button(
                 "Undo", icon=":material/undo:", help="Go back to what it was one step earlier; the history keeps both.",
-                disabled=sample.version == 0, on_click=save, args=(sample, "undo", event_id),
+                disabled=sample.version == 0, on_click=save, args=(sample, len(history), "undo", event_id),
             )  # fmt: skip
     if sum(twins.values()) > 1:
         where_else = ", ".join(f"{n} in {name}" for name, n in twins.items())

@@ -170,7 +170,9 @@ def _images(
     n = 0
     if message["wants"] and len(have) < LOW:
         n = max(0, min(BATCH if message["have"] else FIRST, share - len(have)))
-    batch = lease(db, project, queue, holder=message["tab"], operator=operator, have=[*have, *passed], n=n)
+    batch = lease(
+        db, project, queue, holder=message["tab"], operator=operator, have=have, n=n, without=set(passed) - set(have)
+    )
     held = [samples.find_sample(db, project.id, sha256) for sha256 in lacks if sha256 not in batch.lost]
     found = [sample for sample in held if sample] + batch.samples
     blobs = samples.image_bytes(db, [sample.id for sample in found])
@@ -183,7 +185,7 @@ def _images(
         "low": min(LOW, share),
         "more": (others or not short) if message["wants"] else None,
         "elsewhere": others,
-        "lost": [sha256 for sha256 in batch.lost if sha256 not in passed],
+        "lost": batch.lost,
     }
 
 
@@ -211,8 +213,8 @@ def _others_have(db: Database, project: Project, operator: str, queue: Queue, ow
 
 def _today(db: Database, project: Project, operator: str, *, anew: bool) -> dict[str, Any] | None:
     """Labels since midnight where the operator is, and the median time for one; None where it was just told."""
-    told = st.session_state.get(_TODAY, 0.0)
-    if not anew and time.monotonic() - told < TODAY_SECONDS:
+    last = st.session_state.get(_TODAY, 0.0)
+    if not anew and time.monotonic() - last < TODAY_SECONDS:
         return None
     st.session_state[_TODAY] = time.monotonic()
     work = labels.work_of(db, project.id, operator, midnight().isoformat(timespec="seconds"))
@@ -230,5 +232,5 @@ def summary(work: Sequence[tuple[str, str, int | None]]) -> dict[str, Any]:
     """How many labels these events left, and the median milliseconds for one (None where nobody measured)."""
     given = [ms for _, action, ms in work if action in ("label", "second")]
     times = [ms for ms in given if ms is not None]
-    undone = sum(action == "undo" for _, action, _ in work)
+    undone = sum(action in ("undo label", "undo second") for _, action, _ in work)
     return {"labels": max(0, len(given) - undone), "median_ms": round(statistics.median(times)) if times else None}

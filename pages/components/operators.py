@@ -89,7 +89,10 @@ def address_before_login() -> tuple[str, dict[str, str]] | None:
     if not kept or "logged in before" in st.session_state or not login_is_asked():
         return None
     st.session_state["logged in before"] = True
-    address = urllib.parse.urlsplit(urllib.parse.unquote(kept))
+    try:
+        address = urllib.parse.urlsplit(urllib.parse.unquote(kept))
+    except ValueError:  # not a cookie of ours
+        return None
     page = address.path.rpartition("/")[2] or "home"
     if page not in {path.stem for path in _PAGES.glob("*.py")} or (page == "home" and not address.query):
         return None
@@ -114,7 +117,8 @@ def _identity() -> str:
     """The e-mail address, unless the provider says that it is not verified; else what cannot be another's."""
     user = st.user.to_dict()
     email, name, sub = (str(user.get(key) or "").strip() for key in ("email", "name", "sub"))
-    if email and user.get("email_verified") is not False:
+    # Some providers send the word instead of the value, and some nothing: see the README about those.
+    if email and str(user.get("email_verified", True)).lower() == "true":
         found = email
     elif name and sub:
         found = f"{name} ({sub})"  # two people may have one name, and some providers let them choose it

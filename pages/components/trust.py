@@ -1,11 +1,14 @@
 """How far a run's confidence can be trusted, and the threshold from which on its answers are used."""
 
+from pathlib import Path
+
 import numpy as np
 import streamlit as st
 
 from core import calibration
 from core.acceptance import Acceptance
-from core.calibration import Threshold
+from core.calibration import Bools, Confidence, Threshold
+from core.errors import StorageError
 from core.predictions import Predictions, Reading
 from db.records import Run
 from pages.components import layout
@@ -16,33 +19,44 @@ RULES = {"wrong": "At most 1 wrong in", "lockout": "Lockout"}
 
 
 def show_trust(run: Run, found: Predictions, reading: Reading, *, split: str, tta: bool) -> None:
-    """Calibration and threshold; only on val they may be chosen, on test they are only looked at."""
+    """On val, a temperature and a threshold are chosen; on test, those that were kept are tried."""
+    st.subheader("When to trust an answer", anchor=False)
+    kept = _kept(layout.home().run(run.job.id))
+    holds = kept is not None and kept.holds_for(found.step, tta=tta)
+    if split == "val":
+        _choose(run, found, reading, kept, tta=tta)
+    elif kept is not None and holds:
+        _try_out(reading, kept)
+    else:
+        st.info(
+            "No threshold is kept for such readings. Choose one on val, with the same views; test images show what it "
+            "is worth.",
+            icon=":material/rule:",
+        )
+
+
+def _kept(directory: Path) -> Acceptance | None:
+    try:
+        return Acceptance.load(directory)
+    except StorageError as error:
+        st.error(layout.plain(str(error)), icon=":material/error:")
+        return None
+
+
+def _choose(run: Run, found: Predictions, reading: Reading, kept: Acceptance | None, *, tta: bool) -> None:
     right_N = reading.right_NP.all(axis=1)
     temperature = calibration.fit_temperature(reading.log_probs_NPC, right_N)
     fitted_N = calibration.confidence(reading.log_probs_NPC, temperature)
     before = calibration.calibration_error(calibration.reliability(reading.confidence_N, right_N))
-    bins = calibration.reliability(fitted_N, right_N)
-    curve = calibration.risk_coverage(fitted_N, right_N)
-
-    st.subheader("When to trust an answer", anchor=False)
+    after = calibration.calibration_error(calibration.reliability(fitted_N, right_N))
     st.caption(
-        f"One temperature, {temperature:.2f}, makes the confidence in the whole text as honest as {len(right_N):,} "
-        f"{split} images allow: its mean error goes from {before:.2%} to {calibration.calibration_error(bins):.2%}. "
-        f"Brier score {calibration.brier(fitted_N, right_N):.4f}."
+        f"One temperature, {temperature:.2f}, makes the confidence in the whole text as honest as {len(right_N):,} val "
+        f"images allow: its mean error goes from {before:.2%} to {after:.2%}. These images have also chosen the "
+        "weights, so the bounds below are a little too good; the test images show by how much."
     )
     max_risk, tries = _ask_for_risk()
     chosen = calibration.choose_threshold(fitted_N, right_N, max_risk, DELTA)
-    left, right = st.columns(2)
-    with left:
-        st.plotly_chart(
-            reliability_figure(bins), key="reliability", config={"displayModeBar": False},
-            alt="Share of right answers against confidence",
-        )  # fmt: skip
-    with right:
-        st.plotly_chart(
-            risk_figure(curve, chosen.coverage if chosen else None), key="risk", config={"displayModeBar": False},
-            alt="Wrong answers among those used, against the share of images answered",
-        )  # fmt: skip
+    _show_curves(fitted_N, right_N, chosen.coverage if chosen else None)
     if chosen is None:
         needed = calibration.samples_needed(max_risk, DELTA / len(calibration.STARTS))
         st.info(
@@ -52,8 +66,41 @@ def show_trust(run: Run, found: Predictions, reading: Reading, *, split: str, tt
         )
     else:
         _show_numbers(chosen, tries)
-    if split == "val":
-        _offer(run, found, chosen, temperature, max_risk, tta=tta)
+    _offer(run, found, chosen, kept, temperature, max_risk, tta=tta)
+
+
+def _try_out(reading: Reading, kept: Acceptance) -> None:
+    """The kept threshold on images that have chosen nothing."""
+    right_N = reading.right_NP.all(axis=1)
+    sure_N = calibration.confidence(reading.log_probs_NPC, kept.temperature)
+    used_N = sure_N >= kept.threshold
+    used, wrong = int(used_N.sum()), int((~right_N[used_N]).sum())
+    st.caption(
+        f"The kept temperature {kept.temperature:.2f} and threshold {kept.threshold:.4f}, chosen on val for at most "
+        f"{kept.max_risk:.3%} wrong answers, on test images that have chosen nothing."
+    )
+    _show_curves(sure_N, right_N, used / len(right_N))
+    if not used:
+        st.info("It answers none of them.", icon=":material/rule:")
+        return
+    bound = calibration.upper_bound(wrong, used, DELTA)
+    tried = Threshold(threshold=kept.threshold, n=len(right_N), used=used, wrong=wrong, risk_bound=bound)
+    _show_numbers(tried, tries=3)
+
+
+def _show_curves(sure_N: Confidence, right_N: Bools, coverage: float | None) -> None:
+    left, right = st.columns(2)
+    with left:
+        st.plotly_chart(
+            reliability_figure(calibration.reliability(sure_N, right_N)), key="reliability",
+            config={"displayModeBar": False}, alt="Share of right answers against confidence",
+        )  # fmt: skip
+    with right:
+        st.plotly_chart(
+            risk_figure(calibration.risk_coverage(sure_N, right_N), coverage), key="risk",
+            config={"displayModeBar": False},
+            alt="Wrong answers among those used, against the share of images answered",
+        )  # fmt: skip
 
 
 def _ask_for_risk() -> tuple[float, int]:
@@ -92,7 +139,14 @@ def _show_numbers(chosen: Threshold, tries: int) -> None:
 
 
 def _offer(
-    run: Run, found: Predictions, chosen: Threshold | None, temperature: float, max_risk: float, *, tta: bool
+    run: Run,
+    found: Predictions,
+    chosen: Threshold | None,
+    kept: Acceptance | None,
+    temperature: float,
+    max_risk: float,
+    *,
+    tta: bool,
 ) -> None:
     """Keep the threshold with the run; say which one is kept."""
     directory = layout.home().run(run.job.id)
@@ -105,8 +159,6 @@ def _offer(
                 n=chosen.n, used=chosen.used, wrong=chosen.wrong, risk_bound=chosen.risk_bound,
             ).save(directory)  # fmt: skip
 
-    with layout.errors():
-        kept = Acceptance.load(directory)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Use this threshold", icon=":material/verified:", on_click=keep, disabled=chosen is None or found.step < 0,

@@ -87,7 +87,6 @@ def test_the_curve_counts_the_wrong_among_the_surest() -> None:
     assert curve.coverage_N.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert curve.wrong_N.tolist() == [0, 1, 1, 2]
     assert curve.risk_N.tolist() == [0, 0.5, pytest.approx(1 / 3), 0.5]
-    assert curve.area == pytest.approx((0 + 0.5 + 1 / 3 + 0.5) / 4)
 
 
 def test_a_threshold_holds_its_promise_on_new_samples() -> None:

@@ -153,15 +153,69 @@ def test_a_label_of_an_import_that_was_not_taken_is_a_dissent(
 
 
 def test_a_doubt_is_about_the_label_it_saw(db: Database, project: Project, sample: Sample) -> None:
-    """Once the label is another, nobody doubts it; back at the old one by an undo, the doubt is not repeated."""
+    """Once the label is another, nobody doubts it; back at the old one, the doubt is open again."""
     act(db, project, sample, "Ben", "doubt")
     assert [event.action for event in found(db, sample).dissents] == ["doubt"]
 
     act(db, project, sample, "Ann", "label", "222222")
     assert found(db, sample).dissents == ()
 
-    act(db, project, sample, "Ben", "doubt", base=1)
-    assert found(db, sample).dissents == ()
+    act(db, project, sample, "Ann", "undo")
+    assert [event.action for event in found(db, sample).dissents] == ["doubt"]
+
+
+def test_a_dissent_is_open_again_when_the_label_is_what_it_was(db: Database, project: Project, sample: Sample) -> None:
+    """In between it was what Ben had said; nobody has decided."""
+    act(db, project, sample, "Ben", "second", "222222")
+    act(db, project, sample, "Ann", "label", "222222")
+    assert texts(db, sample) == []
+
+    act(db, project, sample, "Ann", "undo")
+    assert texts(db, sample) == ["222222"]
+
+
+def test_a_newer_word_is_not_replaced_by_an_undone_decision(db: Database, project: Project, sample: Sample) -> None:
+    """What the decision was about comes back only where its speaker has not spoken since."""
+    act(db, project, sample, "Ben", "second", "222222")
+    act(db, project, sample, "Cem", "resolve", "444444")
+    act(db, project, sample, "Ben", "second", "333333")
+    act(db, project, sample, "Cem", "undo")
+
+    assert texts(db, sample) == ["333333"]
+
+
+def test_nobody_disputes_himself(db: Database, project: Project, sample: Sample) -> None:
+    """Whose label came too late and who then labels the image after all has one word, the last."""
+    act(db, project, sample, "Ben", "label", "222222", base=0)
+    act(db, project, sample, "Ann", "undo")
+    act(db, project, sample, "Ben", "label", "333333")
+
+    assert texts(db, sample) == []
+
+
+def test_an_undo_that_came_too_late_takes_no_opinion_back(db: Database, project: Project, sample: Sample) -> None:
+    """It was about a label, not about the doubt."""
+    act(db, project, sample, "Ann", "label", "222222")
+    act(db, project, sample, "Ben", "doubt")
+    act(db, project, sample, "Ben", "undo", base=1)
+
+    assert [event.action for event in found(db, sample).dissents] == ["doubt"]
+
+
+def test_a_decision_that_missed_an_opinion_comes_too_late(db: Database, project: Project, sample: Sample) -> None:
+    """Its author was not shown what Dan said; all voices stay, and the question stays open."""
+    act(db, project, sample, "Ben", "second", "222222")
+    shown = len(labels.events_of(db, sample.id))
+    act(db, project, sample, "Dan", "second", "333333")
+
+    act(db, project, sample, "Cem", "resolve", "222222", seen=shown)
+
+    assert texts(db, sample) == ["222222", "333333", "222222"]
+    assert samples.get_sample(db, sample.id).label == "111111"
+
+    act(db, project, sample, "Cem", "resolve", "222222", seen=shown + 2)
+
+    assert (texts(db, sample), samples.get_sample(db, sample.id).label) == ([], "222222")
 
 
 def test_who_confirms_a_label_that_has_changed_confirms_nothing(db: Database, project: Project, sample: Sample) -> None:

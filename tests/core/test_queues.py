@@ -163,10 +163,27 @@ def test_skipped_images_can_be_asked_for_by_their_flag(db: Database, project: Pr
     assert [ids(flag) for flag in (PASSED, "unreadable", "not_ours")] == [[sample.id] for sample in hundred[:3]]
 
 
+def test_what_one_operator_passes_is_shown_to_others(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """The hard images are those that are passed; somebody else may read them."""
+    for sample in hundred[:3]:
+        act(db, project, sample, "Ann", "skip")
+    passed = {sample.sha256 for sample in hundred[:3]}
+
+    def skipped(holder: str, without: set[str]) -> set[str]:
+        batch = queues.lease(
+            db, project, Queue(kind="skipped"), holder=holder, operator=holder, have=[], n=10, without=without
+        )
+        return set(hashes(batch))
+
+    assert skipped("a", passed) == set()
+    assert skipped("b", set()) == passed
+
+
 def test_a_second_look_is_for_other_peoples_labels(db: Database, project: Project, hundred: list[Sample]) -> None:
-    """Each once, and none that somebody has looked at already."""
+    """Each once, and none that somebody else has looked at already; one's own confirmation is no second look."""
     for number, operator in enumerate(("Ann", "Ann", "Ann", "Ben")):
         act(db, project, hundred[number], operator, "label", text="111111")
+    act(db, project, samples.get_sample(db, hundred[2].id), "Ann", "confirm")
     act(db, project, samples.get_sample(db, hundred[0].id), "Cem", "second", text="111111")
     act(db, project, samples.get_sample(db, hundred[1].id), "Cem", "second", text="222222")
 

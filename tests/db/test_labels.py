@@ -107,4 +107,16 @@ def test_the_work_of_an_operator_is_what_he_did_since(db: Database, project: Pro
 
     assert [action for _, action, _ in labels.work_of(db, project.id, "Ann", "2000-01-01")] == ["label"]
     assert labels.work_of(db, project.id, "Ann", "2999-01-01") == []
+    skipped = add_sample(3)
+    with write(db):
+        labels.append_event(
+            db, skipped, event_id="s", operator="Ann", action="skip", state="skipped", text=None, base_version=0
+        )
+        for number, sample_id in enumerate((1, 3)):
+            labels.append_event(
+                db, samples.get_sample(db, sample_id), event_id=f"u{number}", operator="Ann", action="undo",
+                state="unlabelled", text=None, base_version=1,
+            )  # fmt: skip
+    done = [action for _, action, _ in labels.work_of(db, project.id, "Ann", "2000-01-01")]
+    assert done == ["label", "skip", "undo label", "undo skip"]
     assert labels.work_of(db, project.id + 1, "Ann", "2000-01-01") == []

@@ -124,12 +124,10 @@ def test_a_damaged_result_is_one_sentence(home: Home, open_page: OpenPage, train
     assert "evaluate the run again" in app.error[0].value
 
 
-def test_a_threshold_is_kept_with_the_run(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """What is written is what the page has said of it; `slotlab predict` reads it."""
-    readings = stored(home)
-    spec = jobs_spec(trained)
+def as_a_good_run(home: Home, trained: Project, split: str) -> Predictions:
+    """600 readings as a good run would have left them for this split: all right but the least sure two."""
+    readings, spec = stored(home), jobs_spec(trained)
     targets_NP = readings.reading(spec, tta=False).targets_NP
-    # As a good run would have read them: 600 images, all right but the least sure two.
     rng = np.random.default_rng(0)
     sure_N = rng.uniform(4, 9, 600)
     chosen = rng.integers(0, len(targets_NP), 600)
@@ -137,26 +135,52 @@ def test_a_threshold_is_kept_with_the_run(home: Home, open_page: OpenPage, train
     np.put_along_axis(logits_NPC, targets_NP[chosen][:, :, None], sure_N[:, None, None].astype(np.float32), axis=2)
     for place in np.argsort(sure_N)[:2]:
         logits_NPC[place] = np.roll(logits_NPC[place], 1, axis=1)
-    log_probs_NPC = log_softmax(logits_NPC, axis=2)
-    Predictions(
+    made = Predictions(
         sha256=[readings.sha256[place] for place in chosen],
         labels=[readings.labels[place] for place in chosen],
         views=readings.views[:1],
-        log_probs_VNPC=log_probs_NPC[None],
+        log_probs_VNPC=log_softmax(logits_NPC, axis=2)[None],
         step=readings.step,
-    ).save(home.run("0001-fast") / "predictions-val.npz")
+    )
+    made.save(home.run("0001-fast") / f"predictions-{split}.npz")
+    return made
+
+
+def test_a_threshold_is_kept_with_the_run(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """What is written is what the page has said of it, and on test it is tried out as it is."""
+    made = as_a_good_run(home, trained, "val")
+    reading = made.reading(jobs_spec(trained), tta=False)
 
     app = press(open_page("evaluate", project=trained.name), "Use this threshold")
 
     assert not app.exception
     rule = Acceptance.load(home.run("0001-fast"))
     assert rule is not None
-    assert (rule.step, rule.tta, rule.n, rule.max_risk) == (readings.step, False, 600, 0.01)
-    used_N = confidence(log_probs_NPC, rule.temperature) >= rule.threshold
-    right_N = (log_probs_NPC.argmax(axis=2) == targets_NP[chosen]).all(axis=1)
+    assert (rule.step, rule.tta, rule.n, rule.max_risk) == (made.step, False, 600, 0.01)
+    used_N = confidence(reading.log_probs_NPC, rule.temperature) >= rule.threshold
+    right_N = reading.right_NP.all(axis=1)
     assert (rule.used, rule.wrong) == (used_N.sum(), (~right_N[used_N]).sum())
     assert any(f"{rule.used:,} of 600 val images answered" in caption.value for caption in app.caption)
     assert f"{rule.used:,} of 600" in [metric.value for metric in app.metric if metric.label == "Answered"]
+
+    as_a_good_run(home, trained, "test")
+    app = open_page("evaluate", project=trained.name, split="test")
+
+    assert not app.exception
+    assert f"{rule.used:,} of 600" in [metric.value for metric in app.metric if metric.label == "Answered"]
+    assert "Use this threshold" not in [button.label for button in app.button]
+
+
+def test_a_damaged_threshold_can_be_chosen_anew(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """The page says so, and goes on to the button that mends it."""
+    as_a_good_run(home, trained, "val")
+    (home.run("0001-fast") / "acceptance.json").write_text("{")
+
+    app = open_page("evaluate", project=trained.name)
+    assert any("choose a threshold again" in error.value for error in app.error)
+    press(app, "Use this threshold")
+
+    assert Acceptance.load(home.run("0001-fast")) is not None
 
 
 def test_few_images_show_no_threshold_and_say_how_many_would(open_page: OpenPage, trained: Project) -> None:

@@ -107,10 +107,17 @@ def test_a_day_without_images_left_stays_chosen(open_page: OpenPage, project: Pr
 
 def test_today_counts_what_the_operator_did(open_page: OpenPage, project: Project) -> None:
     """Labels and second labels, less what was undone, and the median time of those that were measured."""
-    work = [("", "label", 1000), ("", "second", 3000), ("", "label", None), ("", "skip", 9), ("", "undo", 5)]
+    work = [
+        ("", "label", 1000),
+        ("", "second", 3000),
+        ("", "label", None),
+        ("", "skip", 9),
+        ("", "undo label", 5),
+        ("", "undo skip", 5),
+    ]
 
     assert labeler.summary(work) == {"labels": 2, "median_ms": 2000}
-    assert labeler.summary([("", "undo", 5)]) == {"labels": 0, "median_ms": None}
+    assert labeler.summary([("", "undo label", 5)]) == {"labels": 0, "median_ms": None}
     assert sent(open_page("label", project="portal"))["today"]["labels"] == 0
 
 

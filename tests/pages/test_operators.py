@@ -103,6 +103,7 @@ def test_the_claimed_name_counts_without_login() -> None:
     [
         ({"email": "ann@portal.example", "name": "Ann", "sub": "1"}, "ann@portal.example"),
         ({"email": "boss@portal.example", "email_verified": False, "name": "Eve", "sub": "2"}, "Eve (2)"),
+        ({"email": "boss@portal.example", "email_verified": "false", "name": "Eve", "sub": "2"}, "Eve (2)"),
         ({"name": "Ann", "sub": "1"}, "Ann (1)"),
         ({"sub": "auth|1"}, "auth|1"),
         ({"name": "Ann\n\x1b", "sub": "1"}, "Ann (1)"),
