@@ -116,7 +116,7 @@ def _watch(
     joined = job.request_id != request_id
     if joined:
         progress.note(f"{job.id} watches this folder already; what it takes from now on follows.")
-    _, offset = ingest.news_of(home, job, -1 if joined else 0)
+    offset = ingest.news_of(home, job, -1)[1] if joined else 0
 
     def show(view: JobView | None) -> None:
         nonlocal offset

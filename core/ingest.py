@@ -19,7 +19,7 @@ from sqlite_utils import Database
 
 from core import jobs, labeling
 from core.charset import TextSpec
-from core.errors import ImageError, ImportSourceError, LabelError, OptionError
+from core.errors import ImageError, ImportSourceError, LabelError, OptionError, StorageError
 from core.home import Home
 from core.images import decode, pixel_hash, split_of
 from core.jobdir import JobDir
@@ -287,7 +287,7 @@ def _watch(work: Work) -> dict[str, object] | None:
         began = time.monotonic()
         try:
             _take(work, home, watch, report, refused)
-        except ImportSourceError as error:
+        except (ImportSourceError, StorageError) as error:  # a folder that is away, a database that is busy or full
             work.say(f"{error} It is waited for.", step=0, steps=0)
         else:
             work.say(f"{WATCHING} {folder}: {report.sentence()}", step=0, steps=0)

@@ -6,7 +6,7 @@ for each file, about 160 bytes with what the set around it needs.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from core.errors import ImageError, ImportSourceError
@@ -33,6 +33,7 @@ class Watch:
         self._leave_out = leave_out
         self._taken: set[int] = set()
         self._waiting: set[int] = set()
+        self._changed: set[int] = set()
 
     @property
     def waiting(self) -> int:
@@ -42,22 +43,28 @@ class Watch:
     def look(self) -> Iterator[list[Entry]]:
         """List the folder once: batches of files that are as the last look found them and have not been taken yet.
 
-        An empty batch is a chance to stop, where there is nothing to take for long. Raises ImportSourceError when the
-        folder is not there.
+        A batch is taken when the next one is asked for; one that could not be stored comes again. An empty batch is a
+        chance to stop, where there is nothing to take for long. Raises ImportSourceError when the folder is not there.
         """
-        last, self._waiting, batch = self._waiting, set(), []
+        last, self._waiting = self._waiting, set()
+        batch: dict[int, Entry] = {}
         for number, (name, path, state) in enumerate(self._files(), 1):
             mark = hash((name, state))
             if mark not in self._taken:
                 if mark in last:
-                    self._taken.add(mark)
-                    batch.append(self._entry(name, path, state, mark))
+                    batch[mark] = self._entry(name, path, state, mark)
                 else:
                     self._waiting.add(mark)
             if len(batch) == BATCH or number % BREATH == 0:
-                yield batch
-                batch = []
-        yield batch
+                yield list(batch.values())
+                self._take(batch)
+                batch = {}
+        yield list(batch.values())
+        self._take(batch)
+
+    def _take(self, marks: Iterable[int]) -> None:
+        self._taken.update(mark for mark in marks if mark not in self._changed)
+        self._changed.clear()
 
     def _files(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         """Name inside the folder, path and state of each file that may be an image."""
@@ -98,7 +105,7 @@ class Watch:
             except OSError:
                 now = None
             if now != state:
-                self._taken.discard(mark)
+                self._changed.add(mark)
                 raise UnsettledError("The file has changed since the folder was listed.")
             if problem:
                 raise problem

@@ -130,3 +130,17 @@ def test_many_files_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     sizes = [len(batch) for batch in watch.look()]
     assert sum(sizes) == 30
     assert max(sizes) == 4
+
+
+def test_a_batch_that_could_not_be_stored_comes_again(tmp_path: Path) -> None:
+    """As soon as the database takes it; what was stored before it does not."""
+    write_files(tmp_path, {"a.png": png(1), "b.png": png(2)})
+    watch = Watch(tmp_path)
+    assert look(watch) == []
+    looking = watch.look()
+
+    batch = next(looking)
+    looking.close()  # as an exception in the loop over it does
+
+    assert len(batch) == 2
+    assert [look(watch) for _ in range(3)] == [[], ["a.png", "b.png"], []]
