@@ -114,3 +114,44 @@ def confusion_PCC(targets_NP: Ints, predicted_NP: Ints, classes: int) -> Ints:
     for position in range(positions):
         np.add.at(counts_PCC[position], (targets_NP[:, position], predicted_NP[:, position]), 1)
     return counts_PCC
+
+
+def soft_confusion_PCC(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float64]:
+    """Mean probability of each character where a true one stands, per position: rows are true and sum to 1.
+
+    Where nothing is read wrong, the counts of `confusion_PCC` are a diagonal; what stands beside it here is where the
+    next error will come from. A row without a sample is nan.
+    """
+    positions, classes = log_probs_NPC.shape[1:]
+    mass_PCC = np.zeros((positions, classes, classes))
+    for position in range(positions):
+        np.add.at(mass_PCC[position], targets_NP[:, position], np.exp(log_probs_NPC[:, position].astype(np.float64)))
+    with np.errstate(invalid="ignore"):
+        return mass_PCC / support_PC(targets_NP, classes)[:, :, None]
+
+
+def support_PC(targets_NP: Ints, classes: int) -> Ints:
+    """How many samples have each character at each position."""
+    return np.stack([np.bincount(column_N, minlength=classes) for column_N in targets_NP.T])
+
+
+def worst_margin_PC(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float64]:
+    """By how much, in nats, the true character leads the next at its closest, per position and true character.
+
+    Below 0 it has been read wrong; nan where there is no sample.
+    """
+    positions, classes = log_probs_NPC.shape[1:]
+    margin_NP = margins_NP(log_probs_NPC, targets_NP)
+    worst_PC = np.full((positions, classes), np.inf)
+    for position in range(positions):
+        np.minimum.at(worst_PC[position], targets_NP[:, position], margin_NP[:, position])
+    return np.where(np.isinf(worst_PC), np.nan, worst_PC)
+
+
+def margins_NP(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float64]:
+    """Lead of the true character over the likeliest other one, in nats; below 0 it has been read wrong."""
+    others_NPC = log_probs_NPC.astype(np.float64)
+    true_NP1 = np.take_along_axis(others_NPC, targets_NP[:, :, None], axis=2)
+    np.put_along_axis(others_NPC, targets_NP[:, :, None], -np.inf, axis=2)
+    lead_NP: NDArray[np.float64] = true_NP1[:, :, 0] - others_NPC.max(axis=2)
+    return lead_NP

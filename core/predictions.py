@@ -108,3 +108,9 @@ class Reading:
         order = self.least_sure()
         places: Ints = order[(self.targets_NP[order, position] == true) & (self.predicted_NP[order, position] == read)]
         return places
+
+    def nearest(self, position: int, true: int, read: int) -> Ints:
+        """Places of the images with this true character, those first that come closest to being read as the other."""
+        members = np.flatnonzero(self.targets_NP[:, position] == true)
+        places: Ints = members[np.argsort(-self.log_probs_NPC[members, position, read], kind="stable")]
+        return places

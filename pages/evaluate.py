@@ -8,12 +8,12 @@ import streamlit as st
 
 from core import jobs
 from core.errors import SlotlabError
-from core.metrics import evaluate_views
+from core.metrics import evaluate_views, soft_confusion_PCC, support_PC, worst_margin_PC
 from db.evaluations import count_test_openings
 from db.jobs import ACTIVE, list_jobs
 from db.samples import labels_by_hash
 from pages.components import layout, resources
-from pages.components.figures import confusion_figure
+from pages.components.figures import confusion_figure, soft_confusion_figure
 from pages.components.gallery import show_gallery
 from pages.components.parts import show_parts
 from pages.components.progress import show_progress
@@ -53,26 +53,50 @@ def ask_to_evaluate() -> None:
 @st.fragment
 def show_matrices() -> None:
     st.subheader("Which characters are taken for which", anchor=False)
-    st.caption("One matrix for each position: rows are true, columns read. Blue is right, red is wrong. Click a cell.")
+    kind = st.segmented_control(
+        "Matrix", ["counts", "probability"], default="counts", required=True, key="matrix", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    soft = kind == "probability"
+    st.caption(
+        "One matrix for each position: rows are true, columns read. "
+        + (
+            "Red is the mean probability of a wrong character, from one in 100,000: there the next error will come from."
+            if soft
+            else "Blue is right, red is wrong."
+        )
+        + " Click a cell."
+    )
+    log_probs_NPC, targets_NP = reading.log_probs_NPC, reading.targets_NP
+    counts_PCC = reading.confusion_PCC()
+    if soft:
+        mass_PCC = soft_confusion_PCC(log_probs_NPC, targets_NP)
+        support, margin_PC = support_PC(targets_NP, spec.num_classes), worst_margin_PC(log_probs_NPC, targets_NP)
     with st.grid("auto", min_column_width=210):
-        for position, counts_CC in enumerate(reading.confusion_PCC()):
+        for position, counts_CC in enumerate(counts_PCC):
             correct = result["per_position_correct"][position]
+            if soft:
+                figure = soft_confusion_figure(
+                    mass_PCC[position], support[position], margin_PC[position], spec.charset
+                )  # fmt: skip
+            else:
+                figure = confusion_figure(counts_CC, spec.charset)
             with st.container(gap=None):
                 st.markdown(f"**Position {position + 1}**: {correct:,} of {result['n']:,}")
                 st.plotly_chart(
-                    confusion_figure(counts_CC, spec.charset),
+                    figure,
                     key=f"confusion {position}",
-                    on_select=partial(pick_cell, position),
+                    on_select=partial(pick_cell, position, "nearest" if soft else "in_cell"),
                     selection_mode="points",
                     config={"displayModeBar": False},
                     alt=f"Confusion matrix of position {position + 1}: {correct} of {result['n']} right",
                 )
 
 
-def pick_cell(position: int) -> None:
+def pick_cell(position: int, how: str) -> None:
     points = st.session_state[f"confusion {position}"]["selection"]["points"]
     if points:
-        st.session_state["cell"] = (run.job.id, position, *points[0]["customdata"][:2])
+        st.session_state["cell"] = (run.job.id, position, *points[0]["customdata"][:2], how)
         st.session_state["show"] = "one cell"
         st.rerun(scope="images")
 
@@ -91,12 +115,17 @@ def show_images() -> None:
             places = reading.least_sure()
             note = "Right or wrong, what the run was least sure of. Label more like these."
         case "one cell":
-            _, position, true, read = cell
-            places = reading.in_cell(position, true, read)
+            _, position, true, read, how = cell
             names = layout.plain(spec.charset[true]), layout.plain(spec.charset[read])
-            note = (
-                f"{len(places):,} with {names[0]} read as {names[1]} at position {position + 1}, the least sure first."
-            )
+            if how == "nearest":
+                places = reading.nearest(position, true, read)
+                note = f"{len(places):,} with {names[0]} at position {position + 1}, those closest to {names[1]} first."
+            else:
+                places = reading.in_cell(position, true, read)
+                note = (
+                    f"{len(places):,} with {names[0]} read as {names[1]} at position {position + 1}, the least sure "
+                    "first."
+                )
         case _:
             places = reading.wrong()
             note = f"{len(places):,} of {result['n']:,} wrong, the surest first: among those are the wrong labels."

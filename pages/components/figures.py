@@ -38,11 +38,52 @@ def confusion_figure(counts_CC: NDArray[np.int64], charset: str) -> go.Figure:
             ygap=1,
         )
     rows, columns = np.nonzero(counts_CC)
+    texts = [f"{count:,}" for count in counts_CC[rows, columns]]
+    return _clickable(figure, chars, rows, columns, texts)
+
+
+def soft_confusion_figure(
+    mass_CC: NDArray[np.float64], support_C: NDArray[np.int64], margin_C: NDArray[np.float64], charset: str
+) -> go.Figure:
+    """One position: the mean probability of each character where a true one stands.
+
+    Red follows the logarithm from one in 100,000 to 1, so that the next error is seen before it happens.
+    """
+    chars = list(charset)
+    diagonal_CC = np.eye(len(chars), dtype=bool)
+    depth_CC = np.clip(1 + np.log10(np.maximum(mass_CC, 1e-12)) / 5, 0, 1)
+    figure = go.Figure()
+    for shown_CC, rgb in ((diagonal_CC, RIGHT), (~diagonal_CC, WRONG)):
+        figure.add_heatmap(
+            z=np.where(shown_CC & (support_C[:, None] > 0), depth_CC, np.nan),
+            x=chars,
+            y=chars,
+            zmin=0,
+            zmax=1,
+            colorscale=[[0, f"rgba({rgb}, 0.02)"], [1, f"rgba({rgb}, 0.9)"]],
+            showscale=False,
+            hoverinfo="skip",
+            xgap=1,
+            ygap=1,
+        )
+    rows, columns = np.nonzero(np.isfinite(mass_CC) & (support_C[:, None] > 0))
+    texts = [
+        f"{mass_CC[row, column]:.2g} of the probability"
+        f"<br>{support_C[row]:,} images, closest call {margin_C[row]:.1f} nats"
+        for row, column in zip(rows, columns, strict=True)
+    ]
+    return _clickable(figure, chars, rows, columns, texts)
+
+
+def _clickable(
+    figure: go.Figure, chars: list[str], rows: NDArray[np.int64], columns: NDArray[np.int64], texts: list[str]
+) -> go.Figure:
+    """Lay invisible points over the cells, with row and column as customdata, and draw the axes."""
     figure.add_scatter(
         x=[chars[column] for column in columns],
         y=[chars[row] for row in rows],
         mode="markers",
-        customdata=np.stack([rows, columns, counts_CC[rows, columns]], axis=1).tolist(),
+        customdata=[[int(row), int(column), text] for row, column, text in zip(rows, columns, texts, strict=True)],
         hovertemplate="true %{y}, read as %{x}: %{customdata[2]}<extra></extra>",
         marker={"size": 18, "symbol": "square", "opacity": 0},
         selected={"marker": {"opacity": 0}},

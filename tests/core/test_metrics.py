@@ -4,9 +4,19 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 
 from core.errors import TrainingError
-from core.metrics import aggregate, confusion_PCC, evaluate, evaluate_views, interval95
+from core.metrics import (
+    aggregate,
+    confusion_PCC,
+    evaluate,
+    evaluate_views,
+    interval95,
+    soft_confusion_PCC,
+    support_PC,
+    worst_margin_PC,
+)
 
 
 def log_probs(texts: list[list[int]], sure: float = 0.9, classes: int = 4) -> np.ndarray:
@@ -86,3 +96,30 @@ def test_a_confusion_matrix_has_true_rows() -> None:
     assert counts_PCC[0].tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 1]]
     assert counts_PCC[1].tolist() == [[0, 0, 0], [1, 2, 0], [0, 0, 0]]
     assert counts_PCC.sum(axis=(1, 2)).tolist() == [3, 3]
+
+
+def test_the_soft_confusion_is_the_mean_probability_beside_each_true_character() -> None:
+    """Each cell again by hand, with its support and its closest call; a character that never occurs is nan."""
+    rng = np.random.default_rng(0)
+    log_probs_NPC = log_softmax(rng.normal(0, 2, (40, 2, 4)), axis=2)
+    targets_NP = rng.integers(0, 3, (40, 2))
+
+    mass_PCC = soft_confusion_PCC(log_probs_NPC, targets_NP)
+    support = support_PC(targets_NP, 4)
+    worst_PC = worst_margin_PC(log_probs_NPC, targets_NP)
+
+    for position in range(2):
+        for true in range(3):
+            members = log_probs_NPC[targets_NP[:, position] == true, position]
+            np.testing.assert_allclose(mass_PCC[position, true], np.exp(members).mean(axis=0))
+            assert support[position, true] == len(members)
+            assert worst_PC[position, true] == pytest.approx(
+                min(row[true] - np.delete(row, true).max() for row in members)
+            )
+    assert np.isnan(mass_PCC[:, 3]).all()
+    assert np.isnan(worst_PC[:, 3]).all()
+    wrong_PC = confusion_PCC(targets_NP, log_probs_NPC.argmax(axis=2), 4)
+    for position in range(2):
+        for true in range(3):
+            missed = wrong_PC[position, true].sum() - wrong_PC[position, true, true]
+            assert (missed > 0) == (worst_PC[position, true] < 0)

@@ -35,6 +35,8 @@ def test_a_cell_of_the_matrix_names_its_images() -> None:
 
     assert reading.confusion_PCC()[1].tolist() == [[1, 0], [1, 1]]
     assert reading.in_cell(1, true=1, read=0).tolist() == [1]
+    assert reading.nearest(1, true=1, read=0).tolist() == [1, 2]
+    assert reading.nearest(1, true=0, read=1).tolist() == [0]
 
 
 def test_views_can_outvote_the_first() -> None:

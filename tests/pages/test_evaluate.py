@@ -53,6 +53,15 @@ def test_numbers_stand_with_their_n_and_interval(home: Home, open_page: OpenPage
     ]  # fmt: skip
 
 
+def test_the_matrix_shows_probability_where_counts_show_nothing(open_page: OpenPage, trained: Project) -> None:
+    """The address can ask for it; a figure for each position as before."""
+    app = open_page("evaluate", project=trained.name, matrix="probability")
+
+    assert not app.exception
+    assert any("mean probability of a wrong character" in caption.value for caption in app.caption)
+    assert len([chart for chart in app.get("plotly_chart") if "confusion" in chart.key]) == 3
+
+
 def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:
     """With test-time augmentation on, the page says what the views mended and broke."""
     app = open_page("evaluate", project=trained.name, tta="true")
