@@ -61,7 +61,7 @@ def show_matrices() -> None:
     st.caption(
         "One matrix for each position: rows are true, columns read. "
         + (
-            "Red is the mean probability of a wrong character, from one in 100,000: there the next error will come from."
+            "Red is the mean probability of a wrong character, from one in 100,000: there the next error comes from."
             if soft
             else "Blue is right, red is wrong."
         )
