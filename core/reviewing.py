@@ -1,7 +1,7 @@
 """Reviewing: labels walked many at once, opinions side by side, and a history that people can read.
 
 What a reviewer does is an event of core.labeling: a screen without a mark confirms its labels, a mark doubts one, a
-retyped label and the decision of a dispute resolve.
+retyped label labels anew, and the decision of a dispute resolves it.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlite_utils import Database
 
-from core.labeling import OPINIONS, Outcome, apply_events, standing
+from core.labeling import OPINIONS, TAKEN_BACK, Outcome, apply_events, standing
 from db import reviews, samples
 from db.records import LabelEvent, Project, Sample
 from db.reviews import Review
@@ -66,21 +66,28 @@ class Line:
 def history_of(events: Sequence[LabelEvent]) -> list[Line]:
     """A ledger in words, in its order."""
     return [
-        Line(event.at, event.operator, SAID[event.action], words(event), _standing(event), event.ms, event.origin)
+        Line(
+            event.at,
+            event.operator,
+            SAID[event.action],
+            words(event.state, event.text, event.flag),
+            _standing(event),
+            event.ms,
+            event.origin,
+        )
         for event in events
     ]
 
 
 def _standing(event: LabelEvent) -> str:
-    if event.action in OPINIONS or (event.action == "undo" and event.base_version == -1):
+    if event.action in OPINIONS or (event.action == "undo" and event.base_version == TAKEN_BACK):
         return "opinion"
     return "" if event.version is not None else "lost"
 
 
-def words(what: Sample | LabelEvent) -> str:
+def words(state: str, text: str | None, flag: str | None) -> str:
     """What a sample is, or by an event should be."""
-    text = what.label if isinstance(what, Sample) else what.text
-    return text or (what.flag or what.state).replace("_", " ")
+    return text or (flag or state).replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -111,13 +118,7 @@ def choices_of(sample: Sample, events: Sequence[LabelEvent]) -> list[Choice]:
         late = ", after another" if _standing(event) == "lost" else ""
         voices.setdefault((event.state, event.text, event.flag), []).append(_voice(event) + late)
     return [
-        Choice(
-            text,
-            flag,
-            text or (flag or state).replace("_", " "),
-            (state, text, flag) == now,
-            tuple(dict.fromkeys(said)),
-        )
+        Choice(text, flag, words(state, text, flag), (state, text, flag) == now, tuple(dict.fromkeys(said)))
         for (state, text, flag), said in voices.items()
         if state != "unlabelled"
     ]
@@ -135,7 +136,8 @@ class Answer:
     notice: str | None
     """What the reviewer must be told; None when all is as meant."""
     sample: Sample | None
-    history: tuple[Line, ...]
+    events: Sequence[LabelEvent]
+    """The sample's whole ledger."""
 
 
 def apply_review(db: Database, project: Project, operator: str, events: Sequence[Mapping[str, object]]) -> list[Answer]:
@@ -147,9 +149,7 @@ def apply_review(db: Database, project: Project, operator: str, events: Sequence
     return [_answer(db, project, operator, event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
 
 
-def _answer(
-    db: Database, project: Project, operator: str, event: Mapping[str, object], outcome: Outcome
-) -> Answer:  # fmt: skip
+def _answer(db: Database, project: Project, operator: str, event: Mapping[str, object], outcome: Outcome) -> Answer:
     known = outcome.version is not None  # else there is no such sample, or its hash cannot even be asked for
     sample = samples.find_sample(db, project.id, outcome.sample) if known else None
     if sample is None:
@@ -159,7 +159,8 @@ def _answer(
     # An opinion always fits what its operator saw, so the ledger has nothing to refuse.
     if notice is None and event.get("action") in OPINIONS and changed:
         notice = (
-            f"You saw {event.get('shown')}, but {sample.operator} changed it meanwhile: now {words(sample)}. "
+            f"You saw {event.get('shown')}, but {sample.operator} changed it meanwhile: "
+            f"now {words(sample.state, sample.label, sample.flag)}. "
             "Your opinion of the old label is kept in the history; the new one is not checked yet."
         )
-    return Answer(outcome, notice, sample, tuple(history_of(reviews.events_by_sample(db, [sample.id])[sample.id])))
+    return Answer(outcome, notice, sample, reviews.events_by_sample(db, [sample.id])[sample.id])

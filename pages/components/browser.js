@@ -43,16 +43,26 @@ const storage = {
   },
 };
 
+// What the browser keeps of a project. Another Slotlab folder may be served at the same address, with a project of the
+// same name; it was not made in the same second.
+function keyOf(kind, { project, created }, ...more) {
+  return ["slotlab", kind, ...[project, created, ...more].map(encodeURIComponent)].join("/");
+}
+
 // Events without an answer, one storage key each: two tabs of one project then never overwrite each other's.
 class Outbox {
-  constructor(kind, project) {
-    this.prefix = `slotlab/${kind}/${encodeURIComponent(project)}/`;
-    this.events = storage
+  constructor(kind, data) {
+    this.prefix = `${keyOf(kind, data)}/`;
+    const stored = storage
       .keys("localStorage", this.prefix)
       .map((key) => [key, storage.read("localStorage", key)])
       .filter(([key, event]) => key === this.prefix + event?.event && event.sample && event.action)
       .map(([, event]) => event)
       .sort((a, b) => a.at - b.at);
+    // With login a name inside an event proves nothing: its owner has to log in again.
+    const own = (event) => !data.login || event.operator === data.operator;
+    this.events = stored.filter(own);
+    this.others = stored.filter((event) => !own(event));
   }
 
   add(event) {
@@ -73,6 +83,15 @@ class Outbox {
   // Events that end with the tab.
   get unstored() {
     return MEMORY.size ? this.events.filter((event) => MEMORY.has(this.prefix + event.event)) : [];
+  }
+
+  // Whose events wait here for another login.
+  get waiting() {
+    const numbers = new Map();
+    for (const { operator } of this.others) numbers.set(operator, (numbers.get(operator) ?? 0) + 1);
+    return [...numbers]
+      .map(([name, n]) => `${count(n, "label")} of ${name ?? "nobody"} ${n === 1 ? "waits" : "wait"} for that login.`)
+      .join(" ");
   }
 
   // What these events will add to a figure of the server: `delta` labels, `left` images that wait, `work` done.

@@ -6,6 +6,7 @@ const SEND_MS = 150; // between messages, when the last one has been answered
 const ANSWER_MS = 1500; // else: a busy server is not helped by more of them, and Streamlit keeps only the newest
 const RESEND_MS = 3000; // a message is lost without a sign when the server is away
 const HEARTBEAT_MS = 20000; // a lease that is not renewed ends after 60 seconds
+const SETTLE_MS = 400; // without a key, after an image was taken away: what was meant for it is then over
 const ASK_MS = 60; // for another tab to say that it has the same id
 const PAUSE_MS = 30000; // a longer gap between two labels is a pause and does not count for the pace
 const AHEAD = 6; // images decoded before their turn
@@ -33,8 +34,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
 }
 
 // Other images for another project, queue or operator.
-function placeOf({ project, queue, operator }) {
-  return JSON.stringify([project, queue, operator]);
+function placeOf({ project, created, queue, operator }) {
+  return JSON.stringify([project, created, queue, operator]);
 }
 
 // ---- what the browser keeps -----------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ class Labeler {
   constructor(root, data) {
     this.root = root;
     this.place = placeOf(data);
-    this.outbox = new Outbox("outbox", data.project);
+    this.outbox = new Outbox("outbox", data);
     this.session = new Session(data.project);
     this.tab = new Tab(
       this.place,
@@ -250,6 +251,7 @@ class Labeler {
     this.parts.slots.replaceChildren(...this.slots);
     this.parts.entry.style.setProperty("--length", data.length);
     this.parts.notices.replaceChildren();
+    this.parts.waiting.textContent = this.outbox.waiting;
     this.parts.help.hidden = true;
     this.input.inputMode = /^\d+$/.test(data.charset) ? "numeric" : "text";
     this.input.autocapitalize = data.charset === data.charset.toUpperCase() ? "characters" : "none";
@@ -303,6 +305,7 @@ class Labeler {
     this.tab.close();
     clearTimeout(this.timer);
     clearTimeout(this.looking);
+    clearTimeout(this.settling);
   }
 
   // ---- server -----------------------------------------------------------------------------------------------------
@@ -329,9 +332,32 @@ class Labeler {
     }
     const before = this.current;
     this.queue = this.queue.filter((image) => !lost.includes(image.sample) || image.last || !image.entry.empty);
-    if (before && before !== this.current) this.hint("Another operator has taken the image that was here.");
+    if (before && before !== this.current) {
+      this.hint("Another operator has taken the image that was here.");
+      this.taken = true;
+    }
     for (const image of images) if (!this.has(image.sample)) this.queue.push(new Picture(image, this.slots.length));
+    if (this.taken && this.current) {
+      this.taken = false;
+      this.settle();
+    }
     if (images.length && this.hungry) this.fresh = true; // the first batch is small
+  }
+
+  settle() {
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => {
+      this.settling = null;
+      this.showReady();
+    }, SETTLE_MS);
+  }
+
+  // Whether this was meant for the image that has gone. It goes on for as long as somebody types without looking.
+  isForAnother() {
+    if (!this.settling) return false;
+    this.settle();
+    this.refuse("Another operator has taken the image that was here; this is the next. Type again.");
+    return true;
   }
 
   // Whether it is at hand, or was and is done with.
@@ -392,6 +418,7 @@ class Labeler {
     this.setTriggerValue("outbox", {
       tab: this.tab.id,
       project: this.data.project,
+      created: this.data.created,
       queue: this.data.queue,
       reply: this.data.reply,
       have,
@@ -503,6 +530,7 @@ class Labeler {
   paste(event) {
     if (!this.listening() || !this.current) return;
     event.preventDefault();
+    if (this.isForAnother()) return;
     const chars = [...event.clipboardData.getData("text").trim()];
     const foreign = chars.find((char) => !this.fits(char));
     if (foreign !== undefined) return this.refuse(`${quoted(foreign)} is not in the charset.`);
@@ -553,6 +581,7 @@ class Labeler {
 
   type(key) {
     if (!this.current) return this.refuse("There is no image to label.");
+    if (this.isForAnother()) return;
     const char = this.inCharset(key);
     if (!this.charset.has(char)) return this.refuse(`${quoted(key)} is not in the charset ${this.data.charset}.`);
     const { entry } = this.current;
@@ -618,7 +647,7 @@ class Labeler {
   }
 
   skip() {
-    if (!this.current) return;
+    if (!this.current || this.isForAnother()) return;
     if (this.kind === "unlabelled") this.leave("skip", {}, { delta: 0, left: -1, work: 0 }, "Skipped");
     else {
       this.tab.passed.add(this.current.sample);
@@ -635,7 +664,7 @@ class Labeler {
   }
 
   flag(flag, said) {
-    if (!this.current) return;
+    if (!this.current || this.isForAnother()) return;
     if (this.kind === "second") return this.leave("second", { flag }, { delta: 0, left: 0, work: 1 }, said);
     // It stays in the queue of the skipped ones, and need not be seen there again.
     if (this.kind === "skipped") this.tab.passed.add(this.current.sample);
@@ -819,7 +848,7 @@ class Labeler {
     clearTimeout(this.looking);
     // A dialog or a list goes without a sign, some time after it has given back the focus.
     if (!listening) this.looking = setTimeout(() => this.showReady(), 300);
-    root.dataset.ready = String(Boolean(current?.decoded && listening));
+    root.dataset.ready = String(Boolean(current?.decoded && listening && !this.settling));
     root.classList.toggle("elsewhere", Boolean(current) && !listening && this.parts.help.hidden);
   }
 

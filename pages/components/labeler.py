@@ -2,14 +2,14 @@
 
 The browser keeps the images at hand and an outbox of events (labeler.js). A message, from the browser:
 
-    {tab, project, queue, reply, have: [hash], lacks: [hash], passed: [hash], wants, events: [event]}
+    {tab, project, created, queue, reply, have: [hash], lacks: [hash], passed: [hash], wants, events: [event]}
 
 `tab` is the browser tab's own id and holds its leases; `queue` is the Queue the images come from, sent back as it was
 received; `reply` the id of the last answer that arrived. The tab has the images `have`, had `lacks` before it was
 reloaded, and is done with `passed` though they stay in the queue. It `wants` images when few are left. The answer:
 
-    {reply, tab, project, length, charset, operator, queue, images: [{sample, version, url}], low, more, elsewhere,
-     lost: [hash], answers: [{event, sample, status, message}], counts, today, error}
+    {reply, tab, project, created, length, charset, operator, login, queue, images: [{sample, version, url}], low, more,
+     elsewhere, lost: [hash], answers: [{event, sample, status, message}], counts, today, error}
 
 `low` is how few images at hand are few. `more` says whether others wait, or None when none were asked for, and
 `elsewhere` that all of those are on other screens. `lost` images are no longer this tab's. `today` is None while the
@@ -26,22 +26,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 from sqlite_utils import Database
 
-from core.errors import OptionError
 from core.images import data_url
 from core.labeling import Outcome, apply_events
 from core.queues import SHARES, lease
 from db import labels, queues, samples
-from db.projects import find_project
 from db.queues import KINDS, Queue
 from db.records import Project
 from pages.components import layout
-from pages.components.widgets import events_by_operator, told, widget_files
+from pages.components.widgets import common_data, events_by_operator, project_of, told, widget_files
 
 FIRST = 12
 """Images in the first batch, so that the first is on the screen soon."""
@@ -102,9 +99,7 @@ def _store(message: Mapping[str, Any]) -> _Received:
     """
     received = _Received(message)
     with told(received.problems), layout.database() as db:
-        project = find_project(db, message["project"])
-        if project is None:
-            raise OptionError(f"There is no project {message['project']!r}.")
+        project = project_of(db, message)
         for name, events in events_by_operator(message["events"]):
             received.outcomes += apply_events(db, project, name, events)
     return received
@@ -113,13 +108,8 @@ def _store(message: Mapping[str, Any]) -> _Received:
 def _data(project: Project, operator: str, queue: Queue, received: _Received | None) -> dict[str, Any]:
     """What the browser gets: JSON types only, anything else would silently arrive as a string."""
     problems = received.problems if received else []
-    data: dict[str, Any] = {
-        "reply": uuid4().hex,
+    data = common_data(project, operator, problems) | {
         "tab": received and received.message.get("tab"),
-        "project": project.name,
-        "length": project.length,
-        "charset": project.charset,
-        "operator": operator,
         "queue": asdict(queue),
         "images": [],
         "low": LEAST,

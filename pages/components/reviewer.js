@@ -8,7 +8,7 @@ const SETTLE_MS = 250; // a screen that is not older than this has not been seen
 const GAP = 10; // pixels between tiles
 const TILE_WIDTH = 150; // pixels, at least
 const MAX_SCALE = 2.5; // of a small image in a tile
-const ABOVE_AND_BELOW = 345; // pixels of the window that title, filters and commands need
+const BELOW = 8; // pixels of the window under the tiles
 const MAX_TILES = 60;
 const KEPT = 1200; // tiles behind the reviewer; the oldest are let go
 
@@ -37,7 +37,7 @@ class Widget {
   constructor(root, data) {
     this.root = root;
     this.data = data;
-    this.outbox = new Outbox("review", data.project);
+    this.outbox = new Outbox("review", data);
     this.charset = new Set(data.charset);
     this.map = letterCase(data.charset);
     this.tiles = []; // all that came, in the order of the server
@@ -47,12 +47,13 @@ class Widget {
     this.disputed = 0;
     this.sent = -Infinity;
     this.fresh = false; // there is something the server has not been told
-    this.editing = false;
+    this.edited = null; // the tile that a text is typed for
     this.field = this.makeField();
     root.dataset.mode = data.mode;
     for (const name of ["stage", "notices", "commands", "history"]) this.part(name).replaceChildren();
     this.part("history").hidden = data.mode === "labels" && !historyIsOpen;
     this.part("commands").replaceChildren(...this.commands().map((each) => this.makeCommand(...each)));
+    this.part("waiting").textContent = this.outbox.waiting;
     this.hint("");
 
     const listen = new AbortController();
@@ -99,7 +100,7 @@ class Widget {
     button.title = title;
     button.dataset.command = name;
     button.append(element("kbd", "", key));
-    button.onclick = () => (this.editing ? this.giveUp() : this[name]());
+    button.onclick = () => (this.edited ? this.giveUp() : this[name]());
     return button;
   }
 
@@ -120,7 +121,7 @@ class Widget {
   }
 
   take({ tiles, place, more }) {
-    this.more = more;
+    this.more = more ?? this.more; // null when none were asked for
     this.place = place;
     for (const tile of tiles) {
       // What waits for an answer has been dealt with, by an earlier tab perhaps.
@@ -131,7 +132,7 @@ class Widget {
   }
 
   makeTile(tile) {
-    return { ...tile, img: picture(tile.url, tile.width), last: null, status: "" };
+    return { ...tile, img: picture(tile.url), last: null, status: "", seen: tile.history.length };
   }
 
   answered(answer) {
@@ -142,8 +143,14 @@ class Widget {
     if (!tile || !answer.now) return;
     tile.history = answer.now.history;
     if (this.outbox.about(tile.sample)) return; // what was done since is shown already
-    Object.assign(tile, answer.now, { last: null });
+    this.update(tile, answer.now);
     if (event && (refused || answer.notice)) this.overtaken(tile);
+  }
+
+  update(tile, now) {
+    // Whoever types already decides by what was on the screen before.
+    const seen = tile === this.edited ? tile.seen : now.history.length;
+    Object.assign(tile, now, { last: null, seen });
   }
 
   // Sends the whole outbox when there is news or an answer is overdue, and asks for images when few are left.
@@ -159,17 +166,18 @@ class Widget {
     }
     this.sent = performance.now();
     this.fresh = false;
-    const { project, view } = this.data;
-    this.setTriggerValue("outbox", { project, view, after: this.place, want, events: this.outbox.events });
+    const { project, created, view } = this.data;
+    this.setTriggerValue("outbox", { project, created, view, after: this.place, want, events: this.outbox.events });
     this.timer = setTimeout(() => this.pump(), RESEND_MS);
   }
 
   // The version that an event of one's own leads to is known to the server alone, so the next one names the event.
   emit(tile, action, { text = null, flag = null, ms = null, after = tile.last } = {}) {
-    const { sample, version: base, shown } = tile;
+    const { sample, version: base, shown, seen } = tile;
     const { operator } = this.data;
     const event = uuid();
-    this.outbox.add({ event, action, sample, text, flag, base, after, ms: ms && Math.round(ms), shown, operator });
+    const rounded = ms && Math.round(ms);
+    this.outbox.add({ event, action, sample, text, flag, base, after, ms: rounded, shown, seen, operator });
     const at = new Date().toISOString();
     const what = text ?? flag?.replace("_", " ") ?? shown;
     tile.history = [...tile.history, { at, operator, did: SAID[action], what, standing: "", origin: "review", ms: null }];
@@ -250,9 +258,9 @@ class Widget {
     return field;
   }
 
-  openField(place, char) {
+  openField(tile, place, char) {
     this.field.value = char;
-    this.editing = true;
+    this.edited = tile;
     this.hint("");
     place.replaceChildren(this.field);
     this.field.focus({ preventScroll: true });
@@ -261,7 +269,7 @@ class Widget {
   }
 
   closeField() {
-    this.editing = false; // first, as its removal may tell it that it lost the focus
+    this.edited = null; // first, as its removal may tell it that it lost the focus
     this.field.remove();
   }
 
@@ -291,7 +299,7 @@ class Widget {
   }
 
   giveUp() {
-    if (!this.editing) return;
+    if (!this.edited) return;
     const text = this.field.value;
     this.closeField();
     this.hint(text ? `Not saved: ${text}` : "");
@@ -467,7 +475,7 @@ class Grid extends Widget {
   }
 
   get marksKey() {
-    return `slotlab/marks/${encodeURIComponent(this.data.project)}`;
+    return keyOf("marks", this.data, this.data.operator);
   }
 
   get marks() {
@@ -504,7 +512,7 @@ class Grid extends Widget {
   // ---- what the reviewer does -------------------------------------------------------------------------------------
 
   choose(at) {
-    if (this.editing) this.giveUp();
+    this.giveUp();
     const last = this.shown().length - 1;
     const to = Math.max(0, Math.min(at, last));
     if (to !== this.at) this.chosen = performance.now();
@@ -534,11 +542,11 @@ class Grid extends Widget {
     const tile = this.selected();
     if (!tile) return;
     tile.box.dataset.state = "typing";
-    this.openField(tile.text, char);
+    this.openField(tile, tile.text, char);
   }
 
   save(text) {
-    const tile = this.selected();
+    const tile = this.edited;
     this.closeField();
     if (text === tile.label && !tile.flagged) {
       tile.marked = false;
@@ -551,8 +559,10 @@ class Grid extends Widget {
     this.show();
   }
 
+  // Where nobody disagrees there is nothing to resolve: it is one more person's label.
   decide(tile, what, shown) {
-    tile.last = this.emit(tile, "resolve", { ...what, ms: performance.now() - (this.chosen ?? this.since) });
+    const action = tile.disputed ? "resolve" : what.flag ? "skip" : "label";
+    tile.last = this.emit(tile, action, { ...what, ms: performance.now() - (this.chosen ?? this.since) });
     tile.label = what.text ?? null;
     tile.shown = shown;
     tile.flagged = Boolean(what.flag);
@@ -633,7 +643,7 @@ class Grid extends Widget {
 
   // ---- screen -----------------------------------------------------------------------------------------------------
 
-  // As many tiles as the window holds. All have one size, that of the first image.
+  // As many tiles as the window holds: Enter confirms all of them. All have one size, that of the first image.
   fit() {
     const width = this.width || 800;
     const [tile] = this.tiles;
@@ -644,7 +654,9 @@ class Grid extends Widget {
     const each = (width - GAP * (this.columns - 1)) / this.columns;
     this.imageWidth = Math.min(each - 14, (tile?.width ?? 200) * MAX_SCALE);
     const height = this.imageWidth / aspect + 50; // with label and padding
-    const rows = Math.max(3, Math.floor((window.innerHeight - ABOVE_AND_BELOW) / (height + GAP)));
+    const scrolled = this.root.closest("[data-testid=stMain]")?.scrollTop ?? 0;
+    const top = this.part("stage").getBoundingClientRect().top + scrolled;
+    const rows = Math.max(1, Math.floor((window.innerHeight - top - BELOW + GAP) / (height + GAP)));
     this.n = Math.min(this.columns * rows, Math.floor(MAX_TILES / this.columns) * this.columns);
     const size = Math.max(8, Math.min(25, (each - 16) / (this.data.length * 0.69))); // a character is 0.68 as wide as high
     this.root.style.setProperty("--label-size", `${size}px`);
@@ -681,10 +693,9 @@ class Grid extends Widget {
   showTiles() {
     this.shown().forEach((tile, at) => {
       const { box, text } = tile;
-      const editing = this.editing && text.contains(this.field);
       const marked = tile.marked && !tile.flagged && tile.status !== "resolved";
       const state = marked ? "marked" : tile.status || (tile.disputed ? "disputed" : tile.checked ? "checked" : "shown");
-      if (!editing) {
+      if (tile !== this.edited) {
         box.dataset.state = state;
         text.textContent = tile.shown;
       }
@@ -762,7 +773,7 @@ class Desk extends Widget {
   }
 
   makeTile(tile) {
-    return { ...super.makeTile(tile), choice: tile.choices.findIndex((choice) => choice.current) };
+    return { ...super.makeTile(tile), choice: presentOf(tile) };
   }
 
   wanted() {
@@ -777,10 +788,27 @@ class Desk extends Widget {
     return this.tiles[this.index];
   }
 
+  // What is chosen stays so, wherever it stands now.
+  update(tile, now) {
+    const { choices, choice } = tile;
+    super.update(tile, now);
+    const at = tile.choices.findIndex((each) => each.shown === choices[choice]?.shown);
+    tile.choice = at < 0 ? presentOf(tile) : at;
+    if (tile === this.selected() && tile.choices.length !== choices.length) this.settle();
+  }
+
+  // It cannot be undone. Where somebody still disagrees, it comes again, after the image on the screen.
   overtaken(tile) {
     tile.status = "";
     tile.decided = null;
-    this.steps = this.steps.filter((step) => step !== tile); // it cannot be undone
+    tile.choice = presentOf(tile);
+    this.steps = this.steps.filter((step) => step !== tile);
+    const at = this.tiles.indexOf(tile);
+    if (!tile.disputed || at >= this.index) return;
+    this.tiles.splice(at, 1);
+    this.index -= 1;
+    this.tiles.splice(this.index + 1, 0, tile);
+    if (tile === this.selected()) this.settle();
   }
 
   up() { this.choose(-1); }
@@ -814,28 +842,29 @@ class Desk extends Widget {
     if (!tile || this.settling || !tile.img.complete) return;
     const choice = tile.choices[tile.choice];
     if (!choice) return this.refuse("Choose an opinion with the arrow keys, or type the label.");
-    this.decide(choice.text, choice.flag, choice.shown);
+    this.decide(tile, choice.text, choice.flag, choice.shown);
   }
 
   edit(char) {
-    if (this.selected()) this.openField(this.part("other"), char);
+    const tile = this.selected();
+    if (tile) this.openField(tile, this.part("other"), char);
   }
 
   save(text) {
+    const tile = this.edited;
     this.closeField();
-    this.decide(text, null, text);
+    this.decide(tile, text, null, text);
   }
 
-  unreadable() { this.selected() && this.decide(null, "unreadable", "unreadable"); }
-  notOurs() { this.selected() && this.decide(null, "not_ours", "not ours"); }
+  unreadable() { this.selected() && this.decide(this.selected(), null, "unreadable", "unreadable"); }
+  notOurs() { this.selected() && this.decide(this.selected(), null, "not_ours", "not ours"); }
 
-  decide(text, flag, shown) {
-    const tile = this.selected();
+  decide(tile, text, flag, shown) {
     tile.last = this.emit(tile, "resolve", { text, flag, ms: performance.now() - this.since });
     tile.decided = tile.last;
     tile.status = `Decided: ${shown}`;
     this.steps = [...this.steps.filter((step) => step !== tile), tile];
-    this.turn(this.index + 1);
+    this.turn(this.tiles.indexOf(tile) + 1);
     this.hint(`Last: ${shown}`);
     this.pump();
   }
@@ -855,7 +884,7 @@ class Desk extends Widget {
   show() {
     if (this.closed) return;
     this.showFigures();
-    if (this.editing) return;
+    if (this.edited) return;
     const tile = this.selected();
     const stage = this.part("stage");
     if (tile) {
@@ -892,6 +921,8 @@ class Desk extends Widget {
       item.append(element("span", "label", choice.shown), element("span", "voices", choice.voices.join(", ")));
       if (choice.current) item.append(element("span", "current", "present label"));
       item.onclick = () => {
+        this.giveUp();
+        if (tile !== this.selected()) return;
         tile.choice = index;
         this.done();
       };
@@ -934,8 +965,12 @@ const KEYS = {
   Enter: "done", Backspace: "back", " ": "mark", ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up",
   ArrowDown: "down", Home: "first", End: "end",
 };
-const SAID = { confirm: "confirmed", doubt: "doubted", resolve: "decided", undo: "undid" };
+const SAID = {
+  label: "labelled", skip: "skipped", confirm: "confirmed", doubt: "doubted", resolve: "decided", undo: "undid",
+};
 const STANDINGS = { lost: "came second, changed nothing", opinion: "opinion", "": "" };
+const presentOf = (tile) => tile.choices.findIndex((choice) => choice.current);
+
 function picture(url) {
   const img = new Image();
   img.src = url;

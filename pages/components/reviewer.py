@@ -9,20 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
-from uuid import uuid4
 
 import streamlit as st
 from sqlite_utils import Database
 
 from core import reviewing
-from core.errors import OptionError
 from core.images import data_url
 from db import queues, reviews, samples
-from db.projects import find_project
 from db.records import LabelEvent, Project, Sample
 from db.reviews import Review
 from pages.components import layout
-from pages.components.widgets import events_by_operator, told, widget_files
+from pages.components.widgets import common_data, events_by_operator, project_of, told, widget_files
 
 BATCH = 48
 """Labelled images sent at once where the browser does not say how many it shows; 48 of 150 x 40 pixels are 300 kB."""
@@ -52,7 +49,7 @@ def reviewer(project: Project, operator: str, review: Review | None, total: int 
     other: it sets session_state[show_key].
     """
     # Names what is shown: a message or a batch of another view is told from one of this.
-    view = sha256(repr((project.name, operator, review)).encode()).hexdigest()[:16]
+    view = sha256(repr((project, operator, review)).encode()).hexdigest()[:16]
 
     def receive() -> None:
         message = st.session_state[_KEY].outbox
@@ -73,9 +70,7 @@ def _store(message: Mapping[str, Any]) -> _Reply:
     answers: list[reviewing.Answer] = []
     problems: list[str] = []
     with told(problems), layout.database() as db:
-        project = find_project(db, message["project"])
-        if project is None:
-            raise OptionError(f"There is no project {message['project']!r}.")
+        project = project_of(db, message)
         for name, events in events_by_operator(message["events"]):
             answers += reviewing.apply_review(db, project, name, events)
     return _Reply(answers=answers, after=message["after"], want=min(message["want"], MOST), problems=problems)
@@ -84,20 +79,16 @@ def _store(message: Mapping[str, Any]) -> _Reply:
 def _data(project: Project, operator: str, review: Review | None, reply: _Reply) -> dict[str, Any]:
     """What the browser gets: JSON types only, anything else would silently arrive as a string."""
     tiles: list[dict[str, Any]] = []
-    place, disputed, more = reply.after, None, True
-    problems: list[str] = []
+    place, disputed, more = reply.after, None, None
+    problems = list(reply.problems)
+    common = common_data(project, operator, problems)
     with told(problems), layout.database() as db:
         disputed = queues.count_disputed(db, project.id)
         if reply.want:
             batch, reached = _batch(db, project, operator, review, reply)
-            tiles = _tiles(db, batch, with_choices=review is None)
+            tiles = _tiles(db, batch)
             place, more = reached, len(batch) == _wanted(review, reply)  # only now: nothing is passed over
-    return {
-        "reply": uuid4().hex,
-        "project": project.name,
-        "length": project.length,
-        "charset": project.charset,
-        "operator": operator,
+    return common | {
         "mode": "disputed" if review is None else "labels",
         "after": reply.after,
         "place": place,
@@ -106,10 +97,10 @@ def _data(project: Project, operator: str, review: Review | None, reply: _Reply)
         "disputed": disputed,
         "answers": [
             {"event": answer.outcome.event_id, "sample": answer.outcome.sample, "status": answer.outcome.status,
-             "notice": answer.notice, "now": _now(answer)}
+             "notice": answer.notice, "now": answer.sample and _known(answer.sample, answer.events)}
             for answer in reply.answers
         ],
-        "error": next(iter([*reply.problems, *problems]), None),
+        "error": next(iter(problems), None),
     }  # fmt: skip
 
 
@@ -129,43 +120,34 @@ def _batch(
     return found, list(place) if place else None
 
 
-def _tiles(db: Database, batch: Sequence[Sample], *, with_choices: bool) -> list[dict[str, Any]]:
+def _tiles(db: Database, batch: Sequence[Sample]) -> list[dict[str, Any]]:
     ids = [sample.id for sample in batch]
     blobs, events = samples.image_bytes(db, ids), reviews.events_by_sample(db, ids)
     return [
         {
-            **_state(sample),
+            **_known(sample, events[sample.id]),
             "sample": sample.sha256,
             "url": data_url(blobs[sample.id]),
             "width": sample.width,
             "height": sample.height,
             "split": sample.split,
-            "history": _history(events[sample.id]),
-            "choices": [asdict(choice) for choice in reviewing.choices_of(sample, events[sample.id])]
-            if with_choices
-            else [],
         }
         for sample in batch
     ]
 
 
-def _state(sample: Sample) -> dict[str, Any]:
-    return {
+def _known(sample: Sample, events: Sequence[LabelEvent]) -> dict[str, Any]:
+    """What a sample is and what was said of it; a choice only where there is one."""
+    known = {
         "version": sample.version,
         "label": sample.label,
-        "shown": reviewing.words(sample),
+        "shown": reviewing.words(sample.state, sample.label, sample.flag),
         "operator": sample.operator,
         "at": sample.labelled_at,
         "checked": bool(sample.checked),
         "disputed": bool(sample.disputed),
+        "history": [asdict(line) for line in reviewing.history_of(events)],
     }
-
-
-def _history(events: Sequence[LabelEvent]) -> list[dict[str, Any]]:
-    return [asdict(line) for line in reviewing.history_of(events)]
-
-
-def _now(answer: reviewing.Answer) -> dict[str, Any] | None:
-    if answer.sample is None:
-        return None
-    return _state(answer.sample) | {"history": [asdict(line) for line in answer.history]}
+    if sample.disputed:
+        known["choices"] = [asdict(choice) for choice in reviewing.choices_of(sample, events)]
+    return known

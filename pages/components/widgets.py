@@ -1,4 +1,4 @@
-"""What the server sides of the widgets share: their files, whose events a message brings, and errors as sentences."""
+"""What the server sides of the widgets share: files, whose events a message brings, errors as sentences."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,9 +6,14 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from core.errors import SlotlabError
-from pages.components.operators import name_of_event
+from sqlite_utils import Database
+
+from core.errors import OptionError, SlotlabError
+from db.projects import find_project
+from db.records import Project
+from pages.components.operators import current_operator, login_is_asked, name_of_event
 
 
 def widget_files(name: str) -> dict[str, str]:
@@ -19,9 +24,43 @@ def widget_files(name: str) -> dict[str, str]:
 
 
 def events_by_operator(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """The events in their order, in runs of one operator each: the name may have changed since they were typed."""
+    """The events in their order, in runs of one operator each: the name may have changed since they were typed.
+
+    With login those of another name are left out. Without an answer they stay in the browser until that name logs in.
+    """
+    if login_is_asked():
+        events = [event for event in events if event.get("operator") in (None, current_operator())]
     for name, run in groupby(events, key=lambda event: name_of_event(event.get("operator"))):
         yield name, list(run)
+
+
+def project_of(db: Database, message: Mapping[str, Any]) -> Project:
+    """The project that a message is about, which need not be the one on the page.
+
+    Raises OptionError if it is not here: another Slotlab folder may be served at the address by now.
+    """
+    project = find_project(db, message["project"])
+    if project is None:
+        raise OptionError(f"There is no project {message['project']!r}.")
+    if message.get("created", project.created_at) != project.created_at:
+        raise OptionError(f"The project {message['project']!r} here is not the one that these labels are of.")
+    return project
+
+
+def common_data(project: Project, operator: str, problems: list[str]) -> dict[str, Any]:
+    """What every widget is sent: the id of this answer, the project, and who is at work."""
+    login = True  # as long as nobody can tell, no event goes under another's name
+    with told(problems):
+        login = login_is_asked()
+    return {
+        "reply": uuid4().hex,
+        "project": project.name,
+        "created": project.created_at,
+        "length": project.length,
+        "charset": project.charset,
+        "operator": operator,
+        "login": login,
+    }
 
 
 @contextmanager

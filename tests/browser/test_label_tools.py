@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -174,6 +175,34 @@ def test_a_tab_that_slept_renews_its_leases_and_leaves_what_it_lost(lab: "Lab", 
 
     expect(widget(page)).not_to_have_attribute("data-sample", sample)
     expect(widget(page)).to_contain_text("Another operator has taken the image that was here.")
+
+
+def test_a_key_meant_for_an_image_that_was_taken_is_refused(lab: "Lab", open_label: OpenLabel) -> None:
+    """Whoever comes back to a tab and types at once, types what he saw; it must not become another image's label."""
+    project = lab.make_project("swap", 40)
+    page = open_label(lab, project)
+    sample = shown(page)
+    page.evaluate(
+        "before => { const root = document.querySelector('[data-testid=labeler]');"
+        " new MutationObserver((_, observer) => { if (['', before].includes(root.dataset.sample)) return;"
+        " observer.disconnect();"
+        " for (const [key, altKey] of [['7', false], ['u', true], ['Escape', false]])"
+        " dispatchEvent(new KeyboardEvent('keydown', { key, altKey, cancelable: true })) })"
+        ".observe(root, { attributes: true, attributeFilter: ['data-sample'] }) }",
+        sample,
+    )
+
+    change(lab, "UPDATE leases SET holder = 'another'")
+    look_again(page)
+    expect(widget(page)).not_to_have_attribute("data-sample", sample)
+    status = widget(page).get_by_role("status")
+    expect(status).to_have_text("Another operator has taken the image that was here; this is the next. Type again.")
+    taken = shown(page)
+    assert typed(page) == "......"
+    expect_ready(page)
+    page.keyboard.type("12345", delay=5)
+    assert (shown(page), typed(page)) == (taken, "12345.")
+    assert ledger(lab, project) == []
 
 
 # ---- the boxes ------------------------------------------------------------------------------------------------------
@@ -524,13 +553,14 @@ def test_damaged_storage_does_not_stop_the_widget(lab: "Lab", open_label: OpenLa
     """What cannot be read is left alone; labels are typed and saved as ever."""
     project = lab.make_project("damaged", 12)
     page = open_label(lab, project)
+    prefix = f"slotlab/outbox/damaged/{urllib.parse.quote(project.created_at, safe='')}/"
     damaged = {"a": "{", "b": '"text"', "c": "null", "d": json.dumps({"event": "d"}), "e": "[1]"}
     page.evaluate(
-        "entries => { for (const [key, value] of Object.entries(entries))"
-        " localStorage.setItem('slotlab/outbox/damaged/' + key, value);"
+        "([prefix, entries]) => { for (const [key, value] of Object.entries(entries))"
+        " localStorage.setItem(prefix + key, value);"
         " localStorage.setItem('slotlab/view', '7'); sessionStorage.setItem('slotlab/tab', '{\"id\": 3}');"
         " sessionStorage.setItem('slotlab/session/damaged', '[') }",
-        damaged,
+        [prefix, damaged],
     )
 
     page.reload()

@@ -2,6 +2,7 @@
 
 import json
 import random
+import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -342,13 +343,18 @@ def test_another_project_takes_the_place_of_the_first(lab: "Lab", open_label: Op
 
 
 def test_the_outbox_of_one_project_is_never_sent_to_another(lab: "Lab", open_label: OpenLabel) -> None:
-    """Events wait in the browser until their own project is opened again."""
+    """Events wait in the browser until their own project is opened again, by its name and when it was made."""
     here, there = lab.make_project("here", 3), lab.make_project("there", 3)
     page = open_label(lab, there)
     sample = shown(page)
     event = {"event": "e1", "action": "label", "sample": sample, "text": "777777", "base": 0, "at": 1, "delta": 1}
 
-    page.evaluate("([key, value]) => localStorage.setItem(key, value)", ["slotlab/outbox/there/e1", json.dumps(event)])
+    other = {**event, "event": "e2", "text": "888888"}
+    elsewhere = f"{there.name}/{urllib.parse.quote('2020-01-01T00:00:00+00:00', safe='')}"  # in another Slotlab folder
+    keys = [f"slotlab/outbox/{there.name}/{urllib.parse.quote(there.created_at, safe='')}/e1"]
+    keys.append(f"slotlab/outbox/{elsewhere}/e2")
+    for key, value in zip(keys, (event, other), strict=True):
+        page.evaluate("([key, value]) => localStorage.setItem(key, value)", [key, json.dumps(value)])
     page = open_label(lab, here)
     texts = type_labels(page, 1)
     expect_all_saved(page)
@@ -359,3 +365,4 @@ def test_the_outbox_of_one_project_is_never_sent_to_another(lab: "Lab", open_lab
     expect_all_saved(page)
     assert shown(page) != sample
     assert {sample: "777777"} == lab.labels(there)
+    assert page.evaluate("keys => keys.map(key => localStorage.getItem(key) !== null)", keys) == [False, True]

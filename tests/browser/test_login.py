@@ -1,11 +1,13 @@
 """Login by a real OpenID Connect provider, in a real browser."""
 
+import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from db import projects, samples
 from db.connection import opened
 
 if TYPE_CHECKING:
@@ -45,6 +47,12 @@ def log_in(page: Page) -> None:
     expect(page.get_by_role("button", name="Log out")).to_be_visible(timeout=30_000)
 
 
+def signed(lab: "Lab") -> list[tuple[str, str]]:
+    """Operator and text of each event, oldest first."""
+    with opened(lab.home.db) as db:
+        return [(name, text) for name, text in db.execute("SELECT operator, text FROM labels ORDER BY id")]
+
+
 def test_nothing_is_shown_before_the_login(closed_lab: "Lab", page: Page) -> None:
     """On no page, and not by the deep link that is the first request of a fresh server."""
     for name in [*PAGES, ""]:
@@ -68,14 +76,47 @@ def test_who_has_logged_in_labels_under_that_name(closed_lab: "Lab", provider: "
     expect(page.get_by_test_id("stSidebar").get_by_label("Operator")).to_have_count(0)
     page.keyboard.type("123456")
     expect(page.get_by_test_id("labeler")).to_have_attribute("data-unsaved", "0", timeout=30_000)
-    with opened(closed_lab.home.db) as db:
-        assert db.execute("SELECT operator, text FROM labels").fetchall() == [("ann@portal.example", "123456")]
+    assert signed(closed_lab) == [("ann@portal.example", "123456")]
 
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
     assert "secret" not in page.locator("body").inner_text()
     page.goto(f"{closed_lab.url}/samples?project=secret")
     expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
+
+
+def test_labels_left_in_a_shared_browser_wait_for_their_own_login(
+    closed_lab: "Lab", provider: "Provider", page: Page
+) -> None:
+    """Nobody else signs them; who has logged in is told of them."""
+    with opened(closed_lab.home.db) as db:
+        project = projects.find_project(db, "secret")
+        assert project
+        sample = samples.select_samples(db, project.id)[3].sha256
+    event = {"event": "e1", "action": "label", "sample": sample, "text": "777777", "base": 0, "at": 1}
+    event["operator"] = "ann@portal.example"
+    key = f"slotlab/outbox/secret/{urllib.parse.quote(project.created_at, safe='')}/e1"
+    provider.claims = {"sub": "2", "email": "bo@portal.example", "email_verified": True}
+    page.goto(f"{closed_lab.url}/label?project=secret")
+    page.evaluate("([key, event]) => localStorage.setItem(key, JSON.stringify(event))", [key, event])
+    log_in(page)
+    labeler = page.get_by_test_id("labeler")
+    expect(labeler).to_have_attribute("data-ready", "true", timeout=30_000)
+
+    expect(labeler).to_contain_text("1 label of ann@portal.example waits for that login.")
+    page.keyboard.type("123456")
+    expect(labeler).to_have_attribute("data-unsaved", "0", timeout=30_000)
+    assert signed(closed_lab) == [("bo@portal.example", "123456")]
+
+    page.get_by_role("button", name="Log out").click()
+    provider.claims = {"sub": "1", "email": "ann@portal.example", "email_verified": True}
+    expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
+    page.goto(f"{closed_lab.url}/label?project=secret")
+    log_in(page)
+    expect(labeler).to_have_attribute("data-ready", "true", timeout=30_000)
+    expect(labeler).to_have_attribute("data-unsaved", "0", timeout=30_000)
+    expect(labeler).not_to_contain_text("for that login")
+    assert signed(closed_lab) == [("bo@portal.example", "123456"), ("ann@portal.example", "777777")]
 
 
 def test_a_link_followed_after_the_login_is_kept(closed_lab: "Lab", provider: "Provider", page: Page) -> None:

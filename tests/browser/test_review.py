@@ -127,11 +127,17 @@ def test_one_pass_finds_the_wrong_labels(lab: "Lab", open_review: OpenReview) ->
     after = state(lab, project)
     assert after[retyped].label == "424242"
     assert {sha256 for sha256, sample in after.items() if sample.disputed} == marked
-    assert {sha256 for sha256, sample in after.items() if sample.checked} == set(texts) - marked
+    assert {sha256 for sha256, sample in after.items() if sample.checked} == set(texts) - marked - {retyped}
     actions = lab.actions(project)[30:]
-    assert sorted(actions) == ["confirm"] * 27 + ["doubt"] * 2 + ["resolve"]
+    assert sorted(actions) == ["confirm"] * 27 + ["doubt"] * 2 + ["label"]
     assert all(event.origin == "review" and event.ms is not None for event in history(lab, after[retyped])[1:])
     expect(widget(page).locator(".message")).to_contain_text("2 images are disputed.")
+    page.keyboard.press("Backspace")
+    ready(page)
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    expect_all_saved(page)
+    expect(widget(page).locator(".message")).to_contain_text("That was the last one.")
 
 
 def test_marks_and_events_outlive_a_reload_and_a_killed_server(own_lab: "Lab", open_review: OpenReview) -> None:
@@ -156,7 +162,7 @@ def test_marks_and_events_outlive_a_reload_and_a_killed_server(own_lab: "Lab", o
     assert not set(done) & set(tiles(page))
     expect(tile(page, waiting)).to_have_attribute("data-state", "marked")
     after = state(own_lab, project)
-    assert {sha256 for sha256, sample in after.items() if sample.checked} == set(done)
+    assert {sha256 for sha256, sample in after.items() if sample.checked} == set(done[1:])
     assert texts | {done[0]: "555555"} == own_lab.labels(project)
 
 
@@ -213,7 +219,7 @@ def test_typing_can_be_given_up_and_refuses_what_does_not_fit(lab: "Lab", open_r
 
     expect_all_saved(page)
     assert state(lab, project)[first].label == texts[first]
-    assert lab.actions(project)[3:] == ["resolve", "resolve"]
+    assert lab.actions(project)[3:] == ["skip", "label"]
 
 
 def test_the_mouse_marks_and_corrects(lab: "Lab", open_review: OpenReview) -> None:
@@ -230,10 +236,10 @@ def test_the_mouse_marks_and_corrects(lab: "Lab", open_review: OpenReview) -> No
     expect(tile(page, second)).to_have_attribute("data-state", "resolved")
     page.get_by_role("button", name="History").click()
 
-    expect(widget(page).get_by_label("History of the image")).to_contain_text("decided 787878")
+    expect(widget(page).get_by_label("History of the image")).to_contain_text("labelled 787878")
     expect(widget(page).get_by_label("History of the image")).to_contain_text("Ann labelled")
     expect_all_saved(page)
-    assert lab.actions(project)[3:] == ["resolve"]
+    assert lab.actions(project)[3:] == ["label"]
     expect(page.get_by_role("button", name="Done, 1 wrong")).to_be_visible()
 
 
@@ -254,6 +260,83 @@ def test_keys_of_another_field_are_not_taken(lab: "Lab", open_review: OpenReview
 
     assert lab.labels(project) == texts
     assert lab.actions(project) == ["label"] * 3
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1280, 520), (420, 800)])
+def test_nothing_below_the_edge_is_confirmed(lab: "Lab", open_review: OpenReview, size: tuple[int, int]) -> None:
+    """A screen has as many labels as the window shows; in a low one that is a single row."""
+    project = lab.make_project(f"window {size}", 40)
+    label_all(lab, project)
+    page = open_review(lab, project)
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    ready(page)
+    page.wait_for_timeout(300)
+
+    boxes = [each.bounding_box() for each in widget(page).locator(".tile").all()]
+    tops = {box["y"] for box in boxes if box}
+    assert len(tops) == 1 or all(box and box["y"] + box["height"] <= size[1] for box in boxes)
+
+
+def test_marks_are_of_one_operator(lab: "Lab", open_review: OpenReview) -> None:
+    """Whoever reviews next in the same browser starts without them; they come back with their operator."""
+    project = lab.make_project("marks", 3)
+    label_all(lab, project)
+    page = open_review(lab, project)
+    wrong = tiles(page)[0]
+    page.keyboard.press("Space")
+    expect(tile(page, wrong)).to_have_attribute("data-state", "marked")
+    field = page.get_by_role("combobox", name="Operator")
+    before = field.input_value()
+
+    for name, state in (("Zoe", "shown"), (before, "marked")):
+        field.fill(name)
+        field.press("Enter")
+        expect(tile(page, wrong)).to_have_attribute("data-state", state)
+
+
+def test_a_click_on_an_opinion_gives_up_the_typing(lab: "Lab", page: Page) -> None:
+    """It decides the image it belongs to; what is typed next belongs to the image that then is on the screen."""
+    project = lab.make_project("click", 2)
+    images = list(label_all(lab, project))
+    act(lab, project, "Ben", *(("label", image, 0, "111111") for image in images))
+    page.goto(f"{lab.url}/review?project=click&show=Disputed")
+    ready(page)
+
+    page.keyboard.type("12")
+    widget(page).get_by_role("option").nth(1).click()
+    expect(widget(page)).to_have_attribute("data-sample", images[1])
+    expect(page.get_by_role("textbox", name="Correct the label")).to_have_count(0)
+    ready(page)
+    page.keyboard.type("999999")
+
+    expect_all_saved(page)
+    assert lab.labels(project) == {images[0]: "111111", images[1]: "999999"}
+
+
+def test_an_opinion_that_came_meanwhile_is_shown_before_the_decision(lab: "Lab", page: Page) -> None:
+    """Nobody decides over what he has not seen: the image comes again, with every opinion."""
+    project = lab.make_project("late opinion", 2)
+    images = list(label_all(lab, project))
+    act(lab, project, "Ben", *(("label", image, 0, "111111") for image in images))
+    page.goto(f"{lab.url}/review?project=late+opinion&show=Disputed")
+    ready(page)
+    act(lab, project, "Eve", ("second", images[0], 1, "222222"))
+
+    page.keyboard.press("Enter")
+    expect(widget(page)).to_have_attribute("data-sample", images[1])
+    expect(widget(page).get_by_role("alert").locator("li")).to_have_count(1)
+    assert state(lab, project)[images[0]].disputed
+    ready(page)
+    page.keyboard.press("Enter")
+    expect(widget(page)).to_have_attribute("data-sample", images[0])
+    expect(widget(page).get_by_role("option").filter(has_text="222222")).to_contain_text("Eve read it blind")
+    ready(page)
+    page.keyboard.type("222222")
+
+    expect_all_saved(page)
+    expect(widget(page)).to_contain_text("All disputed images are decided.")
+    assert state(lab, project)[images[0]].label == "222222"
+    assert not any(sample.disputed for sample in state(lab, project).values())
 
 
 def test_disputed_images_are_decided_by_keyboard(own_lab: "Lab", page: Page) -> None:

@@ -72,7 +72,7 @@ def test_confirm_and_doubt_are_kept_with_their_page(db: Database, project: Proje
     one, two = sample_of(db, project, right), sample_of(db, project, wrong)
     assert (one.label, one.checked, one.disputed) == ("000000", 1, 0)
     assert (two.label, two.checked, two.disputed) == ("000001", 0, 1)
-    assert [(line.did, line.standing, line.origin, line.ms) for line in answers[0].history] == [
+    assert [(line.did, line.standing, line.origin, line.ms) for line in history_of(answers[0].events)] == [
         ("labelled", "", "label", None),
         ("confirmed", "opinion", "review", 500),
     ]
@@ -110,7 +110,7 @@ def test_a_repeated_message_is_told_nothing_new(db: Database, project: Project, 
 
     assert [answer.notice for answer in [*first, *again]] == [None] * 4
     assert [answer.outcome.status for answer in again] == ["repeated", "repeated"]
-    assert len(again[0].history) == 3
+    assert len(again[0].events) == 3
 
 
 def test_what_is_not_in_the_project_is_told(db: Database, project: Project, hashes: list[str]) -> None:
@@ -164,6 +164,27 @@ def test_no_label_at_all_is_no_choice(db: Database, project: Project, hashes: li
 
     assert sample.disputed
     assert [(choice.shown, choice.current) for choice in choices_of(sample, events(db, sample))] == [("111111", False)]
+
+
+@pytest.mark.parametrize("text", ["000000", "111111"])
+def test_a_decision_that_missed_an_opinion_decides_nothing(
+    db: Database, project: Project, hashes: list[str], text: str
+) -> None:
+    """Even if it keeps the label; sent again it is told the same, and who has seen all decides."""
+    image = hashes[0]
+    apply_events(db, project, "Ben", [event("label", image, 0, text="111111")])
+    apply_events(db, project, "Flo", [event("second", image, 1, text="222222")])
+    decide = event("resolve", image, 1, text=text, shown="000000", seen=2)
+
+    for _ in range(2):
+        (answer,) = apply_review(db, project, "Eve", [decide])
+        assert answer.outcome.status == "conflict"
+        assert answer.notice
+        assert (sample_of(db, project, image).label, sample_of(db, project, image).disputed) == ("000000", 1)
+
+    (answer,) = apply_review(db, project, "Eve", [{**decide, "event": "again", "seen": len(answer.events)}])
+    assert (answer.outcome.status, answer.notice) == ("saved", None)
+    assert (sample_of(db, project, image).label, sample_of(db, project, image).disputed) == (text, 0)
 
 
 def test_a_decision_ends_a_dispute_and_its_undo_opens_it_again(

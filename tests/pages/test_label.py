@@ -176,6 +176,41 @@ def test_a_message_that_cannot_be_read_is_no_end(many: Project) -> None:
     assert answer(many, message([], events=None))["error"].startswith("The server made a mistake")
 
 
+def test_labels_of_another_folder_are_not_taken(many: Project) -> None:
+    """Another one may be served at the same address, with a project of the same name and some of the same images."""
+    event = {"event": "e", "action": "label", "sample": f"{0:064x}", "text": "123456", "base": 0}
+    data = answer(many, message([], events=[event], created="2020-01-01T00:00:00+00:00"))
+    assert (data["answers"], data["error"]) == (
+        [], "The project 'many' here is not the one that these labels are of."
+    )  # fmt: skip
+
+    data = answer(many, message([], events=[event], created=data["created"]))
+    assert [each["status"] for each in data["answers"]] == ["saved"]
+
+
+def whose() -> None:
+    """A page that shows whose events are taken."""
+    import streamlit as st
+
+    from pages.components.widgets import events_by_operator
+
+    events = [{"event": "1", "operator": "Bo"}, {"event": "2", "operator": "ann@portal.example"}, {"event": "3"}]
+    for name, own in events_by_operator(events):
+        st.text(f"{name}: {' '.join(event['event'] for event in own)}")
+
+
+def test_with_login_nobody_signs_for_another() -> None:
+    """What another has left in a shared browser is neither taken nor answered; without login the name counts."""
+    app = AppTest.from_function(whose, default_timeout=30)
+    app.session_state["operator name"] = "Dana"
+    app.run()
+    assert [text.value for text in app.text] == ["Bo: 1", "ann@portal.example: 2", "Dana: 3"]
+
+    app.user = {"is_logged_in": True, "email": "ann@portal.example", "sub": "1"}
+    app.run()
+    assert [text.value for text in app.text] == ["ann@portal.example: 2 3"]
+
+
 def test_the_name_of_an_image_is_not_sent(many: Project) -> None:
     """File names often hold the label; an operator who sees it does not read the image."""
     data = answer(many, message([]))

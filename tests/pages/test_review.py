@@ -11,7 +11,9 @@ from core.home import Home
 from core.labeling import apply_events
 from db.connection import opened
 from db.records import Project
+from db.reviews import Review
 from db.samples import select_samples
+from pages.components import reviewer
 
 OpenPage = Callable[..., AppTest]
 
@@ -131,3 +133,27 @@ def test_another_view_is_another_name(open_page: OpenPage) -> None:
     }
 
     assert len(views) == 4
+
+
+@pytest.mark.usefixtures("hashes")
+def test_who_asks_for_no_images_hears_nothing_of_an_end(portal: Project) -> None:
+    """Else a browser that has come to the end would wait for images again."""
+    message = {"view": "v", "project": "portal", "created": portal.created_at, "after": None, "want": 0, "events": []}
+    data = reviewer._data(portal, "Ben", Review(), reviewer._store(message))
+
+    assert (data["more"], data["place"], data["tiles"], data["error"]) == (None, None, [], None)
+
+
+def test_an_answer_brings_what_was_said_meanwhile(hashes: list[str], portal: Project) -> None:
+    """The history of an image, and its opinions as long as it is disputed."""
+    events = [
+        {"event": action, "action": action, "sample": hashes[4], "base": 1, "text": "999999", "shown": "000004"}
+        for action in ("second", "resolve")
+    ]
+
+    for event, disputed in zip(events, (True, False), strict=True):
+        message = {"view": "v", "project": "portal", "after": None, "want": 0, "events": [event]}
+        (answer,) = reviewer._data(portal, "Eve", None, reviewer._store(message))["answers"]
+        assert answer["now"]["disputed"] is disputed
+        assert ("choices" in answer["now"]) is disputed
+    assert [line["did"] for line in answer["now"]["history"]] == ["imported", "read blind", "decided"]
