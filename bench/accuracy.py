@@ -53,6 +53,7 @@ CELLS: tuple[Cell, ...] = (
         group="trained",
         images="digits4",
         preset="article-cut",
+        needs=("patience",),
     ),
     *(
         Cell(

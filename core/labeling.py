@@ -178,9 +178,9 @@ def _apply(db: Database, project: Project, operator: str, event: Mapping[str, ob
         queues.release(db, sample.id)
     if version is not None or opinion:
         return _outcome(db, event_id, sample, status, "Saved.")
+    if action == "resolve" and (known.base_version if known else base) == TAKEN_BACK:
+        return _outcome(db, event_id, sample, "conflict", "Others have spoken since you saw it: still disputed.")
     if (sample.state, sample.label, sample.flag) == wanted:
-        if action == "resolve" and samples.get_sample(db, sample.id).disputed:
-            return _outcome(db, event_id, sample, "conflict", "Others have spoken since you saw it: still disputed.")
         return _outcome(db, event_id, sample, status, f"{sample.operator} had entered the same.")
     now_is = f"labelled {sample.label!r}" if sample.state == "labelled" else sample.state
     message = f"{sample.operator or 'Someone'} was first: the image is {now_is}; your entry is kept in its history."

@@ -137,7 +137,7 @@ function uuid() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-const BUSY_MS = 100; // between two looks at whether the page takes messages
+const BUSY_MS = 30; // between two looks at whether the page takes messages
 
 // Whether a message can be answered now. While a server that was restarted draws the whole page, a message to the
 // widget's part of it makes Streamlit (1.67) throw away what it has not sent yet, and the page stays blank.
