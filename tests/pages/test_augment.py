@@ -55,6 +55,6 @@ def test_a_transform_without_default_starts_visible(open_page: OpenPage, portal:
 def test_another_sample_is_another_image(home: Home, open_page: OpenPage, portal: Project) -> None:
     """The dice choose among the training images, in an order that is the same each time."""
     first = open_page("augment", project=portal.name)
-    captions = {first.caption[-1].value} | {press(first, "Another").caption[-1].value for _ in range(5)}
+    captions = {first.main.caption[-1].value} | {press(first, "Another").main.caption[-1].value for _ in range(5)}
 
     assert len(captions) > 1
