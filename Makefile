@@ -1,12 +1,13 @@
-# make demo | test | app | check | install        SERVE=0|1 and FRESH=1 belong to demo
+# make demo | test | test-long | app | check | install        SERVE=0|1 and FRESH=1 belong to demo
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8501
 
-.PHONY: help install demo app test check browser
+.PHONY: help install demo app test test-long check browser
 help:
 	@echo "make demo     install, train on rendered images, show the result, open the app (SERVE=0: stop before the app, FRESH=1: start over)"
-	@echo "make test     install and run all tests"
+	@echo "make test     install and run the tests"
+	@echo "make test-long  those that take longest"
 	@echo "make app      open the app on ./slotlab-data (PORT=8501)"
 	@echo "make check    lint, format and type checks"
 	@echo "make install  only install, into .venv"
@@ -21,6 +22,9 @@ app: .venv/installed
 test: .venv/installed-test browser
 	$(BIN)/python -m pytest
 	@command -v chromium >/dev/null || echo "The browser tests were skipped: there is no Chromium on this machine."
+
+test-long: .venv/installed-test browser
+	$(BIN)/python -m pytest -m long
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

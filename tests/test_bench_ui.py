@@ -66,6 +66,7 @@ def in_browser(test: Any) -> Any:
 # Cells
 
 
+@pytest.mark.long
 @in_browser
 def test_latency_is_measured_for_every_label(tmp_path: Path) -> None:
     """Ten labels, ten times; every picture on the screen has the pixels of its hash."""
@@ -78,6 +79,7 @@ def test_latency_is_measured_for_every_label(tmp_path: Path) -> None:
     assert not cell("latency-loopback").changed({"config": cell("latency-loopback").settings})
 
 
+@pytest.mark.long
 @in_browser
 def test_a_server_killed_twice_at_twenty_keys_a_second_loses_nothing(tmp_path: Path) -> None:
     """The typist goes on while the server is away."""
@@ -89,6 +91,7 @@ def test_a_server_killed_twice_at_twenty_keys_a_second_loses_nothing(tmp_path: P
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_operators_over_the_websocket_are_given_different_images() -> None:
     """Four of them, ten seconds, no browser: every label is saved as typed, no image is given to two."""
     with portal("team", 160) as place:

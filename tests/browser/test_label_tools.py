@@ -109,6 +109,7 @@ def test_two_operators_never_get_the_same_image(lab: "Lab", open_label: OpenLabe
     pages[1].context.close()
 
 
+@pytest.mark.long
 def test_the_images_of_a_closed_tab_come_back(lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
     """Until its lease ends, the next operator is told where they are; then he gets them without a reload."""
     project = lab.make_project("closed", 3)

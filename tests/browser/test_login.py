@@ -53,6 +53,7 @@ def signed(lab: "Lab") -> list[tuple[str, str]]:
         return [(name, text) for name, text in db.execute("SELECT operator, text FROM labels ORDER BY id")]
 
 
+@pytest.mark.long
 def test_nothing_is_shown_before_the_login(closed_lab: "Lab", page: Page) -> None:
     """On no page, and not by the deep link that is the first request of a fresh server."""
     for name in [*PAGES, ""]:
@@ -85,6 +86,7 @@ def test_who_has_logged_in_labels_under_that_name(closed_lab: "Lab", provider: "
     expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
 
 
+@pytest.mark.long
 def test_labels_left_in_a_shared_browser_wait_for_their_own_login(
     closed_lab: "Lab", provider: "Provider", page: Page
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
 from core import demo
@@ -89,6 +90,7 @@ def test_each_page_may_be_the_first_thing_a_server_is_asked(own_lab: "Lab", page
     second.close()
 
 
+@pytest.mark.long
 def test_an_address_that_leads_nowhere_says_so_in_one_sentence(lab: "Lab", page: Page) -> None:
     """An unknown page, an unknown project, the run of another project."""
     mine, other = lab.make_project("nowhere mine", 80), lab.make_project("nowhere other", 80)
@@ -177,6 +179,7 @@ def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
     expect(page.get_by_text("5 of 5 images")).to_be_visible()
 
 
+@pytest.mark.long
 def test_nothing_is_asked_of_other_machines(lab: "Lab", page: Page) -> None:
     """The images are not public: no font, icon or script comes from, and no address goes to, anywhere else."""
     project = lab.make_project("private", 3)
