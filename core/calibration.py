@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.metrics import Floats, interval95
+from core.metrics import Floats, interval95, normalised
 
 Bools = NDArray[np.bool_]
 Confidence = NDArray[np.float64]
@@ -21,14 +21,9 @@ TEMPERATURES = (0.05, 20.0)
 """Beyond these a temperature says that there is nothing to fit."""
 
 
-def at_temperature(log_probs_NPC: Floats, temperature: float) -> NDArray[np.float64]:
-    """Log-probabilities made less sure (above 1) or surer (below 1), with the same characters on top."""
-    scaled_NPC = log_probs_NPC.astype(np.float64) / temperature
-    top_NP1 = scaled_NPC.max(axis=2, keepdims=True)
-    found_NPC: NDArray[np.float64] = (
-        scaled_NPC - top_NP1 - np.log(np.exp(scaled_NPC - top_NP1).sum(axis=2, keepdims=True))
-    )
-    return found_NPC
+def at_temperature(log_probs_NPC: Floats, temperature: float) -> Floats:
+    """Log-probabilities made less sure (above 1) or surer (below 1), with the same characters on top; float64."""
+    return normalised(log_probs_NPC.astype(np.float64) / temperature)
 
 
 def confidence(log_probs_NPC: Floats, temperature: float = 1.0) -> Confidence:

@@ -79,10 +79,14 @@ def aggregate(log_probs_VNPC: Floats) -> Floats:
 
     Averaging logarithms lets one dissenting view pull the confidence down, which is what a rejection rule wants.
     """
-    mean_NPC = log_probs_VNPC.mean(axis=0)
-    top = mean_NPC.max(axis=2, keepdims=True)
-    normalised: Floats = mean_NPC - top - np.log(np.exp(mean_NPC - top).sum(axis=2, keepdims=True))
-    return normalised
+    return normalised(log_probs_VNPC.mean(axis=0))
+
+
+def normalised(scores_NPC: Floats) -> Floats:
+    """Logarithms of any height as log-probabilities: those of the characters at each position sum to 1."""
+    top_NP1 = scores_NPC.max(axis=2, keepdims=True)
+    log_probs_NPC: Floats = scores_NPC - top_NP1 - np.log(np.exp(scores_NPC - top_NP1).sum(axis=2, keepdims=True))
+    return log_probs_NPC
 
 
 def evaluate_views(log_probs_VNPC: Floats, targets_NP: Ints, *, tta: bool, seen_N: NDArray[np.bool_]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Prediction:
     confidence: float
     positions: list[tuple[str, float]]
     views: list[ViewPrediction]
-    probs_PC: NDArray[np.float64]
+    probs_PC: Floats
     accepted: bool | None
     """Whether it is sure enough to be used; None where no threshold has been chosen for such readings."""
 

@@ -9,16 +9,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import jobs
 from core.charset import MAX_LENGTH
 from core.errors import SlotlabError
 from core.ingest import DEFAULT_SPEC, WATCHING, Report, Request, Upload, report_so_far, start_import
-from db.jobs import ACTIVE, get_job
+from core.jobdir import JobView
+from db.jobs import ACTIVE
 from db.projects import get_project, list_sources
 from db.records import Job, Project
 from pages.components import layout
 from pages.components.operators import current_operator
-from pages.components.progress import show_progress
+from pages.components.progress import follow, show_progress, stop_button
 
 IMAGE_TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "zip"]
 LABEL_RULES = {"none": "None, they are typed here", "filename": "In the file names", "csv": "In a CSV file"}
@@ -165,21 +165,13 @@ def show_watch(job: Job, folder: str) -> None:
 
 
 def _show_watch(job_id: str, folder: str) -> None:
-    home = layout.home()
-    with layout.errors(), layout.database() as db:
-        jobs.reconcile(db, home)
-        job = get_job(db, job_id)
-    if job.state not in ACTIVE:
-        st.rerun()
-    view = jobs.observe(home, job_id)
+    job, view = follow(job_id)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(gap=None, width="stretch"):
             st.markdown(layout.plain(folder))
             st.caption(f"Into {layout.plain(project_of(job))}. {_what_a_watch_does(view)}")
-        if st.button("Stop", icon=":material/stop:", disabled=view.cancelling, key=f"stop {job_id}"):
-            with layout.errors(), layout.database() as db:
-                jobs.cancel(db, home, job_id)
-    show_report(report_so_far(home, job))
+        stop_button(job_id, view)
+    show_report(report_so_far(layout.home(), job))
 
 
 def project_of(job: Job) -> str:
@@ -187,7 +179,7 @@ def project_of(job: Job) -> str:
         return get_project(db, job.project_id).name
 
 
-def _what_a_watch_does(view: jobs.JobView) -> str:
+def _what_a_watch_does(view: JobView) -> str:
     if view.steps:
         return f"Importing: {view.step:,} of {view.steps:,} files."
     if view.message.startswith(WATCHING):  # with the numbers below

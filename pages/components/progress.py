@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core import jobs
+from core.jobdir import JobView
 from db.jobs import ACTIVE, get_job
 from db.records import Job
 from pages.components import layout
@@ -14,17 +15,26 @@ def show_progress(job: Job, unit: str) -> None:
 
 
 def _show_progress(job_id: str, unit: str) -> None:
+    job, view = follow(job_id)
+    message, share = view.message or job.state.capitalize(), 0.0
+    if view.steps:
+        message, share = f"{message}: {view.step:,} of {view.steps:,} {unit}", min(view.step / view.steps, 1.0)
+    st.progress(share, message)
+    stop_button(job_id, view)
+
+
+def follow(job_id: str) -> tuple[Job, JobView]:
+    """An active job as it is now; in a repeating fragment. Once it has ended the page runs again."""
     home = layout.home()
     with layout.errors(), layout.database() as db:
         jobs.reconcile(db, home)
         job = get_job(db, job_id)
     if job.state not in ACTIVE:
         st.rerun()
-    view = jobs.observe(home, job_id)
-    message, share = view.message or job.state.capitalize(), 0.0
-    if view.steps:
-        message, share = f"{message}: {view.step:,} of {view.steps:,} {unit}", min(view.step / view.steps, 1.0)
-    st.progress(share, message)
+    return job, jobs.observe(home, job_id)
+
+
+def stop_button(job_id: str, view: JobView) -> None:
     if st.button("Stop", icon=":material/stop:", disabled=view.cancelling, key=f"stop {job_id}"):
         with layout.errors(), layout.database() as db:
-            jobs.cancel(db, home, job_id)
+            jobs.cancel(db, layout.home(), job_id)
