@@ -17,10 +17,14 @@ from pages.components.operators import current_operator, login_is_asked, name_of
 
 
 def widget_files(name: str) -> dict[str, str]:
-    """html, css and js of a widget; browser.js comes before its own script, in one module."""
-    folder = Path(__file__).parent
-    files = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
-    return files | {"js": (folder / "browser.js").read_text("utf-8") + files["js"]}
+    """html, css and js of a widget; what all share comes before its own style, and its own script, in one module."""
+
+    def text(file: str) -> str:
+        return Path(__file__).with_name(file).read_text("utf-8")
+
+    return {"html": text(f"{name}.html")} | {
+        kind: text(f"browser.{kind}") + text(f"{name}.{kind}") for kind in ("css", "js")
+    }
 
 
 def events_by_operator(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
