@@ -1,20 +1,20 @@
 """How good a run is, where it is wrong, and which labels to look at again."""
 
 import uuid
-from functools import partial
 
 import numpy as np
 import streamlit as st
 
 from core import jobs
 from core.errors import SlotlabError
-from core.metrics import evaluate_views, soft_confusion_PCC, support_PC, worst_margin_PC
+from core.metrics import evaluate_views
 from db.evaluations import count_test_openings
 from db.jobs import ACTIVE, list_jobs
 from db.samples import labels_by_hash
 from pages.components import layout, resources
-from pages.components.figures import confusion_figure, soft_confusion_figure
-from pages.components.gallery import show_gallery
+from pages.components.evaluated import Evaluated
+from pages.components.gallery import show_images
+from pages.components.matrices import show_matrices
 from pages.components.parts import show_parts
 from pages.components.progress import show_progress
 from pages.components.trust import show_trust
@@ -48,89 +48,6 @@ def ask_to_evaluate() -> None:
         f"Evaluate on {split}", icon=":material/play_arrow:", disabled=not confirmed, on_click=start,
         args=(tta, uuid.uuid4().hex),
     )  # fmt: skip
-
-
-@st.fragment
-def show_matrices() -> None:
-    st.subheader("Which characters are taken for which", anchor=False)
-    kind = st.segmented_control(
-        "Matrix", ["counts", "probability"], default="counts", required=True, key="matrix", bind="query-params",
-        label_visibility="collapsed",
-    )  # fmt: skip
-    soft = kind == "probability"
-    st.caption(
-        "One matrix for each position: rows are true, columns read. "
-        + (
-            "Red is the mean probability of a wrong character, from one in 100,000: there the next error comes from."
-            if soft
-            else "Blue is right, red is wrong."
-        )
-        + " Click a cell."
-    )
-    log_probs_NPC, targets_NP = reading.log_probs_NPC, reading.targets_NP
-    counts_PCC = reading.confusion_PCC()
-    if soft:
-        mass_PCC = soft_confusion_PCC(log_probs_NPC, targets_NP)
-        support, margin_PC = support_PC(targets_NP, spec.num_classes), worst_margin_PC(log_probs_NPC, targets_NP)
-    with st.grid("auto", min_column_width=210):
-        for position, counts_CC in enumerate(counts_PCC):
-            correct = result["per_position_correct"][position]
-            if soft:
-                figure = soft_confusion_figure(
-                    mass_PCC[position], support[position], margin_PC[position], spec.charset
-                )  # fmt: skip
-            else:
-                figure = confusion_figure(counts_CC, spec.charset)
-            with st.container(gap=None):
-                st.markdown(f"**Position {position + 1}**: {correct:,} of {result['n']:,}")
-                st.plotly_chart(
-                    figure,
-                    key=f"confusion {position}",
-                    on_select=partial(pick_cell, position, "nearest" if soft else "in_cell"),
-                    selection_mode="points",
-                    config={"displayModeBar": False},
-                    alt=f"Confusion matrix of position {position + 1}: {correct} of {result['n']} right",
-                )
-
-
-def pick_cell(position: int, how: str) -> None:
-    points = st.session_state[f"confusion {position}"]["selection"]["points"]
-    if points:
-        st.session_state["cell"] = (run.job.id, position, *points[0]["customdata"][:2], how)
-        st.session_state["show"] = "one cell"
-        st.rerun(scope="images")
-
-
-@st.fragment(key="images")
-def show_images() -> None:
-    st.subheader("Images", anchor=False)
-    cell = st.session_state.get("cell")
-    choices = ["wrong", "least sure"] + (["one cell"] if cell and cell[0] == run.job.id else [])
-    if st.session_state.get("show") not in choices:
-        st.session_state.pop("show", None)  # a cell of another run
-    match st.segmented_control(
-        "Show", choices, default="wrong", required=True, key="show", label_visibility="collapsed"
-    ):
-        case "least sure":
-            places = reading.least_sure()
-            note = "Right or wrong, what the run was least sure of. Label more like these."
-        case "one cell":
-            _, position, true, read, how = cell
-            names = layout.plain(spec.charset[true]), layout.plain(spec.charset[read])
-            if how == "nearest":
-                places = reading.nearest(position, true, read)
-                note = f"{len(places):,} with {names[0]} at position {position + 1}, those closest to {names[1]} first."
-            else:
-                places = reading.in_cell(position, true, read)
-                note = (
-                    f"{len(places):,} with {names[0]} read as {names[1]} at position {position + 1}, the least sure "
-                    "first."
-                )
-        case _:
-            places = reading.wrong()
-            note = f"{len(places):,} of {result['n']:,} wrong, the surest first: among those are the wrong labels."
-    st.caption(note)
-    show_gallery(project, found, reading, places.tolist())
 
 
 with layout.errors(), layout.database() as db:
@@ -192,7 +109,11 @@ if changed:
     st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
 with st.expander("Evaluate again", expanded=changed > 0):
     ask_to_evaluate()
-show_matrices()
-show_images()
-st.fragment(show_parts)(project, found, reading)
-st.fragment(show_trust)(run, found, reading, split=split, tta=tta)
+shown = Evaluated(page=page, run=run, split=split, found=found, tta=tta, reading=reading, result=result)
+SECTIONS = {"Errors": [show_matrices, show_images], "Parts": [show_parts], "Trust": [show_trust]}
+# Only the section that is open is computed.
+for tab, section in zip(st.tabs(list(SECTIONS), key="section", bind="query-params"), SECTIONS.values(), strict=True):
+    if tab.open:
+        with tab:
+            for show in section:
+                show(shown)

@@ -5,16 +5,52 @@ from collections.abc import Iterable
 import streamlit as st
 
 from core.images import data_url
-from core.predictions import Predictions, Reading
-from db.records import Project
 from db.samples import find_sample, image_bytes
 from pages.components import layout
+from pages.components.evaluated import Evaluated
 
 PER_PAGE = 24
 
 
-def show_gallery(project: Project, found: Predictions, reading: Reading, places: list[int]) -> None:
-    """The images at these places of `found`, a page at a time; another list begins at its first page."""
+@st.fragment(key="images")
+def show_images(shown: Evaluated) -> None:
+    """The images of one cell of a matrix, or those that are wrong or least sure."""
+    st.subheader("Images", anchor=False)
+    charset, reading = shown.page.spec.charset, shown.reading
+    cell = st.session_state.get("cell")
+    choices = ["wrong", "least sure"] + (["one cell"] if cell and cell[0] == shown.run.job.id else [])
+    if st.session_state.get("show") not in choices:
+        st.session_state.pop("show", None)  # a cell of another run
+    match st.segmented_control(
+        "Show", choices, default="wrong", required=True, key="show", label_visibility="collapsed"
+    ):
+        case "least sure":
+            places = reading.least_sure()
+            note = "Right or wrong, what the run was least sure of. Label more like these."
+        case "one cell":
+            _, position, true, read, how = cell
+            names = layout.plain(charset[true]), layout.plain(charset[read])
+            if how == "nearest":
+                places = reading.nearest(position, true, read)
+                note = f"{len(places):,} with {names[0]} at position {position + 1}, those closest to {names[1]} first."
+            else:
+                places = reading.in_cell(position, true, read)
+                note = (
+                    f"{len(places):,} with {names[0]} read as {names[1]} at position {position + 1}, the least sure "
+                    "first."
+                )
+        case _:
+            places = reading.wrong()
+            note = (
+                f"{len(places):,} of {shown.result['n']:,} wrong, the surest first: among those are the wrong labels."
+            )
+    st.caption(note)
+    show_gallery(shown, places.tolist())
+
+
+def show_gallery(shown: Evaluated, places: list[int]) -> None:
+    """The images at these places of the evaluation, a page at a time; another list begins at its first page."""
+    project, found, reading = shown.page.project, shown.found, shown.reading
     pages = -(-len(places) // PER_PAGE)
     number = st.pagination(pages, key=f"gallery {hash(tuple(places))}") if pages > 1 else 1
     places = places[(number - 1) * PER_PAGE : number * PER_PAGE]

@@ -5,17 +5,18 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from core.predictions import Predictions, Reading
 from core.slices import Slice, find_slices
-from db.records import Project
 from db.samples import facts_by_hash
 from pages.components import layout
+from pages.components.evaluated import Evaluated
 
 SHOWN = 300
 
 
-def show_parts(project: Project, found: Predictions, reading: Reading) -> None:
+@st.fragment
+def show_parts(shown: Evaluated) -> None:
     """A table; by text, by each character at each position, and by what the database knows of the images."""
+    project, found, reading = shown.page.project, shown.found, shown.reading
     with layout.errors(), layout.database() as db:
         known = facts_by_hash(db, project.id, found.sha256)
     unknown = dict.fromkeys(("source", "import day", "operator", "size"), "gone")

@@ -12,14 +12,17 @@ from core.errors import StorageError
 from core.predictions import Predictions, Reading
 from db.records import Run
 from pages.components import layout
+from pages.components.evaluated import Evaluated
 from pages.components.figures import reliability_figure, risk_figure
 
 DELTA = 0.05
 RULES = {"wrong": "At most 1 wrong in", "lockout": "Lockout"}
 
 
-def show_trust(run: Run, found: Predictions, reading: Reading, *, split: str, tta: bool) -> None:
+@st.fragment
+def show_trust(shown: Evaluated) -> None:
     """On val, a temperature and a threshold are chosen; on test, those that were kept are tried."""
+    run, found, reading, split, tta = shown.run, shown.found, shown.reading, shown.split, shown.tta
     st.subheader("When to trust an answer", anchor=False)
     kept = _kept(layout.home().run(run.job.id))
     holds = kept is not None and kept.holds_for(found.step, tta=tta)

@@ -160,7 +160,7 @@ def test_a_threshold_is_kept_with_the_run(home: Home, open_page: OpenPage, train
     made = as_a_good_run(home, trained, "val")
     reading = made.reading(jobs_spec(trained), tta=False)
 
-    app = press(open_page("evaluate", project=trained.name), "Use this threshold")
+    app = press(open_page("evaluate", project=trained.name, section="Trust"), "Use this threshold")
 
     assert not app.exception
     rule = Acceptance.load(home.run("0001-fast"))
@@ -173,7 +173,7 @@ def test_a_threshold_is_kept_with_the_run(home: Home, open_page: OpenPage, train
     assert f"{rule.used:,} of 600" in [metric.value for metric in app.metric if metric.label == "Answered"]
 
     as_a_good_run(home, trained, "test")
-    app = open_page("evaluate", project=trained.name, split="test")
+    app = open_page("evaluate", project=trained.name, split="test", section="Trust")
 
     assert not app.exception
     assert f"{rule.used:,} of 600" in [metric.value for metric in app.metric if metric.label == "Answered"]
@@ -185,7 +185,7 @@ def test_a_damaged_threshold_can_be_chosen_anew(home: Home, open_page: OpenPage,
     as_a_good_run(home, trained, "val")
     (home.run("0001-fast") / "acceptance.json").write_text("{")
 
-    app = open_page("evaluate", project=trained.name)
+    app = open_page("evaluate", project=trained.name, section="Trust")
     assert any("choose a threshold again" in error.value for error in app.error)
     press(app, "Use this threshold")
 
@@ -194,7 +194,7 @@ def test_a_damaged_threshold_can_be_chosen_anew(home: Home, open_page: OpenPage,
 
 def test_few_images_show_no_threshold_and_say_how_many_would(open_page: OpenPage, trained: Project) -> None:
     """Instead of a threshold that a dozen images made up."""
-    app = open_page("evaluate", project=trained.name)
+    app = open_page("evaluate", project=trained.name, section="Trust")
 
     assert any("even without a single error it takes 505" in info.value for info in app.info)
     button = next(button for button in app.button if button.label == "Use this threshold")
@@ -203,7 +203,7 @@ def test_few_images_show_no_threshold_and_say_how_many_would(open_page: OpenPage
 
 def test_parts_are_counted_by_what_the_database_knows(open_page: OpenPage, trained: Project) -> None:
     """Source, operator and day beside the characters of the label."""
-    app = open_page("evaluate", project=trained.name)
+    app = open_page("evaluate", project=trained.name, section="Parts")
     app.slider(key="part of").set_value(1).run()
 
     assert not app.exception

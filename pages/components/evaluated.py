@@ -1,0 +1,22 @@
+"""What the sections of the Evaluate page are about."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from core.predictions import Predictions, Reading
+from db.records import Run
+from pages.components.layout import Page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What a run read on a split, with its test-time augmentation or without."""
+
+    page: Page
+    run: Run
+    split: str
+    found: Predictions
+    tta: bool
+    reading: Reading
+    result: dict[str, Any]
+    """As core.metrics.evaluate_views gives it."""
