@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.charset import TextSpec
 from core.errors import StorageError, TrainingError
+from core.files import replacing
 from core.images import decode
 
 Row = tuple[str, str, str | None, str, bytes]
@@ -68,12 +68,8 @@ def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
         data=np.frombuffer(b"".join(row[4] for row in ordered), dtype=np.uint8),
         offsets=np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64),
     )
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         file.write(buffer.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
     lines = "".join(f"{sha256} {split} {label or ''}\n" for sha256, split, label, _, _ in ordered)
     return hashlib.sha256(lines.encode()).hexdigest()
 

@@ -1,0 +1,39 @@
+"""Files that are replaced as a whole."""
+
+from pathlib import Path
+
+import pytest
+
+from core.files import replacing
+
+
+def test_a_file_is_replaced_at_the_end(tmp_path: Path) -> None:
+    """Until then it is as it was, and afterwards nothing else is there."""
+    path = tmp_path / "a.json"
+    path.write_text("old")
+
+    with replacing(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    """And no half file beside it, which on a full disk would take the last room."""
+    path = tmp_path / "a.json"
+    path.write_text("old")
+
+    with pytest.raises(OSError, match="No space"), replacing(path) as file:
+        file.write(b"ne")
+        raise OSError(28, "No space left on device")
+
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
+    """Whoever writes says which file it was."""
+    with pytest.raises(OSError, match="No such file"), replacing(tmp_path / "gone" / "a.json"):
+        pass
