@@ -18,13 +18,13 @@ from core.doctor import Diagnosis
 from core.errors import JobError, OptionError, SlotlabError
 from core.home import Home
 from core.images import MAX_BYTES, decode
-from core.jobdir import ACTIVE, JobView
+from core.jobdir import JobView
 from core.labeling import default_operator
 from core.metrics import interval95
 from core.progress import Progress
 from db import projects, runs
 from db.connection import opened
-from db.records import Job, Project, Run
+from db.records import ACTIVE, Job, Project, Run
 
 app = typer.Typer(
     help="A browser lab for fixed-length OCR: import, label, train, evaluate, predict.",

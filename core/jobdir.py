@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import JobError
+from core.files import replacing
+from db.records import ACTIVE
 
-ACTIVE = ("queued", "starting", "running")
 STOPPED = 128 + signal.SIGTERM
 """Exit code of a worker that was told to stop and saved what it had."""
 LAUNCH_SECONDS = 60.0
@@ -94,18 +95,7 @@ class JobDir:
         return values if isinstance(values, dict) else None
 
     def write(self, name: str, values: Mapping[str, Any], *, sync: bool = True) -> None:
-        """Replace a JSON file as a whole; without `sync`, a power cut may leave it empty."""
-        temporary = self.path / f".{name}.tmp"
-        try:
-            with temporary.open("w") as file:
-                json.dump(values, file)
-                if sync:
-                    file.flush()
-                    os.fsync(file.fileno())
-            temporary.replace(self.path / name)
-        except OSError:
-            temporary.unlink(missing_ok=True)  # on a full disk, half a file would take the last room
-            raise
+        write_json(self.path / name, values, sync=sync)
 
     def remove(self, *names: str) -> None:
         for name in names:
@@ -251,6 +241,12 @@ class JobDir:
         """Whether a launch has had its time and no runner has shown up."""
         status = self.read("status.json") or {}
         return bool(status.get("state") == "launching" and time.time() - status["at"] > LAUNCH_SECONDS)
+
+
+def write_json(path: Path, values: Mapping[str, Any], *, sync: bool = True) -> None:
+    """Replace a JSON file as a whole; without `sync`, a power cut may leave it empty."""
+    with replacing(path, sync=sync) as file:
+        file.write(json.dumps(values).encode())
 
 
 def try_lock(number: int, how: int) -> bool:

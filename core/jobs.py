@@ -12,17 +12,18 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
-from core import doctor
+from core import doctor, turns
 from core.charset import TextSpec
 from core.config import TrainConfig
 from core.dataset import Row, write_snapshot
-from core.doctor import Diagnosis
+from core.doctor import Diagnosis, Line
 from core.errors import JobError, SlotlabError, StorageError, TrainingError
 from core.home import Home
 from core.jobdir import LAUNCH_SECONDS, JobDir, JobView
@@ -30,7 +31,7 @@ from core.runner import GRACE_SECONDS
 from db import evaluations, jobs, runs, samples
 from db.connection import write
 from db.projects import get_project
-from db.records import Job, Project, Run, Sample, now
+from db.records import ACTIVE, Job, Project, Run, Sample, now
 
 ROOT = Path(__file__).resolve().parent.parent
 """Where `core` and `db` are imported from; the runner is started there whatever the current directory is."""
@@ -270,12 +271,18 @@ def observe(home: Home, job_id: str) -> JobView:
     return JobDir(home.run(job_id)).observe()
 
 
-def metrics(home: Home, job_id: str) -> list[dict[str, Any]]:
+def metrics(home: Home, job_id: str) -> list[Line]:
     """What a run has logged so far; a line that is still being written is left out."""
     return JobDir(home.run(job_id)).metrics()
 
 
-def diagnose(home: Home, job_id: str) -> Diagnosis | None:
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """A job as it is at one moment."""
+
+    view: JobView
+    metrics: list[Line]
+    diagnosis: Diagnosis | None
     """What the doctor says of a run, now or after its end; None for other jobs, and where no settings can be read."""
     directory = JobDir(home.run(job_id))
     run = directory.read("run.json")
@@ -285,9 +292,9 @@ def diagnose(home: Home, job_id: str) -> Diagnosis | None:
         config = TrainConfig.from_dict(run["config"])
     except SlotlabError:  # of a newer version
         return None
-    view, spec = directory.observe(), TextSpec(run["project"]["length"], run["project"]["charset"])
+    spec = TextSpec(run["project"]["length"], run["project"]["charset"])
     return doctor.diagnose(
-        directory.metrics(),
+        lines,
         spec=spec,
         config=config,
         steps=view.steps,
@@ -296,6 +303,20 @@ def diagnose(home: Home, job_id: str) -> Diagnosis | None:
         image_size=(run.get("choices") or {}).get("image_size"),
     )
 
+
+def watch(home: Home, job_id: str) -> Watched:
+    """Each file is read once, however long the run has logged."""
+
+    view, lines = directory.observe(), directory.metrics()
+    return Watched(view=view, metrics=lines, diagnosis=_diagnosis(directory, view, lines))
+
+
+def diagnose(home: Home, job_id: str) -> Diagnosis | None:
+    """What the doctor says of a job, as `watch` has it."""
+    return watch(home, job_id).diagnosis
+
+
+def _diagnosis(directory: JobDir, view: JobView, lines: list[Line]) -> Diagnosis | None:
 
 def log_tail(home: Home, job_id: str, lines: int = 30) -> str:
     return JobDir(home.run(job_id)).log_tail(lines)
@@ -313,7 +334,17 @@ def reconcile(db: Database, home: Home) -> None:
         state = directory.observe().state
         if state != job.state:
             with write(db):
-                jobs.set_state(db, job, state, final=state not in jobs.ACTIVE)
+                jobs.set_state(db, job, state, final=state not in ACTIVE)
+
+def queue(home: Home) -> dict[str, list[str]]:
+    """The runs that wait, of all projects, in the order of their turns, for each device that is waited for."""
+    return {device: [job.id for job in line] for device, line in turns.waiting(home.runs).items()}
+
+
+def move(home: Home, run_id: str, *, before: str | None) -> None:
+    """Give a run that waits the turn before another one's; None: the last. Raises JobError if one waits no longer."""
+    turns.move(home.runs, run_id, before=before)
+
 
 
 def _reconcile_ended(db: Database, job: Job, directory: JobDir) -> None:
@@ -377,7 +408,7 @@ def follow(
     while True:
         reconcile(db, home)
         job = find_job(db, job_id)
-        ended = job.state not in jobs.ACTIVE
+        ended = job.state not in ACTIVE
         if on_diagnosis and (ended or time.monotonic() >= due):
             due = time.monotonic() + DIAGNOSE_SECONDS
             found = diagnose(home, job_id)
@@ -408,7 +439,7 @@ def cancel(db: Database, home: Home, job_id: str) -> None:
     """
     reconcile(db, home)
     directory = JobDir(home.run(job_id))
-    if find_job(db, job_id).state in jobs.ACTIVE and not directory.cancel_asked:
+    if find_job(db, job_id).state in ACTIVE and not directory.cancel_asked:
         directory.write("cancel", {"at": time.time()})
 
 
@@ -416,7 +447,7 @@ def resume(db: Database, home: Home, job_id: str) -> Job:
     """Go on with a job that was cancelled, lost or failed: same directory and settings, from its last checkpoint."""
     reconcile(db, home)
     job, directory = find_job(db, job_id), JobDir(home.run(job_id))
-    if job.state in jobs.ACTIVE:
+    if job.state in ACTIVE:
         raise JobError(f"Job {job_id} is {job.state}; there is nothing to resume.")
     if job.state == "finished":
         raise JobError(f"Job {job_id} is finished; start a new one to train further.")

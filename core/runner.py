@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from core import turns
 from core.jobdir import JobDir, try_lock
 
 MODULES = {"train": "core.worker", "evaluate": "core.worker", "import": "core.ingest"}
@@ -110,13 +111,13 @@ def device_of(setting: str) -> str:
 
 
 def wait_for_device(job: JobDir, device: str, wanted: Callable[[], bool]) -> int | None:
-    """Take the device's lock, older runs first; None when the job is no longer wanted. Says for whom it waits."""
+    """Take the device's lock when it is this run's turn; None when it is no longer wanted. Says for whom it waits."""
     path = job.path.parent / f"{device}.lock"
     slot = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     status = job.read("status.json") or {}
     said = ""
     while wanted():
-        first = older_in_queue(job, device)
+        first = turns.earlier(job, device)
         if first is None and try_lock(slot, fcntl.LOCK_EX):
             os.ftruncate(slot, 0)
             os.pwrite(slot, job.id.encode(), 0)
@@ -129,22 +130,6 @@ def wait_for_device(job: JobDir, device: str, wanted: Callable[[], bool]) -> int
             said = message
         time.sleep(POLL_SECONDS)
     os.close(slot)
-    return None
-
-
-def older_in_queue(job: JobDir, device: str) -> str | None:
-    """The run that waits for the same device and was numbered before this one, if there is one alive."""
-    for path in sorted(job.path.parent.glob("[0-9]*-*")):
-        other = JobDir(path)
-        if other.number >= job.number:
-            return None
-        if (path / "exit.json").exists():  # most of them, and cheaper to see than a lock
-            continue
-        status = other.read("status.json") or {}
-        if status.get("state") == "queued" and status.get("device") == device:
-            with other.unlocked() as free:
-                if not free:
-                    return other.id
     return None
 
 

@@ -11,13 +11,12 @@ from core.config import TrainConfig
 from core.errors import OptionError
 from core.home import Home
 from core.ingest import Request, Upload, start_import
-from core.jobdir import ACTIVE
 from core.labeling import default_operator
 from core.metrics import interval95
 from core.progress import Progress
 from db import evaluations, projects, runs, samples
 from db.connection import opened
-from db.records import Project, Run
+from db.records import ACTIVE, Project, Run
 
 PROJECT = "demo"
 SEED = 0

@@ -4,9 +4,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from db.records import Job, now
-
-ACTIVE = ("queued", "starting", "running")
+from db.records import ACTIVE, Job, now
 
 
 def next_number(db: Database) -> int:

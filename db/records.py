@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+ACTIVE = ("queued", "starting", "running")
+"""States of a job that has not ended."""
+
 
 def now() -> str:
     """The time as it is stored: ISO 8601, UTC, whole seconds. Order events by id, never by this."""

@@ -9,7 +9,8 @@ from core import jobs
 from core.errors import SlotlabError
 from core.metrics import evaluate_views
 from db.evaluations import count_test_openings
-from db.jobs import ACTIVE, list_jobs
+from db.jobs import list_jobs
+from db.records import ACTIVE
 from db.samples import labels_by_hash
 from pages.components import layout, resources
 from pages.components.evaluated import Evaluated

@@ -5,9 +5,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import jobs
 from core.ingest import watched_folder
-from db.jobs import ACTIVE, active_jobs, list_jobs
+from db.jobs import active_jobs, list_jobs
 from db.projects import list_projects
-from db.records import Project, Run
+from db.records import ACTIVE, Project, Run
 from db.runs import list_runs
 from db.samples import counts
 from pages.components import layout

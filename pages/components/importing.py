@@ -13,9 +13,8 @@ from core.charset import MAX_LENGTH
 from core.errors import SlotlabError
 from core.ingest import DEFAULT_SPEC, WATCHING, Report, Request, Upload, report_so_far, start_import
 from core.jobdir import JobView
-from db.jobs import ACTIVE
 from db.projects import get_project, list_sources
-from db.records import Job, Project
+from db.records import ACTIVE, Job, Project
 from pages.components import layout
 from pages.components.operators import current_operator
 from pages.components.progress import follow, show_progress, stop_button

@@ -4,8 +4,8 @@ import streamlit as st
 
 from core import jobs
 from core.jobdir import JobView
-from db.jobs import ACTIVE, get_job
-from db.records import Job
+from db.jobs import get_job
+from db.records import ACTIVE, Job
 from pages.components import layout
 
 

@@ -239,6 +239,39 @@ def test_who_follows_a_run_hears_each_finding_once(
 
 
 def test_a_cancelled_run_can_be_resumed(db: Database, home: Home, labelled: Project) -> None:
+def test_a_look_at_a_run_reads_its_metrics_once(
+    db: Database, home: Home, labelled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page looks every second, and the file grows with the run."""
+    job, opened_files = start_forever(db, home, labelled), []
+    for step in range(1, 40):
+        job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": 2.3, "accuracy": 0.1, "lr": 1e-3})
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: opened_files.append(path.name) or read_bytes(path))
+
+    seen = jobs.watch(home, job.id)
+
+    assert opened_files.count("metrics.jsonl") == 1
+    assert (seen.view.state, len(seen.metrics)) == ("running", 40)
+    assert seen.diagnosis is not None
+    assert seen.diagnosis.state == "plateau"
+
+
+def test_runs_that_wait_are_listed_and_moved(db: Database, home: Home, labelled: Project) -> None:
+    """By device, in the order of their turns; nobody waits where nothing runs."""
+    assert jobs.queue(home) == {}
+    start_forever(db, home, labelled)
+    waiting = [JobDir(home.run(start(db, home, labelled).job.id)) for _ in range(2)]
+    for job in waiting:
+        wait_for(job, lambda view: view.state == "queued")
+
+    jobs.move(home, "0003-fast", before="0002-fast")
+
+    assert jobs.queue(home) == {"cpu": ["0003-fast", "0002-fast"]}
+    jobs.cancel(db, home, "0003-fast")
+    assert jobs.queue(home) == {"cpu": ["0002-fast"]}
+
+
     """The same directory goes on from where it stopped; pressing Resume twice starts one runner."""
     job = start_forever(db, home, labelled)
     jobs.cancel(db, home, job.id)

@@ -12,9 +12,9 @@ from core import jobs
 from core.home import Home
 from core.images import encode_png
 from db.connection import opened
-from db.jobs import ACTIVE, list_jobs
+from db.jobs import list_jobs
 from db.projects import find_project, list_sources
-from db.records import Project
+from db.records import ACTIVE, Project
 from db.samples import counts
 
 OpenPage = Callable[..., AppTest]
