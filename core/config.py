@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
+from core.augment import check_augment
 from core.errors import OptionError
 
 Kind = Literal["int", "float", "bool", "choice", "text", "size", "json"]
@@ -87,6 +88,11 @@ OPTIONS: dict[str, Option] = {
         kind="json",
         optional=True,
     ),
+    "recipe": Option(
+        help="Augmentation recipe of the project, as NAME or NAME@VERSION; auto is the project's default.",
+        kind="text",
+        optional=True,
+    ),
 }
 """Every key of `--set`, in the order in which they are listed."""
 
@@ -120,12 +126,16 @@ class TrainConfig:
     max_minutes: float | None = None
     drop_seen_strings: bool = False
     augment: dict[str, dict[str, Any]] | None = None
-    """Settings of core.transforms; None is its DEFAULT_AUGMENT, an empty dict is no augmentation."""
+    """Settings of core.augment; None is its DEFAULT_AUGMENT, an empty dict is no augmentation."""
+    recipe: str | None = None
+    """Name of these settings in core.recipes; None: they have none, or they are yet to be looked up."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        values = asdict(self)
-        return values | {"image_size": list(self.image_size) if self.image_size else None}
+        values = asdict(self) | {"image_size": list(self.image_size) if self.image_size else None}
+        if self.recipe is None:
+            del values["recipe"]  # the settings of runs from before there were recipes stay equal to themselves
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
@@ -199,8 +209,6 @@ def parse_option(key: str, text: str) -> Any:
                 raise OptionError(f"{key} must be HEIGHTxWIDTH with sides from 16 to 1024, as 48x192; got {text!r}.")
             return int(sides[0]), int(sides[1])
         case "json":
-            from core.transforms import check_augment  # albumentations takes 1.5 s to import: only when asked for
-
             try:
                 settings = json.loads(text)
             except json.JSONDecodeError as error:

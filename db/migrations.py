@@ -277,10 +277,51 @@ def m004_queues_and_opinions(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m005_recipes(db: Database) -> None:
+    append_only = [
+        f"""
+        CREATE TRIGGER {table}_are_never_{done} BEFORE {verb} ON {table}
+        BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END
+        """
+        for table in ("recipes", "default_recipes")
+        for verb, done in (("UPDATE", "changed"), ("DELETE", "deleted"))
+    ]
+    _run(
+        db,
+        # Augmentation settings (core.augment) under a name; a change is a version more.
+        """
+        CREATE TABLE recipes (
+            id INTEGER PRIMARY KEY,
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            name TEXT NOT NULL CHECK (name <> ''),
+            version INTEGER NOT NULL CHECK (version >= 1),
+            settings TEXT NOT NULL,
+            note TEXT NOT NULL,
+            operator TEXT NOT NULL CHECK (operator <> ''),
+            created_at TEXT NOT NULL,
+            UNIQUE (project_id, name, version)
+        ) STRICT
+        """,
+        # What a new run of a project uses unless it is told otherwise: the newest row. recipe is NAME@VERSION, or the
+        # name of one that is built in.
+        """
+        CREATE TABLE default_recipes (
+            id INTEGER PRIMARY KEY,
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            recipe TEXT NOT NULL CHECK (recipe <> ''),
+            operator TEXT NOT NULL CHECK (operator <> ''),
+            at TEXT NOT NULL
+        ) STRICT
+        """,
+        *append_only,
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Number of steps above, kept in the file's user_version (checked by a test)."""
