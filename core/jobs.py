@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from core import doctor, turns
+from core import doctor, recipes, turns
 from core.charset import TextSpec
 from core.config import TrainConfig
 from core.dataset import Row, write_snapshot
@@ -57,10 +57,12 @@ def start_training(
 ) -> Run:
     """Freeze the labelled images of train and val, and train on them in the background.
 
-    The same `request_id` again returns the run that it started. Raises TrainingError when there is too little to learn.
+    The same `request_id` again returns the run that it started. Raises TrainingError when there is too little to learn,
+    OptionError when the project has no such augmentation recipe.
     """
     request_id = request_id or uuid.uuid4().hex
     if (job := jobs.find_by_request(db, request_id)) is None:
+        config = recipes.resolve(db, project, config)
         train, val = training_samples(db, project, config)
         with _staging(home) as staging:
             sha256 = write_snapshot(staging / "dataset.npz", _rows(db, train + val))

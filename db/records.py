@@ -122,3 +122,18 @@ class Evaluation:
     result: str
     """JSON of core.metrics.Evaluation."""
     at: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Augmentation settings under a name; never changed, a change is another version."""
+
+    id: int
+    project_id: int
+    name: str
+    version: int
+    settings: str
+    """JSON of core.augment.Settings."""
+    note: str
+    operator: str
+    created_at: str

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
-from core import jobs
+from core import jobs, recipes
 from core.config import PRESETS, TrainConfig
 from core.dataset import load_snapshot
 from core.errors import JobError, TrainingError
@@ -94,7 +94,8 @@ def test_a_run_freezes_its_data_and_settings(db: Database, home: Home, labelled:
     assert sorted(snapshot.splits) == ["train"] * 4 + ["val"] * 2
     spec = job.spec()
     assert spec["dataset"] == {"sha256": run.dataset_sha256, "train": 4, "val": 2}
-    assert spec["config"] == json.loads(run.config) == json.loads(json.dumps(CPU.to_dict()))
+    config = recipes.resolve(db, labelled, CPU)
+    assert spec["config"] == json.loads(run.config) == json.loads(json.dumps(config.to_dict()))
     assert spec["project"] == {"name": "portal", "length": 3, "charset": "0123456789"}
     assert not list(home.runs.glob(".new-*"))
 
