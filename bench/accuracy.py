@@ -27,11 +27,12 @@ ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("digits4-head-flatten", "digits4", "head=flatten", {"head": "flatten"}),
     ("digits4-head-pool", "digits4", "head=pool", {"head": "pool"}),
     ("digits4-heads-own", "digits4", "tied_heads=false", {"tied_heads": "false"}),
-    ("digits4-ink-off", "digits4", "ink=false", {"ink": "false"}),
+    ("digits4-ink-on", "digits4", "ink=true", {"ink": "true"}),
     ("digits4-stride-16", "digits4", "stride=16", {"stride": "16"}),
     ("digits4-augment-off", "digits4", "augment={}", {"augment": "{}"}),
     ("portal6-base", "portal6-fold0", "as preset fast", {}),
     ("portal6-crop-off", "portal6-fold0", "crop=false", {"crop": "false"}),
+    ("portal6-ink-on", "portal6-fold0", "ink=true", {"ink": "true"}),
     ("wide4-base", "wide4", "rendered, 4 digits on twice their width", {}),
 )
 """Name, images, what differs, options. All of preset fast, seed 0, with SHORT; more rows may be added."""

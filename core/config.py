@@ -108,7 +108,7 @@ class TrainConfig:
     head: str = "query"
     tied_heads: bool = True
     width: int = 256
-    ink: bool = True
+    ink: bool = False
     crop: bool = True
     image_size: tuple[int, int] | None = None
     """Height, width in pixels."""

@@ -221,7 +221,7 @@ def _constant_answer(seen: _Seen) -> Diagnosis | None:
         return None
     n, answers, config = recent[-1]["n"], recent[-1]["answers"], seen.config
     texts = "the same text" if answers == 1 else f"one of {answers} texts"
-    others = "".join([", crop=false" * config.crop, " or ink=false" * config.ink])
+    others = f"{', crop=false' * config.crop} or ink={'false' if config.ink else 'true'}"
     return Diagnosis(
         state="constant_answer",
         sentence=f"All {n} validation images are read as {texts} after {seen.done()}; training loss {seen.loss():.3f}, "
