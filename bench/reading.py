@@ -34,7 +34,7 @@ def timed(predictor: Predictor, snapshot: Snapshot, batch: int, seconds: float) 
     while len(times) < WARMUPS + 3 or time.perf_counter() - began < seconds:
         blobs = [snapshot.blob((len(times) * batch + place) % len(snapshot)) for place in range(batch)]
         start = time.perf_counter()
-        predictor.predict([decode(blob) for blob in blobs])
+        predictor.predict([decode(blob) for blob in blobs], tta=False)
         times.append(time.perf_counter() - start)
     median = statistics.median(times[WARMUPS:])
     return {

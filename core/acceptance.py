@@ -2,11 +2,13 @@
 
 import json
 import math
-import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.errors import StorageError
+from core.files import replacing
+from core.views import DEFAULT, View, fingerprint
 
 FILE = "acceptance.json"
 
@@ -19,6 +21,8 @@ class Acceptance:
     """Of the weights whose readings these were; other weights have other confidences."""
     tta: bool
     """Whether with views; the confidence without them is another."""
+    views: str = fingerprint(DEFAULT)
+    """core.views.fingerprint of the views, where it is with views; those of earlier versions were always the same."""
     temperature: float
     threshold: float
     """Least confidence, at this temperature, of an answer that is used."""
@@ -32,13 +36,9 @@ class Acceptance:
 
     def save(self, run_dir: Path) -> None:
         """Write the file whole or not at all. Raises StorageError."""
-        temporary = run_dir / f".{FILE}.tmp"
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(self), indent=1) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(run_dir / FILE)
+            with replacing(run_dir / FILE) as file:
+                file.write(json.dumps(asdict(self), indent=1).encode() + b"\n")
         except OSError as error:
             raise StorageError(f"The threshold could not be written ({error.strerror}).") from error
 
@@ -59,6 +59,8 @@ class Acceptance:
             raise StorageError(f"{FILE} of this run is damaged; choose a threshold again.")
         return found
 
-    def holds_for(self, step: int, *, tta: bool) -> bool:
-        """Whether it says anything about readings by the weights of that step, with or without views."""
-        return (self.step, self.tta) == (step, tta)
+    def holds_for(self, step: int, *, tta: bool, views: Sequence[View] | None) -> bool:
+        """Whether it says anything about readings by the weights of that step, with these views or without."""
+        if (self.step, self.tta) != (step, tta):
+            return False
+        return not tta or (views is not None and self.views == fingerprint(views))

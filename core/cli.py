@@ -37,6 +37,10 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
 ProjectName = Annotated[str, typer.Option("--project", help="Name of the project.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run: its number or its whole name.")]
+Tta = Annotated[
+    bool | None,
+    typer.Option("--tta/--no-tta", help="Average over shifted, scaled and turned views; by default as the run does."),
+]
 
 
 @app.command()
@@ -225,7 +229,7 @@ def evaluate(
     run: RunName,
     *,
     split: Annotated[str, typer.Option(metavar="val|test", help="test is sealed: each use is counted.")] = "val",
-    tta: Annotated[bool, typer.Option("--tta", help="Average over shifted, scaled and turned views.")] = False,
+    tta: Tta = None,
     as_json: Json = False,
 ) -> None:
     """Exact match of a run on labelled images that it was not trained on."""
@@ -240,7 +244,7 @@ def evaluate(
         return
     low, high = result["ci95"]
     print(f"exact match {result['correct']}/{result['n']} = {result['exact_match']:.1%}")
-    print(f"95% interval {low:.1%}-{high:.1%}, split {split}, TTA {'on' if tta else 'off'}")
+    print(f"95% interval {low:.1%}-{high:.1%}, split {split}, TTA {'on' if result['tta'] else 'off'}")
     print(
         "per position  " + "  ".join(f"{index}: {value:.1%}" for index, value in enumerate(result["per_position"], 1))
     )
@@ -251,16 +255,18 @@ def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its number, its name, or its directory.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILES...")],
     *,
-    tta: Annotated[bool, typer.Option("--tta", help="Average over shifted, scaled and turned views.")] = False,
+    tta: Tta = None,
     as_json: Json = False,
 ) -> None:
     """Read images. A file that cannot be read is named, the others are read all the same; exit code 1 then."""
     from core.predictor import Predictor
 
     predictor = Predictor.load(_run_directory(run))
-    rule = predictor.acceptance
-    if rule and not rule.holds_for(predictor.step, tta=tta):
-        why = f"{'with' if rule.tta else 'without'} views, at step {rule.step}"
+    kept = predictor.acceptance
+    if kept and not predictor.rule(tta=tta):
+        why = f"{'with' if kept.tta else 'without'} views, at step {kept.step}"
+        if kept.tta and len(predictor.views(tta=tta)) > 1 and kept.step == predictor.step:
+            why = "with other views"
         print(f"The threshold of this run was chosen {why}; it says nothing about these readings.", file=sys.stderr)
     failed = False
     for path in files:
@@ -392,7 +398,7 @@ def _run_line(record: dict[str, Any]) -> str:
     return f"{line} {record['reason'] or ''}".rstrip()
 
 
-def _prediction_record(predictor: Any, path: Path, *, tta: bool) -> dict[str, Any]:
+def _prediction_record(predictor: Any, path: Path, *, tta: bool | None) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             pixels = decode(file.read(MAX_BYTES + 1))

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from core.errors import JobError, SlotlabError, StorageError, TrainingError
 from core.home import Home
 from core.jobdir import LAUNCH_SECONDS, JobDir, JobView
 from core.runner import GRACE_SECONDS
+from core.views import View, check_views, choice_of, to_dicts
 from db import evaluations, jobs, runs, samples
 from db.connection import write
 from db.projects import get_project
@@ -117,9 +118,24 @@ def training_samples(db: Database, project: Project, config: TrainConfig) -> tup
 
 
 def start_evaluation(
-    db: Database, home: Home, run: Run, split: str, *, tta: bool, operator: str, request_id: str | None = None
+    db: Database,
+    home: Home,
+    run: Run,
+    split: str,
+    *,
+    tta: bool | None = None,
+    views: Sequence[View] | None = None,
+    operator: str,
+    request_id: str | None = None,
 ) -> Job:
-    """Evaluate a run on `val` or `test` in the background. Each use of the test images is written down before it."""
+    """Evaluate a run on `val` or `test` in the background. Each use of the test images is written down before it.
+
+    `views` are those of the run unless given, and `tta` says whether to read with them; None is the run's own choice.
+    Raises OptionError for a set of views that may not be read with.
+    """
+    choice = choice_of(home.run(run.job.id))
+    views = check_views(views if views is not None else choice.views)
+    tta = choice.use if tta is None else tta
     if split not in ("val", "test"):
         raise JobError(f"A run can be evaluated on val or test, not on {split!r}.")
     project = get_project(db, run.job.project_id)
@@ -136,7 +152,7 @@ def start_evaluation(
         raise JobError(f"There are no labelled {split} images to evaluate on; label more images.")
     if not (home.run(run.job.id) / "checkpoints").is_dir():
         raise JobError(f"Run {run.job.id} has no checkpoint yet to evaluate.")
-    spec = {"run": run.job.id, "split": split, "tta": tta, "operator": operator}
+    spec = {"run": run.job.id, "split": split, "tta": tta, "views": to_dicts(views), "operator": operator}
     return start_job(db, home, project, "evaluate", spec, request_id=request_id, record=record, fill=fill)
 
 

@@ -3,17 +3,24 @@
 N samples, P positions, C classes, V views (view 0 is the image as it is).
 """
 
-import os
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.charset import TextSpec
 from core.errors import StorageError
+from core.files import replacing
+from core.ledger import Ledger, make_ledger
 from core.metrics import Floats, Ints, aggregate, confusion_PCC
+from core.views import DEFAULT, View, ViewChoice
+
+OPTIONAL = ("moves", "seconds", "colors")
+"""Arrays that files of earlier versions do not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,48 +31,131 @@ class Predictions:
     labels: list[str]
     """As they were when the run read the images."""
     views: list[str]
+    """Their names."""
     log_probs_VNPC: NDArray[np.float32]
     step: int = -1
     """Of the weights that read; -1 where that was not recorded."""
+    moves_V4: NDArray[np.float64] | None = None
+    """What each view does: core.views.View.geometry. None where that was not recorded."""
+    seconds_V: NDArray[np.float64] | None = None
+    """Measured for all images; those of view 0 hold what has to be done to an image before any view."""
+    colors_N23: NDArray[np.uint8] | None = None
+    """Colour of background and ink of each image, as core.colors finds them."""
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":
-        """Raises StorageError when the file is missing or damaged."""
+        """Raises StorageError when the file is missing or damaged.
+
+        The log-probabilities stay in the file until they are looked at: without the other views a ninth of them.
+        """
         try:
             with np.load(path, allow_pickle=False) as arrays:
+                moves_V4, seconds_V, colors_N23 = (arrays.get(name) for name in OPTIONAL)
                 return cls(
                     sha256=arrays["sha256"].tolist(),
                     labels=arrays["labels"].tolist(),
                     views=arrays["views"].tolist(),
-                    log_probs_VNPC=arrays["log_probs"],
+                    log_probs_VNPC=_mapped(path, "log_probs.npy"),
                     step=int(arrays["step"]) if "step" in arrays else -1,
+                    moves_V4=moves_V4,
+                    seconds_V=seconds_V,
+                    colors_N23=colors_N23,
                 )
         except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
             raise StorageError(f"{path.name} is missing or damaged; evaluate the run again.") from error
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(
-                    file,
-                    sha256=np.array(self.sha256, dtype=np.str_),
-                    labels=np.array(self.labels, dtype=np.str_),
-                    views=np.array(self.views, dtype=np.str_),
-                    log_probs=self.log_probs_VNPC,
-                    step=np.array(self.step),
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        known: dict[str, Any] = dict(zip(OPTIONAL, (self.moves_V4, self.seconds_V, self.colors_N23), strict=True))
+        with replacing(path) as file:
+            np.savez(
+                file,
+                sha256=np.array(self.sha256, dtype=np.str_),
+                labels=np.array(self.labels, dtype=np.str_),
+                views=np.array(self.views, dtype=np.str_),
+                log_probs=np.ascontiguousarray(self.log_probs_VNPC, dtype=np.float32),
+                step=np.array(self.step),
+                **{name: array for name, array in known.items() if array is not None},
+            )
+
+    @cached_property
+    def view_set(self) -> tuple[View, ...] | None:
+        """The views it was read with; None where nothing says what they did."""
+        if self.moves_V4 is not None:
+            return tuple(View(name, *moves) for name, moves in zip(self.views, self.moves_V4.tolist(), strict=True))
+        # Before the moves were stored, there was one set.
+        standard = DEFAULT[: len(self.views)]
+        return standard if self.views == [view.name for view in standard] else None
+
+    @cached_property
+    def predicted_VNP(self) -> NDArray[np.uint16]:
+        """What each view reads by itself."""
+        return np.stack([log_probs_NPC.argmax(axis=2).astype(np.uint16) for log_probs_NPC in self.log_probs_VNPC])
+
+    @cached_property
+    def without_VNP(self) -> NDArray[np.uint16]:
+        """What all views but one read together, for each that is left out."""
+        sum_NPC = self.log_probs_VNPC.sum(axis=0)
+        return np.stack([(sum_NPC - one_NPC).argmax(axis=2).astype(np.uint16) for one_NPC in self.log_probs_VNPC])
+
+    @cached_property
+    def together_NP(self) -> Ints:
+        """What all views read together."""
+        together_NP: Ints = self.log_probs_VNPC.mean(axis=0).argmax(axis=2)
+        return together_NP
+
+    def targets_NP(self, spec: TextSpec) -> Ints:
+        """Class numbers of the labels. Raises LabelError on a label that does not fit `spec`."""
+        chars_C = np.array(list(spec.charset))
+        order_C = np.argsort(chars_C)
+        if any(len(label) != spec.length for label in self.labels):
+            chars_NP = np.empty((0, spec.length), dtype=chars_C.dtype)
+        else:
+            chars_NP = np.array(self.labels, dtype=f"U{spec.length}").view("U1").reshape(-1, spec.length)
+        targets_NP: Ints = order_C[np.searchsorted(chars_C[order_C], chars_NP).clip(max=len(chars_C) - 1)]
+        if len(chars_NP) < len(self.labels) or not (chars_C[targets_NP] == chars_NP).all():
+            return np.array([spec.encode(label) for label in self.labels], dtype=np.int64)  # names the label
+        return targets_NP
 
     def reading(self, spec: TextSpec, *, tta: bool) -> "Reading":
-        targets_NP = np.array([spec.encode(label) for label in self.labels], dtype=np.int64)
         log_probs_NPC = aggregate(self.log_probs_VNPC) if tta else self.log_probs_VNPC[0]
-        return Reading(targets_NP.reshape(-1, spec.length), log_probs_NPC)
+        return Reading(self.targets_NP(spec), log_probs_NPC)
+
+    def ledger(self, spec: TextSpec) -> Ledger:
+        """What each view, and all together, are worth against the images as they are."""
+        return make_ledger(
+            self.views, self.predicted_VNP, self.without_VNP, self.together_NP, self.targets_NP(spec), self.seconds_V
+        )
+
+    def choice(self, ledger: Ledger, *, use: bool, by: str = "") -> ViewChoice:
+        """To read with these views, or to have them and read without; with what the ledger says for it."""
+        if self.view_set is None:
+            raise StorageError("These readings do not say what their views did; evaluate the run again.")
+        found = ledger.together
+        return ViewChoice(
+            views=self.view_set, use=use, by=by, n=ledger.n, fixed=found.fixed, broken=found.broken, p=found.p,
+            step=self.step,
+        )  # fmt: skip
+
+
+def _mapped(path: Path, name: str) -> NDArray[np.float32]:
+    """An array of an .npz file, read from it when and where it is looked at."""
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo(name)
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{name} is compressed")
+        with archive.open(member) as inside:
+            major, _ = np.lib.format.read_magic(inside)
+            read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+            shape, by_columns, dtype = read(inside)
+            header = inside.tell()
+    with path.open("rb") as file:
+        file.seek(member.header_offset + 26)  # where the zip format has the lengths of what stands before the data
+        before = np.frombuffer(file.read(4), dtype="<u2").sum(dtype=int)
+    offset = member.header_offset + 30 + before + header
+    return np.asarray(
+        np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if by_columns else "C")
+    )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A trained run as a reader of images."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,8 @@ from core.frame import Frame
 from core.images import Pixels
 from core.metrics import Floats, aggregate
 from core.model import Recognizer, build_model, ink_normalize, memory_format, pick_device, to_input
-from core.tta import VIEWS, View, apply_view
+from core.tta import apply_view
+from core.views import View, ViewChoice, choice_of, seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,11 @@ class Predictor:
         """The threshold kept with the run. Raises StorageError when its file is damaged."""
         return Acceptance.load(self.run_dir) if self.run_dir else None
 
+    @cached_property
+    def choice(self) -> ViewChoice:
+        """The views kept with the run. Raises StorageError when their file is damaged."""
+        return choice_of(self.run_dir)
+
     @classmethod
     def load(cls, run_dir: Path, device: str = "auto") -> "Predictor":
         """The best checkpoint of a run, else its newest; the run may still be training.
@@ -97,45 +104,65 @@ class Predictor:
         if not self.model.ink:
             return framed
         images_B3HW = to_input(framed[None], torch.device("cpu"), torch.contiguous_format)
-        seen: Pixels = (ink_normalize(images_B3HW)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-        return seen
+        ink: Pixels = (ink_normalize(images_B3HW)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        return ink
 
-    def views(self, *, tta: bool) -> tuple[View, ...]:
-        return VIEWS if tta else VIEWS[:1]
+    def views(self, *, tta: bool | None = None) -> tuple[View, ...]:
+        """What an image is read under: the run's views, or the first of them alone; None is the run's own choice."""
+        return self.choice.views if (self.choice.use if tta is None else tta) else self.choice.views[:1]
 
     def view_images(self, image: Pixels) -> list[Pixels]:
         """The image under each view of `views(tta=True)`, at the size the network sees, as uint8."""
-        images_B3HW = to_input(self.frame.apply(image)[None], torch.device("cpu"), torch.contiguous_format)
-        shown = [apply_view(images_B3HW, view)[0].permute(1, 2, 0) * 255 for view in self.views(tta=True)]
-        return [pixels_HW3.round().clamp(0, 255).to(torch.uint8).numpy() for pixels_HW3 in shown]
+        framed = self.frame.apply(image)
+        return [seen(framed, view) for view in self.views(tta=True)]
 
     def log_probs(self, images: Sequence[Pixels], *, tta: bool = False) -> NDArray[np.float32]:
         """Log-probabilities V x N x P x C; view 0 is the image as it is."""
-        views = self.views(tta=tta)
+        return self.read(images, self.views(tta=tta))[0]
+
+    def read(self, images: Sequence[Pixels], views: Sequence[View]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Log-probabilities V x N x P x C, and the seconds each view took.
+
+        Those of the first view hold what has to be done to an image before any view: they are its whole time.
+        """
         out_VNPC = np.empty((len(views), len(images), self.spec.length, self.spec.num_classes), dtype=np.float32)
+        seconds_V = np.zeros(len(views))
         with torch.inference_mode():
             for start in range(0, len(images), BATCH):
+                began = time.perf_counter()
                 framed_BHW3 = self.frame.stack(images[start : start + BATCH])
                 images_B3HW = to_input(framed_BHW3, self.device, self.layout)
                 for index, view in enumerate(views):
                     logits_BPC = self.model(apply_view(images_B3HW, view)).float()
                     out_VNPC[index, start : start + len(framed_BHW3)] = logits_BPC.log_softmax(dim=2).cpu().numpy()
-        return out_VNPC
+                    ended = time.perf_counter()
+                    seconds_V[index] += ended - began
+                    began = ended
+        return out_VNPC, seconds_V
 
-    def predict(self, images: Sequence[Pixels], *, tta: bool = False) -> list[Prediction]:
-        """Confidences are at the temperature of the run's threshold, where one has been chosen for such readings."""
-        log_probs_VNPC = self.log_probs(images, tta=tta)
-        rule = self.acceptance if self.acceptance and self.acceptance.holds_for(self.step, tta=tta) else None
+    def rule(self, *, tta: bool | None = None) -> Acceptance | None:
+        """The threshold kept with the run, if it was chosen for such readings."""
+        views = self.views(tta=tta)
+        rule = self.acceptance
+        return rule if rule and rule.holds_for(self.step, tta=len(views) > 1, views=views) else None
+
+    def predict(self, images: Sequence[Pixels], *, tta: bool | None = None) -> list[Prediction]:
+        """With the run's views, without, or, for None, as was chosen for the run.
+
+        Confidences are at the temperature of the run's threshold, where one has been chosen for such readings.
+        """
+        views, rule = self.views(tta=tta), self.rule(tta=tta)
+        log_probs_VNPC, _ = self.read(images, views)
         log_probs_NPC = at_temperature(aggregate(log_probs_VNPC), rule.temperature if rule else 1.0)
         probs_NPC = np.exp(log_probs_NPC)
         probs_VNPC = np.exp(log_probs_VNPC)
         predictions = []
         for index in range(len(images)):
             text, confidence, positions = self._read(probs_NPC[index])
-            views = []
-            for view, probs_PC in zip(self.views(tta=tta), probs_VNPC[:, index], strict=True):
+            alone = []
+            for view, probs_PC in zip(views, probs_VNPC[:, index], strict=True):
                 view_text, view_confidence, view_positions = self._read(probs_PC)
-                views.append(
+                alone.append(
                     ViewPrediction(name=view.name, text=view_text, confidence=view_confidence, positions=view_positions)
                 )
             predictions.append(
@@ -143,7 +170,7 @@ class Predictor:
                     text=text,
                     confidence=confidence,
                     positions=positions,
-                    views=views,
+                    views=alone,
                     probs_PC=probs_NPC[index],
                     accepted=None if rule is None else confidence >= rule.threshold,
                 )

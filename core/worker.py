@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,20 @@ import torch
 
 from core import doctor, engine
 from core.charset import TextSpec
+from core.colors import background_and_ink
 from core.config import TrainConfig
 from core.dataset import Snapshot, load_snapshot
 from core.errors import OptionError, TrainingError
-from core.metrics import Floats, evaluate_views
+from core.metrics import evaluate_views
 from core.predictions import Predictions
 from core.predictor import Predictor
+from core.views import DEFAULT, View, ViewChoice, from_dicts
 from core.work import Work, carry_out
 
 CHUNK = 256
 """Images between two questions whether to go on."""
+WARM_UP = 32
+"""Images."""
 
 
 def train(work: Work) -> dict[str, Any] | None:
@@ -64,9 +69,10 @@ def train(work: Work) -> dict[str, Any] | None:
     )
     if outcome.state == "stopped":
         return None
-    results = read_split(work, path, snapshot, "val", seen=training_strings(snapshot), tta=True)
+    results = read_split(work, path, snapshot, "val", seen=training_strings(snapshot), views=DEFAULT)
     if results is None:
         return None
+    choose_views(path, text_spec(work))
     best_step = outcome.best["step"] if outcome.best else None
     val, val_tta = results
     return {
@@ -109,42 +115,63 @@ def evaluate(work: Work) -> dict[str, Any] | None:
     snapshot = load_snapshot(work.job.path / "dataset.npz")
     seen = training_strings(load_snapshot(run / "dataset.npz"))
     split, tta = work.spec["split"], work.spec["tta"]
-    results = read_split(work, run, snapshot, split, seen=seen, tta=tta)
+    views = from_dicts(work.spec["views"]) if "views" in work.spec else DEFAULT
+    results = read_split(work, run, snapshot, split, seen=seen, views=views if tta else views[:1])
     if results is None:
         return None
     return {"run": work.spec["run"], "split": split, "tta": tta} | results[-1]
 
 
 def read_split(
-    work: Work, run: Path, snapshot: Snapshot, split: str, *, seen: set[str], tta: bool
+    work: Work, run: Path, snapshot: Snapshot, split: str, *, seen: set[str], views: Sequence[View]
 ) -> list[dict[str, Any]] | None:
-    """Write predictions-SPLIT.npz; return the result of the images as they are and, with `tta`, that of all views."""
+    """Write predictions-SPLIT.npz; return the result of the images as they are and, if there are more, of all views."""
     indices = snapshot.labelled(split)
+    if not indices:
+        raise TrainingError(f"There are no labelled {split} images to read.")
     predictor = Predictor.load(run)
-    labels = [snapshot.labels[index] or "" for index in indices]
-    parts: list[Floats] = []
+    spec = predictor.spec
+    log_probs_VNPC = np.empty((len(views), len(indices), spec.length, spec.num_classes), dtype=np.float32)
+    seconds_V = np.zeros(len(views))
+    colors_N23 = np.empty((len(indices), 2, 3), dtype=np.uint8)
+    # The first pass of a process takes several times as long as the others; the views' times are not to show it.
+    predictor.read([snapshot.pixels(index) for index in indices[:WARM_UP]], views[:1])
     for start in range(0, len(indices), CHUNK):
         work.say(f"Reading the {split} images, {start:,} of {len(indices):,}")
         if work.should_stop():
             return None
         images = [snapshot.pixels(index) for index in indices[start : start + CHUNK]]
-        parts.append(predictor.log_probs(images, tta=tta))
-    if not parts:
-        raise TrainingError(f"There are no labelled {split} images to read.")
+        colors_N23[start : start + CHUNK] = [background_and_ink(image) for image in images]
+        log_probs_VNPC[:, start : start + CHUNK], seconds = predictor.read(images, views)
+        seconds_V += seconds
     predictions = Predictions(
         sha256=[snapshot.sha256[index] for index in indices],
-        labels=labels,
-        views=[view.name for view in predictor.views(tta=tta)],
-        log_probs_VNPC=np.concatenate(parts, axis=1),
+        labels=[snapshot.labels[index] or "" for index in indices],
+        views=[view.name for view in views],
+        moves_V4=np.array([view.geometry for view in views]),
+        log_probs_VNPC=log_probs_VNPC,
         step=predictor.step,
+        seconds_V=seconds_V,
+        colors_N23=colors_N23,
     )
     predictions.save(work.job.path / f"predictions-{split}.npz")
-    targets_NP = snapshot.targets_NP(indices, predictor.spec)
-    seen_N = np.array([label in seen for label in labels])
+    targets_NP = snapshot.targets_NP(indices, spec)
+    seen_N = np.array([label in seen for label in predictions.labels])
     return [
-        evaluate_views(predictions.log_probs_VNPC, targets_NP, tta=views, seen_N=seen_N)
-        for views in ([False, True] if tta else [False])
+        evaluate_views(log_probs_VNPC, targets_NP, tta=tta, seen_N=seen_N)
+        | {"views": predictions.views if tta else predictions.views[:1]}
+        for tta in ([False, True] if len(views) > 1 else [False])
     ]
+
+
+def choose_views(run: Path, spec: TextSpec) -> None:
+    """Say whether the run reads with its views, by what they were worth on val; a person's choice stays."""
+    if (kept := ViewChoice.load(run)) is not None and kept.by:
+        return
+    found = Predictions.load(run / "predictions-val.npz")
+    ledger = found.ledger(spec)
+    found.choice(ledger, use=ledger.wins).save(run)
+    print(ledger.verdict)
 
 
 def training_strings(snapshot: Snapshot) -> set[str]:

@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 NUMERIC = (
     "acceptance", "augment", "calibration", "charset", "checkpoint", "config", "dataset", "demo", "doctor", "engine",
-    "errors", "frame", "images", "metrics", "model", "predictor", "pretrained", "probe", "slices", "transforms", "tta",
+    "errors", "files", "frame", "images", "ledger", "metrics", "model", "predictions", "predictor", "pretrained",
+    "probe", "slices", "transforms", "tta", "views",
 )  # fmt: skip
 """Strings, arrays and tensors in, dataclasses out."""
 UNPICKLERS = {"pickle", "joblib", "cloudpickle", "dill"}

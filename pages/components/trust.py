@@ -10,6 +10,7 @@ from core.acceptance import Acceptance
 from core.calibration import Bools, Confidence, Threshold
 from core.errors import StorageError
 from core.predictions import Predictions, Reading
+from core.views import fingerprint
 from db.records import Run
 from pages.components import layout
 from pages.components.evaluated import Evaluated
@@ -25,7 +26,7 @@ def show_trust(shown: Evaluated) -> None:
     run, found, reading, split, tta = shown.run, shown.found, shown.reading, shown.split, shown.tta
     st.subheader("When to trust an answer", anchor=False)
     kept = _kept(layout.home().run(run.job.id))
-    holds = kept is not None and kept.holds_for(found.step, tta=tta)
+    holds = kept is not None and kept.holds_for(found.step, tta=tta, views=found.view_set)
     if split == "val":
         _choose(run, found, reading, kept, tta=tta)
     elif kept is not None and holds:
@@ -158,8 +159,9 @@ def _offer(
         assert chosen is not None
         with layout.errors():
             Acceptance(
-                step=found.step, tta=tta, temperature=temperature, threshold=chosen.threshold, max_risk=max_risk,
-                n=chosen.n, used=chosen.used, wrong=chosen.wrong, risk_bound=chosen.risk_bound,
+                step=found.step, tta=tta, views=fingerprint(found.view_set or ()), temperature=temperature,
+                threshold=chosen.threshold, max_risk=max_risk, n=chosen.n, used=chosen.used, wrong=chosen.wrong,
+                risk_bound=chosen.risk_bound,
             ).save(directory)  # fmt: skip
 
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -1,11 +1,14 @@
 """The threshold kept with a run."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.acceptance import FILE, Acceptance
 from core.errors import StorageError
+from core.views import DEFAULT
 
 RULE = Acceptance(
     step=40, tta=True, temperature=1.4, threshold=0.97, max_risk=0.01, n=400, used=380, wrong=1, risk_bound=0.0095
@@ -24,10 +27,28 @@ def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
 
 
 def test_it_says_nothing_about_other_readings() -> None:
-    """Those of other weights, or with another set of views."""
-    assert RULE.holds_for(40, tta=True)
-    assert not RULE.holds_for(41, tta=True)
-    assert not RULE.holds_for(40, tta=False)
+    """Those of other weights, or with another set of views; what the views are called does not matter."""
+    renamed = (DEFAULT[0], replace(DEFAULT[1], name="other"), *DEFAULT[2:])
+    moved = (DEFAULT[0], replace(DEFAULT[1], shift_x=-0.02), *DEFAULT[2:])
+
+    assert RULE.holds_for(40, tta=True, views=DEFAULT)
+    assert RULE.holds_for(40, tta=True, views=renamed)
+    assert not RULE.holds_for(41, tta=True, views=DEFAULT)
+    assert not RULE.holds_for(40, tta=False, views=DEFAULT)
+    assert not RULE.holds_for(40, tta=True, views=moved)
+    assert not RULE.holds_for(40, tta=True, views=DEFAULT[:-1])
+    assert not RULE.holds_for(40, tta=True, views=None)
+    assert replace(RULE, tta=False).holds_for(40, tta=False, views=moved)
+
+
+def test_one_of_an_earlier_version_is_for_the_standard_views(tmp_path: Path) -> None:
+    """There were no others then."""
+    RULE.save(tmp_path)
+    values = json.loads((tmp_path / FILE).read_text())
+    del values["views"]
+    (tmp_path / FILE).write_text(json.dumps(values))
+
+    assert Acceptance.load(tmp_path) == RULE
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"threshold": 1}', "null"])

@@ -25,9 +25,13 @@ def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
 
-    with pytest.raises(OSError, match="No space"), replacing(path) as file:
-        file.write(b"ne")
-        raise OSError(28, "No space left on device")
+    def fail() -> None:
+        with replacing(path) as file:
+            file.write(b"ne")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        fail()
 
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

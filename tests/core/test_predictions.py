@@ -1,13 +1,15 @@
 """What follows from the stored predictions of a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.charset import TextSpec
-from core.errors import StorageError
+from core.errors import LabelError, StorageError
 from core.predictions import Predictions
+from core.views import AS_IT_IS, DEFAULT, View
 
 SPEC = TextSpec(2, "ab")
 
@@ -59,3 +61,96 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: bytes) -> None:
 
     with pytest.raises(StorageError, match=r"predictions-val\.npz is missing or damaged"):
         Predictions.load(path)
+
+
+def large() -> Predictions:
+    """Two views of 40 images, with all that is stored of them."""
+    rng = np.random.default_rng(0)
+    return Predictions(
+        sha256=[f"{index:064x}" for index in range(40)],
+        labels=[SPEC.decode(row) for row in rng.integers(0, 2, (40, 2))],
+        views=["as it is", "left"],
+        log_probs_VNPC=rng.normal(-2, 1, (2, 40, 2, 2)).astype(np.float32),
+        step=7,
+        moves_V4=np.array([AS_IT_IS.geometry, (-0.05, 0, 1, 0)]),
+        seconds_V=np.array([2.0, 1.5]),
+        colors_N23=rng.integers(0, 256, (40, 2, 3), dtype=np.uint8),
+    )
+
+
+def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
+    """To the last bit, with the views and what they do."""
+    made, path = large(), tmp_path / "predictions-val.npz"
+    made.save(path)
+
+    found = Predictions.load(path)
+
+    assert (found.sha256, found.labels, found.views, found.step) == (made.sha256, made.labels, made.views, 7)
+    for name in ("log_probs_VNPC", "moves_V4", "seconds_V", "colors_N23"):
+        assert np.array_equal(getattr(found, name), getattr(made, name)), name
+    assert found.view_set == (AS_IT_IS, View("left", shift_x=-0.05))
+
+
+def test_the_log_probabilities_stay_in_the_file_until_looked_at(tmp_path: Path) -> None:
+    """Whatever stands before them in it, and also once it was replaced by another evaluation."""
+    made, path = large(), tmp_path / "predictions-val.npz"
+    for count in range(1, 9):
+        replace(made, sha256=["a" * count] * 40).save(path)
+        found = Predictions.load(path)
+
+        assert found.log_probs_VNPC.base is not None
+        assert not found.log_probs_VNPC.flags.writeable
+        assert np.array_equal(found.log_probs_VNPC, made.log_probs_VNPC)
+    replace(made, log_probs_VNPC=made.log_probs_VNPC - 1).save(path)
+    assert np.array_equal(found.log_probs_VNPC, made.log_probs_VNPC)
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """It has no moves, no times and no colours; the views were always the standard ones."""
+    path = tmp_path / "predictions-val.npz"
+    names = [view.name for view in DEFAULT]
+    arrays = {
+        "sha256": np.array(["1", "2"]), "labels": np.array(["ab", "ba"]), "views": np.array(names),
+        "log_probs": np.full((9, 2, 2, 2), -0.7, dtype=np.float32),
+    }  # fmt: skip
+    np.savez(path, **arrays)
+
+    found = Predictions.load(path)
+
+    assert found.view_set == DEFAULT
+    assert (found.step, found.seconds_V, found.colors_N23) == (-1, None, None)
+    assert found.reading(SPEC, tta=True).targets_NP.tolist() == [[0, 1], [1, 0]]
+    assert found.ledger(SPEC).together.times is None
+    np.savez(path, **arrays | {"views": np.array([*names[:-1], "other"])})
+    unknown = Predictions.load(path)
+    assert unknown.view_set is None
+    with pytest.raises(StorageError, match="evaluate the run again"):
+        unknown.choice(unknown.ledger(SPEC), use=True)
+
+
+def test_a_file_cut_short_is_damage(tmp_path: Path) -> None:
+    """Also where its directory, at the end, is whole."""
+    path = tmp_path / "predictions-val.npz"
+    large().save(path)
+    content = path.read_bytes()
+    for damaged in (content[:-30], content[: len(content) // 2], content.replace(b"log_probs", b"lag_probs")):
+        path.write_bytes(damaged)
+        with pytest.raises(StorageError, match="missing or damaged"):
+            Predictions.load(path)
+
+
+@pytest.mark.parametrize("charset", ["ab", "ba", "0123456789", "zyx∀é🙂"])
+def test_labels_become_the_classes_of_the_charset(charset: str) -> None:
+    """Those that `TextSpec.encode` gives, in any order of the charset."""
+    spec, rng = TextSpec(5, charset), np.random.default_rng(1)
+    labels = ["".join(rng.choice(list(charset), 5)) for _ in range(200)]
+    made = replace(predictions(), labels=labels)
+
+    assert made.targets_NP(spec).tolist() == [spec.encode(label) for label in labels]
+
+
+@pytest.mark.parametrize(("label", "sentence"), [("a", "has 1 character"), ("abb", "3 characters"), ("ac", "'c'")])
+def test_a_label_that_does_not_fit_is_named(label: str, sentence: str) -> None:
+    """As after a change of the project by hand."""
+    with pytest.raises(LabelError, match=sentence):
+        replace(predictions(), labels=["aa", label, "bb"]).targets_NP(SPEC)

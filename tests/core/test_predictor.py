@@ -13,7 +13,8 @@ from core.acceptance import FILE, Acceptance
 from core.calibration import confidence
 from core.errors import CheckpointError
 from core.predictor import Predictor
-from core.tta import VIEWS
+from core.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerprint
+from core.views import FILE as VIEWS_FILE
 from tests.core import toy
 
 
@@ -48,7 +49,7 @@ def test_confidence_is_the_product_over_positions(run_dir: Path) -> None:
     assert prediction.probs_PC.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
     assert [char for char, _ in prediction.positions] == list(prediction.text)
     assert prediction.confidence == pytest.approx(prediction.positions[0][1] * prediction.positions[1][1])
-    assert [view.name for view in prediction.views] == [VIEWS[0].name]
+    assert [view.name for view in prediction.views] == [DEFAULT[0].name]
     assert prediction.views[0].text == prediction.text
 
 
@@ -74,6 +75,47 @@ def test_answers_are_accepted_by_the_threshold_kept_with_the_run(run_dir: Path) 
     (run_dir / FILE).unlink()
 
 
+def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> None:
+    """Unless the caller says otherwise; a threshold for other views says nothing about them."""
+    image = toy.draw("x-", np.random.default_rng(6))
+    step = Predictor.load(run_dir).step
+    views = (AS_IT_IS, View("higher", shift_y=-0.05), View("nearer", zoom=1.1))
+    assert len(Predictor.load(run_dir).predict([image])[0].views) == 1
+    ViewChoice(views=views, use=True).save(run_dir)
+    rule = Acceptance(
+        step=step, tta=True, views=fingerprint(views), temperature=1.0, threshold=0.0, max_risk=0.1, n=9, used=9,
+        wrong=0, risk_bound=0.1,
+    )  # fmt: skip
+    rule.save(run_dir)
+
+    chosen = Predictor.load(run_dir)
+
+    assert [view.name for view in chosen.predict([image])[0].views] == ["as it is", "higher", "nearer"]
+    assert len(chosen.predict([image], tta=False)[0].views) == 1
+    assert [shown.shape for shown in chosen.view_images(image)] == [(32, 64, 3)] * 3
+    assert (chosen.predict([image])[0].accepted, chosen.predict([image], tta=False)[0].accepted) == (True, None)
+    replace(rule, views=fingerprint(DEFAULT)).save(run_dir)
+    assert Predictor.load(run_dir).predict([image])[0].accepted is None
+    ViewChoice(views=views, use=False).save(run_dir)
+    assert len(Predictor.load(run_dir).predict([image])[0].views) == 1
+    (run_dir / FILE).unlink()
+    (run_dir / VIEWS_FILE).unlink()
+
+
+def test_the_seconds_of_each_view_are_measured(run_dir: Path) -> None:
+    """They add up to the time of the whole reading."""
+    predictor, images = Predictor.load(run_dir), [toy.draw("x-", np.random.default_rng(7))] * 200
+    predictor.read(images[:8], DEFAULT[:1])
+
+    began = time.perf_counter()
+    log_probs_VNPC, seconds_V = predictor.read(images, DEFAULT)
+    took = time.perf_counter() - began
+
+    assert log_probs_VNPC.shape == (len(DEFAULT), 200, 2, 3)
+    assert (seconds_V > 0).all()
+    assert 0.5 * took < seconds_V.sum() <= took
+
+
 def test_every_view_and_their_aggregate_are_reported(run_dir: Path) -> None:
     """The first view is the image itself, and the same with and without the others."""
     predictor = Predictor.load(run_dir)
@@ -81,12 +123,12 @@ def test_every_view_and_their_aggregate_are_reported(run_dir: Path) -> None:
 
     alone, together = predictor.predict([image])[0], predictor.predict([image], tta=True)[0]
 
-    assert [view.name for view in together.views] == [view.name for view in VIEWS]
+    assert [view.name for view in together.views] == [view.name for view in DEFAULT]
     assert together.views[0].text == alone.text
     assert together.views[0].confidence == pytest.approx(alone.confidence, abs=1e-5)
     assert len({view.confidence for view in together.views}) > 1
     log_probs_VNPC = predictor.log_probs([image, image], tta=True)
-    assert log_probs_VNPC.shape == (len(VIEWS), 2, 2, 3)
+    assert log_probs_VNPC.shape == (len(DEFAULT), 2, 2, 3)
 
 
 def test_images_of_any_size_are_read(run_dir: Path) -> None:

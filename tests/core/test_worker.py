@@ -17,7 +17,7 @@ from core import checkpoint
 from core.dataset import write_snapshot
 from core.jobdir import JobDir
 from core.predictions import Predictions
-from core.tta import VIEWS
+from core.views import DEFAULT, ViewChoice, from_dicts
 from tests.core import toy
 from tests.core.stand_in import ROOT, wait_for, wait_for_end
 
@@ -91,23 +91,47 @@ def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None
     assert best["correct"] == result["val"]["correct"]
     assert "Learning: " in job.log_tail(50)
     predictions = Predictions.load(job.path / "predictions-val.npz")
-    assert predictions.views == [view.name for view in VIEWS]
+    assert predictions.views == [view.name for view in DEFAULT]
     reading = predictions.reading(toy.SPEC, tta=True)
     assert int(reading.right_NP.all(axis=1).sum()) == result["val_tta"]["correct"]
+    assert predictions.view_set == DEFAULT
+    assert predictions.seconds_V is not None
+    assert (predictions.seconds_V > 0).all()
+    assert predictions.colors_N23 is not None
+    papers_N = predictions.colors_N23[:, 0].min(axis=1)
+    assert (papers_N > predictions.colors_N23[:, 1].max(axis=1)).all()
+    choice = ViewChoice.load(job.path)
+    assert choice is not None
+    ledger = predictions.ledger(toy.SPEC)
+    assert choice == predictions.choice(ledger, use=ledger.wins)
+    assert (choice.fixed, choice.broken) == (
+        result["val_tta"]["tta_flips"]["fixed"],
+        result["val_tta"]["tta_flips"]["broken"],
+    )
+    assert "views together" in job.log_tail(5)
 
-    evaluation = JobDir(job.path.parent / "0002-evaluate")
-    evaluation.path.mkdir()
-    write_snapshot(evaluation.path / "dataset.npz", toy.rows(90))
-    evaluation.write("run.json", job.spec() | {"kind": "evaluate", "run": job.id, "split": "val", "tta": False})
-    launch(evaluation)
+    views = [{"name": "as it is"}, {"name": "nearer", "zoom": 1.1}]
+    evaluation, edited = (JobDir(job.path.parent / f"000{number}-evaluate") for number in (2, 3))
+    for one, asked in ((evaluation, {"tta": False}), (edited, {"tta": True, "views": views})):
+        one.path.mkdir()
+        write_snapshot(one.path / "dataset.npz", toy.rows(90))
+        one.write("run.json", job.spec() | {"kind": "evaluate", "run": job.id, "split": "val"} | asked)
+        launch(one)
 
     assert wait_for_end(evaluation, PATIENCE).state == "finished", evaluation.log_tail(50)
     again = evaluation.read("result.json")
     assert again is not None
     assert {key: again[key] for key in result["val"]} == result["val"]
-    assert (again["run"], again["split"], again["tta"]) == (job.id, "val", False)
+    assert (again["run"], again["split"], again["tta"], again["views"]) == (job.id, "val", False, ["as it is"])
     alone = Predictions.load(evaluation.path / "predictions-val.npz")
     assert np.array_equal(alone.log_probs_VNPC[0], predictions.log_probs_VNPC[0])
+
+    assert wait_for_end(edited, PATIENCE).state == "finished", edited.log_tail(50)
+    assert (edited.read("result.json") or {})["views"] == ["as it is", "nearer"]
+    other = Predictions.load(edited.path / "predictions-val.npz")
+    assert other.view_set == from_dicts(views)
+    assert np.array_equal(other.log_probs_VNPC[0], predictions.log_probs_VNPC[0])
+    assert ViewChoice.load(job.path) == choice
 
 
 def test_a_stopped_and_resumed_run_reaches_the_same_weights(make_run: MakeRun) -> None:

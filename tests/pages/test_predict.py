@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.home import Home
 from core.images import encode_png
-from core.tta import VIEWS
+from core.views import DEFAULT
 from db.records import Project
 
 OpenPage = Callable[..., AppTest]
@@ -35,8 +35,8 @@ def test_every_view_is_shown(open_page: OpenPage, trained: Project) -> None:
     app = open_page("predict", project=trained.name)
 
     captions = [caption.value for caption in app.caption]
-    assert all(any(caption.startswith(f"{view.name}, ") for caption in captions) for view in VIEWS)
-    assert len(app.image) == 2 + len(VIEWS)
+    assert all(any(caption.startswith(f"{view.name}, ") for caption in captions) for view in DEFAULT)
+    assert len(app.image) == 2 + len(DEFAULT)
 
 
 def test_a_bad_upload_is_one_sentence_and_the_rest_goes_on(
