@@ -95,7 +95,8 @@ class JobDir:
         return values if isinstance(values, dict) else None
 
     def write(self, name: str, values: Mapping[str, Any], *, sync: bool = True) -> None:
-        write_json(self.path / name, values, sync=sync)
+        with replacing(self.path / name, sync=sync) as file:
+            file.write(json.dumps(values).encode())
 
     def remove(self, *names: str) -> None:
         for name in names:
@@ -241,12 +242,6 @@ class JobDir:
         """Whether a launch has had its time and no runner has shown up."""
         status = self.read("status.json") or {}
         return bool(status.get("state") == "launching" and time.time() - status["at"] > LAUNCH_SECONDS)
-
-
-def write_json(path: Path, values: Mapping[str, Any], *, sync: bool = True) -> None:
-    """Replace a JSON file as a whole; without `sync`, a power cut may leave it empty."""
-    with replacing(path, sync=sync) as file:
-        file.write(json.dumps(values).encode())
 
 
 def try_lock(number: int, how: int) -> bool:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import JobError
-from core.jobdir import JobDir, write_json
+from core.files import replacing
+from core.jobdir import JobDir
 
 ORDER = "queue.json"
 Turn = tuple[int, int]
@@ -52,7 +53,8 @@ def move(runs: Path, job_id: str, *, before: str | None) -> None:
         if job_id != before:
             line.remove(job_id)
             line.insert(len(line) if before is None else line.index(before), job_id)
-            write_json(runs / ORDER, {"order": [name for line in lines for name in line]})
+            with replacing(runs / ORDER) as file:
+                file.write(json.dumps({"order": [name for line in lines for name in line]}).encode())
 
 
 def _queued(runs: Path) -> list[tuple[Turn, JobDir, dict[str, Any]]]:
