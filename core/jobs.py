@@ -302,7 +302,21 @@ class Watched:
     metrics: list[Line]
     diagnosis: Diagnosis | None
     """What the doctor says of a run, now or after its end; None for other jobs, and where no settings can be read."""
+
+
+def watch(home: Home, job_id: str) -> Watched:
+    """Each file is read once, however long the run has logged."""
     directory = JobDir(home.run(job_id))
+    view, lines = directory.observe(), directory.metrics()
+    return Watched(view=view, metrics=lines, diagnosis=_diagnosis(directory, view, lines))
+
+
+def diagnose(home: Home, job_id: str) -> Diagnosis | None:
+    """What the doctor says of a job, as `watch` has it."""
+    return watch(home, job_id).diagnosis
+
+
+def _diagnosis(directory: JobDir, view: JobView, lines: list[Line]) -> Diagnosis | None:
     run = directory.read("run.json")
     if run is None or run.get("kind") != "train":
         return None
@@ -322,19 +336,15 @@ class Watched:
     )
 
 
-def watch(home: Home, job_id: str) -> Watched:
-    """Each file is read once, however long the run has logged."""
-
-    view, lines = directory.observe(), directory.metrics()
-    return Watched(view=view, metrics=lines, diagnosis=_diagnosis(directory, view, lines))
+def queue(home: Home) -> dict[str, list[str]]:
+    """The runs that wait, of all projects, in the order of their turns, for each device that is waited for."""
+    return {device: [job.id for job in line] for device, line in turns.waiting(home.runs).items()}
 
 
-def diagnose(home: Home, job_id: str) -> Diagnosis | None:
-    """What the doctor says of a job, as `watch` has it."""
-    return watch(home, job_id).diagnosis
+def move(home: Home, run_id: str, *, before: str | None) -> None:
+    """Give a run that waits the turn before another one's; None: the last. Raises JobError if one waits no longer."""
+    turns.move(home.runs, run_id, before=before)
 
-
-def _diagnosis(directory: JobDir, view: JobView, lines: list[Line]) -> Diagnosis | None:
 
 def log_tail(home: Home, job_id: str, lines: int = 30) -> str:
     return JobDir(home.run(job_id)).log_tail(lines)
@@ -353,16 +363,6 @@ def reconcile(db: Database, home: Home) -> None:
         if state != job.state:
             with write(db):
                 jobs.set_state(db, job, state, final=state not in ACTIVE)
-
-def queue(home: Home) -> dict[str, list[str]]:
-    """The runs that wait, of all projects, in the order of their turns, for each device that is waited for."""
-    return {device: [job.id for job in line] for device, line in turns.waiting(home.runs).items()}
-
-
-def move(home: Home, run_id: str, *, before: str | None) -> None:
-    """Give a run that waits the turn before another one's; None: the last. Raises JobError if one waits no longer."""
-    turns.move(home.runs, run_id, before=before)
-
 
 
 def _reconcile_ended(db: Database, job: Job, directory: JobDir) -> None:
