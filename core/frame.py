@@ -27,14 +27,18 @@ class Frame:
     size: tuple[int, int]
     """Height, width in pixels."""
 
+    def pixels(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of the crop in an image of that size, at least one pixel of it."""
+        left, top, right, bottom = self.box
+        x0, y0 = round(left * width), round(top * height)
+        return x0, y0, max(round(right * width), x0 + 1), max(round(bottom * height), y0 + 1)
+
     def apply(self, image: Pixels) -> Pixels:
         """Crop and resize one H x W x 3 image."""
         import cv2  # not needed by those who only start or list runs
 
         height, width, _ = image.shape
-        left, top, right, bottom = self.box
-        x0, x1 = round(left * width), max(round(right * width), round(left * width) + 1)
-        y0, y1 = round(top * height), max(round(bottom * height), round(top * height) + 1)
+        x0, y0, x1, y1 = self.pixels(height, width)
         part = np.ascontiguousarray(image[y0:y1, x0:x1])
         shrinks = part.shape[0] > self.size[0] or part.shape[1] > self.size[1]
         resized = cv2.resize(part, self.size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

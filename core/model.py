@@ -54,18 +54,30 @@ class QueryPool(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, tokens_BLD: Tensor) -> Tensor:
-        batch, length, width = tokens_BLD.shape
+        batch, _, width = tokens_BLD.shape
         positions = self.pos.shape[0]
-        key, value = self.key_value(tokens_BLD + self.map_pos).chunk(2, dim=2)
-        query_HPd = self.query(self.pos).view(positions, self.heads, -1).transpose(0, 1)
-        key_BHLd = key.view(batch, length, self.heads, -1).transpose(1, 2)
-        value_BHLd = value.view(batch, length, self.heads, -1).transpose(1, 2)
+        query_HPd, key_BHLd, value_BHLd = self._split(tokens_BLD)
         read_BHPd = functional.scaled_dot_product_attention(
             query_HPd.expand(batch, -1, -1, -1), key_BHLd, value_BHLd, attn_mask=self._prior(tokens_BLD)[:, None]
         )
         slots_BPD: Tensor = read_BHPd.transpose(1, 2).reshape(batch, positions, width) + self.pos
         out: Tensor = slots_BPD + self.mlp(self.norm(slots_BPD))
         return out
+
+    def attention(self, tokens_BLD: Tensor) -> Tensor:
+        """Share of each cell in what each position reads, B x P x L, each row summing to 1: the mean over the heads."""
+        query_HPd, key_BHLd, _ = self._split(tokens_BLD)
+        scores_BHPL = query_HPd @ key_BHLd.transpose(2, 3) / math.sqrt(query_HPd.shape[2])
+        return (scores_BHPL + self._prior(tokens_BLD)[:, None]).softmax(dim=3).mean(dim=1)
+
+    def _split(self, tokens_BLD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries H x P x d, keys and values B x H x L x d."""
+        batch, length, _ = tokens_BLD.shape
+        key, value = self.key_value(tokens_BLD + self.map_pos).chunk(2, dim=2)
+        query_HPd = self.query(self.pos).view(self.pos.shape[0], self.heads, -1).transpose(0, 1)
+        key_BHLd = key.view(batch, length, self.heads, -1).transpose(1, 2)
+        value_BHLd = value.view(batch, length, self.heads, -1).transpose(1, 2)
+        return query_HPd, key_BHLd, value_BHLd
 
     def _prior(self, tokens_BLD: Tensor) -> Tensor:
         """Logarithm of a Gaussian around each position's place on the line of text, B x P x L."""
@@ -167,6 +179,7 @@ class Recognizer(nn.Module):
         self.backbone = _backbone(backbone, stride, weights)
         with torch.no_grad():
             _, channels, rows, columns = self._map(torch.zeros(2, 3, *image_size)).shape
+        self.grid = (rows, columns)
         self.neck = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
         self.pool: nn.Module
         if head == "query":
@@ -183,11 +196,15 @@ class Recognizer(nn.Module):
         map_BCHW: Tensor = self.backbone((images_B3HW - 0.5) / 0.25)[0]
         return map_BCHW
 
-    def forward(self, images_B3HW: Tensor) -> Tensor:
+    def tokens(self, images_B3HW: Tensor) -> Tensor:
+        """What the positions read from: the cells of the map row by row, B x L x D."""
         if self.ink:
             images_B3HW = ink_normalize(images_B3HW)
-        tokens_BLD = self.neck(self._map(images_B3HW).flatten(2).transpose(1, 2))
-        logits_BPC: Tensor = self.heads(self.pool(tokens_BLD))
+        tokens_BLD: Tensor = self.neck(self._map(images_B3HW).flatten(2).transpose(1, 2))
+        return tokens_BLD
+
+    def forward(self, images_B3HW: Tensor) -> Tensor:
+        logits_BPC: Tensor = self.heads(self.pool(self.tokens(images_B3HW)))
         return logits_BPC
 
 
