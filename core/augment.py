@@ -2,7 +2,7 @@
 
 Settings are a JSON dict `{transform: {"p": probability, parameter: [low, high] or number}}`. A transform that is absent
 or has p = 0 is off; a parameter that is absent takes its default. `core.transforms` turns settings into pixels; this
-module imports nothing heavy, because it is read where no image is touched (albumentations costs 2 s and loads torch).
+module imports nothing heavy, because it is read where no image is touched (albumentations costs a second).
 """
 
 import math

@@ -12,8 +12,14 @@ import os
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else importing albumentations asks the network for a newer version
 
 import random
+import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
+
+# ruff: noqa: E402 - this has to come before albumentations
+# Which would load torch for conversions that are not used here: 4 s at the first look at a variant instead of 0.9.
+sys.modules.setdefault("albumentations.pytorch", ModuleType("albumentations.pytorch"))
 
 import albumentations as A  # noqa: N812
 import cv2

@@ -19,6 +19,7 @@ from db import runs
 from db.records import Run
 from db.samples import counts
 from pages.components import curves, layout
+from pages.components.recipes import ask_recipe, next_augmentation
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -63,14 +64,9 @@ def new_run() -> None:
         option_input(preset, key, column)
     with st.expander("More settings", icon=":material/tune:"):
         fields, switches = st.grid("auto", min_column_width=140), st.container(horizontal=True)
-        for key in (key for key in OPTIONS if key not in (*MAIN, "augment")):
+        for key in (key for key in OPTIONS if key not in (*MAIN, "augment", "recipe")):
             option_input(preset, key, switches if OPTIONS[key].kind == "bool" else fields)
-    augment = st.session_state.get("augment", {}).get(project.name)
-    if augment is None:
-        st.caption("Augmentation: the default settings. The Augment page shows and changes them.")
-    else:
-        names = ", ".join(key for key, values in augment.items() if values.get("p")) or "none"
-        st.caption(f"Augmentation: as set on the Augment page ({layout.plain(names)}).")
+    ask_recipe(project)
     try:
         settings(preset)
     except SlotlabError as error:
@@ -90,14 +86,13 @@ def new_run() -> None:
 def settings(preset: str) -> TrainConfig:
     """What the form asks for at this moment. Raises OptionError."""
     changed = {}
-    for key in (key for key in OPTIONS if key != "augment"):
+    for key in (key for key in OPTIONS if key not in ("augment", "recipe")):
         default = as_text(PRESETS[preset], key)
         value = st.session_state.get(f"{preset} {key}", default)
         text = str(value).lower() if isinstance(value, bool) else value.strip()
         if text != default:
             changed[key] = text
-    augment = st.session_state.get("augment", {}).get(project.name)
-    return replace(with_options(PRESETS[preset], changed), augment=augment)
+    return replace(with_options(PRESETS[preset], changed), **next_augmentation(project))
 
 
 def option_input(preset: str, key: str, where: "DeltaGenerator") -> None:
