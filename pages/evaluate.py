@@ -8,6 +8,7 @@ import streamlit as st
 from core import jobs
 from core.errors import SlotlabError
 from core.metrics import evaluate_views
+from core.views import choice_of
 from db.evaluations import count_test_openings
 from db.jobs import list_jobs
 from db.records import ACTIVE
@@ -19,6 +20,7 @@ from pages.components.matrices import show_matrices
 from pages.components.parts import show_parts
 from pages.components.progress import show_progress
 from pages.components.trust import show_trust
+from pages.components.views import show_views
 
 page = layout.open_page("evaluate")
 project, spec, home = page.project, page.spec, layout.home()
@@ -43,7 +45,7 @@ def ask_to_evaluate() -> None:
         "With test-time augmentation",
         value=True,
         key="with tta",
-        help="Nine slightly different views of each image.",
+        help="Reads each image as it is, and slightly shifted, scaled and turned.",
     )
     st.button(
         f"Evaluate on {split}", icon=":material/play_arrow:", disabled=not confirmed, on_click=start,
@@ -83,9 +85,15 @@ if found is None:
         ask_to_evaluate()
     st.stop()
 
+with layout.errors():
+    choice = choice_of(home.run(run.job.id))
+if st.session_state.get("tta of") not in (None, run.job.id):
+    st.session_state["tta"] = choice.use  # another run was chosen: as it reads
+st.session_state["tta of"] = run.job.id
 tta = len(found.views) > 1 and views.toggle(
-    "Test-time augmentation", key="tta", bind="query-params", help=f"Average over the views: {', '.join(found.views)}."
-)
+    "Test-time augmentation", value=choice.use, key="tta", bind="query-params",
+    help=f"Average over the views: {', '.join(found.views)}.",
+)  # fmt: skip
 with layout.errors():
     seen = resources.training_strings(str(home.run(run.job.id) / "dataset.npz"))
     reading = found.reading(spec, tta=tta)
@@ -111,7 +119,7 @@ if changed:
 with st.expander("Evaluate again", expanded=changed > 0):
     ask_to_evaluate()
 shown = Evaluated(page=page, run=run, split=split, found=found, tta=tta, reading=reading, result=result)
-SECTIONS = {"Errors": [show_matrices, show_images], "Parts": [show_parts], "Trust": [show_trust]}
+SECTIONS = {"Errors": [show_matrices, show_images], "Parts": [show_parts], "Trust": [show_trust], "Views": [show_views]}
 # Only the section that is open is computed.
 for tab, section in zip(st.tabs(list(SECTIONS), key="section", bind="query-params"), SECTIONS.values(), strict=True):
     if tab.open:

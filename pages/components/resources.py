@@ -33,7 +33,7 @@ def find_predictions(home: Home, db: Database, run: Run, split: str) -> Predicti
     return None
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
+@st.cache_resource(max_entries=4, show_spinner=False)  # nobody changes them, and a copy would hold all of the file
 def _predictions(path: str, changed: float) -> Predictions:  # noqa: ARG001 - part of the key
     return Predictions.load(Path(path))
 

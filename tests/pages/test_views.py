@@ -1,0 +1,256 @@
+"""The Views section of the Evaluate page, on a run of two steps made by the real worker."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from streamlit.testing.v1 import AppTest
+
+from core import jobs
+from core.acceptance import Acceptance
+from core.charset import TextSpec
+from core.errors import OptionError
+from core.home import Home
+from core.predictions import Predictions
+from core.views import DEFAULT, View, ViewChoice, choice_of, fingerprint
+from db.connection import opened
+from db.jobs import list_jobs
+from db.records import Project
+
+OpenPage = Callable[..., AppTest]
+SPEC = TextSpec(3, "0123")
+
+
+def stored(home: Home) -> Predictions:
+    return Predictions.load(home.run("0001-fast") / "predictions-val.npz")
+
+
+def as_views_that_win(home: Home) -> Predictions:
+    """600 readings of the run's images, of which the first view gets twenty wrong that the others mend."""
+    found = stored(home)
+    chosen = np.arange(600) % len(found.labels)
+    targets_NP = found.targets_NP(SPEC)[chosen]
+    logits_VNPC = np.repeat(6 * np.eye(4, dtype=np.float32)[targets_NP][None], len(found.views), axis=0)
+    logits_VNPC[0, :20] = np.roll(logits_VNPC[0, :20], 1, axis=2)
+    made = replace(
+        found,
+        sha256=[found.sha256[place] for place in chosen],
+        labels=[found.labels[place] for place in chosen],
+        log_probs_VNPC=log_softmax(logits_VNPC, axis=3),
+        colors_N23=None,
+    )
+    made.save(home.run("0001-fast") / "predictions-val.npz")
+    return made
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    return next(button for button in app.button if button.label.startswith(label)).click().run()
+
+
+def button(app: AppTest, label: str) -> bool:
+    """Whether it can be pressed."""
+    return not next(button for button in app.button if button.label.startswith(label)).disabled
+
+
+def edit(app: AppTest, **change: object) -> None:
+    """As somebody who works in the rows of the editor would leave them."""
+    nothing = {"edited_rows": {}, "added_rows": [], "deleted_rows": []}
+    app.session_state[app.data_editor[0].key] = nothing | change
+
+
+def test_the_ledger_is_that_of_the_stored_readings(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """A row for each view and one for all; the verdict in words."""
+    app = open_page("evaluate", project=trained.name, section="Views")
+
+    found = stored(home)
+    ledger = found.ledger(SPEC)
+    table = app.dataframe[0].value
+    entries = [*ledger.views, ledger.together]
+    assert not app.exception
+    assert table["View"].tolist() == [*found.views, "all together"]
+    assert table["Right"].tolist() == [f"{entry.correct} of {ledger.n}" for entry in entries]
+    assert table["Mends"].tolist()[1:] == [entry.fixed for entry in entries[1:]]
+    assert table["p"].tolist()[1:] == [entry.p for entry in entries[1:]]
+    assert table["Time"].iloc[0] == 1
+    assert table["Time"].iloc[-1] == pytest.approx(table["Time"].iloc[:-1].sum())
+    assert all(picture.startswith("data:image/png") for picture in table["Image"][:-1])
+    assert len(set(table["Image"][:-1])) == len(found.views)
+    assert any(ledger.verdict in line.value for line in app.markdown)
+    first = table["Image"][0]
+    assert press(app, "Another image").dataframe[0].value["Image"][0] != first
+
+
+def test_a_run_of_two_steps_reads_without_views(open_page: OpenPage, trained: Project) -> None:
+    """The worker wrote so at its end, and the toggle begins there."""
+    app = open_page("evaluate", project=trained.name, section="Views")
+
+    assert not app.toggle(key="tta").value
+    assert any("reads **without views** (by the rule" in line.value for line in app.markdown)
+
+
+def test_views_are_used_and_left_again(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """What the run reads with lies beside it with its evidence, and the page's own numbers follow."""
+    made, run = as_views_that_win(home), home.run("0001-fast")
+    rule = Acceptance(
+        step=made.step, tta=False, temperature=1.0, threshold=0.9, max_risk=0.01, n=600, used=600, wrong=0,
+        risk_bound=0.01,
+    )  # fmt: skip
+    rule.save(run)
+    app = open_page("evaluate", project=trained.name, section="Views")
+    assert any("mend 20 and break 0 of 600" in line.value and "With them." in line.value for line in app.markdown)
+    assert not any("choose it again under Trust" in caption.value for caption in app.caption)
+
+    press(app, "Use these views")
+
+    assert not app.exception
+    choice = choice_of(run)
+    assert (choice.views, choice.use, choice.n, choice.fixed, choice.broken) == (DEFAULT, True, 600, 20, 0)
+    assert choice.p == pytest.approx(2 * 0.5**20)
+    assert choice.step == made.step
+    assert app.toggle(key="tta").value
+    assert any("choose it again under Trust" in caption.value for caption in app.caption)
+    assert not button(app, "Use these views")
+    assert open_page("evaluate", project=trained.name).toggle(key="tta").value
+
+    press(app, "Read without views")
+
+    assert not choice_of(run).use
+    assert not app.toggle(key="tta").value
+
+
+def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """Rows are changed, removed and added; the run's own choice stays until somebody changes it."""
+    before = choice_of(home.run("0001-fast"))
+    app = open_page("evaluate", project=trained.name, section="Views")
+    edit(
+        app,
+        edited_rows={1: {"View": "west", "Right, %": -3.0}},
+        deleted_rows=[3, 4, 5, 6, 7, 8],
+        added_rows=[{"View": "nearer", "Right, %": 0, "Down, %": 0, "Zoom, %": 110, "Turn, °": 0}],
+    )
+    app.run()
+    assert not app.exception
+    assert button(app, "Evaluate with these 4 views")
+    press(app, "Evaluate with these 4 views")
+    with opened(home.db) as db:
+        job = list_jobs(db, kind="evaluate")[0]
+        assert jobs.follow(db, home, job.id, lambda _: None).state == "finished"
+    app.run()
+
+    found = Predictions.load(home.run(job.id) / "predictions-val.npz")
+    assert not app.exception
+    assert found.view_set == (DEFAULT[0], View("west", shift_x=-0.03), DEFAULT[2], View("nearer", zoom=1.1))
+    assert app.dataframe[0].value["View"].tolist() == ["as it is", "west", "right", "nearer", "all together"]
+    assert choice_of(home.run("0001-fast")) == before
+    press(app, "Use these views")
+    assert fingerprint(choice_of(home.run("0001-fast")).views) == fingerprint(found.view_set)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"edited_rows": {0: {"Right, %": 1.0}}}, "The first view must be the image as it is"),
+        ({"edited_rows": {1: {"Turn, °": 180.0}}}, "more than 10 can make another character"),
+        ({"edited_rows": {1: {"View": "right"}}}, "Two views are named"),
+        ({"edited_rows": {1: {"View": None}}}, "View 2 has no name"),
+        ({"edited_rows": {1: {"Zoom, %": None}}}, "needs a number for zoom"),
+        ({"deleted_rows": list(range(9))}, "between 1 and 16 views"),
+    ],
+)
+def test_a_bad_set_is_one_sentence(
+    open_page: OpenPage, trained: Project, change: dict[str, object], sentence: str
+) -> None:  # fmt: skip
+    """And nothing can be started with it."""
+    app = open_page("evaluate", project=trained.name, section="Views")
+    edit(app, **change)
+    app.run()
+
+    assert not app.exception
+    assert [sentence in error.value.replace("\\", "") for error in app.error] == [True]
+    assert not button(app, "Evaluate with these")
+
+
+def test_views_are_chosen_on_val_only(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """On test the ledger stands, and nothing to choose with."""
+    stored(home).save(home.run("0001-fast") / "predictions-test.npz")
+
+    app = open_page("evaluate", project=trained.name, split="test", section="Views")
+
+    assert not app.exception
+    labels = [button.label for button in app.button]
+    assert "Another image" in labels
+    assert not {"Use these views", "Read without views"} & set(labels)
+    assert not any(label.startswith("Evaluate with") for label in labels)
+
+
+def test_readings_of_one_view_can_be_made_anew_with_more(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """They have no ledger to speak of; the editor begins with the run's views."""
+    found = stored(home)
+    alone = replace(
+        found, views=found.views[:1], log_probs_VNPC=found.log_probs_VNPC[:1], moves_V4=None, seconds_V=None
+    )
+    alone.save(home.run("0001-fast") / "predictions-val.npz")
+
+    app = open_page("evaluate", project=trained.name, section="Views")
+
+    assert not app.exception
+    assert any("nothing to compare" in line.value for line in app.markdown)
+    assert not button(app, "Use these views")
+    assert button(app, "Evaluate with these 9 views")
+
+
+def test_readings_of_earlier_versions_have_a_ledger_too(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """Without times; a run without a choice reads without views."""
+    replace(stored(home), moves_V4=None, seconds_V=None, colors_N23=None).save(
+        home.run("0001-fast") / "predictions-val.npz"
+    )
+    (home.run("0001-fast") / "views.json").unlink()
+
+    app = open_page("evaluate", project=trained.name, section="Views")
+
+    assert not app.exception
+    assert app.dataframe[0].value["Time"].isna().all()
+    assert any("nothing has been chosen yet" in line.value for line in app.markdown)
+    press(app, "Use these views")
+    assert choice_of(home.run("0001-fast")).use
+
+
+def test_a_damaged_choice_is_one_sentence(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """Named, instead of a traceback."""
+    (home.run("0001-fast") / "views.json").write_text("{")
+
+    app = open_page("evaluate", project=trained.name, section="Views")
+
+    assert not app.exception
+    assert "choose its views again" in app.error[0].value
+
+
+def test_a_set_that_is_not_allowed_starts_no_evaluation(home: Home, trained: Project) -> None:
+    """Whoever asks for it."""
+    from db import runs
+
+    with opened(home.db) as db:
+        run = runs.find_run(db, "0001-fast")
+        assert run is not None
+        with pytest.raises(OptionError, match="180 degrees"):
+            jobs.start_evaluation(db, home, run, "val", views=(DEFAULT[0], View("over", degrees=180)), operator="ada")
+        assert list_jobs(db, kind="evaluate") == []
+
+
+def test_an_evaluation_reads_as_the_run_does_unless_told(home: Home, trained: Project) -> None:
+    """With its own views."""
+    from db import runs
+
+    views = (DEFAULT[0], View("nearer", zoom=1.1))
+    ViewChoice(views=views, use=True).save(home.run("0001-fast"))
+    with opened(home.db) as db:
+        run = runs.find_run(db, "0001-fast")
+        assert run is not None
+        job = jobs.start_evaluation(db, home, run, "val", operator="ada")
+        spec = jobs.JobDir(home.run(job.id)).spec()
+        jobs.cancel(db, home, job.id)
+        jobs.follow(db, home, job.id, lambda _: None)
+
+    assert (spec["tta"], [view["name"] for view in spec["views"]]) == (True, ["as it is", "nearer"])
