@@ -22,6 +22,7 @@ page = st.navigation(
             st.Page("pages/augment.py", title="Augment", icon=":material/tune:"),
             st.Page("pages/train.py", title="Train", icon=":material/show_chart:"),
             st.Page("pages/evaluate.py", title="Evaluate", icon=":material/grid_on:"),
+            st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
             st.Page("pages/predict.py", title="Predict", icon=":material/image_search:"),
         ],
     }

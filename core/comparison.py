@@ -81,6 +81,10 @@ class Paired:
     """Exact two-sided McNemar test."""
 
     @property
+    def p_text(self) -> str:
+        return "< 0.0001" if self.p < 1e-4 else f"= {self.p:.2g}"
+
+    @property
     def images_needed(self) -> int | None:
         """Images that would tell the runs apart at these rates, in POWER of all sets of that size.
 
@@ -99,7 +103,7 @@ class Paired:
         b, c = self.only_first, self.only_second
         if not b + c:
             return f"Both read the same {self.both:,} of these {self.n:,} images right: there is nothing to tell apart."
-        counts = f"{b:,} only {first} reads right, {c:,} only {second} (exact McNemar test, p = {self.p:.2g})."
+        counts = f"{b:,} only {first} reads right, {c:,} only {second} (exact McNemar test, p {self.p_text})."
         if self.p < ALPHA:
             return f"{first if b > c else second} reads more of these {self.n:,} images: {counts}"
         told = f"The two cannot be told apart by these {self.n:,} images: {counts}"

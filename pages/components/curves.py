@@ -1,6 +1,6 @@
 """The metrics of a run as plotly figures. Imports no streamlit, which gives the figures its theme."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
@@ -13,7 +13,11 @@ from core.metrics import interval95
 POINTS = 400
 """Points drawn of one curve: about the pixels it gets on the page."""
 BLUE, ORANGE, GRAY = "#2f6fed", "#d9822b", "#8a8f98"
-BAND = "rgba(217, 130, 43, 0.18)"
+BLUE_BAND, ORANGE_BAND = "rgba(47, 111, 237, 0.18)", "rgba(217, 130, 43, 0.18)"
+PAIR = ((BLUE, BLUE_BAND), (ORANGE, ORANGE_BAND))
+"""Colours of two runs in one figure."""
+AXES = ("step", "minutes")
+_HOVER = {"step": "step %{x}", "minutes": "%{x:.1f} min"}
 
 
 def loss_figure(metrics: Sequence[Line]) -> go.Figure:
@@ -38,19 +42,9 @@ def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
     """Exact match on the validation images with its 95% interval, and characters right in training."""
     steps, val = of_kind(metrics, "step"), of_kind(metrics, "val")
     x, y = thinned(steps, "accuracy")
-    bounds = [interval95(line["correct"], line["n"]) for line in val]
     at = [line["step"] for line in val]
     figure = go.Figure()
-    figure.add_scatter(
-        x=[*at, *reversed(at)],
-        y=[*(high for _, high in bounds), *(low for low, _ in reversed(bounds))],
-        mode="lines",
-        fill="toself",
-        fillcolor=BAND,
-        line={"width": 0},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    _add_band(figure, at, val, ORANGE_BAND)
     figure.add_scatter(
         x=x, y=y, name="train, characters", mode="lines", line={"color": BLUE, "width": 1.5},
         hovertemplate="step %{x}: %{y:.1%} of characters",
@@ -93,27 +87,85 @@ def positions_figure(metrics: Sequence[Line]) -> go.Figure:
     return _framed(figure, "Positions", "validation, characters right at each position")
 
 
+def overlaid_loss(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
+    """The losses of several runs, by `step` or by `minutes`: training thin, validation with its points."""
+    figure = go.Figure()
+    for (name, metrics), (color, _) in zip(runs.items(), PAIR, strict=False):
+        x, y = thinned(of_kind(metrics, "step"), "loss", by)
+        figure.add_scatter(
+            x=x, y=y, name=f"{name}, train", mode="lines", line={"color": color, "width": 1}, opacity=0.55
+        )
+        val = _timed(of_kind(metrics, "val"), by)
+        figure.add_scatter(
+            x=[at for at, _ in val], y=[line["loss"] for _, line in val], name=f"{name}, validation",
+            mode="lines+markers", line={"color": color}, marker={"size": 5},
+        )  # fmt: skip
+    figure.update_traces(hovertemplate=f"{_HOVER[by]}: %{{y:.4f}}")
+    figure = _framed(figure, "Loss", "cross-entropy per character", by)
+    return figure.update_layout(legend_y=-0.3)  # its two rows would touch the axis title
+
+
+def overlaid_accuracy(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
+    """Exact match on the validation images of several runs, each with its 95% interval, by `step` or by `minutes`."""
+    figure = go.Figure()
+    for (name, metrics), (color, band) in zip(runs.items(), PAIR, strict=False):
+        val = _timed(of_kind(metrics, "val"), by)
+        _add_band(figure, [at for at, _ in val], [line for _, line in val], band)
+        figure.add_scatter(
+            x=[at for at, _ in val],
+            y=[line["correct"] / line["n"] for _, line in val],
+            name=name,
+            mode="lines+markers",
+            line={"color": color},
+            marker={"size": 5},
+            text=[exact_text(line["correct"], line["n"]) for _, line in val],
+            hovertemplate=f"{_HOVER[by]}: %{{text}}",
+        )
+    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
+    return _framed(figure, "Accuracy", "exact match on validation with 95% interval", by)
+
+
 def exact_text(correct: int, n: int) -> str:
     """A count of right answers as the project shows it everywhere: 412/500 = 82.4% (78.8% to 85.6%)."""
     low, high = interval95(correct, n)
     return f"{correct}/{n} = {correct / n:.1%} ({low:.1%} to {high:.1%})"
 
 
-def thinned(lines: Sequence[Line], key: str) -> tuple[list[float], list[float]]:
-    """Steps and values, averaged over equal stretches where there are more than POINTS."""
-    known = [line for line in lines if line.get(key) is not None]
+def thinned(lines: Sequence[Line], key: str, by: str = "step") -> tuple[list[float], list[float]]:
+    """Steps or minutes and values, averaged over equal stretches where there are more than POINTS."""
+    known = [(at, line[key]) for at, line in _timed(lines, by) if line.get(key) is not None]
     if not known:
         return [], []
-    parts = np.array_split(
-        np.array([[line["step"], line[key]] for line in known], dtype=float), min(POINTS, len(known))
-    )
+    parts = np.array_split(np.array(known, dtype=float), min(POINTS, len(known)))
     return [float(part[-1, 0]) for part in parts], [float(part[:, 1].mean()) for part in parts]
 
 
-def _framed(figure: go.Figure, title: str, subtitle: str) -> go.Figure:
+def _timed(lines: Sequence[Line], by: str) -> list[tuple[float, Line]]:
+    """Each line with where it stands on the axis; lines that do not say when they were written are left out."""
+    if by == "step":
+        return [(line["step"], line) for line in lines]
+    return [(line["seconds"] / 60, line) for line in lines if line.get("seconds") is not None]
+
+
+def _add_band(figure: go.Figure, at: Sequence[float], val: Sequence[Line], color: str) -> None:
+    """The 95% intervals of these validations as a band."""
+    bounds = [interval95(line["correct"], line["n"]) for line in val]
+    figure.add_scatter(
+        x=[*at, *reversed(at)],
+        y=[*(high for _, high in bounds), *(low for low, _ in reversed(bounds))],
+        mode="lines",
+        fill="toself",
+        fillcolor=color,
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _framed(figure: go.Figure, title: str, subtitle: str, by: str = "step") -> go.Figure:
     return figure.update_layout(
         title={"text": title, "subtitle": {"text": subtitle}},
-        xaxis_title="step",
+        xaxis_title=by,
         height=340,
         margin={"l": 8, "r": 8, "t": 64, "b": 8},
         legend={"orientation": "h", "y": -0.22, "x": 0},

@@ -137,19 +137,20 @@ def runs_with_a_model(project: Project) -> dict[str, Run]:
     return usable
 
 
-def choose_run(ids: list[str]) -> str:
+def choose_run(ids: list[str], key: str = "run", title: str = "Run") -> str:
     """Ask for one of these runs, newest first; the address may name it by its number alone, as ?run=7."""
-    keep_run(ids)
-    asked = st.query_params.get("run", "")
+    if key == "run":
+        keep_run(ids)
+    asked = st.query_params.get(key, "")
     if asked and asked not in ids:
         same = [name for name in ids if asked.isdecimal() and int(name.split("-")[0]) == int(asked)]
         if same:
-            st.session_state["run"] = same[0]
+            st.session_state[key] = same[0]
         else:
             st.error(plain(f"This project has no run {asked!r} to show; here is its newest."), icon=":material/error:")
-    if st.session_state.get("run") not in ids:
-        st.session_state.pop("run", None)
-    return st.selectbox("Run", ids, key="run", bind="query-params", width=200)
+    if st.session_state.get(key) not in ids:
+        st.session_state.pop(key, None)
+    return st.selectbox(title, ids, key=key, bind="query-params", width=200)
 
 
 def number(title: str, value: str, note: str) -> None:

@@ -1,0 +1,127 @@
+"""Two runs on the same images: which reads more, whether that can be chance, and where they disagree."""
+
+import pandas as pd
+import streamlit as st
+
+from core import jobs
+from core.comparison import common, compare
+from core.predictions import Predictions
+from db.evaluations import count_test_openings
+from db.records import Run
+from pages.components import curves, layout, resources
+from pages.components.compared import Compared, show_curves, show_disagreements, show_numbers, show_settings
+
+page = layout.open_page("compare")
+project, home = page.project, layout.home()
+
+
+def choose_other(run_id: str) -> str:
+    """Ask for the run to compare with; never the same one."""
+    if run_id in (st.session_state.get("other"), st.query_params.get("other")):
+        st.session_state.pop("other", None)
+        st.query_params.pop("other", None)
+    return layout.choose_run([name for name in runs if name != run_id], key="other", title="With")
+
+
+def ask_for_evaluation(name: str) -> None:
+    """Where a run has read nothing yet: the way there. Nothing is read from this page, least of all test images."""
+    counted = " Each opening of the test images is counted, so it is asked for there." * (split == "test")
+    st.info(f"Run {layout.plain(name)} has not been evaluated on {split} yet.{counted}", icon=":material/grid_on:")
+    st.page_link(
+        "pages/evaluate.py", label=f"Evaluate {name}", icon=":material/grid_on:",
+        query_params={"project": project.name, "run": name, "split": split},
+    )  # fmt: skip
+
+
+def compared(first: Predictions, second: Predictions) -> Compared:
+    with layout.errors():
+        both = common(first, second)
+        have_views = len(first.views) > 1, len(second.views) > 1
+        tta = any(have_views) and views.toggle("Test-time augmentation", key="tta", bind="query-params")
+        for name, has in zip((run.job.id, other.job.id), have_views, strict=True):
+            if tta and not has:
+                st.caption(layout.plain(f"{name} was read without views; evaluate it again to compare with them."))
+        return Compared(
+            page=page,
+            runs=(run, other),
+            split=split,
+            common=both,
+            sha256=first.sha256,
+            plain=compare(first, second, both, page.spec, tta=(False, False)),
+            with_views=compare(first, second, both, page.spec, tta=have_views) if any(have_views) else None,
+            tta=tta,
+        )
+
+
+def all_runs(listed: list[Run]) -> None:
+    """Runs with a result; two chosen rows are the two that are compared."""
+
+    def choose_rows() -> None:
+        rows = st.session_state["runs to compare"]["selection"]["rows"]
+        if len(rows) == 2:
+            st.session_state["run"], st.session_state["other"] = (listed[row].job.id for row in rows)
+
+    st.subheader("All runs", anchor=False)
+    st.caption("Choose two rows to compare them. A click on a column's name sorts by it.")
+    results = [(one.val_correct or 0, one.val_n) for one in listed]
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Run": [one.job.id for one in listed],
+                "Exact on val": [correct / n for correct, n in results],
+                "Right, with 95% interval": [curves.exact_text(correct, n) for correct, n in results],
+                "Training images": [one.train_n for one in listed],
+                "Data": [one.dataset_sha256[:8] for one in listed],
+                "Started": pd.to_datetime([one.job.created_at for one in listed], utc=True),
+            }
+        ),
+        column_config={
+            "Exact on val": st.column_config.NumberColumn(format="percent", help="Without test-time augmentation."),
+            "Data": st.column_config.TextColumn(help="Start of the hash of images and labels: equal means the same."),
+            "Started": st.column_config.DatetimeColumn(format="distance"),
+        },
+        key="runs to compare",
+        hide_index=True,
+        on_select=choose_rows,
+        selection_mode="multi-row",
+        alt="Runs of the project with their result on the validation images, newest first",
+    )
+
+
+with layout.errors(), layout.database() as db:
+    jobs.reconcile(db, home)
+    openings = count_test_openings(db, project.id)
+runs = layout.runs_with_a_model(project)
+if len(runs) < 2:
+    st.info("One run has saved a model so far; it takes two to compare.", icon=":material/compare_arrows:")
+    st.page_link("pages/train.py", label="Train", icon=":material/play_arrow:", query_params={"project": project.name})
+    st.stop()
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    run = runs[layout.choose_run(list(runs))]
+    other = runs[choose_other(run.job.id)]
+    split = st.segmented_control(
+        "Split", ["val", "test"], default="val", required=True, key="split", bind="query-params"
+    )
+    views = st.container(width="content")
+if split == "test":
+    st.caption(
+        f"The test images of this project were opened {openings} time{'' if openings == 1 else 's'}. Choose between "
+        "runs on val: what is chosen on test is no longer tested by it."
+    )
+with layout.errors(), layout.database() as db:
+    first, second = (resources.find_predictions(home, db, one, split) for one in (run, other))
+if first and second:
+    shown = compared(first, second)
+    show_numbers(shown)
+    sections = {"Images": show_disagreements, "Curves": show_curves, "Settings": show_settings}
+    # Only the section that is open is computed.
+    for tab, show in zip(st.tabs(list(sections), key="section", bind="query-params"), sections.values(), strict=True):
+        if tab.open:
+            with tab:
+                show(shown)
+else:
+    for one, found in ((run, first), (other, second)):
+        if found is None:
+            ask_for_evaluation(one.job.id)
+all_runs([one for one in runs.values() if one.val_correct is not None])

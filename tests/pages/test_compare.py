@@ -1,0 +1,218 @@
+"""The Compare page: two runs on the same images, and what it says where there are none."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from streamlit.testing.v1 import AppTest
+
+from core.charset import TextSpec
+from core.home import Home
+from core.predictions import Predictions
+from db import evaluations, jobs, runs
+from db.connection import opened, write
+from db.records import Project
+
+OpenPage = Callable[..., AppTest]
+SPEC = TextSpec(3, "0123")
+
+
+def path_of(home: Home, run: str, split: str = "val") -> Path:
+    return home.run(run) / f"predictions-{split}.npz"
+
+
+def read(predictions: Predictions, wrong: list[int]) -> Predictions:
+    """The same images, each read as labelled but these, which are read wrong at position 2 by every view."""
+    log_probs_VNPC = np.full_like(predictions.log_probs_VNPC, np.log(0.1))
+    for place, label in enumerate(predictions.labels):
+        for position, char in enumerate(SPEC.encode(label)):
+            log_probs_VNPC[:, place, position, (char + (position == 1 and place in wrong)) % 4] = np.log(0.7)
+    return replace(predictions, log_probs_VNPC=log_probs_VNPC)
+
+
+@pytest.fixture
+def pair(home: Home, trained: Project) -> Project:
+    """A second run with another learning rate beside the one of the real worker; both with readings that are known.
+
+    Of the val images, the first run reads 0 and 1 wrong, the second 1, 2 and 3.
+    """
+    with opened(home.db) as db:
+        first = runs.find_run(db, "0001-fast")
+        assert first is not None
+        with write(db):
+            job = jobs.insert_job(
+                db, id="0002-fast", number=2, kind="train", project_id=trained.id, request_id="second"
+            )
+            jobs.set_state(db, job, "finished", final=True)
+            config = json.dumps(json.loads(first.config) | {"lr": 0.001})
+            runs.insert_run(
+                db, job_id=job.id, preset="fast", config=config, dataset_sha256=first.dataset_sha256,
+                train_n=first.train_n, val_n=first.val_n,
+            )  # fmt: skip
+            runs.set_val_correct(db, job.id, 1)
+    shutil.copytree(home.run("0001-fast"), home.run("0002-fast"))
+    spec = json.loads((home.run("0002-fast") / "run.json").read_text())
+    spec["config"]["lr"] = 0.001
+    (home.run("0002-fast") / "run.json").write_text(json.dumps(spec))
+    found = Predictions.load(path_of(home, "0001-fast"))
+    found = replace(found, log_probs_VNPC=np.array(found.log_probs_VNPC))
+    read(found, [0, 1]).save(path_of(home, "0001-fast"))
+    read(found, [1, 2, 3]).save(path_of(home, "0002-fast"))
+    return trained
+
+
+def texts(elements: object) -> str:
+    return " | ".join(element.value for element in elements).replace("\\", "")  # type: ignore[attr-defined]
+
+
+def measures(app: AppTest) -> dict[str, list[str]]:
+    table = app.dataframe[0].value
+    return {row[0]: list(row[1:]) for row in table.to_numpy().tolist()}
+
+
+def test_two_runs_side_by_side(open_page: OpenPage, home: Home, pair: Project) -> None:
+    """Counts with interval, the paired test and its sentence; the address names the runs by number."""
+    app = open_page("compare", project="portal", run="1", other="2")
+
+    assert not app.exception
+    n = len(Predictions.load(path_of(home, "0001-fast")).labels)
+    ends = binomtest(n - 2, n).proportion_ci(0.95, "exact")
+    rows = measures(app)
+    assert rows["Exact match"][0] == f"{n - 2}/{n} = {(n - 2) / n:.1%} ({ends.low:.1%} to {ends.high:.1%})"
+    assert rows["Exact match"][1].startswith(f"{n - 3}/{n} = ")
+    assert rows["Exact match"][2:] == ["2", "1", "1"]
+    assert rows["Position 1"][0].startswith(f"{n}/{n} = 100.0%")
+    assert rows["Position 2"][2:] == ["2", "1", "1"]
+    assert rows["Log loss"][0] == f"{-(np.log(0.7) * (3 * n - 2) + np.log(0.1) * 2) / (3 * n):.4f}"
+    assert f"cannot be told apart by these {n} images: 2 only 0001-fast reads right, 1 only 0002-fast" in texts(
+        app.markdown
+    )
+    assert [app.session_state["run"], app.session_state["other"]] == ["0001-fast", "0002-fast"]
+
+
+def test_the_images_on_which_they_part(open_page: OpenPage, home: Home, pair: Project) -> None:
+    """Each list with its count, both readings, and the way to the label."""
+    labels = Predictions.load(path_of(home, "0001-fast")).labels
+    app = open_page("compare", project="portal", run="0001-fast", other="0002-fast")
+
+    lists = app.segmented_control(key="list")
+    assert lists.options == [
+        "Only 0001-fast right (2)",
+        "Only 0002-fast right (1)",
+        "Both wrong, differently (0)",
+        "Both wrong, the same (1)",
+    ]
+    shown = texts(app.caption)
+    assert f"labelled {labels[2]}" in shown
+    assert f"labelled {labels[3]}" in shown
+    assert len(app.get("page_link")) == 2
+
+    app = lists.set_value("same").run()
+    assert f"labelled {labels[1]}" in texts(app.caption)
+    assert "look at the label first" in texts(app.caption)
+    app = app.segmented_control(key="list").set_value("differently").run()
+    assert not app.exception
+    assert "There is no such image" in texts(app.caption)
+
+
+def test_settings_show_only_what_differs(open_page: OpenPage, pair: Project) -> None:
+    """One row for the learning rate; the images were the same."""
+    app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", section="Settings")
+
+    assert not app.exception
+    assert app.dataframe[1].value.to_numpy().tolist() == [["Asked for", "lr", "0.002", "0.001"]]
+    assert "on the same images with the same labels" in texts(app.caption)
+
+
+def test_curves_lie_over_each_other(open_page: OpenPage, pair: Project) -> None:
+    """By step, and by minutes."""
+    app = open_page("compare", project="portal", section="Curves", by="minutes")
+
+    assert not app.exception
+    figures = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    assert len(figures) == 2
+    assert [trace["name"] for trace in figures[0]["data"]] == [
+        "0002-fast, train", "0002-fast, validation", "0001-fast, train", "0001-fast, validation",
+    ]  # fmt: skip
+    assert figures[1]["layout"]["xaxis"]["title"]["text"] == "minutes"
+
+
+def test_only_the_common_part_is_compared(open_page: OpenPage, home: Home, pair: Project) -> None:
+    """Images of one run only and labels that were changed are left out, and said."""
+    found = Predictions.load(path_of(home, "0002-fast"))
+    n = len(found.labels)
+    labels = [found.labels[0], found.labels[1], "000" if found.labels[2] != "000" else "111", *found.labels[3:]]
+    kept = slice(0, n - 1)
+    replace(
+        found, sha256=found.sha256[kept], labels=labels[kept], log_probs_VNPC=np.array(found.log_probs_VNPC[:, kept]),
+        colors_N23=None,
+    ).save(path_of(home, "0002-fast"))  # fmt: skip
+
+    app = open_page("compare", project="portal", run="0001-fast", other="0002-fast")
+
+    assert not app.exception
+    assert (
+        f"Compared on the {n - 2} images both read with the same label; left out: 1 only 0001-fast read, 1 have another"
+        in texts(app.caption)
+    )
+    assert measures(app)["Exact match"][2:4] == ["1", "1"]
+
+
+def test_test_images_are_not_opened_here(open_page: OpenPage, home: Home, pair: Project) -> None:
+    """Both runs must have read them before; what is missing is one sentence each with the way there."""
+    app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", split="test")
+    assert not app.exception
+    assert texts(app.info).count("has not been evaluated on test yet") == 2
+    assert "opened 0 times" in texts(app.caption)
+    shutil.copy(path_of(home, "0001-fast"), path_of(home, "0001-fast", "test"))
+
+    app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", split="test")
+
+    assert texts(app.info) == (
+        "Run 0002-fast has not been evaluated on test yet. Each opening of the test images is counted, so it is asked "
+        "for there."
+    )
+    with opened(home.db) as db:
+        assert evaluations.count_test_openings(db, pair.id) == 0
+        assert jobs.list_jobs(db, kind="evaluate") == []
+
+
+def test_one_run_is_too_few(open_page: OpenPage, trained: Project) -> None:
+    """The page says so, and where another one comes from."""
+    app = open_page("compare", project="portal")
+
+    assert not app.exception
+    assert "it takes two to compare" in texts(app.info)
+
+
+@pytest.mark.parametrize(("asked", "said"), [("0002-fast", 0), ("0099-fast", 1)])
+def test_the_other_run_is_another_one(open_page: OpenPage, pair: Project, asked: str, said: int) -> None:
+    """A run is not compared with itself; one that is not there is named."""
+    app = open_page("compare", project="portal", run="0002-fast", other=asked)
+
+    assert not app.exception
+    assert app.session_state["other"] == "0001-fast"
+    assert len(app.error) == said
+
+
+def test_damaged_predictions_are_one_sentence(open_page: OpenPage, home: Home, pair: Project) -> None:
+    """As on the Evaluate page."""
+    path_of(home, "0002-fast").write_bytes(b"no archive")
+
+    app = open_page("compare", project="portal")
+
+    assert not app.exception
+    assert texts(app.error) == "predictions-val.npz is missing or damaged; evaluate the run again."
+
+
+def test_a_deep_link_is_the_first_request(open_page_first: OpenPage, pair: Project) -> None:
+    """On a server that nobody has used yet, the page opens inside the app with its runs."""
+    app = open_page_first("compare", project="portal", run="0001-fast", other="0002-fast")
+
+    assert not app.exception
+    assert [title.value for title in app.title] == ["Compare"]
