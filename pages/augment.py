@@ -1,20 +1,30 @@
-"""One training image beside random variants of it, exactly as a run would draw them."""
+"""One training image beside random variants of it, exactly as a run would draw them, and the recipes that say how."""
 
 import json
 import random
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
-from core.augment import DEFAULT_AUGMENT, TRANSFORMS, Param, Settings, TransformInfo, check_augment
-from core.images import decode, encode_png
-from db.samples import count_samples, image_bytes, select_samples
+from core import recipes
+from core.augment import TRANSFORMS, Param, Settings, TransformInfo, check_augment
+from core.errors import SlotlabError
+from core.images import Pixels, encode_png
+from core.recipes import differences
+from db.recipes import list_recipes
+from db.records import Sample
+from db.samples import count_samples, select_samples
 from pages.components import layout
-from pages.components.resources import training_frame
+from pages.components.costs import show_costs
+from pages.components.readability import show_readability
+from pages.components.recipes import chosen_recipes, hand_over, is_handed_over, own_settings
+from pages.components.seeing import Network, framed_images, network
 
 page = layout.open_page("augment")
 project = page.project
-handed_over: dict[str, Settings] = st.session_state.setdefault("augment", {})
+RECIPE, COMPARED = f"augment recipe of {project.name}", f"augment compared of {project.name}"
+"""Keys of boxes whose choices belong to one project."""
 
 
 def put(settings: Settings) -> None:
@@ -55,71 +65,260 @@ def ask_param(info: TransformInfo, param: Param) -> Any:
     return [round(end, 6) for end in value] if param.is_range else round(value, 6)
 
 
+# Recipes
+
+
+def settings_of(title: str) -> Settings:
+    with layout.database() as db:
+        return recipes.find(db, project, title)[1]
+
+
+def load() -> None:
+    """Callback: the sliders take the settings of the chosen recipe."""
+    try:
+        put(settings_of(st.session_state[RECIPE]))
+    except SlotlabError as error:
+        refuse(error)
+
+
+def refuse(error: SlotlabError) -> None:
+    st.session_state["augment refusal"] = str(error)
+
+
+def save(settings: Settings) -> None:
+    """Callback of Save: the name and note are read here, for a click may come right after the last key."""
+    try:
+        with layout.database() as db:
+            before = {recipe.id for recipe in list_recipes(db, project.id)}
+            saved = recipes.save(
+                db, project, st.session_state["recipe name"], settings, operator=page.operator,
+                note=st.session_state["recipe note"],
+            )  # fmt: skip
+    except SlotlabError as error:
+        refuse(error)
+        return
+    st.session_state[RECIPE] = recipes.title(saved)
+    st.session_state["recipe note"] = ""
+    fresh = saved.id not in before
+    st.toast(f"Saved as {recipes.title(saved)}." if fresh else f"{recipes.title(saved)} is the same already.")
+
+
+def make_default() -> None:
+    try:
+        with layout.database() as db:
+            title = recipes.set_default(db, project, st.session_state[RECIPE], operator=page.operator)
+    except SlotlabError as error:
+        refuse(error)
+        return
+    st.toast(f"New runs of {project.name} use {title}.", icon=":material/check:")
+
+
+def use(settings: Settings, title: str | None) -> None:
+    hand_over(project, settings, title)
+    st.toast("The Train page will use these settings.", icon=":material/check:")
+
+
+def choose_recipe(known: list[str], default: str) -> Any:
+    """The box of recipes, and the place beside it for what can be done with the settings."""
+    if st.session_state.get(RECIPE) not in known:
+        chosen = chosen_recipes().get(project.name)
+        st.session_state[RECIPE] = chosen if chosen in known else default
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Recipe", known, key=RECIPE, on_change=load, width=260, persist_state="session",
+            format_func=lambda title: f"{title} (this project's default)" if title == default else title,
+            help="Settings under a name. Choosing one sets every switch and slider below.",
+        )  # fmt: skip
+        return st.container(horizontal=True, vertical_alignment="bottom")
+
+
+def show_changes(base: Settings, settings: Settings, actions: Any, default: str) -> None:
+    """What differs from the chosen recipe, and the buttons that go with it."""
+    title: str = st.session_state[RECIPE]
+    changed = differences(base, settings)
+    with actions:
+        st.button("Undo changes", icon=":material/restart_alt:", on_click=put, args=(base,), disabled=not changed)
+        with st.popover("Save as", icon=":material/save:"):
+            name = "" if title in recipes.BUILT_IN else title.partition("@")[0]
+            st.session_state.setdefault("recipe name", name)
+            st.text_input("Name", key="recipe name", max_chars=40, help="A name in use gets its next version.")
+            st.text_input("Note", key="recipe note", max_chars=recipes.MAX_NOTE, placeholder="Why")
+            st.button("Save", type="primary", on_click=save, args=(settings,))
+        st.button(
+            "Make default", icon=":material/star:", on_click=make_default, disabled=bool(changed) or title == default,
+            help="New runs of this project use this version, unless they are told otherwise. Save changes first.",
+        )  # fmt: skip
+        st.button(
+            "Use in the next run", type="primary", icon=":material/arrow_forward:", on_click=use,
+            args=(settings, None if changed else title),
+        )  # fmt: skip
+        if is_handed_over(project, settings, None if changed else title):
+            st.page_link("pages/train.py", label="Train with them", query_params={"project": project.name})
+    if changed:
+        told = "; ".join(str(difference) for difference in changed[:8])
+        more = f"; and {len(changed) - 8} more" if len(changed) > 8 else ""
+        st.caption(f"Changed from {layout.plain(title)}: {layout.plain(told)}{more}.")
+    else:
+        st.caption(f"Exactly {layout.plain(title)}.")
+
+
+def show_history() -> None:
+    """Every version, the last saved first, with what it changed."""
+    with layout.database() as db:
+        saved = list_recipes(db, project.id)
+    if not saved:
+        st.caption("Nothing has been saved yet. A recipe is saved under a name, and each change is another version.")
+        return
+    by_title = {recipes.title(recipe): json.loads(recipe.settings) for recipe in saved}
+    rows = []
+    for recipe in saved:
+        before = by_title.get(f"{recipe.name}@{recipe.version - 1}", recipes.BUILT_IN[recipes.DEFAULT])
+        changes = "; ".join(str(difference) for difference in differences(before, json.loads(recipe.settings)))
+        rows.append(
+            {
+                "Recipe": recipes.title(recipe),
+                "Saved": pd.to_datetime(recipe.created_at, utc=True),
+                "By": recipe.operator,
+                "Note": recipe.note,
+                "Against the version before": changes or "nothing",
+            }
+        )
+    st.dataframe(
+        pd.DataFrame(rows),
+        column_config={
+            "Saved": st.column_config.DatetimeColumn(format="distance", width="small"),
+            "Against the version before": st.column_config.TextColumn(
+                width="large", help="The first version against Slotlab's default."
+            ),
+        },
+        hide_index=True,
+        alt="All versions of the recipes of this project, the last saved first",
+    )
+
+
+# Images
+
+
 def another_sample() -> None:
     st.session_state["pick"] = st.session_state.get("pick", 0) + 1
 
 
-def hand_over(settings: Settings) -> None:
-    handed_over[project.name] = settings
-    st.toast("The Train page will use these settings.", icon=":material/check:")
+def keep_sample(sha256: str) -> None:
+    """Callback: the hash finds this image again, whatever is imported meanwhile."""
+    st.session_state["search"] = sha256
 
 
-@st.fragment
-def augment() -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input("Sample", key="search", live="300ms", placeholder="Label, name or hash", width=200).strip()
-        st.button("Another", icon=":material/casino:", on_click=another_sample, help="Another training image.")
-        n = st.number_input("Variants", 1, 60, 14, key="n", persist_state="session", width=110)
-        seed = st.number_input(
-            "Seed", 0, 2**31 - 1, 0, key="seed", persist_state="session", width=110, help="Same seed, same variants."
-        )
-    view = st.container()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Reset to default", icon=":material/restart_alt:", on_click=put, args=(DEFAULT_AUGMENT,))
-        st.button("All off", icon=":material/toggle_off:", on_click=put, args=({},))
-        actions = st.container(horizontal=True, vertical_alignment="center")
-    with st.container(height=420, border=False):
-        grid = st.grid("auto", min_column_width=230, row_height=30, gap="xsmall", dense=True)
-        asked = {info.key: ask(grid, info) for info in TRANSFORMS}
-
-    with layout.errors():
-        settings = check_augment({key: values for key, values in asked.items() if values})
-        with view:
-            show_variants(text, settings, int(n), int(seed))
-    with actions:
-        st.button(
-            "Use in the next run", type="primary", icon=":material/arrow_forward:", on_click=hand_over, args=(settings,)
-        )
-        with st.popover("As JSON", icon=":material/data_object:"):
-            st.code(json.dumps(settings, indent=1), language="json")
-        if handed_over.get(project.name) == settings:
-            st.page_link("pages/train.py", label="Train with them", query_params={"project": project.name})
-
-
-def show_variants(text: str, settings: Settings, n: int, seed: int) -> None:
+def choose_sample(text: str) -> Sample | None:
     # Training images only: looking is the first step of choosing, and val and test are to stay unseen by it.
     with layout.database() as db:
         matches = count_samples(db, project.id, split="train", text=text)
         if not matches:
             st.info("No training image matches." if text else "This project has no training images yet.")
-            return
+            return None
         place = random.Random(st.session_state.get("pick", 0)).randrange(matches)
-        sample = select_samples(db, project.id, split="train", text=text, limit=1, offset=place)[0]
-        data = image_bytes(db, [sample.id])[sample.id]
-        frame, origin = training_frame(layout.home(), db, project)
-    with st.spinner("Loading the transforms", show_time=False):
-        from core.transforms import variants  # 2 s at the first time; nothing else on the page needs it
+        return select_samples(db, project.id, split="train", text=text, limit=1, offset=place)[0]
 
-    seen = frame.apply(decode(data))
-    height, width = frame.size
+
+def show_variants(sample: Sample, compared: dict[str, Settings], n: int, seed: int) -> None:
+    """The original, and variants under each of the compared settings; the same number is the same draw."""
+    with layout.database() as db:
+        seen = network(layout.home(), db, project)
+        framed = framed_images(db, seen.frame, [sample])[0]
+    with st.spinner("Loading the transforms", show_time=False):
+        from core.transforms import variants  # a second at the first time; nothing else on the page needs it
+
     name = sample.label or sample.name
-    with st.grid("auto", min_column_width=150, gap="xsmall"):
-        st.image(encode_png(seen), caption="original", width="stretch", alt=f"{name} as the model sees it, unchanged")
-        for number, variant in enumerate(variants(seen, settings, n, seed), 1):
-            st.image(encode_png(variant), caption=str(number), width="stretch", alt=f"{name}, variant {number}")
-    st.caption(f"{layout.plain(name)} at {width} x {height} pixels, {origin}. A run draws new variants in each epoch.")
+    for place, (column, (title, settings)) in enumerate(
+        zip(st.columns(len(compared)), compared.items(), strict=True)
+    ):  # fmt: skip
+        with column:
+            if len(compared) > 1:
+                st.markdown(f"**{'AB'[place]}** · {layout.plain(title)}")
+            with st.grid("auto", min_column_width=150, gap="xsmall"):
+                show_pair(framed, seen, "original", f"{name} as the model sees it, unchanged")
+                for number, variant in enumerate(variants(framed, settings, n, seed), 1):
+                    show_pair(variant, seen, str(number), f"{name}, variant {number}")
+    height, width = seen.frame.size
+    st.caption(
+        f"{layout.plain(name)} at {width} x {height} pixels, {seen.origin}. A run draws new variants each epoch."
+    )
+    st.caption(seen.in_words)
+
+
+def show_pair(drawn: Pixels, seen: Network, caption: str, told: str) -> None:
+    """An image as it is drawn, and below it what the network gets, where that is not the same."""
+    if not seen.ink:
+        st.image(encode_png(drawn), caption=caption, width="stretch", alt=told)
+        return
+    with st.container(gap="xxsmall"):
+        st.image(encode_png(drawn), width="stretch", alt=told)
+        st.image(encode_png(seen.normalised(drawn)), caption=caption, width="stretch", alt=f"{told}, normalised")
+
+
+@st.fragment
+def augment() -> None:
+    with layout.errors():
+        with layout.database() as db:
+            known, default = recipes.titles(db, project), recipes.default_title(db, project)
+        recipe_actions = choose_recipe(known, default)
+        base = settings_of(st.session_state[RECIPE])
+    if refusal := st.session_state.pop("augment refusal", None):
+        st.error(layout.plain(refusal), icon=":material/error:")
+    changes = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input("Sample", key="search", live="300ms", placeholder="Label, name or hash", width=200).strip()
+        st.button("Another", icon=":material/casino:", on_click=another_sample, help="Another training image.")
+        keep = st.container(width="content")
+        n = st.number_input("Variants", 1, 60, 14, key="n", persist_state="session", width=110)
+        seed = st.number_input(
+            "Seed", 0, 2**31 - 1, 0, key="seed", persist_state="session", width=110, help="Same seed, same variants."
+        )
+        other = st.selectbox(
+            "Compare with", known, None, key=COMPARED, placeholder="Nothing", width=200, persist_state="session",
+            help="The same image under the same draws of another recipe, side by side.",
+        )  # fmt: skip
+    view = st.container()
+    tabs = st.tabs(["Transforms", "Cost", "Readable", "History"], key="augment tab", bind="query-params")
+    with tabs[0]:  # always drawn: its switches are the settings
+        with st.container(height=420, border=False):
+            grid = st.grid("auto", min_column_width=230, row_height=30, gap="xsmall", dense=True)
+            asked = {info.key: ask(grid, info) for info in TRANSFORMS}
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("All off", icon=":material/toggle_off:", on_click=put, args=({},))
+            as_json = st.popover("As JSON", icon=":material/data_object:")
+
+    with layout.errors():
+        settings = check_augment({key: values for key, values in asked.items() if values})
+        as_json.code(json.dumps(settings, indent=1), language="json")
+        with changes:
+            show_changes(base, settings, recipe_actions, default)
+        with view:
+            sample = choose_sample(text)
+            if sample:
+                keep.button(
+                    "Keep", icon=":material/lock:", on_click=keep_sample, args=(sample.sha256,),
+                    disabled=text == sample.sha256, help="Stay with this image, whatever is imported or pressed.",
+                )  # fmt: skip
+                compared = {"these settings": settings} | ({other: settings_of(other)} if other else {})
+                show_variants(sample, compared, int(n), int(seed))
+        if tabs[1].open:
+            with tabs[1]:
+                show_costs(project, settings)
+        if tabs[2].open:
+            with tabs[2]:
+                show_readability(project, settings, int(seed))
+        if tabs[3].open:
+            with tabs[3]:
+                show_history()
 
 
 if TRANSFORMS[0].key not in st.session_state:
-    put(handed_over.get(project.name, DEFAULT_AUGMENT))
+    handed_over = own_settings().get(project.name)
+    with layout.errors(), layout.database() as db:
+        title = chosen_recipes().get(project.name) or recipes.default_title(db, project)
+        put(
+            recipes.find(db, project, title)[1]
+            if handed_over is None or project.name in chosen_recipes()
+            else handed_over
+        )
 augment()
