@@ -18,8 +18,11 @@ from core.errors import OptionError
 def ink_normalize(images_B3HW: Tensor) -> Tensor:
     """Distance of each pixel to the image's border colour, scaled to 0..1 and repeated on three channels.
 
-    Background colour and polarity vanish: light on dark equals dark on light. On a real four-digit portal this doubles
-    the digits that are right after the first epoch.
+    Background colour and polarity vanish: light on dark equals dark on light. An option, not the default: a network
+    that sees colours learns polarity by itself and can tell a line from a stroke by it, and the border is no background
+    where there is a frame or a gradient. Unseen images of two real portals, 1,600 and 600 steps: 936 of 951 right with
+    colours and 925 without, mean loss 0.036 and 0.043; 108 and 107 of 113, 0.038 and 0.050. On the rendered hard
+    style, 700 steps, 948 and 958 of 1,000, 0.024 and 0.022.
     """
     border_B3N = torch.cat(
         [images_B3HW[:, :, 0], images_B3HW[:, :, -1], images_B3HW[:, :, :, 0], images_B3HW[:, :, :, -1]], dim=2

@@ -84,7 +84,7 @@ def of(lines: list[Line], config: TrainConfig, **more: Any) -> Diagnosis:
 
 def test_a_run_that_goes_well_is_at_chance_then_learning_then_finished(fit: Fit) -> None:
     """In this order and with nothing worrying on the way."""
-    config = replace(TOY, max_steps=40)
+    config = replace(TOY, max_steps=40, lr=1e-3)
     lines = fit(toy.rows(90), config)
 
     told = [of(until(lines, line["step"]), config) for line in lines if line["kind"] == "val"]
@@ -99,7 +99,7 @@ def test_a_run_that_goes_well_is_at_chance_then_learning_then_finished(fit: Fit)
 
 def test_the_first_steps_are_a_plateau_with_its_expected_end(fit: Fit) -> None:
     """It says the figures, what guessing would give, and that nothing is wrong."""
-    config = replace(TOY, max_steps=3)
+    config = replace(TOY, max_steps=3, lr=1e-4)
     found = of(fit(toy.rows(90), config), config)
 
     assert found.state == "plateau"

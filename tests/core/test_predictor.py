@@ -143,8 +143,12 @@ def test_images_of_any_size_are_read(run_dir: Path) -> None:
 
 
 def test_what_the_model_sees_can_be_shown(run_dir: Path) -> None:
-    """Ink on black, at the size of the network's input."""
-    seen = Predictor.load(run_dir).preprocess(toy.draw("||", np.random.default_rng(4)))
+    """The image at the size of the network's input; where the run removes background and polarity, ink on black."""
+    image, reader = toy.draw("||", np.random.default_rng(4)), Predictor.load(run_dir)
+    assert np.array_equal(reader.preprocess(image), reader.frame.apply(image))
+
+    reader.model.ink = True
+    seen = reader.preprocess(image)
 
     assert (seen.shape, seen.dtype) == ((32, 64, 3), np.uint8)
     assert seen.max() == 255
