@@ -28,8 +28,27 @@ def at_temperature(log_probs_NPC: Floats, temperature: float) -> Floats:
 
 def confidence(log_probs_NPC: Floats, temperature: float = 1.0) -> Confidence:
     """Of each sample, the probability that all characters are right: the product of the best at each position."""
-    whole_N: Confidence = np.exp(at_temperature(log_probs_NPC, temperature).max(axis=2).sum(axis=1))
-    return whole_N
+    return np.exp(-_doubt_N(_gaps_CNP(log_probs_NPC), temperature))
+
+
+def _gaps_CNP(log_probs_NPC: Floats) -> Floats:
+    """By how much, in nats, each character is behind the likeliest, -inf for that one itself; characters first.
+
+    In this order a sum over ten characters takes a tenth of the time.
+    """
+    log_probs_CNP = np.ascontiguousarray(np.moveaxis(log_probs_NPC, 2, 0))
+    top_1NP = log_probs_CNP.argmax(axis=0)[None]
+    gaps_CNP: Floats = log_probs_CNP - np.take_along_axis(log_probs_CNP, top_1NP, axis=0)
+    np.put_along_axis(gaps_CNP, top_1NP, -np.inf, axis=0)
+    return gaps_CNP
+
+
+def _doubt_N(gaps_CNP: Floats, temperature: float) -> Confidence:
+    """Minus the logarithm of the confidence. float32 is enough for the sum of what is beside the likeliest."""
+    scaled_CNP = gaps_CNP * gaps_CNP.dtype.type(1 / temperature)
+    rest_NP = np.exp(scaled_CNP, out=scaled_CNP).sum(axis=0)
+    doubt_N: Confidence = np.log1p(rest_NP).sum(axis=1, dtype=np.float64)
+    return doubt_N
 
 
 def fit_temperature(log_probs_NPC: Floats, right_N: Bools) -> float:
@@ -43,9 +62,10 @@ def fit_temperature(log_probs_NPC: Floats, right_N: Bools) -> float:
     right = int(right_N.sum())
     wrong = len(right_N) - right
     wanted_N = np.where(right_N, (right + 1) / (right + 2), 1 / (wrong + 2))
+    gaps_CNP = _gaps_CNP(log_probs_NPC)
 
     def loss(log_temperature: float) -> float:
-        whole_N = confidence(log_probs_NPC, math.exp(log_temperature)).clip(1e-12, 1 - 1e-12)
+        whole_N = np.exp(-_doubt_N(gaps_CNP, math.exp(log_temperature))).clip(1e-12, 1 - 1e-12)
         return float(-(wanted_N * np.log(whole_N) + (1 - wanted_N) * np.log1p(-whole_N)).mean())
 
     bounds = (math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1]))

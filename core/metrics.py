@@ -84,8 +84,11 @@ def aggregate(log_probs_VNPC: Floats) -> Floats:
 
 def normalised(scores_NPC: Floats) -> Floats:
     """Logarithms of any height as log-probabilities: those of the characters at each position sum to 1."""
-    top_NP1 = scores_NPC.max(axis=2, keepdims=True)
-    log_probs_NPC: Floats = scores_NPC - top_NP1 - np.log(np.exp(scores_NPC - top_NP1).sum(axis=2, keepdims=True))
+    # Characters first: a maximum or a sum over ten of them then takes a third of the time.
+    scores_CNP: Floats = np.ascontiguousarray(np.moveaxis(scores_NPC, 2, 0))
+    below_CNP = scores_CNP - scores_CNP.max(axis=0)
+    log_probs_CNP = below_CNP - np.log(np.exp(below_CNP).sum(axis=0))
+    log_probs_NPC: Floats = np.ascontiguousarray(np.moveaxis(log_probs_CNP, 0, 2))
     return log_probs_NPC
 
 
@@ -98,11 +101,18 @@ def evaluate_views(log_probs_VNPC: Floats, targets_NP: Ints, *, tta: bool, seen_
     plain_NPC = log_probs_VNPC[0]
     chosen_NPC = aggregate(log_probs_VNPC) if tta else plain_NPC
     right_N = (chosen_NPC.argmax(axis=2) == targets_NP).all(axis=1)
-    result = evaluate(chosen_NPC, targets_NP).to_dict()
+    plain_N = (plain_NPC.argmax(axis=2) == targets_NP).all(axis=1) if tta else None
+    return in_parts(evaluate(chosen_NPC, targets_NP), right_N, seen_N, plain_N)
+
+
+def in_parts(
+    whole: Evaluation, right_N: NDArray[np.bool_], seen_N: NDArray[np.bool_], plain_N: NDArray[np.bool_] | None
+) -> dict[str, Any]:
+    """The result of `evaluate_views` from its parts; `plain_N` says which samples are right without the other views."""
+    result = whole.to_dict()
     for name, members_N in (("string_seen", seen_N), ("string_not_seen", ~seen_N)):
         result[name] = {"n": int(members_N.sum()), "correct": int(right_N[members_N].sum())}
-    if tta:
-        plain_N = (plain_NPC.argmax(axis=2) == targets_NP).all(axis=1)
+    if plain_N is not None:
         result["tta_flips"] = {
             "fixed": int((right_N & ~plain_N).sum()),
             "broken": int((plain_N & ~right_N).sum()),
@@ -114,10 +124,9 @@ def evaluate_views(log_probs_VNPC: Floats, targets_NP: Ints, *, tta: bool, seen_
 def confusion_PCC(targets_NP: Ints, predicted_NP: Ints, classes: int) -> Ints:
     """Counts per position; rows are true characters, columns predicted ones."""
     positions = targets_NP.shape[1]
-    counts_PCC = np.zeros((positions, classes, classes), dtype=np.int64)
-    for position in range(positions):
-        np.add.at(counts_PCC[position], (targets_NP[:, position], predicted_NP[:, position]), 1)
-    return counts_PCC
+    cells_NP = (np.arange(positions) * classes + targets_NP) * classes + predicted_NP
+    counts = np.bincount(cells_NP.ravel(), minlength=positions * classes**2)
+    return counts.reshape(positions, classes, classes)
 
 
 def soft_confusion_PCC(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float64]:
@@ -154,8 +163,8 @@ def worst_margin_PC(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float
 
 def margins_NP(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float64]:
     """Lead of the true character over the likeliest other one, in nats; below 0 it has been read wrong."""
-    others_NPC = log_probs_NPC.astype(np.float64)
-    true_NP1 = np.take_along_axis(others_NPC, targets_NP[:, :, None], axis=2)
-    np.put_along_axis(others_NPC, targets_NP[:, :, None], -np.inf, axis=2)
-    lead_NP: NDArray[np.float64] = true_NP1[:, :, 0] - others_NPC.max(axis=2)
+    others_CNP = np.moveaxis(log_probs_NPC, 2, 0).astype(np.float64, order="C")
+    true_NP = np.take_along_axis(others_CNP, targets_NP[None], axis=0)[0]
+    np.put_along_axis(others_CNP, targets_NP[None], -np.inf, axis=0)
+    lead_NP: NDArray[np.float64] = true_NP - others_CNP.max(axis=0)
     return lead_NP

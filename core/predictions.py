@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.calibration import fit_temperature
 from core.charset import TextSpec
 from core.errors import StorageError
 from core.files import replacing
 from core.ledger import Ledger, make_ledger
-from core.metrics import Floats, Ints, aggregate, confusion_PCC
+from core.metrics import Evaluation, Floats, Ints, aggregate, confusion_PCC, evaluate, in_parts
 from core.views import DEFAULT, View, ViewChoice
 
 OPTIONAL = ("moves", "seconds", "colors")
@@ -118,8 +119,20 @@ class Predictions:
         return targets_NP
 
     def reading(self, spec: TextSpec, *, tta: bool) -> "Reading":
-        log_probs_NPC = aggregate(self.log_probs_VNPC) if tta else self.log_probs_VNPC[0]
-        return Reading(self.targets_NP(spec), log_probs_NPC)
+        """Made once, with all that follows from it: the pages ask for the same again and again."""
+        if (spec, tta) not in self._readings:
+            log_probs_NPC = aggregate(self.log_probs_VNPC) if tta else self.log_probs_VNPC[0]
+            self._readings[spec, tta] = Reading(self.targets_NP(spec), log_probs_NPC)
+        return self._readings[spec, tta]
+
+    @cached_property
+    def _readings(self) -> dict[tuple[TextSpec, bool], "Reading"]:
+        return {}
+
+    def result(self, spec: TextSpec, *, tta: bool, seen_N: NDArray[np.bool_]) -> dict[str, Any]:
+        """As core.metrics.evaluate_views gives it, from what is known already."""
+        reading, plain = self.reading(spec, tta=tta), self.reading(spec, tta=False)
+        return in_parts(reading.evaluation, reading.right_N, seen_N, plain.right_N if tta else None)
 
     def ledger(self, spec: TextSpec) -> Ledger:
         """What each view, and all together, are worth against the images as they are."""
@@ -176,10 +189,24 @@ class Reading:
         return right_NP
 
     @cached_property
+    def right_N(self) -> NDArray[np.bool_]:
+        """Whether all positions are right."""
+        return np.asarray(self.right_NP.all(axis=1))
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        return evaluate(self.log_probs_NPC, self.targets_NP)
+
+    @cached_property
     def confidence_N(self) -> NDArray[np.float64]:
         """Product over the positions: the probability that all are right, were they independent."""
         confidence_N: NDArray[np.float64] = np.exp(self.log_probs_NPC.max(axis=2).sum(axis=1, dtype=np.float64))
         return confidence_N
+
+    @cached_property
+    def temperature(self) -> float:
+        """Under which the confidence predicts best which images are right."""
+        return fit_temperature(self.log_probs_NPC, self.right_N)
 
     def confusion_PCC(self) -> Ints:
         return confusion_PCC(self.targets_NP, self.predicted_NP, self.log_probs_NPC.shape[2])
@@ -187,10 +214,14 @@ class Reading:
     def wrong(self) -> Ints:
         """Places of the images with an error, the surest first: a sure error is often a wrong label."""
         order = self.least_sure()[::-1]
-        return order[~self.right_NP[order].all(axis=1)]
+        return order[~self.right_N[order]]
 
     def least_sure(self) -> Ints:
         """Places of all images, the least sure first."""
+        return self._least_sure
+
+    @cached_property
+    def _least_sure(self) -> Ints:
         return np.argsort(self.confidence_N, kind="stable")
 
     def in_cell(self, position: int, true: int, read: int) -> Ints:

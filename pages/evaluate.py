@@ -7,12 +7,11 @@ import streamlit as st
 
 from core import jobs
 from core.errors import SlotlabError
-from core.metrics import evaluate_views
 from core.views import choice_of
 from db.evaluations import count_test_openings
 from db.jobs import list_jobs
+from db.labels import relabelled
 from db.records import ACTIVE
-from db.samples import labels_by_hash
 from pages.components import layout, resources
 from pages.components.evaluated import Evaluated
 from pages.components.gallery import show_images
@@ -66,7 +65,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     views = st.container(width="content")
 with layout.errors(), layout.database() as db:
     found = resources.find_predictions(home, db, run, split)
-    now = labels_by_hash(db, project.id, found.sha256) if found else {}
+    now = relabelled(db, project.id, run.job.created_at) if found else {}
     evaluations = list_jobs(db, project_id=project.id, kind="evaluate", limit=20)
     active = [job for job in evaluations if job.state in ACTIVE]
 
@@ -95,10 +94,9 @@ tta = len(found.views) > 1 and views.toggle(
     help=f"Average over the views: {', '.join(found.views)}.",
 )  # fmt: skip
 with layout.errors():
-    seen = resources.training_strings(str(home.run(run.job.id) / "dataset.npz"))
+    seen = resources.training_strings(home, run)
     reading = found.reading(spec, tta=tta)
-    seen_N = np.array([label in seen for label in found.labels])
-    result = evaluate_views(found.log_probs_VNPC, reading.targets_NP, tta=tta, seen_N=seen_N)
+    result = found.result(spec, tta=tta, seen_N=np.array([label in seen for label in found.labels]))
 
 with st.grid("auto", min_column_width=170):
     n, correct = result["n"], result["correct"]
@@ -113,7 +111,7 @@ with st.grid("auto", min_column_width=170):
             layout.number(title, f"{part['correct']:,} of {part['n']:,}", layout.share(part["correct"], part["n"]))
     layout.number("Mean log loss", f"{result['nll']:.4f}", f"per character; chance is {np.log(spec.num_classes):.2f}")
 
-changed = sum(now.get(sha256) != label for sha256, label in zip(found.sha256, found.labels, strict=True))
+changed = sum(now.get(sha256, label) != label for sha256, label in zip(found.sha256, found.labels, strict=True))
 if changed:
     st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
 with st.expander("Evaluate again", expanded=changed > 0):

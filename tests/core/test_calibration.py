@@ -31,6 +31,18 @@ def test_the_confidence_is_the_product_of_the_best() -> None:
         np.testing.assert_allclose(calibration.confidence(log_probs_NPC, temperature), by_scipy, rtol=1e-9)
 
 
+def test_float32_gives_the_same_temperature() -> None:
+    """As log-probabilities are stored; the very unsure and the very sure keep their confidence."""
+    log_probs_NPC, right_N = made(5_000, 1.7, spread=8.0)
+    single_NPC = log_probs_NPC.astype(np.float32)
+
+    assert calibration.fit_temperature(single_NPC, right_N) == pytest.approx(
+        calibration.fit_temperature(log_probs_NPC, right_N), rel=1e-3
+    )
+    doubt_N = -np.expm1(log_softmax(log_probs_NPC / 0.5, axis=2).max(axis=2).sum(axis=1))
+    np.testing.assert_allclose(1 - calibration.confidence(single_NPC, 0.5), doubt_N, rtol=1e-4, atol=1e-12)
+
+
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 2.5])
 def test_the_temperature_that_made_the_samples_is_found(temperature: float) -> None:
     """Of 20,000 samples; the confidence is then right about itself, and was not before."""

@@ -13,6 +13,7 @@ from core.metrics import (
     evaluate,
     evaluate_views,
     interval95,
+    normalised,
     soft_confusion_PCC,
     support_PC,
     worst_margin_PC,
@@ -67,6 +68,15 @@ def test_a_dissenting_view_lowers_the_confidence() -> None:
     assert probs_PC.argmax(axis=1).tolist() == [1, 2]
     assert probs_PC[0, 1] == pytest.approx(0.9)
     assert probs_PC[1, 2] < 0.9
+
+
+def test_scores_of_any_height_become_log_probabilities() -> None:
+    """As scipy's log_softmax has it, and the scores stay as they are."""
+    scores_NPC = np.random.default_rng(0).normal(0, 300, (30, 2, 5))
+    before_NPC = scores_NPC.copy()
+
+    np.testing.assert_allclose(normalised(scores_NPC), log_softmax(scores_NPC, axis=2))
+    np.testing.assert_array_equal(scores_NPC, before_NPC)
 
 
 def test_a_report_has_slices_and_what_the_views_changed() -> None:

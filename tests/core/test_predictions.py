@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 
 from core.charset import TextSpec
 from core.errors import LabelError, StorageError
+from core.metrics import evaluate_views
 from core.predictions import Predictions
 from core.views import AS_IT_IS, DEFAULT, View
 
@@ -154,3 +156,26 @@ def test_a_label_that_does_not_fit_is_named(label: str, sentence: str) -> None:
     """As after a change of the project by hand."""
     with pytest.raises(LabelError, match=sentence):
         replace(predictions(), labels=["aa", label, "bb"]).targets_NP(SPEC)
+
+
+def test_a_reading_is_made_once() -> None:
+    """The pages ask for it at every click, and all that follows from it is kept with it."""
+    stored = predictions()
+
+    assert stored.reading(SPEC, tta=False) is stored.reading(TextSpec(2, "ab"), tta=False)
+    assert stored.reading(SPEC, tta=False) is not stored.reading(SPEC, tta=True)
+    assert stored.reading(TextSpec(2, "abc"), tta=False) is not stored.reading(SPEC, tta=False)
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_the_result_is_that_of_the_evaluation(tta: bool) -> None:
+    """What the page shows is what the job has written."""
+    rng = np.random.default_rng(0)
+    log_probs_VNPC = log_softmax(rng.normal(0, 2, (3, 50, 2, 2)), axis=3)
+    labels = ["".join(rng.choice(["a", "b"], 2)) for _ in range(50)]
+    stored = Predictions(sha256=labels, labels=labels, views=["a", "b", "c"], log_probs_VNPC=log_probs_VNPC)
+    seen_N = rng.random(50) < 0.5
+
+    result = stored.result(SPEC, tta=tta, seen_N=seen_N)
+
+    assert result == evaluate_views(log_probs_VNPC, stored.targets_NP(SPEC), tta=tta, seen_N=seen_N)

@@ -5,9 +5,9 @@ import sqlite3
 import pytest
 from sqlite_utils import Database
 
-from db import labels, samples
+from db import labels, projects, samples
 from db.connection import write
-from db.records import Project, Sample
+from db.records import Project, Sample, now
 from tests.db.conftest import AddSample
 
 
@@ -120,3 +120,24 @@ def test_the_work_of_an_operator_is_what_he_did_since(db: Database, project: Pro
     done = [action for _, action, _ in labels.work_of(db, project.id, "Ann", "2000-01-01")]
     assert done == ["label", "skip", "undo label", "undo skip"]
     assert labels.work_of(db, project.id + 1, "Ann", "2000-01-01") == []
+
+
+def test_what_was_labelled_since_then_is_read_from_the_end_of_the_ledger(
+    db: Database, project: Project, add_sample: AddSample
+) -> None:
+    """The present label of each; what lies long before is not among them, nor is another project."""
+    old, new, skipped, third = (add_sample(number) for number in range(1, 5))
+    with write(db):
+        other = projects.insert_project(db, "other", project.length, project.charset)
+    append(db, old, "long ago", "111111", 0)
+    db.conn.executescript("DROP TRIGGER labels_are_never_changed; UPDATE labels SET at = '2020-01-01T00:00:00+00:00'")
+    append(db, new, "first", "222222", 0)
+    append(db, new, "second", "333333", 1)
+    append(db, skipped, "pass", None, 0)
+    append(db, third, "once", "444444", 0)
+
+    assert labels.relabelled(db, project.id, now()) == {
+        new.sha256: "333333", skipped.sha256: None, third.sha256: "444444",
+    }  # fmt: skip
+    assert labels.relabelled(db, other.id, now()) == {}
+    assert old.sha256 in labels.relabelled(db, project.id, "2020-01-01T00:30:00+00:00")
