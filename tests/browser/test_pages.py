@@ -131,22 +131,6 @@ def test_project_and_operator_stay(lab: "Lab", page: Page) -> None:
     expect(operator).to_have_value("dana")
 
 
-def test_a_click_on_a_matrix_shows_the_images_of_its_cell(lab: "Lab", page: Page) -> None:
-    """A red cell of a position's matrix leads to exactly the images that were read so."""
-    project = lab.make_project("matrix", 80)
-    run = add_run(lab, project)
-    open_at(page, lab, f"/evaluate?project={project.name}&run={run}", "Evaluate")
-    cells = page.locator(".st-key-confusion-1 .scatterlayer .point")
-    expect(cells).to_have_count(2)
-
-    box = cells.nth(1).bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-
-    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} with 0 read as 7 at position 2")).to_be_visible()
-    expect(page.get_by_role("link", name="Look at the label")).to_have_count(SECOND_DIGIT_WRONG)
-
-
 def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
     """On a fresh machine a zip goes in through the form; its report appears by itself, its images are in the table."""
     own_lab.start()

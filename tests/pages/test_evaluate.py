@@ -39,7 +39,7 @@ def test_a_project_without_runs_points_to_training(open_page: OpenPage, portal: 
 
 
 def test_numbers_stand_with_their_n_and_interval(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Exact match is shown as k of n with its 95% interval, and each position as k of n."""
+    """Exact match is shown as k of n with its 95% interval."""
     app = open_page("evaluate", project=trained.name, run="1")
 
     n = len(stored(home).labels)
@@ -47,19 +47,6 @@ def test_numbers_stand_with_their_n_and_interval(home: Home, open_page: OpenPage
     assert not app.exception
     assert metric.value.endswith(f" of {n}")
     assert any("% to " in caption.value for caption in app.caption)
-    assert [f"of {n}" in line.value for line in app.markdown if line.value.startswith("**Position")] == [True] * 3
-    assert [chart.key for chart in app.get("plotly_chart") if "confusion" in chart.key] == [
-        "confusion 0", "confusion 1", "confusion 2",
-    ]  # fmt: skip
-
-
-def test_the_matrix_shows_probability_where_counts_show_nothing(open_page: OpenPage, trained: Project) -> None:
-    """The address can ask for it; a figure for each position as before."""
-    app = open_page("evaluate", project=trained.name, matrix="probability")
-
-    assert not app.exception
-    assert any("mean probability of a wrong character" in caption.value for caption in app.caption)
-    assert len([chart for chart in app.get("plotly_chart") if "confusion" in chart.key]) == 3
 
 
 def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:
@@ -68,15 +55,6 @@ def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:
 
     assert not app.exception
     assert "Changed by the views" in [metric.label for metric in app.metric]
-
-
-def test_errors_are_shown_with_their_images(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Each wrong answer stands with its image, what was read, and the way to its label."""
-    app = open_page("evaluate", project=trained.name)
-
-    wrong = len(stored(home).reading(jobs_spec(trained), tta=False).wrong())
-    assert len(app.image) == min(wrong, 24)
-    assert sum("red-background" in line.value for line in app.markdown) == min(wrong, 24)
 
 
 def jobs_spec(project: Project) -> Any:

@@ -1,0 +1,199 @@
+"""The section Errors in a real browser: a click on a confusion, its images, a label mended and taken back."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Locator, Page, expect
+
+from core import checkpoint
+from core.charset import TextSpec
+from core.config import TrainConfig
+from core.labeling import apply_events
+from core.model import QueryPool, build_model
+from db.connection import opened
+from db.labels import events_of
+from db.records import LabelEvent, Project
+from db.samples import find_sample
+from tests.browser.conftest import Lab
+from tests.browser.test_pages import SECOND_DIGIT_WRONG, add_run, open_at, settle
+
+COLUMNS = [4, 8, 12, 1, 20, 23]
+"""Of the map's 24, where each position of the run looks."""
+
+
+@pytest.fixture
+def evaluated(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[tuple[Project, str]]:
+    """A project of its own, with a run that reads three second digits wrongly, on the screen."""
+    project = lab.make_project(f"errors {request.node.name}", 80)
+    run = add_run(lab, project)
+    open_at(page, lab, f"/evaluate?project={project.name}&run={run}", "Evaluate")
+    yield project, run
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def cell(page: Page, position: str, true: int, read: int) -> tuple[float, float]:
+    """Where on the screen a cell of a position's matrix is."""
+    matrix = page.locator(f"[data-testid=matrix][data-position='{position}']")
+    matrix.scroll_into_view_if_needed()
+    box = matrix.bounding_box()
+    assert box is not None
+    numbers = {name: float(matrix.get_attribute(f"data-{name}") or 0) for name in ("size", "axis", "top", "left")}
+    size = numbers["size"]
+    x = box["x"] + numbers["axis"] + size * (read - numbers["left"] + 0.5)
+    return x, box["y"] + size * (true - numbers["top"] + 0.5)
+
+
+def tile(page: Page, place: int = 0) -> Locator:
+    return page.get_by_test_id("tile").nth(place)
+
+
+def field(page: Page, place: int = 0) -> Locator:
+    return tile(page, place).get_by_role("textbox")
+
+
+def history(lab: Lab, project: Project, sha256: str | None) -> list[LabelEvent]:
+    with opened(lab.home.db) as db:
+        sample = find_sample(db, project.id, sha256 or "")
+        assert sample is not None
+        return events_of(db, sample.id)
+
+
+def saved(page: Page) -> None:
+    expect(page.get_by_test_id("gallery")).to_have_attribute("data-unsaved", "0")
+
+
+def test_a_click_shows_the_images_and_a_label_is_mended_there(
+    lab: Lab, page: Page, evaluated: tuple[Project, str]
+) -> None:
+    """Cell, images, right text and Enter, undo: each step stands in the ledger, and the image keeps its place."""
+    project, _ = evaluated
+    page.mouse.move(*cell(page, "3", 0, 7))
+    readouts = page.locator(".matrices .readout")
+    n = lab_val(page)
+    expect(readouts.nth(0)).to_contain_text(f"0 read as 7: {SECOND_DIGIT_WRONG} of {6 * n}")
+    expect(readouts.nth(2)).to_contain_text(f"0 read as 7: {SECOND_DIGIT_WRONG} of {n}")
+    expect(readouts.nth(4)).to_contain_text(f"0 read as 7: 0 of {n}")
+
+    page.mouse.click(*cell(page, "1", 0, 7))
+    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} with 0 read as 7 at position 2.")).to_be_visible()
+    expect(page.get_by_test_id("tile")).to_have_count(SECOND_DIGIT_WRONG)
+    expect(page.get_by_test_id("matrices")).to_have_attribute("data-chosen", "1 0 7")
+    page.mouse.click(*cell(page, "all", 0, 7))
+    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} with 0 read as 7 at any position.")).to_be_visible()
+    expect(page.get_by_role("radio", name="one cell")).to_be_checked()
+
+    hashes = [tile(page, place).get_attribute("data-sample") for place in range(SECOND_DIGIT_WRONG)]
+    field(page).fill("12")
+    field(page).press("Enter")
+    expect(tile(page).get_by_role("alert")).to_have_text("2 characters; a label has 6.")
+    field(page).fill("123456")
+    field(page).press("Enter")
+    expect(tile(page)).to_contain_text("now 123456")
+    expect(field(page, 1)).to_be_focused()
+    page.keyboard.type("654321")
+    page.keyboard.press("Enter")
+    saved(page)
+    assert [lab.labels(project)[sha256 or ""] for sha256 in hashes] == ["123456", "654321", "000000"]
+    last = history(lab, project, hashes[0])[-1]
+    assert (last.action, last.origin, last.version) == ("label", "evaluate", 2)
+
+    tile(page).get_by_role("button", name="Undo").click()
+    saved(page)
+    expect(tile(page).get_by_role("button", name="Undo")).to_be_hidden()
+    assert lab.labels(project)[hashes[0] or ""] == "000000"
+    assert [event.action for event in history(lab, project, hashes[0])] == ["label", "label", "undo"]
+    tile(page, 2).get_by_role("button", name="Unreadable").click()
+    saved(page)
+    assert hashes[2] not in lab.labels(project)
+    assert history(lab, project, hashes[2])[-1].flag == "unreadable"
+    assert [tile(page, place).get_attribute("data-sample") for place in range(SECOND_DIGIT_WRONG)] == hashes
+
+
+def lab_val(page: Page) -> int:
+    """Images of the val split, as the first matrix of a position counts them."""
+    title = page.locator(".matrices h4").nth(1).inner_text()
+    return int(title.rsplit(" ", 1)[1])
+
+
+def test_who_comes_second_is_told_so(lab: Lab, page: Page, evaluated: tuple[Project, str]) -> None:
+    """A label entered meanwhile stays; the other is kept in the ledger, and its tile says who was first."""
+    project, _ = evaluated
+    sha256 = tile(page).get_attribute("data-sample")
+    with opened(lab.home.db) as db:
+        apply_events(
+            db, project, "ben", [{"event": "first", "action": "label", "sample": sha256, "text": "111111", "base": 1}]
+        )
+
+    field(page).fill("222222")
+    field(page).press("Enter")
+
+    expect(tile(page).get_by_role("alert")).to_contain_text("ben was first")
+    expect(tile(page)).to_contain_text("now 111111 by ben")
+    expect(tile(page).get_by_role("button", name="Undo")).to_be_hidden()
+    assert lab.labels(project)[sha256 or ""] == "111111"
+    assert [(event.text, event.version) for event in history(lab, project, sha256)[1:]] == [
+        ("111111", 2), ("222222", None),
+    ]  # fmt: skip
+
+
+def test_a_zoom_moves_every_matrix(page: Page, evaluated: tuple[Project, str]) -> None:
+    """A drag over cells, and the keyboard, go through all of them; a click then still means the cell under it."""
+    assert evaluated
+    page.mouse.move(*cell(page, "0", 5, 5))
+    page.mouse.down()
+    page.mouse.move(*cell(page, "0", 8, 9))
+    page.mouse.up()
+    matrices = page.get_by_test_id("matrix")
+    for place in range(7):
+        expect(matrices.nth(place)).to_have_attribute("data-top", "5")
+        expect(matrices.nth(place)).to_have_attribute("data-left", "5")
+    matrices.nth(2).focus()
+    page.keyboard.press("0")
+    expect(matrices.nth(6)).to_have_attribute("data-top", "0")
+    for key in ["ArrowDown"] * 1 + ["ArrowUp"] + ["ArrowRight"] * 7 + ["Enter"]:
+        page.keyboard.press(key)
+    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} with 0 read as 7 at position 2.")).to_be_visible()
+
+
+def test_where_a_position_looked_lies_over_its_place_in_the_image(
+    lab: Lab, page: Page, evaluated: tuple[Project, str]
+) -> None:
+    """The light falls on the column that the network reads, inside the crop; all else is dark."""
+    _, run = evaluated
+    box = add_weights(lab, run)
+    page.get_by_text("Where it looked").click()
+    expect(page.locator(".tile.looked").first).to_be_visible(timeout=60_000)
+    settle(page)
+
+    for position, column in enumerate(COLUMNS):
+        tile(page).locator(".characters button").nth(position).hover()
+        canvas = tile(page).locator("canvas")
+        expect(canvas).to_have_attribute("data-shown", str(position))
+        dark = canvas.evaluate(
+            "canvas => [...canvas.getContext('2d').getImageData(0, canvas.height / 2, canvas.width, 1).data]"
+            ".filter((_, at) => at % 4 === 3)"
+        )
+        lit = (int(np.argmin(dark)) + 0.5) / len(dark)
+        assert lit == pytest.approx(box[0] + (column + 0.5) / 24 * (box[2] - box[0]), abs=0.025)
+        assert max(dark) > 150
+
+
+def add_weights(lab: Lab, run: str) -> tuple[float, float, float, float]:
+    """Leave the run a checkpoint whose positions each look at one column of a crop, which is returned."""
+    torch.manual_seed(0)
+    spec, box = TextSpec(6, "0123456789"), (0.1, 0.0, 0.7, 1.0)
+    config = TrainConfig(device="cpu", backbone="test_resnet", stride=8, width=32, pretrained="none")
+    choices = {
+        "centers": [(column + 0.5) / 24 for column in COLUMNS], "sigma": 0.01, "image_size": [48, 192],
+        "box": list(box), "layout": "channels_last",
+    }  # fmt: skip
+    model = build_model(config, spec, choices, weights=None)
+    assert isinstance(model.pool, QueryPool)
+    state = {
+        "format": checkpoint.FORMAT, "length": 6, "charset": spec.charset, "choices": choices, "step": 1,
+        "config": config.to_dict(), "model": model.state_dict(),
+    }  # fmt: skip
+    checkpoint.save(lab.home.run(run) / "checkpoints", "best", 1, state, {})
+    return box

@@ -1,0 +1,256 @@
+"""The section Errors of the Evaluate page: what its widgets are sent. What they do with it: tests/browser."""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from streamlit.testing.v1 import AppTest
+
+from core.attention import look
+from core.home import Home
+from core.images import decode
+from core.labeling import apply_events, spec_of
+from core.predictions import Predictions, Reading
+from core.predictor import Predictor
+from db.connection import opened
+from db.records import Project
+from db.samples import find_sample, image_bytes
+from pages.components.gallery import Cell
+
+OpenPage = Callable[..., AppTest]
+RUN = "0001-fast"
+
+
+def stored(home: Home) -> Predictions:
+    return Predictions.load(home.run(RUN) / "predictions-val.npz")
+
+
+def reading_of(home: Home, project: Project) -> Reading:
+    return stored(home).reading(spec_of(project), tta=False)
+
+
+def store(home: Home, project: Project, wrong: int) -> Reading:
+    """Leave readings of which so many are wrong, each in one character, the others more or less sure."""
+    found, rng = stored(home), np.random.default_rng(0)
+    targets_NP = reading_of(home, project).targets_NP
+    logits_NPC = np.zeros((len(targets_NP), 3, 4), dtype=np.float32)
+    np.put_along_axis(logits_NPC, targets_NP[:, :, None], rng.uniform(1, 9, (*targets_NP.shape, 1)), axis=2)
+    for place in range(wrong):
+        logits_NPC[place, 1, (targets_NP[place, 1] + 1) % 4] = 10
+    log_probs_NPC = logits_NPC - np.log(np.exp(logits_NPC).sum(axis=2, keepdims=True))
+    replace(found, views=found.views[:1], log_probs_VNPC=log_probs_NPC[None]).save(
+        home.run(RUN) / "predictions-val.npz"
+    )
+    return reading_of(home, project)
+
+
+def sent(app: AppTest, place: int) -> dict[str, Any]:
+    """The data of a widget as the browser gets it; the matrices come first."""
+    assert not app.exception
+    data: dict[str, Any] = json.loads(app.get("bidi_component")[place].proto.json)
+    return data
+
+
+def matrices(app: AppTest) -> list[dict[str, Any]]:
+    return list(sent(app, 0)["matrices"])
+
+
+def tiles(app: AppTest) -> list[dict[str, Any]]:
+    return list(sent(app, 1)["tiles"])
+
+
+def hashes(app: AppTest) -> list[str]:
+    return [tile["sample"] for tile in tiles(app)]
+
+
+@pytest.mark.parametrize("kind", ["counts", "rates"])
+def test_each_cell_of_each_matrix_is_counted(home: Home, open_page: OpenPage, trained: Project, kind: str) -> None:
+    """All positions first, then each; rows true, columns read, with the exact interval of the share."""
+    reading = reading_of(home, trained)
+
+    shown = matrices(open_page("evaluate", project=trained.name, matrix=kind))
+
+    assert [matrix["position"] for matrix in shown] == [None, 0, 1, 2]
+    for matrix in shown:
+        at = slice(None) if matrix["position"] is None else matrix["position"]
+        true, read = reading.targets_NP[:, at].ravel(), reading.predicted_NP[:, at].ravel()
+        assert (matrix["right"], matrix["n"]) == ((true == read).sum(), len(true))
+        for row in range(4):
+            n = int((true == row).sum())
+            assert matrix["rows"][row] == n
+            for column in range(4):
+                k = int(((true == row) & (read == column)).sum())
+                cell = matrix["cells"][4 * row + column]
+                assert cell == (k if kind == "counts" else pytest.approx(k / max(n, 1), abs=1e-6))
+                if n:
+                    low, high = matrix["bounds"].get(str(4 * row + column), (0, matrix["zeros"][row]))
+                    exact = binomtest(k, n).proportion_ci(method="exact")
+                    assert (low, high) == pytest.approx((exact.low, exact.high), abs=1e-6)
+
+
+def test_probability_shows_where_counts_show_nothing(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """Mean probability of each character, support and closest call, for each position and all of them."""
+    reading = store(home, trained, wrong=1)
+
+    shown = matrices(open_page("evaluate", project=trained.name, matrix="probability"))
+
+    for matrix in shown:
+        at = slice(None) if matrix["position"] is None else slice(matrix["position"], matrix["position"] + 1)
+        true, log_probs = reading.targets_NP[:, at].ravel(), reading.log_probs_NPC[:, at].reshape(-1, 4)
+        for row in np.unique(true):
+            rows = log_probs[true == row].astype(float)
+            assert matrix["rows"][row] == len(rows)
+            assert matrix["cells"][4 * row : 4 * row + 4] == pytest.approx(np.exp(rows).mean(axis=0), rel=0.01)
+            margin = (rows[:, row] - np.delete(rows, row, axis=1).max(axis=1)).min()
+            assert matrix["margins"][row] == pytest.approx(margin, abs=0.006)
+
+
+def test_wrong_images_come_with_what_was_read_and_how_surely(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """Every number of a tile, recomputed from the stored log-probabilities; the surest error first."""
+    found, reading = stored(home), reading_of(home, trained)
+
+    shown = tiles(open_page("evaluate", project=trained.name))
+
+    wrong = [place for place in range(len(found.labels)) if not reading.right_NP[place].all()]
+    confidence = {found.sha256[place]: float(np.exp(reading.log_probs_NPC[place].max(axis=1).sum())) for place in wrong}
+    assert [tile["sample"] for tile in shown] == sorted(confidence, key=confidence.__getitem__, reverse=True)[:24]
+    for tile in shown:
+        place = found.sha256.index(tile["sample"])
+        probs_PC = np.exp(reading.log_probs_NPC[place].astype(float))
+        true = [trained.charset.index(char) for char in found.labels[place]]
+        loss = -sum(np.log(probs_PC[position, char]) for position, char in enumerate(true))
+        margin = min(
+            np.log(probs_PC[position, char] / np.delete(probs_PC[position], char).max())
+            for position, char in enumerate(true)
+        )
+        texts = ["".join(trained.charset[char] for char in view[place].argmax(axis=1)) for view in found.log_probs_VNPC]
+        assert tile["read"] == texts[0]
+        assert tile["figures"] == [
+            f"{confidence[tile['sample']]:.1%} sure, loss {loss:.2g}",
+            f"margin {margin:.1f}, {texts.count(texts[0])} of {len(texts)} views agree".replace("-", "−"),
+        ]
+        for position, row in enumerate(probs_PC):
+            best = np.argsort(-row)[:2]
+            assert tile["positions"][position] == {
+                "read": tile["read"][position],
+                "label": tile["label"][position],
+                "best": [[trained.charset[char], f"{row[char]:.1%}"] for char in best],
+            }
+
+
+def test_a_list_is_sorted_as_asked(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """All images by their loss, then by how many views disagree."""
+    found, reading = stored(home), reading_of(home, trained)
+    app = open_page("evaluate", project=trained.name)
+    next(group for group in app.button_group if "least sure" in group.options).set_value("least sure").run()
+
+    app.selectbox(key="sort least sure confidence").set_value("loss").run()
+    loss = -np.take_along_axis(reading.log_probs_NPC, reading.targets_NP[:, :, None], axis=2).sum(axis=(1, 2))
+    assert hashes(app) == [found.sha256[place] for place in np.argsort(-loss, kind="stable")][:24]
+
+    app.selectbox(key="sort least sure confidence").set_value("disagreement").run()
+    agree = (found.log_probs_VNPC.argmax(axis=3) == reading.predicted_NP).all(axis=2).sum(axis=0)
+    assert hashes(app) == [found.sha256[place] for place in np.argsort(agree, kind="stable")][:24]
+
+
+def test_without_an_error_the_near_misses_tell_the_story(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """No empty list of errors: what was right by the least, the probabilities, and what so many right answers show."""
+    reading = store(home, trained, wrong=0)
+
+    app = open_page("evaluate", project=trained.name)
+
+    n = len(reading.targets_NP)
+    assert f"All {n} are read right" in app.success[0].value
+    assert f"{0.025 ** (1 / n):.2%}" in app.success[0].value
+    assert sent(app, 0)["kind"] == "probability"
+    assert "wrong" not in next(group for group in app.button_group if "least sure" in group.options).options
+    margins = np.sort(reading.log_probs_NPC, axis=2)
+    narrow = (margins[:, :, -1] - margins[:, :, -2]).min(axis=1)
+    assert hashes(app) == [stored(home).sha256[place] for place in np.argsort(narrow, kind="stable")][:24]
+
+
+def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """A cell without an image shows those that come closest to it, and says so."""
+    reading, found = store(home, trained, wrong=2), stored(home)
+    true = int(reading.targets_NP[0, 1])
+    read, other = (true + 1) % 4, (true + 2) % 4
+    app = open_page("evaluate", project=trained.name)
+
+    def show(position: int | None, into: int) -> tuple[list[str], list[str]]:
+        app.session_state["cell"] = Cell(f"{RUN} val False", position, true, into, soft=False)
+        app.session_state["clicks"] = app.session_state["clicks"] + 1 if "clicks" in app.session_state else 1
+        app.run()
+        return hashes(app), [caption.value for caption in app.caption]
+
+    members = [
+        found.sha256[place]
+        for place in range(len(found.labels))
+        if (reading.targets_NP[place, 1], reading.predicted_NP[place, 1]) == (true, read)
+    ]
+    for position, words in ((1, "at position 2"), (None, "at any position")):
+        shown, said = show(position, read)
+        assert sorted(shown) == sorted(members)
+        assert f"{len(members)} with {true} read as {read} {words}." in said
+    shown, said = show(1, other)
+    assert any(f"No {true} is read as {other} at position 2." in line for line in said)
+    same = np.flatnonzero(reading.targets_NP[:, 1] == true)
+    close = same[np.argsort(-reading.log_probs_NPC[same, 1, other], kind="stable")]
+    assert shown == [found.sha256[place] for place in close]
+    assert sent(app, 0)["chosen"] == {"position": 1, "row": true, "column": other}
+
+
+def test_where_it_looked_is_shown_on_wish(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """As core.attention finds it, over the part of the image that the run sees."""
+    app = open_page("evaluate", project=trained.name)
+    assert all(tile["look"] is None for tile in tiles(app))
+    app.toggle(key="looked").set_value(True).run(timeout=30)
+
+    predictor = Predictor.load(home.run(RUN), device="cpu")
+    with opened(home.db) as db:
+        for tile in tiles(app):
+            sample = find_sample(db, trained.id, tile["sample"])
+            assert sample is not None
+            image = decode(image_bytes(db, [sample.id])[sample.id])
+            (expected,) = look(predictor, [image])
+            seen = tile["look"]
+            cells = np.frombuffer(base64.b64decode(seen["cells"]), dtype=np.uint8)
+            cells_PHW = cells.reshape(3, seen["rows"], seen["columns"])
+            peaks = expected.weights_PHW.max(axis=(1, 2), keepdims=True)
+            assert np.abs(cells_PHW / 255 - expected.weights_PHW / peaks).max() < 0.005
+            assert tuple(seen["box"]) == pytest.approx(expected.box)
+
+
+def test_a_run_without_its_weights_still_shows_its_images(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """The wish to see where it looked is answered by a sentence."""
+    for path in (home.run(RUN) / "checkpoints").glob("*"):
+        path.unlink()
+    app = open_page("evaluate", project=trained.name)
+    app.toggle(key="looked").set_value(True).run(timeout=30)
+
+    assert "no usable checkpoint" in app.error[0].value
+    assert tiles(app)
+    assert all(tile["look"] is None for tile in tiles(app))
+
+
+def test_a_mended_label_and_a_lost_image_keep_their_place(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """The list is that of the evaluation; what the image is now stands beside it."""
+    found = stored(home)
+    replace(found, sha256=["0" * 64, *found.sha256[1:]]).save(home.run(RUN) / "predictions-val.npz")
+    before = hashes(open_page("evaluate", project=trained.name))
+    mended = next(sha256 for sha256 in before if sha256 != "0" * 64)
+    with opened(home.db) as db:
+        event = {"event": "1", "action": "label", "sample": mended, "text": "000", "base": 1}
+        apply_events(db, trained, "ben", [event])
+
+    shown = tiles(open_page("evaluate", project=trained.name))
+
+    assert [tile["sample"] for tile in shown] == before
+    now = next(tile["now"] for tile in shown if tile["sample"] == mended)
+    assert now == {"label": "000", "shown": "000", "operator": "ben", "disputed": False}
+    if "0" * 64 in before:
+        assert next(tile for tile in shown if tile["sample"] == "0" * 64)["gone"]
