@@ -36,7 +36,7 @@ def _gaps_CNP(log_probs_NPC: Floats) -> Floats:
 
     In this order a sum over ten characters takes a tenth of the time.
     """
-    log_probs_CNP = np.ascontiguousarray(np.moveaxis(log_probs_NPC, 2, 0))
+    log_probs_CNP = log_probs_NPC.transpose(2, 0, 1).copy()
     top_1NP = log_probs_CNP.argmax(axis=0)[None]
     gaps_CNP: Floats = log_probs_CNP - np.take_along_axis(log_probs_CNP, top_1NP, axis=0)
     np.put_along_axis(gaps_CNP, top_1NP, -np.inf, axis=0)

@@ -85,10 +85,10 @@ def aggregate(log_probs_VNPC: Floats) -> Floats:
 def normalised(scores_NPC: Floats) -> Floats:
     """Logarithms of any height as log-probabilities: those of the characters at each position sum to 1."""
     # Characters first: a maximum or a sum over ten of them then takes a third of the time.
-    scores_CNP: Floats = np.ascontiguousarray(np.moveaxis(scores_NPC, 2, 0))
+    scores_CNP = scores_NPC.transpose(2, 0, 1).copy()
     below_CNP = scores_CNP - scores_CNP.max(axis=0)
     log_probs_CNP = below_CNP - np.log(np.exp(below_CNP).sum(axis=0))
-    log_probs_NPC: Floats = np.ascontiguousarray(np.moveaxis(log_probs_CNP, 0, 2))
+    log_probs_NPC: Floats = log_probs_CNP.transpose(1, 2, 0).copy()
     return log_probs_NPC
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.calibration import fit_temperature
+from core.calibration import confidence, fit_temperature
 from core.charset import TextSpec
 from core.errors import StorageError
 from core.files import replacing
@@ -207,6 +207,11 @@ class Reading:
     def temperature(self) -> float:
         """Under which the confidence predicts best which images are right."""
         return fit_temperature(self.log_probs_NPC, self.right_N)
+
+    @cached_property
+    def fitted_N(self) -> NDArray[np.float64]:
+        """Confidence at this temperature."""
+        return confidence(self.log_probs_NPC, self.temperature)
 
     def confusion_PCC(self) -> Ints:
         return confusion_PCC(self.targets_NP, self.predicted_NP, self.log_probs_NPC.shape[2])

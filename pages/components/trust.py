@@ -48,9 +48,7 @@ def _kept(directory: Path) -> Acceptance | None:
 
 
 def _choose(run: Run, found: Predictions, reading: Reading, kept: Acceptance | None, *, tta: bool) -> None:
-    right_N = reading.right_NP.all(axis=1)
-    temperature = calibration.fit_temperature(reading.log_probs_NPC, right_N)
-    fitted_N = calibration.confidence(reading.log_probs_NPC, temperature)
+    right_N, temperature, fitted_N = reading.right_N, reading.temperature, reading.fitted_N
     before = calibration.calibration_error(calibration.reliability(reading.confidence_N, right_N))
     after = calibration.calibration_error(calibration.reliability(fitted_N, right_N))
     st.caption(
@@ -75,7 +73,7 @@ def _choose(run: Run, found: Predictions, reading: Reading, kept: Acceptance | N
 
 def _try_out(reading: Reading, kept: Acceptance) -> None:
     """The kept threshold on images that have chosen nothing."""
-    right_N = reading.right_NP.all(axis=1)
+    right_N = reading.right_N
     sure_N = calibration.confidence(reading.log_probs_NPC, kept.temperature)
     used_N = sure_N >= kept.threshold
     used, wrong = int(used_N.sum()), int((~right_N[used_N]).sum())
