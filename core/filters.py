@@ -6,19 +6,45 @@ here is understood. Every mistake is one sentence with its place.
 
 import ast
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import OptionError
+from core.metrics import margins_NP
+from core.predictions import Reading
+from core.ranking import losses_N
+from core.slices import Column as Coded
 
 Bools = NDArray[np.bool_]
 Column = NDArray[Any]
 Columns = Mapping[str, Callable[[], Column]]
 """Each name that can be asked for; its column is made only when it is: text (U), numbers, or truths."""
 LONGEST = 300
+NAMES = {
+    "label": "the text as it was labelled",
+    "read": "the text as the run read it",
+    "char(1)": "the first character of the label; char(2) the second",
+    "read_char(1)": "the first character that was read",
+    "wrong": "whether any character was read wrong",
+    "seen": "whether the text also occurs in the training images",
+    "confidence": "the probability of the whole answer, from 0 to 1",
+    "margin": "lead of the true character over the next where it is smallest, in nats; below 0 it was read wrong",
+    "loss": "how improbable the label is, in nats over all positions",
+    "source": "name under which the image was imported",
+    "day": 'of the import, as "2026-11-23"',
+    "operator": "who labelled it",
+    "width": "of the image, in pixels",
+    "height": "of the image, in pixels",
+    "colours": 'of ink and background, as "blue on white"; where the evaluation recorded them',
+}
+"""What a filter can ask for, and what it means."""
+EXAMPLES = (
+    'confidence < 0.9 and source == "portal"', '"00" in label', 'char(1) == "7" and read_char(1) != "7"', "margin < 2",
+    'operator in ("ann", "bob")', 'day >= "2026-11-01" and width > 150',
+)  # fmt: skip
 _COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: np.equal, ast.NotEq: np.not_equal, ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater,
     ast.GtE: np.greater_equal,
@@ -54,6 +80,47 @@ def select(text: str, columns: Columns, label_NP: Column, read_NP: Column) -> Bo
         raise OptionError("The filter holds a character that cannot be read.") from error
     members_N: Bools = np.broadcast_to(found, (len(label_NP),)).copy()
     return members_N
+
+
+def columns_of(labels: Sequence[str], reading: Reading, columns: Mapping[str, Coded]) -> Columns:
+    """The names of NAMES for what a run read; `columns` are those of core.slices.all_columns."""
+
+    def texts(kind: str) -> Callable[[], Column]:
+        return lambda: np.array(columns[kind].values)[columns[kind].codes_N]
+
+    def sides(place: int) -> Callable[[], Column]:
+        def pixels() -> Column:
+            sizes = columns["size"]
+            numbers = [size.split(" x ")[place] if " x " in size else "nan" for size in sizes.values]
+            return np.array(numbers, dtype=np.float64)[sizes.codes_N]
+
+        return pixels
+
+    found: dict[str, Callable[[], Column]] = {
+        "label": lambda: np.array(labels),
+        "wrong": lambda: np.logical_not(reading.right_NP.all(axis=1)),
+        "seen": lambda: columns["text"].members("seen in training"),
+        "confidence": lambda: reading.confidence_N,
+        "margin": lambda: margins_NP(reading.log_probs_NPC, reading.targets_NP).min(axis=1),
+        "loss": lambda: losses_N(reading.log_probs_NPC, reading.targets_NP),
+        "source": texts("source"),
+        "day": texts("import day"),
+        "operator": texts("operator"),
+        "width": sides(0),
+        "height": sides(1),
+    }
+    return found | ({"colours": texts("colours")} if "colours" in columns else {})
+
+
+def select_read(
+    text: str, labels: Sequence[str], reading: Reading, charset: str, columns: Mapping[str, Coded]
+) -> Bools:
+    """`select` for what a run read, with all names of NAMES."""
+    chars_C = np.array(list(charset))
+    read_NP = chars_C[reading.predicted_NP]
+    known = dict(columns_of(labels, reading, columns))
+    known["read"] = lambda: np.ascontiguousarray(read_NP).view(f"U{read_NP.shape[1]}")[:, 0]
+    return select(text, known, chars_C[reading.targets_NP], read_NP)
 
 
 class _Walker:
