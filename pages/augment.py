@@ -125,7 +125,7 @@ def choose_recipe(known: list[str], default: str) -> Any:
         st.session_state[RECIPE] = chosen if chosen in known else default
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
-            "Recipe", known, key=RECIPE, on_change=load, width=260, persist_state="session",
+            "Recipe", known, key=RECIPE, on_change=load, width=240, persist_state="session",
             format_func=lambda title: f"{title} (this project's default)" if title == default else title,
             help="Settings under a name. Choosing one sets every switch and slider below.",
         )  # fmt: skip
@@ -137,7 +137,6 @@ def show_changes(base: Settings, settings: Settings, actions: Any, default: str)
     title: str = st.session_state[RECIPE]
     changed = differences(base, settings)
     with actions:
-        st.button("Undo changes", icon=":material/restart_alt:", on_click=put, args=(base,), disabled=not changed)
         with st.popover("Save as", icon=":material/save:"):
             name = "" if title in recipes.BUILT_IN else title.partition("@")[0]
             st.session_state.setdefault("recipe name", name)
@@ -157,7 +156,9 @@ def show_changes(base: Settings, settings: Settings, actions: Any, default: str)
     if changed:
         told = "; ".join(str(difference) for difference in changed[:8])
         more = f"; and {len(changed) - 8} more" if len(changed) > 8 else ""
-        st.caption(f"Changed from {layout.plain(title)}: {layout.plain(told)}{more}.")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Changed from {layout.plain(title)}: {layout.plain(told)}{more}.", width="content")
+            st.button("Undo changes", icon=":material/restart_alt:", on_click=put, args=(base,), type="tertiary")
     else:
         st.caption(f"Exactly {layout.plain(title)}.")
 
@@ -235,9 +236,9 @@ def show_variants(sample: Sample, compared: dict[str, Settings], n: int, seed: i
             if len(compared) > 1:
                 st.markdown(f"**{'AB'[place]}** · {layout.plain(title)}")
             with st.grid("auto", min_column_width=150, gap="xsmall"):
-                show_pair(framed, seen, "original", f"{name} as the model sees it, unchanged")
+                show(seen, framed, "original", f"{name} as the model sees it, unchanged")
                 for number, variant in enumerate(variants(framed, settings, n, seed), 1):
-                    show_pair(variant, seen, str(number), f"{name}, variant {number}")
+                    show(seen, variant, str(number), f"{name}, variant {number}")
     height, width = seen.frame.size
     st.caption(
         f"{layout.plain(name)} at {width} x {height} pixels, {seen.origin}. A run draws new variants each epoch."
@@ -245,14 +246,10 @@ def show_variants(sample: Sample, compared: dict[str, Settings], n: int, seed: i
     st.caption(seen.in_words)
 
 
-def show_pair(drawn: Pixels, seen: Network, caption: str, told: str) -> None:
+def show(seen: Network, drawn: Pixels, caption: str, told: str) -> None:
     """An image as it is drawn, and below it what the network gets, where that is not the same."""
-    if not seen.ink:
-        st.image(encode_png(drawn), caption=caption, width="stretch", alt=told)
-        return
-    with st.container(gap="xxsmall"):
-        st.image(encode_png(drawn), width="stretch", alt=told)
-        st.image(encode_png(seen.normalised(drawn)), caption=caption, width="stretch", alt=f"{told}, normalised")
+    told += ", and below it normalised" if seen.ink else ""
+    st.image(encode_png(seen.pair(drawn)), caption=caption, width="stretch", alt=told)
 
 
 @st.fragment
@@ -266,15 +263,15 @@ def augment() -> None:
         st.error(layout.plain(refusal), icon=":material/error:")
     changes = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input("Sample", key="search", live="300ms", placeholder="Label, name or hash", width=200).strip()
+        text = st.text_input("Sample", key="search", live="300ms", placeholder="Label, name or hash", width=170).strip()
         st.button("Another", icon=":material/casino:", on_click=another_sample, help="Another training image.")
         keep = st.container(width="content")
-        n = st.number_input("Variants", 1, 60, 14, key="n", persist_state="session", width=110)
+        n = st.number_input("Variants", 1, 60, 14, key="n", persist_state="session", width=100)
         seed = st.number_input(
-            "Seed", 0, 2**31 - 1, 0, key="seed", persist_state="session", width=110, help="Same seed, same variants."
+            "Seed", 0, 2**31 - 1, 0, key="seed", persist_state="session", width=100, help="Same seed, same variants."
         )
         other = st.selectbox(
-            "Compare with", known, None, key=COMPARED, placeholder="Nothing", width=200, persist_state="session",
+            "Compare with", known, None, key=COMPARED, placeholder="Nothing", width=150, persist_state="session",
             help="The same image under the same draws of another recipe, side by side.",
         )  # fmt: skip
     view = st.container()

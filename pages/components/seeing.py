@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from sqlite_utils import Database
 
 from core.config import PRESETS, TrainConfig
@@ -28,6 +29,15 @@ class Network:
     def normalised(self, framed: Pixels) -> Pixels:
         """A framed image as it enters the backbone, but for a shift and scale of all its values."""
         return ink_pixels(framed) if self.ink else framed
+
+    def pair(self, framed: Pixels) -> Pixels:
+        """The image above what the backbone gets of it, where that differs, with a transparent gap: as H x W x 4."""
+        opaque, height = np.full((*framed.shape[:2], 1), 255, dtype=np.uint8), len(framed)
+        drawn_HW4 = np.concatenate([framed, opaque], axis=2)
+        if not self.ink:
+            return drawn_HW4
+        gap_HW4 = np.zeros_like(drawn_HW4[: max(1, height // 16)])
+        return np.concatenate([drawn_HW4, gap_HW4, np.concatenate([self.normalised(framed), opaque], axis=2)])
 
     @property
     def in_words(self) -> str:
