@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -70,14 +69,14 @@ class Predictor:
         self.device, self.layout, self.step = device, layout, step
         self.run_dir = run_dir
 
-    @cached_property
+    @property
     def acceptance(self) -> Acceptance | None:
-        """The threshold kept with the run. Raises StorageError when its file is damaged."""
+        """The threshold kept with the run, as of now. Raises StorageError when its file is damaged."""
         return Acceptance.load(self.run_dir) if self.run_dir else None
 
-    @cached_property
+    @property
     def choice(self) -> ViewChoice:
-        """The views kept with the run. Raises StorageError when their file is damaged."""
+        """The views kept with the run, as of now. Raises StorageError when their file is damaged."""
         return choice_of(self.run_dir)
 
     @classmethod

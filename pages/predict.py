@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.errors import ImageError
 from core.images import data_url, decode, encode_png
+from core.views import choice_of
 from db.samples import image_bytes, select_samples
 from pages.components import layout, resources
 from pages.components.figures import confidence_figure
@@ -25,6 +26,12 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     text = ""
     if source != "upload":
         text = st.text_input("Search", key="search", live="300ms", placeholder="Label, name or hash", width=200).strip()
+    with layout.errors():
+        choice = choice_of(home.run(run.job.id))
+    tta = st.toggle(
+        "Test-time augmentation", value=choice.use, key=f"tta of {run.job.id}",
+        help=f"Average over the views: {', '.join(view.name for view in choice.views)}.",
+    )  # fmt: skip
 
 files: list[tuple[str, str | None, bytes]] = []  # name, label, bytes
 if source == "upload":
@@ -52,7 +59,7 @@ if not images:
 
 with layout.errors():
     predictor = resources.predictor(home, run)
-    read = predictor.predict([pixels for *_, pixels in images])
+    read = predictor.predict([pixels for *_, pixels in images], tta=tta)
 
 labels = [label for _, label, _, _ in images]
 chosen = st.dataframe(

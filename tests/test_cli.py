@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from core import demo
+from core.acceptance import Acceptance
 from core.home import Home
 from core.jobdir import JobDir
+from core.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerprint
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -99,15 +101,40 @@ def test_train_ends_with_one_json_object(home: Path, slotlab: Slotlab) -> None:
     assert (Home(home).run(record["run"]) / "metrics.jsonl").exists()
 
 
-@pytest.mark.parametrize("split", ["val", "test"])
-def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str) -> None:
-    """k, n, interval and one accuracy per position."""
-    result = json.loads(slotlab("evaluate", "2", "--split", split, "--tta", "--json").stdout)
+@pytest.mark.parametrize(
+    ("split", "option", "views"),
+    [("val", "--tta", [view.name for view in DEFAULT]), ("test", "--no-tta", ["as it is"])],
+)
+def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str, views: list[str]) -> None:
+    """k, n, interval, one accuracy per position, and the views."""
+    result = json.loads(slotlab("evaluate", "2", "--split", split, option, "--json").stdout)
 
     low, high = result["ci95"]
     assert result["exact_match"] == result["correct"] / result["n"]
     assert 0 <= low <= result["exact_match"] <= high <= 1
     assert len(result["per_position"]) == 6
+    assert (result["tta"], result["views"]) == (option == "--tta", views)
+
+
+def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotlab, images: Path) -> None:
+    """A threshold that was chosen with others is named, and accepts nothing."""
+    directory, image = Home(home).run("0002-fast"), min(images.iterdir())
+    views = (AS_IT_IS, View("nearer", zoom=1.2))
+    kept = (directory / "views.json").read_bytes()
+    ViewChoice(views=views, use=True).save(directory)
+    step = json.loads((directory / "result.json").read_text())["best_step"]
+    Acceptance(
+        step=step, tta=True, views=fingerprint(DEFAULT), temperature=1.0, threshold=0.0, max_risk=0.1, n=9, used=9,
+        wrong=0, risk_bound=0.1,
+    ).save(directory)  # fmt: skip
+    try:
+        done = slotlab("predict", "2", image, "--json")
+    finally:
+        (directory / "acceptance.json").unlink()
+        (directory / "views.json").write_bytes(kept)
+
+    assert "The threshold of this run was chosen with other views" in done.stderr
+    assert json.loads(done.stdout)["accepted"] is None
 
 
 def test_prediction_goes_on_after_a_bad_file(slotlab: Slotlab, images: Path, tmp_path: Path) -> None:

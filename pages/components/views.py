@@ -78,7 +78,7 @@ def _show_ledger(shown: Evaluated, ledger: Ledger) -> None:
             ),
             "Time": st.column_config.NumberColumn(format="%.1f ×", help="Against the image as it is, all its work"),
             "Lost without": st.column_config.NumberColumn(
-                format="%+d", help="Right answers that all together lose without this view; below 0 they gain"
+                format="%d", help="Right answers that all together lose without this view; below 0 they gain"
             ),
         },
         hide_index=True,

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.home import Home
 from core.images import encode_png
-from core.views import DEFAULT
+from core.views import AS_IT_IS, DEFAULT, View, ViewChoice
 from db.records import Project
 
 OpenPage = Callable[..., AppTest]
@@ -37,6 +37,25 @@ def test_every_view_is_shown(open_page: OpenPage, trained: Project) -> None:
     captions = [caption.value for caption in app.caption]
     assert all(any(caption.startswith(f"{view.name}, ") for caption in captions) for view in DEFAULT)
     assert len(app.image) == 2 + len(DEFAULT)
+
+
+def test_images_are_read_as_the_run_does_until_told(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """The toggle begins at the run's choice, and the table follows it."""
+    views = (AS_IT_IS, *(View(f"{turn}", degrees=turn) for turn in (-9, 9)))
+    app = open_page("predict", project=trained.name)
+    toggle = app.toggle(key="tta of 0001-fast")
+    assert not toggle.value
+    plain = app.dataframe[0].value["Sure"].tolist()
+
+    ViewChoice(views=views, use=True).save(home.run("0001-fast"))
+    app = open_page("predict", project=trained.name)
+
+    assert not app.exception
+    assert app.toggle(key="tta of 0001-fast").value
+    assert app.dataframe[0].value["Sure"].tolist() != plain
+    assert len(app.image) == 2 + len(views)
+    app.toggle(key="tta of 0001-fast").set_value(False).run()
+    assert app.dataframe[0].value["Sure"].tolist() == plain
 
 
 def test_a_bad_upload_is_one_sentence_and_the_rest_goes_on(
