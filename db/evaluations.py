@@ -2,7 +2,7 @@
 
 from sqlite_utils import Database
 
-from db.records import Evaluation, now
+from db.records import Evaluation, TestOpening, now
 
 
 def insert_evaluation(
@@ -30,6 +30,17 @@ def insert_test_opening(db: Database, *, project_id: int, job_id: str, operator:
         "INSERT INTO test_openings (project_id, job_id, operator, at) VALUES (?, ?, ?, ?)",
         [project_id, job_id, operator, now()],
     )
+
+
+def list_test_openings(db: Database, project_id: int) -> list[TestOpening]:
+    """Every reading of the test images of a project, oldest first, with its result where there is one."""
+    rows = db.query(
+        "SELECT test_openings.at, test_openings.operator, test_openings.job_id, run_id, tta, n, correct"
+        " FROM test_openings LEFT JOIN evaluations ON evaluations.job_id = test_openings.job_id"
+        " WHERE project_id = ? ORDER BY test_openings.id",
+        [project_id],
+    )
+    return [TestOpening(**row) for row in list(rows)]
 
 
 def count_test_openings(db: Database, project_id: int) -> int:

@@ -137,3 +137,19 @@ class Recipe:
     note: str
     operator: str
     created_at: str
+
+
+@dataclass(frozen=True)
+class TestOpening:
+    """One reading of the sealed test images; the result is None where the evaluation brought none."""
+
+    __test__ = False
+    """Not for pytest, which takes the name for that of a test."""
+
+    at: str
+    operator: str
+    job_id: str
+    run_id: str | None
+    tta: int | None
+    n: int | None
+    correct: int | None

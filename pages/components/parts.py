@@ -32,13 +32,17 @@ def show_parts(shown: Evaluated) -> None:
     if members_N.any():
         inside = {kind: column.among(members_N) for kind, column in columns.items()}
         part = _ask_for_part(shown, inside, right_N[members_N])
-        if part is not None:
-            members_N = np.logical_and(members_N, columns[part.kind].members(part.value))
+        value_N = members_N if part is None else columns[part.kind].members(part.value)
         if filtered or part is not None:
-            _show_images(shown, members_N, right_N, part)
+            _show_images(shown, np.logical_and(members_N, value_N), right_N, part)
 
 
 def _columns(shown: Evaluated) -> dict[str, Column]:
+    """As the database knows the images when it is asked first: the numbers use the labels of then as well."""
+    return shown.found.kept(("columns", shown.page.spec), lambda: _read_columns(shown))
+
+
+def _read_columns(shown: Evaluated) -> dict[str, Column]:
     found, spec = shown.found, shown.page.spec
     with layout.errors(), layout.database() as db:
         known = facts_by_hash(db, shown.page.project.id, found.sha256)
