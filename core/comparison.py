@@ -16,7 +16,7 @@ from core.augment import DEFAULT_AUGMENT
 from core.charset import TextSpec
 from core.errors import TrainingError
 from core.ledger import ALPHA, mcnemar
-from core.metrics import Evaluation, Ints, evaluate
+from core.metrics import Evaluation, Ints
 from core.predictions import Predictions, Reading
 
 Bools = NDArray[np.bool_]
@@ -55,18 +55,25 @@ class Common:
 
 def common(first: Predictions, second: Predictions) -> Common:
     """Raises TrainingError when there is no image to compare on."""
-    hashes = np.array(first.sha256, dtype="U64"), np.array(second.sha256, dtype="U64")
-    _, places_F, places_S = np.intersect1d(*hashes, assume_unique=True, return_indices=True)
-    order = np.argsort(places_F)
-    places_F, places_S = places_F[order], places_S[order]
+    places_F, places_S = _same_images(first.sha256, second.sha256)
     same_N = np.array(first.labels)[places_F] == np.array(second.labels)[places_S]
     if not same_N.any():
         raise TrainingError("There is no image that both runs have read with the same label; evaluate both again.")
     return Common(
         places_N=(places_F[same_N], places_S[same_N]),
-        only=(len(hashes[0]) - len(places_F), len(hashes[1]) - len(places_F)),
+        only=(len(first.sha256) - len(places_F), len(second.sha256) - len(places_F)),
         relabelled=int((~same_N).sum()),
     )
+
+
+def _same_images(first: list[str], second: list[str]) -> tuple[Ints, Ints]:
+    """Places of the common hashes in both, in the order of the first."""
+    if first == second:  # two runs on the same labels: of 100,000, sorting takes a second
+        return np.arange(len(first)), np.arange(len(first))
+    hashes = np.array(first, dtype="U64"), np.array(second, dtype="U64")
+    _, places_F, places_S = np.intersect1d(*hashes, assume_unique=True, return_indices=True)
+    order = np.argsort(places_F)
+    return places_F[order], places_S[order]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +128,11 @@ class Comparison:
 
     @cached_property
     def right_N(self) -> tuple[Bools, Bools]:
-        right_F, right_S = (np.asarray(one.right_NP.all(axis=1)) for one in (self.first, self.second))
-        return right_F, right_S
+        return self.first.right_N, self.second.right_N
 
     @cached_property
     def scores(self) -> tuple[Evaluation, Evaluation]:
-        first, second = (evaluate(one.log_probs_NPC, one.targets_NP) for one in (self.first, self.second))
-        return first, second
+        return self.first.evaluation, self.second.evaluation
 
     @cached_property
     def paired(self) -> Paired:
@@ -165,8 +170,7 @@ def compare(
     """`tta` says of each run whether its views are averaged."""
     readings = []
     for predictions, places_N, views in zip((first, second), found.places_N, tta, strict=True):
-        whole = predictions.reading(spec, tta=views)
-        readings.append(Reading(whole.targets_NP[places_N], whole.log_probs_NPC[places_N]))
+        readings.append(predictions.reading(spec, tta=views).at(places_N))
     return Comparison(*readings)
 
 
@@ -191,14 +195,14 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+def spelled_out(config: Mapping[str, Any]) -> dict[str, Any]:
     """A run's settings with its augmentation spelled out, so that a default equals itself."""
     augment = config.get("augment")
     return {**config, "augment": DEFAULT_AUGMENT if augment is None else augment}
 
 
 GROUPS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    "Asked for": lambda spec: {"preset": spec.get("preset")} | settings(spec.get("config", {})),
+    "Asked for": lambda spec: {"preset": spec.get("preset")} | spelled_out(spec.get("config", {})),
     "Images": lambda spec: dict(spec.get("dataset", {})),
     "Chosen at the start": lambda spec: {
         name: value for name, value in spec.get("choices", {}).items() if name not in UNTOLD

@@ -15,14 +15,6 @@ page = layout.open_page("compare")
 project, home = page.project, layout.home()
 
 
-def choose_other(run_id: str) -> str:
-    """Ask for the run to compare with; never the same one."""
-    if run_id in (st.session_state.get("other"), st.query_params.get("other")):
-        st.session_state.pop("other", None)
-        st.query_params.pop("other", None)
-    return layout.choose_run([name for name in runs if name != run_id], key="other", title="With")
-
-
 def ask_for_evaluation(name: str) -> None:
     """Where a run has read nothing yet: the way there. Nothing is read from this page, least of all test images."""
     counted = " Each opening of the test images is counted, so it is asked for there." * (split == "test")
@@ -99,7 +91,7 @@ if len(runs) < 2:
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(list(runs))]
-    other = runs[choose_other(run.job.id)]
+    other = runs[layout.choose_other_run(list(runs), run.job.id)]
     split = st.segmented_control(
         "Split", ["val", "test"], default="val", required=True, key="split", bind="query-params"
     )

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from core import jobs
-from core.config import OPTIONS, PRESETS, TrainConfig, with_options
+from core import jobs, recipes
+from core.augment import DEFAULT_AUGMENT, Settings, check_augment
+from core.comparison import NOT_RECORDED, differences, spelled_out
+from core.config import OPTIONS, PRESETS, TrainConfig, parse_option, with_options
 from core.doctor import Diagnosis, Line, of_kind
 from core.errors import SlotlabError
 from core.jobdir import JobDir, JobView
@@ -19,7 +21,9 @@ from db import runs
 from db.records import Run
 from db.samples import counts
 from pages.components import curves, layout
-from pages.components.recipes import ask_recipe, next_augmentation
+from pages.components.compared import overlay
+from pages.components.queue import show_queue
+from pages.components.recipes import ask_recipe, hand_over, next_augmentation
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -30,6 +34,8 @@ PRESET_HELP = {
     "article-cut": "eca_nfnet_l0 up to stride 16: half the weights and a finer map.",
 }
 MAIN = ("max_minutes", "batch_size", "lr", "seed")
+ASKED = tuple(key for key in OPTIONS if key not in ("augment", "recipe"))
+"""Options with a widget of their own; augmentation is asked for by its recipe."""
 TITLES = {"lr": "Learning rate", "ink": "Ink only", "crop": "Crop to the text"}
 ICONS = {
     "queued": (":material/hourglass_empty:", "gray"),
@@ -56,19 +62,26 @@ def new_run() -> None:
         st.info("There are no labels yet: label some images, then train.", icon=":material/keyboard:")
         st.page_link("pages/label.py", label="Label images", icon=":material/keyboard:")
         return
-    preset = st.segmented_control(
-        "Preset", list(PRESETS), default="fast", required=True, key="preset", persist_state="session"
-    )
-    st.caption(PRESET_HELP[preset])
+    if original := original_run():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"A copy of **{layout.plain(original.job.id)}**: change what shall be different.")
+            st.button("From a preset instead", icon=":material/undo:", on_click=new)
+    else:
+        preset = st.segmented_control(
+            "Preset", list(PRESETS), default="fast", required=True, key="preset", persist_state="session"
+        )
+        st.caption(PRESET_HELP[preset])
     for key, column in zip(MAIN, st.columns(len(MAIN)), strict=True):
-        option_input(preset, key, column)
+        option_input(key, column)
     with st.expander("More settings", icon=":material/tune:"):
         fields, switches = st.grid("auto", min_column_width=140), st.container(horizontal=True)
-        for key in (key for key in OPTIONS if key not in (*MAIN, "augment", "recipe")):
-            option_input(preset, key, switches if OPTIONS[key].kind == "bool" else fields)
+        for key in (key for key in ASKED if key not in MAIN):
+            option_input(key, switches if OPTIONS[key].kind == "bool" else fields)
     ask_recipe(project)
     try:
-        settings(preset)
+        asked = settings()
+        if original:
+            show_changes(original, asked, train)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
@@ -83,22 +96,59 @@ def new_run() -> None:
     )
 
 
-def settings(preset: str) -> TrainConfig:
+def original_run() -> Run | None:
+    """The run whose settings the form was filled with; None where it starts from a preset."""
+    return known.get(st.session_state.get("clone", ""))
+
+
+def start_from() -> tuple[str, str, TrainConfig]:
+    """What the form starts from: a name for its widgets, the preset that names the run, the settings."""
+    if original := original_run():
+        return original.job.id, original.preset, TrainConfig.from_dict(json.loads(original.config))
+    preset: str = st.session_state.get("preset", "fast")
+    return preset, preset, PRESETS[preset]
+
+
+def settings() -> TrainConfig:
     """What the form asks for at this moment. Raises OptionError."""
+    name, _, base = start_from()
     changed = {}
-    for key in (key for key in OPTIONS if key not in ("augment", "recipe")):
-        default = as_text(PRESETS[preset], key)
-        value = st.session_state.get(f"{preset} {key}", default)
+    for key in ASKED:
+        default = as_text(base, key)
+        value = st.session_state.get(f"{name} {key}", default)
         text = str(value).lower() if isinstance(value, bool) else value.strip()
         if text != default:
             changed[key] = text
-    return replace(with_options(PRESETS[preset], changed), **next_augmentation(project))
+    augmentation = {"augment": None, "recipe": None} | next_augmentation(project)
+    return replace(with_options(base, changed), **augmentation)
 
 
-def option_input(preset: str, key: str, where: "DeltaGenerator") -> None:
+def show_changes(original: Run, asked: TrainConfig, train: int) -> None:
+    """In what the new run will differ from the one it was copied from."""
+    with layout.database() as db:
+        now = recipes.resolve(db, project, asked)
+    then = TrainConfig.from_dict(json.loads(original.config))
+    then = replace(then, augment=augmentation_of(then)[0])
+    apart = differences(spelled_out(then.to_dict()), spelled_out(now.to_dict()))
+    if train != original.train_n and not asked.drop_seen_strings:
+        apart["training images"] = (f"{original.train_n:,}", f"{train:,}")
+    if NOT_RECORDED in apart.get("recipe", ()):
+        del apart["recipe"]  # runs from before there were recipes; the settings themselves are compared
+    name = layout.plain(original.job.id)
+    if not apart:
+        st.info(f"Nothing differs from {name} yet: on one device it would train the same again.")
+        return
+    listed = [
+        f"* {layout.plain(key)}: {layout.plain(one)} → **{layout.plain(new)}**" for key, (one, new) in apart.items()
+    ]
+    st.markdown("\n".join([f"Differs from {name} in", "", *listed]))
+
+
+def option_input(key: str, where: "DeltaGenerator") -> None:
     """The widget of one option; its value is what `--set` takes."""
-    option, default = OPTIONS[key], as_text(PRESETS[preset], key)
-    name, widget = TITLES.get(key, key.replace("_", " ").capitalize()), f"{preset} {key}"
+    base_name, _, base = start_from()
+    option, default = OPTIONS[key], as_text(base, key)
+    name, widget = TITLES.get(key, key.replace("_", " ").capitalize()), f"{base_name} {key}"
     if option.kind == "bool":
         where.toggle(name, default == "true", key=widget, help=option.help, persist_state="session")
     elif option.kind == "choice":
@@ -124,11 +174,11 @@ def start(request_id: str) -> None:
     The settings are read here and not bound to the button: a click right after the last key would else start a run
     with those that were drawn before.
     """
-    preset: str = st.session_state["preset"]
+    _, preset, _ = start_from()
     try:
         with layout.database() as db:
             run = jobs.start_training(
-                db, home, project, settings(preset), preset=preset, operator=page.operator, request_id=request_id
+                db, home, project, settings(), preset=preset, operator=page.operator, request_id=request_id
             )
     except SlotlabError as error:
         st.session_state["train refusal"] = str(error)
@@ -144,6 +194,37 @@ def choose(run_id: str | None) -> None:
     st.session_state["run"] = run_id
 
 
+def new() -> None:
+    """Callback: the form for a new run, from a preset."""
+    st.session_state.pop("clone", None)
+    choose(None)
+
+
+def augmentation_of(config: TrainConfig) -> tuple[Settings, str | None]:
+    """A run's augmentation, and the recipe that it still is; None where no name stands for it."""
+    augment = check_augment(DEFAULT_AUGMENT if config.augment is None else config.augment)
+    with layout.database() as db:
+        named = [name for name in (config.recipe, recipes.DEFAULT) if name in recipes.titles(db, project)]
+        return augment, next((name for name in named if recipes.find(db, project, name)[1] == augment), None)
+
+
+def clone(run: Run) -> None:
+    """Callback: the form filled with the settings of this run, its augmentation included."""
+    try:
+        config = TrainConfig.from_dict(json.loads(run.config))
+        for key in ASKED:
+            parse_option(key, as_text(config, key))  # an earlier version may have allowed what this one does not
+        augmentation = augmentation_of(config)
+    except SlotlabError as error:
+        st.session_state["train refusal"] = str(error)
+        return
+    hand_over(project, *augmentation)
+    st.session_state["clone"] = run.job.id
+    for key in ASKED:
+        st.session_state.pop(f"{run.job.id} {key}", None)  # what an earlier copy was changed to
+    choose(None)
+
+
 def act(action: str, run_id: str) -> None:
     """Callback of Cancel and Resume."""
     try:
@@ -155,9 +236,9 @@ def act(action: str, run_id: str) -> None:
 
 def show_run(run: Run) -> None:
     """One run: how it is going, and what it was told."""
-    view = jobs.observe(home, run.job.id)
-    live = st.fragment(show_live, run_every="1s" if view.active else None)
-    live(run, view.state)
+    views = [jobs.observe(home, name) for name in (run.job.id, ask_for_another(run)) if name]
+    live = st.fragment(show_live, run_every="1s" if any(view.active for view in views) else None)
+    live(run, views)
     with st.expander("Settings and data of this run", icon=":material/data_object:"):
         spec = JobDir(home.run(run.job.id)).read("run.json") or {}
         st.caption(
@@ -165,7 +246,7 @@ def show_run(run: Run) -> None:
             f"data hash `{run.dataset_sha256[:12]}`."
         )
         st.json(spec or json.loads(run.config), expanded=1)
-    with st.expander("Log", icon=":material/article:", expanded=view.state == "failed"):
+    with st.expander("Log", icon=":material/article:", expanded=views[0].state == "failed"):
         st.code(
             jobs.log_tail(home, run.job.id, 60) or "Nothing has been printed yet.",
             language=None,
@@ -187,7 +268,11 @@ def offer(run: Run) -> None:
             "Resume", icon=":material/resume:", on_click=act, args=("resume", run.job.id),
             help="Goes on from the last checkpoint, in the same directory and with the same settings.",
         )  # fmt: skip
-    st.button("New run", icon=":material/add:", on_click=choose, args=(None,))
+    st.button(
+        "Clone", icon=":material/content_copy:", on_click=clone, args=(run,),
+        help="Opens the form for a new run with the settings of this one.",
+    )  # fmt: skip
+    st.button("New run", icon=":material/add:", on_click=new)
     if run.val_correct is not None:
         st.page_link(
             "pages/evaluate.py", label="Evaluate", icon=":material/grid_on:",
@@ -195,19 +280,32 @@ def offer(run: Run) -> None:
         )  # fmt: skip
 
 
-def show_live(run: Run, state: str) -> None:
-    """Progress and curves, read from the run's files only."""
-    view = jobs.observe(home, run.job.id)
-    if view.state != state:
+def ask_for_another(run: Run) -> str | None:
+    """The run whose curves are laid over those of this one."""
+    others = [name for name in known if name != run.job.id]
+    if st.session_state.get("over", st.query_params.get("over")) not in others:
+        st.session_state["over"] = None
+    return st.selectbox(
+        "Lay over it", others, None, key="over", bind="query-params", placeholder="Lay another run over it", width=240,
+        label_visibility="collapsed",
+    ) if others else None  # fmt: skip
+
+
+def show_live(run: Run, views: list[JobView]) -> None:
+    """Progress and curves, read from the runs' files only; the second view is of the run that is laid over."""
+    seen = [jobs.watch(home, view.id) for view in views]
+    if [one.view.state for one in seen] != [view.state for view in views]:
         st.rerun()  # the buttons and the table outside have to follow
-    metrics = jobs.metrics(home, run.job.id)
+    view, metrics = seen[0].view, seen[0].metrics
     show_state(view)
-    if found := jobs.diagnose(home, run.job.id):
-        show_diagnosis(view, found)
+    if seen[0].diagnosis:
+        show_diagnosis(view, seen[0].diagnosis)
     val = of_kind(metrics, "val")
     if val:
         show_numbers(run, val)
-    if len(of_kind(metrics, "step")) > 1:
+    if len(seen) > 1:
+        overlay({one.view.id: one.metrics for one in seen})
+    elif len(of_kind(metrics, "step")) > 1:
         grid = st.grid("auto", min_column_width=360)
         grid.plotly_chart(
             curves.loss_figure(metrics), key=f"loss {run.job.id}", alt="Loss of training and validation by step"
@@ -334,5 +432,6 @@ with layout.errors():
         show_run(known[chosen])
     else:
         new_run()
+    show_queue(project.name)
     if known:
         all_runs(list(known.values()))

@@ -137,12 +137,22 @@ def runs_with_a_model(project: Project) -> dict[str, Run]:
     return usable
 
 
-def choose_run(ids: list[str], key: str = "run", title: str = "Run") -> str:
+def choose_run(ids: list[str]) -> str:
     """Ask for one of these runs, newest first; the address may name it by its number alone, as ?run=7."""
-    if key == "run":
-        keep_run(ids)
+    keep_run(ids)
+    return _choose_run("Run", ids, "run", ids)
+
+
+def choose_other_run(ids: list[str], run_id: str) -> str:
+    """Ask for a second run, which is never the first one."""
+    if run_id in (st.session_state.get("other"), st.query_params.get("other")):
+        st.session_state["other"] = next(name for name in ids if name != run_id)
+    return _choose_run("With", [name for name in ids if name != run_id], "other", ids)
+
+
+def _choose_run(title: str, ids: list[str], key: str, known: list[str]) -> str:
     asked = st.query_params.get(key, "")
-    if asked and asked not in ids:
+    if asked and asked not in known:
         same = [name for name in ids if asked.isdecimal() and int(name.split("-")[0]) == int(asked)]
         if same:
             st.session_state[key] = same[0]

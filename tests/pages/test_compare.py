@@ -200,6 +200,17 @@ def test_the_other_run_is_another_one(open_page: OpenPage, pair: Project, asked:
     assert len(app.error) == said
 
 
+def test_choosing_the_other_run_as_the_first_turns_to_another(open_page: OpenPage, pair: Project) -> None:
+    """The second box follows."""
+    app = open_page("compare", project="portal", run="0001-fast", other="0002-fast")
+
+    app.selectbox(key="run").set_value("0002-fast").run()
+
+    assert not app.exception
+    assert not app.error
+    assert app.selectbox(key="other").value == "0001-fast"
+
+
 def test_damaged_predictions_are_one_sentence(open_page: OpenPage, home: Home, pair: Project) -> None:
     """As on the Evaluate page."""
     path_of(home, "0002-fast").write_bytes(b"no archive")

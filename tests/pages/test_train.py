@@ -13,6 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import jobs
+from core.augment import check_augment
 from core.config import TrainConfig
 from core.home import Home
 from core.images import encode_png
@@ -272,3 +273,146 @@ print({"torch", "albumentations", "cv2"} & set(sys.modules))
         check=True,
     )
     assert done.stdout.strip() == "set()"
+
+
+def set_config(home: Home, run_id: str, **changes: object) -> None:
+    """Let a run have been told something else, as a run of another version."""
+    with opened(home.db) as db:
+        run = runs.find_run(db, run_id)
+        assert run is not None
+        config = json.dumps(json.loads(run.config) | changes)
+        db.execute("UPDATE runs SET config = ? WHERE job_id = ?", [config, run_id])
+
+
+def test_a_clone_is_told_what_its_original_was(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """Settings without a widget and the augmentation too; only what is changed is different, and is shown."""
+    told = TrainConfig(device="cpu", lr=0.0005, batch_size=5, ink=False, auto_steps=77, augment={"affine": {"p": 0.3}})
+    with opened(home.db) as db:
+        first = jobs.start_training(db, home, labelled, told, preset="article", operator="ada").job
+    original = json.loads((home.run(first.id) / "run.json").read_text())["config"]
+    app = open_page("train", project="portal", run=first.id)
+
+    click(app, "Clone")
+    assert not app.exception
+    assert "A copy of **0001\\-article**" in texts(app.markdown)
+    assert app.text_input(key="0001-article lr").value == "0.0005"
+    assert "Nothing differs from 0001\\-article yet" in texts(app.info)
+
+    app.text_input(key="0001-article lr").set_value("0.001").run()
+    assert "* lr: 0\\.0005 → **0\\.001**" in texts(app.markdown)
+    assert texts(app.markdown).count("→") == 1
+    click(app, "Start training")
+
+    assert not app.exception
+    config = json.loads((home.run("0002-article") / "run.json").read_text())["config"]
+    assert config == original | {"lr": 0.001, "augment": check_augment({"affine": {"p": 0.3}})}
+    assert config["auto_steps"] == 77
+
+
+def test_a_second_clone_starts_from_the_original_again(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """What an earlier copy was changed to is forgotten; a new run starts from a preset."""
+    job = start(home, labelled)
+    app = open_page("train", project="portal", run=job.id)
+    click(app, "Clone")
+    app.text_input(key=f"{job.id} batch_size").set_value("9").run()
+    assert "batch\\_size: 32 → **9**" in texts(app.markdown)
+
+    click(app, "From a preset instead")
+    assert not app.exception
+    assert "A copy of" not in texts(app.markdown)
+    assert app.text_input(key="fast batch_size").value == "32"
+    app.selectbox(key="run").set_value(job.id).run()
+    click(app, "Clone")
+
+    assert app.text_input(key=f"{job.id} batch_size").value == "32"
+    assert "Nothing differs" in texts(app.info)
+
+
+def test_a_clone_tells_of_more_images(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """The settings are copied, the labels are those of now."""
+    job = start(home, labelled)
+    with opened(home.db) as db, write(db):
+        db.execute("UPDATE samples SET state = 'unlabelled', label = NULL WHERE label = '124'")
+
+    app = click(open_page("train", project="portal", run=job.id), "Clone")
+
+    assert "training images: 4 → **3**" in texts(app.markdown)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"wings": 2}, "hold wings, which this version does not know"),
+        ({"head": "psychic"}, "head must be one of query, flatten, pool, got 'psychic'"),
+        ({"augment": {"blackout": {"p": 1}}}, "blackout"),
+    ],
+)
+def test_a_run_that_cannot_be_copied_says_why(
+    open_page: OpenPage, home: Home, labelled: Project, changes: dict[str, object], sentence: str
+) -> None:
+    """Settings of another version are one sentence, and the run stays on the page."""
+    job = start(home, labelled)
+    set_config(home, job.id, **changes)
+
+    app = click(open_page("train", project="portal", run=job.id), "Clone")
+
+    assert not app.exception
+    assert sentence in texts(app.error).replace("\\", "")
+    assert app.session_state["run"] == job.id
+
+
+def test_another_run_is_laid_over_the_one_that_is_shown(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """Both curves follow their runs while either is at work; nothing lies over itself."""
+    first, second = start(home, labelled), start(home, labelled)
+    wait_until_working(first)
+    for job, correct in ((first, 3), (second, 5)):
+        for step in (5, 10):
+            line = {"kind": "step", "step": step, "epoch": 1, "loss": 2.3, "accuracy": 0.1, "lr": 1e-3, "seconds": step}
+            job.append_metrics(line)
+        job.append_metrics(val_line(10, correct=correct, per_position=0.1))
+
+    app = open_page("train", project="portal", run=first.id, over=second.id)
+
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 2
+    accuracy = json.loads(app.get("plotly_chart")[1].proto.spec)["data"]
+    assert {trace["name"]: trace["y"] for trace in accuracy if "name" in trace} == {first.id: [0.3], second.id: [0.5]}
+    second.append_metrics(val_line(20, correct=9, per_position=0.9))
+    app.run()
+    accuracy = json.loads(app.get("plotly_chart")[1].proto.spec)["data"]
+    assert {trace["name"]: trace["y"] for trace in accuracy if "name" in trace}[second.id] == [0.5, 0.9]
+
+    app.selectbox(key="run").set_value(second.id).run()
+    assert not app.exception
+    assert app.selectbox(key="over").value is None
+    assert len(app.get("plotly_chart")) == 3
+
+
+def test_the_queue_is_listed_moved_and_left(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """In the order of the turns; who waits no longer is one sentence, and nobody is lost."""
+    jobs_ = [start(home, labelled) for _ in range(4)]
+    wait_until_working(jobs_[0])
+    while len(jobs.queue(home).get("cpu", [])) < 3:
+        time.sleep(0.05)
+    app = open_page("train", project="portal")
+    assert "3 waiting for the CPU" in texts(app.caption)
+
+    app.button(key="Up 0004-fast").click().run()
+    assert jobs.queue(home) == {"cpu": ["0002-fast", "0004-fast", "0003-fast"]}
+    app.button(key="First 0003-fast").click().run()
+    app.button(key="Down 0002-fast").click().run()
+    assert jobs.queue(home) == {"cpu": ["0003-fast", "0004-fast", "0002-fast"]}
+    assert [text.value for text in app.markdown if "fast" in text.value] == [
+        r"1\. 0003\-fast", r"2\. 0004\-fast", r"3\. 0002\-fast",
+    ]  # fmt: skip
+
+    app.button(key="unqueue 0003-fast").click().run()
+    wait_for_end(jobs_[2])
+    assert jobs.queue(home) == {"cpu": ["0004-fast", "0002-fast"]}
+    app.run()
+    jobs_[3].write("cancel", {"at": time.time()})
+    app.button(key="Up 0002-fast").click().run()
+    assert not app.exception
+    assert "Run 0004-fast no longer waits for its turn there." in texts(app.error).replace("\\", "")
+    jobs_[0].write("cancel", {"at": time.time()})
+    wait_until_working(jobs_[1])
