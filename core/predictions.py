@@ -4,10 +4,11 @@ N samples, P positions, C classes, V views (view 0 is the image as it is).
 """
 
 import zipfile
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from core.ledger import Ledger, make_ledger
 from core.metrics import Evaluation, Floats, Ints, aggregate, confusion_PCC, evaluate, in_parts
 from core.views import DEFAULT, View, ViewChoice
 
+T = TypeVar("T")
 OPTIONAL = ("moves", "seconds", "colors")
 """Arrays that files of earlier versions do not have."""
 
@@ -120,13 +122,22 @@ class Predictions:
 
     def reading(self, spec: TextSpec, *, tta: bool) -> "Reading":
         """Made once, with all that follows from it: the pages ask for the same again and again."""
-        if (spec, tta) not in self._readings:
+
+        def made() -> Reading:
             log_probs_NPC = aggregate(self.log_probs_VNPC) if tta else self.log_probs_VNPC[0]
-            self._readings[spec, tta] = Reading(self.targets_NP(spec), log_probs_NPC)
-        return self._readings[spec, tta]
+            return Reading(self.targets_NP(spec), log_probs_NPC)
+
+        return self.kept(("reading", spec, tta), made)
+
+    def kept(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What else follows from these predictions: made once, and there for as long as they are in memory."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        found: T = self._kept[name]
+        return found
 
     @cached_property
-    def _readings(self) -> dict[tuple[TextSpec, bool], "Reading"]:
+    def _kept(self) -> dict[Hashable, Any]:
         return {}
 
     def result(self, spec: TextSpec, *, tta: bool, seen_N: NDArray[np.bool_]) -> dict[str, Any]:
@@ -212,6 +223,12 @@ class Reading:
     def fitted_N(self) -> NDArray[np.float64]:
         """Confidence at this temperature."""
         return confidence(self.log_probs_NPC, self.temperature)
+
+    def at(self, places_N: Ints) -> "Reading":
+        """That of the images at these places alone."""
+        if np.array_equal(places_N, np.arange(len(self.targets_NP))):
+            return self
+        return Reading(self.targets_NP[places_N], self.log_probs_NPC[places_N])
 
     def confusion_PCC(self) -> Ints:
         return confusion_PCC(self.targets_NP, self.predicted_NP, self.log_probs_NPC.shape[2])

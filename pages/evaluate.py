@@ -95,8 +95,8 @@ tta = len(found.views) > 1 and views.toggle(
 )  # fmt: skip
 with layout.errors():
     seen = resources.training_strings(home, run)
-    reading = found.reading(spec, tta=tta)
-    result = found.result(spec, tta=tta, seen_N=np.array([label in seen for label in found.labels]))
+    seen_N = found.kept("seen", lambda: np.array([label in seen for label in found.labels]))
+    reading, result = found.reading(spec, tta=tta), found.result(spec, tta=tta, seen_N=seen_N)
 
 with st.grid("auto", min_column_width=170):
     n, correct = result["n"], result["correct"]
@@ -111,7 +111,8 @@ with st.grid("auto", min_column_width=170):
             layout.number(title, f"{part['correct']:,} of {part['n']:,}", layout.share(part["correct"], part["n"]))
     layout.number("Mean log loss", f"{result['nll']:.4f}", f"per character; chance is {np.log(spec.num_classes):.2f}")
 
-changed = sum(now.get(sha256, label) != label for sha256, label in zip(found.sha256, found.labels, strict=True))
+before = zip(found.sha256, found.labels, strict=True)
+changed = sum(now.get(sha256, label) != label for sha256, label in before) if now else 0
 if changed:
     st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
 with st.expander("Evaluate again", expanded=changed > 0):

@@ -167,6 +167,23 @@ def test_a_reading_is_made_once() -> None:
     assert stored.reading(TextSpec(2, "abc"), tta=False) is not stored.reading(SPEC, tta=False)
 
 
+def test_what_follows_is_made_once() -> None:
+    """Under its name, for these predictions alone."""
+    stored, other = predictions(), predictions()
+
+    assert stored.kept("sum", lambda: 1) == stored.kept("sum", lambda: 2) == 1
+    assert other.kept("sum", lambda: 3) == 3
+
+
+def test_a_part_of_a_reading_reads_the_same() -> None:
+    """Of all images in their order it is the reading itself, with what is known of it."""
+    reading = predictions().reading(SPEC, tta=False)
+
+    assert reading.at(np.arange(3)) is reading
+    assert reading.at(np.array([2, 1])).confidence_N == pytest.approx([0.36, 0.891])
+    assert reading.at(np.array([1, 0, 2])).right_N.tolist() == [False, True, True]
+
+
 @pytest.mark.parametrize("tta", [False, True])
 def test_the_result_is_that_of_the_evaluation(tta: bool) -> None:
     """What the page shows is what the job has written."""
