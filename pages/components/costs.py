@@ -73,6 +73,7 @@ def show_costs(project: Project, settings: Settings) -> None:
             "Of all": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
         },
         hide_index=True,
+        height="content",
         alt="Milliseconds per image of each transform, the dearest first",
     )
     st.caption(

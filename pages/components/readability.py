@@ -106,6 +106,7 @@ def _show(found: Readability, run: Run) -> None:
             ),
         },
         hide_index=True,
+        height="content",
         alt="How many variants the model reads, for the whole recipe and for each transform alone",
     )
     st.caption(

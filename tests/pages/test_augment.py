@@ -1,14 +1,43 @@
 """The Augment page."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
+import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.augment import DEFAULT_AUGMENT, check_augment
+from core import jobs, recipes
+from core.augment import DEFAULT_AUGMENT
+from core.config import PRESETS
 from core.home import Home
+from core.ink import ink_pixels
+from core.jobdir import JobDir
+from db.connection import opened
+from db.recipes import find_default, list_recipes
 from db.records import Project
+from pages.components.seeing import network
 
+ROOT = Path(__file__).parents[2]
 OpenPage = Callable[..., AppTest]
+
+
+def texts(app: AppTest) -> str:
+    """All captions below the title."""
+    return "\n".join(caption.value for caption in app.main.caption)
+
+
+def save_as(app: AppTest, name: str, note: str = "") -> AppTest:
+    app.text_input(key="recipe name").set_value(name).run()
+    app.text_input(key="recipe note").set_value(note).run()
+    return press(app, "Save")
+
+
+def open_tab(open_page: OpenPage, project: Project, tab: str) -> AppTest:
+    return open_page("augment", project=project.name, **{"augment tab": tab})
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -26,10 +55,12 @@ def test_the_original_and_its_variants_are_shown(open_page: OpenPage, portal: Pr
 
 
 def test_default_settings_are_handed_to_the_next_run(open_page: OpenPage, portal: Project) -> None:
-    """What the sliders show before anybody moved one is what training uses by default."""
+    """What the sliders show before anybody moved one is the default recipe, to the last digit, and named so."""
     app = press(open_page("augment", project=portal.name), "Use in the next run")
 
-    assert app.session_state["augment"] == {portal.name: check_augment(DEFAULT_AUGMENT)}
+    assert "Exactly default" in texts(app)
+    assert app.session_state["recipe for the next run"] == {portal.name: "default"}
+    assert app.session_state["augment"] == {}
 
 
 def test_changed_settings_are_handed_to_the_next_run(open_page: OpenPage, portal: Project) -> None:
@@ -55,6 +86,239 @@ def test_a_transform_without_default_starts_visible(open_page: OpenPage, portal:
 def test_another_sample_is_another_image(home: Home, open_page: OpenPage, portal: Project) -> None:
     """The dice choose among the training images, in an order that is the same each time."""
     first = open_page("augment", project=portal.name)
-    captions = {first.main.caption[-1].value} | {press(first, "Another").main.caption[-1].value for _ in range(5)}
+    captions = {texts(first)} | {texts(press(first, "Another")) for _ in range(5)}
 
     assert len(captions) > 1
+
+
+def test_a_kept_sample_stays(open_page: OpenPage, portal: Project) -> None:
+    """By its hash, whatever else is pressed."""
+    app = press(open_page("augment", project=portal.name), "Keep")
+    before = texts(app)
+
+    assert texts(press(app, "Another")) == before
+
+
+# What the network sees
+
+
+@pytest.mark.parametrize("ink", [True, False])
+def test_what_the_network_gets_follows_the_newest_run(home: Home, trained: Project, ink: bool) -> None:
+    """With ink each image stands above its normalised form; without, alone; a preset that differs is named."""
+    folder = JobDir(home.run("0001-fast"))
+    spec = folder.spec()
+    folder.write("run.json", spec | {"config": spec["config"] | {"ink": ink}})
+    with opened(home.db) as db:
+        seen = network(home, db, trained)
+    image = np.random.default_rng(0).integers(0, 256, (32, 96, 3), dtype=np.uint8)
+
+    pair = seen.pair(image)
+
+    assert np.array_equal(pair[:32, :, :3], image)
+    if ink:
+        assert np.array_equal(pair[-32:, :, :3], ink_pixels(image))
+        assert not pair[32:-32, :, 3].any()
+        assert "background and polarity are gone" in seen.in_words
+    else:
+        assert len(pair) == 32
+        assert "colours as they are" in seen.in_words
+    assert ("preset fast" in seen.in_words) == (ink != PRESETS["fast"].ink)
+
+
+def test_without_a_run_the_preset_says_what_the_network_gets(home: Home, portal: Project) -> None:
+    """There is nothing else to go by."""
+    with opened(home.db) as db:
+        seen = network(home, db, portal)
+
+    assert seen.ink == PRESETS["fast"].ink
+
+
+def test_the_page_opens_without_torch(home: Home, trained: Project) -> None:
+    """Variants and costs need no network; torch would take seconds and half a gigabyte."""
+    script = (
+        "import sys; from streamlit.testing.v1 import AppTest;"
+        f"app = AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=60).switch_page('pages/augment.py');"
+        "app.query_params['project'] = 'portal'; app.query_params['augment tab'] = 'Cost'; app.run();"
+        "print(len(app.image), len(app.dataframe), 'torch' in sys.modules, 'albumentations' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=os.environ | {"SLOTLAB_HOME": str(home.root)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout.split()[-4:] == ["15", "1", "False", "True"]
+
+
+# Recipes
+
+
+def test_changed_settings_are_saved_as_a_version_and_used(
+    home: Home, open_page: OpenPage, portal: Project
+) -> None:  # fmt: skip
+    """What differs is said, what is saved is what the sliders show, and the next run is told its name."""
+    app = open_page("augment", project=portal.name)
+    app.toggle(key="holes").set_value(False).run()
+    assert "Changed from default: Holes: on 15% → off" in texts(app).replace("\\", "")
+
+    save_as(app, "portal", "no holes")
+    press(app, "Use in the next run")
+
+    assert not app.exception
+    assert not app.error
+    with opened(home.db) as db:
+        saved = list_recipes(db, portal.id)
+        expected = {key: values for key, values in DEFAULT_AUGMENT.items() if key != "holes"}
+        assert [(one.name, one.version, one.note, recipes.settings_of(one)) for one in saved] == [
+            ("portal", 1, "no holes", expected)
+        ]
+    assert app.selectbox(key="augment recipe of portal").value == "portal@1"
+    assert app.session_state["recipe for the next run"] == {portal.name: "portal@1"}
+
+
+def test_a_recipe_sets_the_switches(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """Choosing one is all; a change can be taken back."""
+    with opened(home.db) as db:
+        recipes.save(db, portal, "soft", {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}, operator="Ann")
+    app = open_page("augment", project=portal.name)
+
+    app.selectbox(key="augment recipe of portal").set_value("soft@1").run()
+    assert [toggle.key for toggle in app.toggle if toggle.value] == ["blur"]
+    assert app.slider(key="blur sigma").value == (0.3, 0.4)
+    app.slider(key="blur sigma").set_range(0.3, 0.9).run()
+    press(app, "Undo changes")
+
+    assert app.slider(key="blur sigma").value == (0.3, 0.4)
+    assert "Exactly soft" in texts(app)
+
+
+def test_a_default_is_where_the_page_starts(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """And what a new run uses."""
+    with opened(home.db) as db:
+        recipes.save(db, portal, "soft", {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}, operator="Ann")
+    app = open_page("augment", project=portal.name)
+    app.selectbox(key="augment recipe of portal").set_value("soft@1").run()
+    press(app, "Make default")
+
+    with opened(home.db) as db:
+        assert find_default(db, portal.id) == "soft@1"
+    again = open_page("augment", project=portal.name)
+    assert again.selectbox(key="augment recipe of portal").value == "soft@1"
+    assert [toggle.key for toggle in again.toggle if toggle.value] == ["blur"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("default", "is built in"), ("", "cannot be the name"), ("a@b", "cannot be the name")]
+)
+def test_a_wrong_name_is_one_sentence(
+    home: Home, open_page: OpenPage, portal: Project, name: str, sentence: str
+) -> None:  # fmt: skip
+    """Nothing is saved, and the settings stay as they are."""
+    app = save_as(open_page("augment", project=portal.name), name)
+
+    assert not app.exception
+    assert [sentence in error.value for error in app.error] == [True]
+    with opened(home.db) as db:
+        assert list_recipes(db, portal.id) == []
+
+
+def test_the_history_says_what_each_version_changed(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The newest first; the first version against the default."""
+    with opened(home.db) as db:
+        for high in (0.4, 0.6):
+            recipes.save(
+                db, portal, "soft", DEFAULT_AUGMENT | {"blur": {"p": 0.15, "sigma": [0.3, high]}}, operator="Ann"
+            )
+    app = open_tab(open_page, portal, "History")
+
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert table["Recipe"].tolist() == ["soft@2", "soft@1"]
+    assert table["Against the version before"].tolist() == [
+        "Blur, radius: 0.3 to 0.4 → 0.3 to 0.6",
+        "Blur, radius: 0.3 to 0.8 → 0.3 to 0.4",
+    ]
+
+
+def test_two_recipes_are_compared_on_the_same_draws(open_page: OpenPage, portal: Project) -> None:
+    """As many images again; with nothing drawn by either, all of them are the original."""
+    app = press(open_page("augment", project=portal.name), "All off")
+    app.number_input(key="n").set_value(2).run()
+    app.selectbox(key="augment compared of portal").set_value("off").run()
+
+    assert not app.exception
+    assert len(app.image) == 6
+    assert len({image.proto.imgs[0].url for image in app.image}) == 1
+
+
+@pytest.mark.parametrize("how", ["by hand", "by the page"])
+def test_the_train_page_starts_a_run_with_a_recipe(
+    home: Home, open_page: OpenPage, trained: Project, how: str
+) -> None:  # fmt: skip
+    """The form shows it, and run.json holds its name, version and settings."""
+    settings = {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}
+    with opened(home.db) as db:
+        recipes.save(db, trained, "soft", settings, operator="Ann")
+    app = open_page("train", project="portal")
+    if how == "by hand":
+        app.selectbox(key="recipe of portal").set_value("soft@1").run()
+    else:
+        app.session_state["recipe for the next run"] = {"portal": "soft@1"}
+        app.run()
+    app.selectbox(key="fast device").set_value("cpu").run()
+    assert "Augmentation: soft@1. Applied: blur." in texts(app).replace("\\", "")
+
+    press(app, "Start training")
+
+    assert not app.exception
+    with opened(home.db) as db:
+        jobs.cancel(db, home, "0002-fast")
+    config = JobDir(home.run("0002-fast")).spec()["config"]
+    assert (config["recipe"], config["augment"]) == ("soft@1", settings)
+
+
+# What they cost and do
+
+
+def test_costs_are_shown_against_the_step_of_a_run(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """A table of what is on, and what it takes for an image and an epoch."""
+    app = open_tab(open_page, trained, "Cost")
+
+    assert not app.exception
+    assert not app.error
+    table = app.dataframe[0].value
+    assert len(table) == len(DEFAULT_AUGMENT)
+    assert table["Of all"].sum() < 1.001
+    assert "An image" in [metric.label for metric in app.metric]
+
+
+def test_a_model_at_chance_is_no_judge(open_page: OpenPage, trained: Project) -> None:
+    """After two steps it reads next to nothing: it is said, and no transform is blamed."""
+    app = open_tab(open_page, trained, "Readable")
+    app.selectbox(key="augment recipe of portal").set_value("off").run()
+    app.toggle(key="invert").set_value(True).run()
+    press(app, "Can it still be read?")
+
+    assert not app.exception
+    assert not app.error
+    assert ["too few to say" in info.value for info in app.info] == [True]
+    assert not app.warning
+
+
+def test_an_answer_is_shown_for_its_own_settings_only(open_page: OpenPage, trained: Project) -> None:
+    """Changed settings ask to be asked again."""
+    app = open_tab(open_page, trained, "Readable")
+    app.selectbox(key="augment recipe of portal").set_value("off").run()
+    app.toggle(key="invert").set_value(True).run()
+    press(app, "Can it still be read?")
+    app.toggle(key="gamma").set_value(True).run()
+
+    assert "ask again" in texts(app)
+    assert not app.info
+
+
+def test_without_a_model_nothing_can_be_asked(open_page: OpenPage, portal: Project) -> None:
+    """It is said instead of a button."""
+    app = open_tab(open_page, portal, "Readable")
+
+    assert "No run of this project has saved a model yet" in app.info[0].value
+    assert "Can it still be read?" not in [button.label for button in app.button]
