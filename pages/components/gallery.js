@@ -8,7 +8,7 @@ const TALLEST = 150; // pixels of an image on the screen
 const WIDEST = 4; // times as large as it is, at most
 
 const galleries = new WeakMap();
-const mended = new Map(); // what was entered here, by sample: its events that can be taken back; outlives a page turned
+const mended = new Map(); // samples whose last entry is of here, with its version, null until that is known
 
 // Streamlit calls this again for every new `data` and theme, and only the last cleanup, when the widget goes.
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -65,21 +65,24 @@ class Gallery {
   }
 
   // What its operator must be told, or nothing.
-  answered({ event, sample, status, message }) {
+  answered({ event, sample, status, message, version }) {
     this.outbox.drop(event);
-    if (status === "saved" || status === "repeated") return "";
-    mended.delete(sample);
-    return message;
+    if (mended.has(sample) && this.tiles.get(sample)?.lastEvent === event) {
+      // Whether another label came after one that is repeated, nobody knows here.
+      if (status === "saved") mended.set(sample, version);
+      else mended.delete(sample);
+    }
+    return status === "saved" || status === "repeated" ? "" : message;
   }
 
   emit(tile, action, { text = null, flag = null } = {}) {
-    const entered = mended.get(tile.sample) ?? [];
     // The version that an event of one's own leads to is known to the server alone, so the next one names the event.
     const after = this.outbox.about(tile.sample) ? (tile.lastEvent ?? null) : null;
     const event = uuid();
     const { operator } = this.data;
     this.outbox.add({ event, action, sample: tile.sample, text, flag, base: tile.version, after, operator });
-    mended.set(tile.sample, action === "undo" ? entered.slice(0, -1) : [...entered, event]);
+    if (action === "undo") mended.delete(tile.sample);
+    else mended.set(tile.sample, null);
     tile.lastEvent = event;
     this.fresh = true;
     this.show();
@@ -136,13 +139,15 @@ class Tile {
   receive(data, notice) {
     this.data = data;
     this.version = data.version;
+    const entered = mended.get(this.sample);
+    if (entered && entered !== data.version) mended.delete(this.sample); // another has changed it since
     if (data.gone) {
       this.root.replaceChildren(element("p", "", "This image is no longer in the project."));
       return;
     }
     if (!this.field) this.build();
-    // What is waiting for its answer is newer than what the server says.
-    if (!this.gallery.outbox.about(this.sample)) {
+    // What is waiting for its answer is newer than what the server says; an earlier tab may have entered it.
+    if (!this.now || !this.gallery.outbox.about(this.sample)) {
       this.now = data.now;
       this.lastEvent = null;
     }
@@ -229,7 +234,6 @@ class Tile {
   }
 
   save(action, what = {}) {
-    this.before ??= this.now;
     this.now = { shown: what.text ?? what.flag ?? "skipped", label: what.text ?? null };
     this.field.value = "";
     this.tell("");
@@ -252,17 +256,17 @@ class Tile {
   // ---- screen -----------------------------------------------------------------------------------------------------
 
   showNow() {
-    const entered = mended.get(this.sample)?.length ?? 0;
+    const entered = mended.has(this.sample);
     const differs = this.now.label !== this.data.label;
-    this.root.dataset.mended = String(entered > 0);
+    this.root.dataset.mended = String(entered);
     const by = this.now.operator && differs && !entered ? ` by ${this.now.operator}` : "";
     const disputed = this.now.disputed ? ", disputed" : "";
     this.said.replaceChildren(
-      ...(differs ? ["now ", element("strong", "", this.now.shown), by] : entered ? ["as it was"] : []),
+      ...(differs || entered ? ["now ", element("strong", "", this.now.shown), by] : []),
       disputed,
     );
     this.undo.hidden = !entered;
-    this.unreadable.hidden = this.skip.hidden = entered > 0;
+    this.unreadable.hidden = this.skip.hidden = entered;
     this.takeRead.hidden = this.now.label === this.data.read;
   }
 
@@ -282,7 +286,11 @@ class Tile {
       button.style.setProperty("--hue", hue(place, data.positions.length));
       button.append(element("b", "", position.read), element("b", "label", position.label));
       if (data.probabilities) {
-        for (const [char, share] of position.best) button.append(element("small", "", `${char} ${short(share)}`));
+        for (const [char, share] of position.best) {
+          const line = element("small", "", ` ${short(share)}`);
+          line.prepend(element("strong", "", char));
+          button.append(line);
+        }
       }
       button.onpointerenter = button.onfocus = () => this.point(place);
       button.onblur = () => this.point(null);

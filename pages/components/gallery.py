@@ -152,7 +152,8 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
         )
         looked = st.toggle(
             "Where it looked", key="looked",
-            help="Each position in its colour, over the image. Point at a character to see where that one looked.",
+            help="Each position in its colour, over the image as it is, without other views. Point at a character to "
+            "see where that one looked.",
         )  # fmt: skip
         pages = -(-len(places) // PER_PAGE)
         number = st.pagination(pages, key=f"page of {shown.run.job.id} {shown.split} {name}") if pages > 1 else 1
@@ -188,7 +189,13 @@ def _receive() -> None:
         for name, events in events_by_operator(message["events"]):
             outcomes += apply_events(db, project, name, events, origin="evaluate")
     answers = [
-        {"event": outcome.event_id, "sample": outcome.sample, "status": outcome.status, "message": outcome.message}
+        {
+            "event": outcome.event_id,
+            "sample": outcome.sample,
+            "status": outcome.status,
+            "message": outcome.message,
+            "version": outcome.version,
+        }
         for outcome in outcomes
     ]
     st.session_state[f"{_KEY} reply"] = {"answers": answers, "problems": problems}
@@ -255,15 +262,17 @@ def _tiles(
 
 def _looks(shown: Evaluated, images: list[bytes]) -> list[dict[str, Any]]:
     """Where each position looked in these images, brightest cell of each at 255; nothing where the run cannot say."""
-    key = (shown.run.job.id, [hash(data) for data in images])
-    if st.session_state.get("looks", (None,))[0] == key:  # a save draws the same images again
-        kept: list[dict[str, Any]] = st.session_state["looks"][1]
-        return kept
     try:
         predictor = resources.predictor(layout.home(), shown.run)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return []
+    if shown.found.step not in (-1, predictor.step):
+        st.caption("The run has newer weights than those that read these images; where it looked is of the newer.")
+    key = (shown.run.job.id, predictor.step, [hash(data) for data in images])
+    if st.session_state.get("looks", (None,))[0] == key:  # a saved label draws the same images again
+        kept: list[dict[str, Any]] = st.session_state["looks"][1]
+        return kept
     from core.attention import look  # torch: loaded on this wish only
 
     looks = []

@@ -138,6 +138,54 @@ def test_who_comes_second_is_told_so(lab: Lab, page: Page, evaluated: tuple[Proj
     ]  # fmt: skip
 
 
+def test_only_an_entry_that_still_stands_can_be_taken_back(
+    lab: Lab, page: Page, evaluated: tuple[Project, str]
+) -> None:
+    """What was read goes in by one click; when another has changed it since, there is nothing of one's own to undo."""
+    project, _ = evaluated
+    sha256 = tile(page).get_attribute("data-sample")
+    tile(page).get_by_role("button", name="Use 070000").click()
+    saved(page)
+    expect(tile(page)).to_contain_text("now 070000")
+    undo = tile(page).get_by_role("button", name="Undo")
+    expect(undo).to_be_visible()
+    with opened(lab.home.db) as db:
+        apply_events(
+            db, project, "ben", [{"event": "later", "action": "label", "sample": sha256, "text": "111111", "base": 2}]
+        )
+    page.get_by_text("Probabilities").click()
+    settle(page)
+
+    expect(tile(page)).to_contain_text("now 111111 by ben")
+    expect(undo).to_be_hidden()
+    expect(tile(page).locator("small").nth(2)).to_have_text("7 67")
+    assert lab.labels(project)[sha256 or ""] == "111111"
+
+
+@pytest.mark.long
+def test_a_label_entered_while_the_server_is_away_is_not_lost(own_lab: Lab, page: Page) -> None:
+    """The browser keeps it, says so, and sends it when the page is there again."""
+    own_lab.start()
+    project = own_lab.make_project("away", 80)
+    run = add_run(own_lab, project)
+    address = f"/evaluate?project={project.name}&run={run}"
+    open_at(page, own_lab, address, "Evaluate")
+    expect(field(page)).to_be_visible()
+    sha256 = tile(page).get_attribute("data-sample")
+    own_lab.kill()
+    field(page).fill("123456")
+    field(page).press("Enter")
+    expect(page.get_by_test_id("gallery")).to_contain_text("Unsaved: 1")
+    own_lab.start()
+    page.on("dialog", lambda dialog: dialog.accept())
+
+    open_at(page, own_lab, address, "Evaluate")
+
+    expect(tile(page)).to_contain_text("now 123456")
+    saved(page)
+    assert own_lab.labels(project)[sha256 or ""] == "123456"
+
+
 def test_a_zoom_moves_every_matrix(page: Page, evaluated: tuple[Project, str]) -> None:
     """A drag over cells, and the keyboard, go through all of them; a click then still means the cell under it."""
     assert evaluated
