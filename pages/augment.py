@@ -74,9 +74,11 @@ def settings_of(title: str) -> Settings:
 
 
 def load() -> None:
-    """Callback: the sliders take the settings of the chosen recipe."""
+    """Callback: the sliders take the settings of the chosen recipe, and Save as its name."""
+    title: str = st.session_state[RECIPE]
     try:
-        put(settings_of(st.session_state[RECIPE]))
+        put(settings_of(title))
+        st.session_state["recipe name"] = "" if title in recipes.BUILT_IN else title.partition("@")[0]
     except SlotlabError as error:
         refuse(error)
 
@@ -129,7 +131,7 @@ def choose_recipe(known: list[str], default: str) -> Any:
             format_func=lambda title: f"{title} (this project's default)" if title == default else title,
             help="Settings under a name. Choosing one sets every switch and slider below.",
         )  # fmt: skip
-        return st.container(horizontal=True, vertical_alignment="bottom")
+        return st.container(horizontal=True, vertical_alignment="bottom", width="content")
 
 
 def show_changes(base: Settings, settings: Settings, actions: Any, default: str) -> None:
@@ -138,8 +140,6 @@ def show_changes(base: Settings, settings: Settings, actions: Any, default: str)
     changed = differences(base, settings)
     with actions:
         with st.popover("Save as", icon=":material/save:"):
-            name = "" if title in recipes.BUILT_IN else title.partition("@")[0]
-            st.session_state.setdefault("recipe name", name)
             st.text_input("Name", key="recipe name", max_chars=40, help="A name in use gets its next version.")
             st.text_input("Note", key="recipe note", max_chars=recipes.MAX_NOTE, placeholder="Why")
             st.button("Save", type="primary", on_click=save, args=(settings,))
@@ -187,7 +187,7 @@ def show_history() -> None:
     st.dataframe(
         pd.DataFrame(rows),
         column_config={
-            "Saved": st.column_config.DatetimeColumn(format="distance", width="small"),
+            "Saved": st.column_config.DatetimeColumn(format="distance", width=110),
             "Against the version before": st.column_config.TextColumn(
                 width="large", help="The first version against Slotlab's default."
             ),
