@@ -131,11 +131,12 @@ def start_evaluation(
     """Evaluate a run on `val` or `test` in the background. Each use of the test images is written down before it.
 
     `views` are those of the run unless given, and `tta` says whether to read with them; None is the run's own choice.
-    Raises OptionError for a set of views that may not be read with.
+    Raises OptionError for a set of views that may not be read with, StorageError where that choice is damaged.
     """
-    choice = choice_of(home.run(run.job.id))
-    views = check_views(views if views is not None else choice.views)
-    tta = choice.use if tta is None else tta
+    if views is None or tta is None:
+        choice = choice_of(home.run(run.job.id))
+        views, tta = choice.views if views is None else views, choice.use if tta is None else tta
+    views = check_views(views)
     if split not in ("val", "test"):
         raise JobError(f"A run can be evaluated on val or test, not on {split!r}.")
     project = get_project(db, run.job.project_id)

@@ -62,12 +62,17 @@ class Ledger:
             return f"All {count} views together mend none and break none of {self.n:,}{cost}. Without them."
         found = (
             f"All {count} views together mend {all_views.fixed:,} and break {all_views.broken:,} of {self.n:,}: "
-            f"p = {all_views.p:.2g}{time}."
+            f"{told(all_views.p)}{time}."
         )
         if self.wins:
             return f"{found} With them."
         chance = all_views.fixed > all_views.broken
         return f"{found} That may be chance: without them." if chance else f"{found} Without them."
+
+
+def told(p: float) -> str:
+    """As a sentence has it."""
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
 def mcnemar(fixed: int, broken: int) -> float:
@@ -81,11 +86,12 @@ def make_ledger(
     names: list[str],
     predicted_VNP: NDArray[np.uint16],
     without_VNP: NDArray[np.uint16],
-    together_NP: Ints,
-    targets_NP: Ints,
+    together_NP: Ints | NDArray[np.uint16],
+    targets_NP: Ints | NDArray[np.uint16],
     seconds_V: NDArray[np.float64] | None,
 ) -> Ledger:
     """`without_VNP` is what all views but one read together; what `seconds_V` says of view 0 comes before any view."""
+    targets_NP = targets_NP.astype(predicted_VNP.dtype)  # numbers of one kind are compared in a third of the time
     right_VN = (predicted_VNP == targets_NP).all(axis=2)
     without_V = (without_VNP == targets_NP).all(axis=2).sum(axis=1)
     together_N = (together_NP == targets_NP).all(axis=1)

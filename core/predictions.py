@@ -147,9 +147,14 @@ class Predictions:
 
     def ledger(self, spec: TextSpec) -> Ledger:
         """What each view, and all together, are worth against the images as they are."""
-        return make_ledger(
-            self.views, self.predicted_VNP, self.without_VNP, self.together_NP, self.targets_NP(spec), self.seconds_V
-        )
+
+        def made() -> Ledger:
+            targets_NP = self.targets_NP(spec)
+            return make_ledger(
+                self.views, self.predicted_VNP, self.without_VNP, self.together_NP, targets_NP, self.seconds_V
+            )
+
+        return self.kept(("ledger", spec), made)
 
     def choice(self, ledger: Ledger, *, use: bool, by: str = "") -> ViewChoice:
         """To read with these views, or to have them and read without; with what the ledger says for it."""

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from core.charset import TextSpec
 from core.colors import background_and_ink
 from core.config import TrainConfig
 from core.dataset import Snapshot, load_snapshot
-from core.errors import OptionError, TrainingError
+from core.errors import OptionError, StorageError, TrainingError
 from core.metrics import evaluate_views
 from core.predictions import Predictions
 from core.predictor import Predictor
-from core.views import DEFAULT, View, ViewChoice, from_dicts
+from core.views import DEFAULT, View, choice_of, from_dicts
 from core.work import Work, carry_out
 
 CHUNK = 256
@@ -166,8 +167,9 @@ def read_split(
 
 def choose_views(run: Path, spec: TextSpec) -> None:
     """Say whether the run reads with its views, by what they were worth on val; a person's choice stays."""
-    if (kept := ViewChoice.load(run)) is not None and kept.by:
-        return
+    with suppress(StorageError):  # a damaged one is replaced
+        if choice_of(run).by:
+            return
     found = Predictions.load(run / "predictions-val.npz")
     ledger = found.ledger(spec)
     found.choice(ledger, use=ledger.wins).save(run)

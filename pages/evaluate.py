@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from core import jobs
-from core.errors import SlotlabError
-from core.views import choice_of
+from core.errors import SlotlabError, StorageError
+from core.views import ViewChoice, choice_of
 from db.evaluations import count_test_openings
 from db.jobs import list_jobs
 from db.labels import relabelled
@@ -84,8 +84,11 @@ if found is None:
         ask_to_evaluate()
     st.stop()
 
-with layout.errors():
+choice = ViewChoice()
+try:
     choice = choice_of(home.run(run.job.id))
+except StorageError as error:
+    st.error(layout.plain(str(error)), icon=":material/error:")
 if st.session_state.get("tta of") not in (None, run.job.id):
     st.session_state["tta"] = choice.use  # another run was chosen: as it reads
 st.session_state["tta of"] = run.job.id

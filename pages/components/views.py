@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,11 @@ import streamlit as st
 
 from core import jobs
 from core.acceptance import Acceptance
-from core.errors import OptionError, SlotlabError
+from core.errors import OptionError, SlotlabError, StorageError
 from core.frame import Frame
 from core.images import Pixels, data_url, decode, encode_png
 from core.jobdir import JobDir
-from core.ledger import ALPHA, Entry, Ledger
+from core.ledger import ALPHA, Entry, Ledger, told
 from core.metrics import Ints
 from core.predictions import Predictions
 from core.views import AS_IT_IS, MAX_VIEWS, View, ViewChoice, check_views, choice_of, fingerprint, seen
@@ -33,8 +34,10 @@ def show_views(shown: Evaluated) -> None:
     if st.session_state.pop("views changed", False):
         st.rerun()  # the rest of the page speaks of them too
     st.subheader("What the views are worth", anchor=False)
-    with layout.errors():
+    choice = ViewChoice()
+    with suppress(StorageError):  # the page has said so; here it can be mended
         choice = choice_of(layout.home().run(run.job.id))
+    with layout.errors():
         ledger = found.ledger(shown.page.spec)
     st.markdown(f"**{ledger.verdict}**")
     _show_ledger(shown, ledger)
@@ -47,7 +50,7 @@ def show_views(shown: Evaluated) -> None:
 def _show_ledger(shown: Evaluated, ledger: Ledger) -> None:
     """A row for each view, with what it makes of one image; those images come first whose answer the views change."""
     found, charset = shown.found, shown.page.spec.charset
-    order = _examples(found, shown.reading.targets_NP)
+    order = found.kept("view examples", lambda: _examples(found, shown.reading.targets_NP))
     key = f"view example {shown.run.job.id} {shown.split}"
     place = int(order[st.session_state.get(key, 0) % len(order)])
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -139,12 +142,13 @@ def _show_choice(shown: Evaluated, ledger: Ledger, choice: ViewChoice) -> None:
     """How the run reads where nobody says otherwise; on val, the buttons that change it."""
     found = shown.found
     these = found.view_set is not None and fingerprint(found.view_set) == fingerprint(choice.views)
-    how = f"with {'these' if these else 'other'} {len(choice.views)} views" if choice.use else "without views"
+    which = f"these {len(choice.views)} views" if these else f"{len(choice.views)} other views"
+    how = f"with {which}" if choice.use else "without views"
     if not choice.n:
         why = "nothing has been chosen yet"
     else:
         who = f"chosen by {layout.plain(choice.by)}" if choice.by else "by the rule at the end of its training"
-        why = f"{who}: {choice.fixed:,} mended, {choice.broken:,} broken of {choice.n:,}, p = {choice.p:.2g}"
+        why = f"{who}: {choice.fixed:,} mended, {choice.broken:,} broken of {choice.n:,}, {told(choice.p)}"
     st.markdown(f"This run reads **{how}** ({why}).")
     kept = _threshold(shown.run)
     if kept is not None and not kept.holds_for(kept.step, tta=choice.use, views=choice.views):

@@ -85,6 +85,7 @@ def ledger_of(fixed: int, broken: int, n: int = 610, times: float | None = 8.7) 
         (31, 13, True, "mend 31 and break 13 of 610: p = 0.0096, 8.7 times the time. With them."),
         (0, 9, False, "mend 0 and break 9 of 610: p = 0.0039, 8.7 times the time. Without them."),
         (3, 3, False, "mend 3 and break 3 of 610: p = 1, 8.7 times the time. Without them."),
+        (70, 17, True, "mend 70 and break 17 of 610: p < 0.0001, 8.7 times the time. With them."),
         (0, 0, False, "mend none and break none of 610, for 8.7 times the time. Without them."),
     ],
 )

@@ -217,14 +217,17 @@ def test_readings_of_earlier_versions_have_a_ledger_too(home: Home, open_page: O
     assert choice_of(home.run("0001-fast")).use
 
 
-def test_a_damaged_choice_is_one_sentence(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Named, instead of a traceback."""
+def test_a_damaged_choice_is_told_and_mended(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """Named, and the page goes on to the button that writes another."""
     (home.run("0001-fast") / "views.json").write_text("{")
 
     app = open_page("evaluate", project=trained.name, section="Views")
 
     assert not app.exception
-    assert "choose its views again" in app.error[0].value
+    assert ["choose its views again" in error.value for error in app.error] == [True]
+    press(app, "Read without views")
+    assert not app.error
+    assert not choice_of(home.run("0001-fast")).use
 
 
 def test_a_set_that_is_not_allowed_starts_no_evaluation(home: Home, trained: Project) -> None:
