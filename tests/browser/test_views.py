@@ -1,0 +1,42 @@
+"""The section Views in a real browser: the rows of the editor, which no other test can type into."""
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Lab
+from tests.browser.test_pages import add_run, open_at, settle
+
+ROW, HEADER, ZOOM = 35, 36, 410
+"""Pixels: the height of a row and of what stands above the rows, and where the column Zoom is."""
+
+
+def type_zoom(page: Page, row: int, text: str) -> None:
+    editor = page.get_by_test_id("stDataFrame").last
+    editor.scroll_into_view_if_needed()
+    box = editor.bounding_box()
+    assert box is not None
+    page.mouse.dblclick(box["x"] + ZOOM, box["y"] + HEADER + ROW * row + ROW / 2)
+    field = page.locator("#portal input")
+    expect(field).to_be_visible()
+    field.fill(text)
+    page.keyboard.press("Enter")
+    settle(page)
+
+
+def test_a_view_that_is_typed_wrong_is_told_until_it_is_mended(lab: Lab, page: Page) -> None:
+    """And only then can the images be read with it."""
+    project = lab.make_project("views", 40)
+    run = add_run(lab, project)
+    open_at(page, lab, f"/evaluate?project={project.name}&run={run}&section=Views", "Evaluate")
+    start = page.get_by_role("button", name="Evaluate with these")
+    expect(start).to_contain_text("9 views")
+
+    type_zoom(page, 1, "300")
+
+    expect(page.get_by_text("View 'left' zooms to 300%; allowed are 80% to 125%.")).to_be_visible()
+    expect(start).to_be_disabled()
+
+    type_zoom(page, 1, "108")
+
+    expect(page.get_by_text("zooms to")).to_have_count(0)
+    expect(start).to_be_enabled()
+    expect(page.get_by_test_id("stException")).to_have_count(0)
