@@ -175,19 +175,21 @@ def list_runs(
     project: Annotated[str | None, typer.Option(help="Only runs of this project.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first; those that wait for a device stand before them, in the order of their turns."""
     home = Home.from_env()
     with _database(home) as db:
         jobs.reconcile(db, home)
         chosen = runs.list_runs(db, _project(db, project).id if project else None)
-        records = [_run_record(db, run) for run in chosen]
+        turns = {run_id: turn for line in jobs.queue(home).values() for turn, run_id in enumerate(line, 1)}
+        records = [_run_record(db, run) | {"turn": turns.get(run.job.id)} for run in chosen]
     if as_json:
         print(json.dumps(records, ensure_ascii=False))
         return
     if not records:
         print("There are no runs yet.")
-    for record in records:
-        print(_run_line(record))
+    for record in sorted(records, key=lambda record: record["turn"] or len(records) + 1):
+        waits = f" turn {record['turn']}" if record["turn"] else ""
+        print(_run_line(record) + waits)
 
 
 @app.command()

@@ -126,17 +126,13 @@ class Comparison:
     first: Reading
     second: Reading
 
-    @cached_property
-    def right_N(self) -> tuple[Bools, Bools]:
-        return self.first.right_N, self.second.right_N
-
-    @cached_property
+    @property
     def scores(self) -> tuple[Evaluation, Evaluation]:
         return self.first.evaluation, self.second.evaluation
 
     @cached_property
     def paired(self) -> Paired:
-        return _paired(*self.right_N)
+        return _paired(self.first.right_N, self.second.right_N)
 
     def paired_at(self, position: int) -> Paired:
         """The same for one character."""
@@ -148,7 +144,7 @@ class Comparison:
         `first` and `second`: only that run reads them right; `differently`: both wrong, not alike; `same`: both read
         the same, which is not the label.
         """
-        right_F, right_S = self.right_N
+        right_F, right_S = self.first.right_N, self.second.right_N
         alike_N = (self.first.predicted_NP == self.second.predicted_NP).all(axis=1)
         chosen_N = {
             "first": right_F & ~right_S,
@@ -168,10 +164,9 @@ def compare(
     first: Predictions, second: Predictions, found: Common, spec: TextSpec, *, tta: tuple[bool, bool]
 ) -> Comparison:
     """`tta` says of each run whether its views are averaged."""
-    readings = []
-    for predictions, places_N, views in zip((first, second), found.places_N, tta, strict=True):
-        readings.append(predictions.reading(spec, tta=views).at(places_N))
-    return Comparison(*readings)
+    return Comparison(
+        first.reading(spec, tta=tta[0]).at(found.places_N[0]), second.reading(spec, tta=tta[1]).at(found.places_N[1])
+    )
 
 
 def _paired(right_F: Bools, right_S: Bools) -> Paired:

@@ -278,6 +278,11 @@ def offer(run: Run) -> None:
             "pages/evaluate.py", label="Evaluate", icon=":material/grid_on:",
             query_params={"project": project.name, "run": run.job.id},
         )  # fmt: skip
+        if len(known) > 1:
+            st.page_link(
+                "pages/compare.py", label="Compare", icon=":material/compare_arrows:",
+                query_params={"project": project.name, "run": run.job.id},
+            )  # fmt: skip
 
 
 def ask_for_another(run: Run) -> str | None:
@@ -285,10 +290,11 @@ def ask_for_another(run: Run) -> str | None:
     others = [name for name in known if name != run.job.id]
     if st.session_state.get("over", st.query_params.get("over")) not in others:
         st.session_state["over"] = None
+    if not others:
+        return None
     return st.selectbox(
-        "Lay over it", others, None, key="over", bind="query-params", placeholder="Lay another run over it", width=240,
-        label_visibility="collapsed",
-    ) if others else None  # fmt: skip
+        "Lay another run over its curves", others, None, key="over", bind="query-params", placeholder="None", width=240
+    )
 
 
 def show_live(run: Run, views: list[JobView]) -> None:

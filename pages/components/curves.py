@@ -93,7 +93,7 @@ def overlaid_loss(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
     for (name, metrics), (color, _) in zip(runs.items(), PAIR, strict=False):
         x, y = thinned(of_kind(metrics, "step"), "loss", by)
         figure.add_scatter(
-            x=x, y=y, name=f"{name}, train", mode="lines", line={"color": color, "width": 1}, opacity=0.55
+            x=x, y=y, name=f"{name}, train", mode="lines", line={"color": color, "width": 1.2}, opacity=0.7
         )
         val = _timed(of_kind(metrics, "val"), by)
         figure.add_scatter(

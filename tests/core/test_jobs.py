@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
-from core import jobs, recipes
+from core import cli, jobs, recipes
 from core.config import PRESETS, TrainConfig
 from core.dataset import load_snapshot
 from core.errors import JobError, TrainingError
@@ -239,7 +239,6 @@ def test_who_follows_a_run_hears_each_finding_once(
     assert jobs.diagnose(home, jobs.start_job(db, home, labelled, "import", {}).id) is None
 
 
-def test_a_cancelled_run_can_be_resumed(db: Database, home: Home, labelled: Project) -> None:
 def test_a_look_at_a_run_reads_its_metrics_once(
     db: Database, home: Home, labelled: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,8 +257,15 @@ def test_a_look_at_a_run_reads_its_metrics_once(
     assert seen.diagnosis.state == "plateau"
 
 
-def test_runs_that_wait_are_listed_and_moved(db: Database, home: Home, labelled: Project) -> None:
-    """By device, in the order of their turns; nobody waits where nothing runs."""
+def test_runs_that_wait_are_listed_and_moved(
+    db: Database,
+    home: Home,
+    labelled: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By device, in the order of their turns, on the terminal too; nobody waits where nothing runs."""
+    monkeypatch.setenv("SLOTLAB_HOME", str(home.root))
     assert jobs.queue(home) == {}
     start_forever(db, home, labelled)
     waiting = [JobDir(home.run(start(db, home, labelled).job.id)) for _ in range(2)]
@@ -269,10 +275,20 @@ def test_runs_that_wait_are_listed_and_moved(db: Database, home: Home, labelled:
     jobs.move(home, "0003-fast", before="0002-fast")
 
     assert jobs.queue(home) == {"cpu": ["0003-fast", "0002-fast"]}
+    cli.list_runs(project=None, as_json=False)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["0003-fast", "portal", "queued", "turn", "1"],
+        ["0002-fast", "portal", "queued", "turn", "2"],
+        ["0001-fast", "portal", "running"],
+    ]
+    cli.list_runs(project=None, as_json=True)
+    listed = json.loads(capsys.readouterr().out)
+    assert {run["run"]: run["turn"] for run in listed} == {"0003-fast": 1, "0002-fast": 2, "0001-fast": None}
     jobs.cancel(db, home, "0003-fast")
     assert jobs.queue(home) == {"cpu": ["0002-fast"]}
 
 
+def test_a_cancelled_run_can_be_resumed(db: Database, home: Home, labelled: Project) -> None:
     """The same directory goes on from where it stopped; pressing Resume twice starts one runner."""
     job = start_forever(db, home, labelled)
     jobs.cancel(db, home, job.id)
