@@ -253,6 +253,27 @@ def evaluate(
 
 
 @app.command()
+def report(
+    run: RunName,
+    *,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    split: Annotated[str, typer.Option(metavar="val|test", help="Of which evaluation.")] = "val",
+    tta: Annotated[bool, typer.Option("--tta", help="As read with all views.")] = False,
+) -> None:
+    """Write an evaluation that was made before as one HTML file; it opens no test images anew."""
+    from core import report as reporting
+
+    home = Home.from_env()
+    with _database(home) as db:
+        jobs.reconcile(db, home)
+        found = _run(db, run)
+        project = projects.get_project(db, found.job.project_id)
+        text = reporting.make_report(db, home, project, found, split, tta=tta)
+    reporting.write_report(out, text)
+    print(f"{out}: {len(text.encode()) / 1e6:.1f} MB.")
+
+
+@app.command()
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its number, its name, or its directory.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILES...")],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,7 +15,7 @@ from sqlite_utils import Database
 from core import calibration, svg
 from core.acceptance import Acceptance
 from core.errors import OptionError, StorageError
-from core.evidence import Evidence, percent
+from core.evidence import Evidence
 from core.files import replacing
 from core.home import Home
 from core.images import data_url
@@ -155,10 +156,7 @@ def _numbers(shown: Evaluated) -> str:
         for key, title in (("string_not_seen", "Text new to the run"), ("string_seen", "Text seen in training"))
         if result[key]["n"]
     ]
-    rows += [
-        (f"Character at position {position}", right, n)
-        for position, right in enumerate(result["per_position_correct"], 1)
-    ]
+    rows += [(f"Position {position}", right, n) for position, right in enumerate(result["per_position_correct"], 1)]
     cells = [[escape(title), f"{correct:,} of {of:,}", *_interval(correct, of)] for title, correct, of in rows]
     text = _table(["", "right", "share", "95% interval"], cells, numbers=(1, 2, 3))
     loss = f"Mean log loss {result['nll']:.4f} nats a character; chance is {np.log(len(shown.project.charset)):.2f}."
@@ -173,7 +171,7 @@ def _matrices(shown: Evaluated) -> str:
 
     def row(figures: list[str]) -> str:
         named = (
-            f"<figure><figcaption>Position {place}</figcaption>{figure}</figure>"
+            f'<figure class="matrix"><figcaption>Position {place}</figcaption>{figure}</figure>'
             for place, figure in enumerate(figures, 1)
         )
         return f'<div class="row">{"".join(named)}</div>'
@@ -233,11 +231,12 @@ def _views(shown: Evaluated) -> str:
             f"{entry.fixed:,}",
             f"{entry.broken:,}",
             f"{entry.p:.2g}",
-            "" if entry.times is None else f"{entry.times:.1f}",
+            *([] if entry.times is None else [f"{entry.times:.1f}"]),
         ]
         for entry in (*ledger.views, ledger.together)
     ]
-    names = ["view", "right", "share", "95% interval", "mends", "breaks", "p (McNemar)", "times the time"]
+    names = ["view", "right", "share", "95% interval", "mends", "breaks", "p (McNemar)"]
+    names += [] if ledger.together.times is None else ["times the time"]
     return (
         "<h2>What the views of test-time augmentation are worth</h2>"
         f"<p>{escape(ledger.verdict)}</p>{_table(names, rows, numbers=range(1, 8))}"
@@ -379,7 +378,8 @@ def _table(
 
 def _interval(correct: int, n: int) -> tuple[str, str]:
     low, high = interval95(correct, n)
-    return percent(correct / n), f"{low:.1%} to {high:.1%}"
+    # Rounded down: 9,999 of 10,000 are not 100.0%.
+    return f"{math.floor(10_000 * correct / n) / 100:.2f}%", f"{low:.1%} to {high:.1%}"
 
 
 def _share(correct: int, n: int) -> str:

@@ -14,6 +14,7 @@ from db.labels import relabelled
 from db.records import ACTIVE
 from pages.components import layout, resources
 from pages.components.evaluated import Evaluated
+from pages.components.evidence import show_evidence, show_report
 from pages.components.gallery import show_images
 from pages.components.matrices import show_matrices
 from pages.components.parts import show_parts
@@ -121,7 +122,13 @@ if changed:
 with st.expander("Evaluate again", expanded=changed > 0):
     ask_to_evaluate()
 shown = Evaluated(page=page, run=run, split=split, found=found, tta=tta, reading=reading, result=result)
-SECTIONS = {"Errors": [show_matrices, show_images], "Parts": [show_parts], "Trust": [show_trust], "Views": [show_views]}
+SECTIONS = {
+    "Errors": [show_matrices, show_images],
+    "Parts": [show_parts],
+    "Trust": [show_evidence, show_trust],
+    "Views": [show_views],
+    "Report": [show_report],
+}
 # Only the section that is open is computed.
 for tab, section in zip(st.tabs(list(SECTIONS), key="section", bind="query-params"), SECTIONS.values(), strict=True):
     if tab.open:
