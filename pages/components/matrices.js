@@ -46,6 +46,7 @@ class Matrices {
     const known = this.data?.view === data.view;
     this.data = data;
     this.chars = [...data.charset];
+    this.greatest = { right: this.most(true), wrong: this.most(false) };
     this.only.disabled = !data.confused.length;
     if (!data.confused.length) this.only.checked = false;
     if (!known) {
@@ -96,11 +97,18 @@ class Matrices {
     const { faintest, first, last } = KINDS[this.data.kind];
     const bar = element("i", "");
     bar.style.background = `linear-gradient(90deg, rgba(${WRONG}, ${faintest}), rgba(${WRONG}, 0.95))`;
-    this.root.querySelector(".scale").replaceChildren("wrong: ", first, bar, last ?? number(this.most()));
+    this.root.querySelector(".scale").replaceChildren("wrong: ", first, bar, last ?? number(Math.max(1, this.greatest.wrong)));
   }
 
-  most() {
-    return Math.max(...this.data.matrices.flatMap(({ cells }) => cells));
+  // The largest value of all matrices, among the right or the wrong ones: errors are few beside right answers, and have
+  // a scale of their own.
+  most(right) {
+    const C = this.chars.length;
+    return Math.max(
+      ...this.data.matrices.map(({ cells }) =>
+        cells.reduce((most, value, at) => ((at % C === Math.floor(at / C)) === right ? Math.max(most, value) : most), 0),
+      ),
+    );
   }
 
   // ---- what is shown of the axes ----------------------------------------------------------------------------------
@@ -200,17 +208,16 @@ class Matrices {
     if (!this.frame) return;
     const style = getComputedStyle(this.root);
     const colors = { text: style.color, font: style.fontFamily, line: style.getPropertyValue("--st-border-color") };
-    const most = this.most();
     const { chosen } = this;
     this.root.dataset.chosen = chosen ? `${chosen.position ?? "all"} ${chosen.row} ${chosen.column}` : "";
     for (const panel of this.panels) {
-      this.drawPanel(panel, this.data.matrices[panel.place], most, colors);
+      this.drawPanel(panel, this.data.matrices[panel.place], colors);
       panel.panel.classList.toggle("pointed", panel === this.in);
       panel.readout.replaceChildren(...this.read(this.data.matrices[panel.place]));
     }
   }
 
-  drawPanel(panel, { cells, rows: support }, most, colors) {
+  drawPanel(panel, { cells, rows: support }, colors) {
     const { canvas } = panel;
     const { top, left, rows, columns } = this.frame;
     const width = canvas.clientWidth;
@@ -236,7 +243,7 @@ class Matrices {
         const value = cells[y * C + x];
         if (!value) continue;
         const [px, py] = at(row, column);
-        const depth = Math.min(1, kind.depth(value, most));
+        const depth = Math.min(1, kind.depth(value, x === y ? this.greatest.right : this.greatest.wrong));
         const [rgb, faintest] = x === y ? [RIGHT, 0.12] : [WRONG, kind.faintest];
         pen.fillStyle = `rgba(${rgb}, ${faintest + (0.95 - faintest) * depth})`;
         pen.fillRect(px, py, size - gap, size - gap);
