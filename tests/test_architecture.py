@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NUMERIC = (
-    "acceptance", "augment", "calibration", "charset", "checkpoint", "config", "dataset", "demo", "doctor", "engine",
-    "errors", "files", "frame", "images", "ledger", "metrics", "model", "predictions", "predictor", "pretrained",
-    "probe", "slices", "transforms", "tta", "views",
+    "acceptance", "augment", "calibration", "charset", "checkpoint", "config", "costs", "dataset", "demo", "doctor",
+    "engine", "errors", "files", "frame", "images", "ink", "ledger", "metrics", "model", "predictions", "predictor",
+    "pretrained", "probe", "readability", "slices", "transforms", "tta", "views",
 )  # fmt: skip
 """Strings, arrays and tensors in, dataclasses out."""
 UNPICKLERS = {"pickle", "joblib", "cloudpickle", "dill"}

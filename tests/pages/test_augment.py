@@ -1,5 +1,6 @@
 """The Augment page."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from core.config import PRESETS
 from core.home import Home
 from core.ink import ink_pixels
 from core.jobdir import JobDir
+from core.readability import RECIPE as WHOLE_RECIPE
+from core.readability import Misread, Readability, Reading
 from db.connection import opened
 from db.recipes import find_default, list_recipes
 from db.records import Project
@@ -292,7 +295,7 @@ def test_costs_are_shown_against_the_step_of_a_run(home: Home, open_page: OpenPa
 
 
 def test_a_model_at_chance_is_no_judge(open_page: OpenPage, trained: Project) -> None:
-    """After two steps it reads next to nothing: it is said, and no transform is blamed."""
+    """After two steps it reads next to nothing: no transform is blamed, and changed settings ask to be asked again."""
     app = open_tab(open_page, trained, "Readable")
     app.selectbox(key="augment recipe of portal").set_value("off").run()
     app.toggle(key="invert").set_value(True).run()
@@ -302,18 +305,37 @@ def test_a_model_at_chance_is_no_judge(open_page: OpenPage, trained: Project) ->
     assert not app.error
     assert ["too few to say" in info.value for info in app.info] == [True]
     assert not app.warning
+    app.toggle(key="gamma").set_value(True).run()
+    assert "ask again" in texts(app)
+    assert not app.info
 
 
-def test_an_answer_is_shown_for_its_own_settings_only(open_page: OpenPage, trained: Project) -> None:
-    """Changed settings ask to be asked again."""
+@pytest.mark.parametrize(("lost", "warned"), [(30, True), (3, False)])
+def test_what_the_model_can_no_longer_read_is_a_warning(
+    open_page: OpenPage, trained: Project, lost: int, warned: bool
+) -> None:  # fmt: skip
+    """With the numbers behind it, what to do, and the images that were misread."""
     app = open_tab(open_page, trained, "Readable")
     app.selectbox(key="augment recipe of portal").set_value("off").run()
     app.toggle(key="invert").set_value(True).run()
-    press(app, "Can it still be read?")
-    app.toggle(key="gamma").set_value(True).run()
+    misread = [Misread(label="123", text="321", variant=np.zeros((32, 96, 3), dtype=np.uint8))]
+    readings = [
+        Reading(key=key, n=100, right=98 - lost, lost=lost, gained=0, misread=misread)
+        for key in (WHOLE_RECIPE, "invert")
+    ]
+    found = Readability(n=100, right=98, readings=readings)
+    key = (trained.id, "0001-fast", json.dumps({"invert": {"p": 0.5}}), 0)
+    app.session_state["readability"] = (key, found)
+    app.run()
 
-    assert "ask again" in texts(app)
-    assert not app.info
+    assert not app.exception
+    assert [("**Invert** 30.0 points" in one.value, "narrow the range" in one.value) for one in app.warning] == (
+        [(True, True)] if warned else []
+    )
+    assert len(app.success) == (0 if warned else 1)
+    assert app.dataframe[0].value["Read right"].tolist() == [f"{98 - lost} of 100"] * 2
+    assert app.dataframe[0].value["Too far"].tolist() == [warned] * 2
+    assert len(app.image) == 15 + (2 if warned else 1)
 
 
 def test_without_a_model_nothing_can_be_asked(open_page: OpenPage, portal: Project) -> None:
