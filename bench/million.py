@@ -127,11 +127,12 @@ def variants(n: int, seed: int = 0) -> Iterator[Variant]:
 
 def add_project(
     db: Database, name: str, n: int, *, seed: int = 0, labelled: float = 0.0, skipped: float = 0.0,
-    sources: int = 1, days: int = 1, progress: Progress | None = None,
+    sources: int = 1, days: int = 1, val: int = 0, progress: Progress | None = None,
 ) -> tuple[Project, dict[str, str]]:  # fmt: skip
     """Make a project of `n` samples; returns it and the true text by pixel hash.
 
-    The oldest samples are labelled with their text, those after them skipped; a ledger says so.
+    The oldest samples are labelled with their text, those after them skipped; a ledger says so. The first `val` are
+    validation images whatever their hash says: as many would else take ten times as many samples.
     """
     with write(db):
         project = projects.insert_project(db, name, LENGTH, CHARSET)
@@ -154,7 +155,7 @@ def add_project(
             imported = start + timedelta(days=index * days // n)
             at = (imported + timedelta(hours=1)).isoformat() if operator else None
             sample = first + index
-            split = split_of(image.sha256)
+            split = "val" if index < val else split_of(image.sha256)
             rows.append(
                 (sample, project.id, ids[index * days * sources // n % sources], image.sha256, f"{index:07}.png",
                  demo.WIDTH, demo.HEIGHT, split, state, label, int(operator is not None), operator, at,

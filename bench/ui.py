@@ -117,6 +117,13 @@ CELLS: tuple[UiCell, ...] = (
             ("queries", "20 images leased, every order and filter", 0),
         )
     ),
+    UiCell(
+        name="evaluate-100k",
+        what="from the address, or a click, to the drawn page; 100,000 predictions under nine views",
+        group="evaluate",
+        labels=0,
+        samples=100_000,
+    ),
 )
 
 TINY = ("device=cpu", "backbone=test_resnet", "width=32", "image_size=32x96", "batch_size=16", "pretrained=none")
@@ -138,7 +145,9 @@ def short(cell: UiCell) -> UiCell:
 
 def measure(cell: UiCell, bench: Bench) -> dict[str, Any]:
     """The result of a cell."""
-    of_group = {"latency": latency, "typing": typing, "operators": operators, "million": million}
+    of_group = {
+        "latency": latency, "typing": typing, "operators": operators, "million": million, "evaluate": evaluation,
+    }  # fmt: skip
     begun = {"cell": cell.name, "what": cell.what, "config": cell.settings, **surroundings()}
     began = time.monotonic()
     figures = asyncio.run(of_group[cell.group](cell, bench))
@@ -337,6 +346,19 @@ def lease_times(home: Home, bench: Bench) -> list[dict[str, Any]]:
         with write(db):
             queues.end_leases(db, "bench", 0)
     return rows
+
+
+# Pages over very many predictions
+
+
+async def evaluation(cell: UiCell, bench: Bench) -> dict[str, Any]:
+    """Every page and section on a folder that is made once and kept; what making it took is in the result."""
+    from bench import pages, readings
+
+    home = Home(bench.work / "ui" / f"readings-{cell.samples}")
+    made = await asyncio.to_thread(readings.make, home, cell.samples)
+    screens = pages.known(ROOT / "pages")
+    return {"made": made} | await pages.measured(home.root, screens, readings.PROJECT, cell.openings, bench.stop)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 N samples, P positions, C classes, V views (view 0 is the image as it is).
 """
 
+import mmap
 import zipfile
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -133,8 +134,17 @@ class Predictions:
         """What else follows from these predictions: made once, and there for as long as they are in memory."""
         if name not in self._kept:
             self._kept[name] = make()
+            self._let_go()
         found: T = self._kept[name]
         return found
+
+    def _let_go(self) -> None:
+        """Give back the memory of what was read from the file: 200 MB of 100,000 images under nine views."""
+        under: Any = self.log_probs_VNPC
+        while isinstance(under, np.ndarray):
+            under = under.base
+        if isinstance(under, mmap.mmap):
+            under.madvise(mmap.MADV_DONTNEED)  # what is looked at again comes from the file again
 
     @cached_property
     def _kept(self) -> dict[Hashable, Any]:

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 
-from bench import million, tables, ui
+from bench import million, pages, readings, tables, ui
 from bench.cells import ROOT, Bench
 from bench.faults import FAULTS
 from bench.million import DAYS, PROJECT, SOURCES, add_project, load_truth, make, variants
@@ -25,6 +26,7 @@ from core.errors import OptionError
 from core.home import Home
 from core.images import data_url, decode, pixel_hash, split_of
 from core.labeling import apply_events
+from core.metrics import aggregate
 from core.queues import lease
 from db import labels, projects, samples
 from db.connection import opened
@@ -228,6 +230,53 @@ def test_a_large_project_is_made_once(tmp_path: Path) -> None:
     (tmp_path / "made.json").unlink()
     with pytest.raises(OptionError, match="not finished or not ours"):
         make(home, 20)
+
+
+# Pages over very many predictions
+
+
+@pytest.mark.long
+@in_browser
+def test_a_page_over_generated_predictions_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its address and by a click, to what is on it; and the click on a cell of a matrix, to its images."""
+    monkeypatch.setattr(million, "RENDERS", 50)
+    monkeypatch.setattr(pages, "known", lambda _: [screen("errors, counts, views")])
+    result = measured("evaluate-100k", tmp_path, openings=1)
+    (row,) = result["screens"]
+
+    assert result["made"]["predictions"] == 2000
+    assert result["tracebacks"] == 0
+    assert row["screen"] == "evaluate, errors, counts, views"
+    assert [row[name]["n"] for name in ("open_ms", "click_ms", "cell_ms")] == [1, 1, 1]
+    assert 0 < row["click_ms"]["max"] < row["cold_ms"]
+    assert 100 < result["peak_mb"]["without_model"] <= result["peak_mb"]["all"]
+
+
+def test_every_section_of_evaluate_is_timed() -> None:
+    """A new page or section is one more entry of the bench."""
+    names = {each.page for each in pages.SCREENS}
+
+    assert {path.stem for path in (ROOT / "pages").glob("*.py")} <= names
+    assert set(pages.sections(ROOT / "pages")) <= {each.tab for each in pages.SCREENS}
+    assert pages.known(ROOT / "pages")
+
+
+def test_generated_predictions_are_read_like_those_of_a_run() -> None:
+    """Log-probabilities; about 99 in 100 images right, and the views mend more than they break."""
+    targets_NP = np.random.default_rng(0).integers(0, 10, (5000, 6))
+    log_probs_VNPC = readings.generated(targets_NP, 9, readings.RUNS[2], seed=0)
+    plain_N, views_N = (
+        (chosen_NPC.argmax(axis=2) == targets_NP).all(axis=1)
+        for chosen_NPC in (log_probs_VNPC[0], aggregate(log_probs_VNPC))
+    )
+
+    np.testing.assert_allclose(np.exp(log_probs_VNPC).sum(axis=3), 1, rtol=1e-5)
+    assert 0.985 < plain_N.mean() < 0.999
+    assert views_N.mean() > plain_N.mean()
+
+
+def screen(name: str) -> pages.Screen:
+    return next(each for each in pages.SCREENS if each.name == f"evaluate, {name}")
 
 
 # Command and tables

@@ -184,6 +184,34 @@ def test_a_part_of_a_reading_reads_the_same() -> None:
     assert reading.at(np.array([1, 0, 2])).right_N.tolist() == [False, True, True]
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says what is in memory")
+def test_what_was_read_of_the_other_views_leaves_the_memory(tmp_path: Path) -> None:
+    """Of the file, little stays in memory once all views have been looked at; the values stay what they were."""
+    log_probs_VNPC = np.log(np.random.default_rng(0).dirichlet([1, 1], (9, 100_000, 2))).astype(np.float32)
+    names = [f"{number}" for number in range(100_000)]
+    path = tmp_path / "predictions-val.npz"
+    Predictions(
+        sha256=names, labels=["ab"] * len(names), views=list("123456789"), log_probs_VNPC=log_probs_VNPC
+    ).save(path)  # fmt: skip
+
+    stored = Predictions.load(path)
+    stored.reading(SPEC, tta=True)
+    stored.ledger(SPEC)
+
+    assert in_memory(path) < log_probs_VNPC.nbytes / 4
+    np.testing.assert_array_equal(stored.log_probs_VNPC, log_probs_VNPC)
+    assert in_memory(path) >= log_probs_VNPC.nbytes
+
+
+def in_memory(path: Path) -> int:
+    """Bytes of a file that this process has in memory."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    for line in lines:
+        if line.endswith(str(path)):
+            return 1024 * int(next(each for each in lines if each.startswith("Rss")).split()[1])
+    return 0
+
+
 @pytest.mark.parametrize("tta", [False, True])
 def test_the_result_is_that_of_the_evaluation(tta: bool) -> None:
     """What the page shows is what the job has written."""
