@@ -51,23 +51,30 @@ class Ledger:
         return self.together.fixed > self.together.broken and self.together.p < ALPHA
 
     @property
-    def verdict(self) -> str:
-        """In one or two sentences."""
+    def finding(self) -> str:
+        """What all views together do, in one sentence."""
         all_views, count = self.together, len(self.views)
         if count == 1:
             return f"One view reads {all_views.correct:,} of {self.n:,}; there is nothing to compare."
-        time = "" if all_views.times is None else f", {all_views.times:.1f} times the time"
+        time = "" if all_views.times is None else f"{all_views.times:.1f} times the time"
         if not all_views.fixed and not all_views.broken:
-            cost = time.replace(",", ", for", 1)
-            return f"All {count} views together mend none and break none of {self.n:,}{cost}. Without them."
-        found = (
+            cost = f", for {time}" if time else ""
+            return f"All {count} views together mend none and break none of {self.n:,}{cost}."
+        cost = f", {time}" if time else ""
+        return (
             f"All {count} views together mend {all_views.fixed:,} and break {all_views.broken:,} of {self.n:,}: "
-            f"{told(all_views.p)}{time}."
+            f"{told(all_views.p)}{cost}."
         )
+
+    @property
+    def verdict(self) -> str:
+        """The finding, and what follows from it by the rule; on test it is not to be asked for."""
+        if len(self.views) == 1:
+            return self.finding
         if self.wins:
-            return f"{found} With them."
-        chance = all_views.fixed > all_views.broken
-        return f"{found} That may be chance: without them." if chance else f"{found} Without them."
+            return f"{self.finding} With them."
+        chance = self.together.fixed > self.together.broken
+        return f"{self.finding} " + ("That may be chance: without them." if chance else "Without them.")
 
 
 def told(p: float) -> str:

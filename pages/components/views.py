@@ -39,7 +39,8 @@ def show_views(shown: Evaluated) -> None:
         choice = choice_of(layout.home().run(run.job.id))
     with layout.errors():
         ledger = found.ledger(shown.page.spec)
-    st.markdown(f"**{ledger.verdict}**")
+    # On test nothing is chosen, so nothing is advised.
+    st.markdown(f"**{ledger.verdict if shown.split == 'val' else ledger.finding}**")
     _show_ledger(shown, ledger)
     _show_choice(shown, ledger, choice)
     if shown.split == "val":

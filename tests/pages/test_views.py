@@ -181,6 +181,7 @@ def test_views_are_chosen_on_val_only(home: Home, open_page: OpenPage, trained: 
     assert not app.exception
     labels = [button.label for button in app.button]
     assert "Another image" in labels
+    assert not any("ith them." in line.value or "ithout them." in line.value for line in app.markdown)
     assert not {"Use these views", "Read without views"} & set(labels)
     assert not any(label.startswith("Evaluate with") for label in labels)
 
