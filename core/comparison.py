@@ -108,11 +108,13 @@ class Paired:
     def verdict(self, first: str, second: str) -> str:
         """In one or two sentences."""
         b, c = self.only_first, self.only_second
+        if b < c:
+            (b, first), (c, second) = (c, second), (b, first)
         if not b + c:
             return f"Both read the same {self.both:,} of these {self.n:,} images right: there is nothing to tell apart."
         counts = f"{b:,} only {first} reads right, {c:,} only {second} (exact McNemar test, p {self.p_text})."
         if self.p < ALPHA:
-            return f"{first if b > c else second} reads more of these {self.n:,} images: {counts}"
+            return f"{first} reads more of these {self.n:,} images: {counts}"
         told = f"The two cannot be told apart by these {self.n:,} images: {counts}"
         if (needed := self.images_needed) is None:
             return told

@@ -155,7 +155,7 @@ def test_the_verdict_is_a_sentence() -> None:
         "A reads more of these 610 images: 24 only A reads right, 6 only B (exact McNemar test, p = 0.0014)."
     )
     assert "p < 0.0001" in paired(610, 90, 6).verdict("A", "B")
-    assert paired(610, 6, 24).verdict("A", "B").startswith("B reads more")
+    assert paired(610, 6, 24).verdict("A", "B").startswith("B reads more of these 610 images: 24 only B reads right, 6")
     assert paired(610, 8, 5).verdict("A", "B") == (
         "The two cannot be told apart by these 610 images: 8 only A reads right, 5 only B (exact McNemar test, "
         "p = 0.58). If they differ as much as here, about 6,900 images would show it."
