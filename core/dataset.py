@@ -1,10 +1,12 @@
 """The images of one run, frozen at its start: one file that the training process reads without a database."""
 
 import hashlib
-import io
+import tempfile
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,22 +58,31 @@ def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
 
     The hash covers pixels, splits and labels, not the order of rows or the names: the same data gives the same hash.
     """
-    ordered = sorted(rows, key=lambda row: row[0])
-    sizes = [len(row[4]) for row in ordered]
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        sha256=np.array([row[0] for row in ordered], dtype=np.str_),
-        splits=np.array([row[1] for row in ordered], dtype=np.str_),
-        labels=np.array([row[2] or "" for row in ordered], dtype=np.str_),
-        names=np.array([row[3] for row in ordered], dtype=np.str_),
-        data=np.frombuffer(b"".join(row[4] for row in ordered), dtype=np.uint8),
-        offsets=np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64),
-    )
-    with replacing(path) as file:
-        file.write(buffer.getbuffer())
-    lines = "".join(f"{sha256} {split} {label or ''}\n" for sha256, split, label, _, _ in ordered)
+    # The images wait in a file: of 100,000 they are 300 MB, and this may be the server.
+    with tempfile.TemporaryFile(dir=path.parent) as images:
+        kept = []
+        for sha256, split, label, name, data in rows:
+            kept.append((sha256, split, label or "", name, images.tell(), len(data)))
+            images.write(data)
+        kept.sort()
+        columns = list(zip(*kept, strict=True)) or [()] * 6
+        with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+            for key, column in zip(("sha256", "splits", "labels", "names"), columns, strict=False):
+                _add(archive, key, np.array(column, dtype=np.str_))
+            _add(archive, "offsets", np.concatenate([[0], np.cumsum(columns[5], dtype=np.int64)]).astype(np.int64))
+            with archive.open("data.npy", "w", force_zip64=True) as member:
+                shape = (sum(columns[5]),)
+                np.lib.format.write_array_header_1_0(member, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                for start, size in zip(columns[4], columns[5], strict=True):
+                    images.seek(start)
+                    member.write(images.read(size))
+    lines = "".join(f"{sha256} {split} {label}\n" for sha256, split, label, *_ in kept)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _add(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def load_snapshot(path: Path) -> Snapshot:

@@ -37,6 +37,7 @@ from db.records import ACTIVE, Job, Project, Run, Sample, now
 ROOT = Path(__file__).resolve().parent.parent
 """Where `core` and `db` are imported from; the runner is started there whatever the current directory is."""
 RUNNER = (sys.executable, "-m", "core.runner")
+IMAGES_AT_ONCE = 500
 FOLLOW_SECONDS = 0.3
 DIAGNOSE_SECONDS = 2.0
 """How often who follows a run asks the doctor: each time all of its metrics are read."""
@@ -195,9 +196,11 @@ def _insert(db: Database, home: Home, project: Project, kind: str, name: str, re
 
 
 def _rows(db: Database, chosen: list[Sample]) -> Iterator[Row]:
-    images = samples.image_bytes(db, [sample.id for sample in chosen])
-    for sample in chosen:
-        yield sample.sha256, sample.split, sample.label, sample.name, images[sample.id]
+    for start in range(0, len(chosen), IMAGES_AT_ONCE):
+        part = chosen[start : start + IMAGES_AT_ONCE]
+        images = samples.image_bytes(db, [sample.id for sample in part])
+        for sample in part:
+            yield sample.sha256, sample.split, sample.label, sample.name, images[sample.id]
 
 
 @contextmanager

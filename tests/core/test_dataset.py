@@ -26,6 +26,28 @@ def test_a_snapshot_returns_what_was_written(tmp_path: Path) -> None:
     assert snapshot.pixels(0).shape == (32, 64, 3)
 
 
+def test_the_images_of_a_snapshot_are_not_held_in_memory(tmp_path: Path) -> None:
+    """The app writes it, maybe of 100,000 images."""
+    import tracemalloc
+
+    sizes = [200_000] * 100
+    streamed = ((f"{index:064x}", "train", "0", "x.png", bytes(size)) for index, size in enumerate(sizes))
+    tracemalloc.start()
+    write_snapshot(tmp_path / "dataset.npz", streamed)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < sum(sizes) / 10
+    assert len(load_snapshot(tmp_path / "dataset.npz").data) == sum(sizes)
+
+
+def test_a_snapshot_may_be_empty(tmp_path: Path) -> None:
+    """It is for others to say that this is too little."""
+    write_snapshot(tmp_path / "dataset.npz", [])
+
+    assert len(load_snapshot(tmp_path / "dataset.npz")) == 0
+
+
 def test_the_hash_is_of_the_data_not_of_the_order(tmp_path: Path) -> None:
     """Same images, splits and labels, same hash; one corrected label, another."""
     data = rows(6, val=2)
