@@ -28,6 +28,8 @@ class Acceptance:
     """Least confidence, at this temperature, of an answer that is used."""
     max_risk: float
     """Share of wrong answers that was to be allowed."""
+    tries: int = 3
+    """Wrong answers in a row after which the portal locks out, as far as it was told."""
     n: int
     """Val images."""
     used: int
@@ -49,7 +51,10 @@ class Acceptance:
             values = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
             found = cls(**values)
             sound = (
-                all(math.isfinite(value) for value in (found.temperature, found.threshold)) and found.temperature > 0
+                all(math.isfinite(value) for value in (found.temperature, found.threshold))
+                and found.temperature > 0
+                and isinstance(found.tries, int)
+                and found.tries > 0
             )
         except FileNotFoundError:
             return None

@@ -58,7 +58,7 @@ def show_report(shown: Evaluated) -> None:
     """The evaluation as one file."""
     st.subheader("Report", anchor=False)
     st.caption(
-        "Everything about this evaluation in one HTML file: numbers with their intervals, matrices, calibration, parts, "
+        "Everything about this evaluation in one HTML file: numbers with intervals, matrices, calibration, parts, "
         "images that were read wrong, settings, and the openings of the test images. It loads nothing and runs no "
         "script. It holds images of the portal and their labels: send it to those only who may see them."
     )

@@ -1,5 +1,6 @@
 """How far a run's confidence can be trusted, and the threshold from which on its answers are used."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def _choose(run: Run, found: Predictions, reading: Reading, kept: Acceptance | N
         )
     else:
         _show_numbers(chosen, tries)
-    _offer(run, found, chosen, kept, temperature, max_risk, tta=tta)
+    _offer(run, found, chosen, kept, temperature, max_risk, tries, tta=tta)
 
 
 def _try_out(reading: Reading, kept: Acceptance) -> None:
@@ -87,7 +88,7 @@ def _try_out(reading: Reading, kept: Acceptance) -> None:
         return
     bound = calibration.upper_bound(wrong, used, DELTA)
     tried = Threshold(threshold=kept.threshold, n=len(right_N), used=used, wrong=wrong, risk_bound=bound)
-    _show_numbers(tried, tries=3)
+    _show_numbers(tried, kept.tries)
 
 
 def _show_curves(sure_N: Confidence, right_N: Bools, coverage: float | None) -> None:
@@ -136,8 +137,19 @@ def _show_numbers(chosen: Threshold, tries: int) -> None:
             f"at most {at_worst.images:.2f}; one not answered costs a new one",
         )
         layout.number(
-            f"Lockout after {tries} tries", f"{expected.lockout:.2g}", f"at most {at_worst.lockout:.2g} of the logins"
+            f"Lockout after {tries} {'try' if tries == 1 else 'tries'}",
+            _one_in(expected.lockout),
+            f"logins; at most {_one_in(at_worst.lockout)}, 95% confidence",
         )
+
+
+def _one_in(chance: float) -> str:
+    """As "1 in 103,000", rounded to three digits towards the worse."""
+    if not chance:
+        return "none"
+    one_in = 1 / chance
+    step = 10 ** max(0, math.floor(math.log10(one_in)) - 2)
+    return f"1 in {max(1, math.floor(one_in / step + 1e-9) * step):,}"
 
 
 def _offer(
@@ -147,6 +159,7 @@ def _offer(
     kept: Acceptance | None,
     temperature: float,
     max_risk: float,
+    tries: int,
     *,
     tta: bool,
 ) -> None:
@@ -158,8 +171,8 @@ def _offer(
         with layout.errors():
             Acceptance(
                 step=found.step, tta=tta, views=fingerprint(found.view_set or ()), temperature=temperature,
-                threshold=chosen.threshold, max_risk=max_risk, n=chosen.n, used=chosen.used, wrong=chosen.wrong,
-                risk_bound=chosen.risk_bound,
+                threshold=chosen.threshold, max_risk=max_risk, tries=tries, n=chosen.n, used=chosen.used,
+                wrong=chosen.wrong, risk_bound=chosen.risk_bound,
             ).save(directory)  # fmt: skip
 
     with st.container(horizontal=True, vertical_alignment="center"):

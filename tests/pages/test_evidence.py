@@ -1,0 +1,265 @@
+"""Filter, parts, evidence, lockout and report of the Evaluate page, on a run of two steps made by the real worker."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from scipy.stats import beta, binomtest
+from streamlit.testing.v1 import AppTest
+
+from core import cli
+from core.acceptance import Acceptance
+from core.calibration import confidence
+from core.errors import SlotlabError
+from core.home import Home
+from core.labeling import spec_of
+from core.predictions import Predictions
+from core.report import make_report
+from db.connection import opened, write
+from db.evaluations import insert_test_opening, list_test_openings
+from db.records import Project
+from db.runs import find_run
+
+OpenPage = Callable[..., AppTest]
+RUN = "0001-fast"
+
+
+def stored(home: Home, split: str = "val") -> Predictions:
+    return Predictions.load(home.run(RUN) / f"predictions-{split}.npz")
+
+
+def write_run(home: Home, project: Project, split: str, wrong: int, n: int = 600) -> Predictions:
+    """Readings of a run of which only the `wrong` least sure are wrong, as it would have left them."""
+    found, spec = stored(home), spec_of(project)
+    targets_NP = found.reading(spec, tta=False).targets_NP
+    rng = np.random.default_rng(0)
+    sure_N, chosen = rng.uniform(4, 9, n), rng.integers(0, len(targets_NP), n)
+    logits_NPC = np.zeros((n, spec.length, spec.num_classes), dtype=np.float32)
+    np.put_along_axis(logits_NPC, targets_NP[chosen][:, :, None], sure_N[:, None, None].astype(np.float32), axis=2)
+    for place in np.argsort(sure_N)[:wrong]:
+        logits_NPC[place, 0] = np.roll(logits_NPC[place, 0], 1)
+    made = Predictions(
+        sha256=[found.sha256[place] for place in chosen],
+        labels=[found.labels[place] for place in chosen],
+        views=found.views[:1],
+        log_probs_VNPC=log_softmax(logits_NPC, axis=2)[None],
+        step=found.step,
+    )
+    made.save(home.run(RUN) / f"predictions-{split}.npz")
+    return made
+
+
+def metric(app: AppTest, label: str) -> str:
+    return next(each.value for each in app.metric if each.label == label)
+
+
+def said(app: AppTest) -> str:
+    return "\n".join(each.value for each in [*app.markdown, *app.caption, *app.info, *app.error])
+
+
+def test_a_filter_in_the_address_is_counted_against_the_rest(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """By hand from the labels; the images it selects are there."""
+    made = write_run(home, trained, "val", wrong=60)
+    right_N = made.reading(spec_of(trained), tta=False).right_N
+    members_N = np.array([label[0] == "1" for label in made.labels])
+
+    app = open_page("evaluate", project=trained.name, section="Parts", filter='char(1) == "1"')
+
+    assert not app.exception
+    assert metric(app, "Right where it holds") == f"{right_N[members_N].sum()} of {members_N.sum()}"
+    assert metric(app, "Right in the rest") == f"{right_N[~members_N].sum()} of {(~members_N).sum()}"
+    assert f"{members_N.sum()} images, {(~right_N & members_N).sum()} wrong" in said(app)
+
+
+def test_a_mistake_in_the_filter_is_one_sentence(open_page: OpenPage, trained: Project) -> None:
+    """And nothing is counted; none selected is said too."""
+    app = open_page("evaluate", project=trained.name, section="Parts", filter="confidense < 1")
+    assert not app.exception
+    assert "there is no 'confidense'" in app.error[0].value.replace("\\", "")
+    assert not app.dataframe
+
+    app.text_input(key="filter").set_value("confidence > 2").run()
+    assert not app.exception
+    assert "holds for none" in app.info[0].value
+
+
+def test_what_the_images_show_stands_with_the_openings(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """The one-sided bound (0.05 ** (1 / 600) is 99.50%), that val chose the weights, and who opened the test images without a result."""
+    write_run(home, trained, "val", wrong=0)
+    with opened(home.db) as db, write(db):
+        insert_test_opening(db, project_id=trained.id, job_id=RUN, operator="<ann>")
+
+    app = open_page("evaluate", project=trained.name, section="Trust")
+
+    assert not app.exception
+    assert "0 wrong of 600 shows with 95% confidence that at least 99.5% are right" in said(app).replace("\\", "")
+    assert "chose which weights are kept" in said(app)
+    assert "opened once" in app.expander[-1].label
+    assert app.dataframe[0].value["Right"].tolist() == ["no result"]
+    assert app.dataframe[0].value["Who"].tolist() == ["<ann>"]
+
+
+@pytest.mark.parametrize("wrong", [0, 60])
+def test_lockout_gives_a_threshold_and_is_kept_with_its_tries(
+    home: Home, open_page: OpenPage, trained: Project, wrong: int
+) -> None:
+    """At 100% and at 90%: two tries, one login in 1,000; its numbers again by scipy, then tried out on test."""
+    made = write_run(home, trained, "val", wrong=wrong)
+    app = open_page("evaluate", project=trained.name, section="Trust")
+    app.segmented_control(key="risk rule").set_value("lockout").run()
+    app.number_input(key="risk tries").set_value(2).run()
+    app.number_input(key="risk logins").set_value(1000).run()
+    next(button for button in app.button if button.label == "Use this threshold").click().run()
+
+    assert not app.exception
+    rule = Acceptance.load(home.run(RUN))
+    assert rule is not None
+    assert (rule.tries, rule.max_risk) == (2, pytest.approx(0.001**0.5))
+    reading = made.reading(spec_of(trained), tta=False)
+    used_N = confidence(reading.log_probs_NPC, rule.temperature) >= rule.threshold
+    assert (rule.used, rule.wrong) == (used_N.sum(), (used_N & ~reading.right_N).sum())
+    worst = beta.ppf(1 - 0.05 / 8, rule.wrong + 1, rule.used - rule.wrong)
+    assert worst <= rule.max_risk
+    said_of = next(text for text in (caption.value for caption in app.caption) if text.startswith("logins; at most"))
+    at_most = int(re.findall(r"1 in ([\d,]+), 95%", said_of)[0].replace(",", ""))
+    assert at_most == pytest.approx(1 / worst**2, rel=0.01)
+    assert at_most >= 1000
+
+    write_run(home, trained, "test", wrong=wrong, n=400)
+    app = open_page("evaluate", project=trained.name, section="Trust", split="test")
+
+    assert not app.exception
+    assert "Lockout after 2 tries" in [each.label for each in app.metric]
+
+
+class Page(HTMLParser):
+    """Text, tags and addresses of an HTML file; every tag that is opened is closed."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.open += [] if tag in self.VOID else [tag]
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.texts)
+
+
+def report_of(home: Home, project: Project, split: str = "val", *, tta: bool = False) -> str:
+    with opened(home.db) as db:
+        run = find_run(db, RUN)
+        assert run is not None
+        return make_report(db, home, project, run, split, tta=tta)
+
+
+@pytest.mark.parametrize("wrong", [0, 60])
+def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
+    home: Home, trained: Project, wrong: int
+) -> None:
+    """No script, no address but those of its images; k, n and interval of each line again by hand."""
+    made = write_run(home, trained, "val", wrong=wrong)
+    reading = made.reading(spec_of(trained), tta=False)
+
+    text = report_of(home, trained)
+    page = Page(text)
+
+    assert page.open == []
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert "http" not in text.replace("\n", "")
+    assert "url(" not in text
+    assert "@import" not in text
+    assert page.tags.count("img") == min(wrong, 40) + 12
+    assert len(text.encode()) < 3_000_000
+    for correct in [600 - wrong, *(reading.predicted_NP == reading.targets_NP).sum(axis=0).tolist()]:
+        exact = binomtest(int(correct), 600).proportion_ci(0.95, "exact")
+        assert f"{correct} of 600" in page.text
+        assert f"{exact.low:.1%} to {exact.high:.1%}" in page.text
+    assert text.count('<rect class="wrong"') >= (reading.predicted_NP != reading.targets_NP)[:, 0].any()
+    assert f"{wrong} wrong of 600 shows" in page.text
+    assert "the team" in page.text
+    assert "ticket 1" in page.text
+
+
+def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Home, trained: Project) -> None:
+    """With all views, of a project in which the test images were opened."""
+    found = stored(home)
+    with opened(home.db) as db, write(db):
+        insert_test_opening(db, project_id=trained.id, job_id=RUN, operator="<b>ann & bob</b>")
+    ledger = found.ledger(spec_of(trained))
+
+    page = Page(report_of(home, trained, tta=True))
+
+    assert f"{ledger.together.correct} of {ledger.n}" in page.text
+    assert ledger.verdict in page.text
+    assert "<b>ann & bob</b>" in page.text
+    assert "Opened once" in page.text
+
+
+def test_the_report_escapes_what_a_charset_may_hold() -> None:
+    """Matrices of the characters that HTML gives a meaning."""
+    from core.svg import counts_svg, probability_svg
+
+    charset = "<>&\"'"
+    for text in (counts_svg(np.ones((5, 5), dtype=np.int64), charset), probability_svg(np.full((5, 5), 0.2), charset)):
+        page = Page(text)
+        assert page.open == []
+        assert set(page.tags) == {"svg", "rect", "text", "title"}
+        assert "true <, read as &: " in page.text
+
+
+def test_the_page_offers_the_report(open_page: OpenPage, trained: Project) -> None:
+    """In its own section, with the command that writes the same."""
+    app = open_page("evaluate", project=trained.name, section="Report")
+
+    assert not app.exception
+    assert len(app.get("download_button")) == 1
+    assert "slotlab report 1 --split val" in said(app)
+
+
+def test_the_command_writes_the_report(
+    home: Home, trained: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same as the page's; what cannot be written or was never evaluated is one sentence."""
+    cli.report("1", out=tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == report_of(home, trained)
+    assert "MB" in capsys.readouterr().out
+
+    with pytest.raises(SlotlabError, match=r"has not been evaluated on test yet; `slotlab evaluate`"):
+        cli.report("1", out=tmp_path / "x.html", split="test")
+    with pytest.raises(SlotlabError, match="no split 'all'"):
+        cli.report("1", out=tmp_path / "x.html", split="all")
+    with pytest.raises(SlotlabError, match="could not be written"):
+        cli.report("1", out=tmp_path / "no" / "x.html")
+    with pytest.raises(SlotlabError):
+        cli.report("77", out=tmp_path / "x.html")
+    write_run(home, trained, "val", wrong=1)
+    with pytest.raises(SlotlabError, match="read without other views"):
+        cli.report("1", out=tmp_path / "x.html", tta=True)
+    assert not (tmp_path / "x.html").exists()
+    with opened(home.db) as db:
+        assert list_test_openings(db, trained.id) == []
