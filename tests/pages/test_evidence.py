@@ -88,7 +88,7 @@ def test_a_mistake_in_the_filter_is_one_sentence(open_page: OpenPage, trained: P
 
 
 def test_what_the_images_show_stands_with_the_openings(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """The one-sided bound (0.05 ** (1 / 600) is 99.50%), that val chose the weights, and who opened the test images without a result."""
+    """0.05 ** (1 / 600) is 99.50%; val chose the weights; who opened the test images, without a result."""
     write_run(home, trained, "val", wrong=0)
     with opened(home.db) as db, write(db):
         insert_test_opening(db, project_id=trained.id, job_id=RUN, operator="<ann>")
