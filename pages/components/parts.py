@@ -22,7 +22,7 @@ def show_parts(shown: Evaluated) -> None:
     """A filter, the parts of what it selects, and the images of the part that was clicked."""
     st.subheader("Where errors gather", anchor=False)
     columns = _columns(shown)
-    right_N = shown.reading.right_NP.all(axis=1)
+    right_N = shown.reading.right_N
     members_N = _ask_for_filter(shown, columns)
     if members_N is None:
         return
@@ -99,11 +99,17 @@ def _ask_for_part(shown: Evaluated, columns: dict[str, Column], right_N: Bools) 
         st.caption("There is no part of so many images.")
         return None
     surely = sum(part.surely_worse for part in parts)
-    st.caption(
-        f"{len(parts):,} parts, worst first by the upper end of the interval. Among so many some look bad by chance: "
-        + (f"{surely} {'is' if surely == 1 else 'are'} marked" if surely else "none can be marked")
-        + " as worse than the rest even so (Fisher's exact test, Holm's correction, 5%). Click a row for its images."
-    )
+    if right_N.all():
+        st.caption(
+            f"None of these images was read wrong. {len(parts):,} parts, those first of which the fewest images show "
+            "it; the filter `margin < 3` finds what came close to an error. Click a row for its images."
+        )
+    else:
+        st.caption(
+            f"{len(parts):,} parts, worst first by the upper end of the interval. Among so many some look bad by "
+            f"chance: {f'{surely:,}' if surely else 'none'} {'is' if surely == 1 else 'are'} worse than the rest even "
+            "so (Fisher's exact test, Holm's correction, 5%). Click a row for its images."
+        )
     parts = parts[:SHOWN]
     # Another list begins without a choice: a row that was clicked is another part there.
     text = st.session_state.get("filter", "")
@@ -123,14 +129,16 @@ def show_table(parts: Sequence[Slice], key: str) -> list[int]:
                 "Exact match": [part.correct / part.n for part in parts],
                 "From": [part.ci95[0] for part in parts],
                 "To": [part.ci95[1] for part in parts],
-                "Errors, times the rest": [part.lift for part in parts],
+                "Times the rest": [part.lift for part in parts],
                 "Surely worse": ["yes" if part.surely_worse else "" for part in parts],
                 "p": [part.p for part in parts],
             }
         ),
         column_config={
             **{name: st.column_config.NumberColumn(name, format="percent") for name in ("Exact match", "From", "To")},
-            "Errors, times the rest": st.column_config.NumberColumn(format="%.1f"),
+            "Times the rest": st.column_config.NumberColumn(
+                format="%.1f", help="Share of wrong ones here, divided by that of all other images."
+            ),
             "p": st.column_config.NumberColumn(
                 format="%.2g", help="Chance of so many errors in any of these parts if all images were equally hard."
             ),

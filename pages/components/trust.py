@@ -61,12 +61,7 @@ def _choose(run: Run, found: Predictions, reading: Reading, kept: Acceptance | N
     chosen = calibration.choose_threshold(fitted_N, right_N, max_risk, DELTA)
     _show_curves(fitted_N, right_N, chosen.coverage if chosen else None)
     if chosen is None:
-        needed = calibration.samples_needed(max_risk, DELTA / len(calibration.STARTS))
-        st.info(
-            f"These {len(right_N):,} images cannot show that at most {max_risk:.3%} of the answers are wrong: even "
-            f"without a single error it takes {needed:,}.",
-            icon=":material/query_stats:",
-        )
+        st.info(_why_none(fitted_N, right_N, max_risk), icon=":material/query_stats:")
     else:
         _show_numbers(chosen, tries)
     _offer(run, found, chosen, kept, temperature, max_risk, tries, tta=tta)
@@ -139,8 +134,26 @@ def _show_numbers(chosen: Threshold, tries: int) -> None:
         layout.number(
             f"Lockout after {tries} {'try' if tries == 1 else 'tries'}",
             _one_in(expected.lockout),
-            f"logins; at most {_one_in(at_worst.lockout)}, 95% confidence",
+            f"of the logins; at most {_one_in(at_worst.lockout)}, 95% confidence",
         )
+
+
+def _why_none(sure_N: Confidence, right_N: Bools, max_risk: float) -> str:
+    """Too few images, or errors of which the run is sure."""
+    n, share = len(right_N), DELTA / len(calibration.STARTS)
+    needed = calibration.samples_needed(max_risk, share)
+    if needed > n:
+        return (
+            f"These {n:,} images cannot show that at most {max_risk:.3%} of the answers are wrong: even without a "
+            f"single error it takes {needed:,}."
+        )
+    surest = math.ceil(calibration.STARTS[0] * n)
+    wrong = int(calibration.risk_coverage(sure_N, right_N).wrong_N[surest - 1])
+    return (
+        f"No threshold is shown to let at most {max_risk:.3%} wrong answers through: of the {surest:,} surest answers "
+        f"{wrong:,} are wrong, so it may be {calibration.upper_bound(wrong, surest, share):.3%}. Look at these first, "
+        "under Errors: wrong answers of which a run is sure are often wrong labels."
+    )
 
 
 def _one_in(chance: float) -> str:

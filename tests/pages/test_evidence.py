@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -124,7 +125,9 @@ def test_lockout_gives_a_threshold_and_is_kept_with_its_tries(
     assert (rule.used, rule.wrong) == (used_N.sum(), (used_N & ~reading.right_N).sum())
     worst = beta.ppf(1 - 0.05 / 8, rule.wrong + 1, rule.used - rule.wrong)
     assert worst <= rule.max_risk
-    said_of = next(text for text in (caption.value for caption in app.caption) if text.startswith("logins; at most"))
+    said_of = next(
+        text for text in (caption.value for caption in app.caption) if text.startswith("of the logins; at most")
+    )
     at_most = int(re.findall(r"1 in ([\d,]+), 95%", said_of)[0].replace(",", ""))
     assert at_most == pytest.approx(1 / worst**2, rel=0.01)
     assert at_most >= 1000
@@ -134,6 +137,33 @@ def test_lockout_gives_a_threshold_and_is_kept_with_its_tries(
 
     assert not app.exception
     assert "Lockout after 2 tries" in [each.label for each in app.metric]
+
+
+def test_errors_of_which_the_run_is_sure_are_named_when_no_threshold_holds(
+    home: Home, open_page: OpenPage, trained: Project
+) -> None:
+    """600 images would be enough for 1 in 100; every third answer is wrong however sure."""
+    made = write_run(home, trained, "val", wrong=0)
+    log_probs_VNPC = made.log_probs_VNPC.copy()
+    log_probs_VNPC[:, ::3] = np.roll(log_probs_VNPC[:, ::3], 1, axis=3)
+    replace(made, log_probs_VNPC=log_probs_VNPC).save(home.run(RUN) / "predictions-val.npz")
+
+    app = open_page("evaluate", project=trained.name, section="Trust")
+
+    assert not app.exception
+    assert any("of the 300 surest answers" in info.value for info in app.info)
+    assert not any("takes" in info.value for info in app.info)
+
+
+def test_parts_say_when_nothing_is_wrong(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """And where to look instead."""
+    write_run(home, trained, "val", wrong=0)
+
+    app = open_page("evaluate", project=trained.name, section="Parts")
+
+    assert not app.exception
+    assert "None of these images was read wrong" in said(app)
+    assert app.dataframe[0].value["From"].is_monotonic_increasing
 
 
 class Page(HTMLParser):
