@@ -180,7 +180,8 @@ async def measured(home: Path, screens: Sequence[Screen], project: str, n: int, 
 
     Then the peak memory of one server on which all are opened, before and after those that load the model.
     """
-    rows = []
+    rows, log = [], home / "server.log"
+    before = log.stat().st_size if log.exists() else 0
     for screen in screens:
         if stop.is_set():
             raise Interrupted
@@ -197,7 +198,7 @@ async def measured(home: Path, screens: Sequence[Screen], project: str, n: int, 
             for screen in screens:
                 await opened(page, lab.url, screen, project)
             memory["all"] = peak_mb(lab.process.pid)
-        tracebacks = lab.log.read_text(encoding="utf-8", errors="replace").count("Traceback")
+    tracebacks = log.read_bytes()[before:].count(b"Traceback")
     return {"screens": rows, "peak_mb": memory, "tracebacks": tracebacks}
 
 
