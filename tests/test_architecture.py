@@ -9,9 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NUMERIC = (
-    "acceptance", "augment", "calibration", "charset", "checkpoint", "config", "costs", "dataset", "demo", "doctor",
-    "engine", "errors", "files", "frame", "images", "ink", "ledger", "metrics", "model", "predictions", "predictor",
-    "pretrained", "probe", "readability", "slices", "transforms", "tta", "views",
+    "acceptance", "augment", "calibration", "charset", "checkpoint", "colors", "config", "costs", "dataset", "demo",
+    "doctor", "engine", "errors", "evidence", "files", "filters", "frame", "images", "ink", "ledger", "metrics",
+    "model", "predictions", "predictor", "pretrained", "probe", "ranking", "readability", "slices", "svg",
+    "transforms", "tta", "views",
 )  # fmt: skip
 """Strings, arrays and tensors in, dataclasses out."""
 UNPICKLERS = {"pickle", "joblib", "cloudpickle", "dill"}
