@@ -104,10 +104,14 @@ def known(pages: Path) -> list[Screen]:
 WATCH = """
 window.drawn = { clicked: null, ran: false };
 addEventListener("pointerdown", (event) => { window.drawn = { clicked: event.timeStamp, ran: false }; }, true);
-new MutationObserver(() => {
+new MutationObserver((records) => {
   const app = document.querySelector("[data-testid=stApp]");
-  if (app && app.dataset.testScriptState !== "notRunning") window.drawn.ran = true;
-}).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-test-script-state"] });
+  const now = app && app.dataset.testScriptState !== "notRunning";
+  // A short run may have ended before this is called.
+  if (now || records.some((each) => each.oldValue && each.oldValue !== "notRunning")) window.drawn.ran = true;
+}).observe(document, {
+  subtree: true, childList: true, attributeFilter: ["data-test-script-state"], attributeOldValue: true,
+});
 """
 # Milliseconds from the address, or from the last click, until the page was drawn; null when it is not in time.
 DRAWN = """([shows, holds, patience]) => new Promise((resolve) => {
