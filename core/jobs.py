@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from core.doctor import Diagnosis, Line
 from core.errors import JobError, SlotlabError, StorageError, TrainingError
 from core.home import Home
 from core.jobdir import LAUNCH_SECONDS, JobDir, JobView
+from core.predictions import Predictions
 from core.runner import GRACE_SECONDS
 from core.views import View, check_views, choice_of, to_dicts
 from db import evaluations, jobs, runs, samples
@@ -131,6 +132,7 @@ def start_evaluation(
 ) -> Job:
     """Evaluate a run on `val` or `test` in the background. Each use of the test images is written down before it.
 
+    On val, where nothing has changed since an evaluation, that one is returned: weights, views, images and labels.
     `views` are those of the run unless given, and `tta` says whether to read with them; None is the run's own choice.
     Raises OptionError for a set of views that may not be read with, StorageError where that choice is damaged.
     """
@@ -155,7 +157,29 @@ def start_evaluation(
     if not (home.run(run.job.id) / "checkpoints").is_dir():
         raise JobError(f"Run {run.job.id} has no checkpoint yet to evaluate.")
     spec = {"run": run.job.id, "split": split, "tta": tta, "views": to_dicts(views), "operator": operator}
+    if split == "val" and (same := _same_evaluation(db, home, project, run, spec)):
+        return same
     return start_job(db, home, project, "evaluate", spec, request_id=request_id, record=record, fill=fill)
+
+
+def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec: dict[str, Any]) -> Job | None:
+    """The newest evaluation on val, where another would find what it found."""
+    newest = next(iter(evaluations.list_evaluations(db, run.job.id, "val")), None)
+    if newest is None:
+        return None
+    path = home.run(newest.job_id) / "predictions-val.npz"
+    told = JobDir(path.parent).read("run.json") or {}
+    weights = [file.stat().st_mtime for file in (home.run(run.job.id) / "checkpoints").glob("*.pt")]
+    if told.get("tta") != spec["tta"] or (spec["tta"] and told.get("views") != spec["views"]):
+        return None
+    if not path.exists() or path.stat().st_mtime < max(weights, default=0.0):
+        return None
+    now_labelled = samples.select_samples(db, project.id, state="labelled", split="val")
+    with suppress(StorageError):  # damaged: it is made anew
+        found = Predictions.load(path)
+        if dict(zip(found.sha256, found.labels, strict=True)) == {each.sha256: each.label for each in now_labelled}:
+            return jobs.find_job(db, newest.job_id)
+    return None
 
 
 def start_job(

@@ -30,7 +30,9 @@ def start(tta: bool, request_id: str) -> None:
     """Callback; the request id is that of the button on screen, so a double click is one evaluation."""
     try:
         with layout.database() as db:
-            jobs.start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
+            job = jobs.start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
+        if job.finished_at:
+            st.toast("Nothing has changed since the last evaluation.", icon=":material/check:")
     except SlotlabError as error:
         st.session_state["evaluation refused"] = str(error)
 

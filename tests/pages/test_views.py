@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from core.acceptance import Acceptance
 from core.charset import TextSpec
 from core.errors import OptionError
 from core.home import Home
+from core.labeling import apply_events
 from core.predictions import Predictions
 from core.views import DEFAULT, View, ViewChoice, choice_of, fingerprint
 from db.connection import opened
 from db.jobs import list_jobs
 from db.records import Project
+from db.runs import find_run
 
 OpenPage = Callable[..., AppTest]
 SPEC = TextSpec(3, "0123")
@@ -146,6 +149,20 @@ def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, tr
     assert choice_of(home.run("0001-fast")) == before
     press(app, "Use these views")
     assert fingerprint(choice_of(home.run("0001-fast")).views) == fingerprint(found.view_set)
+
+    # What is known is not read again; a label that has changed since makes it news.
+    with opened(home.db) as db:
+        run = find_run(db, "0001-fast")
+        assert run is not None
+        ask = partial(jobs.start_evaluation, db, home, run, "val", operator="ada")
+        assert ask(tta=True, views=found.view_set).id == job.id
+        apply_events(db, trained, "ada", [
+            {"event": "e1", "action": "skip", "sample": found.sha256[0], "text": None, "base": 1, "after": None}
+        ])  # fmt: skip
+        anew = ask(tta=True, views=found.view_set)
+        assert anew.id != job.id
+        jobs.cancel(db, home, anew.id)
+        jobs.follow(db, home, anew.id, lambda _: None)
 
 
 @pytest.mark.parametrize(
