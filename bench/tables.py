@@ -37,6 +37,7 @@ def section(accuracy_results: Results, speed_results: Results, ui_results: Resul
         typing_table(ui_results),
         operators_table(ui_results),
         million_table(ui_results),
+        pages_table(ui_results),
         machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values()]),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -331,6 +332,34 @@ def million_table(results: Results) -> str:
     head = ["a million samples", "what", "median", "project"]
     cells = [cell for cell in of_group(ui.CELLS, "million") if cell.name != "million-latency"]
     return table(head, cell_rows(cells, results, len(head) - 2, row))
+
+
+def pages_table(results: Results) -> str:
+    """A row for each screen, and one for the server that has shown them all."""
+    head = ["100,000 predictions under nine views", "by its address", "by a click", "a cell to its images"]
+    head += ["first after a start", "server's peak memory"]
+    (cell,) = of_group(ui.CELLS, "evaluate")
+    if (result := results.get(cell.name)) is None:
+        return table(head, [[f"`{cell.name}`", "not run", *[""] * (len(head) - 2)]])
+
+    def times(found: Mapping[str, float] | None) -> str:
+        return f"{found['median'] / 1000:.2f} s, at most {found['max'] / 1000:.2f} s" if found else ""
+
+    rows = [
+        [
+            each["screen"],
+            *(times(each.get(key)) for key in ("open_ms", "click_ms", "cell_ms")),
+            f"{each['cold_ms'] / 1000:.1f} s",
+            f"{each['peak_mb']:,.0f} MB",
+        ]
+        for each in result["screens"]
+    ]
+    peak = result["peak_mb"]
+    for which, key in (("but those that load the model", "without_model"), ("of them", "all")):
+        rows.append([f"one server for all {which}", *[""] * 4, f"{peak[key]:,.0f} MB"])
+    counts = {each["open_ms"]["n"] for each in result["screens"]}
+    head[0] += f"; medians of {', '.join(map(str, sorted(counts)))}"
+    return table(head, rows)
 
 
 def machines(results: Iterable[Mapping[str, Any]]) -> str:

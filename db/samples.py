@@ -133,12 +133,6 @@ def image_bytes(db: Database, sample_ids: Iterable[int]) -> dict[int, bytes]:
     return dict(_in_chunks(db, "SELECT sample_id, bytes FROM images WHERE sample_id IN", sample_ids))
 
 
-def labels_by_hash(db: Database, project_id: int, hashes: Iterable[str]) -> dict[str, str | None]:
-    """The current label of each sample, by pixel hash; hashes unknown to the project are absent."""
-    sql = f"SELECT sha256, label FROM samples WHERE project_id = {int(project_id)} AND sha256 IN"
-    return dict(_in_chunks(db, sql, hashes))
-
-
 def facts_by_hash(db: Database, project_id: int, hashes: Iterable[str]) -> dict[str, dict[str, str]]:
     """What else is known of each sample: source, import day, operator, size; by pixel hash, unknown ones absent."""
     sql = (
