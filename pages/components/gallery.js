@@ -8,7 +8,7 @@ const TALLEST = 150; // pixels of an image on the screen
 const WIDEST = 4; // times as large as it is, at most
 
 const galleries = new WeakMap();
-const mended = new Map(); // samples whose last entry is of here, with its version, null until that is known
+const mended = new Map(); // samples whose last entry is of here: its event, and its version, null until that is known
 
 // Streamlit calls this again for every new `data` and theme, and only the last cleanup, when the widget goes.
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -67,9 +67,10 @@ class Gallery {
   // What its operator must be told, or nothing.
   answered({ event, sample, status, message, version }) {
     this.outbox.drop(event);
-    if (mended.has(sample) && this.tiles.get(sample)?.lastEvent === event) {
+    const entered = mended.get(sample);
+    if (entered?.event === event) {
       // Whether another label came after one that is repeated, nobody knows here.
-      if (status === "saved") mended.set(sample, version);
+      if (status === "saved") entered.version = version;
       else mended.delete(sample);
     }
     return status === "saved" || status === "repeated" ? "" : message;
@@ -82,7 +83,7 @@ class Gallery {
     const { operator } = this.data;
     this.outbox.add({ event, action, sample: tile.sample, text, flag, base: tile.version, after, operator });
     if (action === "undo") mended.delete(tile.sample);
-    else mended.set(tile.sample, null);
+    else mended.set(tile.sample, { event, version: null });
     tile.lastEvent = event;
     this.fresh = true;
     this.show();
@@ -139,8 +140,8 @@ class Tile {
   receive(data, notice) {
     this.data = data;
     this.version = data.version;
-    const entered = mended.get(this.sample);
-    if (entered && entered !== data.version) mended.delete(this.sample); // another has changed it since
+    const version = mended.get(this.sample)?.version;
+    if (version && version !== data.version) mended.delete(this.sample); // another has changed it since
     if (data.gone) {
       this.root.replaceChildren(element("p", "", "This image is no longer in the project."));
       return;
@@ -154,6 +155,7 @@ class Tile {
     if (notice !== undefined) this.tell(notice);
     this.root.classList.toggle("looked", Boolean(data.look));
     this.picture.dataset.off = String(!data.look);
+    this.showReading();
     this.showCharacters();
     this.showNow();
     this.draw();
@@ -162,16 +164,14 @@ class Tile {
   build() {
     const { data } = this;
     this.picture = element("div", "picture");
-    const img = new Image();
-    img.src = data.url;
-    img.alt = `Image labelled ${data.label}, read as ${data.read}`;
+    this.img = new Image();
+    this.img.src = data.url;
     this.canvas = element("canvas", "");
-    this.picture.append(img, this.canvas);
+    this.picture.append(this.img, this.canvas);
     this.picture.style.width = `${Math.min((TALLEST * data.width) / data.height, WIDEST * data.width)}px`;
     this.characters = element("div", "characters");
     this.characters.onpointerleave = () => this.point(null);
     this.figures = element("p", "figures");
-    this.figures.append(...data.figures.flatMap((line, index) => (index ? [element("br", ""), line] : [line])));
 
     const mend = element("div", "mend");
     this.field = element("input", "");
@@ -179,7 +179,6 @@ class Tile {
       type: "text", placeholder: "right text", autocomplete: "off", spellcheck: false, autocapitalize: "none",
       enterKeyHint: "done", inputMode: /^[0-9]+$/.test(this.gallery.data.charset) ? "numeric" : "text",
     });
-    this.field.setAttribute("aria-label", `Right text of the image labelled ${data.label}`);
     this.field.addEventListener("keydown", (event) => this.key(event));
     const button = (text, title, command, act) => {
       const made = element("button", "", text);
@@ -188,7 +187,7 @@ class Tile {
       return made;
     };
     const use = "What was read is right: make it the label";
-    this.takeRead = button(`Use ${data.read}`, use, "use", () => this.save("label", { text: data.read }));
+    this.takeRead = button("", use, "use", () => this.save("label", { text: this.data.read }));
     mend.append(this.field, this.takeRead);
 
     this.notice = element("p", "notice");
@@ -205,7 +204,7 @@ class Tile {
     history.title = "The image on the Samples page, with its history";
     now.append(this.unreadable, this.skip, this.said, this.undo, history);
     this.root.replaceChildren(this.picture, this.characters, this.figures, mend, this.notice, now);
-    img.onload = () => this.draw();
+    this.img.onload = () => this.draw();
     new ResizeObserver(() => this.draw()).observe(this.picture);
   }
 
@@ -268,6 +267,15 @@ class Tile {
     this.undo.hidden = !entered;
     this.unreadable.hidden = this.skip.hidden = entered;
     this.takeRead.hidden = this.now.label === this.data.read;
+  }
+
+  // The tile stays where another run is chosen, or the views; what was read and how surely does not.
+  showReading() {
+    const { label, read, figures } = this.data;
+    this.img.alt = `Image labelled ${label}, read as ${read}`;
+    this.field.setAttribute("aria-label", `Right text of the image labelled ${label}`);
+    this.figures.replaceChildren(...figures.flatMap((line, index) => (index ? [element("br", ""), line] : [line])));
+    this.takeRead.textContent = `Use ${read}`;
   }
 
   showCharacters() {

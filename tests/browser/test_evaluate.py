@@ -1,6 +1,7 @@
 """The section Errors in a real browser: a click on a confusion, its images, a label mended and taken back."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from core.charset import TextSpec
 from core.config import TrainConfig
 from core.labeling import apply_events
 from core.model import QueryPool, build_model
+from core.predictions import Predictions
 from db.connection import opened
 from db.labels import events_of
 from db.records import LabelEvent, Project
@@ -160,6 +162,31 @@ def test_only_an_entry_that_still_stands_can_be_taken_back(
     expect(undo).to_be_hidden()
     expect(tile(page).locator("small").nth(2)).to_have_text("7 67")
     assert lab.labels(project)[sha256 or ""] == "111111"
+
+
+def test_a_tile_that_stays_says_what_is_read_now(lab: Lab, page: Page, evaluated: tuple[Project, str]) -> None:
+    """With another view the answer is another: the tile shows it, as sure as it is then, and takes it as the label."""
+    project, run = evaluated
+    path = lab.home.run(run) / "predictions-val.npz"
+    found = Predictions.load(path)
+    second_NPC = found.log_probs_VNPC[0].copy()
+    second_NPC[:SECOND_DIGIT_WRONG, 1] = -20
+    second_NPC[:SECOND_DIGIT_WRONG, 1, 8] = 0
+    views = np.stack([found.log_probs_VNPC[0], second_NPC])
+    replace(found, views=["as it is", "left"], log_probs_VNPC=views).save(path)
+    open_at(page, lab, f"/evaluate?project={project.name}&run={run}", "Evaluate")
+    expect(tile(page).get_by_role("button", name="Use 070000")).to_be_visible()
+    figures = tile(page).locator(".figures").inner_text()
+    sha256 = tile(page).get_attribute("data-sample")
+
+    page.get_by_text("Test-time augmentation", exact=True).click()
+    settle(page)
+
+    expect(tile(page)).to_have_attribute("data-sample", sha256 or "")
+    expect(tile(page).locator(".figures")).not_to_have_text(figures, use_inner_text=True)
+    tile(page).get_by_role("button", name="Use 080000").click()
+    saved(page)
+    assert lab.labels(project)[sha256 or ""] == "080000"
 
 
 @pytest.mark.long
