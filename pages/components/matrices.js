@@ -52,8 +52,8 @@ class Matrices {
     if (!known) {
       this.only.checked = false;
       this.makePanels();
-      this.showAll();
     }
+    if (!known || String(this.axis()) !== String(this.list)) this.showAll(); // others are confused in another kind
     this.chosen = data.chosen;
     this.panels.forEach((panel, place) => this.title(panel, data.matrices[place]));
     this.legend();
@@ -113,8 +113,12 @@ class Matrices {
 
   // ---- what is shown of the axes ----------------------------------------------------------------------------------
 
+  axis() {
+    return this.only.checked ? this.data.confused : this.chars.map((_, char) => char);
+  }
+
   showAll() {
-    this.list = this.only.checked ? this.data.confused : this.chars.map((_, char) => char);
+    this.list = this.axis();
     this.look({ top: 0, left: 0, rows: this.list.length, columns: this.list.length });
   }
 
