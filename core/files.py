@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whatever dies while they are written."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
 
     Nothing of it stays when the block raises: on a full disk, half a file would take the last room. Raises OSError.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    # A name of its own: two who write at once would else write into one file, and the first would put it in place half.
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
         with temporary.open("wb") as file:
             yield file

@@ -41,3 +41,17 @@ def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
     """Whoever writes says which file it was."""
     with pytest.raises(OSError, match="No such file"), replacing(tmp_path / "gone" / "a.json"):
         pass
+
+
+def test_two_who_write_at_once_do_not_mix(tmp_path: Path) -> None:
+    """Each puts its whole file in place; whoever ends last has the last word."""
+    path = tmp_path / "a.json"
+
+    with replacing(path) as first:
+        first.write(b"the first")
+        with replacing(path) as second:
+            second.write(b"2")
+        assert path.read_bytes() == b"2"
+
+    assert path.read_bytes() == b"the first"
+    assert list(tmp_path.iterdir()) == [path]
