@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +53,14 @@ class Predictions:
         The log-probabilities stay in the file until they are looked at: without the other views a ninth of them.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened once: by its path, another evaluation could be there when the log-probabilities are looked for.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 moves_V4, seconds_V, colors_N23 = (arrays.get(name) for name in OPTIONAL)
                 return cls(
                     sha256=arrays["sha256"].tolist(),
                     labels=arrays["labels"].tolist(),
                     views=arrays["views"].tolist(),
-                    log_probs_VNPC=_mapped(path, "log_probs.npy"),
+                    log_probs_VNPC=_mapped(file, "log_probs.npy"),
                     step=int(arrays["step"]) if "step" in arrays else -1,
                     moves_V4=moves_V4,
                     seconds_V=seconds_V,
@@ -177,9 +178,9 @@ class Predictions:
         )  # fmt: skip
 
 
-def _mapped(path: Path, name: str) -> NDArray[np.float32]:
+def _mapped(file: BinaryIO, name: str) -> NDArray[np.float32]:
     """An array of an .npz file, read from it when and where it is looked at."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         member = archive.getinfo(name)
         if member.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{name} is compressed")
@@ -188,12 +189,11 @@ def _mapped(path: Path, name: str) -> NDArray[np.float32]:
             read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
             shape, by_columns, dtype = read(inside)
             header = inside.tell()
-    with path.open("rb") as file:
-        file.seek(member.header_offset + 26)  # where the zip format has the lengths of what stands before the data
-        before = np.frombuffer(file.read(4), dtype="<u2").sum(dtype=int)
+    file.seek(member.header_offset + 26)  # where the zip format has the lengths of what stands before the data
+    before = np.frombuffer(file.read(4), dtype="<u2").sum(dtype=int)
     offset = member.header_offset + 30 + before + header
     return np.asarray(
-        np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if by_columns else "C")
+        np.memmap(file, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if by_columns else "C")
     )
 
 

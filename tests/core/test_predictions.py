@@ -1,5 +1,6 @@
 """What follows from the stored predictions of a run."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,30 @@ def test_the_log_probabilities_stay_in_the_file_until_looked_at(tmp_path: Path) 
         assert np.array_equal(found.log_probs_VNPC, made.log_probs_VNPC)
     replace(made, log_probs_VNPC=made.log_probs_VNPC - 1).save(path)
     assert np.array_equal(found.log_probs_VNPC, made.log_probs_VNPC)
+
+
+def test_a_file_that_is_replaced_meanwhile_is_read_whole(tmp_path: Path) -> None:
+    """Labels and log-probabilities are of one evaluation, whichever it is."""
+    path, stop = tmp_path / "predictions-val.npz", threading.Event()
+    one = large()
+    both = one, replace(one, sha256=["longer" * 9] * 40, step=8, log_probs_VNPC=one.log_probs_VNPC - 1)
+    one.save(path)
+
+    def write() -> None:
+        while not stop.is_set():
+            for made in both:
+                made.save(path)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        found = [Predictions.load(path) for _ in range(200)]
+    finally:
+        stop.set()
+        writer.join()
+
+    for each in found:
+        np.testing.assert_array_equal(each.log_probs_VNPC, both[each.step == 8].log_probs_VNPC)
 
 
 def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
