@@ -19,7 +19,7 @@ from core.images import Pixels
 from core.metrics import Floats, aggregate
 from core.model import Recognizer, build_model, ink_normalize, memory_format, pick_device, to_input
 from core.tta import apply_view
-from core.views import View, ViewChoice, choice_of, seen
+from core.views import AS_IT_IS, View, ViewChoice, choice_of, seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +107,11 @@ class Predictor:
         return ink
 
     def views(self, *, tta: bool | None = None) -> tuple[View, ...]:
-        """What an image is read under: the run's views, or the first of them alone; None is the run's own choice."""
-        return self.choice.views if (self.choice.use if tta is None else tta) else self.choice.views[:1]
+        """What an image is read under: the run's views, or as it is; None is the run's own choice."""
+        if tta is False:
+            return (AS_IT_IS,)
+        choice = self.choice  # read once: it may be changed at any moment
+        return choice.views if tta or choice.use else (AS_IT_IS,)
 
     def view_images(self, image: Pixels) -> list[Pixels]:
         """The image under each view of `views(tta=True)`, at the size the network sees, as uint8."""
@@ -141,7 +144,9 @@ class Predictor:
 
     def rule(self, *, tta: bool | None = None) -> Acceptance | None:
         """The threshold kept with the run, if it was chosen for such readings."""
-        views = self.views(tta=tta)
+        return self._rule_for(self.views(tta=tta))
+
+    def _rule_for(self, views: tuple[View, ...]) -> Acceptance | None:
         rule = self.acceptance
         return rule if rule and rule.holds_for(self.step, tta=len(views) > 1, views=views) else None
 
@@ -150,7 +155,8 @@ class Predictor:
 
         Confidences are at the temperature of the run's threshold, where one has been chosen for such readings.
         """
-        views, rule = self.views(tta=tta), self.rule(tta=tta)
+        views = self.views(tta=tta)
+        rule = self._rule_for(views)
         log_probs_VNPC, _ = self.read(images, views)
         log_probs_NPC = at_temperature(aggregate(log_probs_VNPC), rule.temperature if rule else 1.0)
         probs_NPC = np.exp(log_probs_NPC)

@@ -11,7 +11,7 @@ import pytest
 from core import engine
 from core.acceptance import FILE, Acceptance
 from core.calibration import confidence
-from core.errors import CheckpointError
+from core.errors import CheckpointError, StorageError
 from core.predictor import Predictor
 from core.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerprint
 from core.views import FILE as VIEWS_FILE
@@ -99,6 +99,21 @@ def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> 
     ViewChoice(views=views, use=False).save(run_dir)
     assert len(Predictor.load(run_dir).predict([image])[0].views) == 1
     (run_dir / FILE).unlink()
+    (run_dir / VIEWS_FILE).unlink()
+
+
+def test_images_are_read_as_they_are_whatever_the_views_file_holds(run_dir: Path) -> None:
+    """A damaged choice matters only to who asks for it."""
+    image = toy.draw("x-", np.random.default_rng(6))
+    (run_dir / VIEWS_FILE).write_text("{")
+
+    found = Predictor.load(run_dir)
+
+    assert len(found.predict([image], tta=False)[0].views) == 1
+    assert found.log_probs([image]).shape == (1, 1, 2, 3)
+    for tta in (None, True):
+        with pytest.raises(StorageError, match="choose its views again"):
+            found.predict([image], tta=tta)
     (run_dir / VIEWS_FILE).unlink()
 
 
