@@ -121,7 +121,7 @@ def from_dicts(values: Any) -> tuple[View, ...]:
 
 def fingerprint(views: Sequence[View]) -> str:
     """The same for sets that read alike: names and order do not matter, every move does."""
-    moves = sorted([float(number) for number in view.geometry] for view in views)
+    moves = sorted([number + 0.0 for number in view.geometry] for view in views)  # -0.0 is 0.0
     return hashlib.sha256(json.dumps(moves).encode()).hexdigest()[:16]
 
 

@@ -86,6 +86,7 @@ def test_a_fingerprint_tells_what_is_read_not_what_it_is_called() -> None:
     assert fingerprint([AS_IT_IS, LEFT]) == fingerprint([replace(LEFT, name="west"), AS_IT_IS])
     assert fingerprint([AS_IT_IS, LEFT]) != fingerprint([AS_IT_IS])
     assert fingerprint([AS_IT_IS, View("a", zoom=1)]) == fingerprint([AS_IT_IS, View("a", zoom=1.0)])
+    assert fingerprint([AS_IT_IS, View("a", 0.0, 0.05)]) == fingerprint([AS_IT_IS, View("a", -0.0, 0.05)])
 
 
 def test_a_view_moves_the_picture_as_it_says() -> None:
