@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core.errors import JobError
+from core.errors import JobError, StorageError
 from core.files import replacing
 from core.jobdir import JobDir
 
@@ -42,7 +42,7 @@ def move(runs: Path, job_id: str, *, before: str | None) -> None:
     """Give a run that waits the turn before another one's, or the last.
 
     The other is named, not counted from, so that a second press and somebody else's move at the same moment do no
-    harm. Raises JobError when one of the two no longer waits.
+    harm. Raises JobError when one of the two no longer waits, StorageError when the order cannot be written.
     """
     with _alone(runs):
         lines = [[job.id for job in line] for line in waiting(runs).values()]
@@ -53,8 +53,14 @@ def move(runs: Path, job_id: str, *, before: str | None) -> None:
         if job_id != before:
             line.remove(job_id)
             line.insert(len(line) if before is None else line.index(before), job_id)
-            with replacing(runs / ORDER) as file:
-                file.write(json.dumps({"order": [name for line in lines for name in line]}).encode())
+            _save(runs, [name for line in lines for name in line])
+
+
+def forget(runs: Path, job_id: str) -> None:
+    """A run that is resumed has had its turn: it no longer stands where it was once moved to. Raises StorageError."""
+    if job_id in _order(runs):
+        with _alone(runs):
+            _save(runs, [name for name in _order(runs) if name != job_id])
 
 
 def _queued(runs: Path) -> list[tuple[Turn, JobDir, dict[str, Any]]]:
@@ -87,12 +93,20 @@ def _order(runs: Path) -> dict[str, int]:
         return {}
 
 
+def _save(runs: Path, ids: list[str]) -> None:
+    with replacing(runs / ORDER) as file:
+        file.write(json.dumps({"order": ids}).encode())
+
+
 @contextmanager
 def _alone(runs: Path) -> Iterator[None]:
-    """Moves follow one another: each starts from the order that the one before it left."""
-    number = os.open(runs / "queue.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    """Moves follow one another: each starts from the order that the one before it left. Raises StorageError."""
     try:
-        fcntl.flock(number, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(number)
+        number = os.open(runs / "queue.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(number)
+    except OSError as error:
+        raise StorageError(f"The order of the runs could not be written ({error.strerror}).") from error

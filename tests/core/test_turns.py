@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from core import turns
-from core.errors import JobError
+from core.errors import JobError, StorageError
 from core.jobdir import JobDir
 from tests.core.stand_in import MakeJob, RunJob, wait_for, wait_for_end, wait_until_working
 
@@ -105,3 +105,25 @@ def test_a_damaged_order_is_that_of_the_numbers(waiting: list[JobDir]) -> None:
     for damage in ("", "[]", '{"order": 3}', '{"order": [[]]}', "no JSON"):
         (waiting[0].path.parent / "queue.json").write_text(damage)
         assert order(waiting[0]) == ["0002-fast", "0003-fast", "0004-fast"], damage
+
+
+def test_a_resumed_run_has_had_its_turn(waiting: list[JobDir]) -> None:
+    """It stands where its number puts it, not where it was once moved to; the others stay as they were moved."""
+    runs = waiting[0].path.parent
+    turns.move(runs, "0004-fast", before="0002-fast")
+    turns.move(runs, "0003-fast", before="0002-fast")
+    assert order(waiting[0]) == ["0004-fast", "0003-fast", "0002-fast"]
+
+    turns.forget(runs, "0004-fast")
+
+    assert order(waiting[0]) == ["0003-fast", "0002-fast", "0004-fast"]
+
+
+def test_an_order_that_cannot_be_written_is_one_sentence(waiting: list[JobDir]) -> None:
+    """And stays as it was."""
+    (waiting[0].path.parent / "queue.json").mkdir()
+
+    with pytest.raises(StorageError, match="The order of the runs could not be written"):
+        turns.move(waiting[0].path.parent, "0004-fast", before="0002-fast")
+
+    assert order(waiting[0]) == ["0002-fast", "0003-fast", "0004-fast"]
