@@ -98,7 +98,7 @@ def columns_of(labels: Sequence[str], reading: Reading, columns: Mapping[str, Co
 
     found: dict[str, Callable[[], Column]] = {
         "label": lambda: np.array(labels),
-        "wrong": lambda: np.logical_not(reading.right_NP.all(axis=1)),
+        "wrong": lambda: ~reading.right_N,
         "seen": lambda: columns["text"].members("seen in training"),
         "confidence": lambda: reading.confidence_N,
         "margin": lambda: margins_NP(reading.log_probs_NPC, reading.targets_NP).min(axis=1),

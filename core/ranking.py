@@ -19,7 +19,7 @@ Order = Literal["confidence", "loss", "margin", "disagreement"]
 def losses_N(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float64]:
     """Negative log-likelihood of the whole label, in nats: what training counts, summed over the positions."""
     true_NP1 = np.take_along_axis(log_probs_NPC, targets_NP[:, :, None], axis=2)
-    losses: NDArray[np.float64] = -true_NP1.sum(axis=(1, 2), dtype=np.float64)
+    losses: NDArray[np.float64] = 0 - true_NP1.sum(axis=(1, 2), dtype=np.float64)  # 0, not -0, where it is sure
     return losses
 
 

@@ -15,9 +15,10 @@ import numpy as np
 import streamlit as st
 
 from core.errors import SlotlabError
+from core.evidence import Evidence, percent
 from core.images import data_url, decode
 from core.labeling import Outcome, apply_events
-from core.metrics import Ints, interval95
+from core.metrics import Ints
 from core.predictions import Reading
 from core.ranking import Order, agreeing_N, losses_N, narrowest_N, nearest, of_cell, ranked
 from core.reviewing import words
@@ -96,9 +97,10 @@ def show_images(shown: Evaluated) -> None:
         sorts = [first, *(order for order in others if order != "disagreement" or len(shown.found.views) > 1)]
         sort = st.selectbox("Sort by", sorts, key=f"sort {kind} {first}", width=160, help=_explained(sorts))
     if correct == n:
-        low = interval95(n, n)[0]
+        least = percent(Evidence(n=n, wrong=0).at_least)
         st.success(
-            f"All {n:,} are read right, which shows at least {low:.2%}. Nothing is wrong yet: look at the near misses.",
+            f"All {n:,} are read right, which shows with 95% confidence that at least {least} are. Nothing is wrong "
+            "yet: look at the near misses.",
             icon=":material/check_circle:",
         )
     places, note = _listed(shown, kind, cell, sort)
@@ -113,7 +115,7 @@ def _explained(sorts: Iterable[str]) -> str:
 def _listed(shown: Evaluated, kind: str, cell: Cell | None, sort: str) -> tuple[Ints, str]:
     """Places of the images of a list in their order, and what they are."""
     reading, charset = shown.reading, shown.page.spec.charset
-    n, right_N = shown.result["n"], shown.reading.right_NP.all(axis=1)
+    n, right_N = shown.result["n"], reading.right_N
     if cell:
         true, read = layout.plain(charset[cell.true]), layout.plain(charset[cell.read])
         where = "at any position" if cell.position is None else f"at position {cell.position + 1}"
@@ -131,14 +133,17 @@ def _listed(shown: Evaluated, kind: str, cell: Cell | None, sort: str) -> tuple[
         note = f"{len(places):,} of {n:,} wrong{sure}."
     elif kind == "near misses":
         places = np.flatnonzero(right_N)
-        note = f"{len(places):,} read right; those that came closest to an error stand first."
+        order = "; those that came closest to an error stand first" if sort == "margin" else ""
+        note = f"{len(places):,} read right{order}."
     else:
         places = np.arange(n)
-        note = "Right or wrong, what the run was least sure of stands first. Label more like these."
+        note = f"All {n:,}, right or wrong."
+        if sort == "confidence":
+            note = "Right or wrong, what the run was least sure of stands first. Label more like these."
     if sort == "closeness":
         return places, note
-    order: Any = sort
-    return ranked(places, reading, shown.found.log_probs_VNPC, order, surest_first=kind == "wrong"), note
+    by: Any = sort
+    return ranked(places, reading, shown.found.log_probs_VNPC, by, surest_first=kind == "wrong"), note
 
 
 def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:

@@ -29,6 +29,13 @@ def test_loss_margin_and_agreement_of_each_image() -> None:
     assert (margins < 0).tolist() == (~READING.right_NP.all(axis=1)).tolist()
 
 
+def test_a_sure_answer_has_no_loss() -> None:
+    """Not one of -0, as the page would show it."""
+    sure_NPC = np.log(np.eye(4)[TARGETS_NP], where=np.eye(4)[TARGETS_NP] > 0, out=np.full((40, 3, 4), -np.inf))
+
+    assert not np.signbit(losses_N(sure_NPC, TARGETS_NP)).any()
+
+
 def test_what_is_worth_a_look_comes_first() -> None:
     """Each order by its own key, and only the places that were given."""
     places = np.arange(0, 40, 2)

@@ -152,6 +152,7 @@ def test_a_list_is_sorted_as_asked(home: Home, open_page: OpenPage, trained: Pro
     app.selectbox(key="sort least sure confidence").set_value("loss").run()
     loss = -np.take_along_axis(reading.log_probs_NPC, reading.targets_NP[:, :, None], axis=2).sum(axis=(1, 2))
     assert hashes(app) == [found.sha256[place] for place in np.argsort(-loss, kind="stable")][:24]
+    assert "least sure of stands first" not in " ".join(caption.value for caption in app.caption)
 
     app.selectbox(key="sort least sure confidence").set_value("disagreement").run()
     agree = (found.log_probs_VNPC.argmax(axis=3) == reading.predicted_NP).all(axis=2).sum(axis=0)
@@ -166,7 +167,8 @@ def test_without_an_error_the_near_misses_tell_the_story(home: Home, open_page: 
 
     n = len(reading.targets_NP)
     assert f"All {n} are read right" in app.success[0].value
-    assert f"{0.025 ** (1 / n):.2%}" in app.success[0].value
+    assert f"at least {np.floor(10_000 * 0.05 ** (1 / n)) / 100:g}% are" in app.success[0].value
+    assert "closest to an error stand first" in " ".join(caption.value for caption in app.caption)
     assert sent(app, 0)["kind"] == "probability"
     assert "wrong" not in next(group for group in app.button_group if "least sure" in group.options).options
     margins = np.sort(reading.log_probs_NPC, axis=2)
