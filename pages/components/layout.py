@@ -173,7 +173,11 @@ def number(title: str, value: str, note: str) -> None:
 def share(correct: int, n: int) -> str:
     """The share and its 95% interval, as "96.7% (88.5% to 99.6%)"; always shown beside the two numbers themselves."""
     low, high = interval95(correct, n)
-    return f"{correct / n:.1%} ({low:.1%} to {high:.1%})"
+    places = 1
+    # 9,999 of 10,000 are not 100.0%, nor are at least so many shown by 10,000.
+    while places < 5 and any(end < 1 and round(end, places + 2) == 1 for end in (low, correct / n)):
+        places += 1
+    return f"{correct / n:.{places}%} ({low:.{places}%} to {high:.{places}%})"
 
 
 def _sidebar() -> None:
