@@ -48,7 +48,7 @@ def ask(grid: Any, info: TransformInfo) -> dict[str, Any] | None:
         if not st.toggle(info.title, key=info.key, help=info.help, persist_state="session"):
             return None
         p = st.slider("Share of images", 0.0, 1.0, step=0.05, key=f"{info.key} p", persist_state="session")
-        return {"p": p} | {param.key: ask_param(info, param) for param in info.params}
+        return {"p": rounded(p)} | {param.key: ask_param(info, param) for param in info.params}
 
 
 def ask_param(info: TransformInfo, param: Param) -> Any:
@@ -61,8 +61,12 @@ def ask_param(info: TransformInfo, param: Param) -> Any:
         key=f"{info.key} {param.key}",
         persist_state="session",
     )
-    # The browser counts in binary steps: 0.15 may come back as 0.15000000000000002, beyond the bound.
-    return [round(end, 6) for end in value] if param.is_range else round(value, 6)
+    return [rounded(end) for end in value] if param.is_range else rounded(value)
+
+
+def rounded(value: Any) -> Any:
+    """The browser counts in binary steps: 0.15 may come back as 0.15000000000000002, beyond the bound."""
+    return round(value, 6)
 
 
 # Recipes

@@ -41,9 +41,9 @@ def show_costs(project: Project, settings: Settings) -> None:
                 "An epoch", duration(seconds) if seconds >= 60 else f"{seconds:.1f} s", f"{labelled:,} images"
             )
         for run in known:
-            spec = JobDir(home.run(run.job.id)).read("run.json") or {}
+            spec = JobDir(home.run(run.job.id)).read("run.json")
             seconds_a_step = costs.step_seconds(jobs.metrics(home, run.job.id))
-            if seconds_a_step:
+            if spec and seconds_a_step:
                 size = min(int(spec["config"]["batch_size"]), run.train_n)
                 of_step = found.total_ms * size / 1000 / seconds_a_step
                 note = f"{1000 * seconds_a_step:,.0f} ms for {size} images in run {run.job.id}"

@@ -78,6 +78,15 @@ def test_changed_settings_are_handed_to_the_next_run(open_page: OpenPage, portal
     assert app.session_state["augment"][portal.name]["blur"]["sigma"] == [0.4, 0.5]
 
 
+def test_a_share_that_the_browser_counted_in_binary_steps_is_the_same(open_page: OpenPage, portal: Project) -> None:
+    """A slider moved and moved back leaves the recipe as it was."""
+    app = open_page("augment", project=portal.name)
+    share = next(slider for slider in app.slider if slider.label == "Share of images")
+    share.set_value(share.value + 1e-16 if share.value < 0.5 else share.value - 2e-16).run()
+
+    assert "Exactly default" in texts(app)
+
+
 def test_a_transform_without_default_starts_visible(open_page: OpenPage, portal: Project) -> None:
     """Switching on what is off by default must change something: its share starts above zero."""
     app = open_page("augment", project=portal.name)
