@@ -33,10 +33,9 @@ NAMES = tuple(TERMS)
 def background_and_ink(pixels_HW3: Bytes) -> Bytes:
     """Two colours, (2, 3): the median along the border, and that of the pixels which differ most from it.
 
-    The image has sides of at least 8 pixels, as core.images.decode gives them.
-
     Those beyond half of the difference that one pixel in a hundred exceeds: a few stray pixels do not decide, and the
-    blurred edges of the strokes do not count. An image of one colour has that as its ink too.
+    blurred edges of the strokes do not count. An image of one colour has that as its ink too. The image has sides of
+    at least 8 pixels, as core.images.decode gives them.
     """
     inner = pixels_HW3[FRAME:-FRAME, FRAME:-FRAME]
     border_K3 = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
