@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
-from core.metrics import Ints, soft_confusion_PCC, support_PC, worst_margin_PC
+from core.metrics import Ints, intervals95, soft_confusion_PCC, support_PC, worst_margin_PC
 from core.predictions import Reading
 
 
@@ -32,21 +31,9 @@ class Confusion:
 def confusion(reading: Reading) -> Confusion:
     counts_PCC = reading.confusion_PCC()
     counts_MCC = np.concatenate([counts_PCC, counts_PCC.sum(axis=0, keepdims=True)])
-    low_MCC, high_MCC = _bounds(counts_MCC, counts_MCC.sum(axis=2, keepdims=True))
+    n_MCC = np.broadcast_to(counts_MCC.sum(axis=2, keepdims=True), counts_MCC.shape)
+    low_MCC, high_MCC = (np.where(n_MCC == 0, np.nan, bound_MCC) for bound_MCC in intervals95(counts_MCC, n_MCC))
     return Confusion(counts_MCC=counts_MCC, low_MCC=low_MCC, high_MCC=high_MCC)
-
-
-def _bounds(counts_MCC: Ints, n_MC1: Ints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """core.metrics.interval95 of many shares at once: one call for thousands of cells, most of them empty."""
-    n_MCC = np.broadcast_to(n_MC1, counts_MCC.shape)
-    some_MCC, all_MCC = counts_MCC > 0, counts_MCC == n_MCC
-    low_MCC, high_MCC = np.zeros(counts_MCC.shape), np.ones(counts_MCC.shape)
-    k, n = counts_MCC[some_MCC], n_MCC[some_MCC]
-    low_MCC[some_MCC] = betaincinv(k, n - k + 1, 0.025)
-    k, n = counts_MCC[~all_MCC], n_MCC[~all_MCC]
-    high_MCC[~all_MCC] = betaincinv(k + 1, n - k, 0.975)
-    empty_MCC = n_MCC == 0
-    return np.where(empty_MCC, np.nan, low_MCC), np.where(empty_MCC, np.nan, high_MCC)
 
 
 @dataclass(frozen=True, kw_only=True)

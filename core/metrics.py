@@ -26,6 +26,18 @@ def interval95(correct: int, n: int) -> tuple[float, float]:
     return low, high
 
 
+def intervals95(correct: Ints, n: Ints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """interval95 of many proportions at once, in arrays of any shape; 0 to 1 where n is 0."""
+    from scipy.special import betaincinv
+
+    wrong = n - correct
+    low, high = np.zeros(correct.shape), np.ones(correct.shape)
+    some, less = correct > 0, wrong > 0  # where not, the bound is known: most cells of a confusion matrix are empty
+    low[some] = betaincinv(correct[some], wrong[some] + 1, 0.025)
+    high[less] = betaincinv(correct[less] + 1, wrong[less], 0.975)
+    return low, high
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """Exact match: all positions of a sample right."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.colors import name_colors
-from core.metrics import Ints
+from core.metrics import Ints, intervals95
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -135,16 +135,6 @@ def find_slices(columns: Mapping[str, Column], right_N: Bools, least: int = 1) -
         )
     ]
     return sorted(slices, key=lambda part: (part.ci95[1], part.correct / part.n, part.n, part.kind, part.value))
-
-
-def intervals95(correct_S: Ints, n_S: Ints) -> tuple[Floats, Floats]:
-    """core.metrics.interval95 of many proportions at once."""
-    from scipy.special import betaincinv
-
-    wrong_S = n_S - correct_S
-    low_S = np.where(correct_S > 0, betaincinv(np.maximum(correct_S, 1), wrong_S + 1, 0.025), 0.0)
-    high_S = np.where(wrong_S > 0, betaincinv(correct_S + 1, np.maximum(wrong_S, 1), 0.975), 1.0)
-    return low_S, high_S
 
 
 def worse_than_rest(wrong_S: Ints, n_S: Ints, wrongs: int, total: int) -> Floats:

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binomtest, fisher_exact
 
 from core.charset import TextSpec
-from core.slices import Column, Slice, find_slices, holm, intervals95, text_columns
+from core.metrics import intervals95
+from core.slices import Column, Slice, find_slices, holm, text_columns
 
 DIGITS = "0123456789"
 LABELS = ["0123", "1123", "1023", "2222", "0011", "9876"]
