@@ -131,6 +131,14 @@ class JobDir:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
+    def weights_at(self) -> float:
+        """When the newest weights were written, as a file's time; 0 where there are none."""
+        newest = 0.0
+        for path in (self.path / "checkpoints").glob("*.pt"):
+            with suppress(FileNotFoundError):  # a run at work has just replaced it
+                newest = max(newest, path.stat().st_mtime)
+        return newest
+
     @property
     def cancel_asked(self) -> bool:
         return (self.path / "cancel").exists()

@@ -29,7 +29,7 @@ from core.home import Home
 from core.jobdir import LAUNCH_SECONDS, JobDir, JobView
 from core.predictions import Predictions
 from core.runner import GRACE_SECONDS
-from core.views import View, check_views, choice_of, to_dicts
+from core.views import AS_IT_IS, View, check_views, choice_of, to_dicts
 from db import evaluations, jobs, runs, samples
 from db.connection import write
 from db.projects import get_project
@@ -134,9 +134,11 @@ def start_evaluation(
 
     On val, where nothing has changed since an evaluation, that one is returned: weights, views, images and labels.
     `views` are those of the run unless given, and `tta` says whether to read with them; None is the run's own choice.
-    Raises OptionError for a set of views that may not be read with, StorageError where that choice is damaged.
+    Raises OptionError for a set of views that may not be read with, StorageError where a choice it needs is damaged.
     """
-    if views is None or tta is None:
+    if tta is False:
+        views = (AS_IT_IS,) if views is None else views
+    elif views is None or tta is None:
         choice = choice_of(home.run(run.job.id))
         views, tta = choice.views if views is None else views, choice.use if tta is None else tta
     views = check_views(views)
@@ -167,12 +169,12 @@ def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec:
     newest = next(iter(evaluations.list_evaluations(db, run.job.id, "val")), None)
     if newest is None:
         return None
-    path = home.run(newest.job_id) / "predictions-val.npz"
+    path, begun = (home.run(newest.job_id) / name for name in ("predictions-val.npz", "run.json"))
     told = JobDir(path.parent).read("run.json") or {}
-    weights = [file.stat().st_mtime for file in (home.run(run.job.id) / "checkpoints").glob("*.pt")]
     if told.get("tta") != spec["tta"] or (spec["tta"] and told.get("views") != spec["views"]):
         return None
-    if not path.exists() or path.stat().st_mtime < max(weights, default=0.0):
+    # Weights that a run at work wrote while they were read are not those that were read.
+    if not path.exists() or begun.stat().st_mtime <= JobDir(home.run(run.job.id)).weights_at():
         return None
     now_labelled = samples.select_samples(db, project.id, state="labelled", split="val")
     with suppress(StorageError):  # damaged: it is made anew
@@ -370,7 +372,7 @@ def queue(home: Home) -> dict[str, list[str]]:
 
 
 def move(home: Home, run_id: str, *, before: str | None) -> None:
-    """Give a run that waits the turn before another one's; None: the last. Raises JobError if one waits no longer."""
+    """Give a run that waits the turn before another one's; None: the last. Raises JobError, StorageError."""
     turns.move(home.runs, run_id, before=before)
 
 
@@ -498,6 +500,7 @@ def resume(db: Database, home: Home, job_id: str) -> Job:
     if job.state == "finished":
         raise JobError(f"Job {job_id} is finished; start a new one to train further.")
     directory.spec()
+    turns.forget(home.runs, job_id)
     with write(db):
         mine = jobs.set_state(db, job, "starting")
     if mine:  # else somebody else pressed Resume in the same moment

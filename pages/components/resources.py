@@ -57,9 +57,8 @@ def _training_strings(path: str) -> frozenset[str]:
 
 def predictor(home: Home, run: Run) -> "Predictor":
     """The best weights of a run, loaded once until the run writes better ones."""
-    folder = home.run(run.job.id) / "checkpoints"
-    changed = max((path.stat().st_mtime for path in folder.glob("*.pt")), default=0.0)
-    return _predictor(str(folder.parent), changed)
+    directory = JobDir(home.run(run.job.id))
+    return _predictor(str(directory.path), directory.weights_at())
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
