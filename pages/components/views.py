@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -159,11 +160,11 @@ def _show_choice(shown: Evaluated, ledger: Ledger, choice: ViewChoice) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Use these views", icon=":material/done_all:", on_click=_choose, args=(shown, ledger, True),
+            "Use these views", icon=":material/done_all:", on_click=_choose, args=(shown, ledger, choice, True),
             disabled=found.view_set is None or len(found.views) == 1 or (these and choice.use),
         )  # fmt: skip
         st.button(
-            "Read without views", icon=":material/looks_one:", on_click=_choose, args=(shown, ledger, False),
+            "Read without views", icon=":material/looks_one:", on_click=_choose, args=(shown, ledger, choice, False),
             disabled=found.view_set is None or not (choice.use or not choice.n),
         )  # fmt: skip
     st.caption(
@@ -178,10 +179,12 @@ def _threshold(run: Run) -> Acceptance | None:
         return Acceptance.load(layout.home().run(run.job.id))
 
 
-def _choose(shown: Evaluated, ledger: Ledger, use: bool) -> None:
+def _choose(shown: Evaluated, ledger: Ledger, before: ViewChoice, use: bool) -> None:
     """Callback: what the run reads with from now on."""
     try:
         choice = shown.found.choice(ledger, use=use, by=shown.page.operator)
+        if len(choice.views) == 1:  # read without views: those that the run has stay for who asks for them
+            choice = replace(choice, views=before.views)
         choice.save(layout.home().run(shown.run.job.id))
     except SlotlabError as error:
         st.session_state["evaluation refused"] = str(error)

@@ -1,5 +1,6 @@
 """The Views section of the Evaluate page, on a run of two steps made by the real worker."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from core import jobs
 from core.acceptance import Acceptance
 from core.charset import TextSpec
-from core.errors import OptionError
+from core.errors import OptionError, StorageError
 from core.home import Home
 from core.labeling import apply_events
 from core.predictions import Predictions
@@ -156,6 +157,13 @@ def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, tr
         assert run is not None
         ask = partial(jobs.start_evaluation, db, home, run, "val", operator="ada")
         assert ask(tta=True, views=found.view_set).id == job.id
+        begun, weights = home.run(job.id) / "run.json", max((home.run(run.job.id) / "checkpoints").glob("*.pt"))
+        for seconds, known in ((0.001, False), (-60, True)):  # written while they were read, or before
+            os.utime(weights, times=(begun.stat().st_mtime + seconds,) * 2)
+            asked = ask(tta=True, views=found.view_set)
+            assert (asked.id == job.id) is known
+            jobs.cancel(db, home, asked.id)
+            jobs.follow(db, home, asked.id, lambda _: None)
         apply_events(db, trained, "ada", [
             {"event": "e1", "action": "skip", "sample": found.sha256[0], "text": None, "base": 1, "after": None}
         ])  # fmt: skip
@@ -219,6 +227,20 @@ def test_readings_of_one_view_can_be_made_anew_with_more(home: Home, open_page: 
     assert button(app, "Evaluate with these 9 views")
 
 
+def test_readings_of_one_view_leave_the_run_its_views(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """Reading without views is chosen on them; who asks for test-time augmentation still gets it."""
+    found, run = stored(home), home.run("0001-fast")
+    views = (DEFAULT[0], View("nearer", zoom=1.1))
+    ViewChoice(views=views, use=True).save(run)
+    replace(found, views=found.views[:1], log_probs_VNPC=found.log_probs_VNPC[:1], moves_V4=None, seconds_V=None).save(
+        run / "predictions-val.npz"
+    )
+
+    press(open_page("evaluate", project=trained.name, section="Views"), "Read without views")
+
+    assert (choice_of(run).views, choice_of(run).use) == (views, False)
+
+
 def test_readings_of_earlier_versions_have_a_ledger_too(home: Home, open_page: OpenPage, trained: Project) -> None:
     """Without times; a run without a choice reads without views."""
     replace(stored(home), moves_V4=None, seconds_V=None, colors_N23=None).save(
@@ -258,6 +280,19 @@ def test_a_set_that_is_not_allowed_starts_no_evaluation(home: Home, trained: Pro
         with pytest.raises(OptionError, match="180 degrees"):
             jobs.start_evaluation(db, home, run, "val", views=(DEFAULT[0], View("over", degrees=180)), operator="ada")
         assert list_jobs(db, kind="evaluate") == []
+
+
+def test_an_evaluation_without_views_does_not_ask_which_they_are(home: Home, trained: Project) -> None:
+    """It goes on beside a damaged choice; who leaves it to the run is told."""
+    (home.run("0001-fast") / "views.json").write_text("{")
+    with opened(home.db) as db:
+        run = find_run(db, "0001-fast")
+        assert run is not None
+        with pytest.raises(StorageError, match="choose its views again"):
+            jobs.start_evaluation(db, home, run, "val", operator="ada")
+        job = jobs.start_evaluation(db, home, run, "val", tta=False, operator="ada")
+        jobs.cancel(db, home, job.id)
+        jobs.follow(db, home, job.id, lambda _: None)
 
 
 def test_an_evaluation_reads_as_the_run_does_unless_told(home: Home, trained: Project) -> None:
