@@ -223,6 +223,7 @@ def _views(shown: Evaluated) -> str:
     if len(shown.found.views) < 2:
         return ""
     ledger = shown.found.ledger(spec_of(shown.project))
+    said = ledger.verdict if shown.split == "val" else ledger.finding  # on test nothing is chosen
     rows = [
         [
             escape(entry.name),
@@ -239,7 +240,7 @@ def _views(shown: Evaluated) -> str:
     names += [] if ledger.together.times is None else ["times the time"]
     return (
         "<h2>What the views of test-time augmentation are worth</h2>"
-        f"<p>{escape(ledger.verdict)}</p>{_table(names, rows, numbers=range(1, 8))}"
+        f"<p>{escape(said)}</p>{_table(names, rows, numbers=range(1, 8))}"
     )
 
 

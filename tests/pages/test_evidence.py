@@ -250,6 +250,19 @@ def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Ho
     assert "Opened once" in page.text
 
 
+def test_the_report_on_test_advises_no_views(home: Home, trained: Project) -> None:
+    """They are chosen on val; here stands what they did."""
+    found = stored(home)
+    found.save(home.run(RUN) / "predictions-test.npz")
+    ledger = found.ledger(spec_of(trained))
+
+    page = Page(report_of(home, trained, "test", tta=True))
+
+    assert ledger.finding in page.text
+    assert ledger.verdict != ledger.finding
+    assert ledger.verdict not in page.text
+
+
 def test_the_report_escapes_what_a_charset_may_hold() -> None:
     """Matrices of the characters that HTML gives a meaning."""
     from core.svg import counts_svg, probability_svg
