@@ -1,6 +1,7 @@
 """The `slotlab` command: results on stdout, progress and errors on stderr, a sentence and exit code 1 for an error."""
 
 import json
+import math
 import signal
 import sys
 import uuid
@@ -187,7 +188,7 @@ def list_runs(
         return
     if not records:
         print("There are no runs yet.")
-    for record in sorted(records, key=lambda record: record["turn"] or len(records) + 1):
+    for record in sorted(records, key=lambda record: record["turn"] or math.inf):
         waits = f" turn {record['turn']}" if record["turn"] else ""
         print(_run_line(record) + waits)
 

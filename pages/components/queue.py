@@ -57,5 +57,8 @@ def _move(run_id: str, before: str | None) -> None:
 
 
 def _cancel(run_id: str) -> None:
-    with layout.errors(), layout.database() as db:
-        jobs.cancel(db, layout.home(), run_id)
+    try:
+        with layout.database() as db:
+            jobs.cancel(db, layout.home(), run_id)
+    except SlotlabError as error:
+        st.session_state["queue refusal"] = str(error)
