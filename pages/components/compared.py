@@ -11,10 +11,10 @@ from core.doctor import Line
 from core.images import data_url
 from core.jobdir import JobDir
 from core.metrics import Evaluation
-from core.predictions import Reading
 from db.records import Run
 from db.samples import find_sample, image_bytes
 from pages.components import curves, layout
+from pages.components.gallery import marked
 from pages.components.layout import Page
 
 PER_PAGE = 24
@@ -143,21 +143,15 @@ def _show_images(it: Compared, places: list[int]) -> None:
                 st.image(data_url(images[sample.id]), width="stretch", alt=f"Image labelled {label}")
                 for name, reading in zip(it.names, (it.shown.first, it.shown.second), strict=True):
                     sure = f"{reading.confidence_N[place]:.1%}"
-                    st.markdown(f":small[{layout.plain(name)}] {_marked(reading, place, project.charset)}, {sure}")
+                    chars = (project.charset[char] for char in reading.predicted_NP[place])
+                    read = marked(chars, reading.right_NP[place])
+                    st.markdown(f":small[{layout.plain(name)}] {read}, {sure}")
                 now = "" if sample.label == label else f", now {layout.plain(sample.label or sample.state)}"
                 st.caption(f"labelled {layout.plain(label)}{now}")
                 st.page_link(
                     "pages/samples.py", label="Look at the label", icon=":material/edit:",
                     query_params={"project": project.name, "search": sample.sha256},
                 )  # fmt: skip
-
-
-def _marked(reading: Reading, place: int, charset: str) -> str:
-    """What was read, as Markdown with the wrong characters on red."""
-    return "".join(
-        layout.plain(charset[char]) if right else f":red-background[:red[**{layout.plain(charset[char])}**]]"
-        for char, right in zip(reading.predicted_NP[place], reading.right_NP[place], strict=True)
-    )
 
 
 @st.fragment
