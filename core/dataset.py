@@ -103,6 +103,15 @@ def load_snapshot(path: Path) -> Snapshot:
         raise StorageError(f"The run's data {path.name} is damaged ({error}).") from error
 
 
+def training_strings(path: Path) -> frozenset[str]:
+    """The labels of the training images of a snapshot, without reading the images. Raises StorageError."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return frozenset(arrays["labels"][arrays["splits"] == "train"].tolist())
+    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
+        raise StorageError(f"The run's data {path.name} is missing or damaged.") from error
+
+
 def training_indices(snapshot: Snapshot, *, drop_seen_strings: bool) -> tuple[list[int], list[int]]:
     """Indices of the training and validation images. Raises TrainingError when there is nothing to learn from."""
     train, val = snapshot.labelled("train"), snapshot.labelled("val")

@@ -164,6 +164,13 @@ def start_evaluation(
     return start_job(db, home, project, "evaluate", spec, request_id=request_id, record=record, fill=fill)
 
 
+def predictions_path(db: Database, home: Home, run: Run, split: str) -> Path | None:
+    """What the newest evaluation of this run on this split has read, else what the run read at its end."""
+    evaluated = [evaluation.job_id for evaluation in evaluations.list_evaluations(db, run.job.id, split)]
+    paths = (home.run(job_id) / f"predictions-{split}.npz" for job_id in [*evaluated, run.job.id])
+    return next((path for path in paths if path.exists()), None)
+
+
 def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec: dict[str, Any]) -> Job | None:
     """The newest evaluation on val, where another would find what it found."""
     newest = next(iter(evaluations.list_evaluations(db, run.job.id, "val")), None)

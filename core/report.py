@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from sqlite_utils import Database
 
-from core import calibration, svg
+from core import calibration, jobs, svg
 from core.acceptance import Acceptance
+from core.dataset import training_strings
 from core.errors import OptionError, StorageError
 from core.evidence import Evidence
 from core.files import replacing
@@ -25,7 +26,7 @@ from core.metrics import Ints, interval95, soft_confusion_PCC
 from core.predictions import Predictions, Reading
 from core.ranking import narrowest_N
 from core.slices import GONE, Column, all_columns, find_slices
-from db.evaluations import list_evaluations, list_test_openings
+from db.evaluations import list_test_openings
 from db.projects import list_sources
 from db.records import Project, Run, TestOpening, now
 from db.samples import facts_by_hash, find_sample, image_bytes
@@ -62,10 +63,8 @@ def newest_predictions(home: Home, db: Database, run: Run, split: str) -> Predic
     """Of the newest evaluation of this run on this split, else those the run left at its end. Raises OptionError."""
     if split not in SPLITS:
         raise OptionError(f"There is no split {split!r} to report on; there are val and test.")
-    jobs = [evaluation.job_id for evaluation in list_evaluations(db, run.job.id, split)]
-    for path in (home.run(job) / f"predictions-{split}.npz" for job in [*jobs, run.job.id]):
-        if path.exists():
-            return Predictions.load(path)
+    if path := jobs.predictions_path(db, home, run, split):
+        return Predictions.load(path)
     raise OptionError(f"Run {run.job.id} has not been evaluated on {split} yet; `slotlab evaluate` does it.")
 
 
@@ -86,7 +85,7 @@ def make_report(
     if tta and len(found.views) < 2:
         raise OptionError("These images were read without other views; evaluate the run with --tta first.")
     spec, directory = spec_of(project), home.run(run.job.id)
-    seen = _training_strings(directory)
+    seen = training_strings(directory / "dataset.npz")
     seen_N = np.array([label in seen for label in found.labels], dtype=bool)
     try:
         acceptance = Acceptance.load(directory)
@@ -117,14 +116,6 @@ def make_report(
         + "\n".join(sections)
         + "\n</body>\n</html>\n"
     )
-
-
-def _training_strings(directory: Path) -> set[str]:
-    try:
-        with np.load(directory / "dataset.npz", allow_pickle=False) as arrays:
-            return set(arrays["labels"][arrays["splits"] == "train"].tolist())
-    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
-        raise StorageError("The run's data, dataset.npz, is missing or damaged.") from error
 
 
 def _head(shown: Evaluated, openings: Sequence[TestOpening]) -> str:

@@ -14,7 +14,7 @@ from core import doctor, engine
 from core.charset import TextSpec
 from core.colors import background_and_ink
 from core.config import TrainConfig
-from core.dataset import Snapshot, load_snapshot
+from core.dataset import Snapshot, load_snapshot, training_strings
 from core.errors import OptionError, StorageError, TrainingError
 from core.metrics import evaluate_views
 from core.predictions import Predictions
@@ -70,7 +70,7 @@ def train(work: Work) -> dict[str, Any] | None:
     )
     if outcome.state == "stopped":
         return None
-    results = read_split(work, path, snapshot, "val", seen=training_strings(snapshot), views=DEFAULT)
+    results = read_split(work, path, snapshot, "val", seen=training_strings(path / "dataset.npz"), views=DEFAULT)
     if results is None:
         return None
     choose_views(path, text_spec(work))
@@ -114,7 +114,7 @@ def evaluate(work: Work) -> dict[str, Any] | None:
     """Read the images of a split with the best weights of a run."""
     run = work.job.path.parent / work.spec["run"]
     snapshot = load_snapshot(work.job.path / "dataset.npz")
-    seen = training_strings(load_snapshot(run / "dataset.npz"))
+    seen = training_strings(run / "dataset.npz")
     split, tta = work.spec["split"], work.spec["tta"]
     views = from_dicts(work.spec["views"]) if "views" in work.spec else DEFAULT
     results = read_split(work, run, snapshot, split, seen=seen, views=views if tta else views[:1])
@@ -124,7 +124,7 @@ def evaluate(work: Work) -> dict[str, Any] | None:
 
 
 def read_split(
-    work: Work, run: Path, snapshot: Snapshot, split: str, *, seen: set[str], views: Sequence[View]
+    work: Work, run: Path, snapshot: Snapshot, split: str, *, seen: frozenset[str], views: Sequence[View]
 ) -> list[dict[str, Any]] | None:
     """Write predictions-SPLIT.npz; return the result of the images as they are and, if there are more, of all views."""
     indices = snapshot.labelled(split)
@@ -174,10 +174,6 @@ def choose_views(run: Path, spec: TextSpec) -> None:
     ledger = found.ledger(spec)
     found.choice(ledger, use=ledger.wins).save(run)
     print(ledger.verdict)
-
-
-def training_strings(snapshot: Snapshot) -> set[str]:
-    return {snapshot.labels[index] or "" for index in snapshot.labelled("train")}
 
 
 def text_spec(work: Work) -> TextSpec:

@@ -3,19 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import streamlit as st
 from sqlite_utils import Database
 
+from core import dataset, jobs
 from core.config import PRESETS
-from core.errors import StorageError
 from core.frame import Frame, choose_frame
 from core.home import Home
 from core.images import decode
 from core.jobdir import JobDir
 from core.predictions import Predictions
 from db.connection import opened
-from db.evaluations import list_evaluations
 from db.records import Project, Run
 from db.runs import list_runs
 from db.samples import image_bytes, select_samples
@@ -26,11 +24,8 @@ if TYPE_CHECKING:
 
 def find_predictions(home: Home, db: Database, run: Run, split: str) -> Predictions | None:
     """Of the newest evaluation of this run on this split, else those the run left at its end."""
-    jobs = [evaluation.job_id for evaluation in list_evaluations(db, run.job.id, split)]
-    for path in (home.run(job) / f"predictions-{split}.npz" for job in [*jobs, run.job.id]):
-        if path.exists():
-            return _predictions(str(path), path.stat().st_mtime)
-    return None
+    path = jobs.predictions_path(db, home, run, split)
+    return _predictions(str(path), path.stat().st_mtime) if path else None
 
 
 # Nobody changes them, and a copy would hold all of the file. Two at once, for a comparison: each is up to 300 MB of
@@ -48,11 +43,7 @@ def training_strings(home: Home, run: Run) -> frozenset[str]:
 # Not a copy for each session: of 800,000 images they are 60 MB. A run's snapshot never changes.
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _training_strings(path: str) -> frozenset[str]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return frozenset(arrays["labels"][arrays["splits"] == "train"].tolist())
-    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
-        raise StorageError("The run's data, dataset.npz, is missing or damaged.") from error
+    return dataset.training_strings(Path(path))
 
 
 def predictor(home: Home, run: Run) -> "Predictor":
