@@ -16,7 +16,7 @@ from core import calibration, jobs, svg
 from core.acceptance import Acceptance
 from core.dataset import training_strings
 from core.errors import OptionError, StorageError
-from core.evidence import Evidence
+from core.evidence import DELTA, Evidence, percent
 from core.files import replacing
 from core.home import Home
 from core.images import data_url
@@ -202,7 +202,9 @@ def _trust(shown: Evaluated) -> str:
             f"at most {rule.max_risk:.3%} wrong answers. Of these {len(sure_N):,} {shown.split} images it accepts "
             f"{used:,} ({_share(used, len(sure_N))}); {wrong:,} of them are wrong"
         )
-        text += f", at most {calibration.upper_bound(wrong, used, 0.05):.3%} with 95% confidence." if used else "."
+        # As for Trust: the images that have chosen among many thresholds bound the chosen one less tightly.
+        delta = DELTA / len(calibration.STARTS) if shown.split == "val" else DELTA
+        text += f", at most {calibration.upper_bound(wrong, used, delta):.3%} with 95% confidence." if used else "."
     note = " They have chosen the threshold themselves." if rule and shown.split == "val" else ""
     return (
         f'<h2>How far its confidence can be trusted</h2><p>{escape(said)}</p><div class="row">{figures}</div>'
@@ -375,7 +377,7 @@ def _table(
 def _interval(correct: int, n: int) -> tuple[str, str]:
     low, high = interval95(correct, n)
     # Rounded down: 9,999 of 10,000 are not 100.0%.
-    return f"{math.floor(10_000 * correct / n) / 100:.2f}%", f"{low:.1%} to {high:.1%}"
+    return f"{math.floor(10_000 * correct / n) / 100:.2f}%", f"{percent(low)} to {percent(high)}"
 
 
 def _share(correct: int, n: int) -> str:

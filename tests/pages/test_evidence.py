@@ -14,8 +14,9 @@ from streamlit.testing.v1 import AppTest
 
 from core import cli
 from core.acceptance import Acceptance
-from core.calibration import confidence
+from core.calibration import choose_threshold, confidence
 from core.errors import SlotlabError
+from core.evidence import percent
 from core.home import Home
 from core.labeling import spec_of
 from core.predictions import Predictions
@@ -228,7 +229,7 @@ def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
     for correct in [600 - wrong, *(reading.predicted_NP == reading.targets_NP).sum(axis=0).tolist()]:
         exact = binomtest(int(correct), 600).proportion_ci(0.95, "exact")
         assert f"{correct} of 600" in page.text
-        assert f"{exact.low:.1%} to {exact.high:.1%}" in page.text
+        assert f"{percent(exact.low)} to {percent(exact.high)}" in page.text
     assert text.count('<rect class="wrong"') >= (reading.predicted_NP != reading.targets_NP)[:, 0].any()
     assert f"{wrong} wrong of 600 shows" in page.text
     assert "the team" in page.text
@@ -248,6 +249,23 @@ def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Ho
     assert ledger.verdict in page.text
     assert "<b>ann & bob</b>" in page.text
     assert "Opened once" in page.text
+
+
+def test_the_report_bounds_the_kept_threshold_as_trust_does(home: Home, trained: Project) -> None:
+    """On val, which has chosen it among many, no better than what was kept with it."""
+    made = write_run(home, trained, "val", wrong=60)
+    reading = made.reading(spec_of(trained), tta=False)
+    chosen = choose_threshold(reading.fitted_N, reading.right_N, 0.05)
+    assert chosen is not None
+    Acceptance(
+        step=made.step, tta=False, temperature=reading.temperature, threshold=chosen.threshold, max_risk=0.05,
+        n=chosen.n, used=chosen.used, wrong=chosen.wrong, risk_bound=chosen.risk_bound,
+    ).save(home.run(RUN))  # fmt: skip
+
+    page = Page(report_of(home, trained))
+
+    assert f"it accepts {chosen.used:,}" in page.text
+    assert f"at most {chosen.risk_bound:.3%} with 95% confidence" in page.text
 
 
 def test_the_report_on_test_advises_no_views(home: Home, trained: Project) -> None:
