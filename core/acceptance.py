@@ -50,8 +50,12 @@ class Acceptance:
         try:
             values = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
             found = cls(**values)
+            numbers = (
+                found.step, found.temperature, found.threshold, found.max_risk, found.n, found.used, found.wrong,
+                found.risk_bound,
+            )  # fmt: skip
             sound = (
-                all(math.isfinite(value) for value in (found.temperature, found.threshold))
+                all(math.isfinite(number) for number in numbers)
                 and found.temperature > 0
                 and isinstance(found.tries, int)
                 and found.tries > 0

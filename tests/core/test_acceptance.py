@@ -68,3 +68,15 @@ def test_numbers_that_are_none_are_damage_too(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="damaged"):
         Acceptance.load(tmp_path)
+
+
+@pytest.mark.parametrize("value", [None, "12", float("nan")])
+@pytest.mark.parametrize("name", ["step", "max_risk", "n", "used", "wrong", "risk_bound"])
+def test_numbers_that_are_only_shown_are_read_as_strictly(tmp_path: Path, name: str, value: object) -> None:
+    """The page that shows them would fail on them, and there a new threshold is chosen."""
+    RULE.save(tmp_path)
+    values = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps(values | {name: value}))
+
+    with pytest.raises(StorageError, match="choose a threshold again"):
+        Acceptance.load(tmp_path)
