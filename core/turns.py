@@ -23,7 +23,7 @@ Turn = tuple[int, int]
 def waiting(runs: Path) -> dict[str, list[JobDir]]:
     """The runs that wait, in the order of their turns, for each device that is waited for."""
     found: dict[str, list[JobDir]] = {}
-    for _, job, status in _queued(runs):
+    for _, job, status in _queued(runs, _order(runs)):
         if not job.cancel_asked and _alive(job):
             found.setdefault(str(status.get("device")), []).append(job)
     return dict(sorted(found.items()))
@@ -31,8 +31,9 @@ def waiting(runs: Path) -> dict[str, list[JobDir]]:
 
 def earlier(job: JobDir, device: str) -> str | None:
     """The run whose turn on this device is next, if it is not this one's."""
-    mine = _turn(job, _order(job.path.parent))
-    for turn, other, status in _queued(job.path.parent):
+    order = _order(job.path.parent)
+    mine = _turn(job, order)
+    for turn, other, status in _queued(job.path.parent, order):
         if turn < mine and status.get("device") == device and _alive(other):
             return other.id
     return None
@@ -63,9 +64,9 @@ def forget(runs: Path, job_id: str) -> None:
             _save(runs, [name for name in _order(runs) if name != job_id])
 
 
-def _queued(runs: Path) -> list[tuple[Turn, JobDir, dict[str, Any]]]:
+def _queued(runs: Path, order: dict[str, int]) -> list[tuple[Turn, JobDir, dict[str, Any]]]:
     """Runs that say they wait, by their turns; whether they live is not looked at yet."""
-    order, found = _order(runs), []
+    found = []
     for path in runs.glob("[0-9]*-*"):
         if (path / "exit.json").exists():  # most of them, and cheaper to see than a lock
             continue
