@@ -102,32 +102,35 @@ def known(pages: Path) -> list[Screen]:
 
 
 WATCH = """
-window.drawn = { clicked: null, ran: false };
-addEventListener("pointerdown", (event) => { window.drawn = { clicked: event.timeStamp, ran: false }; }, true);
+window.drawn = { clicked: null, ran: null };
+addEventListener("pointerdown", (event) => { window.drawn = { clicked: event.timeStamp, ran: null }; }, true);
 new MutationObserver((records) => {
   const app = document.querySelector("[data-testid=stApp]");
   const now = app && app.dataset.testScriptState !== "notRunning";
   // A short run may have ended before this is called.
-  if (now || records.some((each) => each.oldValue && each.oldValue !== "notRunning")) window.drawn.ran = true;
+  if (now || records.some((each) => each.oldValue && each.oldValue !== "notRunning")) {
+    window.drawn.ran = performance.now();
+  }
 }).observe(document, {
   subtree: true, childList: true, attributeFilter: ["data-test-script-state"], attributeOldValue: true,
 });
 """
 # Milliseconds from the address, or from the last click, until the page was drawn; null when it is not in time.
+# A run of some milliseconds may never be seen in the page; then it is drawn when it has stood still for longer.
 DRAWN = """([shows, holds, patience]) => new Promise((resolve) => {
   const begun = performance.now();
   let since = null;
   const all = (selector, sound) => [...document.querySelectorAll(selector)].every(sound);
   const look = () => {
     const now = performance.now();
-    const drawn = window.drawn.ran
-      && document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "notRunning"
+    const drawn = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "notRunning"
       && [...document.querySelectorAll(shows)].some((found) => found.getClientRects().length)
       && !document.querySelector("[data-testid=stSkeleton], [data-testid=stSpinner], [data-stale=true]")
       && all("img", (image) => image.complete)
       && all("[data-testid=stPlotlyChart]", (plot) => plot.querySelector(".main-svg"));
-    since = drawn ? since ?? now : null;
-    if (since !== null && now - since > holds) resolve(since - (window.drawn.clicked ?? 0));
+    since = drawn ? Math.max(since ?? now, window.drawn.ran ?? 0) : null;
+    const enough = window.drawn.ran === null ? 8 * holds : holds;
+    if (since !== null && now - since > enough) resolve(since - (window.drawn.clicked ?? 0));
     else if (now - begun > patience) resolve(null);
     else requestAnimationFrame(look);
   };
