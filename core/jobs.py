@@ -27,7 +27,7 @@ from core.doctor import Diagnosis, Line
 from core.errors import JobError, SlotlabError, StorageError, TrainingError
 from core.home import Home
 from core.jobdir import LAUNCH_SECONDS, JobDir, JobView
-from core.predictions import Predictions
+from core.predictions import Predictions, step_of
 from core.runner import GRACE_SECONDS
 from core.views import AS_IT_IS, View, check_views, choice_of, to_dicts
 from db import evaluations, jobs, runs, samples
@@ -165,10 +165,17 @@ def start_evaluation(
 
 
 def predictions_path(db: Database, home: Home, run: Run, split: str) -> Path | None:
-    """What the newest evaluation of this run on this split has read, else what the run read at its end."""
+    """What the newest evaluation of this run on this split has read; what the run read at its end where that is later.
+
+    Later are other weights: a run can be evaluated while it is at work, or before it is resumed.
+    """
     evaluated = [evaluation.job_id for evaluation in evaluations.list_evaluations(db, run.job.id, split)]
-    paths = (home.run(job_id) / f"predictions-{split}.npz" for job_id in [*evaluated, run.job.id])
-    return next((path for path in paths if path.exists()), None)
+    paths = (home.run(job_id) / f"predictions-{split}.npz" for job_id in evaluated)
+    newest = next((path for path in paths if path.exists()), None)
+    own = home.run(run.job.id) / f"predictions-{split}.npz"
+    if own.exists() and (newest is None or 0 <= step_of(newest) < step_of(own)):
+        return own
+    return newest
 
 
 def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec: dict[str, Any]) -> Job | None:

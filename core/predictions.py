@@ -178,6 +178,15 @@ class Predictions:
         )  # fmt: skip
 
 
+def step_of(path: Path) -> int:
+    """Step of the weights that read what lies there, without looking at more; -1 where that is not known."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return int(arrays["step"])
+    except Exception:  # noqa: BLE001 - zipfile, zlib, numpy and KeyError each have their own for a damaged file
+        return -1
+
+
 def _mapped(file: BinaryIO, name: str) -> NDArray[np.float32]:
     """An array of an .npz file, read from it when and where it is looked at."""
     with zipfile.ZipFile(file) as archive:
