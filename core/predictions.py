@@ -259,25 +259,5 @@ class Reading:
 
     def wrong(self) -> Ints:
         """Places of the images with an error, the surest first: a sure error is often a wrong label."""
-        order = self.least_sure()[::-1]
-        return order[~self.right_N[order]]
-
-    def least_sure(self) -> Ints:
-        """Places of all images, the least sure first."""
-        return self._least_sure
-
-    @cached_property
-    def _least_sure(self) -> Ints:
-        return np.argsort(self.confidence_N, kind="stable")
-
-    def in_cell(self, position: int, true: int, read: int) -> Ints:
-        """Places of the images of one cell of the confusion matrix, the least sure first."""
-        order = self.least_sure()
-        places: Ints = order[(self.targets_NP[order, position] == true) & (self.predicted_NP[order, position] == read)]
-        return places
-
-    def nearest(self, position: int, true: int, read: int) -> Ints:
-        """Places of the images with this true character, those first that come closest to being read as the other."""
-        members = np.flatnonzero(self.targets_NP[:, position] == true)
-        places: Ints = members[np.argsort(-self.log_probs_NPC[members, position, read], kind="stable")]
-        return places
+        places = np.flatnonzero(~self.right_N)
+        return places[np.argsort(self.confidence_N[places], kind="stable")[::-1]]

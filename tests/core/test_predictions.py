@@ -26,22 +26,18 @@ def predictions() -> Predictions:
 
 
 def test_sure_errors_come_first() -> None:
-    """Errors are listed without the right answers, and the least sure list holds all."""
+    """Without the right answers."""
     reading = predictions().reading(SPEC, tta=False)
 
     assert reading.wrong().tolist() == [1]
-    assert reading.least_sure().tolist() == [2, 0, 1]
     assert reading.confidence_N == pytest.approx([0.81, 0.891, 0.36])
 
 
-def test_a_cell_of_the_matrix_names_its_images() -> None:
-    """Rows are true characters, columns what was read; each cell's count is the number of its images."""
+def test_each_position_has_its_matrix() -> None:
+    """Rows are true characters, columns what was read."""
     reading = predictions().reading(SPEC, tta=False)
 
     assert reading.confusion_PCC()[1].tolist() == [[1, 0], [1, 1]]
-    assert reading.in_cell(1, true=1, read=0).tolist() == [1]
-    assert reading.nearest(1, true=1, read=0).tolist() == [1, 2]
-    assert reading.nearest(1, true=0, read=1).tolist() == [0]
 
 
 def test_views_can_outvote_the_first() -> None:
