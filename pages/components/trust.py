@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
 
 from core import calibration
@@ -199,8 +198,14 @@ def _offer(
             st.caption("No threshold is kept with this run: nothing says whether an answer is sure enough.")
         else:
             views = "with views" if kept.tta else "without views"
+            same = (
+                chosen is not None
+                and kept.tta == tta
+                and math.isclose(kept.temperature, temperature)
+                and math.isclose(kept.threshold, chosen.threshold)
+            )
             st.caption(
                 f"Kept with this run: {kept.threshold:.4f} {views}, {kept.used:,} of {kept.n:,} val images answered, "
                 f"{kept.wrong:,} of them wrong, for at most {kept.max_risk:.3%} wrong answers."
-                + ("" if np.isclose(kept.temperature, temperature) and kept.tta == tta else " It is not the one above.")
+                + ("" if same else " It is not the one above.")
             )

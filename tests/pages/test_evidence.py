@@ -140,6 +140,20 @@ def test_lockout_gives_a_threshold_and_is_kept_with_its_tries(
     assert "Lockout after 2 tries" in [each.label for each in app.metric]
 
 
+def test_another_threshold_than_the_kept_one_is_said(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """The same temperature, for more wrong answers: what is above is not what is kept."""
+    write_run(home, trained, "val", wrong=60)
+    app = open_page("evaluate", project=trained.name, section="Trust")
+    app.number_input(key="risk wrong").set_value(20).run()
+    next(button for button in app.button if button.label == "Use this threshold").click().run()
+    assert "It is not the one above" not in said(app)
+
+    app.number_input(key="risk wrong").set_value(5).run()
+
+    assert not app.exception
+    assert "It is not the one above" in said(app)
+
+
 def test_errors_of_which_the_run_is_sure_are_named_when_no_threshold_holds(
     home: Home, open_page: OpenPage, trained: Project
 ) -> None:
