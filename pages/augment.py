@@ -106,7 +106,8 @@ def save(settings: Settings) -> None:
     st.session_state[RECIPE] = recipes.title(saved)
     st.session_state["recipe note"] = ""
     fresh = saved.id not in before
-    st.toast(f"Saved as {recipes.title(saved)}." if fresh else f"{recipes.title(saved)} is the same already.")
+    title = layout.plain(recipes.title(saved))
+    st.toast(f"Saved as {title}." if fresh else f"{title} is the same already.")
 
 
 def make_default() -> None:
@@ -116,7 +117,7 @@ def make_default() -> None:
     except SlotlabError as error:
         refuse(error)
         return
-    st.toast(f"New runs of {project.name} use {title}.", icon=":material/check:")
+    st.toast(layout.plain(f"New runs of {project.name} use {title}."), icon=":material/check:")
 
 
 def use(settings: Settings, title: str | None) -> None:

@@ -97,7 +97,7 @@ if st.session_state.get("tta of") not in (None, run.job.id):
 st.session_state["tta of"] = run.job.id
 tta = len(found.views) > 1 and views.toggle(
     "Test-time augmentation", value=choice.use, key="tta", bind="query-params",
-    help=f"Average over the views: {', '.join(found.views)}.",
+    help=f"Average over the views: {layout.plain(', '.join(found.views))}.",
 )  # fmt: skip
 with layout.errors():
     seen = resources.training_strings(home, run)

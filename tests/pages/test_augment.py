@@ -87,6 +87,15 @@ def test_a_share_that_the_browser_counted_in_binary_steps_is_the_same(open_page:
     assert "Exactly default" in texts(app)
 
 
+def test_a_recipe_is_named_as_it_is_written(open_page: OpenPage, portal: Project) -> None:
+    """Its name is no Markdown."""
+    app = press(open_page("augment", project=portal.name), "All off")
+    app.text_input(key="recipe name").set_value("_mine_")
+    press(app, "Save")
+
+    assert [toast.value for toast in app.toast] == [r"Saved as \_mine\_@1."]
+
+
 def test_a_transform_without_default_starts_visible(open_page: OpenPage, portal: Project) -> None:
     """Switching on what is off by default must change something: its share starts above zero."""
     app = open_page("augment", project=portal.name)
