@@ -259,7 +259,7 @@ def report(
     *,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
     split: Annotated[str, typer.Option(metavar="val|test", help="Of which evaluation.")] = "val",
-    tta: Annotated[bool, typer.Option("--tta", help="As read with all views.")] = False,
+    tta: Tta = None,
 ) -> None:
     """Write an evaluation that was made before as one HTML file; it opens no test images anew."""
     from core import report as reporting
@@ -409,6 +409,7 @@ def _run_record(db: Database, run: Run) -> dict[str, Any]:
         "train_n": run.train_n,
         "created_at": run.job.created_at,
         "finished_at": run.job.finished_at,
+        "turn": None,
     }
 
 

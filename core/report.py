@@ -26,6 +26,7 @@ from core.metrics import Ints, interval95, soft_confusion_PCC
 from core.predictions import Predictions, Reading
 from core.ranking import narrowest_N
 from core.slices import GONE, Column, all_columns, find_slices
+from core.views import choice_of
 from db.evaluations import list_test_openings
 from db.projects import list_sources
 from db.records import Project, Run, TestOpening, now
@@ -78,10 +79,19 @@ def write_report(path: Path, text: str) -> None:
 
 
 def make_report(
-    db: Database, home: Home, project: Project, run: Run, split: str, *, tta: bool, found: Predictions | None = None
+    db: Database,
+    home: Home,
+    project: Project,
+    run: Run,
+    split: str,
+    *,
+    tta: bool | None,
+    found: Predictions | None = None,
 ) -> str:
-    """The whole file. Reads stored predictions and opens nothing anew. Raises OptionError, StorageError."""
+    """The whole file; without `tta`, as the run reads. Reads what is stored. Raises OptionError, StorageError."""
     found = found or newest_predictions(home, db, run, split)
+    if tta is None:
+        tta = len(found.views) > 1 and choice_of(home.run(run.job.id)).use
     if tta and len(found.views) < 2:
         raise OptionError("These images were read without other views; evaluate the run with --tta first.")
     spec, directory = spec_of(project), home.run(run.job.id)

@@ -128,7 +128,7 @@ def _show_numbers(chosen: Threshold, tries: int) -> None:
         layout.number(
             "Images for one login",
             f"{expected.images:.2f}",
-            f"at most {at_worst.images:.2f}; one not answered costs a new one",
+            f"{at_worst.images:.2f} at that bound; one not answered costs a new one",
         )
         layout.number(
             f"Lockout after {tries} {'try' if tries == 1 else 'tries'}",
