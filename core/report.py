@@ -23,14 +23,15 @@ from core.images import data_url
 from core.jobdir import JobDir
 from core.labeling import spec_of
 from core.metrics import Ints, interval95, soft_confusion_PCC
+from core.parts import columns_of
 from core.predictions import Predictions, Reading
 from core.ranking import narrowest_N
-from core.slices import GONE, Column, all_columns, find_slices
+from core.slices import find_slices
 from core.views import choice_of
 from db.evaluations import list_test_openings
 from db.projects import list_sources
 from db.records import Project, Run, TestOpening, now
-from db.samples import facts_by_hash, find_sample, image_bytes
+from db.samples import find_sample, image_bytes
 
 SPLITS = ("val", "test")
 WRONG, NEAR = 40, 12
@@ -247,14 +248,8 @@ def _views(shown: Evaluated) -> str:
     )
 
 
-def _columns(db: Database, shown: Evaluated) -> dict[str, Column]:
-    known = facts_by_hash(db, shown.project.id, shown.found.sha256)
-    facts = [known.get(sha256, GONE) for sha256 in shown.found.sha256]
-    return all_columns(shown.reading.targets_NP, shown.project.charset, shown.seen_N, facts, shown.found.colors_N23)
-
-
 def _parts(db: Database, shown: Evaluated) -> str:
-    columns = shown.found.kept(("columns", spec_of(shown.project)), lambda: _columns(db, shown))
+    columns = columns_of(db, shown.project.id, shown.found, spec_of(shown.project), shown.seen_N)
     parts = find_slices(columns, shown.reading.right_N, LEAST)
     if not parts:
         return ""

@@ -123,7 +123,9 @@ if changed:
     st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
 with st.expander("Evaluate again", expanded=changed > 0):
     ask_to_evaluate()
-shown = Evaluated(page=page, run=run, split=split, found=found, tta=tta, reading=reading, result=result)
+shown = Evaluated(
+    page=page, run=run, split=split, found=found, tta=tta, reading=reading, result=result, seen_N=seen_N
+)  # fmt: skip
 SECTIONS = {
     "Errors": [show_matrices, show_images],
     "Parts": [show_parts],

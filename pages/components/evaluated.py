@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.predictions import Predictions, Reading
+from core.slices import Bools
 from db.records import Run
 from pages.components.layout import Page
 
@@ -20,3 +21,5 @@ class Evaluated:
     reading: Reading
     result: dict[str, Any]
     """As core.metrics.evaluate_views gives it."""
+    seen_N: Bools
+    """Whose text also occurs in the training images."""

@@ -8,9 +8,9 @@ import streamlit as st
 
 from core import filters
 from core.errors import OptionError
-from core.slices import GONE, Bools, Column, Slice, all_columns, find_slices, worse_than_rest
-from db.samples import facts_by_hash
-from pages.components import layout, resources
+from core.parts import columns_of
+from core.slices import Bools, Column, Slice, find_slices, worse_than_rest
+from pages.components import layout
 from pages.components.evaluated import Evaluated
 from pages.components.gallery import show_gallery
 
@@ -38,18 +38,8 @@ def show_parts(shown: Evaluated) -> None:
 
 
 def _columns(shown: Evaluated) -> dict[str, Column]:
-    """As the database knows the images when it is asked first: the numbers use the labels of then as well."""
-    return shown.found.kept(("columns", shown.page.spec), lambda: _read_columns(shown))
-
-
-def _read_columns(shown: Evaluated) -> dict[str, Column]:
-    found, spec = shown.found, shown.page.spec
     with layout.errors(), layout.database() as db:
-        known = facts_by_hash(db, shown.page.project.id, found.sha256)
-    facts = [known.get(sha256, GONE) for sha256 in found.sha256]
-    seen = resources.training_strings(layout.home(), shown.run)
-    seen_N = np.array([label in seen for label in found.labels], dtype=bool)
-    return all_columns(shown.reading.targets_NP, spec.charset, seen_N, facts, found.colors_N23)
+        return columns_of(db, shown.page.project.id, shown.found, shown.page.spec, shown.seen_N)
 
 
 def _ask_for_filter(shown: Evaluated, columns: dict[str, Column]) -> Bools | None:
