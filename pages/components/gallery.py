@@ -26,7 +26,7 @@ from db.records import Sample
 from db.samples import find_sample, image_bytes
 from pages.components import layout, resources
 from pages.components.evaluated import Evaluated
-from pages.components.widgets import common_data, events_by_operator, project_of, told, widget_files
+from pages.components.widgets import common_data, events_by_operator, project_of, sent, told, widget_files
 
 PER_PAGE = 24
 _KEY = "gallery"
@@ -184,7 +184,7 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
 
 def _receive() -> None:
     """Callback: store what was entered, each event under the name of its operator."""
-    message: Mapping[str, Any] | None = st.session_state[_KEY].outbox
+    message: Mapping[str, Any] | None = sent(_KEY, "outbox")
     if not message:
         return
     outcomes: list[Outcome] = []

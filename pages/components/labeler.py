@@ -38,7 +38,7 @@ from db import labels, queues, samples
 from db.queues import KINDS, Queue
 from db.records import Project
 from pages.components import layout
-from pages.components.widgets import common_data, events_by_operator, project_of, told, widget_files
+from pages.components.widgets import common_data, events_by_operator, project_of, sent, told, widget_files
 
 FIRST = 12
 """Images in the first batch, so that the first is on the screen soon."""
@@ -72,12 +72,13 @@ def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> Non
     """
 
     def receive() -> None:
-        if message := st.session_state[_KEY].outbox:
+        if message := sent(_KEY, "outbox"):
             st.session_state[_RECEIVED] = _store(message)
 
     def change_kind() -> None:
-        st.session_state[kind_key] = st.session_state[_KEY].queue
-        st.session_state[_ANOTHER] = True
+        if kind := sent(_KEY, "queue"):
+            st.session_state[kind_key] = kind
+            st.session_state[_ANOTHER] = True
 
     if st.session_state.pop(_ANOTHER, False):
         st.rerun()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 from sqlite_utils import Database
+from streamlit.runtime.pages_manager import PagesManager
 
 from core.charset import TextSpec
 from core.errors import SlotlabError
@@ -21,7 +22,6 @@ from pages.components import operators
 
 _ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
 """Whether app.py runs around this page. Set per script thread: two runs of one session can overlap."""
-_DEEP_LINK = "deep link"
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,7 @@ class Page:
 
 @contextmanager
 def frame() -> Iterator[None]:
-    """Router's part: go on to a deep link, demand the login, draw the sidebar, then let the page run inside."""
-    if _DEEP_LINK in st.session_state:
-        path, query = st.session_state.pop(_DEEP_LINK)
-        st.switch_page(path, query_params=query)
+    """Router's part: demand the login, draw the sidebar, then let the page run inside."""
     token = _ROUTED.set(True)
     try:
         with errors():
@@ -67,11 +64,13 @@ def enter(name: str) -> None:
     """Make sure that the router runs around pages/NAME.py, and draw the title.
 
     Until some session has run st.navigation, Streamlit serves a deep link by running the page's file alone, without
-    app.py; the way there and back keeps the query.
+    app.py. The same request runs again with app.py, not by way of st.switch_page: a widget still on the screen from
+    before a restart of the server would send what it holds in between, under the other page's address, and Streamlit
+    would clear this page for it (1.67: a blank page after 3 of 42 restarts under load).
     """
     if not _ROUTED.get():
-        st.session_state[_DEEP_LINK] = (f"pages/{name}.py", st.query_params.to_dict())
-        st.switch_page("app.py")
+        PagesManager.uses_pages_directory = False  # as st.navigation does
+        st.rerun()
     st.session_state["came from"] = st.session_state.get("is on")
     st.session_state["is on"] = name
     st.set_page_config(page_title=f"{name.capitalize()} · Slotlab")

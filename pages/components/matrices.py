@@ -8,7 +8,7 @@ import streamlit as st
 from core.confusion import confusion, soft_confusion
 from pages.components.evaluated import Evaluated
 from pages.components.gallery import Cell, view_of
-from pages.components.widgets import widget_files
+from pages.components.widgets import sent, widget_files
 
 _KEY = "matrices"
 # In the document, not in a shadow root, so that any driver finds it by its data attributes.
@@ -37,7 +37,7 @@ def show_matrices(shown: Evaluated) -> None:
     view = view_of(shown)
 
     def pick_cell() -> None:
-        cell = st.session_state[_KEY].cell
+        cell = sent(_KEY, "cell")
         if cell and cell["view"] == view:
             soft = kind == "probability"
             st.session_state["cell"] = Cell(view, cell["position"], cell["true"], cell["read"], soft)

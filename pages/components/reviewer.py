@@ -19,7 +19,7 @@ from db import queues, reviews, samples
 from db.records import LabelEvent, Project, Sample
 from db.reviews import Review
 from pages.components import layout
-from pages.components.widgets import common_data, events_by_operator, project_of, told, widget_files
+from pages.components.widgets import common_data, events_by_operator, project_of, sent, told, widget_files
 
 BATCH = 48
 """Labelled images sent at once where the browser does not say how many it shows; 48 of 150 x 40 pixels are 300 kB."""
@@ -52,12 +52,12 @@ def reviewer(project: Project, operator: str, review: Review | None, total: int 
     view = sha256(repr((project, operator, review)).encode()).hexdigest()[:16]
 
     def receive() -> None:
-        message = st.session_state[_KEY].outbox
-        if message:
+        if message := sent(_KEY, "outbox"):
             st.session_state[f"{_KEY}-reply-{message['view']}"] = _store(message)
 
     def change_show() -> None:
-        st.session_state[show_key] = st.session_state[_KEY].show
+        if show := sent(_KEY, "show"):
+            st.session_state[show_key] = show
 
     reply = st.session_state.pop(f"{_KEY}-reply-{view}", _Reply())
     data = _data(project, operator, review, reply) | {"view": view, "total": total}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import streamlit as st
 from sqlite_utils import Database
 
 from core.errors import OptionError, SlotlabError
@@ -25,6 +26,15 @@ def widget_files(name: str) -> dict[str, str]:
     return {"html": text(f"{name}.html")} | {
         kind: text(f"browser.{kind}") + text(f"{name}.{kind}") for kind in ("css", "js")
     }
+
+
+def sent(key: str, name: str) -> Any:
+    """What the widget with this key has just sent under this name; None when the session has forgotten the widget.
+
+    A message that arrives under another page's address makes Streamlit drop the states of all widgets, but not their
+    callbacks: it calls them to a KeyError, shown in place of the page (1.67). The browser sends again what it holds.
+    """
+    return getattr(st.session_state.get(key), name, None)
 
 
 def events_by_operator(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:

@@ -62,6 +62,7 @@ class Lab:
         self.log = root / "server.log"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.read = 0
 
     @property
     def url(self) -> str:
@@ -73,7 +74,7 @@ class Lab:
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**os.environ, "SLOTLAB_HOME": str(self.home.root), "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "SLOTLAB_HOME": str(self.home.root), "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -98,6 +99,14 @@ class Lab:
             os.killpg(self.process.pid, with_signal)
             self.process.wait()
             self.process = None
+
+    def mistakes(self) -> str:
+        """What the server has logged since the last call, if a traceback is in it."""
+        with self.log.open() as log:
+            log.seek(self.read)
+            logged = log.read()
+            self.read = log.tell()
+        return logged if "Traceback" in logged else ""
 
     def make_project(self, name: str, n: int, length: int = 6, charset: str = "0123456789") -> Project:
         """A project with `n` rendered images without labels, whose pixels differ from those of every other name."""
@@ -155,6 +164,16 @@ def own_lab(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(tmp_path)
     yield lab
     lab.kill()
+
+
+@pytest.fixture(autouse=True)
+def no_mistakes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A traceback in the server's log fails the test, even where the browser showed nothing of it."""
+    labs: list[Lab] = [request.getfixturevalue(name) for name in ("lab", "own_lab") if name in request.fixturenames]
+    yield
+    for lab in labs:
+        if lab.log.exists() and (mistakes := lab.mistakes()):
+            pytest.fail(f"The server logged:\n{mistakes}")
 
 
 @pytest.fixture
