@@ -36,8 +36,7 @@ def bench_in(folder: Path) -> Bench:
 
 
 # The command
-
-
+@pytest.mark.long
 def test_a_killed_cell_goes_on_and_leaves_its_figures(tmp_path: Path) -> None:
     """`kill -9` of the bench and of its worker costs nothing but time."""
     arguments = ("--quick", "--work", tmp_path / "work", "--results", tmp_path / "results")
@@ -63,6 +62,7 @@ def test_a_killed_cell_goes_on_and_leaves_its_figures(tmp_path: Path) -> None:
     assert ".png" not in done.stdout
 
 
+@pytest.mark.long
 def test_the_speed_bench_reads_its_own_clock(tmp_path: Path) -> None:
     """Validation lines are timed from the start of the process, so all lie within its life."""
     done = subprocess.run(command("speed", "--quick"), cwd=ROOT, capture_output=True, text=True, check=True)

@@ -156,6 +156,7 @@ def test_prediction_goes_on_after_a_bad_file(slotlab: Slotlab, images: Path, tmp
     assert len(lines[0]["text"]) == len(lines[0]["positions"]) == 6
 
 
+@pytest.mark.long
 def test_same_seed_same_numbers(home: Path, slotlab: Slotlab) -> None:
     """Two runs of one seed on one machine log the same losses."""
     runs = [json.loads(slotlab("train", "--project", "p", *TINY, "--json").stdout)["run"] for _ in range(2)]
@@ -168,6 +169,7 @@ def test_same_seed_same_numbers(home: Path, slotlab: Slotlab) -> None:
     assert losses[0] == losses[1]
 
 
+@pytest.mark.long
 def test_a_killed_run_resumes_and_predicts(home: Path, slotlab: Slotlab, images: Path) -> None:
     """After kill -9 of everything that belongs to it."""
     options = [*TINY, "--set", "max_steps=300"]

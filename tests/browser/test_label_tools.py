@@ -614,3 +614,4 @@ def test_a_mistake_of_the_server_is_said_and_outlived(own_lab: "Lab", open_label
 
     expect_all_saved(page)
     assert sorted(own_lab.labels(project).values()) == ["111111", "222222"]
+    assert "flug" in own_lab.mistakes()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from playwright.sync_api import Page, expect
 
 from core.labeling import apply_events
@@ -11,8 +12,8 @@ from db.records import Project
 from db.samples import select_samples
 from tests.browser.conftest import Lab
 
-RUN_SECONDS = 90_000
-"""Milliseconds for a run of 12 seconds to start and end, beside the browser on two cores."""
+RUN_MS = 180_000
+"""For a run of 30 seconds to start and end, beside the browser on two cores."""
 
 
 def points_of_the_loss_curve(page: Page) -> int:
@@ -37,6 +38,7 @@ def label_all_but_ten(lab: Lab, project: Project) -> None:
         apply_events(db, project, "colleague", events)
 
 
+@pytest.mark.long
 def test_label_train_watch_evaluate(lab: Lab, page: Page, open_label: Callable[..., Page]) -> None:
     """Ten labels arrive as typed; the run's curve grows by itself; its evaluation opens with k of n."""
     project = lab.make_project("whole-loop", 80)
@@ -58,18 +60,18 @@ def test_label_train_watch_evaluate(lab: Lab, page: Page, open_label: Callable[.
 
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Train").click()
     minutes = page.get_by_role("textbox", name="Max minutes")
-    minutes.fill("0.2")
+    minutes.fill("0.5")
     minutes.press("Enter")
     page.get_by_role("button", name="Start training").click()
     plots = page.locator(".js-plotly-plot")
-    expect(plots.first).to_be_visible(timeout=RUN_SECONDS)
+    expect(plots.first).to_be_visible(timeout=RUN_MS)
     first = points_of_the_loss_curve(page)
     page.wait_for_function(
         "n => Math.max(...document.querySelector('.js-plotly-plot').data.map(trace => (trace.x || []).length)) > n",
         arg=first,
-        timeout=RUN_SECONDS,
+        timeout=RUN_MS,
     )
-    page.get_by_role("main").get_by_role("link", name="Evaluate").click(timeout=RUN_SECONDS)
+    page.get_by_role("main").get_by_role("link", name="Evaluate").click(timeout=RUN_MS)
 
     expect(page.get_by_role("heading", name="Evaluate", exact=True)).to_be_visible()
     expect(page.get_by_text("Exact match on val")).to_be_visible()

@@ -20,6 +20,7 @@ def run(home: Home, *, fresh: bool = False) -> showcase.Result:
     return showcase.run(home, count=60, fresh=fresh, progress=Progress(), settings=TINY)
 
 
+@pytest.mark.long
 def test_the_demo_makes_data_a_run_and_a_held_out_result_and_reuses_them(home: Home) -> None:
     """The second call opens the test split no second time; --fresh starts over, and spares what is not Slotlab's."""
     first = run(home)

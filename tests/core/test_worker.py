@@ -134,6 +134,7 @@ def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None
     assert ViewChoice.load(job.path) == choice
 
 
+@pytest.mark.long
 def test_a_stopped_and_resumed_run_reaches_the_same_weights(make_run: MakeRun) -> None:
     """Cancel and Resume change no bit of the result, and no line of the metrics is lost or doubled."""
     straight, stopped = make_run("0001-fast", max_steps=60), make_run("0002-fast", max_steps=60)
