@@ -36,6 +36,8 @@ FLAGS = (
     "--disable-sync",
 )
 
+expect.set_options(timeout=15_000)  # a machine that does other work too is no defect of the app
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder, and skip them on a machine without Chromium unless it is required."""
