@@ -84,13 +84,12 @@ def test_latency_is_measured_for_every_label(tmp_path: Path) -> None:
 @pytest.mark.long
 @in_browser
 def test_a_server_killed_twice_at_twenty_keys_a_second_loses_nothing(tmp_path: Path) -> None:
-    """The typist goes on while the server is away."""
+    """The typist goes on while the server is away; the image at hand may come once more when it is back."""
     result = measured("typing-20keys-kill", tmp_path, labels=18)
 
     assert len(result["fault"]["away_s"]) == 2
-    assert {key: result[key] for key in ("typed", "lost", "misfiled", "twice")} == {
-        "typed": 18, "lost": 0, "misfiled": 0, "twice": 0,
-    }  # fmt: skip
+    assert result["typed"] + result["browsers"][0]["shown_again"] == 18
+    assert {key: result[key] for key in ("lost", "misfiled", "twice")} == {"lost": 0, "misfiled": 0, "twice": 0}
 
 
 @pytest.mark.long
