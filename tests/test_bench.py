@@ -36,6 +36,8 @@ def bench_in(folder: Path) -> Bench:
 
 
 # The command
+
+
 @pytest.mark.long
 def test_a_killed_cell_goes_on_and_leaves_its_figures(tmp_path: Path) -> None:
     """`kill -9` of the bench and of its worker costs nothing but time."""

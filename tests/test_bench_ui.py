@@ -84,11 +84,13 @@ def test_latency_is_measured_for_every_label(tmp_path: Path) -> None:
 @pytest.mark.long
 @in_browser
 def test_a_server_killed_twice_at_twenty_keys_a_second_loses_nothing(tmp_path: Path) -> None:
-    """The typist goes on while the server is away; the image at hand may come once more when it is back."""
+    """The typist goes on while the server is away; the image at hand may come once more each time it is back."""
     result = measured("typing-20keys-kill", tmp_path, labels=18)
 
     assert len(result["fault"]["away_s"]) == 2
-    assert result["typed"] + result["browsers"][0]["shown_again"] == 18
+    again = result["browsers"][0]["shown_again"]
+    assert again <= 2
+    assert result["typed"] + again == 18
     assert {key: result[key] for key in ("lost", "misfiled", "twice")} == {"lost": 0, "misfiled": 0, "twice": 0}
 
 
