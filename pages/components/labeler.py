@@ -144,8 +144,8 @@ def _data(project: Project, operator: str, queue: Queue, received: _Received | N
         # A late message of another queue has brought its events; its images are given back by the next message.
         if received and received.message["project"] == project.name and received.message["queue"] == asdict(queue):
             data |= _images(db, project, operator, queue, received.message, of_state[KINDS[queue.kind]])
-    sent = st.session_state.setdefault(_SENT, {})
-    sent[data["reply"]] = [image["sample"] for image in data["images"]]
+    batches = st.session_state.setdefault(_SENT, {})
+    batches[data["reply"]] = [image["sample"] for image in data["images"]]
     data["error"] = problems[0] if problems else None
     return data
 
@@ -182,12 +182,12 @@ def _images(
 
 def _on_the_way(last_reply: str | None) -> list[str]:
     """Hashes of the images in answers after `last_reply`; those before have arrived or have been replaced."""
-    sent: dict[str, list[str]] = st.session_state.get(_SENT, {})
-    replies = list(sent)
-    later = replies[replies.index(last_reply) + 1 :] if last_reply in sent else []
+    batches: dict[str, list[str]] = st.session_state.get(_SENT, {})
+    replies = list(batches)
+    later = replies[replies.index(last_reply) + 1 :] if last_reply in batches else []
     # Messages go on naming an answer until the next arrives, so it stays.
-    st.session_state[_SENT] = {reply: sent[reply] for reply in (last_reply, *later) if reply in sent}
-    return [sha256 for reply in later for sha256 in sent[reply]]
+    st.session_state[_SENT] = {reply: batches[reply] for reply in (last_reply, *later) if reply in batches}
+    return [sha256 for reply in later for sha256 in batches[reply]]
 
 
 def _others_have(db: Database, project: Project, operator: str, queue: Queue, own: Collection[str]) -> bool:
