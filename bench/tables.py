@@ -13,7 +13,7 @@ from bench import accuracy, speed, ui
 from bench.cells import RESULTS, ROOT, BenchCell, load_results
 from bench.data import FOLDS
 from bench.faults import FAULTS
-from core.metrics import interval95
+from core.shares import counted
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- bench: written by `python -m bench.tables` -->", "<!-- /bench -->"
@@ -41,11 +41,6 @@ def section(accuracy_results: Results, speed_results: Results, ui_results: Resul
         machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values()]),
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def share(k: int, n: int) -> str:
-    low, high = interval95(k, n)
-    return f"{k}/{n} = {k / n:.1%} ({100 * low:.1f}-{100 * high:.1f})"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -99,7 +94,7 @@ def audited_columns(result: Mapping[str, Any]) -> list[str]:
 def scores(splits: Mapping[str, Any], labels: str) -> list[str]:
     val, test = splits["val"][labels], splits["test"][labels]
     flips = test["flips"]
-    figures = [share(part["k"], part["n"]) for part in (val["tta"], test["plain"], test["tta"])]
+    figures = [counted(part["k"], part["n"]) for part in (val["tta"], test["plain"], test["tta"])]
     return [*figures, f"{flips['fixed']}, {flips['broken']}"]
 
 
@@ -140,7 +135,7 @@ def pooled_rows(results: Results) -> list[list[str]]:
             return [["**`portal6-fast`**", what, f"not run: needs all {FOLDS} folds", "", "", "", ""]]
         if labels == "audited" and not any(corrected(results[name]) for name in FOLD_CELLS):
             break
-        figures = [f"**{share(sums[key]['k'], sums[key]['n'])}**" for key in ("plain", "tta")]
+        figures = [f"**{counted(sums[key]['k'], sums[key]['n'])}**" for key in ("plain", "tta")]
         flips = f"{sums['flips']['fixed']}, {sums['flips']['broken']}"
         rows.append(["**`portal6-fast`**", what, "", *figures, flips, ""])
     return rows
@@ -165,7 +160,7 @@ def slices_table(results: Results) -> str:
     if not rows:
         return ""
     lines = [
-        [f"`{name}`", *(share(*slices[key]) if slices[key][1] else "no such image" for key in SLICES)]
+        [f"`{name}`", *(counted(*slices[key]) if slices[key][1] else "no such image" for key in SLICES)]
         for name, slices in rows
     ]
     return table(["test with TTA, by kind of label", *SLICES.values()], lines)
@@ -174,11 +169,11 @@ def slices_table(results: Results) -> str:
 def zero_shot_table(results: Results) -> str:
     def row(result: Mapping[str, Any]) -> list[str]:
         test = result["splits"]["test"]
-        figures = [share(test["raw"][way]["k"], test["raw"][way]["n"]) for way in ("as_it_is", "filtered", "digits")]
+        figures = [counted(test["raw"][way]["k"], test["raw"][way]["n"]) for way in ("as_it_is", "filtered", "digits")]
         if not corrected(result):
             return figures
         best = test["audited"]["digits"]
-        return [*figures[:2], f"{figures[2]}; by audited labels {share(best['k'], best['n'])}"]
+        return [*figures[:2], f"{figures[2]}; by audited labels {counted(best['k'], best['n'])}"]
 
     head = ["a general reader, untrained", "images", "as it is", "other than digits dropped", "only digits allowed"]
     return table(head, cell_rows(of_group(accuracy.CELLS, "zero-shot"), results, len(head) - 2, row))
@@ -207,7 +202,7 @@ def errors_table(results: Results) -> str:
 def ablation_table(results: Results) -> str:
     def row(result: Mapping[str, Any]) -> list[str]:
         splits = (result["splits"][name]["raw"] for name in ("val", "test"))
-        return [share(split[key]["k"], split[key]["n"]) for split in splits for key in ("plain", "tta")]
+        return [counted(split[key]["k"], split[key]["n"]) for split in splits for key in ("plain", "tta")]
 
     steps = accuracy.SHORT["steps"]
     head = [f"ablation, {steps} steps", "option", "val", "val with TTA", "test", "test with TTA"]
@@ -220,7 +215,7 @@ def ablation_table(results: Results) -> str:
 def speed_table(results: Results) -> str:
     def row(result: Mapping[str, Any]) -> list[str]:
         reading = result["reading"]
-        plain, tta = (share(**result["end"][name]) for name in ("plain", "tta"))
+        plain, tta = (counted(end["k"], end["n"]) for end in map(result["end"].get, ("plain", "tta")))
         return [
             *(_time_to(goal) for goal in result["times"]),
             f"{result['process_seconds'] / 60:.1f} min: {plain}, with TTA {tta}",

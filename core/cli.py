@@ -23,6 +23,7 @@ from core.jobdir import JobView
 from core.labeling import default_operator
 from core.metrics import interval95
 from core.progress import Progress
+from core.shares import counted, share_and_interval
 from db import projects, runs
 from db.connection import opened
 from db.records import ACTIVE, Job, Project, Run
@@ -245,9 +246,9 @@ def evaluate(
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
-    low, high = result["ci95"]
-    print(f"exact match {result['correct']}/{result['n']} = {result['exact_match']:.1%}")
-    print(f"95% interval {low:.1%}-{high:.1%}, split {split}, TTA {'on' if result['tta'] else 'off'}")
+    value, interval = share_and_interval(result["correct"], result["n"])
+    print(f"exact match {result['correct']:,}/{result['n']:,} = {value}")
+    print(f"95% interval {interval}, split {split}, TTA {'on' if result['tta'] else 'off'}")
     print(
         "per position  " + "  ".join(f"{index}: {value:.1%}" for index, value in enumerate(result["per_position"], 1))
     )
@@ -416,10 +417,7 @@ def _run_record(db: Database, run: Run) -> dict[str, Any]:
 def _run_line(record: dict[str, Any]) -> str:
     line = f"{record['run']:<18} {record['project']:<16} {record['state']:<10}"
     if record["val_exact"] is not None:
-        low, high = record["val_ci95"]
-        line += (
-            f" val exact {record['val_correct']}/{record['val_n']} = {record['val_exact']:.1%} ({low:.1%}-{high:.1%})"
-        )
+        line += f" val exact {counted(record['val_correct'], record['val_n'])}"
     return f"{line} {record['reason'] or ''}".rstrip()
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -16,16 +15,17 @@ from core import calibration, jobs, svg
 from core.acceptance import Acceptance
 from core.dataset import training_strings
 from core.errors import OptionError, StorageError
-from core.evidence import DELTA, Evidence, percent
+from core.evidence import DELTA, Evidence
 from core.files import replacing
 from core.home import Home
 from core.images import data_url
 from core.jobdir import JobDir
 from core.labeling import spec_of
-from core.metrics import Ints, interval95, soft_confusion_PCC
+from core.metrics import Ints, soft_confusion_PCC
 from core.parts import columns_of
 from core.predictions import Predictions, Reading
 from core.ranking import narrowest_N
+from core.shares import probability, share, share_and_interval
 from core.slices import find_slices
 from core.views import choice_of
 from db.evaluations import list_test_openings
@@ -141,10 +141,11 @@ def _head(shown: Evaluated, openings: Sequence[TestOpening]) -> str:
         opened = f"The test images of this project have been opened {_times(len(openings))}"
         note = f"These are test images, which have chosen nothing. {opened}; each opening is listed below."
     views = f"mean of {len(shown.found.views)} views" if shown.tta else "without test-time augmentation"
+    value, interval = share_and_interval(correct, n)
     return (
         f'<p class="soft">Evaluation by Slotlab, {escape(now()[:10])}</p>'
         f"<h1>{escape(shown.project.name)}: run {escape(shown.run.job.id)} on {shown.split}</h1>"
-        f'<p class="head">{correct:,} of {n:,} <small>{_share(correct, n)}</small></p>'
+        f'<p class="head">{correct:,} of {n:,} <small>{value}, 95% interval {interval}</small></p>'
         f'<p class="soft">images whose {shown.project.length} characters were all read right, {views}</p>'
         f'<p class="note">{escape(evidence.sentence)}</p><p class="note">{escape(note)}</p>'
     )
@@ -159,7 +160,7 @@ def _numbers(shown: Evaluated) -> str:
         if result[key]["n"]
     ]
     rows += [(f"Position {position}", right, n) for position, right in enumerate(result["per_position_correct"], 1)]
-    cells = [[escape(title), f"{correct:,} of {of:,}", *_interval(correct, of)] for title, correct, of in rows]
+    cells = [[escape(title), f"{correct:,} of {of:,}", *share_and_interval(correct, of)] for title, correct, of in rows]
     text = _table(["", "right", "share", "95% interval"], cells, numbers=(1, 2, 3))
     loss = f"Mean log loss {result['nll']:.4f} nats a character; chance is {np.log(len(shown.project.charset)):.2f}."
     return f"<h2>How often it is right</h2>{text}<p class='soft'>{loss} Intervals are exact (Clopper-Pearson).</p>"
@@ -211,7 +212,7 @@ def _trust(shown: Evaluated) -> str:
         text = (
             f"An answer is accepted from a confidence of {rule.threshold:.4f} on, chosen on {rule.n:,} val images for "
             f"at most {rule.max_risk:.3%} wrong answers. Of these {len(sure_N):,} {shown.split} images it accepts "
-            f"{used:,} ({_share(used, len(sure_N))}); {wrong:,} of them are wrong"
+            f"{used:,} ({share(used, len(sure_N))}); {wrong:,} of them are wrong"
         )
         # As for Trust: the images that have chosen among many thresholds bound the chosen one less tightly.
         delta = DELTA / len(calibration.STARTS) if shown.split == "val" else DELTA
@@ -232,7 +233,7 @@ def _views(shown: Evaluated) -> str:
         [
             escape(entry.name),
             f"{entry.correct:,} of {ledger.n:,}",
-            *_interval(entry.correct, ledger.n),
+            *share_and_interval(entry.correct, ledger.n),
             f"{entry.fixed:,}",
             f"{entry.broken:,}",
             f"{entry.p:.2g}",
@@ -258,7 +259,7 @@ def _parts(db: Database, shown: Evaluated) -> str:
         [
             escape(f"{part.kind}: {part.value}"),
             f"{part.correct:,} of {part.n:,}",
-            *_interval(part.correct, part.n),
+            *share_and_interval(part.correct, part.n),
             "" if np.isnan(part.lift) else "\N{INFINITY}" if np.isinf(part.lift) else f"{part.lift:.1f}",
             f"{part.p:.2g}",
         ]
@@ -311,7 +312,7 @@ def _tiles(db: Database, shown: Evaluated, places: Ints, margin_N: Any, budget: 
         image = f'<img src="{data_url(data)}" alt="labelled {label}">' if data else "<p>no longer in the project</p>"
         tiles.append(
             f'<figure>{image}<span class="read">{read}</span><br><small>labelled <span class="read">{label}</span><br>'
-            f"{shown.reading.confidence_N[place]:.1%} sure, margin {margin_N[place]:.1f} nats</small></figure>"
+            f"{probability(shown.reading.confidence_N[place])} sure, margin {margin_N[place]:.1f} nats</small></figure>"
         )
     return tiles, budget
 
@@ -328,7 +329,7 @@ def _openings(openings: Sequence[TestOpening]) -> str:
             "" if opening.tta is None else "on" if opening.tta else "off",
             "no result"
             if opening.n is None or opening.correct is None
-            else f"{opening.correct:,} of {opening.n:,}, {_share(opening.correct, opening.n)}",
+            else f"{opening.correct:,} of {opening.n:,}, {share(opening.correct, opening.n)}",
         ]
         for opening in openings
     ]
@@ -377,17 +378,6 @@ def _table(
         f"<tr{' class=worse' if place in worse else ''}>{cells('td', row)}</tr>" for place, row in enumerate(rows)
     )
     return f'<div class="scroll"><table><tr>{cells("th", names)}</tr>{body}</table></div>'
-
-
-def _interval(correct: int, n: int) -> tuple[str, str]:
-    low, high = interval95(correct, n)
-    # Rounded down: 9,999 of 10,000 are not 100.0%.
-    return f"{math.floor(10_000 * correct / n) / 100:.2f}%", f"{percent(low)} to {percent(high)}"
-
-
-def _share(correct: int, n: int) -> str:
-    share, interval = _interval(correct, n)
-    return f"{share} (95%: {interval})"
 
 
 def _times(count: int) -> str:

@@ -12,8 +12,8 @@ from core.errors import OptionError
 from core.home import Home
 from core.ingest import Request, Upload, start_import
 from core.labeling import default_operator
-from core.metrics import interval95
 from core.progress import Progress
+from core.shares import share_and_interval
 from db import evaluations, projects, runs, samples
 from db.connection import opened
 from db.records import ACTIVE, Project, Run
@@ -48,16 +48,16 @@ def run(home: Home, *, count: int, fresh: bool, progress: Progress, settings: Tr
         result = _with_evaluation(db, home, trained, progress)
     plain = result["tta_flips"]["without_tta"]
     text = (
-        f"Held-out exact match with TTA: {_share(result['correct'], result['n'])}, test split, run {trained.job.id}, "
+        f"Held-out exact match with TTA: {_counted(result['correct'], result['n'])}, test split, run {trained.job.id}, "
         f"{trained.train_n} training images.\n"
-        f"Without TTA: {_share(plain, result['n'])}. {READER}"
+        f"Without TTA: {_counted(plain, result['n'])}. {READER}"
     )
     return Result(trained.job.id, result["n"], result["correct"], text)
 
 
-def _share(correct: int, n: int) -> str:
-    low, high = interval95(correct, n)
-    return f"{correct}/{n} = {correct / n:.1%} (95% interval {low:.1%}-{high:.1%})"
+def _counted(correct: int, n: int) -> str:
+    value, interval = share_and_interval(correct, n)
+    return f"{correct:,}/{n:,} = {value} (95% interval {interval})"
 
 
 def _start_over(home: Home) -> None:

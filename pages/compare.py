@@ -6,9 +6,10 @@ import streamlit as st
 from core import jobs
 from core.comparison import common, compare
 from core.predictions import Predictions
+from core.shares import counted
 from db.evaluations import count_test_openings
 from db.records import Run
-from pages.components import curves, layout, resources
+from pages.components import layout, resources
 from pages.components.compared import Compared, show_curves, show_disagreements, show_numbers, show_settings
 
 page = layout.open_page("compare")
@@ -17,8 +18,8 @@ project, home = page.project, layout.home()
 
 def ask_for_evaluation(name: str) -> None:
     """Where a run has read nothing yet: the way there. Nothing is read from this page, least of all test images."""
-    counted = " Each opening of the test images is counted, so it is asked for there." * (split == "test")
-    st.info(f"Run {layout.plain(name)} has not been evaluated on {split} yet.{counted}", icon=":material/grid_on:")
+    note = " Each opening of the test images is counted, so it is asked for there." * (split == "test")
+    st.info(f"Run {layout.plain(name)} has not been evaluated on {split} yet.{note}", icon=":material/grid_on:")
     st.page_link(
         "pages/evaluate.py", label=f"Evaluate {name}", icon=":material/grid_on:",
         query_params={"project": project.name, "run": name, "split": split},
@@ -61,7 +62,7 @@ def all_runs(listed: list[Run]) -> None:
             {
                 "Run": [one.job.id for one in listed],
                 "Exact on val": [correct / n for correct, n in results],
-                "Right, with 95% interval": [curves.exact_text(correct, n) for correct, n in results],
+                "Right, with 95% interval": [counted(correct, n) for correct, n in results],
                 "Training images": [one.train_n for one in listed],
                 "Data": [one.dataset_sha256[:8] for one in listed],
                 "Started": pd.to_datetime([one.job.created_at for one in listed], utc=True),

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import jobs
 from core.errors import SlotlabError, StorageError
+from core.shares import share
 from core.views import ViewChoice, choice_of
 from db.evaluations import count_test_openings
 from db.jobs import list_jobs
@@ -106,7 +107,7 @@ with layout.errors():
 
 with st.grid("auto", min_column_width=170):
     n, correct = result["n"], result["correct"]
-    layout.number(f"Exact match on {split}", f"{correct:,} of {n:,}", layout.share(correct, n))
+    layout.number(f"Exact match on {split}", f"{correct:,} of {n:,}", share(correct, n))
     if tta:
         flips = result["tta_flips"]
         note = f"mended and broken; {flips['without_tta']:,} of {n:,} without views"
@@ -114,7 +115,7 @@ with st.grid("auto", min_column_width=170):
     for key, title in (("string_not_seen", "Text new to the run"), ("string_seen", "Text seen in training")):
         part = result[key]
         if part["n"]:
-            layout.number(title, f"{part['correct']:,} of {part['n']:,}", layout.share(part["correct"], part["n"]))
+            layout.number(title, f"{part['correct']:,} of {part['n']:,}", share(part["correct"], part["n"]))
     layout.number("Mean log loss", f"{result['nll']:.4f}", f"per character; chance is {np.log(spec.num_classes):.2f}")
 
 before = zip(found.sha256, found.labels, strict=True)

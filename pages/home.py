@@ -5,6 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import jobs
 from core.ingest import watched_folder
+from core.shares import share
 from db.jobs import active_jobs, list_jobs
 from db.projects import list_projects
 from db.records import ACTIVE, Project, Run
@@ -53,7 +54,7 @@ def show_project(project: Project, run: Run | None, count: dict[tuple[str, str],
         elif run.val_correct is None:
             show_number(newest, "Newest run", run.job.state, layout.plain(f"{run.job.id} {run.job.reason or ''}"))
         else:
-            note = f"{layout.share(run.val_correct, run.val_n)} · {run.job.id}"
+            note = f"{share(run.val_correct, run.val_n)} · {run.job.id}"
             show_number(newest, "Newest run, exact on val", f"{run.val_correct:,} of {run.val_n:,}", note)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core.labeling import FLAGS
+from core.shares import share
 from db import labels
 from db.projects import list_sources
 from db.queues import KINDS, ORDERS, PASSED, Queue, days_waiting
@@ -71,7 +72,7 @@ def write_week() -> None:
     if numbers["median_ms"]:
         st.markdown(f"{numbers['median_ms'] / 1000:.1f} s for one, in the median")
     if seen:
-        st.markdown(f"{same} of {seen} second looks by others agree: {layout.plain(layout.share(same, seen))}")
+        st.markdown(f"{same} of {seen} second looks by others agree: {layout.plain(share(same, seen))}")
     else:
         st.caption("Nobody has taken a second look at these labels yet.")
 

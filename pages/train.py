@@ -15,8 +15,8 @@ from core.config import OPTIONS, PRESETS, TrainConfig, parse_option, with_option
 from core.doctor import Diagnosis, Line, of_kind
 from core.errors import SlotlabError
 from core.jobdir import JobDir, JobView
-from core.metrics import interval95
 from core.progress import duration
+from core.shares import counted, share_and_interval
 from db import runs
 from db.records import Run
 from db.samples import counts
@@ -372,10 +372,15 @@ def show_numbers(run: Run, val: list[Line]) -> None:
 
 
 def show_share(grid: "DeltaGenerator", title: str, correct: int, n: int, help: str | None = None) -> None:  # noqa: A002
-    low, high = interval95(correct, n)
-    note = f"95% interval {low:.1%} to {high:.1%}"
-    value = f"{correct:,}/{n:,} = {correct / n:.1%}"
-    grid.metric(title, value, note, delta_color="off", delta_arrow="off", help=help)
+    value, interval = share_and_interval(correct, n)
+    grid.metric(
+        title,
+        f"{correct:,}/{n:,} = {value}",
+        f"95% interval {interval}",
+        delta_color="off",
+        delta_arrow="off",
+        help=help,
+    )
 
 
 def all_runs(known: list[Run]) -> None:
@@ -392,7 +397,7 @@ def all_runs(known: list[Run]) -> None:
                 "Run": [run.job.id for run in known],
                 "State": [run.job.state for run in known],
                 "Exact match on validation, 95% interval": [
-                    None if run.val_correct is None else curves.exact_text(run.val_correct, run.val_n) for run in known
+                    None if run.val_correct is None else counted(run.val_correct, run.val_n) for run in known
                 ],
                 "Training images": [run.train_n for run in known],
                 "Started": pd.to_datetime([run.job.created_at for run in known], utc=True),

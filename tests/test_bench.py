@@ -252,8 +252,11 @@ def test_tables_pool_the_folds_and_name_what_was_not_run() -> None:
     results = {name: made_up(name, 110 + fold) for fold, name in enumerate(tables.FOLD_CELLS)}
     text = tables.section(results, {})
 
-    assert "| `portal6-fast-fold0` | real, 6 digits; every fifth image held out | 110/120 = 91.7% (85.2-95.9) |" in text
-    assert f"**{tables.share(560, 600)}**" in text
+    assert (
+        "| `portal6-fast-fold0` | real, 6 digits; every fifth image held out | 110/120 = 91.7% (85.2% to 95.9%) |"
+        in text
+    )
+    assert f"**{tables.counted(560, 600)}**" in text
     assert "| `hard4000-article-seed1` | rendered, 6 digits, hard style | not run (needs a GPU) |" in text
     assert "`ddddocr-portal6` | all images of portal6 | not run (needs --data with portal6/, pip install" in text
     assert "* a processor, 2 cores, Python 3.11, torch 2, 0123456: `portal6-fast-fold0`" in text

@@ -9,6 +9,7 @@ from plotly.colors import sample_colorscale
 
 from core.doctor import Line, of_kind
 from core.metrics import interval95
+from core.shares import counted
 
 POINTS = 400
 """Points drawn of one curve: about the pixels it gets on the page."""
@@ -60,7 +61,7 @@ def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
         mode="lines+markers",
         line={"color": ORANGE},
         marker={"size": 5},
-        text=[f"{exact_text(line['correct'], line['n'])}" for line in val],
+        text=[f"{counted(line['correct'], line['n'])}" for line in val],
         hovertemplate="step %{x}: %{text}",
     )
     figure.add_hline(y=1 / num_classes, line={"dash": "dot", "color": GRAY, "width": 1})
@@ -118,17 +119,11 @@ def overlaid_accuracy(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
             mode="lines+markers",
             line={"color": color},
             marker={"size": 5},
-            text=[exact_text(line["correct"], line["n"]) for _, line in val],
+            text=[counted(line["correct"], line["n"]) for _, line in val],
             hovertemplate=f"{_HOVER[by]}: %{{text}}",
         )
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
     return _framed(figure, "Accuracy", "exact match on validation with 95% interval", by)
-
-
-def exact_text(correct: int, n: int) -> str:
-    """A count of right answers as the project shows it everywhere: 412/500 = 82.4% (78.8% to 85.6%)."""
-    low, high = interval95(correct, n)
-    return f"{correct}/{n} = {correct / n:.1%} ({low:.1%} to {high:.1%})"
 
 
 def thinned(lines: Sequence[Line], key: str, by: str = "step") -> tuple[list[float], list[float]]:

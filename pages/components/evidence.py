@@ -5,6 +5,7 @@ import streamlit as st
 
 from core.evidence import Evidence
 from core.report import make_report
+from core.shares import share
 from db.evaluations import list_test_openings
 from db.records import TestOpening
 from pages.components import layout
@@ -51,7 +52,7 @@ def _show_openings(openings: list[TestOpening]) -> None:
 def _result(opening: TestOpening) -> str:
     if opening.n is None or opening.correct is None:
         return "no result"
-    return f"{opening.correct:,} of {opening.n:,}, {layout.share(opening.correct, opening.n)}"
+    return f"{opening.correct:,} of {opening.n:,}, {share(opening.correct, opening.n)}"
 
 
 def show_report(shown: Evaluated) -> None:

@@ -22,6 +22,7 @@ from core.metrics import Ints
 from core.predictions import Reading
 from core.ranking import Order, agreeing_N, losses_N, narrowest_N, nearest, of_cell, ranked
 from core.reviewing import words
+from core.shares import probability
 from db.records import Sample
 from db.samples import find_sample, image_bytes
 from pages.components import layout, resources
@@ -225,7 +226,7 @@ def _tiles(
             continue
         label = found.labels[place]
         read = "".join(charset[char] for char in predicted_NP[index])
-        figures = [f"{_percent(confidence_N[index])} sure, loss {loss_N[index]:.2g}"]
+        figures = [f"{probability(confidence_N[index])} sure, loss {loss_N[index]:.2g}"]
         figures.append(f"margin {margin_N[index]:.1f}".replace("-", "−"))
         if views > 1:
             figures[1] += f", {agree_N[index]} of {views} views agree"
@@ -244,7 +245,7 @@ def _tiles(
                         "read": read[position],
                         "label": label[position],
                         "best": [
-                            [charset[char], _percent(share)]
+                            [charset[char], probability(share)]
                             for char, share in zip(best_NP2[index, position], share_NP2[index, position], strict=True)
                         ],
                     }
@@ -289,12 +290,6 @@ def _looks(shown: Evaluated, images: list[bytes]) -> list[dict[str, Any]]:
         looks.append({"rows": rows, "columns": columns, "box": list(each.box), "cells": cells})
     st.session_state["looks"] = (key, looks)
     return looks
-
-
-def _percent(share: float) -> str:
-    """Never 100% or 0% of what is only nearly so."""
-    text = f"{share:.1%}"
-    return {"100.0%": ">99.9%" if share < 1 else "100%", "0.0%": "<0.1%"}.get(text, text)
 
 
 def marked(chars: Iterable[str], right: Iterable[bool]) -> str:

@@ -140,7 +140,9 @@ def _data(project: Project, operator: str, queue: Queue, received: _Received | N
             "total": sum(of_state.values()),
             "disputed": queues.count_disputed(db, project.id),
         }
-        data["today"] = _today(db, project, operator, anew=received is None)
+        # A label that had been saved before, by a server since restarted, may or may not be in the number last sent.
+        repeated = received is not None and any(outcome.status == "repeated" for outcome in received.outcomes)
+        data["today"] = _today(db, project, operator, anew=received is None or repeated)
         # A late message of another queue has brought its events; its images are given back by the next message.
         if received and received.message["project"] == project.name and received.message["queue"] == asdict(queue):
             data |= _images(db, project, operator, queue, received.message, of_state[KINDS[queue.kind]])

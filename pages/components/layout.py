@@ -13,7 +13,6 @@ from streamlit.runtime.pages_manager import PagesManager
 from core.charset import TextSpec
 from core.errors import SlotlabError
 from core.home import Home
-from core.metrics import interval95
 from db.connection import opened
 from db.projects import find_project, list_projects
 from db.records import Job, Project, Run
@@ -167,16 +166,6 @@ def number(title: str, value: str, note: str) -> None:
     with st.container(border=True, gap=None):
         st.metric(title, value)
         st.caption(note)
-
-
-def share(correct: int, n: int) -> str:
-    """The share and its 95% interval, as "96.7% (88.5% to 99.6%)"; always shown beside the two numbers themselves."""
-    low, high = interval95(correct, n)
-    places = 1
-    # 9,999 of 10,000 are not 100.0%, nor are at least so many shown by 10,000.
-    while places < 5 and any(end < 1 and round(end, places + 2) == 1 for end in (low, correct / n)):
-        places += 1
-    return f"{correct / n:.{places}%} ({low:.{places}%} to {high:.{places}%})"
 
 
 def _sidebar() -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 from core import filters
 from core.errors import OptionError
 from core.parts import columns_of
+from core.shares import share
 from core.slices import Bools, Column, Slice, find_slices, worse_than_rest
 from pages.components import layout
 from pages.components.evaluated import Evaluated
@@ -71,8 +72,8 @@ def show_filtered(right_N: Bools, members_N: Bools) -> None:
         return
     rest, rest_correct = total - n, int(right_N[~members_N].sum())
     with st.grid("auto", min_column_width=170):
-        layout.number("Right where it holds", f"{correct:,} of {n:,}", layout.share(correct, n))
-        layout.number("Right in the rest", f"{rest_correct:,} of {rest:,}", layout.share(rest_correct, rest))
+        layout.number("Right where it holds", f"{correct:,} of {n:,}", share(correct, n))
+        layout.number("Right in the rest", f"{rest_correct:,} of {rest:,}", share(rest_correct, rest))
         p = float(worse_than_rest(np.array([wrong]), np.array([n]), int((~right_N).sum()), total)[0])
         layout.number(
             "So many errors by chance",

@@ -10,6 +10,7 @@ from core import readability
 from core.augment import TRANSFORMS, Settings
 from core.images import encode_png
 from core.readability import LOSS, RECIPE, Readability, Reading
+from core.shares import share
 from db.records import Project, Run
 from db.reviews import Review, select_labelled
 from db.runs import list_runs
@@ -63,7 +64,7 @@ def _read(
 
 
 def _show(found: Readability, run: Run) -> None:
-    plain = f"{found.right:,} of {found.n:,} = {layout.share(found.right, found.n)}"
+    plain = f"{found.right:,} of {found.n:,} = {share(found.right, found.n)}"
     if not found.can_judge:
         st.info(
             f"Run {run.job.id} reads {plain} of these training images as they are. That is too few to say what a "
@@ -90,7 +91,7 @@ def _show(found: Readability, run: Run) -> None:
             {
                 "Variants by": [TITLES[one.key] for one in found.readings],
                 "Read right": [f"{one.right:,} of {one.n:,}" for one in found.readings],
-                "95% interval": [layout.share(one.right, one.n) for one in found.readings],
+                "95% interval": [share(one.right, one.n) for one in found.readings],
                 "Lost": [one.lost for one in found.readings],
                 "Gained": [one.gained for one in found.readings],
                 "Drop, 95% interval": [_points(one) for one in found.readings],

@@ -10,6 +10,7 @@ from core.acceptance import Acceptance
 from core.calibration import Bools, Confidence, Threshold
 from core.errors import StorageError
 from core.predictions import Predictions, Reading
+from core.shares import share
 from core.views import fingerprint
 from db.records import Run
 from pages.components import layout
@@ -119,7 +120,7 @@ def _show_numbers(chosen: Threshold, tries: int) -> None:
     at_worst = calibration.logins(chosen.risk_bound, chosen.coverage, tries)
     with st.grid("auto", min_column_width=170):
         layout.number("Threshold", f"{chosen.threshold:.4f}", "confidence at this temperature")
-        layout.number("Answered", f"{chosen.used:,} of {chosen.n:,}", layout.share(chosen.used, chosen.n))
+        layout.number("Answered", f"{chosen.used:,} of {chosen.n:,}", share(chosen.used, chosen.n))
         layout.number(
             "Wrong among them",
             f"{chosen.wrong:,} of {chosen.used:,}",

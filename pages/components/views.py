@@ -18,6 +18,7 @@ from core.jobdir import JobDir
 from core.ledger import ALPHA, Entry, Ledger, told
 from core.metrics import Ints
 from core.predictions import Predictions
+from core.shares import share
 from core.views import AS_IT_IS, MAX_VIEWS, View, ViewChoice, check_views, choice_of, fingerprint, seen
 from db.records import Run
 from db.samples import find_sample, image_bytes
@@ -103,7 +104,7 @@ def _table(entries: Sequence[Entry], pictures: Sequence[str | None], reads: Sequ
             "View": [entry.name for entry in entries],
             "Reads": reads,
             "Right": [f"{entry.correct:,} of {n:,}" for entry in entries],
-            "Exact match": [layout.share(entry.correct, n) for entry in entries],
+            "Exact match": [share(entry.correct, n) for entry in entries],
             "Mends": pd.array(fixed, dtype="Int64"),
             "Breaks": pd.array(broken, dtype="Int64"),
             "p": p,

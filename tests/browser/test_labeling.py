@@ -80,6 +80,7 @@ def test_a_killed_server_loses_no_label(own_lab: "Lab", open_label: OpenLabel) -
     expect_all_saved(page, 30)
     assert texts == own_lab.labels(project)
     assert own_lab.actions(project) == ["label"] * 9
+    expect(widget(page).locator(".today")).to_contain_text("Today 9,")
 
 
 def test_a_server_restarted_while_nobody_types_takes_labels_again(own_lab: "Lab", open_label: OpenLabel) -> None:

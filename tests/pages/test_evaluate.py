@@ -18,7 +18,6 @@ from db.evaluations import count_test_openings
 from db.jobs import list_jobs
 from db.records import Project
 from db.samples import find_sample
-from pages.components import layout
 
 OpenPage = Callable[..., AppTest]
 
@@ -48,13 +47,6 @@ def test_numbers_stand_with_their_n_and_interval(home: Home, open_page: OpenPage
     assert not app.exception
     assert metric.value.endswith(f" of {n}")
     assert any("% to " in caption.value for caption in app.caption)
-
-
-def test_what_is_nearly_all_is_not_said_to_be_all() -> None:
-    """Neither the share nor the lower end of its interval is rounded up to 100%."""
-    assert layout.share(600, 600) == "100.0% (99.4% to 100.0%)"
-    assert layout.share(9_999, 10_000) == "99.99% (99.94% to 100.00%)"
-    assert layout.share(100_000, 100_000) == "100.000% (99.996% to 100.000%)"
 
 
 def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:

@@ -16,7 +16,6 @@ from core import cli
 from core.acceptance import Acceptance
 from core.calibration import choose_threshold, confidence
 from core.errors import SlotlabError
-from core.evidence import percent
 from core.home import Home
 from core.labeling import spec_of
 from core.predictions import Predictions
@@ -243,7 +242,7 @@ def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
     for correct in [600 - wrong, *(reading.predicted_NP == reading.targets_NP).sum(axis=0).tolist()]:
         exact = binomtest(int(correct), 600).proportion_ci(0.95, "exact")
         assert f"{correct} of 600" in page.text
-        assert f"{percent(exact.low)} to {percent(exact.high)}" in page.text
+        assert f"{exact.low:.1%} to {exact.high:.1%}" in page.text
     assert text.count('<rect class="wrong"') >= (reading.predicted_NP != reading.targets_NP)[:, 0].any()
     assert f"{wrong} wrong of 600 shows" in page.text
     assert "the team" in page.text

@@ -121,6 +121,18 @@ def test_today_counts_what_the_operator_did(open_page: OpenPage, project: Projec
     assert sent(open_page("label", project="portal"))["today"]["labels"] == 0
 
 
+def test_today_is_counted_anew_when_a_label_comes_again(many: Project) -> None:
+    """After a restart of the server the number at hand may hold the label already; adding it would count it twice."""
+    label = {"event": "1", "action": "label", "sample": f"{1:064x}", "text": "123456", "base": 0, "operator": "Ann"}
+    first = labeler._data(many, "Ann", Queue(), None)
+    saved = answer(many, message([], events=[label]))
+    again = answer(many, message([], events=[label]))
+
+    assert (first["today"]["labels"], saved["today"]) == (0, None)
+    assert [each["status"] for each in saved["answers"] + again["answers"]] == ["saved", "repeated"]
+    assert again["today"]["labels"] == 1
+
+
 def test_the_first_batch_is_small_and_no_tab_takes_more_than_a_quarter(many: Project) -> None:
     """The first image is on the screen soon, and a second operator finds some too."""
     first = answer(many, message([]))
