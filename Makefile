@@ -45,5 +45,6 @@ browser:
 	$(BIN)/pip install --editable . && touch $@
 .venv/installed-test: .venv/installed
 	$(BIN)/pip install --editable '.[test]' && touch $@
-.venv/installed-dev: .venv/installed
+# The type checks read bench, which drives Playwright.
+.venv/installed-dev: .venv/installed-test
 	$(BIN)/pip install --editable '.[dev]' && touch $@

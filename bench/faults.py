@@ -43,11 +43,11 @@ PARTS = 4
 @asynccontextmanager
 async def fault(name: str, portal: "Portal", typists: Sequence["Typist"], labels: int) -> AsyncIterator[dict[str, Any]]:
     """Let it happen while the typists type `labels` labels each; yields what happened, complete at the end."""
-    happening: dict[str, Callable[..., AbstractAsyncContextManager[dict[str, Any]]]] = {
+    happening: Callable[..., AbstractAsyncContextManager[dict[str, Any]]] = {
         "slow-save": _slow_save,
         "kill": _kill,
-    }
-    async with happening.get(name, _nothing)(portal, typists, labels) as happened:
+    }.get(name, _nothing)
+    async with happening(portal, typists, labels) as happened:
         yield happened
 
 

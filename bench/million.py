@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -216,7 +216,7 @@ def make(home: Home, n: int, progress: Progress | None = None) -> dict[str, Any]
     return made
 
 
-def save_truth(path: Path, truth: dict[str, str]) -> None:
+def save_truth(path: Path, truth: Mapping[str, str]) -> None:
     with path.open("w", encoding="ascii") as file:
         file.writelines(f"{sha256} {text}\n" for sha256, text in truth.items())
 

@@ -25,6 +25,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
+from websockets.typing import Subprotocol
 
 from bench.million import load_truth
 from core.images import decode, pixel_hash
@@ -80,7 +81,7 @@ class Operator:
         try:
             stream = f"ws://{parts.netloc}/_stcore/stream"
             async with connect(
-                stream, subprotocols=["streamlit"], additional_headers=cookie, max_size=None
+                stream, subprotocols=[Subprotocol("streamlit")], additional_headers=cookie, max_size=None
             ) as self.socket:
                 listening = asyncio.create_task(self._listen())
                 pumping = asyncio.create_task(self._pump())

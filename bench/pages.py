@@ -90,7 +90,9 @@ def sections(pages: Path) -> list[str]:
     (found,) = (
         node.value
         for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and ast.unparse(node.targets) == "SECTIONS"
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Dict)
+        and [ast.unparse(target) for target in node.targets] == ["SECTIONS"]
     )
     return [ast.literal_eval(key) for key in found.keys if key]
 
@@ -182,7 +184,9 @@ async def cell_clicked(page: Page, position: int | str, true: int, read: int) ->
     return await drawn(page, Screen(name="the images of a cell", path="evaluate", shows=f"{TILE}, .gallery .waiting"))
 
 
-async def measured(home: Path, screens: Sequence[Screen], project: str, n: int, stop: threading.Event) -> Any:
+async def measured(
+    home: Path, screens: Sequence[Screen], project: str, n: int, stop: threading.Event
+) -> dict[str, Any]:
     """Each screen on a server and in a browser of its own: at first, by its address and by a click, n times each.
 
     Then the peak memory of one server on which all are opened, before and after those that load the model.

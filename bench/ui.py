@@ -238,7 +238,7 @@ async def operators(cell: UiCell, bench: Bench) -> dict[str, Any]:
     ):
         truth = place.lab.home.root / "truth.txt"
         save_truth(truth, place.truth)
-        command = [sys.executable, "-m", "bench.operators", place.url, "--project", place.project]
+        command: list[object] = [sys.executable, "-m", "bench.operators", place.url, "--project", place.project]
         command += ["--truth", truth, "--operators", cell.operators, "--per-minute", cell.per_minute]
         command += ["--seconds", cell.seconds]
         async with chromium() as browser:

@@ -53,7 +53,8 @@ def ask(grid: Any, info: TransformInfo) -> dict[str, Any] | None:
 
 def ask_param(info: TransformInfo, param: Param) -> Any:
     kind = int if param.is_whole else float
-    value = st.slider(
+    # A pair where the session's state holds one; Streamlit's types do not look there.
+    value: Any = st.slider(
         f"{param.title}, {param.unit}" if param.unit else param.title,
         kind(param.low),
         kind(param.high),

@@ -102,7 +102,8 @@ tta = len(found.views) > 1 and views.toggle(
 )  # fmt: skip
 with layout.errors():
     seen = resources.training_strings(home, run)
-    seen_N = found.kept("seen", lambda: np.array([label in seen for label in found.labels]))
+    labels = found.labels
+    seen_N = found.kept("seen", lambda: np.array([label in seen for label in labels]))
     reading, result = found.reading(spec, tta=tta), found.result(spec, tta=tta, seen_N=seen_N)
 
 with st.grid("auto", min_column_width=170):

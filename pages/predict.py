@@ -39,9 +39,9 @@ if source == "upload":
     uploads = st.file_uploader("Images", accept_multiple_files=True, label_visibility="collapsed", key="uploads")
     files = [(upload.name, None, upload.getvalue()) for upload in uploads]
 else:
-    only = {"split": "val"} if source == "val" else {"state": "unlabelled"}
+    split, state = ("val", None) if source == "val" else (None, "unlabelled")
     with layout.errors(), layout.database() as db:
-        samples = select_samples(db, project.id, **only, text=text, limit=FROM_PROJECT)
+        samples = select_samples(db, project.id, split=split, state=state, text=text, limit=FROM_PROJECT)
         stored = image_bytes(db, [sample.id for sample in samples])
     files = [(sample.name, sample.label, stored[sample.id]) for sample in samples]
     if not files:

@@ -119,7 +119,7 @@ with rows:
                 "split": [sample.split for sample in samples],
                 "name": [sample.name for sample in samples],
                 "operator": [sample.operator for sample in samples],
-                "labelled": pd.to_datetime([sample.labelled_at for sample in samples], utc=True),
+                "labelled": pd.to_datetime(pd.Series([sample.labelled_at for sample in samples]), utc=True),
                 "source": [source_names[sample.source_id] for sample in samples],
                 "size": [f"{sample.width} x {sample.height}" for sample in samples],
             }

@@ -3,7 +3,7 @@
 import json
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 import streamlit as st
@@ -37,7 +37,7 @@ MAIN = ("max_minutes", "batch_size", "lr", "seed")
 ASKED = tuple(key for key in OPTIONS if key not in ("augment", "recipe"))
 """Options with a widget of their own; augmentation is asked for by its recipe."""
 TITLES = {"lr": "Learning rate", "ink": "Ink only", "crop": "Crop to the text"}
-ICONS = {
+ICONS: dict[str, tuple[str, Literal["gray", "blue", "green", "red", "orange"]]] = {
     "queued": (":material/hourglass_empty:", "gray"),
     "starting": (":material/hourglass_top:", "blue"),
     "running": (":material/play_arrow:", "blue"),

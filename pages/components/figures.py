@@ -11,7 +11,7 @@ from core.calibration import Bin, Curve
 RIGHT, WRONG, OTHER = "47, 111, 237", "217, 72, 56", "138, 143, 152"
 
 
-def confidence_figure(texts: Sequence[str], seconds: Sequence[str], probs_P2: NDArray[np.float64]) -> go.Figure:
+def confidence_figure(texts: Sequence[str], seconds: Sequence[str], probs_P2: NDArray[np.floating]) -> go.Figure:
     """For each position, how sure the best character is, and the second best beside it."""
     figure = go.Figure()
     places = [f"{place}" for place in range(1, len(texts) + 1)]

@@ -45,9 +45,10 @@ def _start(request: Request, typed: dict[str, str], request_id: str) -> None:
     session's state under the keys of `typed`.
     """
     now = {field: st.session_state[key] for field, key in typed.items() if key in st.session_state}
-    request = replace(
-        request, **{name: value.strip() if isinstance(value, str) else value for name, value in now.items()}
-    )
+    stripped: dict[str, Any] = {
+        field: value.strip() if isinstance(value, str) else value for field, value in now.items()
+    }
+    request = replace(request, **stripped)
     upload = None
     if request.path is None:
         labels_csv = st.session_state.get("import label file")
@@ -80,7 +81,7 @@ def _ask_for_images() -> dict[str, Any]:
         )  # fmt: skip
     else:
         st.file_uploader("Image files, or one zip", type=IMAGE_TYPES, accept_multiple_files=True, key="import files")
-    rule = st.selectbox("Labels", list(LABEL_RULES), format_func=LABEL_RULES.get, **_kept("import labels"))
+    rule = st.selectbox("Labels", list(LABEL_RULES), format_func=LABEL_RULES.__getitem__, **_kept("import labels"))
     if rule == "filename":
         st.caption("The name up to its extension, or up to its first underscore: 004420.png, 004420_2.png.")
     elif rule == "csv":

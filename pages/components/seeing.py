@@ -1,6 +1,7 @@
 """What the network gets of a project's images: crop, size, and whether colour is normalised away."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sqlite_utils import Database
@@ -58,7 +59,7 @@ def network(home: Home, db: Database, project: Project) -> Network:
     """Of the newest run whose choices are made."""
     frame, origin = training_frame(home, db, project)
     specs = (JobDir(home.run(run.job.id)).read("run.json") or {} for run in list_runs(db, project.id))
-    config = next((spec["config"] for spec in specs if "image_size" in spec.get("choices", {})), {})
+    config: dict[str, Any] = next((spec["config"] for spec in specs if "image_size" in spec.get("choices", {})), {})
     return Network(frame=frame, origin=origin, ink=bool(config.get("ink", TrainConfig().ink)))
 
 
