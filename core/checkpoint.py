@@ -1,7 +1,7 @@
 """Saved training state: each file appears whole or not at all, and is checked before it is believed.
 
 step-000120.pt    everything to go on bit for bit; the last two are kept
-best-000090.pt    the weights that read the validation images best
+best-000090.pt    the weights that the run reads with, see core.engine.is_kept
 *.json            beside each: its SHA-256 and what it reached; a .pt without one was never finished
 """
 

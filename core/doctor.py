@@ -342,18 +342,23 @@ def _trend(val: Sequence[Line]) -> str:
 
 
 def _finished(seen: _Seen) -> Diagnosis:
-    finite = [line for line in seen.val if line["loss"] is not None]
-    best = max(finite, key=lambda line: (line["correct"], -line["loss"]))
-    share = best["correct"] / best["n"]
+    kept = kept_line(seen.val)
+    share = kept["correct"] / kept["n"]
     advice = "The Evaluate page shows what is still misread."
     if share < 0.8:
         advice = "Label more images, or give a new run more steps; the Evaluate page shows what is misread."
     return Diagnosis(
         state="finished",
-        sentence=f"Done after {seen.step:,} steps: {best['correct']:,} of {best['n']:,} validation images right "
-        f"({share:.1%}) at step {best['step']:,}, whose weights are kept.",
+        sentence=f"Done after {seen.step:,} steps: {kept['correct']:,} of {kept['n']:,} validation images right "
+        f"({share:.1%}) at step {kept['step']:,}, whose weights are kept.",
         advice=advice,
     )
+
+
+def kept_line(val: Sequence[Line]) -> Line:
+    """The validation of the weights that a run keeps. Runs of earlier versions kept those that read most."""
+    kept = [line for line in val if line.get("kept")]
+    return kept[-1] if kept else max(val, key=lambda line: (line["correct"], -(line["loss"] or math.inf)))
 
 
 def _characters(line: Line) -> str:

@@ -53,7 +53,7 @@ class Outcome:
     step: int
     steps: int
     best: dict[str, Any] | None
-    """The `on_val` numbers of the best weights: most exact matches, then lowest loss."""
+    """The `on_val` numbers of the weights that are kept, see `is_kept`."""
     seconds: float
     """Time spent in training, over all resumptions."""
 
@@ -280,7 +280,7 @@ class _Run:
         }
 
     def evaluate(self) -> dict[str, Any]:
-        """Read the validation images with the averaged weights; keep these when they are the best so far."""
+        """Read the validation images with the averaged weights; keep these unless they are clearly worse."""
         self.finite_loss()
         log_probs_NPC = log_probs(self.ema, self.val_images_NHW3, self.device, self.format)
         result = metrics.evaluate(log_probs_NPC, self.val_targets_NP)
@@ -296,8 +296,11 @@ class _Run:
             "answers": len(np.unique(log_probs_NPC.argmax(axis=2), axis=0)),  # different texts that were read
             "seconds": round(self.seconds(), 2),
         }
-        if line["loss"] is not None and (self.best is None or _rank(line) > _rank(self.best)):
-            self.best = line
+        # A run that an earlier version began kept the highest count itself.
+        most = max(result.correct, self.best.get("most", self.best["correct"]) if self.best else 0)
+        line["kept"] = line["loss"] is not None and is_kept(result.correct, most, result.n)
+        if line["kept"]:
+            self.best = line | {"most": most}
             shipped = deepcopy(self.ema)
             shipped.heads.fold()
             checkpoint.save(self.folder, "best", self.step, self.described() | {"model": shipped.state_dict()}, line)
@@ -371,6 +374,18 @@ def evaluation_interval(steps: int, per_epoch: int, batch_size: int, val_images:
     return max(1, min(max(affordable, min(per_epoch, steps // 10)), max(1, steps // 3)))
 
 
+def is_kept(correct: int, most: int, n: int) -> bool:
+    """Whether weights that read so many of n validation images replace earlier ones, of which some read `most`.
+
+    They do unless they are worse by more than a standard error (of a count of rare errors, its root). The highest count
+    of many evaluations is the luckiest one, and comes before the learning rate has come down. Measured on 10,000 fresh
+    images of the hard style, two seeds: the last weights read 9,934 and 9,926 (with TTA 9,959 and 9,953), those of the
+    highest count of 400 read 9,915 and 9,914 (9,938 and 9,944). On 600 images held out of digits4's training images,
+    two seeds, both rules read 593 and 593.
+    """
+    return most - correct <= math.sqrt(n - most + 1)  # one more, for no error in n does not mean none at all
+
+
 def log_probs(
     model: nn.Module, images_NHW3: NDArray[np.uint8], device: torch.device, layout: torch.memory_format
 ) -> NDArray[np.float32]:
@@ -383,7 +398,3 @@ def log_probs(
             parts.append(model(images_B3HW).float().log_softmax(dim=2).cpu().numpy())
     out: NDArray[np.float32] = np.concatenate(parts)
     return out
-
-
-def _rank(line: dict[str, Any]) -> tuple[int, float]:
-    return line["correct"], -line["loss"]

@@ -12,7 +12,7 @@ from core import jobs, recipes
 from core.augment import DEFAULT_AUGMENT, Settings, check_augment
 from core.comparison import NOT_RECORDED, differences, spelled_out
 from core.config import OPTIONS, PRESETS, TrainConfig, parse_option, with_options
-from core.doctor import Diagnosis, Line, of_kind
+from core.doctor import Diagnosis, Line, kept_line, of_kind
 from core.errors import SlotlabError
 from core.jobdir import JobDir, JobView
 from core.progress import duration
@@ -353,13 +353,14 @@ def show_diagnosis(view: JobView, found: Diagnosis) -> None:
 
 
 def show_numbers(run: Run, val: list[Line]) -> None:
-    """The best validation so far and the last one."""
-    best, last = max(val, key=lambda line: line["correct"]), val[-1]
+    """The validation of the weights that are kept, and the last one."""
+    kept, last = kept_line(val), val[-1]
     characters, total = round(sum(last["per_position"]) * last["n"]), last["n"] * len(last["per_position"])
     grid = st.grid("auto", min_column_width=225)
     show_share(
-        grid, "Best on validation", best["correct"], best["n"],
-        help="Exact match: all characters right. Without test-time augmentation. These weights are kept.",
+        grid, f"Kept weights, step {kept['step']:,}", kept["correct"], kept["n"],
+        help="Validation images of which all characters are right, without test-time augmentation. The latest weights "
+        "are kept, unless they read clearly fewer than earlier ones.",
     )  # fmt: skip
     if run.job.result and (tta := json.loads(run.job.result).get("val_tta")):
         show_share(

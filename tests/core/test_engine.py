@@ -1,6 +1,7 @@
 """The training loop on a toy portal: repeatable, resumable bit for bit, and it learns."""
 
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from core import checkpoint, engine
 from core.config import TrainConfig
 from core.dataset import Snapshot, load_snapshot, write_snapshot
-from core.engine import Outcome, evaluation_interval, learning_rate_factor
+from core.engine import Outcome, evaluation_interval, is_kept, learning_rate_factor
 from core.errors import CheckpointError, OptionError, TrainingError
 from core.predictor import Predictor
 from tests.core import toy
@@ -147,7 +148,7 @@ def test_lines_are_what_the_metrics_file_holds(data: Snapshot, tmp_path: Path) -
 
     assert list(watch.steps[0]) == ["kind", "step", "epoch", "loss", "accuracy", "lr", "seconds"]
     assert list(watch.vals[0]) == [
-        "kind", "step", "epoch", "loss", "correct", "n", "exact", "per_position", "answers", "seconds",
+        "kind", "step", "epoch", "loss", "correct", "n", "exact", "per_position", "answers", "seconds", "kept",
     ]  # fmt: skip
     assert (watch.steps[0]["step"], watch.steps[0]["epoch"]) == (1, 1)
     assert (watch.vals[-1]["step"], watch.vals[-1]["epoch"], watch.vals[-1]["n"]) == (14, 4, 18)
@@ -235,8 +236,27 @@ def test_a_curve_moves_at_a_tenth_of_the_cost(steps: int, per_epoch: int, batch:
     assert steps // every >= 3
 
 
-def test_best_is_most_exact_then_least_loss() -> None:
-    """A lower loss with fewer exact matches is not better."""
-    lines = [{"correct": 5, "loss": 0.1}, {"correct": 6, "loss": 0.9}, {"correct": 6, "loss": 0.8}]
+def test_the_latest_weights_are_kept_unless_they_are_clearly_worse() -> None:
+    """By more than a standard error of the highest count so far."""
+    kept = [correct for correct in range(401) if is_kept(correct, most=400, n=400)]
+    assert kept == [399, 400]
+    assert [correct for correct in range(41) if is_kept(correct, most=37, n=40)] == [35, 36, 37, 38, 39, 40]
+    assert is_kept(0, most=0, n=40)
 
-    assert max(lines, key=engine._rank) == lines[2]
+
+def test_the_weights_kept_are_those_of_the_last_line_that_says_so(data: Snapshot, tmp_path: Path) -> None:
+    """A rate that is too high makes the count go up and down; each is held against the highest of all before it."""
+    watch = Watch()
+    outcome = fit(data, replace(toy.CONFIG, max_steps=100, lr=0.05), tmp_path, watch)
+
+    counts = [line["correct"] for line in watch.vals]
+    highest = list(accumulate(counts, max))
+    kept = [line["step"] for line in watch.vals if line["kept"]]
+    assert [line["kept"] for line in watch.vals] == [
+        is_kept(correct, most, watch.vals[0]["n"]) for correct, most in zip(counts, highest, strict=True)
+    ]
+    assert 0 < len(kept) < len(counts)
+    state = checkpoint.load(tmp_path, "best")
+    assert state is not None
+    assert outcome.best is not None
+    assert (state["step"], outcome.best["step"], outcome.best["most"]) == (kept[-1], kept[-1], highest[-1])
