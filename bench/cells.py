@@ -23,6 +23,7 @@ from typing import Any
 from bench.data import SETS, Frozen, ImageSet
 from core.config import TrainConfig, preset, with_options
 from core.errors import SlotlabError
+from core.files import replacing
 from core.runner import device_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -201,6 +202,5 @@ def save_result(path: Path, result: Mapping[str, Any]) -> None:
     # A line break is never part of a JSON string, so only the layout is changed.
     text = re.sub(r"\[\n *([^\[\]{}]*)\n *\]", lambda match: "[" + re.sub(r"\n *", " ", match[1]) + "]", text)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path, sync=False) as file:
+        file.write(f"{text}\n".encode())

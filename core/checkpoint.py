@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 
 from core.errors import CheckpointError
+from core.files import replacing
 
 Kind = Literal["step", "best"]
 FORMAT = 2
@@ -82,16 +83,8 @@ def fitting() -> Iterator[None]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # on a full disk, half a file would take the last room
-        raise
+    with replacing(path) as file:
+        file.write(data)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -124,6 +117,6 @@ def _prune(folder: Path, kind: Kind, newest: Path) -> None:
     """Drop all but the file just written and the one before it, even ones of later steps: a resumed run left them."""
     others = [path for path in _newest_first(folder, kind) if path != newest]
     kept = [newest, *others[: KEEP[kind] - 1]]
-    for path in folder.glob(f"{kind}-*"):
+    for path in [*folder.glob(f"{kind}-*"), *folder.glob(f".{kind}-*.tmp")]:  # the latter when a process was killed
         if path.suffix in (".pt", ".json", ".tmp") and path.with_suffix("").with_suffix(".pt") not in kept:
             path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from core.errors import OptionError, StorageError
+from core.files import replacing
 from core.images import image_format
 from core.sources import with_formula_guard
 from db import projects, samples
@@ -86,13 +87,8 @@ def _write(out: Path, text: str) -> None:
     """All or nothing: a half-written export would pass for a whole one."""
     if out.is_dir():
         raise OptionError(f"{out} is a folder; name the file to write.")
-    temporary = out.with_name(out.name + ".tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(out)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(out, sync=False) as file:
+        file.write(text.encode())
 
 
 def _write_files(db: Database, chosen: Sequence[Sample], sources_csv: str, out: Path) -> None:

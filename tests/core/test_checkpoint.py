@@ -17,7 +17,8 @@ def state(value: float) -> dict[str, Any]:
 
 
 def test_the_newest_two_and_the_newest_best_are_kept(tmp_path: Path) -> None:
-    """Each with its note, and nothing else."""
+    """Each with its note, and nothing else, not even what a process left that was killed while it wrote."""
+    (tmp_path / ".step-000005.pt.0123.tmp").write_bytes(b"half")
     for step in (10, 20, 30):
         checkpoint.save(tmp_path, "step", step, state(step), {})
     for step in (10, 30):
