@@ -255,10 +255,12 @@ def _start(shown: Evaluated, views: tuple[View, ...], request_id: str) -> None:
     """Callback; the request id is that of the button on screen, so a double click is one evaluation."""
     try:
         with layout.database() as db:
-            jobs.start_evaluation(
+            job = jobs.start_evaluation(
                 db, layout.home(), shown.run, "val", tta=len(views) > 1, views=views, operator=shown.page.operator,
                 request_id=request_id,
             )  # fmt: skip
+        if job.finished_at:
+            st.toast("The numbers on this page are those of these views already.", icon=":material/check:")
     except SlotlabError as error:
         st.session_state["evaluation refused"] = str(error)
     st.session_state["views changed"] = True

@@ -150,6 +150,8 @@ def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, tr
     assert choice_of(home.run("0001-fast")) == before
     press(app, "Use these views")
     assert fingerprint(choice_of(home.run("0001-fast")).views) == fingerprint(found.view_set)
+    press(app, "Evaluate with these 4 views")
+    assert [toast.value for toast in app.toast] == ["The numbers on this page are those of these views already."]
 
     # What is known is not read again; a label that has changed since makes it news.
     with opened(home.db) as db:
