@@ -32,8 +32,9 @@ def compared(first: Predictions, second: Predictions) -> Compared:
         have_views = len(first.views) > 1, len(second.views) > 1
         tta = any(have_views) and views.toggle("Test-time augmentation", key="tta", bind="query-params")
         for name, has in zip((run.job.id, other.job.id), have_views, strict=True):
-            if tta and not has:
-                st.caption(layout.plain(f"{name} was read without views; evaluate it again to compare with them."))
+            if any(have_views) and not has:
+                note = f"{name} was read without views, and stands as it is in the rows with views; evaluate it again."
+                st.caption(layout.plain(note))
         return Compared(
             page=page,
             runs=(run, other),

@@ -120,6 +120,23 @@ def test_the_images_on_which_they_part(open_page: OpenPage, home: Home, pair: Pr
     assert "There is no such image" in texts(app.caption)
 
 
+def test_a_run_read_without_views_is_said_to_be(open_page: OpenPage, home: Home, pair: Project) -> None:
+    """In the rows with views it stands as it is."""
+    path = path_of(home, "0002-fast")
+    found = Predictions.load(path)
+    log_probs_VNPC = np.array(found.log_probs_VNPC[:1])
+    replace(found, views=found.views[:1], log_probs_VNPC=log_probs_VNPC, moves_V4=None, seconds_V=None).save(path)
+
+    app = open_page("compare", project="portal", run="1", other="2")
+
+    assert not app.exception
+    plain, with_views, *_ = app.dataframe[0].value.to_numpy().tolist()
+    assert (plain[0], with_views[0]) == ("Exact match", "… with views")
+    assert with_views[2] == plain[2]
+    assert "0002-fast was read without views, and stands as it is" in texts(app.caption)
+    assert "0001-fast was read without views" not in texts(app.caption)
+
+
 def test_settings_show_only_what_differs(open_page: OpenPage, pair: Project) -> None:
     """One row for the learning rate; the images were the same."""
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", section="Settings")
