@@ -312,7 +312,8 @@ def _tiles(db: Database, shown: Evaluated, places: Ints, margin_N: Any, budget: 
         image = f'<img src="{data_url(data)}" alt="labelled {label}">' if data else "<p>no longer in the project</p>"
         tiles.append(
             f'<figure>{image}<span class="read">{read}</span><br><small>labelled <span class="read">{label}</span><br>'
-            f"{probability(shown.reading.confidence_N[place])} sure, margin {margin_N[place]:.1f} nats</small></figure>"
+            f"{escape(probability(shown.reading.confidence_N[place]))} sure, margin {margin_N[place]:.1f} nats"
+            "</small></figure>"
         )
     return tiles, budget
 

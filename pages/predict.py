@@ -68,7 +68,7 @@ chosen = st.dataframe(
         {
             "Image": [data_url(data) for _, _, data, _ in images],
             "Read": [prediction.text for prediction in read],
-            "Sure": [100 * prediction.confidence for prediction in read],
+            "Sure": [100 if one.confidence == 1 else min(100 * one.confidence, 99.9) for one in read],
             "Label": labels,
             "Right": [None if label is None else label == one.text for label, one in zip(labels, read, strict=True)],
             "File": [name for name, *_ in images],
@@ -98,7 +98,7 @@ with picture:
     st.image(data, width="stretch", alt=f"The image {name}")
     st.text(name)
     st.metric("All views together", best.text, help="The mean of the views' log-probabilities, normalised again.")
-    st.caption(f"{probability(best.confidence)} sure" + (f", labelled {layout.plain(label)}" if label else ""))
+    st.caption(layout.plain(f"{probability(best.confidence)} sure" + (f", labelled {label}" if label else "")))
     st.image(encode_png(predictor.preprocess(pixels)), width="stretch", alt="The image as the network sees it")
     st.caption("As the network sees it")
 with answer:
