@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,12 +47,19 @@ def save(folder: Path, kind: Kind, step: int, state: dict[str, Any], info: dict[
     return path
 
 
-def load(folder: Path, kind: Kind) -> dict[str, Any] | None:
-    """The newest whole state of a kind, or None. A damaged one is set aside as `.corrupt`; the one before is tried."""
+def load(folder: Path, kind: Kind, *, set_aside: bool = False) -> dict[str, Any] | None:
+    """The newest whole state of a kind, or None; in place of a damaged one, the one before.
+
+    Who writes the folder, and nobody else, may `set_aside` damaged ones as `.corrupt`: to others a file looks damaged
+    while it is being replaced. Raises CheckpointError where one is whole and cannot be loaded, for lack of memory say.
+    """
     for path in _newest_first(folder, kind):
         state = _read(path)
         if state is not None:
             return state
+        if set_aside:
+            for damaged in filter(Path.exists, (path, path.with_suffix(".json"))):
+                damaged.replace(damaged.with_name(damaged.name + ".corrupt"))
     return None
 
 
@@ -61,7 +69,14 @@ def exists(folder: Path, kind: Kind) -> bool:
 
 def load_for_prediction(folder: Path) -> dict[str, Any]:
     """The best state, else the newest. Raises CheckpointError when there is none."""
-    state = load(folder, "best") or load(folder, "step")
+    for wait_s in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4):  # a run at work may be between a file and its note
+        time.sleep(wait_s)
+        state = load(folder, "best")
+        if state is not None:
+            return state
+        if not exists(folder, "best"):
+            break
+    state = load(folder, "step")
     if state is None:
         raise CheckpointError("The run has no usable checkpoint yet.")
     return state
@@ -93,18 +108,19 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """None where the file is damaged or gone."""
     try:
         note = json.loads(path.with_suffix(".json").read_text())
         data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() == note["sha256"]:
-            state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-            return state
-    except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError):  # torn, gone, or no mere tensors
-        pass
-    for damaged in (path, path.with_suffix(".json")):
-        if damaged.exists():
-            damaged.replace(damaged.with_name(damaged.name + ".corrupt"))
-    return None
+        if hashlib.sha256(data).hexdigest() != note["sha256"]:
+            return None
+        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return state
+    except (FileNotFoundError, ValueError, KeyError, TypeError, UnpicklingError):  # gone, torn, or no mere tensors
+        return None
+    except (OSError, RuntimeError, MemoryError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"The checkpoint {path.name} cannot be loaded now: {why}.") from error
 
 
 def _newest_first(folder: Path, kind: Kind) -> list[Path]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from core.charset import TextSpec
 from core.config import TrainConfig
+from core.shares import percent, probability, share_and_interval
 
 State = Literal[
     "starting",
@@ -105,8 +106,14 @@ def diagnose(
 
 
 def of_kind(lines: Sequence[Line], kind: str) -> list[Line]:
-    """Lines of a kind by step; where a resumed run has done a step again, its last line counts."""
-    return [line for _, line in sorted({line["step"]: line for line in lines if line.get("kind") == kind}.items())]
+    """Lines of a kind by step; where a resumed run has gone back, what it had done from there on counts no more."""
+    valid: list[Line] = []
+    for line in lines:
+        if line.get("kind") == kind:
+            while valid and valid[-1]["step"] >= line["step"]:
+                valid.pop()
+            valid.append(line)
+    return valid
 
 
 def out_of_memory(config: TrainConfig | None, image_size: Sequence[int] | None = None) -> str:
@@ -135,10 +142,11 @@ class _Seen:
     def at_chance(self, share: float, n: int) -> bool:
         """Whether `share` of `n` characters right may be guessing: within two standard errors of 1/C.
 
-        A twentieth of the way to all right is added, because characters are never quite equally frequent.
+        A twentieth of the way to all right is added, because characters are never quite equally frequent. All right is
+        no guessing, though on a handful of images two standard errors reach beyond it.
         """
         spread = math.sqrt(self.chance * (1 - self.chance) / n)
-        return share <= self.chance + (1 - self.chance) / 20 + 2 * spread
+        return share < 1 and share <= self.chance + (1 - self.chance) / 20 + 2 * spread
 
     def guesses(self, line: Line) -> bool:
         """Whether a validation is at chance, at each position and as a whole; on few images the whole says more."""
@@ -209,7 +217,7 @@ def _learnt_by_heart(seen: _Seen) -> Diagnosis | None:
         state="misaligned",
         sentence=f"Learnt by heart: the training loss is {seen.loss():.3f} after {seen.done()}, but every "
         f"position of the validation images is at chance ({_characters(recent[-1])} of the characters right, where "
-        f"guessing gives {seen.chance:.0%}).",
+        f"guessing gives {percent(seen.chance)}).",
         advice=f"{COMPARE}; if they fit, there are too few images: label more.",
     )
 
@@ -243,10 +251,11 @@ def _plateau(seen: _Seen) -> Diagnosis | None:
     # By the training loss too: the last validation may be long ago.
     if loss < BY_HEART * seen.chance_loss or (seen.val and not seen.guesses(seen.val[-1])):
         return None
-    right = _characters(seen.val[-1]) if seen.val else f"{seen.accuracy():.0%}"
+    right = _characters(seen.val[-1]) if seen.val else percent(seen.accuracy())
     sentence = (
         f"At chance after {seen.done()}: training loss {loss:.3f}, where guessing gives {seen.chance_loss:.3f}, and "
-        f"{right} of the {'validation' if seen.val else 'training'} characters right, where it gives {seen.chance:.0%}."
+        f"{right} of the {'validation' if seen.val else 'training'} characters right, where it gives "
+        f"{percent(seen.chance)}."
     )
     if seen.step <= seen.expected:
         return Diagnosis(state="plateau", sentence=sentence, advice=_patience(seen))
@@ -277,12 +286,12 @@ def _dead_head(seen: _Seen) -> Diagnosis | None:
     shares: list[float] = recent[-1]["per_position"]
     others = median(share for position, share in enumerate(shares) if position not in dead)
     names = " and ".join(str(position + 1) for position in dead)
-    rights = " and ".join(f"{shares[position]:.0%}" for position in dead)
+    rights = " and ".join(percent(shares[position]) for position in dead)
     what, there = (f"Position {names} is", "there") if len(dead) == 1 else (f"Positions {names} are", "at each of them")
     return Diagnosis(
         state="dead_head",
         sentence=f"{what} still at chance after {seen.done()}: {rights} of {recent[-1]['n']} validation images are "
-        f"right there, and {others:.0%} at the others.",
+        f"right there, and {percent(others)} at the others.",
         advice=f"See on the Samples page whether the labels are right {there}, the text is cut off or a character has "
         "no image.",
     )
@@ -305,12 +314,13 @@ def _overfitting(seen: _Seen) -> Diagnosis | None:
     if min(losses[-3:]) < 1.1 * least or last < 1.5 * least or last - least < 0.02:
         return None
     at = next(line["step"] for line in seen.val if line["loss"] == least)
+    kept = kept_line(seen.val)
     return Diagnosis(
         state="overfitting",
-        sentence=f"{seen.accuracy():.1%} of the training characters are right, while the validation loss rose "
-        f"from {least:.3f} at step {at:,} to {last:.3f}.",
-        advice="Label more images, mend wrong labels or augment more strongly; no harm is done, since the best weights "
-        "are kept.",
+        sentence=f"{probability(seen.accuracy())} of the training characters are right, while the validation loss rose "
+        f"from {least:.3f} at step {at:,} to {last:.3f}; kept are the weights of step {kept['step']:,}, whose loss is "
+        f"{kept['loss']:.3f}.",
+        advice="Label more images, mend wrong labels or augment more strongly.",
     )
 
 
@@ -318,7 +328,7 @@ def _learning(seen: _Seen) -> Diagnosis:
     if not seen.val:
         return Diagnosis(
             state="learning",
-            sentence=f"{seen.accuracy():.0%} of the training characters are right after {seen.done()}, loss "
+            sentence=f"{percent(seen.accuracy())} of the training characters are right after {seen.done()}, loss "
             f"{seen.loss():.3f}; the validation images have not been read yet.",
         )
     last = seen.val[-1]
@@ -343,14 +353,13 @@ def _trend(val: Sequence[Line]) -> str:
 
 def _finished(seen: _Seen) -> Diagnosis:
     kept = kept_line(seen.val)
-    share = kept["correct"] / kept["n"]
     advice = "The Evaluate page shows what is still misread."
-    if share < 0.8:
+    if kept["correct"] < 0.8 * kept["n"]:
         advice = "Label more images, or give a new run more steps; the Evaluate page shows what is misread."
     return Diagnosis(
         state="finished",
         sentence=f"Done after {seen.step:,} steps: {kept['correct']:,} of {kept['n']:,} validation images right "
-        f"({share:.1%}) at step {kept['step']:,}, whose weights are kept.",
+        f"({share_and_interval(kept['correct'], kept['n'])[0]}) at step {kept['step']:,}, whose weights are kept.",
         advice=advice,
     )
 
@@ -362,4 +371,4 @@ def kept_line(val: Sequence[Line]) -> Line:
 
 
 def _characters(line: Line) -> str:
-    return f"{fmean(line['per_position']):.0%}"
+    return percent(fmean(line["per_position"]))

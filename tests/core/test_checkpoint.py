@@ -2,6 +2,10 @@
 
 import os
 import resource
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,8 @@ import torch
 
 from core import checkpoint
 from core.errors import CheckpointError
+
+ROOT = Path(__file__).parents[2]
 
 
 def state(value: float) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def test_steps_are_ordered_as_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "no note", "torn note"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
-    """It is set aside for whoever wants to look, and not tried again."""
+    """Its owner sets it aside for whoever wants to look, and does not try it again; a reader leaves it where it is."""
     checkpoint.save(tmp_path, "step", 1, state(1), {})
     newest = checkpoint.save(tmp_path, "step", 2, state(2), {})
     data = bytearray(newest.read_bytes())
@@ -63,12 +69,67 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage
         case "torn note":
             note.write_text(note.read_text()[:20])
 
-    loaded = checkpoint.load(tmp_path, "step")
+    before = sorted(tmp_path.iterdir())
+    read = checkpoint.load(tmp_path, "step")
+    assert sorted(tmp_path.iterdir()) == before
+    loaded = checkpoint.load(tmp_path, "step", set_aside=True)
 
+    assert read is not None
     assert loaded is not None
-    assert loaded["value"] == 1
-    if damage != "no note":
-        assert (tmp_path / "step-000002.pt.corrupt").exists()
+    assert (read["value"], loaded["value"]) == (1, 1)
+    assert (tmp_path / "step-000002.pt.corrupt").exists() is (damage != "no note")
+
+
+NO_ROOM = """
+import resource, sys
+from pathlib import Path
+import torch
+from core import checkpoint
+from core.errors import CheckpointError
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 90_000_000, -1))
+try:
+    checkpoint.load(Path(sys.argv[1]), "step", set_aside=True)
+except CheckpointError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_lack_of_memory_is_no_damage(tmp_path: Path) -> None:
+    """A whole checkpoint that does not fit into memory now is read later; nobody renames it."""
+    checkpoint.save(tmp_path, "step", 1, {"weights": torch.zeros(15_000_000)}, {})
+
+    told = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, tmp_path], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+
+    assert "step-000001.pt cannot be loaded now: " in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000001.json", "step-000001.pt"]
+
+
+def test_a_reader_finds_the_best_weights_while_they_are_replaced(tmp_path: Path) -> None:
+    """Between a file and its note it looks damaged for a moment; that is waited for."""
+    checkpoint.save(tmp_path, "step", 1, state(1), {})
+    checkpoint.save(tmp_path, "best", 1, state(0), {})
+    over = threading.Event()
+
+    def write() -> None:
+        for value in range(2, 40):
+            checkpoint.save(tmp_path, "best", 1 + value // 3, state(value), {"value": value})
+            time.sleep(0.05)
+        over.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    values = []
+    while not over.is_set():
+        values.append(checkpoint.load_for_prediction(tmp_path)["value"])
+    writer.join()
+
+    assert len(values) > 20
+    assert values == sorted(values)
+    assert not list(tmp_path.glob("*.corrupt"))
 
 
 def test_a_crash_at_any_point_of_saving_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from core import engine
 from core.charset import TextSpec
 from core.config import TrainConfig
 from core.dataset import Row, load_snapshot, write_snapshot
-from core.doctor import Diagnosis, Line, diagnose
+from core.doctor import Diagnosis, Line, diagnose, of_kind
 from core.errors import OptionError, TrainingError
 from core.images import encode_png
 from core.jobdir import JobDir
@@ -272,6 +272,14 @@ def test_another_failure_is_not_explained_away() -> None:
     lines = [step_line(400, 0.4), val_line(400, [0.9] * 6, loss=0.3)]
 
     assert doctor(lines, state="failed", reason="The disk or its quota is full.").state == "learning"
+
+
+def test_what_a_killed_attempt_had_done_counts_no_more() -> None:
+    """It went on from an earlier step, and may end earlier than it had got before, by the clock."""
+    lines = [val_line(step, [0.9] * 6) for step in (12, 24, 36, 44)] + [val_line(step, [0.8] * 6) for step in (24, 26)]
+
+    assert [line["step"] for line in of_kind(lines, "val")] == [12, 24, 26]
+    assert of_kind(lines, "val")[1] is lines[4]
 
 
 # Made-up lines

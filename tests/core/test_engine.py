@@ -1,5 +1,6 @@
 """The training loop on a toy portal: repeatable, resumable bit for bit, and it learns."""
 
+import time
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -167,6 +168,43 @@ def test_the_clock_ends_a_run_and_its_schedule(data: Snapshot, tmp_path: Path) -
     assert watch.vals[-1]["step"] == newest(tmp_path)["step"] == outcome.step
 
 
+def test_the_shortest_clock_leaves_a_step_and_its_validation(data: Snapshot, tmp_path: Path) -> None:
+    """The clock runs while it trains, not while images are decoded and networks built."""
+    watch = Watch()
+
+    outcome = fit(data, replace(toy.CONFIG, max_minutes=1e-6), tmp_path, watch)
+
+    assert (outcome.state, outcome.step) == ("finished", 1)
+    assert outcome.best is not None
+    assert outcome.best["step"] == 1
+
+
+def test_a_slow_look_at_the_stop_leaves_no_weights_without_validation(data: Snapshot, tmp_path: Path) -> None:
+    """The clock may run out anywhere between two steps."""
+    for minutes in (0.002, 0.003, 0.004, 0.005):
+        watch = Watch()
+        folder = tmp_path / str(minutes)
+        watch.should_stop = lambda: bool(time.sleep(0.03))  # type: ignore[method-assign]
+
+        outcome = fit(data, replace(toy.CONFIG, steps=100_000, max_minutes=minutes), folder, watch)
+
+        assert outcome.best is not None
+        assert watch.vals[-1]["step"] == outcome.step
+
+
+def test_damaged_checkpoints_are_no_reason_to_begin_anew_unasked(data: Snapshot, tmp_path: Path) -> None:
+    """They are set aside, and who resumes the run knows that it begins anew."""
+    fit(data, SHORT, tmp_path, Watch(stop_at=8))
+    for path in tmp_path.glob("step-*.pt"):
+        path.write_bytes(b"torn")
+
+    with pytest.raises(CheckpointError, match="None of the run's checkpoints can be read"):
+        fit(data, SHORT, tmp_path, Watch())
+    watch = Watch()
+    assert fit(data, SHORT, tmp_path, watch).state == "finished"
+    assert watch.steps[0]["step"] == 1
+
+
 def test_a_loss_that_is_no_number_ends_the_run(data: Snapshot, tmp_path: Path) -> None:
     """The step is named, and nothing is saved over the last good checkpoint."""
     fit(data, SHORT, tmp_path, Watch(stop_at=5))
@@ -238,10 +276,13 @@ def test_a_curve_moves_at_a_tenth_of_the_cost(steps: int, per_epoch: int, batch:
 
 def test_the_latest_weights_are_kept_unless_they_are_clearly_worse() -> None:
     """By more than a standard error of the highest count so far."""
-    kept = [correct for correct in range(401) if is_kept(correct, most=400, n=400)]
-    assert kept == [399, 400]
-    assert [correct for correct in range(41) if is_kept(correct, most=37, n=40)] == [35, 36, 37, 38, 39, 40]
-    assert is_kept(0, most=0, n=40)
+
+    def least(most: int, n: int) -> int:
+        return min(correct for correct in range(most + 1) if is_kept(correct, most, n))
+
+    assert [least(most, 400) for most in (400, 399, 390, 300)] == [399, 398, 387, 290]
+    assert [least(most, 400) for most in (200, 100, 19, 2, 1, 0)] == [190, 93, 16, 1, 1, 0]
+    assert [least(n, n) for n in (1, 2, 8)] == [1, 1, 7]
 
 
 def test_the_weights_kept_are_those_of_the_last_line_that_says_so(data: Snapshot, tmp_path: Path) -> None:
