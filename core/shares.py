@@ -24,6 +24,12 @@ def share_and_interval(correct: int, n: int) -> tuple[str, str]:
     return f"{correct / n:.{places}%}", f"{low:.{places}%} to {high:.{places}%}"
 
 
+def percent(value: float) -> str:
+    """As "97%"; never 100% or 0% of what is only nearly so."""
+    text = f"{value:.0%}"
+    return text if value in (0, 1) else {"100%": ">99%", "0%": "<1%"}.get(text, text)
+
+
 def probability(value: float) -> str:
     """As "96.7%"; never 100% or 0% of what is only nearly so."""
     text = f"{value:.1%}"

@@ -21,7 +21,7 @@ from core import engine
 from core.charset import TextSpec
 from core.config import TrainConfig
 from core.dataset import Row, load_snapshot, write_snapshot
-from core.doctor import Diagnosis, Line, diagnose, of_kind
+from core.doctor import Diagnosis, Line, diagnose, kept_line, of_kind
 from core.errors import OptionError, TrainingError
 from core.images import encode_png
 from core.jobdir import JobDir
@@ -158,10 +158,11 @@ def test_wrong_labels_learnt_by_heart_are_overfitting(fit: Fit) -> None:
         toy.rows(90, val=30), lambda _, text: text if rng.random() < 0.85 else rng.choice("|-x") + rng.choice("|-x")
     )
 
-    found = of(fit(rows, config), config)
+    lines = fit(rows, config)
+    found, kept = of(lines, config), kept_line(of_kind(lines, "val"))
 
     assert found.state == "overfitting"
-    assert "the best weights are kept" in found.advice
+    assert f"kept are the weights of step {kept['step']}, whose loss is {kept['loss']:.3f}" in found.sentence
 
 
 def test_a_high_lr_diverges(fit: Fit) -> None:
@@ -410,6 +411,45 @@ def test_overfitting_is_a_clear_and_lasting_rise(losses: list[float], accuracy: 
     ]
 
     assert doctor(lines).state == state
+
+
+def test_overfitting_names_the_loss_of_the_weights_that_are_kept() -> None:
+    """The latest ones as a rule, with the loss that has risen; earlier ones where these read clearly more."""
+    losses = [0.5, 0.2, 0.25, 0.3, 0.35]
+    lines = lines_at([(400 + 15 * index, 0.05, loss, [0.99] * 6) for index, loss in enumerate(losses)])
+    val = of_kind(lines, "val")
+
+    for line in val:
+        line["kept"] = True
+    assert "to 0.350; kept are the weights of step 460, whose loss is 0.350." in doctor(lines).sentence
+
+    for line in val[2:]:
+        line["kept"] = False
+    assert "to 0.350; kept are the weights of step 415, whose loss is 0.200." in doctor(lines).sentence
+
+
+@pytest.mark.parametrize(("length", "charset", "n"), [(1, "01", 1), (1, "01", 4), (2, "01", 2), (1, "abc", 2)])
+def test_a_handful_of_images_that_are_all_read_is_no_guessing(length: int, charset: str, n: int) -> None:
+    """Though so few could be guessed, they were not."""
+    lines = [
+        line
+        for step in (400, 415)
+        for line in (step_line(step, 0.001, 1.0), val_line(step, [1.0] * length, loss=0.001) | {"correct": n, "n": n})
+    ]
+
+    found = diagnose(lines, spec=TextSpec(length, charset), config=TrainConfig(), steps=415, state="finished")
+
+    assert found.state == "finished"
+    assert f"{n} of {n} validation images right (100.0%)" in found.sentence
+
+
+def test_one_misread_image_is_not_rounded_away() -> None:
+    """2,999 of 3,000 are not 100%, neither of the images nor of their characters."""
+    val = val_line(500, [1.0] * 5 + [2_999 / 3_000], loss=0.01) | {"correct": 2_999, "n": 3_000}
+    lines = [step_line(500, 0.01, 0.9999), val]
+
+    assert ">99% of the validation characters and 2,999 of 3,000 images" in doctor(lines).sentence
+    assert "2,999 of 3,000 validation images right (99.97%)" in doctor(lines, state="finished").sentence
 
 
 def test_a_validation_loss_that_is_no_number_is_named() -> None:
