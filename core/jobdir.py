@@ -140,6 +140,12 @@ class JobDir:
         return newest
 
     @property
+    def kept_step(self) -> int:
+        """Of the weights that a run reads with now (core.checkpoint names their file by it); -1 before there are any."""
+        kept = (self.path / "checkpoints").glob("best-*.json")
+        return max((int(path.stem.split("-")[1]) for path in kept), default=-1)
+
+    @property
     def cancel_asked(self) -> bool:
         return (self.path / "cancel").exists()
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import jobs
 from core.errors import SlotlabError, StorageError
+from core.jobdir import JobDir
 from core.shares import share
 from core.views import ViewChoice, choice_of
 from db.evaluations import count_test_openings
@@ -34,6 +35,7 @@ def start(tta: bool, request_id: str) -> None:
             job = jobs.start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
         if job.finished_at:
             st.toast("Nothing has changed since the last evaluation.", icon=":material/check:")
+        st.session_state[f"open test for {run.job.id}"] = False  # one opening, one question
     except SlotlabError as error:
         st.session_state["evaluation refused"] = str(error)
 
@@ -67,8 +69,12 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Split", ["val", "test"], default="val", required=True, key="split", bind="query-params"
     )
     views = st.container(width="content")
+found, damaged = None, ""
 with layout.errors(), layout.database() as db:
-    found = resources.find_predictions(home, db, run, split)
+    try:
+        found = resources.find_predictions(home, db, run, split)
+    except StorageError as error:
+        damaged = str(error)
     now = relabelled(db, project.id, run.job.created_at) if found else {}
     evaluations = list_jobs(db, project_id=project.id, kind="evaluate", limit=20)
     active = [job for job in evaluations if job.state in ACTIVE]
@@ -82,9 +88,12 @@ for job in active:
 for job in evaluations[:1]:
     if job.state in ("failed", "lost") and layout.is_recent(job):
         st.error(layout.plain(f"{job.id} failed: {job.reason}"), icon=":material/error:")
+if damaged:
+    st.error(layout.plain(damaged), icon=":material/error:")
 if found is None:
     if not active:
-        st.info(f"Run {run.job.id} has not been evaluated on {split} yet.", icon=":material/grid_on:")
+        if not damaged:
+            st.info(f"Run {run.job.id} has not been evaluated on {split} yet.", icon=":material/grid_on:")
         ask_to_evaluate()
     st.stop()
 
@@ -123,7 +132,10 @@ before = zip(found.sha256, found.labels, strict=True)
 changed = sum(now.get(sha256, label) != label for sha256, label in before) if now else 0
 if changed:
     st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
-with st.expander("Evaluate again", expanded=changed > 0):
+kept_step = JobDir(home.run(run.job.id)).kept_step
+if 0 <= found.step < kept_step:
+    st.warning(f"Read by the weights of step {found.step:,}; the run has those of step {kept_step:,} now.")
+with st.expander("Evaluate again", expanded=changed > 0 or 0 <= found.step < kept_step):
     ask_to_evaluate()
 shown = Evaluated(
     page=page, run=run, split=split, found=found, tta=tta, reading=reading, result=result, seen_N=seen_N

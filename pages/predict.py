@@ -31,7 +31,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         choice = choice_of(home.run(run.job.id))
     tta = st.toggle(
         "Test-time augmentation", value=choice.use, key=f"tta of {run.job.id}",
-        help=f"Average over the views: {', '.join(view.name for view in choice.views)}.",
+        help=f"Average over the views: {layout.plain(', '.join(view.name for view in choice.views))}.",
     )  # fmt: skip
 
 files: list[tuple[str, str | None, bytes]] = []  # name, label, bytes
@@ -117,4 +117,4 @@ with st.grid("auto", min_column_width=135):
             st.image(encode_png(shown), width="stretch", alt=f"The image {view.name}")
             same = (char == other for char, other in zip(view.text, best.text, strict=True))
             st.markdown(marked(view.text, same))
-            st.caption(f"{view.name}, {probability(view.confidence)} sure")
+            st.caption(layout.plain(f"{view.name}, {probability(view.confidence)} sure"))

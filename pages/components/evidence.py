@@ -76,5 +76,7 @@ def show_report(shown: Evaluated) -> None:
         on_click="ignore",
         key="download report",
     )
-    st.caption(f"The same from the terminal: `slotlab report {shown.run.job.number} --split {shown.split}"
-               f"{' --tta' if shown.tta else ''} --out FILE`")  # fmt: skip
+    views = (" --tta" if shown.tta else " --no-tta") if len(shown.found.views) > 1 else ""
+    st.caption(
+        f"The same from the terminal: `slotlab report {shown.run.job.number} --split {shown.split}{views} --out FILE`"
+    )

@@ -252,7 +252,7 @@ class Matrices {
         pen.fillStyle = `rgba(${rgb}, ${faintest + (0.95 - faintest) * depth})`;
         pen.fillRect(px, py, size - gap, size - gap);
         if (size < 13 || (x === y && size < 26) || this.data.kind === "probability") continue;
-        const text = this.data.kind === "rates" ? (100 * value).toFixed(value < 0.01 ? 1 : 0) : number(value);
+        const text = this.data.kind === "rates" ? below(100 * value, value < 0.01 ? 1 : 0) : number(value);
         const points = Math.min(11, (1.6 * size) / Math.max(2, text.length));
         if (points < 6.5) continue;
         pen.fillStyle = x === y && depth < 0.5 ? colors.text : "white";
@@ -337,9 +337,14 @@ class Matrices {
   }
 }
 
+// No rounding makes 100 of what is less.
+function below(value, digits) {
+  return (value < 100 ? Math.min(value, 100 - 10 ** -digits) : value).toFixed(digits);
+}
+
 function percent(share, digits) {
   const value = 100 * share;
-  return `${value > 0 && value < 0.1 ? value.toPrecision(1) : value.toFixed(digits)}%`;
+  return `${value > 0 && value < 0.1 ? value.toPrecision(1) : below(value, digits)}%`;
 }
 
 const signed = (value) => value.toFixed(1).replace("-", "−");

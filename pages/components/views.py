@@ -154,7 +154,8 @@ def _show_choice(shown: Evaluated, ledger: Ledger, choice: ViewChoice) -> None:
         why = f"{who}: {choice.fixed:,} mended, {choice.broken:,} broken of {choice.n:,}, {told(choice.p)}"
     st.markdown(f"This run reads **{how}** ({why}).")
     kept = _threshold(shown.run)
-    if kept is not None and not kept.holds_for(kept.step, tta=choice.use, views=choice.views):
+    step = JobDir(layout.home().run(shown.run.job.id)).kept_step
+    if kept is not None and not kept.holds_for(step, tta=choice.use, views=choice.views):
         st.caption("The threshold kept with it was chosen for other readings: choose it again under Trust.")
     if shown.split != "val":
         st.caption("Views are chosen on val; here stands what they are worth on images that have chosen nothing.")

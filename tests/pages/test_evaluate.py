@@ -1,6 +1,7 @@
 """The Evaluate page, on a run of two steps made by the real worker."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,13 +103,43 @@ def test_the_test_split_is_opened_on_purpose_only(home: Home, open_page: OpenPag
 
 
 def test_a_damaged_result_is_one_sentence(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """A torn predictions file is named; no traceback."""
+    """A torn predictions file is named, with the button that makes it anew; no traceback."""
     (home.run("0001-fast") / "predictions-val.npz").write_bytes(b"torn")
 
     app = open_page("evaluate", project=trained.name)
 
     assert not app.exception
     assert "evaluate the run again" in app.error[0].value
+    assert [button.label for button in app.button] == ["Evaluate on val"]
+
+
+def test_readings_by_earlier_weights_are_said_to_be(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """A run can be evaluated while it is at work, and goes on."""
+    found = stored(home)
+    assert not open_page("evaluate", project=trained.name).warning
+    replace(found, step=0).save(home.run("0001-fast") / "predictions-val.npz")
+
+    app = open_page("evaluate", project=trained.name)
+
+    assert not app.exception
+    assert f"Read by the weights of step 0; the run has those of step {found.step} now" in app.warning[0].value
+    assert app.expander[0].proto.expanded
+
+
+def test_each_opening_of_the_test_images_is_asked_for(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """One tick, one opening."""
+    app = open_page("evaluate", project=trained.name, split="test")
+    app.checkbox(key="open test for 0001-fast").check().run()
+    press(app, "Evaluate on test")
+
+    assert not app.exception
+    with opened(home.db) as db:
+        assert count_test_openings(db, trained.id) == 1
+        jobs.follow(db, home, list_jobs(db, kind="evaluate")[0].id, lambda _: None)
+    app.run()
+    assert not app.exception
+    assert not app.checkbox(key="open test for 0001-fast").value
+    assert next(button for button in app.button if button.label == "Evaluate on test").disabled
 
 
 def as_a_good_run(home: Home, trained: Project, split: str) -> Predictions:

@@ -131,6 +131,9 @@ def test_lockout_gives_a_threshold_and_is_kept_with_its_tries(
     at_most = int(re.findall(r"1 in ([\d,]+), 95%", said_of)[0].replace(",", ""))
     assert at_most == pytest.approx(1 / worst**2, rel=0.01)
     assert at_most >= 1000
+    risk = rule.wrong / rule.used
+    assert metric(app, "Tries for one login") == f"{1 + risk:.3f}"
+    assert f"answers submitted; {1 + worst:.3f} at that bound" in said(app)
 
     write_run(home, trained, "test", wrong=wrong, n=400)
     app = open_page("evaluate", project=trained.name, section="Trust", split="test")
@@ -167,6 +170,93 @@ def test_errors_of_which_the_run_is_sure_are_named_when_no_threshold_holds(
     assert not app.exception
     assert any("of the 300 surest answers" in info.value for info in app.info)
     assert not any("takes" in info.value for info in app.info)
+
+
+def test_a_start_without_an_error_that_is_too_short_says_how_long_it_takes(
+    home: Home, open_page: OpenPage, trained: Project
+) -> None:
+    """Of 610 the 410 surest are right, of which 65% of all are looked at; 0.05 / 8 at 1% takes 505."""
+    write_run(home, trained, "val", wrong=200, n=610)
+
+    app = open_page("evaluate", project=trained.name, section="Trust")
+
+    assert not app.exception
+    (text,) = (info.value for info in app.info)
+    assert f"the 397 surest answers are all right, but these are too few: {1 - (0.05 / 8) ** (1 / 397):.3%}" in text
+    assert "It takes 505 without an error" in text
+    assert "Look at these first" not in text
+
+
+def test_equally_sure_answers_are_counted_together_when_no_threshold_holds(
+    home: Home, open_page: OpenPage, trained: Project
+) -> None:
+    """All 600 are as sure as each other, and the last 50 wrong: half of them are no start without an error."""
+    made = write_run(home, trained, "val", wrong=0)
+    log_probs_VNPC = -np.log(1 + 3 * np.exp(-6)) - 6 * (made.log_probs_VNPC < np.log(0.5)).astype(np.float32)
+    log_probs_VNPC[:, -50:, 0] = np.roll(log_probs_VNPC[:, -50:, 0], 1, axis=2)
+    replace(made, log_probs_VNPC=log_probs_VNPC).save(home.run(RUN) / "predictions-val.npz")
+
+    app = open_page("evaluate", project=trained.name, section="Trust")
+
+    assert not app.exception
+    assert "of the 600 surest answers 50 are wrong" in app.info[0].value
+
+
+@pytest.mark.parametrize(("n", "wrong"), [(5, 0), (600, 0), (600, 60)])
+def test_the_temperature_is_said_with_the_log_loss_that_it_lowers(
+    home: Home, open_page: OpenPage, trained: Project, n: int, wrong: int
+) -> None:
+    """By hand from the readings. Five right answers do not change how sure the run is."""
+    reading = write_run(home, trained, "val", wrong=wrong, n=n).reading(spec_of(trained), tta=False)
+
+    def loss(temperature: float) -> str:
+        sure_N = confidence(reading.log_probs_NPC, temperature)
+        return f"{-np.log(np.where(reading.right_N, sure_N, 1 - sure_N)).mean():.4f}"
+
+    text = said(open_page("evaluate", project=trained.name, section="Trust"))
+
+    if n == 5:
+        assert f"keeps its temperature, 1.00, and its log loss, {loss(1.0)}" in text
+    else:
+        assert f"its log loss goes from {loss(1.0)} to {loss(reading.temperature)}" in text
+        assert loss(reading.temperature) < loss(1.0)
+
+
+def test_what_was_asked_for_is_still_there_after_a_look_at_another_section(
+    home: Home, open_page: OpenPage, trained: Project
+) -> None:
+    """The risk, the lockout, what the images show, and how small a part may be."""
+    write_run(home, trained, "val", wrong=60)
+    app = open_page("evaluate", project=trained.name, section="Trust")
+
+    def turn_to(section: str) -> None:
+        del app.session_state["section"]  # AppTest cannot click a tab
+        app.query_params["project"], app.query_params["section"] = trained.name, section
+        app.run()
+        assert not app.exception
+
+    app.number_input(key="risk wrong").set_value(20).run()
+    app.segmented_control(key="risk rule").set_value("lockout").run()
+    app.number_input(key="risk tries").set_value(5).run()
+    app.number_input(key="risk logins").set_value(1000).run()
+    turn_to("Errors")
+    app.toggle(key="probabilities").set_value(True).run()
+    turn_to("Parts")
+    app.slider(key="part of").set_value(80).run()
+    app.text_input(key="filter").set_value("wrong").run()
+    assert app.toggle(key="probabilities").value
+    app.text_input(key="filter").set_value("").run()
+    assert app.slider(key="part of").value == 80
+    turn_to("Trust")
+
+    assert app.segmented_control(key="risk rule").value == "lockout"
+    assert (app.number_input(key="risk tries").value, app.number_input(key="risk logins").value) == (5, 1000)
+    app.segmented_control(key="risk rule").set_value("wrong").run()
+    assert app.number_input(key="risk wrong").value == 20
+    turn_to("Parts")
+    assert app.slider(key="part of").value == 80
+    turn_to("Errors")
+    assert app.toggle(key="probabilities").value
 
 
 def test_parts_say_when_nothing_is_wrong(home: Home, open_page: OpenPage, trained: Project) -> None:
@@ -312,7 +402,9 @@ def test_the_page_offers_the_report(open_page: OpenPage, trained: Project) -> No
 
     assert not app.exception
     assert len(app.get("download_button")) == 1
-    assert "slotlab report 1 --split val" in said(app)
+    assert "slotlab report 1 --split val --no-tta --out FILE" in said(app)
+    app.toggle(key="tta").set_value(True).run()
+    assert "slotlab report 1 --split val --tta --out FILE" in said(app)
 
 
 def test_the_command_writes_the_report(
