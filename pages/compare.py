@@ -49,9 +49,11 @@ def compared(first: Predictions, second: Predictions) -> Compared:
 
 def all_runs(listed: list[Run]) -> None:
     """Runs with a result; two chosen rows are the two that are compared."""
+    # Rows chosen in another list, of another project or before a new run came, are not those of this one.
+    key = f"runs to compare {project.id} {len(listed)}"
 
     def choose_rows() -> None:
-        rows = st.session_state["runs to compare"]["selection"]["rows"]
+        rows = st.session_state[key]["selection"]["rows"]
         if len(rows) == 2:
             st.session_state["run"], st.session_state["other"] = (listed[row].job.id for row in rows)
 
@@ -74,7 +76,7 @@ def all_runs(listed: list[Run]) -> None:
             "Data": st.column_config.TextColumn(help="Start of the hash of images and labels: equal means the same."),
             "Started": st.column_config.DatetimeColumn(format="distance"),
         },
-        key="runs to compare",
+        key=key,
         hide_index=True,
         on_select=choose_rows,
         selection_mode="multi-row",

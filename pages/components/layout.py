@@ -143,7 +143,7 @@ def choose_run(ids: list[str]) -> str:
 
 def choose_other_run(ids: list[str], run_id: str) -> str:
     """Ask for a second run, which is never the first one."""
-    if run_id in (st.session_state.get("other"), st.query_params.get("other")):
+    if run_id in (st.session_state.get("other"), _named(st.query_params.get("other", ""), ids)):
         st.session_state["other"] = next(name for name in ids if name != run_id)
     return _choose_run("With", [name for name in ids if name != run_id], "other", ids)
 
@@ -151,14 +151,21 @@ def choose_other_run(ids: list[str], run_id: str) -> str:
 def _choose_run(title: str, ids: list[str], key: str, known: list[str]) -> str:
     asked = st.query_params.get(key, "")
     if asked and asked not in known:
-        same = [name for name in ids if asked.isdecimal() and int(name.split("-")[0]) == int(asked)]
-        if same:
-            st.session_state[key] = same[0]
+        if name := _named(asked, known):
+            if name in ids:
+                st.session_state[key] = name
         else:
             st.error(plain(f"This project has no run {asked!r} to show; here is its newest."), icon=":material/error:")
-    if st.session_state.get(key) not in ids:
-        st.session_state.pop(key, None)
+    # Set, not forgotten: of a box that falls back to its default the browser would go on showing the former run.
+    if key in st.session_state and st.session_state[key] not in ids:
+        st.session_state[key] = ids[0]
     return st.selectbox(title, ids, key=key, bind="query-params", width=200)
+
+
+def _named(asked: str, ids: list[str]) -> str | None:
+    """The run of this id, or of this number."""
+    number = int(asked) if asked.isdecimal() else None
+    return next((name for name in ids if name == asked or int(name.split("-")[0]) == number), None)
 
 
 def number(title: str, value: str, note: str) -> None:

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core.charset import TextSpec
 from core.home import Home
 from core.predictions import Predictions
-from db import evaluations, jobs, runs
+from db import evaluations, jobs, projects, runs
 from db.connection import opened, write
 from db.records import Project
 
@@ -207,7 +207,7 @@ def test_one_run_is_too_few(open_page: OpenPage, trained: Project) -> None:
     assert "it takes two to compare" in texts(app.info)
 
 
-@pytest.mark.parametrize(("asked", "said"), [("0002-fast", 0), ("0099-fast", 1)])
+@pytest.mark.parametrize(("asked", "said"), [("0002-fast", 0), ("2", 0), ("0099-fast", 1)])
 def test_the_other_run_is_another_one(open_page: OpenPage, pair: Project, asked: str, said: int) -> None:
     """A run is not compared with itself; one that is not there is named."""
     app = open_page("compare", project="portal", run="0002-fast", other=asked)
@@ -236,6 +236,31 @@ def test_damaged_predictions_are_one_sentence(open_page: OpenPage, home: Home, p
 
     assert not app.exception
     assert texts(app.error) == "predictions-val.npz is missing or damaged; evaluate the run again."
+
+
+def test_another_project_has_other_runs(open_page: OpenPage, home: Home, pair: Project) -> None:
+    """The boxes are told: a browser that is not goes on showing what it had."""
+    with opened(home.db) as db, write(db):
+        first = runs.find_run(db, "0001-fast")
+        assert first is not None
+        second = projects.insert_project(db, "second", 3, "0123")
+        for number in (3, 4):
+            job = jobs.insert_job(
+                db, id=f"000{number}-fast", number=number, kind="train", project_id=second.id, request_id=str(number)
+            )
+            jobs.set_state(db, job, "finished", final=True)
+            runs.insert_run(
+                db, job_id=job.id, preset="fast", config=first.config, dataset_sha256=first.dataset_sha256,
+                train_n=first.train_n, val_n=first.val_n,
+            )  # fmt: skip
+            shutil.copytree(home.run("0001-fast"), home.run(job.id))
+    app = open_page("compare", project="portal", run="1", other="2")
+    app.selectbox(key="project").select("second").run()
+
+    assert not app.exception
+    boxes = [app.selectbox(key=key) for key in ("run", "other")]
+    assert [box.value for box in boxes] == ["0004-fast", "0003-fast"]
+    assert [box.proto.set_value for box in boxes] == [True, True]
 
 
 def test_a_deep_link_is_the_first_request(open_page_first: OpenPage, pair: Project) -> None:
