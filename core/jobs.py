@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlite_utils import Database
 
 from core import doctor, recipes, turns
@@ -30,7 +32,7 @@ from core.jobdir import LAUNCH_SECONDS, JobDir, JobView
 from core.predictions import Predictions, step_of
 from core.runner import GRACE_SECONDS
 from core.views import AS_IT_IS, View, check_views, choice_of, to_dicts
-from db import evaluations, jobs, runs, samples
+from db import evaluations, jobs, labels, runs, samples
 from db.connection import write
 from db.projects import get_project
 from db.records import ACTIVE, Job, Project, Run, Sample, now
@@ -117,6 +119,28 @@ def training_samples(db: Database, project: Project, config: TrainConfig) -> tup
             "nothing to tell apart. Label more images."
         )
     return train, val
+
+
+def changed_labels(db: Database, home: Home, run: Run) -> tuple[int, Counter[str]]:
+    """Of the images that a run was given: how many have another label now, and how many of each split have none.
+
+    Costs nothing where nobody has labelled meanwhile. Raises StorageError when the run's data cannot be read.
+    """
+    current = labels.relabelled(db, run.job.project_id, run.job.created_at)
+    changed, gone = 0, Counter[str]()
+    if not current:
+        return changed, gone
+    try:
+        with np.load(home.run(run.job.id) / "dataset.npz", allow_pickle=False) as arrays:  # the images are not read
+            columns = [arrays[name].tolist() for name in ("sha256", "splits", "labels")]
+    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
+        raise StorageError("The run's data dataset.npz is missing or damaged.") from error
+    for sha256, split, label in zip(*columns, strict=True):
+        if (now_label := current.get(sha256, label)) is None:
+            gone[split] += 1
+        elif now_label != label:
+            changed += 1
+    return changed, gone
 
 
 def start_evaluation(

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +14,7 @@ from core.augment import DEFAULT_AUGMENT, Settings, check_augment
 from core.comparison import NOT_RECORDED, differences, spelled_out
 from core.config import OPTIONS, PRESETS, TrainConfig, parse_option, with_options
 from core.doctor import Diagnosis, Line, kept_line, of_kind
-from core.errors import SlotlabError
+from core.errors import SlotlabError, StorageError
 from core.jobdir import JobDir, JobView
 from core.progress import duration
 from core.shares import counted, share_and_interval
@@ -81,7 +82,7 @@ def new_run() -> None:
     try:
         asked = settings()
         if original:
-            show_changes(original, asked, train)
+            show_changes(original, asked, labelled)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
@@ -123,25 +124,48 @@ def settings() -> TrainConfig:
     return replace(with_options(base, changed), **augmentation)
 
 
-def show_changes(original: Run, asked: TrainConfig, train: int) -> None:
+def show_changes(original: Run, asked: TrainConfig, labelled: dict[str, int]) -> None:
     """In what the new run will differ from the one it was copied from."""
     with layout.database() as db:
         now = recipes.resolve(db, project, asked)
     then = TrainConfig.from_dict(json.loads(original.config))
     then = replace(then, augment=augmentation_of(then)[0])
     apart = differences(spelled_out(then.to_dict()), spelled_out(now.to_dict()))
-    if train != original.train_n and not asked.drop_seen_strings:
-        apart["training images"] = (f"{original.train_n:,}", f"{train:,}")
     if NOT_RECORDED in apart.get("recipe", ()):
         del apart["recipe"]  # runs from before there were recipes; the settings themselves are compared
     name = layout.plain(original.job.id)
-    if not apart:
-        st.info(f"Nothing differs from {name} yet: on one device it would train the same again.")
-        return
     listed = [
-        f"* {layout.plain(key)}: {layout.plain(one)} → **{layout.plain(new)}**" for key, (one, new) in apart.items()
+        f"{layout.plain(key)}: {layout.plain(one)} → **{layout.plain(new)}**" for key, (one, new) in apart.items()
     ]
-    st.markdown("\n".join([f"Differs from {name} in", "", *listed]))
+    listed += changes_of_data(original, asked, labelled)
+    if not listed:
+        st.info(f"Nothing differs from {name} yet: settings, images and labels are the same.")
+        return
+    st.markdown("\n".join([f"Differs from {name} in", "", *(f"* {line}" for line in listed)]))
+
+
+def changes_of_data(original: Run, asked: TrainConfig, labelled: dict[str, int]) -> list[str]:
+    """The same for images and labels, of which a run is given those of its start; what is not known is said."""
+    told, gone = [], Counter[str]()
+    try:
+        with layout.database() as db:
+            changed, gone = jobs.changed_labels(db, home, original)
+        if changed:
+            told.append(f"labels changed: **{changed:,}**")
+    except StorageError as error:
+        told.append(layout.plain(f"perhaps labels: {error}"))
+    given = {"train": ("training images", original.train_n), "val": ("validation images", original.val_n)}
+    if asked.drop_seen_strings:
+        del given["train"]
+        told.append(
+            layout.plain("perhaps training images: those that drop_seen_strings leaves out are found at the start")
+        )
+    for split, (what, before) in given.items():
+        now = labelled.get(split, 0)
+        if now != before or gone[split]:
+            new = now - before + gone[split]
+            told.append(f"{what}: {before:,} → **{now:,}**" + (f", {new:,} of them new" if gone[split] and new else ""))
+    return told
 
 
 def option_input(key: str, where: "DeltaGenerator") -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from core.config import TrainConfig
 from core.home import Home
 from core.images import encode_png
 from core.jobdir import JobDir
+from core.labeling import apply_events
 from db import projects, runs, samples
 from db.connection import opened, write
 from db.records import Project, now
@@ -337,6 +339,68 @@ def test_a_clone_tells_of_more_images(open_page: OpenPage, home: Home, labelled:
     app = click(open_page("train", project="portal", run=job.id), "Clone")
 
     assert "training images: 4 → **3**" in texts(app.markdown)
+
+
+def relabel(home: Home, project: Project, split: str, text: str | None, new: str | None) -> None:
+    """As the Label page does; None skips."""
+    with opened(home.db) as db:
+        state = "labelled" if text else "unlabelled"
+        found = samples.select_samples(db, project.id, split=split, state=state)
+        sample = next(one for one in found if one.label == text)
+        event = {
+            "event": uuid.uuid4().hex, "action": "label" if new else "skip", "sample": sample.sha256, "text": new,
+            "flag": None, "base": sample.version, "after": None, "operator": "ada",
+        }  # fmt: skip
+        assert [outcome.status for outcome in apply_events(db, project, "ada", [event])] == ["saved"]
+
+
+def test_a_clone_tells_of_mended_labels(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """As many images as before are not the same data; a label that is as it was is no change."""
+    job = start(home, labelled)
+    relabel(home, labelled, "train", "124", "125")
+    relabel(home, labelled, "val", "457", "458")
+    relabel(home, labelled, "train", "789", "788")
+    relabel(home, labelled, "train", "788", "789")
+    relabel(home, labelled, "test", "789", "780")
+
+    app = click(open_page("train", project="portal", run=job.id), "Clone")
+
+    assert "Nothing differs" not in texts(app.info)
+    assert "labels changed: **2**" in texts(app.markdown)
+    assert "images:" not in texts(app.markdown)
+
+
+def test_a_clone_tells_of_other_images(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """In either split, and also where one came for one that left."""
+    job = start(home, labelled)
+    relabel(home, labelled, "val", "457", None)
+    relabel(home, labelled, "train", "124", None)
+    with opened(home.db) as db, write(db):
+        source = projects.insert_source(db, labelled.id, "more", "the team", "ticket 2")
+        samples.insert_sample(
+            db, project_id=labelled.id, source_id=source.id, sha256="f" * 64, name="more.png", width=8, height=4,
+            split="train", image=encode_png(np.full((4, 8, 3), 99, np.uint8)),
+        )  # fmt: skip
+    relabel(home, labelled, "train", None, "321")
+
+    app = click(open_page("train", project="portal", run=job.id), "Clone")
+
+    assert "training images: 4 → **4**, 1 of them new" in texts(app.markdown)
+    assert "validation images: 2 → **1**" in texts(app.markdown)
+    assert "labels changed" not in texts(app.markdown)
+
+
+def test_what_is_not_known_of_a_clones_data_is_said(open_page: OpenPage, home: Home, labelled: Project) -> None:
+    """The form stays."""
+    job = start(home, labelled)
+    relabel(home, labelled, "train", "124", "125")
+    (job.path / "dataset.npz").unlink()
+    app = click(open_page("train", project="portal", run=job.id), "Clone")
+
+    assert "* perhaps labels" in texts(app.markdown)
+    app.toggle(key=f"{job.id} drop_seen_strings").set_value(True).run()
+    assert "* perhaps training images" in texts(app.markdown)
+    assert "Start training" in labels_of_buttons(app)
 
 
 @pytest.mark.parametrize(
