@@ -18,7 +18,7 @@ from db.samples import count_samples, select_samples
 from pages.components import layout
 from pages.components.costs import show_costs
 from pages.components.readability import show_readability
-from pages.components.recipes import chosen_recipes, hand_over, is_handed_over, own_settings
+from pages.components.recipes import hand_over, is_handed_over, next_settings
 from pages.components.seeing import Network, framed_images, network
 
 page = layout.open_page("augment")
@@ -83,9 +83,34 @@ def load() -> None:
     title: str = st.session_state[RECIPE]
     try:
         put(settings_of(title))
-        st.session_state["recipe name"] = "" if title in recipes.BUILT_IN else title.partition("@")[0]
+        name_for_saving(title)
     except SlotlabError as error:
         refuse(error)
+
+
+def name_for_saving(title: str) -> None:
+    st.session_state["recipe name"] = "" if title in recipes.BUILT_IN else title.partition("@")[0]
+
+
+def left_at() -> dict[str, tuple[tuple[str | None, Settings], Settings]]:
+    """What the next run was to use when this page was left, and the settings it was left at, by project."""
+    left: dict[str, tuple[tuple[str | None, Settings], Settings]] = st.session_state.setdefault("augment left at", {})
+    return left
+
+
+def open_settings() -> None:
+    """What the next run will use; where nothing else was chosen for it meanwhile, what this page was left at."""
+    upcoming = next_settings(project)
+    then, settings = left_at().get(project.name, (None, {}))
+    if then != upcoming:
+        title, settings = upcoming
+        with layout.database() as db:
+            st.session_state[RECIPE] = title or recipes.default_title(db, project)
+        name_for_saving(st.session_state[RECIPE])
+        put(settings)
+    elif st.session_state.get("augment of") != project.name:  # the sliders are those of another project
+        put(settings)
+    st.session_state["augment of"] = project.name
 
 
 def refuse(error: SlotlabError) -> None:
@@ -123,14 +148,14 @@ def make_default() -> None:
 
 def use(settings: Settings, title: str | None) -> None:
     hand_over(project, settings, title)
+    left_at()[project.name] = next_settings(project), settings
     st.toast("The Train page will use these settings.", icon=":material/check:")
 
 
 def choose_recipe(known: list[str], default: str) -> Any:
     """The box of recipes, and the place beside it for what can be done with the settings."""
     if st.session_state.get(RECIPE) not in known:
-        chosen = chosen_recipes().get(project.name)
-        st.session_state[RECIPE] = chosen if chosen in known else default
+        st.session_state[RECIPE] = default
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
             "Recipe", known, key=RECIPE, on_change=load, width=240, persist_state="session",
@@ -292,6 +317,7 @@ def augment() -> None:
 
     with layout.errors():
         settings = check_augment({key: values for key, values in asked.items() if values})
+        left_at()[project.name] = next_settings(project), settings
         as_json.code(json.dumps(settings, indent=1), language="json")
         with changes:
             show_changes(base, settings, recipe_actions, default)
@@ -315,13 +341,6 @@ def augment() -> None:
                 show_history()
 
 
-if TRANSFORMS[0].key not in st.session_state:
-    handed_over = own_settings().get(project.name)
-    with layout.errors(), layout.database() as db:
-        title = chosen_recipes().get(project.name) or recipes.default_title(db, project)
-        put(
-            recipes.find(db, project, title)[1]
-            if handed_over is None or project.name in chosen_recipes()
-            else handed_over
-        )
+with layout.errors():
+    open_settings()
 augment()

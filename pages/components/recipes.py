@@ -48,13 +48,22 @@ def next_augmentation(project: Project) -> dict[str, Any]:
     return {} if own is None else {"augment": own}
 
 
+def next_settings(project: Project) -> tuple[str | None, Settings]:
+    """What the next run will use: a recipe's title and settings, or settings without a name. Raises OptionError."""
+    chosen, own = chosen_recipes().get(project.name), own_settings().get(project.name)
+    if chosen is None and own is not None:
+        return None, own
+    with layout.database() as db:
+        return find(db, project, chosen or default_title(db, project))
+
+
 def ask_recipe(project: Project) -> None:
     """The form's box for the augmentation of a new run, with what it does below."""
     own, key = own_settings().get(project.name), f"recipe of {project.name}"
+    title, settings = next_settings(project)
+    shown = OWN if title is None else title
     with layout.database() as db:
         default, known = default_title(db, project), titles(db, project)
-        shown = chosen_recipes().get(project.name) or (default if own is None else OWN)
-        settings = own if shown == OWN and own is not None else find(db, project, shown)[1]
 
     def choose() -> None:
         choice = st.session_state[key]

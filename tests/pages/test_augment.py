@@ -15,6 +15,7 @@ from core import jobs, recipes
 from core.augment import DEFAULT_AUGMENT
 from core.config import PRESETS
 from core.home import Home
+from core.ingest import open_project
 from core.ink import ink_pixels
 from core.jobdir import JobDir
 from core.readability import RECIPE as WHOLE_RECIPE
@@ -295,6 +296,81 @@ def test_the_train_page_starts_a_run_with_a_recipe(
         jobs.cancel(db, home, "0002-fast")
     config = JobDir(home.run("0002-fast")).spec()["config"]
     assert (config["recipe"], config["augment"]) == ("soft@1", settings)
+
+
+def go_to(app: AppTest, name: str) -> AppTest:
+    """Another page in the same browser."""
+    app.switch_page(f"pages/{name}.py")
+    app.query_params["project"] = "portal"
+    return app.run()
+
+
+def shown(app: AppTest) -> tuple[str, list[str]]:
+    """The chosen recipe, and the transforms that are on."""
+    return app.selectbox(key="augment recipe of portal").value, [one.key for one in app.toggle if one.value]
+
+
+def test_what_was_chosen_on_the_train_page_is_shown(open_page: OpenPage, trained: Project) -> None:
+    """Also where this page has been open before, with other settings."""
+    app = open_page("augment", project="portal")
+    app.toggle(key="blur").set_value(False).run()
+
+    go_to(app, "train").selectbox(key="recipe of portal").set_value("off").run()
+    go_to(app, "augment")
+
+    assert not app.exception
+    assert shown(app) == ("off", [])
+    assert "Exactly off" in texts(app)
+
+
+def test_the_augmentation_of_a_cloned_run_is_shown(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """Its settings have no name here: they are shown as changed from the project's default."""
+    with opened(home.db) as db:
+        config = json.dumps({"augment": {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}})
+        db.execute("UPDATE runs SET config = json_patch(json_remove(config, '$.augment', '$.recipe'), ?)", [config])
+    app = open_page("augment", project="portal")
+
+    go_to(app, "train").selectbox(key="run").set_value("0001-fast").run()
+    press(app, "Clone")
+    go_to(app, "augment")
+
+    assert not app.exception
+    assert shown(app) == ("default", ["blur"])
+    assert app.slider(key="blur sigma").value == (0.3, 0.4)
+    assert "Changed from default" in texts(app)
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_changes_outlive_a_look_at_another_page(open_page: OpenPage, trained: Project, used: bool) -> None:
+    """Whether or not something was handed over before them, as long as nothing else is chosen for the next run."""
+    app = open_page("augment", project="portal")
+    app.selectbox(key="augment recipe of portal").set_value("off").run()
+    app.toggle(key="blur").set_value(True).run()
+    if used:
+        press(app, "Use in the next run")
+    app.slider(key="blur sigma").set_range(0.4, 0.5).run()
+
+    go_to(go_to(app, "train"), "augment")
+
+    assert not app.exception
+    assert shown(app) == ("off", ["blur"])
+    assert app.slider(key="blur sigma").value == (0.4, 0.5)
+
+
+def test_each_project_has_its_own_changes(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """Another project starts with what its next run will use, and the first one is found as it was left."""
+    with opened(home.db) as db:
+        other = open_project(db, "other", 6, "0123456789")
+    app = open_page("augment", project="portal")
+    app.toggle(key="blur").set_value(False).run()
+
+    app.selectbox(key="project").set_value(other.name).run()
+    assert "Exactly default" in texts(app)
+    app.selectbox(key="project").set_value("portal").run()
+
+    assert not app.exception
+    assert "blur" not in shown(app)[1]
+    assert "Changed from default: Blur" in texts(app)
 
 
 # What they cost and do
