@@ -141,7 +141,7 @@ class JobDir:
 
     @property
     def kept_step(self) -> int:
-        """Of the weights that a run reads with now (core.checkpoint names their file by it); -1 before there are any."""
+        """Of the weights that a run reads with now, by the name of their file; -1 before there are any."""
         kept = (self.path / "checkpoints").glob("best-*.json")
         return max((int(path.stem.split("-")[1]) for path in kept), default=-1)
 

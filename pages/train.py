@@ -410,9 +410,10 @@ def show_share(grid: "DeltaGenerator", title: str, correct: int, n: int, help: s
 
 def all_runs(known: list[Run]) -> None:
     """The table of runs; a click on a row shows that run."""
+    key = f"runs table {project.id} {len(known)}"  # rows of another list are none of this one
 
     def choose_row() -> None:
-        rows = st.session_state["runs table"]["selection"]["rows"]
+        rows = st.session_state[key]["selection"]["rows"]
         choose(known[rows[0]].job.id if rows else None)
 
     st.subheader("Runs", anchor=False)
@@ -429,7 +430,7 @@ def all_runs(known: list[Run]) -> None:
             }
         ),
         column_config={"Started": st.column_config.DatetimeColumn(format="distance")},
-        key="runs table",
+        key=key,
         hide_index=True,
         placeholder="–",
         on_select=choose_row,
@@ -445,7 +446,10 @@ with layout.errors():
     layout.keep_run(known)
     asked = st.query_params.get("run")
     if asked and asked not in known:
-        st.error(layout.plain(f"This project has no run {asked!r}."), icon=":material/error:")
+        if name := layout.run_named(asked, known):
+            st.session_state["run"] = name
+        else:
+            st.error(layout.plain(f"This project has no run {asked!r}."), icon=":material/error:")
     chosen = None
     if known:
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 NUMERIC = (
     "acceptance", "augment", "calibration", "charset", "checkpoint", "colors", "config", "costs", "dataset", "demo",
     "doctor", "engine", "errors", "evidence", "files", "filters", "frame", "images", "ink", "ledger", "metrics",
-    "model", "predictions", "predictor", "pretrained", "probe", "ranking", "readability", "slices", "svg",
+    "model", "predictions", "predictor", "pretrained", "probe", "ranking", "readability", "shares", "slices", "svg",
     "transforms", "tta", "views",
 )  # fmt: skip
 """Strings, arrays and tensors in, dataclasses out."""

@@ -1,6 +1,6 @@
 """What every page shares: the way in, the sidebar, the empty states, and one sentence for each error."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -143,7 +143,7 @@ def choose_run(ids: list[str]) -> str:
 
 def choose_other_run(ids: list[str], run_id: str) -> str:
     """Ask for a second run, which is never the first one."""
-    if run_id in (st.session_state.get("other"), _named(st.query_params.get("other", ""), ids)):
+    if run_id in (st.session_state.get("other"), run_named(st.query_params.get("other", ""), ids)):
         st.session_state["other"] = next(name for name in ids if name != run_id)
     return _choose_run("With", [name for name in ids if name != run_id], "other", ids)
 
@@ -151,7 +151,7 @@ def choose_other_run(ids: list[str], run_id: str) -> str:
 def _choose_run(title: str, ids: list[str], key: str, known: list[str]) -> str:
     asked = st.query_params.get(key, "")
     if asked and asked not in known:
-        if name := _named(asked, known):
+        if name := run_named(asked, known):
             if name in ids:
                 st.session_state[key] = name
         else:
@@ -162,7 +162,7 @@ def _choose_run(title: str, ids: list[str], key: str, known: list[str]) -> str:
     return st.selectbox(title, ids, key=key, bind="query-params", width=200)
 
 
-def _named(asked: str, ids: list[str]) -> str | None:
+def run_named(asked: str, ids: Iterable[str]) -> str | None:
     """The run of this id, or of this number."""
     number = int(asked) if asked.isdecimal() else None
     return next((name for name in ids if name == asked or int(name.split("-")[0]) == number), None)

@@ -242,7 +242,8 @@ def test_a_failed_run_shows_reason_and_log(open_page: OpenPage, home: Home, labe
     job.write("exit.json", {"error": "Bad *news*."})
     (job.path / "log.txt").write_text("Traceback **here**\n")
 
-    app = open_page("train", project="portal", run=job.id)
+    app = open_page("train", project="portal", run="1")
+    assert app.session_state["run"] == job.id == "0001-fast"
 
     assert [error.value for error in app.error] == [r"Bad \*news\*\."]
     assert "Traceback **here**" in texts(app.code)
