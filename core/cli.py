@@ -455,6 +455,9 @@ def _key_values(options: list[str]) -> dict[str, str]:
         if not equals:
             raise OptionError(f"--set takes key=value, got {option!r}.")
         pairs[key.strip()] = value
+    weights = pairs.get("pretrained", "").strip()
+    if weights and weights not in config.WEIGHTS:
+        pairs["pretrained"] = str(Path(weights).absolute())  # the worker stands in another directory than the terminal
     return pairs
 
 

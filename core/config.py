@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from core.augment import check_augment
 from core.errors import OptionError
 
-Kind = Literal["int", "float", "bool", "choice", "text", "size", "json"]
+Kind = Literal["int", "float", "bool", "choice", "text", "weights", "size", "json"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +21,19 @@ class Option:
     choices: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
+    multiple: int | None = None
+    """What a whole number must be divisible by."""
     optional: bool = False
     """Whether `auto` (or, for limits, `none`) may stand for "not set"."""
 
 
 OPTIONS: dict[str, Option] = {
-    "seed": Option(help="Same seed and layout, same numbers on a CPU.", kind="int", low=0, high=2**31 - 1),
+    "seed": Option(
+        help="Same seed, layout and threads (OMP_NUM_THREADS), same numbers on a CPU.",
+        kind="int",
+        low=0,
+        high=2**31 - 1,
+    ),
     "device": Option(
         help="Where to train; auto takes a GPU when there is one.", kind="choice", choices=("auto", "cpu", "cuda")
     ),
@@ -41,13 +49,18 @@ OPTIONS: dict[str, Option] = {
         choices=("query", "flatten", "pool"),
     ),
     "tied_heads": Option(help="Heads share a part beside their own; false: they share nothing.", kind="bool"),
-    "width": Option(help="Channels between the map and the heads.", kind="int", low=16, high=2048),
+    "width": Option(
+        help="Channels between the map and the heads, a multiple of 4.", kind="int", low=16, high=2048, multiple=4
+    ),
     "ink": Option(help="Remove background colour and polarity before the backbone.", kind="bool"),
     "crop": Option(help="Crop to the text, where the training images agree on where it is.", kind="bool"),
     "image_size": Option(
         help="Height x width the network sees, as 48x192; auto chooses from the images.", kind="size", optional=True
     ),
-    "pretrained": Option(help="ImageNet weights: auto, hub, none, or the path of a file.", kind="text"),
+    "pretrained": Option(
+        help="ImageNet weights: auto, hub, none, or the whole path of a file; a terminal takes a relative one too.",
+        kind="weights",
+    ),
     "layout": Option(
         help="Order of an image batch in memory; auto measures which is faster.",
         kind="choice",
@@ -95,6 +108,9 @@ OPTIONS: dict[str, Option] = {
     ),
 }
 """Every key of `--set`, in the order in which they are listed."""
+
+WEIGHTS = ("auto", "hub", "none")
+"""What `pretrained` may be beside a path."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +210,8 @@ def parse_option(key: str, text: str) -> Any:
                 raise OptionError(f"{key} must be {wanted}, got {text!r}.") from None
             if not (option.low is None or option.low <= number) or not (option.high is None or number <= option.high):
                 raise OptionError(f"{key} must be between {option.low:g} and {option.high:g}, got {text}.")
+            if option.multiple and number % option.multiple:
+                raise OptionError(f"{key} must be a multiple of {option.multiple}, got {text}.")
             return number
         case "bool":
             if text.lower() not in ("true", "false"):
@@ -205,7 +223,7 @@ def parse_option(key: str, text: str) -> Any:
             return int(text) if text.isdigit() else text
         case "size":
             sides = text.lower().split("x")
-            if len(sides) != 2 or not all(side.isdigit() and 16 <= int(side) <= 1024 for side in sides):
+            if len(sides) != 2 or not all(side.isdecimal() and 16 <= int(side) <= 1024 for side in sides):
                 raise OptionError(f"{key} must be HEIGHTxWIDTH with sides from 16 to 1024, as 48x192; got {text!r}.")
             return int(sides[0]), int(sides[1])
         case "json":
@@ -213,7 +231,14 @@ def parse_option(key: str, text: str) -> Any:
                 settings = json.loads(text)
             except json.JSONDecodeError as error:
                 raise OptionError(f"{key} is not valid JSON: {error}.") from None
+            if not isinstance(settings, dict):
+                raise OptionError(f"{key} must be a JSON object of transforms, as {{}} for none, got {text}.")
             return check_augment(settings)
+        case "weights":
+            # A worker would look for a relative path where it stands itself, which nobody knows.
+            if text not in WEIGHTS and not Path(text).is_absolute():
+                raise OptionError(f"{key} must be {', '.join(WEIGHTS)} or the whole path of a file, got {text!r}.")
+            return text
         case "text":
             if not text:
                 raise OptionError(f"{key} must not be empty.")

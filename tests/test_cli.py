@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torch
 
 from core import demo
 from core.acceptance import Acceptance
@@ -30,12 +32,12 @@ WHO = ["--source", "test", "--owner", "the team", "--authorization", "ticket 1"]
 Slotlab = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def command(home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def command(home: Path, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "core.cli", *map(str, arguments)],
         check=False,
-        cwd=ROOT,
-        env=os.environ | {"SLOTLAB_HOME": str(home)},
+        cwd=cwd,
+        env=os.environ | {"SLOTLAB_HOME": str(home), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=200,
@@ -99,6 +101,16 @@ def test_train_ends_with_one_json_object(home: Path, slotlab: Slotlab) -> None:
     told = [line for line in done.stderr.splitlines() if line.startswith(("Plateau: ", "Learning: ", "Finished: "))]
     assert any(" of 12 steps" in line or "after 12 steps" in line for line in told)
     assert (Home(home).run(record["run"]) / "metrics.jsonl").exists()
+
+
+def test_weights_are_found_from_where_the_terminal_stands(home: Path, tmp_path: Path) -> None:
+    """The worker stands elsewhere."""
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pth")
+    options = [*TINY, "--set", "backbone=test_resnet", "--set", "pretrained=weights.pth"]
+
+    done = command(home, "train", "--project", "p", *options, "--json", cwd=tmp_path)
+
+    assert json.loads(done.stdout)["state"] == "finished", done.stderr
 
 
 @pytest.mark.parametrize(

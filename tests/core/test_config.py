@@ -47,6 +47,10 @@ def test_an_unknown_preset_lists_the_valid_ones() -> None:
         ("batch_size", "2.5"),
         ("image_size", "48"),
         ("image_size", "0x192"),
+        ("image_size", "²0x64"),
+        ("width", "18"),
+        ("pretrained", "weights.pth"),
+        ("pretrained", " "),
         ("drop_seen_strings", "yes"),
         ("device", "tpu"),
         ("stride", "12"),
@@ -54,6 +58,10 @@ def test_an_unknown_preset_lists_the_valid_ones() -> None:
         ("max_minutes", "inf"),
         ("augment", "{"),
         ("augment", '{"flip": {"p": 1}}'),
+        ("augment", "null"),
+        ("augment", "3"),
+        ("augment", "true"),
+        ("augment", "[]"),
         ("backbone", " "),
     ],
 )
@@ -63,6 +71,7 @@ def test_a_bad_value_is_refused_in_one_sentence(key: str, text: str) -> None:
         with_options(preset("fast"), {key: text})
 
     assert "\n" not in str(error.value)
+    assert key in str(error.value) or "transform" in str(error.value)
 
 
 def test_auto_leaves_a_choice_to_the_data() -> None:
