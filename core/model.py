@@ -180,8 +180,12 @@ class Recognizer(nn.Module):
         super().__init__()
         self.ink = ink
         self.backbone = _backbone(backbone, stride, weights)
-        with torch.no_grad():
-            _, channels, rows, columns = self._map(torch.zeros(2, 3, *image_size)).shape
+        try:
+            with torch.no_grad():
+                _, channels, rows, columns = self._map(torch.zeros(2, 3, *image_size)).shape
+        except Exception as error:  # many backbones take one size only, and each says so in its own way
+            size = "x".join(map(str, image_size))
+            raise OptionError(f"The backbone {backbone!r} cannot read images of {size}: {error}") from error
         self.grid = (rows, columns)
         self.neck = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
         self.pool: nn.Module
@@ -197,6 +201,8 @@ class Recognizer(nn.Module):
 
     def _map(self, images_B3HW: Tensor) -> Tensor:
         map_BCHW: Tensor = self.backbone((images_B3HW - 0.5) / 0.25)[0]
+        if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":  # Swin, MambaOut and others like them
+            return map_BCHW.permute(0, 3, 1, 2)
         return map_BCHW
 
     def tokens(self, images_B3HW: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The recogniser: shapes, what it must not see, and which weights decay."""
 
+import re
+
 import pytest
 import torch
 
@@ -131,6 +133,27 @@ def test_an_impossible_backbone_is_refused() -> None:
         make(stride=64)
     with pytest.raises(OptionError, match="query, flatten, pool"):
         make(head="ctc")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stride", "reason"),
+    [
+        ("vit_tiny_patch16_224", 16, "Input height (48) doesn't match model (224)"),
+        ("hrnet_w18_small", 8, "The size of tensor"),
+    ],
+)
+def test_a_backbone_that_reads_no_images_of_this_size_is_refused(backbone: str, stride: int, reason: str) -> None:
+    """Many take one size only, or sides that are multiples of their stride."""
+    with pytest.raises(OptionError, match=re.escape(f"{backbone!r} cannot read images of 48x192: {reason}")):
+        make(backbone=backbone, stride=stride, image_size=(48, 192))
+
+
+def test_a_map_with_its_channels_last_is_read_by_rows_and_columns() -> None:
+    """As Swin and MambaOut give it: the grid is that of the image, and the channels are none of its sides."""
+    model = make(backbone="test_mambaout")
+
+    assert model.grid == (2, 6)
+    assert model.tokens(torch.rand(1, 3, 32, 96)).shape == (1, 12, 32)
 
 
 @pytest.mark.parametrize("stride", [16, 32])
