@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from core.dataset import Snapshot, load_snapshot
 from core.images import decode
@@ -21,10 +22,13 @@ BATCHES = (1, 64)
 WARMUPS = 2
 
 
-def parameters(predictor: Predictor) -> dict[str, int]:
-    """Number of parameters of the network and of each of its parts."""
-    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in predictor.model.named_children()}
-    return {"total": sum(p.numel() for p in predictor.model.parameters())} | parts
+def parameters(model: nn.Module) -> dict[str, int]:
+    """Number of parameters of the network and of each of its parts, without the folded part of the heads: all zeros."""
+    counts = {
+        name: sum(p.numel() for key, p in part.named_parameters(name) if not key.startswith("heads.shared."))
+        for name, part in model.named_children()
+    }
+    return {"total": sum(counts.values())} | counts
 
 
 def timed(predictor: Predictor, snapshot: Snapshot, batch: int, seconds: float) -> dict[str, Any]:
@@ -46,7 +50,11 @@ def timed(predictor: Predictor, snapshot: Snapshot, batch: int, seconds: float) 
 
 def main(run: Path, device: str, seconds: float) -> None:
     predictor, snapshot = Predictor.load(run, device), load_snapshot(run / "dataset.npz")
-    result: dict[str, Any] = {"device": device, "threads": torch.get_num_threads(), "parameters": parameters(predictor)}
+    result: dict[str, Any] = {
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "parameters": parameters(predictor.model),
+    }
     for batch in BATCHES:
         result[f"batch{batch}"] = timed(predictor, snapshot, batch, seconds)
     print(json.dumps(result))

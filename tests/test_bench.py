@@ -16,12 +16,14 @@ from bench import accuracy, speed, tables
 from bench.cells import ROOT, Bench, save_result
 from bench.data import FOLDS, SETS, ImageSet, fold_of, freeze
 from bench.grid import run, state_of
+from bench.reading import parameters
 from bench.scores import audited, score_run, tally
 from core.charset import TextSpec
 from core.dataset import Row, load_snapshot
 from core.errors import LabelError
 from core.jobdir import JobDir
 from core.predictions import Predictions
+from tests.core.test_model import make
 from tests.pictures import png, write_files
 
 SPEC = TextSpec(3, "0123456789")
@@ -75,6 +77,18 @@ def test_the_speed_bench_reads_its_own_clock(tmp_path: Path) -> None:
     assert seconds == sorted(seconds)
     assert result["seconds"] < seconds[-1] <= result["process_seconds"]
     assert result["reading"]["parameters"]["total"] > result["reading"]["parameters"]["heads"] > 0
+
+
+def test_only_the_parameters_that_a_network_reads_with_are_counted() -> None:
+    """What the heads shared in training is folded into each of them; the rest of it are zeros."""
+    model = make()
+    model.heads.fold()
+
+    counts = parameters(model)
+
+    assert counts["heads"] == 3 * (10 * 32 + 10)
+    assert counts["total"] == sum(p.numel() for name, p in model.named_parameters() if "heads.shared" not in name)
+    assert counts["total"] == sum(counts[part] for part in ("backbone", "neck", "pool", "heads"))
 
 
 def test_finished_cells_are_skipped_and_impossible_ones_say_why(
