@@ -55,7 +55,8 @@ def fit_temperature(log_probs_NPC: Floats, right_N: Bools) -> float:
     """The temperature under which the confidence predicts best which samples are right as a whole.
 
     Minimises the log loss of `right_N`. Its targets are drawn in by one pseudo-sample each, as Platt (1999) does:
-    without an error the best temperature would be 0, and every confidence 1.
+    without an error the best temperature would be 0, and every confidence 1. Of few samples these two can outweigh what
+    was seen; where the samples themselves are then predicted no better than before, the temperature stays 1.
     """
     from scipy.optimize import minimize_scalar
 
@@ -64,12 +65,20 @@ def fit_temperature(log_probs_NPC: Floats, right_N: Bools) -> float:
     wanted_N = np.where(right_N, (right + 1) / (right + 2), 1 / (wrong + 2))
     gaps_CNP = _gaps_CNP(log_probs_NPC)
 
-    def loss(log_temperature: float) -> float:
-        whole_N = np.exp(-_doubt_N(gaps_CNP, math.exp(log_temperature))).clip(1e-12, 1 - 1e-12)
-        return float(-(wanted_N * np.log(whole_N) + (1 - wanted_N) * np.log1p(-whole_N)).mean())
+    def at(temperature: float) -> Confidence:
+        sure_N: Confidence = np.exp(-_doubt_N(gaps_CNP, temperature))
+        return sure_N
 
     bounds = (math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1]))
-    return float(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    found = minimize_scalar(lambda x: log_loss(at(math.exp(x)), wanted_N), bounds=bounds, method="bounded")
+    temperature = math.exp(found.x)
+    return temperature if log_loss(at(temperature), right_N) < log_loss(at(1.0), right_N) else 1.0
+
+
+def log_loss(confidence_N: Confidence, right_N: Bools | Confidence) -> float:
+    """Of being right as a whole, in nats; mean. No single sample costs more than that of a confidence of 1e-12."""
+    sure_N = confidence_N.clip(1e-12, 1 - 1e-12)
+    return -float((right_N * np.log(sure_N) + (1 - right_N) * np.log1p(-sure_N)).mean())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +135,16 @@ class Curve:
         """Share of the answers used that is wrong."""
         return self.wrong_N / np.arange(1, len(self.wrong_N) + 1)
 
+    @property
+    def ends(self) -> NDArray[np.intp]:
+        """Entries that a threshold can end at: equal confidences are used together, so the last of each run."""
+        return np.flatnonzero(np.append(self.threshold_N[:-1] != self.threshold_N[1:], True))
+
+    @property
+    def starts(self) -> NDArray[np.intp]:
+        """Which of `ends` the searches for a threshold begin at, one for each of STARTS."""
+        return np.searchsorted(self.ends + 1, np.array(STARTS) * len(self.wrong_N))
+
 
 def risk_coverage(confidence_N: Confidence, right_N: Bools) -> Curve:
     order = np.argsort(-confidence_N, kind="stable")
@@ -175,13 +194,11 @@ def choose_threshold(
 
     n, share = len(confidence_N), delta / len(STARTS)
     curve = risk_coverage(confidence_N, right_N)
-    # Equal confidences are used together: only the last of each run is a threshold.
-    ends = np.flatnonzero(np.append(curve.threshold_N[:-1] != curve.threshold_N[1:], True))
+    ends = curve.ends
     # The bound of upper_bound holds where so few errors would be so rare; many bounds at once are slow.
     holds = binom.cdf(curve.wrong_N[ends], ends + 1, max_risk) <= share
     last = -1
-    for start in STARTS:
-        first = int(np.searchsorted(ends + 1, start * n))
+    for first in curve.starts.tolist():
         fails = np.flatnonzero(~holds[first:])
         end = first + int(fails[0]) if len(fails) else len(ends)
         last = max(last, end - 1 if end > first else -1)

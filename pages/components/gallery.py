@@ -154,10 +154,11 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
     """
     with st.container(horizontal=True, vertical_alignment="center"):
         probabilities = st.toggle(
-            "Probabilities", key="probabilities", help="The two best characters of each position."
-        )
+            "Probabilities", key="probabilities", persist_state="session",
+            help="The two best characters of each position.",
+        )  # fmt: skip
         looked = st.toggle(
-            "Where it looked", key="looked",
+            "Where it looked", key="looked", persist_state="session",
             help="Each position in its colour, over the image as it is, without other views. Point at a character to "
             "see where that one looked.",
         )  # fmt: skip

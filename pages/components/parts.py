@@ -84,7 +84,7 @@ def show_filtered(right_N: Bools, members_N: Bools) -> None:
 
 def _ask_for_part(shown: Evaluated, columns: dict[str, Column], right_N: Bools) -> Slice | None:
     """A table of the parts; the one whose row was clicked."""
-    least = st.slider("Images at least", 1, max(2, min(100, len(right_N) // 2)), 10, key="part of", width=240)
+    least = st.slider("Images at least", 1, 100, 10, key="part of", persist_state="session", width=240)
     parts = find_slices(columns, right_N, least)
     if not parts:
         st.caption("There is no part of so many images.")

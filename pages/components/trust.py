@@ -50,12 +50,20 @@ def _kept(directory: Path) -> Acceptance | None:
 
 def _choose(run: Run, found: Predictions, reading: Reading, kept: Acceptance | None, *, tta: bool) -> None:
     right_N, temperature, fitted_N = reading.right_N, reading.temperature, reading.fitted_N
-    before = calibration.calibration_error(calibration.reliability(reading.confidence_N, right_N))
-    after = calibration.calibration_error(calibration.reliability(fitted_N, right_N))
+    before, after = (calibration.log_loss(sure_N, right_N) for sure_N in (reading.confidence_N, fitted_N))
+    if temperature == 1:
+        fit = (
+            f"The confidence in the whole text keeps its temperature, 1.00, and its log loss, {before:.4f}: the one "
+            f"that was fitted predicts no better which of these {len(right_N):,} val images are right."
+        )
+    else:
+        fit = (
+            f"At one temperature, {temperature:.2f}, the confidence in the whole text predicts better which of "
+            f"{len(right_N):,} val images are right: its log loss goes from {before:.4f} to {after:.4f}."
+        )
     st.caption(
-        f"One temperature, {temperature:.2f}, makes the confidence in the whole text as honest as {len(right_N):,} val "
-        f"images allow: its mean error goes from {before:.2%} to {after:.2%}. These images have also chosen the "
-        "weights, so the bounds below are a little too good; the test images show by how much."
+        f"{fit} These images have also chosen the weights, so the bounds below are a little too good; the test images "
+        "show by how much."
     )
     max_risk, tries = _ask_for_risk()
     chosen = calibration.choose_threshold(fitted_N, right_N, max_risk, DELTA)
@@ -105,13 +113,20 @@ def _ask_for_risk() -> tuple[float, int]:
     """Share of wrong answers to be allowed, and the tries of a login."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rule = st.segmented_control(
-            "Allow", list(RULES), format_func=RULES.__getitem__, default="wrong", required=True, key="risk rule"
-        )
+            "Allow", list(RULES), format_func=RULES.__getitem__, default="wrong", required=True, key="risk rule",
+            persist_state="session",
+        )  # fmt: skip
         if rule == "wrong":
-            allowed = st.number_input("answers", 2, 1_000_000, 100, key="risk wrong", width=160)
+            allowed = st.number_input(
+                "answers", 2, 1_000_000, 100, key="risk wrong", persist_state="session", width=160
+            )
             return 1 / allowed, 3
-        tries = st.number_input("after wrong tries in a row", 1, 20, 3, key="risk tries", width=190)
-        logins = st.number_input("in at most one login of", 2, 10**9, 100_000, key="risk logins", width=190)
+        tries = st.number_input(
+            "after wrong tries in a row", 1, 20, 3, key="risk tries", persist_state="session", width=190
+        )
+        logins = st.number_input(
+            "in at most one login of", 2, 10**9, 100_000, key="risk logins", persist_state="session", width=190
+        )
     return calibration.risk_for_lockout(1 / logins, tries), tries
 
 
@@ -127,6 +142,11 @@ def _show_numbers(chosen: Threshold, tries: int) -> None:
             f"at most {chosen.risk_bound:.3%}, 95% confidence",
         )
         layout.number(
+            "Tries for one login",
+            f"{expected.submissions:.3f}",
+            f"answers submitted; {at_worst.submissions:.3f} at that bound",
+        )
+        layout.number(
             "Images for one login",
             f"{expected.images:.2f}",
             f"{at_worst.images:.2f} at that bound; one not answered costs a new one",
@@ -139,7 +159,7 @@ def _show_numbers(chosen: Threshold, tries: int) -> None:
 
 
 def _why_none(sure_N: Confidence, right_N: Bools, max_risk: float) -> str:
-    """Too few images, or errors of which the run is sure."""
+    """Too few images, too few before the first error, or errors of which the run is sure."""
     n, share = len(right_N), DELTA / len(calibration.STARTS)
     needed = calibration.samples_needed(max_risk, share)
     if needed > n:
@@ -147,12 +167,18 @@ def _why_none(sure_N: Confidence, right_N: Bools, max_risk: float) -> str:
             f"These {n:,} images cannot show that at most {max_risk:.3%} of the answers are wrong: even without a "
             f"single error it takes {needed:,}."
         )
-    surest = math.ceil(calibration.STARTS[0] * n)
-    wrong = int(calibration.risk_coverage(sure_N, right_N).wrong_N[surest - 1])
+    curve = calibration.risk_coverage(sure_N, right_N)
+    starts = [(int(curve.wrong_N[end]), int(end) + 1) for end in curve.ends[curve.starts]]
+    bound, wrong, surest = min((calibration.upper_bound(*start, share), *start) for start in starts)
+    none = f"No threshold is shown to let at most {max_risk:.3%} wrong answers through"
+    if not wrong:
+        return (
+            f"{none}: the {surest:,} surest answers are all right, but these are too few: {bound:.3%} may still be "
+            f"wrong. It takes {needed:,} without an error: more val images, or fewer errors among the next surest."
+        )
     return (
-        f"No threshold is shown to let at most {max_risk:.3%} wrong answers through: of the {surest:,} surest answers "
-        f"{wrong:,} are wrong, so it may be {calibration.upper_bound(wrong, surest, share):.3%}. Look at these first, "
-        "under Errors: wrong answers of which a run is sure are often wrong labels."
+        f"{none}: of the {surest:,} surest answers {wrong:,} {'is' if wrong == 1 else 'are'} wrong, so it may be "
+        f"{bound:.3%}. Look at the surest errors first, under Errors: they are often wrong labels."
     )
 
 

@@ -68,6 +68,29 @@ def test_a_run_without_an_error_is_not_made_surer_without_end() -> None:
     assert calibration.confidence(log_probs_NPC, temperature).mean() == pytest.approx(401 / 402, abs=0.003)
 
 
+def test_few_samples_never_make_the_confidence_predict_them_worse() -> None:
+    """Two pseudo-samples outweigh ten samples that are sure and right; the log loss again by hand."""
+    right_N = np.ones(10, dtype=bool)
+    sure_NPC = log_softmax(RNG.normal(0, 0.1, (10, 3, 10)) + 9 * np.eye(10)[RNG.integers(0, 10, (10, 3))], axis=2)
+    assert calibration.fit_temperature(sure_NPC, right_N) == 1.0
+
+    by_hand = -np.mean([math.log(each) for each in calibration.confidence(sure_NPC)])
+    assert calibration.log_loss(calibration.confidence(sure_NPC), right_N) == pytest.approx(by_hand)
+    assert calibration.log_loss(np.array([0.8, 0.3]), np.array([True, False])) == pytest.approx(
+        -(math.log(0.8) + math.log(0.7)) / 2
+    )
+    fitted = set()
+    for n in range(1, 60):
+        log_probs_NPC, right_N = made(n, 1.3)
+        temperature = calibration.fit_temperature(log_probs_NPC, right_N)
+        before, after = (
+            calibration.log_loss(calibration.confidence(log_probs_NPC, at), right_N) for at in (1.0, temperature)
+        )
+        assert after <= before
+        fitted.add(temperature == 1.0)
+    assert fitted == {True, False}
+
+
 def test_bins_have_equal_sizes_and_their_own_interval() -> None:
     """By hand: each bin again from the sorted samples."""
     log_probs_NPC, right_N = made(100, 1.0)
@@ -99,6 +122,15 @@ def test_the_curve_counts_the_wrong_among_the_surest() -> None:
     assert curve.coverage_N.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert curve.wrong_N.tolist() == [0, 1, 1, 2]
     assert curve.risk_N.tolist() == [0, 0.5, pytest.approx(1 / 3), 0.5]
+    assert curve.ends[curve.starts].tolist() == [1, 2, 3, 3, 3, 3, 3, 3]
+
+
+def test_a_search_starts_where_a_threshold_can_end() -> None:
+    """Half of ten are five; of those, three are as sure as the sixth and seventh."""
+    curve = calibration.risk_coverage(np.array([0.9, 0.9, 0.8, 0.8, 0.8, 0.8, 0.8, 0.3, 0.2, 0.2]), np.ones(10, bool))
+
+    assert curve.ends.tolist() == [1, 6, 7, 9]
+    assert curve.ends[curve.starts].tolist() == [6, 6, 7, 9, 9, 9, 9, 9]
 
 
 def test_a_threshold_holds_its_promise_on_new_samples() -> None:

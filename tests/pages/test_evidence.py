@@ -159,17 +159,23 @@ def test_another_threshold_than_the_kept_one_is_said(home: Home, open_page: Open
 def test_errors_of_which_the_run_is_sure_are_named_when_no_threshold_holds(
     home: Home, open_page: OpenPage, trained: Project
 ) -> None:
-    """600 images would be enough for 1 in 100; every third answer is wrong however sure."""
+    """600 images would be enough for 1 in 100; every third answer is wrong however sure. Its counts by hand."""
     made = write_run(home, trained, "val", wrong=0)
     log_probs_VNPC = made.log_probs_VNPC.copy()
     log_probs_VNPC[:, ::3] = np.roll(log_probs_VNPC[:, ::3], 1, axis=3)
-    replace(made, log_probs_VNPC=log_probs_VNPC).save(home.run(RUN) / "predictions-val.npz")
+    made = replace(made, log_probs_VNPC=log_probs_VNPC)
+    made.save(home.run(RUN) / "predictions-val.npz")
+    reading = made.reading(spec_of(trained), tta=False)
+    wrong_N = np.cumsum(~reading.right_N[np.argsort(-reading.confidence_N, kind="stable")])
+    bounds = {k: beta.ppf(1 - 0.05 / 8, wrong_N[k - 1] + 1, k - wrong_N[k - 1]) for k in (300, 390, 480, 540, 570, 600)}
+    surest = min(bounds, key=bounds.__getitem__)
 
     app = open_page("evaluate", project=trained.name, section="Trust")
 
     assert not app.exception
-    assert any("of the 300 surest answers" in info.value for info in app.info)
-    assert not any("takes" in info.value for info in app.info)
+    (text,) = (info.value for info in app.info)
+    assert f"of the {surest} surest answers {wrong_N[surest - 1]} are wrong, so it may be {bounds[surest]:.3%}" in text
+    assert "takes" not in text
 
 
 def test_a_start_without_an_error_that_is_too_short_says_how_long_it_takes(
@@ -184,7 +190,24 @@ def test_a_start_without_an_error_that_is_too_short_says_how_long_it_takes(
     (text,) = (info.value for info in app.info)
     assert f"the 397 surest answers are all right, but these are too few: {1 - (0.05 / 8) ** (1 / 397):.3%}" in text
     assert "It takes 505 without an error" in text
-    assert "Look at these first" not in text
+    assert "Look at" not in text
+
+
+def test_the_one_sure_error_in_the_way_of_a_threshold_is_pointed_at(
+    home: Home, open_page: OpenPage, trained: Project
+) -> None:
+    """The 380th of 610 is wrong, then none before the 571st; without that one the 549 surest would do for 1%."""
+    made = write_run(home, trained, "val", wrong=40, n=610)
+    log_probs_VNPC = made.log_probs_VNPC.copy()
+    place = np.argsort(-made.reading(spec_of(trained), tta=False).confidence_N)[379]
+    log_probs_VNPC[0, place, 0] = np.roll(log_probs_VNPC[0, place, 0], 1)
+    replace(made, log_probs_VNPC=log_probs_VNPC).save(home.run(RUN) / "predictions-val.npz")
+
+    app = open_page("evaluate", project=trained.name, section="Trust")
+
+    assert not app.exception
+    worst = beta.ppf(1 - 0.05 / 8, 2, 548)
+    assert f"of the 549 surest answers 1 is wrong, so it may be {worst:.3%}. Look at the surest" in app.info[0].value
 
 
 def test_equally_sure_answers_are_counted_together_when_no_threshold_holds(
