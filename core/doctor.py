@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from core.charset import TextSpec
 from core.config import TrainConfig
-from core.shares import percent, probability, share_and_interval
+from core.shares import percent, share_and_interval
 
 State = Literal[
     "starting",
@@ -217,7 +217,7 @@ def _learnt_by_heart(seen: _Seen) -> Diagnosis | None:
         state="misaligned",
         sentence=f"Learnt by heart: the training loss is {seen.loss():.3f} after {seen.done()}, but every "
         f"position of the validation images is at chance ({_characters(recent[-1])} of the characters right, where "
-        f"guessing gives {percent(seen.chance)}).",
+        f"guessing gives {percent(seen.chance, 0)}).",
         advice=f"{COMPARE}; if they fit, there are too few images: label more.",
     )
 
@@ -251,11 +251,11 @@ def _plateau(seen: _Seen) -> Diagnosis | None:
     # By the training loss too: the last validation may be long ago.
     if loss < BY_HEART * seen.chance_loss or (seen.val and not seen.guesses(seen.val[-1])):
         return None
-    right = _characters(seen.val[-1]) if seen.val else percent(seen.accuracy())
+    right = _characters(seen.val[-1]) if seen.val else percent(seen.accuracy(), 0)
     sentence = (
         f"At chance after {seen.done()}: training loss {loss:.3f}, where guessing gives {seen.chance_loss:.3f}, and "
         f"{right} of the {'validation' if seen.val else 'training'} characters right, where it gives "
-        f"{percent(seen.chance)}."
+        f"{percent(seen.chance, 0)}."
     )
     if seen.step <= seen.expected:
         return Diagnosis(state="plateau", sentence=sentence, advice=_patience(seen))
@@ -286,12 +286,12 @@ def _dead_head(seen: _Seen) -> Diagnosis | None:
     shares: list[float] = recent[-1]["per_position"]
     others = median(share for position, share in enumerate(shares) if position not in dead)
     names = " and ".join(str(position + 1) for position in dead)
-    rights = " and ".join(percent(shares[position]) for position in dead)
+    rights = " and ".join(percent(shares[position], 0) for position in dead)
     what, there = (f"Position {names} is", "there") if len(dead) == 1 else (f"Positions {names} are", "at each of them")
     return Diagnosis(
         state="dead_head",
         sentence=f"{what} still at chance after {seen.done()}: {rights} of {recent[-1]['n']} validation images are "
-        f"right there, and {percent(others)} at the others.",
+        f"right there, and {percent(others, 0)} at the others.",
         advice=f"See on the Samples page whether the labels are right {there}, the text is cut off or a character has "
         "no image.",
     )
@@ -317,7 +317,7 @@ def _overfitting(seen: _Seen) -> Diagnosis | None:
     kept = kept_line(seen.val)
     return Diagnosis(
         state="overfitting",
-        sentence=f"{probability(seen.accuracy())} of the training characters are right, while the validation loss rose "
+        sentence=f"{percent(seen.accuracy())} of the training characters are right, while the validation loss rose "
         f"from {least:.3f} at step {at:,} to {last:.3f}; kept are the weights of step {kept['step']:,}, whose loss is "
         f"{kept['loss']:.3f}.",
         advice="Label more images, mend wrong labels or augment more strongly.",
@@ -328,7 +328,7 @@ def _learning(seen: _Seen) -> Diagnosis:
     if not seen.val:
         return Diagnosis(
             state="learning",
-            sentence=f"{percent(seen.accuracy())} of the training characters are right after {seen.done()}, loss "
+            sentence=f"{percent(seen.accuracy(), 0)} of the training characters are right after {seen.done()}, loss "
             f"{seen.loss():.3f}; the validation images have not been read yet.",
         )
     last = seen.val[-1]
@@ -371,4 +371,4 @@ def kept_line(val: Sequence[Line]) -> Line:
 
 
 def _characters(line: Line) -> str:
-    return percent(fmean(line["per_position"]))
+    return percent(fmean(line["per_position"]), 0)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from core.calibration import samples_needed, upper_bound
 from core.metrics import interval95
+from core.shares import at_least
 
 DELTA = 0.05
 GOALS = (0.9, 0.95, 0.99, 0.995, 0.999, 0.9999)
@@ -43,15 +44,8 @@ class Evidence:
     def sentence(self) -> str:
         low, high = self.interval
         shown = (
-            f"{self.wrong:,} wrong of {self.n:,} shows with 95% confidence that at least {percent(self.at_least)} are "
-            f"right (one-sided; the two-sided interval is {percent(low)} to {percent(high)})."
+            f"{self.wrong:,} wrong of {self.n:,} shows with 95% confidence that at least {at_least(self.at_least)} are "
+            f"right (one-sided; the two-sided interval is {at_least(low)} to {at_least(high)})."
         )
-        goals = " and ".join(f"{more:,} more would show {percent(goal, 2)}" for goal, more in self.next_goals)
+        goals = " and ".join(f"{more:,} more would show {at_least(goal)}" for goal, more in self.next_goals)
         return f"{shown} If all are read right, {goals}." if goals else shown
-
-
-def percent(share: float, places: int = 2) -> str:
-    """As "99.51%", rounded down, for no rounding may claim more than was shown; without idle zeros behind the point."""
-    scale = 10**places
-    text = f"{int(share * 100 * scale + 1e-7) / scale:.{places}f}"
-    return f"{text.rstrip('0').rstrip('.')}%"

@@ -25,7 +25,7 @@ from core.metrics import Ints, soft_confusion_PCC
 from core.parts import columns_of
 from core.predictions import Predictions, Reading
 from core.ranking import narrowest_N
-from core.shares import probability, share, share_and_interval
+from core.shares import percent, share, share_and_interval
 from core.slices import find_slices
 from core.views import choice_of
 from db.evaluations import list_test_openings
@@ -312,7 +312,7 @@ def _tiles(db: Database, shown: Evaluated, places: Ints, margin_N: Any, budget: 
         image = f'<img src="{data_url(data)}" alt="labelled {label}">' if data else "<p>no longer in the project</p>"
         tiles.append(
             f'<figure>{image}<span class="read">{read}</span><br><small>labelled <span class="read">{label}</span><br>'
-            f"{escape(probability(shown.reading.confidence_N[place]))} sure, margin {margin_N[place]:.1f} nats"
+            f"{escape(percent(shown.reading.confidence_N[place]))} sure, margin {margin_N[place]:.1f} nats"
             "</small></figure>"
         )
     return tiles, budget

@@ -24,13 +24,19 @@ def share_and_interval(correct: int, n: int) -> tuple[str, str]:
     return f"{correct / n:.{places}%}", f"{low:.{places}%} to {high:.{places}%}"
 
 
-def percent(value: float) -> str:
-    """As "97%"; never 100% or 0% of what is only nearly so."""
-    text = f"{value:.0%}"
-    return text if value in (0, 1) else {"100%": ">99%", "0%": "<1%"}.get(text, text)
-
-
-def probability(value: float) -> str:
+def percent(value: float, places: int = 1) -> str:
     """As "96.7%"; never 100% or 0% of what is only nearly so."""
-    text = f"{value:.1%}"
-    return {"100.0%": ">99.9%" if value < 1 else "100%", "0.0%": "<0.1%"}.get(text, text)
+    text, all_of_it, nothing = (f"{each:.{places}%}" for each in (value, 1, 0))
+    least = 10**-places
+    if text == all_of_it and value < 1:
+        return f">{100 - least:.{places}f}%"
+    if text == nothing and value > 0:
+        return f"<{least:.{places}f}%"
+    return text
+
+
+def at_least(value: float, places: int = 2) -> str:
+    """As "99.51%", rounded down, for no rounding may claim more than was shown; without idle zeros behind the point."""
+    scale = 10**places
+    text = f"{int(value * 100 * scale + 1e-7) / scale:.{places}f}"
+    return f"{text.rstrip('0').rstrip('.')}%"

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.errors import ImageError
 from core.images import data_url, decode, encode_png
-from core.shares import probability
+from core.shares import percent
 from core.views import choice_of
 from db.samples import image_bytes, select_samples
 from pages.components import layout, resources
@@ -98,7 +98,7 @@ with picture:
     st.image(data, width="stretch", alt=f"The image {name}")
     st.text(name)
     st.metric("All views together", best.text, help="The mean of the views' log-probabilities, normalised again.")
-    st.caption(layout.plain(f"{probability(best.confidence)} sure" + (f", labelled {label}" if label else "")))
+    st.caption(layout.plain(f"{percent(best.confidence)} sure" + (f", labelled {label}" if label else "")))
     st.image(encode_png(predictor.preprocess(pixels)), width="stretch", alt="The image as the network sees it")
     st.caption("As the network sees it")
 with answer:
@@ -108,7 +108,7 @@ with answer:
             best.text, spec.decode(ranked_PC[:, 1]), np.take_along_axis(best.probs_PC, ranked_PC[:, :2], axis=1)
         ),
         config={"displayModeBar": False},
-        alt=f"{best.text}: " + ", ".join(f"{char} {probability(sure)}" for char, sure in best.positions),
+        alt=f"{best.text}: " + ", ".join(f"{char} {percent(sure)}" for char, sure in best.positions),
     )
 st.markdown("**What each view says**, on red what the others outvoted")
 with st.grid("auto", min_column_width=135):
@@ -117,4 +117,4 @@ with st.grid("auto", min_column_width=135):
             st.image(encode_png(shown), width="stretch", alt=f"The image {view.name}")
             same = (char == other for char, other in zip(view.text, best.text, strict=True))
             st.markdown(marked(view.text, same))
-            st.caption(layout.plain(f"{view.name}, {probability(view.confidence)} sure"))
+            st.caption(layout.plain(f"{view.name}, {percent(view.confidence)} sure"))

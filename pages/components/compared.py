@@ -11,7 +11,7 @@ from core.doctor import Line
 from core.images import data_url
 from core.jobdir import JobDir
 from core.metrics import Evaluation
-from core.shares import counted, probability
+from core.shares import counted, percent
 from db.records import Run
 from db.samples import find_sample, image_bytes
 from pages.components import curves, layout
@@ -143,7 +143,7 @@ def _show_images(it: Compared, places: list[int]) -> None:
                 label = "".join(project.charset[char] for char in target_P)
                 st.image(data_url(images[sample.id]), width="stretch", alt=f"Image labelled {label}")
                 for name, reading in zip(it.names, (it.shown.first, it.shown.second), strict=True):
-                    sure = probability(reading.confidence_N[place])
+                    sure = percent(reading.confidence_N[place])
                     chars = (project.charset[char] for char in reading.predicted_NP[place])
                     read = marked(chars, reading.right_NP[place])
                     st.markdown(f":small[{layout.plain(name)}] {read}, {sure}")

@@ -15,14 +15,14 @@ import numpy as np
 import streamlit as st
 
 from core.errors import SlotlabError
-from core.evidence import Evidence, percent
+from core.evidence import Evidence
 from core.images import data_url, decode
 from core.labeling import Outcome, apply_events
 from core.metrics import Ints
 from core.predictions import Reading
 from core.ranking import Order, agreeing_N, losses_N, narrowest_N, nearest, of_cell, ranked
 from core.reviewing import words
-from core.shares import probability
+from core.shares import at_least, percent
 from db.records import Sample
 from db.samples import find_sample, image_bytes
 from pages.components import layout, resources
@@ -98,7 +98,7 @@ def show_images(shown: Evaluated) -> None:
         sorts = [first, *(order for order in others if order != "disagreement" or len(shown.found.views) > 1)]
         sort = st.selectbox("Sort by", sorts, key=f"sort {kind} {first}", width=160, help=_explained(sorts))
     if correct == n:
-        least = percent(Evidence(n=n, wrong=0).at_least)
+        least = at_least(Evidence(n=n, wrong=0).at_least)
         st.success(
             f"All {n:,} are read right, which shows with 95% confidence that at least {least} are. Nothing is wrong "
             "yet: look at the near misses.",
@@ -227,7 +227,7 @@ def _tiles(
             continue
         label = found.labels[place]
         read = "".join(charset[char] for char in predicted_NP[index])
-        figures = [f"{probability(confidence_N[index])} sure, loss {loss_N[index]:.2g}"]
+        figures = [f"{percent(confidence_N[index])} sure, loss {loss_N[index]:.2g}"]
         figures.append(f"margin {margin_N[index]:.1f}".replace("-", "−"))
         if views > 1:
             figures[1] += f", {agree_N[index]} of {views} views agree"
@@ -246,7 +246,7 @@ def _tiles(
                         "read": read[position],
                         "label": label[position],
                         "best": [
-                            [charset[char], probability(share)]
+                            [charset[char], percent(share)]
                             for char, share in zip(best_NP2[index, position], share_NP2[index, position], strict=True)
                         ],
                     }

@@ -3,7 +3,7 @@
 import pytest
 from scipy.stats import binom, binomtest
 
-from core.evidence import GOALS, Evidence, percent
+from core.evidence import GOALS, Evidence
 
 
 @pytest.mark.parametrize(("wrong", "n"), [(0, 610), (20, 610), (1, 1), (0, 1), (3, 40), (61, 610)])
@@ -39,8 +39,3 @@ def test_it_is_said_in_a_sentence() -> None:
     assert "2,385 more would show 99.9%" in sentence
     assert "more would" not in Evidence(n=10**6, wrong=0).sentence
     assert Evidence(n=10, wrong=9).next_goals[0][0] == GOALS[0]
-
-
-def test_a_share_is_never_rounded_up() -> None:
-    """99.999% are not 100%."""
-    assert [percent(share) for share in (0.99999, 1.0, 0.29, 0.955, 0.0)] == ["99.99%", "100%", "29%", "95.5%", "0%"]

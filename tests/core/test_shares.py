@@ -2,7 +2,7 @@
 
 from scipy.stats import binomtest
 
-from core.shares import counted, percent, probability, share, share_and_interval
+from core.shares import at_least, counted, percent, share, share_and_interval
 
 
 def test_a_share_stands_with_its_exact_interval() -> None:
@@ -21,19 +21,16 @@ def test_what_is_nearly_all_is_not_said_to_be_all() -> None:
     assert share(100_000, 100_000) == "100.000% (99.996% to 100.000%)"
 
 
-def test_a_whole_percentage_is_neither_all_nor_none_by_rounding() -> None:
-    """All and none themselves are said as such."""
-    shares = [1.0, 2_999 / 3_000, 0.99, 0.5, 1 / 3_000, 0.0]
-
-    assert [percent(value) for value in shares] == ["100%", ">99%", "99%", "50%", "<1%", "0%"]
-
-
-def test_only_certainty_is_a_hundred_percent() -> None:
+def test_nothing_is_all_or_none_by_rounding() -> None:
     """A network is never certain, and hardly ever without a doubt."""
-    assert [probability(value) for value in (1.0, 0.9996, 0.967, 0.0004, 0.0)] == [
-        "100%",
-        ">99.9%",
-        "96.7%",
-        "<0.1%",
-        "<0.1%",
-    ]
+    values = [1.0, 2_999 / 3_000, 0.99, 0.5, 1 / 3_000, 0.0]
+
+    assert [percent(value) for value in values] == ["100.0%", ">99.9%", "99.0%", "50.0%", "<0.1%", "0.0%"]
+    assert [percent(value, 0) for value in values] == ["100%", ">99%", "99%", "50%", "<1%", "0%"]
+
+
+def test_what_is_shown_at_least_is_rounded_down() -> None:
+    """And without idle zeros."""
+    values = (0.99999, 1.0, 0.29, 0.955, 0.0)
+
+    assert [at_least(value) for value in values] == ["99.99%", "100%", "29%", "95.5%", "0%"]
