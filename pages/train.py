@@ -449,7 +449,7 @@ with layout.errors():
         if name := layout.run_named(asked, known):
             st.session_state["run"] = name
         else:
-            st.error(layout.plain(f"This project has no run {asked!r}."), icon=":material/error:")
+            layout.refuse_run(f"This project has no run {asked!r}.")
     chosen = None
     if known:
         with st.container(horizontal=True, vertical_alignment="center"):

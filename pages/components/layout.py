@@ -56,6 +56,8 @@ def open_page(name: str) -> Page:
         st.info("There is no project yet. Import images first; a project is made on the way.", icon=":material/inbox:")
         st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
         st.stop()
+    st.session_state["came from project"] = st.session_state.get("is on project")
+    st.session_state["is on project"] = project.id
     return Page(project=project, spec=TextSpec(project.length, project.charset), operator=operators.current_operator())
 
 
@@ -155,7 +157,7 @@ def _choose_run(title: str, ids: list[str], key: str, known: list[str]) -> str:
             if name in ids:
                 st.session_state[key] = name
         else:
-            st.error(plain(f"This project has no run {asked!r} to show; here is its newest."), icon=":material/error:")
+            refuse_run(f"This project has no run {asked!r} to show; here is its newest.")
     # Set, not forgotten: of a box that falls back to its default the browser would go on showing the former run.
     if key in st.session_state and st.session_state[key] not in ids:
         st.session_state[key] = ids[0]
@@ -166,6 +168,12 @@ def run_named(asked: str, ids: Iterable[str]) -> str | None:
     """The run of this id, or of this number."""
     number = int(asked) if asked.isdecimal() else None
     return next((name for name in ids if name == asked or int(name.split("-")[0]) == number), None)
+
+
+def refuse_run(sentence: str) -> None:
+    """What is wrong with the run in the address; whoever has just chosen another project did not ask for that run."""
+    if st.session_state["came from project"] in (None, st.session_state["is on project"]):
+        st.error(plain(sentence), icon=":material/error:")
 
 
 def number(title: str, value: str, note: str) -> None:

@@ -261,6 +261,7 @@ def test_another_project_has_other_runs(open_page: OpenPage, home: Home, pair: P
     boxes = [app.selectbox(key=key) for key in ("run", "other")]
     assert [box.value for box in boxes] == ["0004-fast", "0003-fast"]
     assert [box.proto.set_value for box in boxes] == [True, True]
+    assert not app.error
 
 
 def test_a_deep_link_is_the_first_request(open_page_first: OpenPage, pair: Project) -> None:
