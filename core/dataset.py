@@ -104,10 +104,16 @@ def load_snapshot(path: Path) -> Snapshot:
 
 
 def training_strings(path: Path) -> frozenset[str]:
-    """The labels of the training images of a snapshot, without reading the images. Raises StorageError."""
+    """The labels of the training images of a snapshot. Raises StorageError."""
+    splits, labels = snapshot_columns(path, "splits", "labels")
+    return frozenset(labels[splits == "train"].tolist())
+
+
+def snapshot_columns(path: Path, *names: str) -> list[NDArray[np.str_]]:
+    """Columns of a snapshot, one text for each image, without reading the images. Raises StorageError."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return frozenset(arrays["labels"][arrays["splits"] == "train"].tolist())
+            return [arrays[name] for name in names]
     except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
         raise StorageError(f"The run's data {path.name} is missing or damaged.") from error
 

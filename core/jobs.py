@@ -18,13 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sqlite_utils import Database
 
 from core import doctor, recipes, turns
 from core.charset import TextSpec
 from core.config import TrainConfig
-from core.dataset import Row, write_snapshot
+from core.dataset import Row, snapshot_columns, write_snapshot
 from core.doctor import Diagnosis, Line
 from core.errors import JobError, SlotlabError, StorageError, TrainingError
 from core.home import Home
@@ -130,12 +129,8 @@ def changed_labels(db: Database, home: Home, run: Run) -> tuple[int, Counter[str
     changed, gone = 0, Counter[str]()
     if not current:
         return changed, gone
-    try:
-        with np.load(home.run(run.job.id) / "dataset.npz", allow_pickle=False) as arrays:  # the images are not read
-            columns = [arrays[name].tolist() for name in ("sha256", "splits", "labels")]
-    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
-        raise StorageError("The run's data dataset.npz is missing or damaged.") from error
-    for sha256, split, label in zip(*columns, strict=True):
+    columns = snapshot_columns(home.run(run.job.id) / "dataset.npz", "sha256", "splits", "labels")
+    for sha256, split, label in zip(*(column.tolist() for column in columns), strict=True):
         if (now_label := current.get(sha256, label)) is None:
             gone[split] += 1
         elif now_label != label:

@@ -133,9 +133,10 @@ changed = sum(now.get(sha256, label) != label for sha256, label in before) if no
 if changed:
     st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
 kept_step = JobDir(home.run(run.job.id)).kept_step
-if 0 <= found.step < kept_step:
+outdated = 0 <= found.step < kept_step
+if outdated:
     st.warning(f"Read by the weights of step {found.step:,}; the run has those of step {kept_step:,} now.")
-with st.expander("Evaluate again", expanded=changed > 0 or 0 <= found.step < kept_step):
+with st.expander("Evaluate again", expanded=changed > 0 or outdated):
     ask_to_evaluate()
 shown = Evaluated(
     page=page, run=run, split=split, found=found, tta=tta, reading=reading, result=result, seen_N=seen_N

@@ -444,12 +444,7 @@ with layout.errors():
         jobs.reconcile(db, home)
         known = {run.job.id: run for run in runs.list_runs(db, project.id)}
     layout.keep_run(known)
-    asked = st.query_params.get("run")
-    if asked and asked not in known:
-        if name := layout.run_named(asked, known):
-            st.session_state["run"] = name
-        else:
-            layout.refuse_run(f"This project has no run {asked!r}.")
+    layout.take_run_asked_for("run", known, "This project has no run {}.")
     chosen = None
     if known:
         with st.container(horizontal=True, vertical_alignment="center"):

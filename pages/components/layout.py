@@ -1,6 +1,6 @@
 """What every page shares: the way in, the sidebar, the empty states, and one sentence for each error."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -145,35 +145,37 @@ def choose_run(ids: list[str]) -> str:
 
 def choose_other_run(ids: list[str], run_id: str) -> str:
     """Ask for a second run, which is never the first one."""
-    if run_id in (st.session_state.get("other"), run_named(st.query_params.get("other", ""), ids)):
+    if run_id in (st.session_state.get("other"), _named(st.query_params.get("other", ""), ids)):
         st.session_state["other"] = next(name for name in ids if name != run_id)
     return _choose_run("With", [name for name in ids if name != run_id], "other", ids)
 
 
 def _choose_run(title: str, ids: list[str], key: str, known: list[str]) -> str:
-    asked = st.query_params.get(key, "")
-    if asked and asked not in known:
-        if name := run_named(asked, known):
-            if name in ids:
-                st.session_state[key] = name
-        else:
-            refuse_run(f"This project has no run {asked!r} to show; here is its newest.")
+    take_run_asked_for(key, known, "This project has no run {} to show; here is its newest.")
     # Set, not forgotten: of a box that falls back to its default the browser would go on showing the former run.
     if key in st.session_state and st.session_state[key] not in ids:
         st.session_state[key] = ids[0]
     return st.selectbox(title, ids, key=key, bind="query-params", width=200)
 
 
-def run_named(asked: str, ids: Iterable[str]) -> str | None:
+def take_run_asked_for(key: str, known: Collection[str], refusal: str) -> None:
+    """Before a box for runs: the address may name one by its number; one that is not known is refused.
+
+    Whoever has just chosen another project did not ask for the run that is still in the address.
+    """
+    asked = st.query_params.get(key, "")
+    if not asked or asked in known:
+        return
+    if name := _named(asked, known):
+        st.session_state[key] = name
+    elif st.session_state["came from project"] in (None, st.session_state["is on project"]):
+        st.error(plain(refusal.format(repr(asked))), icon=":material/error:")
+
+
+def _named(asked: str, ids: Collection[str]) -> str | None:
     """The run of this id, or of this number."""
     number = int(asked) if asked.isdecimal() else None
     return next((name for name in ids if name == asked or int(name.split("-")[0]) == number), None)
-
-
-def refuse_run(sentence: str) -> None:
-    """What is wrong with the run in the address; whoever has just chosen another project did not ask for that run."""
-    if st.session_state["came from project"] in (None, st.session_state["is on project"]):
-        st.error(plain(sentence), icon=":material/error:")
 
 
 def number(title: str, value: str, note: str) -> None:

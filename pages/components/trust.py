@@ -160,8 +160,8 @@ def _show_numbers(chosen: Threshold, tries: int) -> None:
 
 def _why_none(sure_N: Confidence, right_N: Bools, max_risk: float) -> str:
     """Too few images, too few before the first error, or errors of which the run is sure."""
-    n, share = len(right_N), DELTA / len(calibration.STARTS)
-    needed = calibration.samples_needed(max_risk, share)
+    n, delta = len(right_N), DELTA / len(calibration.STARTS)
+    needed = calibration.samples_needed(max_risk, delta)
     if needed > n:
         return (
             f"These {n:,} images cannot show that at most {max_risk:.3%} of the answers are wrong: even without a "
@@ -169,7 +169,7 @@ def _why_none(sure_N: Confidence, right_N: Bools, max_risk: float) -> str:
         )
     curve = calibration.risk_coverage(sure_N, right_N)
     starts = [(int(curve.wrong_N[end]), int(end) + 1) for end in curve.ends[curve.starts]]
-    bound, wrong, surest = min((calibration.upper_bound(*start, share), *start) for start in starts)
+    bound, wrong, surest = min((calibration.upper_bound(*start, delta), *start) for start in starts)
     none = f"No threshold is shown to let at most {max_risk:.3%} wrong answers through"
     if not wrong:
         return (
