@@ -30,6 +30,7 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # Debian's Chromium drives the browser tests. Only root on a machine with apt gets it by itself.
 browser:

@@ -20,11 +20,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.data import SETS, Frozen, ImageSet
-from core.config import TrainConfig, preset, with_options
+from bench.accuracy.data import SETS, Frozen, ImageSet
 from core.errors import SlotlabError
 from core.files import replacing
-from core.runner import device_of
+from core.jobs.runner import device_of
+from core.model.config import TrainConfig, preset, with_options
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"

@@ -11,10 +11,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench.accuracy.training import remove
 from bench.cells import RESULTS, ROOT, Bench, BenchCell, Interrupted, cores, save_result
-from bench.training import remove
 from core.errors import SlotlabError
-from core.jobdir import JobDir
+from core.jobs.jobdir import JobDir
 
 CellT = TypeVar("CellT", bound=BenchCell)
 Measure = Callable[[CellT, Bench], dict[str, Any]]
@@ -31,7 +31,9 @@ def main(
 ) -> int:
     """The command of one bench; returns the exit code. One that does not train has no data and one job at a time."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m bench.{kind}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"python -m bench.{'accuracy.' if kind == 'speed' else ''}{kind}",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(data=None, jobs=1, recount=False)
     if trains:

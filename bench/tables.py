@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import accuracy, speed, ui
+from bench.accuracy import accuracy, speed
+from bench.accuracy.data import FOLDS
 from bench.cells import RESULTS, ROOT, BenchCell, load_results
-from bench.data import FOLDS
-from bench.faults import FAULTS
-from core.shares import counted
+from bench.ui import ui
+from bench.ui.faults import FAULTS
+from core.evaluation.percent import counted
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- bench: written by `python -m bench.tables` -->", "<!-- /bench -->"

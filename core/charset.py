@@ -1,7 +1,8 @@
 """Fixed-length text over a charset: the one place that turns characters into class numbers and back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from core.errors import LabelError, OptionError
 
@@ -29,6 +30,11 @@ class TextSpec:
             if char.isspace() or not char.isprintable():
                 raise OptionError(f"The charset cannot hold the invisible character {char!r}.")
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TextSpec":
+        """Read `length` and `charset`, as a job's run.json and a checkpoint hold them; other keys are left alone."""
+        return cls(values["length"], values["charset"])
+
     @property
     def num_classes(self) -> int:
         return len(self.charset)
@@ -50,3 +56,17 @@ class TextSpec:
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(self.charset[index] for index in ids)
+
+
+class FixedLength(Protocol):
+    """Anything whose texts are of one length and charset, as a project."""
+
+    @property
+    def length(self) -> int: ...
+    @property
+    def charset(self) -> str: ...
+
+
+def spec_of(project: FixedLength) -> TextSpec:
+    """Length and charset of a project."""
+    return TextSpec(project.length, project.charset)

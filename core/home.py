@@ -1,9 +1,18 @@
-"""Where files live. No other module joins these names to a path."""
+"""Where files live, and who is at this machine. No other module joins these names to a path."""
 
+import getpass
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def default_operator() -> str:
+    """Name the user of this machine: who acts where nobody has given a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # before and from Python 3.13 on: a container may run under a user id without a name
+        return "operator"
 
 
 @dataclass(frozen=True)

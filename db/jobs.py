@@ -1,4 +1,4 @@
-"""Queries on jobs. While a job lives, its row follows its directory (core.jobs.reconcile)."""
+"""Queries on jobs. While a job lives, its row follows its directory (core.jobs.control.reconcile)."""
 
 from typing import Any
 

@@ -103,7 +103,7 @@ class Run:
     job: Job
     preset: str
     config: str
-    """JSON of core.config.TrainConfig."""
+    """JSON of core.model.config.TrainConfig."""
     dataset_sha256: str
     train_n: int
     val_n: int
@@ -120,7 +120,7 @@ class Evaluation:
     n: int
     correct: int
     result: str
-    """JSON of core.metrics.Evaluation."""
+    """JSON of core.evaluation.metrics.Evaluation."""
     at: str
 
 
@@ -133,7 +133,7 @@ class Recipe:
     name: str
     version: int
     settings: str
-    """JSON of core.augment.Settings."""
+    """JSON of core.images.augment.Settings."""
     note: str
     operator: str
     created_at: str

@@ -7,19 +7,19 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import recipes
-from core.augment import TRANSFORMS, Param, Settings, TransformInfo, check_augment
 from core.errors import SlotlabError
-from core.images import Pixels, encode_png
-from core.recipes import differences
+from core.images.augment import TRANSFORMS, Param, Settings, TransformInfo, check_augment
+from core.images.pixels import Pixels, encode_png
+from core.runs import recipes
+from core.runs.recipes import differences
 from db.recipes import list_recipes
 from db.records import Sample
 from db.samples import count_samples, select_samples
 from pages.components import layout
-from pages.components.costs import show_costs
-from pages.components.readability import show_readability
-from pages.components.recipes import hand_over, is_handed_over, next_settings
-from pages.components.seeing import Network, framed_images, network
+from pages.components.augment.costs import show_costs
+from pages.components.augment.network_input import Network, framed_images, network
+from pages.components.augment.readability import show_readability
+from pages.components.augment.recipes import hand_over, is_handed_over, next_settings
 
 page = layout.open_page("augment")
 project = page.project
@@ -257,7 +257,7 @@ def show_variants(sample: Sample, compared: dict[str, Settings], n: int, seed: i
         seen = network(layout.home(), db, project)
         framed = framed_images(db, seen.frame, [sample])[0]
     with st.spinner("Loading the transforms", show_time=False):
-        from core.transforms import variants  # a second at the first time; nothing else on the page needs it
+        from core.images.transforms import variants  # a second at the first time; nothing else on the page needs it
 
     name = sample.label or sample.name
     for place, (column, (title, settings)) in enumerate(

@@ -3,14 +3,14 @@
 import pandas as pd
 import streamlit as st
 
-from core import jobs
-from core.comparison import common, compare
-from core.predictions import Predictions
-from core.shares import counted
+from core.evaluation.comparison import common, compare
+from core.evaluation.percent import counted
+from core.evaluation.predictions import Predictions
+from core.jobs import control
 from db.evaluations import count_test_openings
 from db.records import Run
 from pages.components import layout, resources
-from pages.components.compared import Compared, show_curves, show_disagreements, show_numbers, show_settings
+from pages.components.compare.sections import Compared, show_curves, show_disagreements, show_numbers, show_settings
 
 page = layout.open_page("compare")
 project, home = page.project, layout.home()
@@ -85,7 +85,7 @@ def all_runs(listed: list[Run]) -> None:
 
 
 with layout.errors(), layout.database() as db:
-    jobs.reconcile(db, home)
+    control.reconcile(db, home)
     openings = count_test_openings(db, project.id)
 runs = layout.runs_with_a_model(project)
 if len(runs) < 2:

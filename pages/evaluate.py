@@ -5,24 +5,25 @@ import uuid
 import numpy as np
 import streamlit as st
 
-from core import jobs
 from core.errors import SlotlabError, StorageError
-from core.jobdir import JobDir
-from core.shares import share
-from core.views import ViewChoice, choice_of
+from core.evaluation.percent import share
+from core.evaluation.views import ViewChoice, choice_of
+from core.jobs import control
+from core.jobs.jobdir import JobDir
+from core.runs.start import start_evaluation
 from db.evaluations import count_test_openings
 from db.jobs import list_jobs
 from db.labels import relabelled
 from db.records import ACTIVE
 from pages.components import layout, resources
+from pages.components.evaluate.evidence import show_evidence, show_report
+from pages.components.evaluate.parts import show_parts
+from pages.components.evaluate.trust import show_trust
+from pages.components.evaluate.views import show_views
 from pages.components.evaluated import Evaluated
-from pages.components.evidence import show_evidence, show_report
-from pages.components.gallery import show_images
-from pages.components.matrices import show_matrices
-from pages.components.parts import show_parts
 from pages.components.progress import show_progress
-from pages.components.trust import show_trust
-from pages.components.views import show_views
+from pages.components.widgets.gallery.server import show_images
+from pages.components.widgets.matrices.server import show_matrices
 
 page = layout.open_page("evaluate")
 project, spec, home = page.project, page.spec, layout.home()
@@ -32,7 +33,7 @@ def start(tta: bool, request_id: str) -> None:
     """Callback; the request id is that of the button on screen, so a double click is one evaluation."""
     try:
         with layout.database() as db:
-            job = jobs.start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
+            job = start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
         if job.finished_at:
             st.toast("Nothing has changed since the last evaluation.", icon=":material/check:")
         st.session_state[f"open test for {run.job.id}"] = False  # one opening, one question
@@ -59,7 +60,7 @@ def ask_to_evaluate() -> None:
 
 
 with layout.errors(), layout.database() as db:
-    jobs.reconcile(db, home)
+    control.reconcile(db, home)
     openings = count_test_openings(db, project.id)
 runs = layout.runs_with_a_model(project)
 

@@ -3,23 +3,23 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import jobs
-from core.ingest import watched_folder
-from core.shares import share
+from core.data.importing import watched_folder
+from core.evaluation.percent import share
+from core.jobs import control
 from db.jobs import active_jobs, list_jobs
 from db.projects import list_projects
 from db.records import ACTIVE, Project, Run
 from db.runs import list_runs
 from db.samples import counts
 from pages.components import layout
-from pages.components.importing import import_form, show_import, show_watch
+from pages.components.home.importing import import_form, show_import, show_watch
 
 layout.enter("home")
 
 projects, cards, imports, watches = [], [], [], {}
 if layout.home().db.exists():
     with layout.errors(), layout.database() as db:
-        jobs.reconcile(db, layout.home())
+        control.reconcile(db, layout.home())
         projects = list_projects(db)
         watches = {
             job.id: (job, folder)

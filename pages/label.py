@@ -6,14 +6,14 @@ from typing import Any
 
 import streamlit as st
 
-from core.labeling import FLAGS
-from core.shares import share
+from core.data.labeling import FLAGS
+from core.evaluation.percent import share
 from db import labels
 from db.projects import list_sources
 from db.queues import KINDS, ORDERS, PASSED, Queue, days_waiting
 from db.statistics import second_looks
 from pages.components import layout
-from pages.components.labeler import labeler, midnight, summary
+from pages.components.widgets.labeler.server import labeler, midnight, summary
 
 page = layout.open_page("label")
 TITLES = {"unlabelled": "Unlabelled", "skipped": "Skipped", "second": "Second look"}

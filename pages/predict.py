@@ -5,13 +5,13 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import ImageError
-from core.images import data_url, decode, encode_png
-from core.shares import percent
-from core.views import choice_of
+from core.evaluation.percent import percent
+from core.evaluation.views import choice_of
+from core.images.pixels import data_url, decode, encode_png
 from db.samples import image_bytes, select_samples
 from pages.components import layout, resources
 from pages.components.figures import confidence_figure
-from pages.components.gallery import marked
+from pages.components.widgets.gallery.server import marked
 
 FROM_PROJECT = 24
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import streamlit as st
 
-from core.reviewing import SLOW_FROM
+from core.data.reviewing import SLOW_FROM
 from db import reviews, samples
 from db.labels import list_operators
 from db.projects import list_sources
 from db.queues import count_disputed
 from db.reviews import ORDERS, Review
 from pages.components import layout
-from pages.components.reviewer import reviewer
+from pages.components.widgets.reviewer.server import reviewer
 
 EVERYBODY, OTHERS = "everybody", "others"
 

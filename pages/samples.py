@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.images import data_url
-from core.labeling import apply_events
-from core.reviewing import choices_of, history_of
+from core.data.labeling import apply_events
+from core.data.reviewing import choices_of, history_of
+from core.images.pixels import data_url
 from db.labels import events_of
 from db.projects import list_sources
 from db.queues import PASSED

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 import streamlit as st
 
-from core import jobs, recipes
-from core.augment import DEFAULT_AUGMENT, Settings, check_augment
-from core.comparison import NOT_RECORDED, differences, spelled_out
-from core.config import OPTIONS, PRESETS, TrainConfig, parse_option, with_options
-from core.doctor import Diagnosis, Line, kept_line, of_kind
 from core.errors import SlotlabError, StorageError
-from core.jobdir import JobDir, JobView
-from core.progress import duration
-from core.shares import counted, share_and_interval
+from core.evaluation.comparison import NOT_RECORDED, differences, spelled_out
+from core.evaluation.percent import counted, share_and_interval
+from core.images.augment import DEFAULT_AUGMENT, Settings, check_augment
+from core.jobs import control
+from core.jobs.jobdir import JobDir, JobStatus, duration
+from core.model.config import OPTIONS, PRESETS, TrainConfig, parse_option, with_options
+from core.runs import recipes
+from core.runs.start import changed_labels, start_training
+from core.runs.watch import watch
+from core.training.doctor import Diagnosis, Line, kept_line, lines_of_kind
 from db import runs
 from db.records import Run
 from db.samples import counts
 from pages.components import curves, layout
-from pages.components.compared import overlay
-from pages.components.queue import show_queue
-from pages.components.recipes import ask_recipe, hand_over, next_augmentation
+from pages.components.augment.recipes import ask_recipe, hand_over, next_augmentation
+from pages.components.compare.sections import overlay
+from pages.components.train.waiting import show_queue
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -149,7 +151,7 @@ def changes_of_data(original: Run, asked: TrainConfig, labelled: dict[str, int])
     told, gone = [], Counter[str]()
     try:
         with layout.database() as db:
-            changed, gone = jobs.changed_labels(db, home, original)
+            changed, gone = changed_labels(db, home, original)
         if changed:
             told.append(f"labels changed: **{changed:,}**")
     except StorageError as error:
@@ -201,7 +203,7 @@ def start(request_id: str) -> None:
     _, preset, _ = start_from()
     try:
         with layout.database() as db:
-            run = jobs.start_training(
+            run = start_training(
                 db, home, project, settings(), preset=preset, operator=page.operator, request_id=request_id
             )
     except SlotlabError as error:
@@ -253,14 +255,14 @@ def act(action: str, run_id: str) -> None:
     """Callback of Cancel and Resume."""
     try:
         with layout.database() as db:
-            (jobs.cancel if action == "cancel" else jobs.resume)(db, home, run_id)
+            (control.cancel if action == "cancel" else control.resume)(db, home, run_id)
     except SlotlabError as error:
         st.session_state["train refusal"] = str(error)
 
 
 def show_run(run: Run) -> None:
     """One run: how it is going, and what it was told."""
-    views = [jobs.observe(home, name) for name in (run.job.id, ask_for_another(run)) if name]
+    views = [control.observe(home, name) for name in (run.job.id, ask_for_another(run)) if name]
     live = st.fragment(show_live, run_every="1s" if any(view.active for view in views) else None)
     live(run, views)
     with st.expander("Settings and data of this run", icon=":material/data_object:"):
@@ -272,7 +274,7 @@ def show_run(run: Run) -> None:
         st.json(spec or json.loads(run.config), expanded=1)
     with st.expander("Log", icon=":material/article:", expanded=views[0].state == "failed"):
         st.code(
-            jobs.log_tail(home, run.job.id, 60) or "Nothing has been printed yet.",
+            control.log_tail(home, run.job.id, 60) or "Nothing has been printed yet.",
             language=None,
             height=280,
             wrap_lines=True,
@@ -281,7 +283,7 @@ def show_run(run: Run) -> None:
 
 def offer(run: Run) -> None:
     """What can be done with a run now."""
-    view = jobs.observe(home, run.job.id)
+    view = control.observe(home, run.job.id)
     if view.active:
         st.button(
             "Cancel", icon=":material/stop:", on_click=act, args=("cancel", run.job.id), disabled=view.cancelling,
@@ -321,21 +323,21 @@ def ask_for_another(run: Run) -> str | None:
     )
 
 
-def show_live(run: Run, views: list[JobView]) -> None:
+def show_live(run: Run, views: list[JobStatus]) -> None:
     """Progress and curves, read from the runs' files only; the second view is of the run that is laid over."""
-    seen = [jobs.watch(home, view.id) for view in views]
+    seen = [watch(home, view.id) for view in views]
     if [one.view.state for one in seen] != [view.state for view in views]:
         st.rerun()  # the buttons and the table outside have to follow
     view, metrics = seen[0].view, seen[0].metrics
     show_state(view)
     if seen[0].diagnosis:
         show_diagnosis(view, seen[0].diagnosis)
-    val = of_kind(metrics, "val")
+    val = lines_of_kind(metrics, "val")
     if val:
         show_numbers(run, val)
     if len(seen) > 1:
         overlay({one.view.id: one.metrics for one in seen})
-    elif len(of_kind(metrics, "step")) > 1:
+    elif len(lines_of_kind(metrics, "step")) > 1:
         grid = st.grid("auto", min_column_width=360)
         grid.plotly_chart(
             curves.loss_figure(metrics), key=f"loss {run.job.id}", alt="Loss of training and validation by step"
@@ -352,7 +354,7 @@ def show_live(run: Run, views: list[JobView]) -> None:
         )
 
 
-def show_state(view: JobView) -> None:
+def show_state(view: JobStatus) -> None:
     icon, color = ICONS[view.state]
     st.badge(view.state, icon=icon, color=color)
     if view.state == "queued":
@@ -367,7 +369,7 @@ def show_state(view: JobView) -> None:
         st.warning("There has been no sign of progress for three minutes.", icon=":material/warning:")
 
 
-def show_diagnosis(view: JobView, found: Diagnosis) -> None:
+def show_diagnosis(view: JobStatus, found: Diagnosis) -> None:
     """What the doctor sees and advises; the reason of a failure is there already."""
     if found.state == "starting":
         return
@@ -441,7 +443,7 @@ def all_runs(known: list[Run]) -> None:
 
 with layout.errors():
     with layout.database() as db:
-        jobs.reconcile(db, home)
+        control.reconcile(db, home)
         known = {run.job.id: run for run in runs.list_runs(db, project.id)}
     layout.keep_run(known)
     layout.take_run_asked_for("run", known, "This project has no run {}.")

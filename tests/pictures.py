@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from core.images import Pixels, encode_png
+from core.images.pixels import Pixels, encode_png
 
 
 def pixels(number: int, width: int = 40, height: int = 16) -> Pixels:

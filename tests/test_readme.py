@@ -1,59 +1,42 @@
 """The README says what is there: its tree, its commands and its options are checked against the code."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
-from core.cli import app
-from core.config import OPTIONS, PRESETS
+from core.cli.commands import app
+from core.model.config import OPTIONS, PRESETS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FOLDERS = ("pages", "core", "db", "tests", "bench")
-LEFT_OUT = {"__init__.py", "__pycache__"}
+ROOMS = sorted(
+    path.parent.relative_to(ROOT)
+    for folder in ("core", "db", "pages", "bench")
+    for path in (ROOT / folder).rglob("__init__.py")
+)
 
 
-def tree_entries() -> dict[str, str]:
-    """Path and phrase of each line of the tree; two spaces of indentation a level."""
-    block = README.split("```text\n")[1].split("```")[0]
-    entries: dict[str, str] = {}
-    parents: list[str] = []
-    for line in block.splitlines():
-        match = re.fullmatch(r"( *)(\S+)(?: +(.*))?", line)
-        assert match, line
-        depth = len(match[1]) // 2
-        parents = [*parents[:depth], match[2].rstrip("/")]
-        entries["/".join(parents)] = match[3] or ""
-    return entries
+def sentence_of(room: Path) -> str:
+    return ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8"))) or ""
 
 
-def mirrors(path: Path) -> bool:
-    """Whether a file is the test of the module of the same name in the folder of the same name."""
-    return path.name.startswith("test_") and (ROOT / path.parent.name / path.name.removeprefix("test_")).exists()
+def test_every_room_is_named_with_its_sentence() -> None:
+    """The sentence is that of the room's `__init__.py`; folders of one page or widget speak for themselves."""
+    rooms = [room for room in ROOMS if room.as_posix() != "core" and (len(room.parts) < 3 or room.name == "widgets")]
+    rows = {room.as_posix(): f"| `{room.as_posix()}/` | {sentence_of(ROOT / room)} |" for room in rooms}
+
+    assert [name for name, row in rows.items() if row not in README] == []
 
 
-def test_every_file_of_the_tree_exists() -> None:
+def test_every_place_that_is_named_exists() -> None:
     """Nothing is described that is gone."""
-    assert [path for path in tree_entries() if not (ROOT / path).exists()] == []
+    named = re.findall(r"`((?:core|db|pages|bench|tests|docs)/[\w./-]*)`", README)
 
-
-def test_every_file_is_in_the_tree_with_a_phrase() -> None:
-    """Who adds a file says in one phrase what it is for. Fonts are described where they lie, results in themselves."""
-    entries = tree_entries()
-    found = [
-        path.relative_to(ROOT).as_posix()
-        for folder in FOLDERS
-        for path in (ROOT / folder).rglob("*")
-        if path.is_file()
-        and not LEFT_OUT & set(path.parts)
-        and "fonts" not in path.parts
-        and not mirrors(path)
-        and not (folder == "bench" and path.suffix == ".json")
-    ]
-
-    assert [path for path in [*found, "app.py", "pyproject.toml", "Makefile"] if not entries.get(path)] == []
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("command", get_command(app).commands)  # type: ignore[attr-defined]

@@ -7,9 +7,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from core.doctor import Line, of_kind
-from core.metrics import interval95
-from core.shares import counted
+from core.evaluation.metrics import interval95
+from core.evaluation.percent import counted
+from core.training.doctor import Line, lines_of_kind
 
 POINTS = 400
 """Points drawn of one curve: about the pixels it gets on the page."""
@@ -23,7 +23,7 @@ _HOVER = {"step": "step %{x}", "minutes": "%{x:.1f} min"}
 
 def loss_figure(metrics: Sequence[Line]) -> go.Figure:
     """Training loss as it came, thinned by averages, and the validation loss."""
-    steps, val = of_kind(metrics, "step"), of_kind(metrics, "val")
+    steps, val = lines_of_kind(metrics, "step"), lines_of_kind(metrics, "val")
     x, y = thinned(steps, "loss")
     figure = go.Figure()
     figure.add_scatter(x=x, y=y, name="train", mode="lines", line={"color": BLUE, "width": 1.5})
@@ -41,7 +41,7 @@ def loss_figure(metrics: Sequence[Line]) -> go.Figure:
 
 def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
     """Exact match on the validation images with its 95% interval, and characters right in training."""
-    steps, val = of_kind(metrics, "step"), of_kind(metrics, "val")
+    steps, val = lines_of_kind(metrics, "step"), lines_of_kind(metrics, "val")
     x, y = thinned(steps, "accuracy")
     at = [line["step"] for line in val]
     figure = go.Figure()
@@ -71,7 +71,7 @@ def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
 
 def positions_figure(metrics: Sequence[Line]) -> go.Figure:
     """Characters right at each position on the validation images: a position left behind shows where to look."""
-    val = of_kind(metrics, "val")
+    val = lines_of_kind(metrics, "val")
     count = len(val[-1]["per_position"]) if val else 0
     figure = go.Figure()
     for position, color in enumerate(sample_colorscale("Turbo", max(count, 2), low=0.12, high=0.85)[:count], start=1):
@@ -92,11 +92,11 @@ def overlaid_loss(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
     """The losses of several runs, by `step` or by `minutes`: training thin, validation with its points."""
     figure = go.Figure()
     for (name, metrics), (color, _) in zip(runs.items(), PAIR, strict=False):
-        x, y = thinned(of_kind(metrics, "step"), "loss", by)
+        x, y = thinned(lines_of_kind(metrics, "step"), "loss", by)
         figure.add_scatter(
             x=x, y=y, name=f"{name}, train", mode="lines", line={"color": color, "width": 1.2}, opacity=0.7
         )
-        val = _timed(of_kind(metrics, "val"), by)
+        val = _timed(lines_of_kind(metrics, "val"), by)
         figure.add_scatter(
             x=[at for at, _ in val], y=[line["loss"] for _, line in val], name=f"{name}, validation",
             mode="lines+markers", line={"color": color}, marker={"size": 5},
@@ -110,7 +110,7 @@ def overlaid_accuracy(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
     """Exact match on the validation images of several runs, each with its 95% interval, by `step` or by `minutes`."""
     figure = go.Figure()
     for (name, metrics), (color, band) in zip(runs.items(), PAIR, strict=False):
-        val = _timed(of_kind(metrics, "val"), by)
+        val = _timed(lines_of_kind(metrics, "val"), by)
         _add_band(figure, [at for at, _ in val], [line for _, line in val], band)
         figure.add_scatter(
             x=[at for at, _ in val],

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from core.predictions import Predictions, Reading
-from core.slices import Bools
+from core.evaluation.predictions import Predictions, Reading
+from core.evaluation.slices import Bools
 from db.records import Run
 from pages.components.layout import Page
 
@@ -20,6 +20,6 @@ class Evaluated:
     tta: bool
     reading: Reading
     result: dict[str, Any]
-    """As core.metrics.evaluate_views gives it."""
+    """As core.evaluation.metrics.evaluate_views gives it."""
     seen_N: Bools
     """Whose text also occurs in the training images."""

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from core.calibration import Bin, Curve
+from core.evaluation.calibration import Bin, Curve
 
 RIGHT, WRONG, OTHER = "47, 111, 237", "217, 72, 56", "138, 143, 152"
 

@@ -10,7 +10,7 @@ import streamlit as st
 from sqlite_utils import Database
 from streamlit.runtime.pages_manager import PagesManager
 
-from core.charset import TextSpec
+from core.charset import TextSpec, spec_of
 from core.errors import SlotlabError
 from core.home import Home
 from db.connection import opened
@@ -58,7 +58,7 @@ def open_page(name: str) -> Page:
         st.stop()
     st.session_state["came from project"] = st.session_state.get("is on project")
     st.session_state["is on project"] = project.id
-    return Page(project=project, spec=TextSpec(project.length, project.charset), operator=operators.current_operator())
+    return Page(project=project, spec=spec_of(project), operator=operators.current_operator())
 
 
 def enter(name: str) -> None:

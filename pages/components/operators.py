@@ -13,8 +13,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAuthError
 
 from core.errors import OptionError
-from core.home import Home
-from core.labeling import default_operator
+from core.home import Home, default_operator
 from db.connection import opened
 from db.labels import list_operators
 

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from core import jobs
-from core.jobdir import JobView
+from core.jobs import control
+from core.jobs.jobdir import JobStatus
 from db.jobs import get_job
 from db.records import ACTIVE, Job
 from pages.components import layout
@@ -23,18 +23,18 @@ def _show_progress(job_id: str, unit: str) -> None:
     stop_button(job_id, view)
 
 
-def follow(job_id: str) -> tuple[Job, JobView]:
+def follow(job_id: str) -> tuple[Job, JobStatus]:
     """An active job as it is now; in a repeating fragment. Once it has ended the page runs again."""
     home = layout.home()
     with layout.errors(), layout.database() as db:
-        jobs.reconcile(db, home)
+        control.reconcile(db, home)
         job = get_job(db, job_id)
     if job.state not in ACTIVE:
         st.rerun()
-    return job, jobs.observe(home, job_id)
+    return job, control.observe(home, job_id)
 
 
-def stop_button(job_id: str, view: JobView) -> None:
+def stop_button(job_id: str, view: JobStatus) -> None:
     if st.button("Stop", icon=":material/stop:", disabled=view.cancelling, key=f"stop {job_id}"):
         with layout.errors(), layout.database() as db:
-            jobs.cancel(db, layout.home(), job_id)
+            control.cancel(db, layout.home(), job_id)

@@ -6,25 +6,26 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from sqlite_utils import Database
 
-from core import dataset, jobs
-from core.config import PRESETS
-from core.frame import Frame, choose_frame
+from core.evaluation.predictions import Predictions
 from core.home import Home
-from core.images import decode
-from core.jobdir import JobDir
-from core.predictions import Predictions
+from core.images.frame import Frame, choose_frame
+from core.images.pixels import decode
+from core.jobs.jobdir import JobDir
+from core.model.config import PRESETS
+from core.runs.start import predictions_path
+from core.training import snapshot
 from db.connection import opened
 from db.records import Project, Run
 from db.runs import list_runs
 from db.samples import image_bytes, select_samples
 
 if TYPE_CHECKING:
-    from core.predictor import Predictor
+    from core.model.predictor import Predictor
 
 
 def find_predictions(home: Home, db: Database, run: Run, split: str) -> Predictions | None:
     """Of the newest evaluation of this run on this split, else those the run left at its end."""
-    path = jobs.predictions_path(db, home, run, split)
+    path = predictions_path(db, home, run, split)
     return _predictions(str(path), path.stat().st_mtime) if path else None
 
 
@@ -43,7 +44,7 @@ def training_strings(home: Home, run: Run) -> frozenset[str]:
 # Not a copy for each session: of 800,000 images they are 60 MB. A run's snapshot never changes.
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _training_strings(path: str) -> frozenset[str]:
-    return dataset.training_strings(Path(path))
+    return snapshot.training_strings(Path(path))
 
 
 def predictor(home: Home, run: Run) -> "Predictor":
@@ -54,7 +55,7 @@ def predictor(home: Home, run: Run) -> "Predictor":
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
 def _predictor(run_dir: str, changed: float) -> "Predictor":  # noqa: ARG001 - part of the key
-    from core.predictor import Predictor  # torch: 3 s and 500 MB, for those pages only that read images
+    from core.model.predictor import Predictor  # torch: 3 s and 500 MB, for those pages only that read images
 
     # The processor: a training run may need all of the GPU's memory.
     return Predictor.load(Path(run_dir), device="cpu")

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from core import demo
 from core.home import Home
-from core.images import encode_png, pixel_hash, split_of
+from core.images import renderer
+from core.images.pixels import encode_png, pixel_hash, split_of
 from db import projects
 from db.connection import opened, write
 from db.records import Project
@@ -117,7 +117,7 @@ class Lab:
             project = projects.insert_project(db, name, length, charset)
             source = projects.insert_source(db, project.id, "rendered", "tests", "own images")
             for index in range(n):
-                pixels = demo.render("".join(rng.choice(list(charset), length)), rng)
+                pixels = renderer.render("".join(rng.choice(list(charset), length)), rng)
                 sha256 = pixel_hash(pixels)
                 insert_sample(
                     db,

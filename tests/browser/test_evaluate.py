@@ -8,12 +8,12 @@ import pytest
 import torch
 from playwright.sync_api import Locator, Page, expect
 
-from core import checkpoint
 from core.charset import TextSpec
-from core.config import TrainConfig
-from core.labeling import apply_events
-from core.model import QueryPool, build_model
-from core.predictions import Predictions
+from core.data.labeling import apply_events
+from core.evaluation.predictions import Predictions
+from core.model import checkpoint
+from core.model.config import TrainConfig
+from core.model.network import QueryPool, build_model
 from db.connection import opened
 from db.labels import events_of
 from db.records import LabelEvent, Project

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from core.labeling import apply_events
+from core.data.labeling import apply_events
 from db.connection import opened, write
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Locator, Page, expect
 
-from core.labeling import apply_events
+from core.data.labeling import apply_events
 from db.connection import opened
 
 if TYPE_CHECKING:

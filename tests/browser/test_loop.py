@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from core.labeling import apply_events
+from core.data.labeling import apply_events
 from db.connection import opened
 from db.records import Project
 from db.samples import select_samples

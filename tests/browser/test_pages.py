@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from core import demo
 from core.charset import TextSpec
-from core.dataset import write_snapshot
-from core.labeling import apply_events
-from core.predictions import Predictions
+from core.data.labeling import apply_events
+from core.evaluation.predictions import Predictions
+from core.images import renderer
+from core.training.snapshot import write_snapshot
 from db import jobs, runs, samples
 from db.connection import opened, write
 from db.records import Project
@@ -136,7 +136,7 @@ def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
     own_lab.start()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, _, data in demo.samples(5, seed=1):
+        for name, _, data in renderer.samples(5, seed=1):
             archive.writestr(name, data)
         archive.writestr("broken.png", b"no image")
     open_at(page, own_lab, "/", "Home")

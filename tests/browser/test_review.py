@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from core.labeling import apply_events
+from core.data.labeling import apply_events
 from db import labels, samples
 from db.connection import opened
 from db.records import LabelEvent, Project, Sample

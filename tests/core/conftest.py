@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.jobdir import JobDir
+from core.jobs.jobdir import JobDir
 from tests.core.stand_in import FOREVER, MakeJob, RunJob, start_runner
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from core.errors import TrainingError
-from core.jobdir import JobDir, JobView
-from core.work import Work, carry_out
+from core.jobs.jobdir import JobDir, JobStatus
+from core.jobs.work import Work, run_worker
 
 ROOT = Path(__file__).parents[2]
 RUNNER = """
-import sys, core.runner as runner
+import sys, core.jobs.runner as runner
 runner.MODULES = dict.fromkeys(runner.MODULES, "tests.core.stand_in")
 runner.GRACE_SECONDS = 0.5
 runner.main(sys.argv[1])
@@ -62,7 +62,7 @@ def start_runner(job: JobDir) -> subprocess.Popen[bytes]:
         )
 
 
-def wait_for(job: JobDir, wanted: Callable[[JobView], Any], seconds: float = 20) -> JobView:
+def wait_for(job: JobDir, wanted: Callable[[JobStatus], Any], seconds: float = 20) -> JobStatus:
     """The first view of the job that is as wanted."""
     end = time.monotonic() + seconds
     while not wanted(view := job.observe()):
@@ -78,9 +78,9 @@ def wait_until_working(job: JobDir) -> int:
     return int(job.metrics()[-1]["pid"])
 
 
-def wait_for_end(job: JobDir, seconds: float = 20) -> JobView:
+def wait_for_end(job: JobDir, seconds: float = 20) -> JobStatus:
     return wait_for(job, lambda view: not view.active, seconds)
 
 
 if __name__ == "__main__":
-    sys.exit(carry_out(sys.argv[1], work))
+    sys.exit(run_worker(sys.argv[1], work))

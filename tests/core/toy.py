@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from core.charset import TextSpec
-from core.config import TrainConfig
-from core.dataset import Row, Snapshot, load_snapshot, write_snapshot
-from core.images import Pixels, encode_png, pixel_hash
+from core.images.pixels import Pixels, encode_png, pixel_hash
+from core.model.config import TrainConfig
+from core.training.snapshot import Row, Snapshot, load_snapshot, write_snapshot
 
 SPEC = TextSpec(2, "|-x")
 CONFIG = TrainConfig(

@@ -284,7 +284,7 @@ def forked(work: str, children: int, *arguments: object) -> subprocess.Completed
     script = f"""
 import os, signal, sys, time
 from pathlib import Path
-from core.labeling import apply_events
+from core.data.labeling import apply_events
 from db.connection import opened, write
 from db.projects import find_project, insert_project
 from db.samples import select_samples

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sqlite_utils import Database
 
-from core.labeling import apply_events
+from core.data.labeling import apply_events
 from db.records import Project, Sample
 from db.statistics import second_looks
 

@@ -10,11 +10,13 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-from core import demo, jobs
-from core.config import preset, with_options
+from core.data.importing import import_images, open_project, open_source
 from core.home import Home
-from core.images import encode_png
-from core.ingest import import_images, open_project, open_source
+from core.images import renderer
+from core.images.pixels import encode_png
+from core.jobs import control
+from core.model.config import preset, with_options
+from core.runs.start import start_training
 from db.connection import opened
 from db.records import Project
 
@@ -82,15 +84,15 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     with opened(home.db, create=True) as db:
         project = open_project(db, "portal", 3, "0123")
         source = open_source(db, project, "rendered", "the team", "ticket 1")
-        files = [(name, data) for name, _, data in demo.samples(60, seed=0, length=3, charset="0123")]
+        files = [(name, data) for name, _, data in renderer.samples(60, seed=0, length=3, charset="0123")]
         folder = tmp_path_factory.mktemp("images")
         for name, data in files:
             (folder / name).write_bytes(data)
         import_images(db, project, source, folder, "filename", operator="import", on_progress=lambda *_: None)
         settings = {"max_steps": "2", "batch_size": "8", "image_size": "32x96", "pretrained": "none", "device": "cpu"}
         config = with_options(preset("fast"), settings)
-        run = jobs.start_training(db, home, project, config, preset="fast", operator="the team")
-        done = jobs.follow(db, home, run.job.id, lambda _: None)
+        run = start_training(db, home, project, config, preset="fast", operator="the team")
+        done = control.follow(db, home, run.job.id, lambda _: None)
     assert done.state == "finished", done.reason
     return home
 

@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import jobs, recipes
-from core.augment import DEFAULT_AUGMENT
-from core.config import PRESETS
+from core.data.importing import open_project
 from core.home import Home
-from core.ingest import open_project
-from core.ink import ink_pixels
-from core.jobdir import JobDir
-from core.readability import RECIPE as WHOLE_RECIPE
-from core.readability import Misread, Readability, Reading
+from core.images.augment import DEFAULT_AUGMENT
+from core.images.ink import ink_pixels
+from core.jobs import control
+from core.jobs.jobdir import JobDir
+from core.model.config import PRESETS
+from core.model.readability import RECIPE as WHOLE_RECIPE
+from core.model.readability import Misread, Readability, Reading
+from core.runs import recipes
 from db.connection import opened
 from db.recipes import find_default, list_recipes
 from db.records import Project
-from pages.components.seeing import network
+from pages.components.augment.network_input import network
 
 ROOT = Path(__file__).parents[2]
 OpenPage = Callable[..., AppTest]
@@ -293,7 +294,7 @@ def test_the_train_page_starts_a_run_with_a_recipe(
 
     assert not app.exception
     with opened(home.db) as db:
-        jobs.cancel(db, home, "0002-fast")
+        control.cancel(db, home, "0002-fast")
     config = JobDir(home.run("0002-fast")).spec()["config"]
     assert (config["recipe"], config["augment"]) == ("soft@1", settings)
 

@@ -12,8 +12,8 @@ from scipy.stats import binomtest
 from streamlit.testing.v1 import AppTest
 
 from core.charset import TextSpec
+from core.evaluation.predictions import Predictions
 from core.home import Home
-from core.predictions import Predictions
 from db import evaluations, jobs, projects, runs
 from db.connection import opened, write
 from db.records import Project

@@ -11,16 +11,16 @@ import pytest
 from scipy.stats import binomtest
 from streamlit.testing.v1 import AppTest
 
-from core.attention import look
+from core.data.labeling import apply_events, spec_of
+from core.evaluation.predictions import Predictions, Reading
 from core.home import Home
-from core.images import decode
-from core.labeling import apply_events, spec_of
-from core.predictions import Predictions, Reading
-from core.predictor import Predictor
+from core.images.pixels import decode
+from core.model.attention import look
+from core.model.predictor import Predictor
 from db.connection import opened
 from db.records import Project
 from db.samples import find_sample, image_bytes
-from pages.components.gallery import Cell
+from pages.components.widgets.gallery.server import Cell
 
 OpenPage = Callable[..., AppTest]
 RUN = "0001-fast"
@@ -207,7 +207,7 @@ def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: Ope
 
 
 def test_where_it_looked_is_shown_on_wish(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """As core.attention finds it, over the part of the image that the run sees."""
+    """As core.model.attention finds it, over the part of the image that the run sees."""
     app = open_page("evaluate", project=trained.name)
     assert all(tile["look"] is None for tile in tiles(app))
     app.toggle(key="looked").set_value(True).run(timeout=30)

@@ -8,12 +8,12 @@ import numpy as np
 from scipy.special import log_softmax
 from streamlit.testing.v1 import AppTest
 
-from core import jobs
-from core.acceptance import Acceptance
-from core.calibration import confidence
+from core.data.labeling import apply_events
+from core.evaluation.acceptance import Acceptance
+from core.evaluation.calibration import confidence
+from core.evaluation.predictions import Predictions
 from core.home import Home
-from core.labeling import apply_events
-from core.predictions import Predictions
+from core.jobs import control
 from db.connection import opened
 from db.evaluations import count_test_openings
 from db.jobs import list_jobs
@@ -59,7 +59,7 @@ def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:
 
 
 def jobs_spec(project: Project) -> Any:
-    from core.labeling import spec_of
+    from core.data.labeling import spec_of
 
     return spec_of(project)
 
@@ -94,7 +94,7 @@ def test_the_test_split_is_opened_on_purpose_only(home: Home, open_page: OpenPag
     with opened(home.db) as db:
         assert count_test_openings(db, trained.id) == 1
         job = list_jobs(db, kind="evaluate")[0]
-        assert jobs.follow(db, home, job.id, lambda _: None).state == "finished"
+        assert control.follow(db, home, job.id, lambda _: None).state == "finished"
     app.run()
 
     assert not app.exception
@@ -135,7 +135,7 @@ def test_each_opening_of_the_test_images_is_asked_for(home: Home, open_page: Ope
     assert not app.exception
     with opened(home.db) as db:
         assert count_test_openings(db, trained.id) == 1
-        jobs.follow(db, home, list_jobs(db, kind="evaluate")[0].id, lambda _: None)
+        control.follow(db, home, list_jobs(db, kind="evaluate")[0].id, lambda _: None)
     app.run()
     assert not app.exception
     assert not app.checkbox(key="open test for 0001-fast").value

@@ -12,14 +12,14 @@ from scipy.special import log_softmax
 from scipy.stats import beta, binomtest
 from streamlit.testing.v1 import AppTest
 
-from core import cli
-from core.acceptance import Acceptance
-from core.calibration import choose_threshold, confidence
+from core.cli import commands
+from core.data.labeling import spec_of
 from core.errors import SlotlabError
+from core.evaluation.acceptance import Acceptance
+from core.evaluation.calibration import choose_threshold, confidence
+from core.evaluation.predictions import Predictions
 from core.home import Home
-from core.labeling import spec_of
-from core.predictions import Predictions
-from core.report import make_report
+from core.report.document import make_report
 from db.connection import opened, write
 from db.evaluations import insert_test_opening, list_test_openings
 from db.records import Project
@@ -409,7 +409,7 @@ def test_the_report_on_test_advises_no_views(home: Home, trained: Project) -> No
 
 def test_the_report_escapes_what_a_charset_may_hold() -> None:
     """Matrices of the characters that HTML gives a meaning."""
-    from core.svg import counts_svg, probability_svg
+    from core.report.svg import counts_svg, probability_svg
 
     charset = "<>&\"'"
     for text in (counts_svg(np.ones((5, 5), dtype=np.int64), charset), probability_svg(np.full((5, 5), 0.2), charset)):
@@ -434,21 +434,21 @@ def test_the_command_writes_the_report(
     home: Home, trained: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same as the page's; what cannot be written or was never evaluated is one sentence."""
-    cli.report("1", out=tmp_path / "report.html")
+    commands.report("1", out=tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == report_of(home, trained)
     assert "MB" in capsys.readouterr().out
 
     with pytest.raises(SlotlabError, match=r"has not been evaluated on test yet; `slotlab evaluate`"):
-        cli.report("1", out=tmp_path / "x.html", split="test")
+        commands.report("1", out=tmp_path / "x.html", split="test")
     with pytest.raises(SlotlabError, match="no split 'all'"):
-        cli.report("1", out=tmp_path / "x.html", split="all")
+        commands.report("1", out=tmp_path / "x.html", split="all")
     with pytest.raises(SlotlabError, match="could not be written"):
-        cli.report("1", out=tmp_path / "no" / "x.html")
+        commands.report("1", out=tmp_path / "no" / "x.html")
     with pytest.raises(SlotlabError):
-        cli.report("77", out=tmp_path / "x.html")
+        commands.report("77", out=tmp_path / "x.html")
     write_run(home, trained, "val", wrong=1)
     with pytest.raises(SlotlabError, match="read without other views"):
-        cli.report("1", out=tmp_path / "x.html", tta=True)
+        commands.report("1", out=tmp_path / "x.html", tta=True)
     assert not (tmp_path / "x.html").exists()
     with opened(home.db) as db:
         assert list_test_openings(db, trained.id) == []

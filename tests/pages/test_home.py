@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from streamlit.testing.v1 import AppTest
 
-from core import jobs
 from core.home import Home
-from core.images import encode_png
+from core.images.pixels import encode_png
+from core.jobs import control
 from db.connection import opened
 from db.jobs import list_jobs
 from db.projects import find_project, list_sources
@@ -36,7 +36,7 @@ def fill_in(app: AppTest, folder: Path) -> None:
 def wait_for_import(home: Home) -> None:
     for _ in range(300):
         with opened(home.db) as db:
-            jobs.reconcile(db, home)
+            control.reconcile(db, home)
             if list_jobs(db, kind="import")[0].state not in ACTIVE:
                 return
         time.sleep(0.1)

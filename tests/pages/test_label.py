@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.labeling import apply_events
 from core.home import Home
-from core.images import encode_png, pixel_hash
-from core.labeling import apply_events
+from core.images.pixels import encode_png, pixel_hash
 from db import projects
 from db.connection import opened, write
 from db.queues import Queue
 from db.records import Project
 from db.samples import insert_sample
-from pages.components import labeler
+from pages.components.widgets.labeler import server
 
 OpenPage = Callable[..., AppTest]
 
@@ -63,7 +63,7 @@ def message(have: list[str], tab: str = "one", **more: Any) -> dict[str, Any]:
 
 
 def answer(project: Project, received: dict[str, Any]) -> dict[str, Any]:
-    return labeler._data(project, "Ann", Queue(), labeler._store(received))
+    return server._data(project, "Ann", Queue(), server._store(received))
 
 
 @pytest.fixture
@@ -116,15 +116,15 @@ def test_today_counts_what_the_operator_did(open_page: OpenPage, project: Projec
         ("", "undo skip", 5),
     ]
 
-    assert labeler.summary(work) == {"labels": 2, "median_ms": 2000}
-    assert labeler.summary([("", "undo label", 5)]) == {"labels": 0, "median_ms": None}
+    assert server.summary(work) == {"labels": 2, "median_ms": 2000}
+    assert server.summary([("", "undo label", 5)]) == {"labels": 0, "median_ms": None}
     assert sent(open_page("label", project="portal"))["today"]["labels"] == 0
 
 
 def test_today_is_counted_anew_when_a_label_comes_again(many: Project) -> None:
     """After a restart of the server the number at hand may hold the label already; adding it would count it twice."""
     label = {"event": "1", "action": "label", "sample": f"{1:064x}", "text": "123456", "base": 0, "operator": "Ann"}
-    first = labeler._data(many, "Ann", Queue(), None)
+    first = server._data(many, "Ann", Queue(), None)
     saved = answer(many, message([], events=[label]))
     again = answer(many, message([], events=[label]))
 
@@ -204,7 +204,7 @@ def whose() -> None:
     """A page that shows whose events are taken."""
     import streamlit as st
 
-    from pages.components.widgets import events_by_operator
+    from pages.components.widgets.messages import events_by_operator
 
     events = [{"event": "1", "operator": "Bo"}, {"event": "2", "operator": "ann@portal.example"}, {"event": "3"}]
     for name, own in events_by_operator(events):

@@ -11,8 +11,7 @@ from streamlit.runtime.secrets import Secrets
 from streamlit.testing.v1 import AppTest
 
 from core.errors import OptionError
-from core.home import Home
-from core.labeling import default_operator
+from core.home import Home, default_operator
 from db.records import Project
 from pages.components.operators import MAX_NAME, check_name
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
+from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice
 from core.home import Home
-from core.images import encode_png
-from core.views import AS_IT_IS, DEFAULT, View, ViewChoice
+from core.images.pixels import encode_png
 from db.records import Project
 
 OpenPage = Callable[..., AppTest]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from core.errors import StorageError
+from core.evaluation.predictions import Predictions
 from core.home import Home
-from core.predictions import Predictions
 from db.connection import opened
 from db.records import Project, Run
 from db.runs import list_runs

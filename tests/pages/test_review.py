@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.labeling import apply_events
 from core.home import Home
-from core.labeling import apply_events
 from db.connection import opened
 from db.records import Project
 from db.reviews import Review
 from db.samples import select_samples
-from pages.components import reviewer
+from pages.components.widgets.reviewer import server
 
 OpenPage = Callable[..., AppTest]
 
@@ -139,7 +139,7 @@ def test_another_view_is_another_name(open_page: OpenPage) -> None:
 def test_who_asks_for_no_images_hears_nothing_of_an_end(portal: Project) -> None:
     """Else a browser that has come to the end would wait for images again."""
     message = {"view": "v", "project": "portal", "created": portal.created_at, "after": None, "want": 0, "events": []}
-    data = reviewer._data(portal, "Ben", Review(), reviewer._store(message))
+    data = server._data(portal, "Ben", Review(), server._store(message))
 
     assert (data["more"], data["place"], data["tiles"], data["error"]) == (None, None, [], None)
 
@@ -153,7 +153,7 @@ def test_an_answer_brings_what_was_said_meanwhile(hashes: list[str], portal: Pro
 
     for event, disputed in zip(events, (True, False), strict=True):
         message = {"view": "v", "project": "portal", "after": None, "want": 0, "events": [event]}
-        (answer,) = reviewer._data(portal, "Eve", None, reviewer._store(message))["answers"]
+        (answer,) = server._data(portal, "Eve", None, server._store(message))["answers"]
         assert answer["now"]["disputed"] is disputed
         assert ("choices" in answer["now"]) is disputed
     assert [line["did"] for line in answer["now"]["history"]] == ["imported", "read blind", "decided"]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.labeling import apply_events
 from core.home import Home
-from core.labeling import apply_events
 from db.connection import opened
 from db.labels import events_of
 from db.records import Project

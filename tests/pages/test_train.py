@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import jobs
-from core.augment import check_augment
-from core.config import TrainConfig
+from core.data.labeling import apply_events
 from core.home import Home
-from core.images import encode_png
-from core.jobdir import JobDir
-from core.labeling import apply_events
+from core.images.augment import check_augment
+from core.images.pixels import encode_png
+from core.jobs import control
+from core.jobs.jobdir import JobDir
+from core.model.config import TrainConfig
+from core.runs.start import start_training
 from db import projects, runs, samples
 from db.connection import opened, write
 from db.records import Project, now
@@ -51,7 +52,7 @@ def labelled(home: Home) -> Project:
 @pytest.fixture(autouse=True)
 def _stand_in(monkeypatch: pytest.MonkeyPatch, home: Home) -> Iterator[None]:
     """Runners start a stand-in for the worker; none is left after the test."""
-    monkeypatch.setattr(jobs, "RUNNER", (sys.executable, "-c", RUNNER))
+    monkeypatch.setattr(control, "RUNNER", (sys.executable, "-c", RUNNER))
     yield
     for path in home.runs.glob("[0-9]*"):
         JobDir(path).write("cancel", {"at": time.time()})
@@ -60,7 +61,7 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch, home: Home) -> Iterator[None]:
 
 def start(home: Home, project: Project) -> JobDir:
     with opened(home.db) as db:
-        run = jobs.start_training(db, home, project, TrainConfig(device="cpu"), preset="fast", operator="ada")
+        run = start_training(db, home, project, TrainConfig(device="cpu"), preset="fast", operator="ada")
     return JobDir(home.run(run.job.id))
 
 
@@ -111,9 +112,7 @@ def test_start_shows_the_run_and_a_second_press_starts_no_other(
     assert "Cancel" in labels_of_buttons(app)
 
     with opened(home.db) as db:
-        again = jobs.start_training(
-            db, home, labelled, TrainConfig(), preset="fast", operator="ada", request_id=request_id
-        )
+        again = start_training(db, home, labelled, TrainConfig(), preset="fast", operator="ada", request_id=request_id)
         assert again.job.id == "0001-fast"
         assert len(runs.list_runs(db)) == 1
 
@@ -193,7 +192,9 @@ def test_a_past_run_shows_what_went_wrong(open_page: OpenPage, home: Home, label
     assert "**Dead head.** Position 2 is still at chance" in texts(app.warning)
 
     job.remove("cancel")
-    job.write("exit.json", {"error": "The memory ran out with batch_size=32 and image_size=48x192."})
+    reason = "The memory ran out with batch_size=32 and image_size=48x192."
+    job.write("status.json", {"state": "running", "reason": reason, "cause": "out_of_memory"})
+    job.write("exit.json", {"code": 1, "signal": None})
     app.run()
     assert not app.exception
     assert len(app.error) == 1
@@ -291,7 +292,7 @@ def test_a_clone_is_told_what_its_original_was(open_page: OpenPage, home: Home, 
     """Settings without a widget and the augmentation too; only what is changed is different, and is shown."""
     told = TrainConfig(device="cpu", lr=0.0005, batch_size=5, ink=False, auto_steps=77, augment={"affine": {"p": 0.3}})
     with opened(home.db) as db:
-        first = jobs.start_training(db, home, labelled, told, preset="article", operator="ada").job
+        first = start_training(db, home, labelled, told, preset="article", operator="ada").job
     original = json.loads((home.run(first.id) / "run.json").read_text())["config"]
     app = open_page("train", project="portal", run=first.id)
 
@@ -457,23 +458,23 @@ def test_the_queue_is_listed_moved_and_left(open_page: OpenPage, home: Home, lab
     """In the order of the turns; who waits no longer is one sentence, and nobody is lost."""
     jobs_ = [start(home, labelled) for _ in range(4)]
     wait_until_working(jobs_[0])
-    while len(jobs.queue(home).get("cpu", [])) < 3:
+    while len(control.queue(home).get("cpu", [])) < 3:
         time.sleep(0.05)
     app = open_page("train", project="portal")
     assert "3 waiting for the CPU" in texts(app.caption)
 
     app.button(key="Up 0004-fast").click().run()
-    assert jobs.queue(home) == {"cpu": ["0002-fast", "0004-fast", "0003-fast"]}
+    assert control.queue(home) == {"cpu": ["0002-fast", "0004-fast", "0003-fast"]}
     app.button(key="First 0003-fast").click().run()
     app.button(key="Down 0002-fast").click().run()
-    assert jobs.queue(home) == {"cpu": ["0003-fast", "0004-fast", "0002-fast"]}
+    assert control.queue(home) == {"cpu": ["0003-fast", "0004-fast", "0002-fast"]}
     assert [text.value for text in app.markdown if "fast" in text.value] == [
         r"1\. 0003\-fast", r"2\. 0004\-fast", r"3\. 0002\-fast",
     ]  # fmt: skip
 
     app.button(key="unqueue 0003-fast").click().run()
     wait_for_end(jobs_[2])
-    assert jobs.queue(home) == {"cpu": ["0004-fast", "0002-fast"]}
+    assert control.queue(home) == {"cpu": ["0004-fast", "0002-fast"]}
     app.run()
     jobs_[3].write("cancel", {"at": time.time()})
     app.button(key="Up 0002-fast").click().run()

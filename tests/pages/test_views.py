@@ -10,14 +10,15 @@ import pytest
 from scipy.special import log_softmax
 from streamlit.testing.v1 import AppTest
 
-from core import jobs
-from core.acceptance import Acceptance
 from core.charset import TextSpec
+from core.data.labeling import apply_events
 from core.errors import OptionError, StorageError
+from core.evaluation.acceptance import Acceptance
+from core.evaluation.predictions import Predictions
+from core.evaluation.views import DEFAULT, View, ViewChoice, choice_of, fingerprint
 from core.home import Home
-from core.labeling import apply_events
-from core.predictions import Predictions
-from core.views import DEFAULT, View, ViewChoice, choice_of, fingerprint
+from core.jobs import control
+from core.runs.start import start_evaluation
 from db.connection import opened
 from db.jobs import list_jobs
 from db.records import Project
@@ -140,7 +141,7 @@ def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, tr
     press(app, "Evaluate with these 4 views")
     with opened(home.db) as db:
         job = list_jobs(db, kind="evaluate")[0]
-        assert jobs.follow(db, home, job.id, lambda _: None).state == "finished"
+        assert control.follow(db, home, job.id, lambda _: None).state == "finished"
     app.run()
 
     found = Predictions.load(home.run(job.id) / "predictions-val.npz")
@@ -157,22 +158,22 @@ def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, tr
     with opened(home.db) as db:
         run = find_run(db, "0001-fast")
         assert run is not None
-        ask = partial(jobs.start_evaluation, db, home, run, "val", operator="ada")
+        ask = partial(start_evaluation, db, home, run, "val", operator="ada")
         assert ask(tta=True, views=found.view_set).id == job.id
         begun, weights = home.run(job.id) / "run.json", max((home.run(run.job.id) / "checkpoints").glob("*.pt"))
         for seconds, known in ((0.001, False), (-60, True)):  # written while they were read, or before
             os.utime(weights, times=(begun.stat().st_mtime + seconds,) * 2)
             asked = ask(tta=True, views=found.view_set)
             assert (asked.id == job.id) is known
-            jobs.cancel(db, home, asked.id)
-            jobs.follow(db, home, asked.id, lambda _: None)
+            control.cancel(db, home, asked.id)
+            control.follow(db, home, asked.id, lambda _: None)
         apply_events(db, trained, "ada", [
             {"event": "e1", "action": "skip", "sample": found.sha256[0], "text": None, "base": 1, "after": None}
         ])  # fmt: skip
         anew = ask(tta=True, views=found.view_set)
         assert anew.id != job.id
-        jobs.cancel(db, home, anew.id)
-        jobs.follow(db, home, anew.id, lambda _: None)
+        control.cancel(db, home, anew.id)
+        control.follow(db, home, anew.id, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,7 @@ def test_a_set_that_is_not_allowed_starts_no_evaluation(home: Home, trained: Pro
         run = runs.find_run(db, "0001-fast")
         assert run is not None
         with pytest.raises(OptionError, match="180 degrees"):
-            jobs.start_evaluation(db, home, run, "val", views=(DEFAULT[0], View("over", degrees=180)), operator="ada")
+            start_evaluation(db, home, run, "val", views=(DEFAULT[0], View("over", degrees=180)), operator="ada")
         assert list_jobs(db, kind="evaluate") == []
 
 
@@ -291,10 +292,10 @@ def test_an_evaluation_without_views_does_not_ask_which_they_are(home: Home, tra
         run = find_run(db, "0001-fast")
         assert run is not None
         with pytest.raises(StorageError, match="choose its views again"):
-            jobs.start_evaluation(db, home, run, "val", operator="ada")
-        job = jobs.start_evaluation(db, home, run, "val", tta=False, operator="ada")
-        jobs.cancel(db, home, job.id)
-        jobs.follow(db, home, job.id, lambda _: None)
+            start_evaluation(db, home, run, "val", operator="ada")
+        job = start_evaluation(db, home, run, "val", tta=False, operator="ada")
+        control.cancel(db, home, job.id)
+        control.follow(db, home, job.id, lambda _: None)
 
 
 def test_an_evaluation_reads_as_the_run_does_unless_told(home: Home, trained: Project) -> None:
@@ -306,9 +307,9 @@ def test_an_evaluation_reads_as_the_run_does_unless_told(home: Home, trained: Pr
     with opened(home.db) as db:
         run = runs.find_run(db, "0001-fast")
         assert run is not None
-        job = jobs.start_evaluation(db, home, run, "val", operator="ada")
-        spec = jobs.JobDir(home.run(job.id)).spec()
-        jobs.cancel(db, home, job.id)
-        jobs.follow(db, home, job.id, lambda _: None)
+        job = start_evaluation(db, home, run, "val", operator="ada")
+        spec = control.JobDir(home.run(job.id)).spec()
+        control.cancel(db, home, job.id)
+        control.follow(db, home, job.id, lambda _: None)
 
     assert (spec["tta"], [view["name"] for view in spec["views"]]) == (True, ["as it is", "nearer"])

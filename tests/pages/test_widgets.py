@@ -1,6 +1,6 @@
 """What the server sides of the widgets share."""
 
-from pages.components.widgets import sent
+from pages.components.widgets.messages import sent
 
 
 def test_a_widget_that_the_session_has_forgotten_has_sent_nothing() -> None:

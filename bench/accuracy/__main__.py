@@ -1,0 +1,7 @@
+"""Run the cells: `python -m bench.accuracy`."""
+
+import sys
+
+from bench.accuracy.accuracy import command
+
+sys.exit(command())

@@ -1,0 +1,182 @@
+"""How much is read right, cell by cell; each leaves a JSON file in bench/results/accuracy.
+
+    python -m bench.accuracy --data DIR [--only 'digits4-*'] [--jobs 2] [--list] [--again] [--recount] [--quick]
+
+DIR holds digits4/ with a labels.csv (filename, label) and portal6/ with the labels in the file names; the other images
+are rendered. What is done is skipped, and what was interrupted goes on. Validation images choose the checkpoint, test
+images nothing. `python -m bench.tables` writes the tables of the README from the files.
+"""
+
+from typing import Any
+
+from bench.accuracy.data import FOLDS, freeze
+from bench.accuracy.scores import load_audit, score_reads, score_run
+from bench.accuracy.training import evaluate, train
+from bench.cells import Bench, Cell, Interrupted, described, environment
+from bench.grid import main
+from core.evaluation.predictions import Predictions
+from core.training.snapshot import load_snapshot
+
+SEEDS = (0, 1, 2)
+SHORT = {"steps": "450"}
+"""Enough to tell heads apart, in a third of the time of a full run."""
+
+ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    ("digits4-base", "digits4", "as preset fast", {}),
+    ("digits4-head-flatten", "digits4", "head=flatten", {"head": "flatten"}),
+    ("digits4-head-pool", "digits4", "head=pool", {"head": "pool"}),
+    ("digits4-heads-own", "digits4", "tied_heads=false", {"tied_heads": "false"}),
+    ("digits4-ink-on", "digits4", "ink=true", {"ink": "true"}),
+    ("digits4-stride-16", "digits4", "stride=16", {"stride": "16"}),
+    ("digits4-augment-off", "digits4", "augment={}", {"augment": "{}"}),
+    ("portal6-base", "portal6-fold0", "as preset fast", {}),
+    ("portal6-crop-off", "portal6-fold0", "crop=false", {"crop": "false"}),
+    ("portal6-ink-on", "portal6-fold0", "ink=true", {"ink": "true"}),
+    ("wide4-base", "wide4", "rendered, 4 digits on twice their width", {}),
+)
+"""Name, images, what differs, options. All of preset fast, seed 0, with SHORT; more rows may be added."""
+
+CELLS: tuple[Cell, ...] = (
+    *(
+        Cell(
+            name=f"digits4-fast-seed{seed}",
+            what="real, 4 digits; the project's own split",
+            group="trained",
+            images="digits4",
+            options={"seed": str(seed)},
+        )
+        for seed in SEEDS
+    ),
+    Cell(
+        name="digits4-article-cut-seed0",
+        what="real, 4 digits; the project's own split",
+        group="trained",
+        images="digits4",
+        preset="article-cut",
+        needs=("patience",),
+    ),
+    *(
+        Cell(
+            name=f"portal6-fast-fold{fold}",
+            what="real, 6 digits; every fifth image held out",
+            group="trained",
+            images=f"portal6-fold{fold}",
+        )
+        for fold in range(FOLDS)
+    ),
+    *(
+        Cell(
+            name=f"hard4000-fast-seed{seed}",
+            what="rendered, 6 digits, hard style",
+            group="trained",
+            images="hard4000",
+            options={"seed": str(seed)},
+        )
+        for seed in SEEDS
+    ),
+    *(
+        Cell(
+            name=f"hard4000-article-seed{seed}",
+            what="rendered, 6 digits, hard style",
+            group="trained",
+            images="hard4000",
+            preset="article",
+            options={"seed": str(seed)},
+            needs=("patience",) if seed == 0 else ("gpu",),
+        )
+        for seed in SEEDS
+    ),
+    *(
+        Cell(
+            name=name,
+            what=what,
+            group="ablations",
+            images=images,
+            options=SHORT | options,
+        )
+        for name, images, what, options in ABLATIONS
+    ),
+    *(
+        Cell(
+            name=f"ddddocr-{name}",
+            what=what,
+            group="zero-shot",
+            images=images,
+            preset=None,
+            needs=("ddddocr",),
+        )
+        for name, images, what in (
+            ("digits4", "digits4", "the test images of digits4"),
+            ("portal6", "portal6-all", "all images of portal6"),
+            ("hard4000", "hard4000", "the test images of hard4000"),
+        )
+    ),
+)
+
+QUICK = Cell(
+    name="quick",
+    what="rendered; shows no more than that the bench works",
+    group="trained",
+    images="quick",
+    options={
+        "device": "cpu",
+        "backbone": "test_resnet",
+        "width": "32",
+        "image_size": "32x96",
+        "batch_size": "16",
+        "pretrained": "none",
+        "max_steps": "20",
+    },
+)
+
+
+def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
+    """The result of a cell, after whatever of its work is still to be done."""
+    return read_untrained(cell, bench) if cell.preset is None else read_trained(cell, bench)
+
+
+def read_trained(cell: Cell, bench: Bench) -> dict[str, Any]:
+    """Train, and score the readings of both held-out splits. Labels are audited for this alone, never in training."""
+    trained = train(cell, bench)
+    test = evaluate(cell, bench, trained, "test")
+    snapshot = load_snapshot(trained.job.path / "dataset.npz")
+    seen = {snapshot.labels[index] or "" for index in snapshot.labelled("train")}
+    audit = load_audit(cell.image_set.folder)
+    return trained.described(cell) | {
+        "splits": {
+            split: score_run(
+                Predictions.load(job.path / f"predictions-{split}.npz"), cell.image_set.spec, seen=seen, audit=audit
+            )
+            for split, job in (("val", trained.job), ("test", test))
+        }
+    }
+
+
+def read_untrained(cell: Cell, bench: Bench) -> dict[str, Any]:
+    """What ddddocr makes of the test images, in the three ways of bench/accuracy/ddddocr_demo.py. Needs no torch."""
+    import ddddocr
+
+    from bench.accuracy.ddddocr_demo import DIGITS, read_digits
+
+    frozen = freeze(cell.image_set, bench.work, bench.data)
+    snapshot = load_snapshot(frozen.path)
+    places = snapshot.labelled("test")
+    reader, filtering_reader = ddddocr.DdddOcr(show_ad=False), ddddocr.DdddOcr(show_ad=False)
+    filtering_reader.set_ranges(DIGITS)
+    reads: dict[str, list[str]] = {"as_it_is": [], "filtered": [], "digits": []}
+    for place in places:
+        if bench.stop.is_set():
+            raise Interrupted
+        blob = snapshot.blob(place)
+        output = reader.classification(blob, probability=True)
+        reads["as_it_is"].append(output["text"])
+        reads["filtered"].append(filtering_reader.classification(blob))
+        reads["digits"].append(read_digits(output["probabilities"], output["charset"]))
+    labels = [snapshot.labels[place] or "" for place in places]
+    sha256 = [snapshot.sha256[place] for place in places]
+    scores = score_reads(sha256, labels, reads, load_audit(cell.image_set.folder), listed="digits")
+    return described(cell, frozen) | environment(bench.threads) | {"splits": {"test": scores}}
+
+
+def command() -> int:
+    return main("accuracy", __doc__, CELLS, (QUICK,), measure)

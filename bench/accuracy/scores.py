@@ -1,0 +1,121 @@
+"""From readings to the figures of a result: exact match, positions, slices, errors; by labels as given and audited."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.charset import TextSpec
+from core.errors import LabelError
+from core.evaluation.metrics import evaluate, interval95
+from core.evaluation.predictions import Predictions
+
+AUDITS = Path(__file__).resolve().parent / "audits"
+MAX_ERRORS = 200
+
+Audit = Mapping[str, tuple[str, str]]
+"""By pixel hash: the label as it was given, and the right one."""
+
+
+def load_audit(folder: str | None, audits: Path = AUDITS) -> Audit:
+    """The corrected labels of a folder of images; none where nobody has looked."""
+    path = audits / f"{folder}.json"
+    if folder is None or not path.exists():
+        return {}
+    labels = json.loads(path.read_text(encoding="utf-8"))["labels"]
+    return {entry["sha256"]: (entry["given"], entry["right"]) for entry in labels}
+
+
+def audited(sha256: Sequence[str], labels: Sequence[str], audit: Audit) -> list[str]:
+    """The labels with the corrections of an audit. Raises LabelError when it speaks of other labels."""
+    right = []
+    for key, label in zip(sha256, labels, strict=True):
+        given, corrected = audit.get(key, (label, label))
+        if given != label:
+            raise LabelError(f"The audit knows image {key[:12]} as {given!r}, but its label is {label!r}.")
+        right.append(corrected)
+    return right
+
+
+def has_repeat(label: str) -> bool:
+    """Whether two neighbours are equal: what a reader that merges repeats gets wrong."""
+    return any(left == right for left, right in pairwise(label))
+
+
+def tally(labels: Sequence[str], reads: Sequence[str], seen: set[str] | None) -> dict[str, Any]:
+    """Exact matches with their interval, right characters of each position, and [k, n] of each slice.
+
+    `seen` are the strings of the training labels; without it (nothing was trained) that slice is left out.
+    """
+    right = [label == read for label, read in zip(labels, reads, strict=True)]
+    k, n = sum(right), len(right)
+    members = {"repeat": [has_repeat(label) for label in labels]}
+    members["no_repeat"] = [not member for member in members["repeat"]]
+    if seen is not None:
+        members["seen"] = [label in seen for label in labels]
+        members["not_seen"] = [not member for member in members["seen"]]
+    return {
+        "k": k,
+        "n": n,
+        "exact": round(k / n, 5),
+        "ci95": [round(bound, 5) for bound in interval95(k, n)],
+        "per_position": [
+            sum(read[place : place + 1] == label[place] for label, read in zip(labels, reads, strict=True))
+            for place in range(len(labels[0]))
+        ],
+        "slices": {
+            name: [sum(ok for ok, member in zip(right, chosen, strict=True) if member), sum(chosen)]
+            for name, chosen in members.items()
+        },
+    }
+
+
+def flips(labels: Sequence[str], plain: Sequence[str], tta: Sequence[str]) -> dict[str, int]:
+    """How many images the views mend and break."""
+    rows = list(zip(labels, plain, tta, strict=True))
+    return {
+        "fixed": sum(before != label == after for label, before, after in rows),
+        "broken": sum(before == label != after for label, before, after in rows),
+    }
+
+
+def score_run(predictions: Predictions, spec: TextSpec, *, seen: set[str], audit: Audit) -> dict[str, Any]:
+    """What a trained run does on a split: as it is and with TTA, by the labels as given and as audited."""
+    readings = {"plain": predictions.reading(spec, tta=False), "tta": predictions.reading(spec, tta=True)}
+    reads = {
+        name: [spec.decode(int(place) for place in row) for row in reading.predicted_NP]
+        for name, reading in readings.items()
+    }
+    correct = audited(predictions.sha256, predictions.labels, audit)
+    out: dict[str, Any] = {}
+    for name, labels in (("raw", predictions.labels), ("audited", correct)):
+        targets_NP = np.array([spec.encode(label) for label in labels], dtype=np.int64)
+        out[name] = {
+            key: tally(labels, reads[key], seen) | {"nll": round(evaluate(reading.log_probs_NPC, targets_NP).nll, 5)}
+            for key, reading in readings.items()
+        } | {"flips": flips(labels, reads["plain"], reads["tta"])}
+    out["audited"]["corrected"] = sum(given != right for given, right in zip(predictions.labels, correct, strict=True))
+    confidence_N = readings["tta"].confidence_N
+    # Without their labels: those of some data folders may not be published.
+    columns = (predictions.sha256, reads["tta"], confidence_N.round(4).tolist())
+    wrong = readings["tta"].wrong().tolist()[:MAX_ERRORS]
+    out["errors"] = [[column[place] for column in columns] for place in wrong]
+    return out
+
+
+def score_reads(
+    sha256: Sequence[str], given: Sequence[str], reads: Mapping[str, Sequence[str]], audit: Audit, *, listed: str
+) -> dict[str, Any]:
+    """What a reader that gives texts alone does, in each of several ways; the errors of the way `listed` are kept."""
+    correct = audited(sha256, given, audit)
+    out: dict[str, Any] = {
+        name: {key: tally(labels, texts, None) for key, texts in reads.items()}
+        for name, labels in (("raw", given), ("audited", correct))
+    }
+    out["audited"]["corrected"] = sum(label != right for label, right in zip(given, correct, strict=True))
+    rows = zip(sha256, given, reads[listed], strict=True)
+    out["errors"] = [[key, read, None] for key, label, read in rows if read != label][:MAX_ERRORS]
+    return out

@@ -1,0 +1,148 @@
+"""How fast Slotlab learns and reads, cell by cell; each leaves a JSON file in bench/results/speed.
+
+    python -m bench.accuracy.speed [--only demo-fast] [--list] [--again] [--quick]
+
+The images are those of `slotlab demo`. Times to an accuracy run from the start of the worker process, imports and
+decoding included, to the moment at which the validation line stands in metrics.jsonl, looked at ten times a second.
+A cell that was interrupted starts over, because a clock that went on meanwhile would measure nothing; run nothing
+beside it. `python -m bench.tables` writes the table of the README from the files.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from itertools import pairwise
+from typing import Any
+
+from bench.accuracy.accuracy import QUICK
+from bench.accuracy.training import remove, train
+from bench.cells import ROOT, Bench, Cell, CellError
+from bench.grid import main
+from core.cli.demo import MINUTES
+from core.jobs.jobdir import JobDir
+from core.jobs.runner import PARENT_VARIABLE
+
+GOALS = (0.95, 0.99)
+READ_SECONDS = 5.0
+"""For each batch size; the quick cell takes less."""
+
+CELLS: tuple[Cell, ...] = (
+    Cell(
+        name="demo-fast",
+        what=f"demo images on a CPU, max_minutes={MINUTES} as in `slotlab demo`",
+        group="speed",
+        images="demo",
+        options={"device": "cpu", "max_minutes": str(MINUTES)},
+    ),
+    Cell(
+        name="demo-fast-gpu",
+        what="demo images on a GPU",
+        group="speed",
+        images="demo",
+        options={"device": "cuda"},
+        needs=("gpu",),
+    ),
+    Cell(
+        name="demo-article-gpu",
+        what="demo images on a GPU",
+        group="speed",
+        images="demo",
+        preset="article",
+        options={"device": "cuda"},
+        needs=("gpu",),
+    ),
+)
+
+
+class Clock:
+    """Notes when each validation line of a run was first seen."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.seconds = 0.0
+
+    def tick(self, job: JobDir, seconds: float) -> None:
+        """`seconds` is the age of the worker process."""
+        self.seconds = round(seconds, 1)
+        written = [line for line in job.metrics() if line["kind"] == "val"]
+        self.lines += [
+            {"seconds": self.seconds, "step": line["step"], "k": line["correct"], "n": line["n"]}
+            for line in written[len(self.lines) :]
+        ]
+
+
+def times_to(lines: list[dict[str, Any]], goal: float) -> dict[str, Any]:
+    """When the validation images were first read this well, and from when on without a relapse; None for never."""
+    good = [line["k"] >= goal * line["n"] for line in lines]
+    first = next((line for line, ok in zip(lines, good, strict=True) if ok), None)
+    lasting = None
+    for line, ok in zip(reversed(lines), reversed(good), strict=True):
+        if not ok:
+            break
+        lasting = line
+    return {"goal": goal, "first": first, "lasting": lasting}
+
+
+def training_rate(metrics: list[dict[str, Any]], batch_size: int) -> float | None:
+    """Images per second while training: the median between two step lines with no evaluation between them."""
+    rates = [
+        batch_size * (after["step"] - before["step"]) / (after["seconds"] - before["seconds"])
+        for before, after in pairwise(metrics)
+        if before["kind"] == after["kind"] == "step" and after["seconds"] > before["seconds"]
+    ]
+    return round(statistics.median(rates), 1) if rates else None
+
+
+def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
+    """Train from the start with an eye on the clock, then time the reading."""
+    folder = bench.folder(cell)
+    job = JobDir(folder / "train")
+    if job.read("times.json") is None:
+        remove(folder)
+        clock = Clock()
+        trained = train(cell, bench, clock.tick)
+        job.write("times.json", {"process_seconds": clock.seconds, "lines": clock.lines})
+    else:
+        trained = train(cell, bench)
+    times, result = job.read("times.json") or {}, job.read("result.json") or {}
+    config = trained.job.spec()["config"]
+    metrics = job.metrics()
+    return trained.described(cell) | {
+        "times": [times_to(times["lines"], goal) for goal in GOALS],
+        "process_seconds": times["process_seconds"],
+        "end": {
+            name: {"k": result[key]["correct"], "n": result[key]["n"]}
+            for name, key in (("plain", "val"), ("tta", "val_tta"))
+        },
+        "validation": times["lines"],
+        "training_images_per_s": training_rate(metrics, config["batch_size"]),
+        "overall_images_per_s": round(config["batch_size"] * result["step"] / times["process_seconds"], 1),
+        "reading": read(cell, bench, job),
+    }
+
+
+def read(cell: Cell, bench: Bench, job: JobDir) -> dict[str, Any]:
+    """Time the reading in a process of its own, on the device of the training; with its peak memory."""
+    seconds = 0.2 if cell.images == "quick" else READ_SECONDS
+    device = job.spec()["choices"]["device"]
+    environment = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.accuracy.reading", str(job.path), device, str(seconds)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        env=environment | {"OMP_NUM_THREADS": str(bench.threads)},
+    ) as process:
+        assert process.stdout is not None
+        text = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise CellError(f"The reading ended with code {process.returncode}.")
+    out: dict[str, Any] = json.loads(text)
+    return out | {"peak_mb": round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3), 1)}
+
+
+if __name__ == "__main__":
+    sys.exit(main("speed", __doc__, CELLS, (QUICK,), measure))

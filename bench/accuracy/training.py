@@ -1,0 +1,174 @@
+"""Training and evaluation of a cell by the real worker, each in a job directory of its own.
+
+What was interrupted, be it by kill -9, goes on from its last checkpoint.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.accuracy.data import Frozen, freeze
+from bench.cells import ROOT, Bench, Cell, CellError, Interrupted, described, environment
+from core.jobs.jobdir import JobDir
+from core.jobs.runner import PARENT_VARIABLE
+
+ORPHAN_SECONDS = 180.0
+"""How long the worker of a killed bench may take to notice and to save: a step of a large network and a checkpoint."""
+TICK_SECONDS = 0.1
+SAY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A cell whose run is finished."""
+
+    frozen: Frozen
+    job: JobDir
+
+    def described(self, cell: Cell) -> dict[str, Any]:
+        """Everything about the run but its figures."""
+        spec, result = self.job.spec(), self.job.read("result.json") or {}
+        first, *later = (self.job.read("bench.json") or {})["starts"]
+        choices = dict(spec["choices"])
+        # Where weights lie, or why a hub could not be reached, says something of this machine alone.
+        choices["weights"] = Path(choices["weights"]).name if choices["weights"] else None
+        choices["pretrained"] = choices["pretrained"].split(" (")[0]
+        return described(cell, self.frozen) | {
+            "preset": cell.preset,
+            "options": dict(cell.options),
+            "seed": spec["config"]["seed"],
+            "config": spec["config"],
+            "choices": choices,
+            **{key: first[key] for key in ("at", "hardware", "versions", "git")},
+            "resumed": [{key: start[key] for key in ("at", "git")} for start in later],
+            "steps": result["step"],
+            "best_step": result["best_step"],
+            "seconds": result["seconds"],
+            "peak_mb": max(start["peak_mb"] or 0 for start in [first, *later]),
+        }
+
+
+def train(cell: Cell, bench: Bench, on_tick: Callable[[JobDir, float], None] | None = None) -> Trained:
+    """Train a cell, or go on with it. A directory of other settings or other images is started over."""
+    frozen = freeze(cell.image_set, bench.work, bench.data)
+    spec = _spec(cell, "train") | {"config": cell.config().to_dict(), "data": frozen.hash}
+    spec = json.loads(json.dumps(spec))
+    job = JobDir(bench.folder(cell) / "train")
+    before = job.read("run.json")
+    kept = ("data",) if bench.recount else tuple(spec)
+    if before is not None and any(before.get(key) != spec[key] for key in kept):
+        if bench.recount:
+            raise CellError("The images have changed since; --again runs it anew.")
+        bench.say(f"{cell.name}: starting over, for its settings or images have changed")
+        remove(bench.folder(cell))
+    _fill(job, spec, frozen)
+    if job.read("result.json") is None:
+        run_worker(cell, job, bench, on_tick)
+    return Trained(frozen=frozen, job=job)
+
+
+def evaluate(cell: Cell, bench: Bench, trained: Trained, split: str) -> JobDir:
+    """Read a split with the best weights of a run, under all views."""
+    job = JobDir(trained.job.path.parent / split)
+    _fill(job, _spec(cell, "evaluate") | {"run": trained.job.id, "split": split, "tta": True}, trained.frozen)
+    if job.read("result.json") is None:
+        run_worker(cell, job, bench)
+    return job
+
+
+def _spec(cell: Cell, kind: str) -> dict[str, Any]:
+    project = {"name": cell.name, "length": cell.image_set.length, "charset": cell.image_set.charset}
+    return {"format": 1, "kind": kind, "project": project}
+
+
+def _fill(job: JobDir, spec: Mapping[str, Any], frozen: Frozen) -> None:
+    """Make the directory of a job, run.json last: who finds it finds all."""
+    if job.read("run.json") is None:
+        job.path.mkdir(parents=True, exist_ok=True)
+        dataset = job.path / "dataset.npz"
+        dataset.unlink(missing_ok=True)
+        try:
+            os.link(frozen.path, dataset)  # 10,000 images once, not once a cell
+        except OSError:
+            shutil.copyfile(frozen.path, dataset)
+        job.write("run.json", spec)
+
+
+def run_worker(cell: Cell, job: JobDir, bench: Bench, on_tick: Callable[[JobDir, float], None] | None = None) -> None:
+    """Run the worker of a job to its end; `on_tick` is told every 0.1 s how long the process has lived.
+
+    The worker holds the job's lock, and saves and leaves when this process dies (see core.jobs.work).
+    Raises Interrupted, or CellError with the worker's reason.
+    """
+    lock = job.take_lock(wait_s=ORPHAN_SECONDS)
+    if lock is None:
+        raise CellError(f"Another bench is at work in {job.path}.")
+    try:
+        starts = [*(job.read("bench.json") or {"starts": []})["starts"], environment(bench.threads) | {"peak_mb": None}]
+        job.write("bench.json", {"starts": starts})
+        began = time.monotonic()
+        with (job.path / "log.txt").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-u", "-m", "core.runs.worker", str(job.path)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock],
+                process_group=0,  # a Ctrl-C reaches it as SIGTERM, upon which it saves
+                env=os.environ | {PARENT_VARIABLE: str(os.getpid()), "OMP_NUM_THREADS": str(bench.threads)},
+            )
+        job.name_processes(lock, worker.pid)
+        code, starts[-1]["peak_mb"] = _watch(cell, job, bench, worker, began, on_tick)
+        job.write("bench.json", {"starts": starts})
+    finally:
+        os.close(lock)
+    if code != 0 and bench.stop.is_set():
+        raise Interrupted
+    if code != 0:
+        reason = (job.read("status.json") or {}).get("reason")
+        raise CellError(reason or f"The worker ended with code {code}; see {job.path / 'log.txt'}.")
+
+
+def _watch(
+    cell: Cell,
+    job: JobDir,
+    bench: Bench,
+    worker: subprocess.Popen[bytes],
+    began: float,
+    on_tick: Callable[[JobDir, float], None] | None,
+) -> tuple[int, float]:
+    """Wait for the worker; return its exit code and its peak memory in MB."""
+    told, said = False, began
+    while True:
+        pid, status, usage = os.wait4(worker.pid, os.WNOHANG)
+        now = time.monotonic()
+        if on_tick is not None:
+            on_tick(job, now - began)
+        if pid:
+            worker.returncode = os.waitstatus_to_exitcode(status)
+            return worker.returncode, round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3), 1)
+        if bench.stop.is_set() and not told:
+            worker.terminate()
+            told = True
+        if now - said >= SAY_SECONDS:
+            bench.say(f"{cell.name}: {(job.read('status.json') or {}).get('message', 'starting')}")
+            said = now
+        time.sleep(TICK_SECONDS)
+
+
+def remove(folder: Path) -> None:
+    """Remove the job directories of a cell, once nothing works in them."""
+    for path in folder.glob("*/run.json"):
+        lock = JobDir(path.parent).take_lock(wait_s=ORPHAN_SECONDS)
+        if lock is None:
+            raise CellError(f"Another bench is at work in {path.parent}.")
+        os.close(lock)
+    shutil.rmtree(folder, ignore_errors=True)

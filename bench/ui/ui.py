@@ -1,0 +1,365 @@
+"""How labelling feels and what it loses, cell by cell, in a real browser; each leaves a JSON file in bench/results/ui.
+
+    python -m bench.ui [--only 'typing-60keys*'] [--list] [--again] [--quick]
+
+A cell starts the app on a folder of its own with rendered images whose text is known by their pixels, types it, and
+compares the database with it. A cell that was interrupted starts over. Run nothing beside it. --quick runs the chosen
+cells in short forms that leave no file. `python -m bench.tables` writes the tables of the README.
+Needs Chromium and the test extra.
+"""
+
+import asyncio
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cells import ROOT, Bench, BenchCell, CellError, Interrupted, cores, environment
+from bench.grid import main
+from bench.ui.faults import FAULTS, fault, type_through
+from bench.ui.million import PROJECT as MILLION
+from bench.ui.million import load_truth, make, save_truth
+from core.data.queues import lease
+from core.home import Home
+from db import queues
+from db.connection import opened, write
+from db.projects import find_project, list_sources
+
+if TYPE_CHECKING:
+    from bench.ui.portal import Portal
+
+RATES = (10, 20, 60)
+SPARE = 200
+"""Images beyond those that are typed: each tab has some at hand, and those of a closed tab are free after a minute."""
+WARMUPS = 3
+"""Labels before those whose latency counts."""
+LEASES = 5
+PER_MINUTE = 4
+"""Labels of an operator over the websocket."""
+MADE_OF = ("app.py", ".streamlit", "pages", "core", "db", "bench/*.py", "tests/browser/conftest.py")
+PACKAGES = ("streamlit", "playwright", "websockets", "sqlite-utils", "pillow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UiCell(BenchCell):
+    """One figure of the labelling screen."""
+
+    labels: int = 200
+    """Typed in browsers, by all tabs together."""
+    keys_per_s: float = 10
+    fault: str = "none"
+    round_trip_ms: float = 0
+    operators: int = 0
+    """Over the websocket, without a browser; the browser types as long as they do."""
+    per_minute: float = PER_MINUTE
+    seconds: float = 0
+    samples: int = 0
+    """Of the large project."""
+    openings: int = 10
+    training: tuple[str, ...] = ()
+    """Options of a run beside it."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the figure depends on, as its file has it."""
+        known = asdict(self) | {"training": list(self.training)}
+        return {key: known[key] for key in known if key not in ("name", "what", "group")}
+
+    def needed(self) -> str:
+        return ""
+
+    def missing(self, data: Path | None) -> str | None:  # noqa: ARG002 - nothing here comes from a folder
+        if find_spec("playwright") is None or find_spec("pytest") is None:
+            return "the test extra is not installed here"
+        return None if shutil.which("chromium") else "there is no chromium on this machine"
+
+    def changed(self, result: Mapping[str, Any]) -> bool:
+        return bool(result["config"] != self.settings)
+
+
+CELLS: tuple[UiCell, ...] = (
+    UiCell(name="latency-loopback", what="server and browser on one machine", group="latency"),
+    UiCell(name="latency-80ms", what="over a line of 40 ms each way", group="latency", round_trip_ms=80),
+    *(
+        UiCell(
+            name=f"typing-{rate}keys-{name}",
+            what=f"{rate} keys a second{how}",
+            group="typing",
+            keys_per_s=rate,
+            fault=name,
+        )
+        for rate in RATES
+        for name, how in FAULTS.items()
+    ),
+    UiCell(
+        name="operators-20",
+        what=f"20 operators, {PER_MINUTE} labels a minute each, and a browser at 20 keys a second, beside a run",
+        group="operators",
+        labels=0,
+        keys_per_s=20,
+        operators=20,
+        seconds=600,
+        training=("max_minutes=30", "steps=1000000"),  # longer than the cell takes
+    ),
+    *(
+        UiCell(name=f"million-{name}", what=what, group="million", labels=labels, samples=1_000_000)
+        for name, what, labels in (
+            ("first-image", "from the address to the first image painted, a fresh browser each time", 0),
+            ("latency", "as latency-loopback", 200),
+            ("pages", "from the address to a page that stands still, a fresh browser each time", 0),
+            ("queries", "20 images leased, every order and filter", 0),
+        )
+    ),
+    UiCell(
+        name="evaluate-100k",
+        what="from the address, or a click, to the drawn page; 100,000 predictions under nine views",
+        group="evaluate",
+        labels=0,
+        samples=100_000,
+    ),
+)
+
+TINY = ("device=cpu", "backbone=test_resnet", "width=32", "image_size=32x96", "batch_size=16", "pretrained=none")
+
+
+def short(cell: UiCell) -> UiCell:
+    """The cell of --quick: shows that everything works; its times are of no use."""
+    return replace(
+        cell,
+        labels=min(cell.labels, 24 if cell.group == "typing" else 10),
+        operators=min(cell.operators, 4),
+        per_minute=30,  # else nobody would label twice
+        seconds=min(cell.seconds, 20),
+        samples=min(cell.samples, 2000),
+        openings=2,
+        training=(*cell.training, *TINY) if cell.training else (),
+    )
+
+
+def measure(cell: UiCell, bench: Bench) -> dict[str, Any]:
+    """The result of a cell."""
+    of_group = {
+        "latency": latency, "typing": typing, "operators": operators, "million": million, "evaluate": evaluation,
+    }  # fmt: skip
+    begun = {"cell": cell.name, "what": cell.what, "config": cell.settings, **surroundings()}
+    began = time.monotonic()
+    figures = asyncio.run(of_group[cell.group](cell, bench))
+    return begun | {"seconds": round(time.monotonic() - began, 1)} | figures
+
+
+def surroundings() -> dict[str, Any]:
+    """Machine, versions and state of the code; browser and database engine are among the versions."""
+    found = environment(cores(), PACKAGES, MADE_OF)
+    words = subprocess.run(["chromium", "--version"], capture_output=True, text=True, check=False).stdout.split()
+    number = next((word for word in words if word[0].isdigit()), "unknown")
+    found["versions"] |= {"chromium": number, "sqlite": sqlite3.sqlite_version}
+    return found
+
+
+# Latency
+
+
+async def latency(cell: UiCell, bench: Bench) -> dict[str, Any]:
+    """From the last key to the next image."""
+    from bench.ui.portal import portal
+
+    with portal(cell.name, cell.labels + SPARE) as place:
+        return await _type_alone(cell, bench, place)
+
+
+async def _type_alone(cell: UiCell, bench: Bench, place: "Portal") -> dict[str, Any]:
+    from bench.ui.portal import compared, line
+    from bench.ui.typist import Typist, chromium, new_context, open_label, summary
+
+    async with chromium() as browser, line(place.lab, cell.round_trip_ms) as url:
+        typist = Typist(place.truth, cell.keys_per_s, bench.stop)
+        context = await new_context(browser, url, "Ann")
+        await typist.sit_down(await open_label(context, url, place.project))
+        await typist.type_labels(WARMUPS + cell.labels)
+        await typist.all_answered()
+        await typist.take_notes()
+    timed = typist.latencies[WARMUPS:]
+    if len(timed) != cell.labels:
+        raise CellError(f"{len(timed)} labels were timed of {cell.labels}.")
+    report = typist.report() | {"latency_ms": summary(timed), "answer_ms": summary(typist.answers[WARMUPS:])}
+    return compared(place, [typist.typed]) | {"browser": report}
+
+
+# Typing
+
+
+async def typing(cell: UiCell, bench: Bench) -> dict[str, Any]:
+    """Something goes wrong meanwhile; nothing may be lost and nothing misfiled."""
+    from bench.ui.portal import compared, portal
+    from bench.ui.typist import Typist, chromium, new_context, open_label
+
+    tabs = 2 if cell.fault in ("two-tabs", "two-operators") else 1
+    with portal(cell.name, cell.labels + SPARE) as place:
+        async with chromium() as browser:
+            typists = [Typist(place.truth, cell.keys_per_s, bench.stop) for _ in range(tabs)]
+            context = await new_context(browser, place.url, "Ann")
+            for number, typist in enumerate(typists):
+                if number and cell.fault == "two-operators":
+                    context = await new_context(browser, place.url, "Bob")
+                await typist.sit_down(await open_label(context, place.url, place.project))
+            each = cell.labels // tabs
+            async with fault(cell.fault, place, typists, each) as happened:
+                await asyncio.gather(*(type_through(cell.fault, place, typist, each) for typist in typists))
+                # It may be a fault of the answers as well, so it goes on until the last one.
+                answered_s = max(await asyncio.gather(*(typist.all_answered() for typist in typists)))
+            for typist in typists:
+                await typist.take_notes()
+        return compared(place, [typist.typed for typist in typists]) | {
+            "answered_s": round(answered_s, 2),
+            "fault": happened,
+            "browsers": [typist.report() for typist in typists],
+        }
+
+
+# Many operators
+
+
+async def operators(cell: UiCell, bench: Bench) -> dict[str, Any]:
+    """Operators over the websocket, a browser that types without a pause, and a run that trains."""
+    from bench.ui.portal import compared, portal, training
+    from bench.ui.typist import Typist, chromium, new_context, open_label, summary
+
+    typed = cell.seconds * (cell.keys_per_s / 6 + cell.operators * cell.per_minute / 60)
+    with (
+        portal(cell.name, int(typed) + 50 * cell.operators + SPARE) as place,
+        training(place.lab, cell.training) as run,
+    ):
+        truth = place.lab.home.root / "truth.txt"
+        save_truth(truth, place.truth)
+        command: list[object] = [sys.executable, "-m", "bench.ui.operators", place.url, "--project", place.project]
+        command += ["--truth", truth, "--operators", cell.operators, "--per-minute", cell.per_minute]
+        command += ["--seconds", cell.seconds]
+        async with chromium() as browser:
+            context = await new_context(browser, place.url, "Ann")
+            typist = Typist(place.truth, cell.keys_per_s, bench.stop)
+            await typist.sit_down(await open_label(context, place.url, place.project))
+            end = time.monotonic() + cell.seconds
+            team = await asyncio.create_subprocess_exec(*map(str, command), cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+            output = asyncio.create_task(team.communicate())
+            try:
+                while time.monotonic() < end:
+                    await typist.type_labels(5)
+                answered_s = await typist.all_answered()
+                reports = json.loads((await output)[0] or "null")
+            finally:
+                if team.returncode is None:
+                    team.kill()
+            await typist.take_notes()
+        if team.returncode:
+            raise CellError(f"The operators ended with code {team.returncode}.")
+        given = [*typist.shown, *(sample for each in reports for sample in each["given"])]
+        return compared(place, [typist.typed, *(each["typed"] for each in reports)]) | {
+            "given_twice": len(given) - len(set(given)),
+            "errors": [f"{each['name']}: {error}" for each in reports for error in each["errors"]],
+            "answered_s": round(answered_s, 2),
+            "operators": {
+                "n": len(reports),
+                "labels": sum(len(each["typed"]) for each in reports),
+                "fewest": min(len(each["typed"]) for each in reports),
+                "messages": sum(each["messages"] for each in reports),
+                "unanswered": sum(each["unanswered"] for each in reports),
+                "waited_s": round(sum(each["waited_s"] for each in reports), 2),
+                "answer_ms": summary([ms for each in reports for ms in each["acknowledge_ms"]]),
+            },
+            "browser": typist.report(),
+            "run": run(),
+        }
+
+
+# A million samples
+
+
+async def million(cell: UiCell, bench: Bench) -> dict[str, Any]:
+    """Cells of one folder that is made by the first of them and kept; what making it took is in each result."""
+    from bench.ui.portal import Portal, served
+    from bench.ui.typist import chromium, new_context, open_label
+
+    home = Home(bench.work / "ui" / f"project-{cell.samples}")
+    made = {"made": await asyncio.to_thread(make, home, cell.samples)}
+    if cell.name == "million-queries":
+        return made | {"queries": await asyncio.to_thread(lease_times, home, bench)}
+    with served(home.root) as lab:
+        async with chromium() as browser:  # the first visit to a server imports and compiles
+            await open_label(await new_context(browser, lab.url, "Ann"), lab.url, MILLION)
+        if cell.name == "million-latency":
+            truth = await asyncio.to_thread(load_truth, home.root / "truth.txt")
+            return made | await _type_alone(cell, bench, Portal(lab, MILLION, truth))
+        if cell.name == "million-first-image":
+            return made | {"first_image_ms": await _openings(cell, bench, lab.url, "label")}
+        pages = [page for page in ("home", "samples", "review") if (ROOT / "pages" / f"{page}.py").exists()]
+        return made | {"pages_ms": {page: await _openings(cell, bench, lab.url, page) for page in pages}}
+
+
+async def _openings(cell: UiCell, bench: Bench, url: str, name: str) -> dict[str, Any]:
+    """Milliseconds from the address to what the page is for, each in a browser of its own with empty caches."""
+    from bench.ui.typist import FIRST, STILL, chromium, new_context, summary
+
+    times: list[float] = []
+    for _ in range(cell.openings):
+        async with chromium() as browser:
+            page = await (await new_context(browser, url, "Ann")).new_page()
+            path = "" if name == "home" else name
+            await page.goto(f"{url}/{path}?project={MILLION}", wait_until="commit")
+            times.append(await page.evaluate(FIRST if name == "label" else STILL))
+        if bench.stop.is_set():
+            raise Interrupted
+    return summary(times)
+
+
+def lease_times(home: Home, bench: Bench) -> list[dict[str, Any]]:
+    """Every order and filter of the queues; what was leased is given back."""
+    with opened(home.db) as db:
+        project = find_project(db, MILLION)
+        assert project is not None
+        sources = [None, *(source.id for source in list_sources(db, project.id))]
+        chosen = [
+            queues.Queue(kind=kind, order=order, source_id=source, day=day, flag=flag)
+            for kind in queues.KINDS
+            for order in queues.ORDERS
+            for source in sources
+            for day in (None, *queues.days_waiting(db, project.id, kind))
+            for flag in ((None, "unreadable", "not_ours", queues.PASSED) if kind == "skipped" else (None,))
+        ]
+        rows = []
+        for queue in chosen:
+            if bench.stop.is_set():
+                raise Interrupted
+            times = []
+            for _ in range(LEASES):
+                began = time.perf_counter()
+                batch = lease(db, project, queue, holder="bench", operator="Ann", have=[], n=20)
+                times.append(1000 * (time.perf_counter() - began))
+            figures = {"leased": len(batch.samples), "median_ms": sorted(times)[LEASES // 2], "max_ms": max(times)}
+            rows.append(asdict(queue) | {key: round(value, 1) for key, value in figures.items()})
+        with write(db):
+            queues.end_leases(db, "bench", 0)
+    return rows
+
+
+# Pages over very many predictions
+
+
+async def evaluation(cell: UiCell, bench: Bench) -> dict[str, Any]:
+    """Every page and section on a folder that is made once and kept; what making it took is in the result."""
+    from bench.ui import pages, readings
+
+    home = Home(bench.work / "ui" / f"readings-{cell.samples}")
+    made = await asyncio.to_thread(readings.make, home, cell.samples)
+    screens = pages.known(ROOT / "pages")
+    return {"made": made} | await pages.measured(home.root, screens, readings.PROJECT, cell.openings, bench.stop)
+
+
+def command() -> int:
+    return main("ui", __doc__, CELLS, tuple(map(short, CELLS)), measure, trains=False)

@@ -1,0 +1,1 @@
+"""The `slotlab` command."""

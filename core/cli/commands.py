@@ -1,0 +1,466 @@
+"""The `slotlab` command: results on stdout, progress and errors on stderr, a sentence and exit code 1 for an error."""
+
+import json
+import math
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlite_utils import Database
+
+from core.cli import demo as demo_project
+from core.cli import serving
+from core.cli.progress import Progress
+from core.data import export as exporting
+from core.data import importing
+from core.errors import JobError, OptionError, SlotlabError
+from core.evaluation.metrics import interval95
+from core.evaluation.percent import counted, share_and_interval
+from core.home import Home, default_operator
+from core.images.pixels import MAX_BYTES, decode
+from core.jobs import control
+from core.jobs.jobdir import JobStatus
+from core.model import config
+from core.runs.start import start_evaluation, start_training
+from core.runs.watch import follow
+from core.training.doctor import Diagnosis
+from db import projects, runs
+from db.connection import opened
+from db.records import ACTIVE, Job, Project, Run
+
+app = typer.Typer(
+    help="A browser lab for fixed-length OCR: import, label, train, evaluate, predict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
+ProjectName = Annotated[str, typer.Option("--project", help="Name of the project.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run: its number or its whole name.")]
+Tta = Annotated[
+    bool | None,
+    typer.Option("--tta/--no-tta", help="Average over shifted, scaled and turned views; by default as the run does."),
+]
+
+
+@app.command()
+def demo(
+    *,
+    serve: Annotated[
+        bool | None, typer.Option("--serve/--no-serve", help="Open the app at the end; by default on a terminal.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=50, help="Images to render.")] = 6000,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the demo's data and start over.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+) -> None:
+    """Render a data set, train preset fast on it, show the held-out result, open the app."""
+    if serve is None:
+        serve = sys.stdout.isatty()
+    if serve:
+        serving.check_port(port)
+    with Progress() as progress:
+        result = demo_project.run(Home.from_env(), count=samples, fresh=fresh, progress=progress)
+    print(result.text)
+    if serve:
+        serving.serve(port, f"/?project={demo_project.PROJECT}")
+
+
+@app.command("import")
+def import_(
+    source_path: Annotated[Path, typer.Argument(metavar="SRC", help="A folder, a zip file, or one image.")],
+    *,
+    project: ProjectName,
+    source: Annotated[str, typer.Option(help="Name under which these images are recorded.")],
+    owner: Annotated[str, typer.Option(help="Who owns the portal.")],
+    authorization: Annotated[str, typer.Option(help="Reference of the permission to automate it.")],
+    length: Annotated[int | None, typer.Option(help="Characters in each text; 6 for a new project.")] = None,
+    charset: Annotated[str | None, typer.Option(help="All characters; 0123456789 for a new project.")] = None,
+    labels: Annotated[str, typer.Option(metavar="none|filename|CSV", help="Where labels come from.")] = "none",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on taking what is new in the folder; Ctrl-C ends.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Between two looks at a watched folder.")
+    ] = importing.WATCH_SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Import images, each once; run again to finish an interrupted import. Exit code 1 if anything was rejected.
+
+    With --watch and --json: a line for each batch of news, and at the end one with the whole report.
+    """
+    home = Home.from_env()
+    request = importing.Request(
+        path=source_path, labels=labels, project=project, length=length, charset=charset, source=source, owner=owner,
+        authorization=authorization, watch=watch, every=every,
+    )  # fmt: skip
+    with _database(home, create=True) as db, Progress() as progress:
+        if watch:
+            job, report = _watch(db, home, request, progress, as_json=as_json)
+        else:
+            job = importing.start_import(db, home, request, operator=default_operator())
+            job = control.finish(db, home, job.id, progress.show_job)
+            report = importing.Report(**json.loads(job.result or "{}"))
+    if as_json:
+        final = {"final": True} if watch else {}
+        print(json.dumps({"job": job.id, "project": project} | final | report.to_dict(), ensure_ascii=False))
+    else:
+        print(report.sentence())
+    for item in [] if watch else report.reasons:  # a watch has named them as they came
+        print(_reason_line(item), file=sys.stderr)
+    if report.rejected or report.label_problems:
+        raise typer.Exit(1)
+
+
+def _watch(
+    db: Database, home: Home, request: importing.Request, progress: Progress, *, as_json: bool
+) -> tuple[Job, importing.Report]:
+    """Follow an import that watches its folder, and tell its news, until Ctrl-C or SIGTERM ends it."""
+    request_id = uuid.uuid4().hex
+    job = importing.start_import(db, home, request, operator=default_operator(), request_id=request_id)
+    joined = job.request_id != request_id
+    if joined:
+        progress.note(f"{job.id} watches this folder already; what it takes from now on follows.")
+    offset = importing.news_of(home, job, -1)[1] if joined else 0
+
+    def show(view: JobStatus | None) -> None:
+        nonlocal offset
+        news, offset = importing.news_of(home, job, offset)
+        for report in news:
+            if as_json:
+                line = {"job": job.id, "project": request.project, "final": False} | report.to_dict()
+                print(json.dumps(line, ensure_ascii=False), flush=True)
+            for item in report.reasons:
+                progress.note(_reason_line(item))
+        if view:
+            progress.show_job(view)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        job = control.follow(db, home, job.id, show)
+    except KeyboardInterrupt:
+        control.cancel(db, home, job.id)
+        job = control.follow(db, home, job.id, show)
+    show(None)
+    if job.state not in ("finished", "cancelled"):
+        raise JobError(job.reason or f"{job.id} was {job.state}.")
+    return job, importing.report_so_far(home, job)
+
+
+@app.command()
+def train(
+    *,
+    project: ProjectName,
+    preset: Annotated[str, typer.Option(help="fast, article or article-cut.")] = "fast",
+    options: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the run goes on in the background.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Start a run and follow it to its end; Ctrl-C cancels it, resumably."""
+    settings = config.with_options(config.preset(preset), _key_values(options or []))
+    home = Home.from_env()
+    with _database(home) as db:
+        run = start_training(db, home, _project(db, project), settings, preset=preset, operator=default_operator())
+        if not detach:
+            _follow(db, home, run.job)
+        _finish_run(db, run.job.id, as_json)
+
+
+@app.command("runs")
+def list_runs(
+    *,
+    project: Annotated[str | None, typer.Option(help="Only runs of this project.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first; those that wait for a device stand before them, in the order of their turns."""
+    home = Home.from_env()
+    with _database(home) as db:
+        control.reconcile(db, home)
+        chosen = runs.list_runs(db, _project(db, project).id if project else None)
+        turns = {run_id: turn for line in control.queue(home).values() for turn, run_id in enumerate(line, 1)}
+        records = [_run_record(db, run) | {"turn": turns.get(run.job.id)} for run in chosen]
+    if as_json:
+        print(json.dumps(records, ensure_ascii=False))
+        return
+    if not records:
+        print("There are no runs yet.")
+    for record in sorted(records, key=lambda record: record["turn"] or math.inf):
+        waits = f" turn {record['turn']}" if record["turn"] else ""
+        print(_run_line(record) + waits)
+
+
+@app.command()
+def cancel(run: RunName, *, as_json: Json = False) -> None:
+    """Stop a run, an import or an evaluation; a run can be resumed later."""
+    home = Home.from_env()
+    with _database(home) as db:
+        job = control.find_job(db, run)
+        control.cancel(db, home, job.id)
+        with Progress() as progress:
+            job = control.follow(db, home, job.id, progress.show_job)
+        if as_json:
+            print(json.dumps({"job": job.id, "state": job.state, "reason": job.reason}))
+        else:
+            print(f"{job.id} is {job.state}.")
+
+
+@app.command()
+def resume(
+    run: RunName,
+    *,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run from its last checkpoint; one that is still going is followed, a finished one is shown."""
+    home = Home.from_env()
+    with _database(home) as db:
+        control.reconcile(db, home)
+        found = _run(db, run)
+        if found.job.state not in (*ACTIVE, "finished"):
+            control.resume(db, home, found.job.id)
+        if not detach:
+            _follow(db, home, found.job)
+        _finish_run(db, found.job.id, as_json)
+
+
+@app.command()
+def evaluate(
+    run: RunName,
+    *,
+    split: Annotated[str, typer.Option(metavar="val|test", help="test is sealed: each use is counted.")] = "val",
+    tta: Tta = None,
+    as_json: Json = False,
+) -> None:
+    """Exact match of a run on labelled images that it was not trained on."""
+    home = Home.from_env()
+    with _database(home) as db, Progress() as progress:
+        control.reconcile(db, home)
+        job = start_evaluation(db, home, _run(db, run), split, tta=tta, operator=default_operator())
+        job = control.finish(db, home, job.id, progress.show_job)
+    result = json.loads(job.result or "{}")
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    value, interval = share_and_interval(result["correct"], result["n"])
+    print(f"exact match {result['correct']:,}/{result['n']:,} = {value}")
+    print(f"95% interval {interval}, split {split}, TTA {'on' if result['tta'] else 'off'}")
+    print(
+        "per position  " + "  ".join(f"{index}: {value:.1%}" for index, value in enumerate(result["per_position"], 1))
+    )
+
+
+@app.command()
+def report(
+    run: RunName,
+    *,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    split: Annotated[str, typer.Option(metavar="val|test", help="Of which evaluation.")] = "val",
+    tta: Tta = None,
+) -> None:
+    """Write an evaluation that was made before as one HTML file; it opens no test images anew."""
+    from core.report import document as reporting
+
+    home = Home.from_env()
+    with _database(home) as db:
+        control.reconcile(db, home)
+        found = _run(db, run)
+        project = projects.get_project(db, found.job.project_id)
+        text = reporting.make_report(db, home, project, found, split, tta=tta)
+    reporting.write_report(out, text)
+    print(f"{out}: {len(text.encode()) / 1e6:.1f} MB.")
+
+
+@app.command()
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its number, its name, or its directory.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...")],
+    *,
+    tta: Tta = None,
+    as_json: Json = False,
+) -> None:
+    """Read images. A file that cannot be read is named, the others are read all the same; exit code 1 then."""
+    from core.model.predictor import Predictor
+
+    predictor = Predictor.load(_run_directory(run))
+    kept = predictor.acceptance
+    if kept and not predictor.rule(tta=tta):
+        why = f"{'with' if kept.tta else 'without'} views, at step {kept.step}"
+        if kept.tta and len(predictor.views(tta=tta)) > 1 and kept.step == predictor.step:
+            why = "with other views"
+        print(f"The threshold of this run was chosen {why}; it says nothing about these readings.", file=sys.stderr)
+    failed = False
+    for path in files:
+        record = _prediction_record(predictor, path, tta=tta)
+        failed |= "error" in record
+        if as_json:
+            print(json.dumps(record, ensure_ascii=False), flush=True)
+        elif "error" in record:
+            print(f"{path}: {record['error']}", file=sys.stderr)
+        else:
+            doubt = "  below the threshold" if record["accepted"] is False else ""
+            print(f"{path}  {record['text']}  {record['confidence']:.4f}{doubt}", flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    *,
+    project: ProjectName,
+    out: Annotated[Path, typer.Option(help="File to write; for filename, a new folder.")],
+    form: Annotated[str, typer.Option("--format", metavar="csv|filename|jsonl")] = "csv",
+) -> None:
+    """Write labels, or the images named by their labels, with owner and authorization."""
+    with _database(Home.from_env()) as db:
+        count = exporting.export(db, _project(db, project), form, out)
+    print(f"{count} samples written to {out}.")
+
+
+@app.command("app")
+def open_app(*, port: Annotated[int, typer.Option(min=1, max=65535)] = 8501) -> None:
+    """Serve the browser app on this machine."""
+    serving.serve(port)
+
+
+def main() -> None:
+    try:
+        app()
+    except SlotlabError as error:
+        print(f"slotlab: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@contextmanager
+def _database(home: Home, *, create: bool = False) -> Iterator[Database]:
+    if create:
+        home.create()
+    with opened(home.db, create=create) as db:
+        yield db
+
+
+def _project(db: Database, name: str) -> Project:
+    project = projects.find_project(db, name)
+    if project is None:
+        names = ", ".join(project.name for project in projects.list_projects(db))
+        raise OptionError(f"There is no project {name!r}; there {'are ' + names if names else 'is none yet'}.")
+    return project
+
+
+def _run(db: Database, name: str) -> Run:
+    run = runs.find_run(db, control.find_job(db, name).id)
+    if run is None:
+        raise JobError(f"{name} is no training run.")
+    return run
+
+
+def _run_directory(name: str) -> Path:
+    if Path(name).is_dir():
+        return Path(name)
+    home = Home.from_env()
+    with _database(home) as db:
+        return home.run(_run(db, name).job.id)
+
+
+def _follow(db: Database, home: Home, job: Job) -> None:
+    """Show a run's progress, and what the doctor says of it, until it ends; Ctrl-C cancels it."""
+    with Progress() as progress:
+
+        def note(found: Diagnosis) -> None:
+            progress.note(f"{found.title}: {found.text}")
+
+        try:
+            follow(db, home, job.id, progress.show_job, note)
+        except KeyboardInterrupt:
+            control.cancel(db, home, job.id)
+            control.follow(db, home, job.id, progress.show_job)
+
+
+def _finish_run(db: Database, run_id: str, as_json: bool) -> None:
+    """Print a run's last line; exit code 1 if it has ended without a result."""
+    run = runs.find_run(db, run_id)
+    assert run is not None
+    record = _run_record(db, run)
+    if as_json:
+        print(json.dumps(record, ensure_ascii=False))
+    else:
+        print(_run_line(record))
+    if run.job.state not in (*ACTIVE, "finished"):
+        raise typer.Exit(1)
+
+
+def _run_record(db: Database, run: Run) -> dict[str, Any]:
+    correct = run.val_correct
+    return {
+        "run": run.job.id,
+        "project": projects.get_project(db, run.job.project_id).name,
+        "preset": run.preset,
+        "state": run.job.state,
+        "reason": run.job.reason,
+        "val_exact": None if correct is None else correct / run.val_n,
+        "val_correct": correct,
+        "val_n": run.val_n,
+        "val_ci95": None if correct is None else list(interval95(correct, run.val_n)),
+        "train_n": run.train_n,
+        "created_at": run.job.created_at,
+        "finished_at": run.job.finished_at,
+        "turn": None,
+    }
+
+
+def _run_line(record: dict[str, Any]) -> str:
+    line = f"{record['run']:<18} {record['project']:<16} {record['state']:<10}"
+    if record["val_exact"] is not None:
+        line += f" val exact {counted(record['val_correct'], record['val_n'])}"
+    return f"{line} {record['reason'] or ''}".rstrip()
+
+
+def _prediction_record(predictor: Any, path: Path, *, tta: bool | None) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            pixels = decode(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        return {"file": str(path), "error": f"The file cannot be read ({error.strerror})."}
+    except SlotlabError as error:
+        return {"file": str(path), "error": str(error)}
+    prediction = predictor.predict([pixels], tta=tta)[0]
+    return {
+        "file": str(path),
+        "text": prediction.text,
+        "confidence": prediction.confidence,
+        "accepted": prediction.accepted,
+        "positions": [{"char": char, "confidence": confidence} for char, confidence in prediction.positions],
+    }
+
+
+def _reason_line(item: dict[str, str]) -> str:
+    return _printable(f"{item['name']}: {item['reason']}")
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a name from outside must not steer the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _key_values(options: list[str]) -> dict[str, str]:
+    pairs = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise OptionError(f"--set takes key=value, got {option!r}.")
+        pairs[key.strip()] = value
+    weights = pairs.get("pretrained", "").strip()
+    if weights and weights not in config.WEIGHTS:
+        pairs["pretrained"] = str(Path(weights).absolute())  # the worker stands in another directory than the terminal
+    return pairs

@@ -1,0 +1,1 @@
+"""Images and labels: import, label, review, export."""

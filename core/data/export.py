@@ -1,0 +1,112 @@
+"""Labels and images out of a project, with who owns them and who allowed their use."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from core.data.sources import with_formula_guard
+from core.errors import OptionError, StorageError
+from core.files import replacing
+from core.images.pixels import image_format
+from db import projects, samples
+from db.records import Project, Sample
+
+FORMATS = ("csv", "filename", "jsonl")
+COLUMNS = (
+    "filename", "label", "split", "sha256", "state", "operator", "labelled_at", "source", "owner", "authorization",
+)  # fmt: skip
+FREE_TEXT = ("filename", "operator", "source", "owner", "authorization")
+"""Columns whose content comes from outside; a label holds the charset's characters only."""
+
+
+def export(db: Database, project: Project, form: str, out: Path) -> int:
+    """Write the project to `out` and return the number of samples written.
+
+    csv: labelled samples, columns COLUMNS; labels are exact, a free text that a spreadsheet would take for a formula
+    has a quote before it, which an import takes off again. jsonl: every sample, labelled or not, all texts exact, and
+    why a skipped one was: `flag`.
+    filename: a folder of the original image files, named LABEL_HASH.ext, with a sources.csv that is written last.
+    Raises OptionError or StorageError; `out` is then as it was.
+    """
+    if form not in FORMATS:
+        raise OptionError(f"There is no format {form!r}; choose one of {', '.join(FORMATS)}.")
+    if not out.parent.is_dir():
+        raise OptionError(f"There is no folder {out.parent} to export into.")
+    chosen = samples.select_samples(db, project.id, state=None if form == "jsonl" else "labelled")
+    rows = _rows(db, project, chosen)
+    if not rows and form != "jsonl":
+        raise OptionError(f"Project {project.name} has no labels yet; only jsonl exports unlabelled samples.")
+    try:
+        if form == "jsonl":
+            lines = [json.dumps({"name": row.pop("filename"), **row}, ensure_ascii=False) + "\n" for row in rows]
+            _write(out, "".join(lines))
+        elif form == "csv":
+            _write(out, _csv(rows))
+        else:
+            _write_files(db, chosen, _csv(rows), out)
+    except OSError as error:
+        raise StorageError(f"{out} cannot be written ({error.strerror}); it is as it was.") from error
+    return len(rows)
+
+
+def _rows(db: Database, project: Project, chosen: Sequence[Sample]) -> list[dict[str, str | None]]:
+    sources = {source.id: source for source in projects.list_sources(db, project.id)}
+    return [
+        {
+            "filename": sample.name,
+            "label": sample.label,
+            "split": sample.split,
+            "sha256": sample.sha256,
+            "state": sample.state,
+            "flag": sample.flag,
+            "operator": sample.operator,
+            "labelled_at": sample.labelled_at,
+            "source": sources[sample.source_id].name,
+            "owner": sources[sample.source_id].owner,
+            "authorization": sources[sample.source_id].authorization,
+        }
+        for sample in chosen
+    ]
+
+
+def _csv(rows: list[dict[str, str | None]]) -> str:
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, COLUMNS, extrasaction="ignore")  # a labelled sample has no flag
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(row | {column: with_formula_guard(row[column] or "") for column in FREE_TEXT})
+    return buffer.getvalue()
+
+
+def _write(out: Path, text: str) -> None:
+    """All or nothing: a half-written export would pass for a whole one."""
+    if out.is_dir():
+        raise OptionError(f"{out} is a folder; name the file to write.")
+    with replacing(out, sync=False) as file:
+        file.write(text.encode())
+
+
+def _write_files(db: Database, chosen: Sequence[Sample], sources_csv: str, out: Path) -> None:
+    if any("/" in label or "\\" in label or label.startswith(".") for label in (row.label or "" for row in chosen)):
+        raise OptionError("Labels with a slash or a leading dot cannot be file names; export as csv or jsonl.")
+    fresh = not out.exists()
+    if not fresh and (not out.is_dir() or any(out.iterdir())):
+        raise OptionError(f"{out} exists and is not an empty folder.")
+    out.mkdir(exist_ok=True)
+    try:
+        for sample in chosen:
+            data = samples.image_bytes(db, [sample.id])[sample.id]
+            (out / f"{sample.label}_{sample.sha256[:12]}.{image_format(data)}").write_bytes(data)
+        (out / "sources.csv").write_text(sources_csv, encoding="utf-8", newline="")
+    except BaseException:
+        with suppress(OSError):
+            for path in out.iterdir():  # it was empty before
+                path.unlink()
+            if fresh:
+                out.rmdir()
+        raise

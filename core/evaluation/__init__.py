@@ -1,0 +1,1 @@
+"""Numbers about readings: metrics, calibration, slices, comparison. No torch, no database."""

@@ -1,0 +1,1 @@
+"""Pixels: decode, crop, color, draw and augment images. No torch."""

@@ -1,0 +1,147 @@
+"""Watches over one job: `python -m core.jobs.runner RUN_DIR`.
+
+It holds the job's lock, waits until the device is free, starts the worker, passes a cancel on to it, and records how it
+ended. It is small, imports neither torch nor the database, and lives in its own session, so that it survives whoever
+started it.
+"""
+
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core.jobs import order
+from core.jobs.jobdir import JobDir, try_lock
+
+MODULES = {"train": "core.runs.worker", "evaluate": "core.runs.worker", "import": "core.data.importing"}
+"""What runs a job of each kind: `python -m MODULE RUN_DIR`."""
+GRACE_SECONDS = 15.0
+"""From SIGTERM to SIGKILL. A worker answers after its current step and one checkpoint."""
+POLL_SECONDS = 0.2
+PARENT_VARIABLE = "SLOTLAB_RUNNER_PID"
+"""Tells the worker whose child it is; when that changes, the runner is dead."""
+
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+PR_SET_PDEATHSIG = 1
+
+
+class Runner:
+    def __init__(self, job: JobDir, lock: int) -> None:
+        self.job = job
+        self.lock = lock
+        self.stopping = False
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        self.job.name_processes(self.lock, os.getpid())
+        try:
+            spec = self.job.spec()
+            end = self._run(spec)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job must not stay without an end
+            traceback.print_exc()
+            end = {"error": f"The job could not be started: {error}"}
+        self.job.write("exit.json", end | {"at": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    def _stop(self, *_: object) -> None:
+        self.stopping = True
+
+    def _wanted(self) -> bool:
+        return not self.stopping and not self.job.cancel_asked
+
+    def _run(self, spec: dict[str, Any]) -> dict[str, Any]:
+        locks = [self.lock]
+        # Runs take turns on a device; imports and evaluations are short and do not wait for a run of hours.
+        if spec["kind"] == "train":
+            slot = wait_for_device(self.job, device_of(spec["config"]["device"]), self._wanted)
+            if slot is None:
+                return {"code": None, "signal": signal.SIGTERM}
+            locks.append(slot)
+        if not self._wanted():
+            return {"code": None, "signal": signal.SIGTERM}
+        status = self.job.read("status.json") or {}  # of a resumed run: where it stood
+        self.job.write("status.json", status | {"state": "starting", "message": "Starting …", "reason": None})
+        # The worker inherits the locks: should the runner be killed, they stay taken until the worker is gone too.
+        worker = subprocess.Popen(
+            [sys.executable, "-u", "-m", MODULES[spec["kind"]], str(self.job.path)],
+            stdin=subprocess.DEVNULL,
+            pass_fds=locks,
+            process_group=0,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
+            env=os.environ | {PARENT_VARIABLE: str(os.getpid())},
+        )
+        self.job.name_processes(self.lock, os.getpid(), worker.pid)
+        code = self._watch(worker)
+        return {"code": None, "signal": -code} if code < 0 else {"code": code, "signal": None}
+
+    def _watch(self, worker: subprocess.Popen[bytes]) -> int:
+        deadline: float | None = None
+        while True:
+            try:
+                return worker.wait(timeout=POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                pass
+            if deadline is None and not self._wanted():
+                worker.terminate()
+                deadline = time.monotonic() + GRACE_SECONDS
+            elif deadline is not None and time.monotonic() > deadline:
+                os.killpg(worker.pid, signal.SIGKILL)
+
+
+def die_with_parent() -> None:
+    """Ask Linux for SIGTERM when the parent dies, so that the worker saves its state instead of running on alone."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def device_of(setting: str) -> str:
+    """Name of the device that a run with this setting will occupy, found without importing torch."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if setting == "cuda" or (setting == "auto" and Path("/dev/nvidiactl").exists() and not hidden):
+        return "gpu"
+    return "cpu"
+
+
+def wait_for_device(job: JobDir, device: str, wanted: Callable[[], bool]) -> int | None:
+    """Take the device's lock when it is this run's turn; None when it is no longer wanted. Says for whom it waits."""
+    path = job.path.parent / f"{device}.lock"
+    slot = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    status = job.read("status.json") or {}
+    said = ""
+    while wanted():
+        first = order.earlier(job, device)
+        if first is None and try_lock(slot, fcntl.LOCK_EX):
+            os.ftruncate(slot, 0)
+            os.pwrite(slot, job.id.encode(), 0)
+            return slot
+        message = f"Waiting for the {device.upper()}: run {path.read_text()} is using it."
+        if first is not None:
+            message += f" Run {first} comes before this one."
+        if message != said:
+            job.write("status.json", status | {"state": "queued", "message": message, "device": device, "reason": None})
+            said = message
+        time.sleep(POLL_SECONDS)
+    os.close(slot)
+    return None
+
+
+def main(directory: str) -> None:
+    job = JobDir(Path(directory).resolve())
+    lock = job.take_lock(wait_s=5.0)
+    if lock is None:
+        print(f"Job {job.id} is running already.", file=sys.stderr)
+        return
+    if job.read("exit.json") is None:  # else this launch came too late and was given up
+        Runner(job, lock).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,130 @@
+"""What every worker does beside its work: notice a stop, say how far it is, leave a result or a reason."""
+
+import errno
+import os
+import signal
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.errors import Cause, SlotlabError
+from core.jobs.jobdir import STOPPED, JobDir
+from core.jobs.runner import PARENT_VARIABLE
+
+STATUS_SECONDS = 0.5
+"""How often status.json is replaced at most."""
+NO_MEMORY = (
+    "out of memory",
+    "n't allocate memory",
+    "cannot allocate memory",
+    "insufficient memory",
+    "bad_alloc",
+    "alloc_failed",
+)
+"""How torch, its CPU and GPU libraries and the system say it; only Python and NumPy have an exception of their own."""
+
+
+class Work:
+    """One job as its worker sees it."""
+
+    def __init__(self, job: JobDir) -> None:
+        self.job = job
+        self.spec = job.spec()
+        self._stopping = False
+        self._runner = os.environ.get(PARENT_VARIABLE)
+        self._status: dict[str, Any] = (job.read("status.json") or {}) | {"state": "running", "message": "Starting …"}
+        self._written = float("-inf")
+        self._beat = 0
+        self._times: deque[tuple[float, int]] = deque(maxlen=200)
+        signal.signal(signal.SIGTERM, self._stop)
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def should_stop(self) -> bool:
+        """Whether to save and leave now. Ask often: each question is also the sign of life that viewers see."""
+        if self._runner is not None and os.getppid() != int(self._runner):
+            self._stopping = True  # the runner is gone, on a system that does not tell its children
+        self.say()
+        return self._stopping
+
+    def say(self, message: str | None = None, **numbers: Any) -> None:
+        """Update the status: what is being done, and any of step, steps, epoch, epochs."""
+        now = time.monotonic()
+        self._beat += 1
+        if "step" in numbers and numbers["step"] != self._status.get("step"):
+            if self._times and numbers["step"] < self._times[-1][1]:
+                self._times.clear()  # another count has begun
+            self._times.append((now, numbers["step"]))
+        changed = message is not None and message != self._status["message"]
+        self._status |= numbers | ({} if message is None else {"message": message})
+        if changed or now - self._written >= STATUS_SECONDS:
+            self._written = now
+            self.job.write("status.json", self._status | {"beat": self._beat, "eta_s": self._eta(now)}, sync=False)
+
+    def _eta(self, now: float) -> float | None:
+        """Seconds to the last step at the rate of the last 200 reports."""
+        if len(self._times) < 2:
+            return None
+        (start, first), (_, last) = self._times[0], self._times[-1]
+        rate = (last - first) / (now - start) if now > start else 0.0
+        return (self._status.get("steps", 0) - last) / rate if rate > 0 else None
+
+    def end(self, reason: str | None = None, cause: Cause | None = None) -> None:
+        """Write the status a last time."""
+        last = {"beat": self._beat + 1, "eta_s": None, "reason": reason, "cause": cause}
+        self.job.write("status.json", self._status | last)
+
+
+def run_worker(directory: str, work: Callable[[Work], dict[str, Any] | None]) -> int:
+    """Do `work`, leave its result in result.json or the reason of its failure in status.json; return the exit code.
+
+    `work` returns None when it ended early because `should_stop` said so, and has saved what can be saved.
+    """
+    job = JobDir(Path(directory).resolve())
+    task = Work(job)
+    try:
+        result = work(task)
+        if result is not None:
+            job.write("result.json", result)
+    except Exception as error:  # noqa: BLE001 - every failure gets its reason
+        traceback.print_exc()
+        task.end(*explain(error, task.spec))
+        return 1
+    task.end()
+    return STOPPED if result is None else 0
+
+
+def explain(error: BaseException, spec: Mapping[str, Any]) -> tuple[str, Cause | None]:
+    """One sentence on why the work failed, with what to do where that is known, and the cause.
+
+    `spec` is the job's run.json.
+    """
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
+    if errno.ENOSPC in codes or errno.EDQUOT in codes or errno.EFBIG in codes:
+        return "The disk or its quota is full; make room and resume. Earlier checkpoints are intact.", "disk_full"
+    if any(map(_lacks_memory, causes)):
+        return _out_of_memory(spec), "out_of_memory"
+    if isinstance(error, SlotlabError):
+        return str(error), error.cause
+    return f"An unexpected {type(error).__name__} ended it; the log has the details.", None
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)
+
+
+def _out_of_memory(spec: Mapping[str, Any]) -> str:
+    """The sentence with which a job fails that found no memory; a training names what needs so much."""
+    batch_size = spec.get("config", {}).get("batch_size")
+    if batch_size is None:
+        return "The memory ran out; end other programs, then try again."
+    size = (spec.get("choices") or {}).get("image_size") or spec["config"].get("image_size")
+    pixels = f" and image_size={size[0]}x{size[1]}" if size else ""
+    return f"The memory ran out with batch_size={batch_size}{pixels}; smaller ones need less."

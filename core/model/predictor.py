@@ -1,0 +1,188 @@
+"""A trained run as a reader of images."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.charset import TextSpec
+from core.evaluation.acceptance import Acceptance
+from core.evaluation.calibration import at_temperature
+from core.evaluation.metrics import Floats, aggregate
+from core.evaluation.views import AS_IT_IS, View, ViewChoice, choice_of, seen
+from core.images.frame import Frame
+from core.images.pixels import Pixels
+from core.model import checkpoint
+from core.model.config import TrainConfig
+from core.model.network import Recognizer, build_model, ink_normalize, memory_format, pick_device, to_input
+from core.model.tta import apply_view
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewPrediction:
+    """What one view of an image was read as."""
+
+    name: str
+    text: str
+    confidence: float
+    """Product over the positions: the probability that all are right, were they independent."""
+    positions: list[tuple[str, float]]
+    """Character and its probability, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What an image was read as; over all views when there are several."""
+
+    text: str
+    confidence: float
+    positions: list[tuple[str, float]]
+    views: list[ViewPrediction]
+    probs_PC: Floats
+    accepted: bool | None
+    """Whether it is sure enough to be used; None where no threshold has been chosen for such readings."""
+
+
+BATCH = 128
+"""Images read at once; each view of them is a pass."""
+
+
+class Predictor:
+    """Reads H x W x 3 RGB images of any size. `Predictor.load` makes one."""
+
+    def __init__(
+        self,
+        model: Recognizer,
+        spec: TextSpec,
+        frame: Frame,
+        *,
+        device: torch.device,
+        layout: torch.memory_format,
+        step: int,
+        run_dir: Path | None = None,
+    ) -> None:
+        self.model, self.spec, self.frame = model, spec, frame
+        self.device, self.layout, self.step = device, layout, step
+        self.run_dir = run_dir
+
+    @property
+    def acceptance(self) -> Acceptance | None:
+        """The threshold kept with the run, as of now. Raises StorageError when its file is damaged."""
+        return Acceptance.load(self.run_dir) if self.run_dir else None
+
+    @property
+    def choice(self) -> ViewChoice:
+        """The views kept with the run, as of now. Raises StorageError when their file is damaged."""
+        return choice_of(self.run_dir)
+
+    @classmethod
+    def load(cls, run_dir: Path, device: str = "auto") -> "Predictor":
+        """The best checkpoint of a run, else its newest; the run may still be training.
+
+        Raises CheckpointError when it has none that this version can read.
+        """
+        state = checkpoint.load_for_prediction(Path(run_dir) / "checkpoints")
+        checkpoint.check_format(state)
+        where = torch.device(pick_device(device))
+        with checkpoint.fitting():
+            spec, choices = TextSpec.from_dict(state), state["choices"]
+            model = build_model(TrainConfig.from_dict(state["config"]), spec, choices, weights=None)
+            model.load_state_dict(state["model"])
+        layout = memory_format(choices)
+        model.to(where).to(memory_format=layout).eval()
+        frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
+        return cls(model, spec, frame, device=where, layout=layout, step=state["step"], run_dir=Path(run_dir))
+
+    def preprocess(self, image: Pixels) -> Pixels:
+        """What the backbone sees of an image, as uint8."""
+        framed = self.frame.apply(image)
+        if not self.model.ink:
+            return framed
+        images_B3HW = to_input(framed[None], torch.device("cpu"), torch.contiguous_format)
+        ink: Pixels = (ink_normalize(images_B3HW)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        return ink
+
+    def views(self, *, tta: bool | None = None) -> tuple[View, ...]:
+        """What an image is read under: the run's views, or as it is; None is the run's own choice."""
+        if tta is False:
+            return (AS_IT_IS,)
+        choice = self.choice  # read once: it may be changed at any moment
+        return choice.views if tta or choice.use else (AS_IT_IS,)
+
+    def view_images(self, image: Pixels) -> list[Pixels]:
+        """The image under each view of `views(tta=True)`, at the size the network sees, as uint8."""
+        framed = self.frame.apply(image)
+        return [seen(framed, view) for view in self.views(tta=True)]
+
+    def log_probs(self, images: Sequence[Pixels], *, tta: bool = False) -> NDArray[np.float32]:
+        """Log-probabilities V x N x P x C; view 0 is the image as it is."""
+        return self.read(images, self.views(tta=tta))[0]
+
+    def read(self, images: Sequence[Pixels], views: Sequence[View]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Log-probabilities V x N x P x C, and the seconds each view took.
+
+        Those of the first view hold what has to be done to an image before any view: they are its whole time.
+        """
+        out_VNPC = np.empty((len(views), len(images), self.spec.length, self.spec.num_classes), dtype=np.float32)
+        seconds_V = np.zeros(len(views))
+        with torch.inference_mode():
+            for start in range(0, len(images), BATCH):
+                began = time.perf_counter()
+                framed_BHW3 = self.frame.stack(images[start : start + BATCH])
+                images_B3HW = to_input(framed_BHW3, self.device, self.layout)
+                for index, view in enumerate(views):
+                    logits_BPC = self.model(apply_view(images_B3HW, view)).float()
+                    out_VNPC[index, start : start + len(framed_BHW3)] = logits_BPC.log_softmax(dim=2).cpu().numpy()
+                    ended = time.perf_counter()
+                    seconds_V[index] += ended - began
+                    began = ended
+        return out_VNPC, seconds_V
+
+    def rule(self, *, tta: bool | None = None) -> Acceptance | None:
+        """The threshold kept with the run, if it was chosen for such readings."""
+        return self._rule_for(self.views(tta=tta))
+
+    def _rule_for(self, views: tuple[View, ...]) -> Acceptance | None:
+        rule = self.acceptance
+        return rule if rule and rule.holds_for(self.step, tta=len(views) > 1, views=views) else None
+
+    def predict(self, images: Sequence[Pixels], *, tta: bool | None = None) -> list[Prediction]:
+        """With the run's views, without, or, for None, as was chosen for the run.
+
+        Confidences are at the temperature of the run's threshold, where one has been chosen for such readings.
+        """
+        views = self.views(tta=tta)
+        rule = self._rule_for(views)
+        log_probs_VNPC, _ = self.read(images, views)
+        log_probs_NPC = at_temperature(aggregate(log_probs_VNPC), rule.temperature if rule else 1.0)
+        probs_NPC = np.exp(log_probs_NPC)
+        probs_VNPC = np.exp(log_probs_VNPC)
+        predictions = []
+        for index in range(len(images)):
+            text, confidence, positions = self._read(probs_NPC[index])
+            alone = []
+            for view, probs_PC in zip(views, probs_VNPC[:, index], strict=True):
+                view_text, view_confidence, view_positions = self._read(probs_PC)
+                alone.append(
+                    ViewPrediction(name=view.name, text=view_text, confidence=view_confidence, positions=view_positions)
+                )
+            predictions.append(
+                Prediction(
+                    text=text,
+                    confidence=confidence,
+                    positions=positions,
+                    views=alone,
+                    probs_PC=probs_NPC[index],
+                    accepted=None if rule is None else confidence >= rule.threshold,
+                )
+            )
+        return predictions
+
+    def _read(self, probs_PC: Floats) -> tuple[str, float, list[tuple[str, float]]]:
+        text = self.spec.decode(int(index) for index in probs_PC.argmax(axis=1))
+        tops = [float(value) for value in probs_PC.max(axis=1)]
+        return text, float(np.prod(tops)), list(zip(text, tops, strict=True))

@@ -1,0 +1,1 @@
+"""A training or an evaluation as a job of a project."""

@@ -1,0 +1,183 @@
+"""Start a training or an evaluation of a project; find what a run was given and what it has read."""
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from core.errors import JobError, StorageError
+from core.evaluation.predictions import Predictions, step_of
+from core.evaluation.views import AS_IT_IS, View, check_views, choice_of, to_dicts
+from core.home import Home
+from core.jobs import control
+from core.jobs.jobdir import JobDir
+from core.model.config import TrainConfig
+from core.runs import recipes
+from core.training.snapshot import Row, choose_samples, snapshot_columns, write_snapshot
+from db import evaluations, jobs, labels, runs, samples
+from db.projects import get_project
+from db.records import Job, Project, Run, Sample
+
+IMAGES_AT_ONCE = 500
+
+
+def start_training(
+    db: Database,
+    home: Home,
+    project: Project,
+    config: TrainConfig,
+    *,
+    preset: str,
+    operator: str,
+    request_id: str | None = None,
+) -> Run:
+    """Freeze the labelled images of train and val, and train on them in the background.
+
+    The same `request_id` again returns the run that it started. Raises TrainingError when there is too little to learn,
+    OptionError when the project has no such augmentation recipe.
+    """
+    request_id = request_id or uuid.uuid4().hex
+    if (job := jobs.find_by_request(db, request_id)) is None:
+        config = recipes.resolve(db, project, config)
+        train, val = training_samples(db, project, config)
+        with control.staging(home) as directory:
+            sha256 = write_snapshot(directory / "dataset.npz", _rows(db, train + val))
+
+            def record(job: Job) -> None:
+                runs.insert_run(
+                    db, job_id=job.id, preset=preset, config=json.dumps(config.to_dict()), dataset_sha256=sha256,
+                    train_n=len(train), val_n=len(val),
+                )  # fmt: skip
+
+            job, fresh = control.register(db, home, project, "train", preset, request_id, record)
+            if fresh:
+                dataset = {"sha256": sha256, "train": len(train), "val": len(val)}
+                spec = {"run": job.id, "preset": preset, "config": config.to_dict(), "dataset": dataset}
+                with control.failed_unless_started(db, job):
+                    control.begin(home, project, job, directory, spec | {"operator": operator})
+    run = runs.find_run(db, job.id)
+    assert run is not None
+    return run
+
+
+def training_samples(db: Database, project: Project, config: TrainConfig) -> tuple[list[Sample], list[Sample]]:
+    """The samples that a run would train on and validate on. Raises TrainingError when they are too few."""
+    labelled = [
+        sample
+        for split in ("train", "val", "test")
+        for sample in samples.select_samples(db, project.id, state="labelled", split=split)
+    ]
+    train, val = choose_samples(
+        ((sample.split, sample.label) for sample in labelled), drop_seen_strings=config.drop_seen_strings
+    )
+    return [labelled[index] for index in train], [labelled[index] for index in val]
+
+
+def changed_labels(db: Database, home: Home, run: Run) -> tuple[int, Counter[str]]:
+    """Of the images that a run was given: how many have another label now, and how many of each split have none.
+
+    Costs nothing where nobody has labelled meanwhile. Raises StorageError when the run's data cannot be read.
+    """
+    current = labels.relabelled(db, run.job.project_id, run.job.created_at)
+    changed, gone = 0, Counter[str]()
+    if not current:
+        return changed, gone
+    columns = snapshot_columns(home.run(run.job.id) / "dataset.npz", "sha256", "splits", "labels")
+    for sha256, split, label in zip(*(column.tolist() for column in columns), strict=True):
+        if (now_label := current.get(sha256, label)) is None:
+            gone[split] += 1
+        elif now_label != label:
+            changed += 1
+    return changed, gone
+
+
+def start_evaluation(
+    db: Database,
+    home: Home,
+    run: Run,
+    split: str,
+    *,
+    tta: bool | None = None,
+    views: Sequence[View] | None = None,
+    operator: str,
+    request_id: str | None = None,
+) -> Job:
+    """Evaluate a run on `val` or `test` in the background. Each use of the test images is written down before it.
+
+    On val, where nothing has changed since an evaluation, that one is returned: weights, views, images and labels.
+    `views` are those of the run unless given, and `tta` says whether to read with them; None is the run's own choice.
+    Raises OptionError for a set of views that may not be read with, StorageError where a choice it needs is damaged.
+    """
+    if tta is False:
+        views = (AS_IT_IS,) if views is None else views
+    elif views is None or tta is None:
+        choice = choice_of(home.run(run.job.id))
+        views, tta = choice.views if views is None else views, choice.use if tta is None else tta
+    views = check_views(views)
+    if split not in ("val", "test"):
+        raise JobError(f"A run can be evaluated on val or test, not on {split!r}.")
+    project = get_project(db, run.job.project_id)
+
+    def record(job: Job) -> None:
+        if split == "test":
+            evaluations.insert_test_opening(db, project_id=project.id, job_id=job.id, operator=operator)
+
+    def fill(directory: Path) -> None:
+        chosen = samples.select_samples(db, project.id, state="labelled", split=split)
+        write_snapshot(directory / "dataset.npz", _rows(db, chosen))
+
+    if not samples.count_samples(db, project.id, state="labelled", split=split):
+        raise JobError(f"There are no labelled {split} images to evaluate on; label more images.")
+    if not (home.run(run.job.id) / "checkpoints").is_dir():
+        raise JobError(f"Run {run.job.id} has no checkpoint yet to evaluate.")
+    spec = {"run": run.job.id, "split": split, "tta": tta, "views": to_dicts(views), "operator": operator}
+    if split == "val" and (same := _same_evaluation(db, home, project, run, spec)):
+        return same
+    return control.start_job(db, home, project, "evaluate", spec, request_id=request_id, record=record, fill=fill)
+
+
+def predictions_path(db: Database, home: Home, run: Run, split: str) -> Path | None:
+    """What the newest evaluation of this run on this split has read; what the run read at its end where that is later.
+
+    Later are other weights: a run can be evaluated while it is at work, or before it is resumed.
+    """
+    evaluated = [evaluation.job_id for evaluation in evaluations.list_evaluations(db, run.job.id, split)]
+    paths = (home.run(job_id) / f"predictions-{split}.npz" for job_id in evaluated)
+    newest = next((path for path in paths if path.exists()), None)
+    own = home.run(run.job.id) / f"predictions-{split}.npz"
+    if own.exists() and (newest is None or 0 <= step_of(newest) < step_of(own)):
+        return own
+    return newest
+
+
+def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec: dict[str, Any]) -> Job | None:
+    """The newest evaluation on val, where another would find what it found."""
+    newest = next(iter(evaluations.list_evaluations(db, run.job.id, "val")), None)
+    if newest is None:
+        return None
+    path, begun = (home.run(newest.job_id) / name for name in ("predictions-val.npz", "run.json"))
+    asked = control.spec(home, newest.job_id)
+    if asked.get("tta") != spec["tta"] or (spec["tta"] and asked.get("views") != spec["views"]):
+        return None
+    # Weights that a run at work wrote while they were read are not those that were read.
+    if not path.exists() or begun.stat().st_mtime <= JobDir(home.run(run.job.id)).weights_at():
+        return None
+    now_labelled = samples.select_samples(db, project.id, state="labelled", split="val")
+    with suppress(StorageError):  # damaged: it is made anew
+        found = Predictions.load(path)
+        if dict(zip(found.sha256, found.labels, strict=True)) == {each.sha256: each.label for each in now_labelled}:
+            return jobs.find_job(db, newest.job_id)
+    return None
+
+
+def _rows(db: Database, chosen: list[Sample]) -> Iterator[Row]:
+    for start in range(0, len(chosen), IMAGES_AT_ONCE):
+        part = chosen[start : start + IMAGES_AT_ONCE]
+        images = samples.image_bytes(db, [sample.id for sample in part])
+        for sample in part:
+            yield sample.sha256, sample.split, sample.label, sample.name, images[sample.id]

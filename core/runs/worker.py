@@ -1,0 +1,192 @@
+"""Trains or evaluates: `python -m core.runs.worker JOB_DIR`. Reads and writes that directory, and knows no database."""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.charset import TextSpec
+from core.errors import OptionError, StorageError, TrainingError
+from core.evaluation.metrics import evaluate_views
+from core.evaluation.predictions import Predictions
+from core.evaluation.views import DEFAULT, View, choice_of, from_dicts
+from core.images.colors import background_and_ink
+from core.jobs.work import Work, run_worker
+from core.model.config import TrainConfig
+from core.model.predictor import Predictor
+from core.training import doctor, engine
+from core.training.snapshot import Snapshot, load_snapshot, training_strings
+
+CHUNK = 256
+"""Images between two questions whether to go on."""
+WARM_UP = 32
+"""Images."""
+
+
+def train(work: Work) -> dict[str, Any] | None:
+    """Train to the end or to a stop; then read the validation images with the best weights, under all views."""
+    path, config, spec = work.job.path, TrainConfig.from_dict(work.spec["config"]), text_spec(work)
+    work.say("Looking at the images")
+    snapshot = load_snapshot(path / "dataset.npz")
+    choices = choices_of(work, snapshot, config, spec)
+    best, told = "", ""
+
+    def on_step(line: dict[str, Any]) -> None:
+        work.job.append_metrics(line)
+        steps = planned(line, choices["steps"], config)
+        work.say(
+            f"Epoch {line['epoch']}, step {line['step']:,} of {steps:,}, loss {line['loss']:.3f}{best}",
+            step=line["step"],
+            steps=steps,
+            epoch=line["epoch"],
+            epochs=choices["epochs"],
+        )
+
+    def on_val(line: dict[str, Any]) -> None:
+        nonlocal best, told
+        work.job.append_metrics(line)
+        best = f", validation {line['correct']}/{line['n']} exact"
+        steps = planned(line, choices["steps"], config)
+        found = doctor.diagnose(work.job.metrics(), spec=spec, config=config, steps=steps)
+        if found.key != told:  # for the log; page and terminal ask the doctor themselves
+            told = found.key
+            print(f"{found.title}: {found.text}")
+
+    work.say("Preparing the network")
+    outcome = engine.fit(
+        snapshot,
+        config,
+        spec,
+        choices,
+        path / "checkpoints",
+        on_step=on_step,
+        on_val=on_val,
+        should_stop=work.should_stop,
+    )
+    if outcome.state == "stopped":
+        return None
+    results = read_split(work, path, snapshot, "val", seen=training_strings(path / "dataset.npz"), views=DEFAULT)
+    if results is None:
+        return None
+    choose_views(path, text_spec(work))
+    best_step = outcome.best["step"] if outcome.best else None
+    val, val_tta = results
+    return {
+        "val": val,
+        "val_tta": val_tta,
+        "step": outcome.step,
+        "best_step": best_step,
+        "seconds": round(outcome.seconds, 1),
+    }
+
+
+def choices_of(work: Work, snapshot: Snapshot, config: TrainConfig, spec: TextSpec) -> dict[str, Any]:
+    """What the run decided at its first start; decided now, and written into run.json, if this is it."""
+    choices: dict[str, Any] | None = work.spec.get("choices")
+    if choices is None:
+        choices = engine.choose(snapshot, config, spec)
+        work.spec["choices"] = choices
+        work.job.write("run.json", work.spec)
+    elif choices["device"] == "cuda" and not torch.cuda.is_available():
+        if config.device == "cuda":
+            raise OptionError("The run was asked to use a GPU, and torch sees none here now.")
+        print("The run was started on a GPU; there is none here now, so it goes on on the CPU.")
+        choices = choices | {"device": "cpu"}
+    return choices
+
+
+def planned(line: dict[str, Any], steps: int, config: TrainConfig) -> int:
+    """Steps of the whole run: as planned, or as many as max_minutes will leave room for at the rate so far."""
+    if config.max_minutes is None:
+        return steps
+    step: int = line["step"]
+    seconds: float = line["seconds"]
+    by_clock = round(step * 60 * config.max_minutes / max(seconds, 1e-3))
+    return max(step, min(steps, by_clock))
+
+
+def evaluate(work: Work) -> dict[str, Any] | None:
+    """Read the images of a split with the best weights of a run."""
+    run = work.job.path.parent / work.spec["run"]
+    snapshot = load_snapshot(work.job.path / "dataset.npz")
+    seen = training_strings(run / "dataset.npz")
+    split, tta = work.spec["split"], work.spec["tta"]
+    views = from_dicts(work.spec["views"]) if "views" in work.spec else DEFAULT
+    results = read_split(work, run, snapshot, split, seen=seen, views=views if tta else views[:1])
+    if results is None:
+        return None
+    return {"run": work.spec["run"], "split": split, "tta": tta} | results[-1]
+
+
+def read_split(
+    work: Work, run: Path, snapshot: Snapshot, split: str, *, seen: frozenset[str], views: Sequence[View]
+) -> list[dict[str, Any]] | None:
+    """Write predictions-SPLIT.npz; return the result of the images as they are and, if there are more, of all views."""
+    indices = snapshot.labelled(split)
+    if not indices:
+        raise TrainingError(f"There are no labelled {split} images to read.")
+    predictor = Predictor.load(run)
+    spec = predictor.spec
+    log_probs_VNPC = np.empty((len(views), len(indices), spec.length, spec.num_classes), dtype=np.float32)
+    seconds_V = np.zeros(len(views))
+    colors_N23 = np.empty((len(indices), 2, 3), dtype=np.uint8)
+    # The first pass of a process takes several times as long as the others; the views' times are not to show it.
+    predictor.read([snapshot.pixels(index) for index in indices[:WARM_UP]], views[:1])
+    for start in range(0, len(indices), CHUNK):
+        work.say(f"Reading the {split} images, {start:,} of {len(indices):,}")
+        if work.should_stop():
+            return None
+        images = [snapshot.pixels(index) for index in indices[start : start + CHUNK]]
+        colors_N23[start : start + CHUNK] = [background_and_ink(image) for image in images]
+        log_probs_VNPC[:, start : start + CHUNK], seconds = predictor.read(images, views)
+        seconds_V += seconds
+    predictions = Predictions(
+        sha256=[snapshot.sha256[index] for index in indices],
+        labels=[snapshot.labels[index] or "" for index in indices],
+        views=[view.name for view in views],
+        moves_V4=np.array([view.geometry for view in views]),
+        log_probs_VNPC=log_probs_VNPC,
+        step=predictor.step,
+        seconds_V=seconds_V,
+        colors_N23=colors_N23,
+    )
+    predictions.save(work.job.path / f"predictions-{split}.npz")
+    targets_NP = snapshot.targets_NP(indices, spec)
+    seen_N = np.array([label in seen for label in predictions.labels])
+    return [
+        evaluate_views(log_probs_VNPC, targets_NP, tta=tta, seen_N=seen_N)
+        | {"views": predictions.views if tta else predictions.views[:1]}
+        for tta in ([False, True] if len(views) > 1 else [False])
+    ]
+
+
+def choose_views(run: Path, spec: TextSpec) -> None:
+    """Say whether the run reads with its views, by what they were worth on val; a person's choice stays."""
+    with suppress(StorageError):  # a damaged one is replaced
+        if choice_of(run).by:
+            return
+    found = Predictions.load(run / "predictions-val.npz")
+    ledger = found.ledger(spec)
+    found.choice(ledger, use=ledger.wins).save(run)
+    print(ledger.verdict)
+
+
+def text_spec(work: Work) -> TextSpec:
+    return TextSpec.from_dict(work.spec["project"])
+
+
+def do(work: Work) -> dict[str, Any] | None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TrainingError("This version trains in one process; start it without torchrun.")
+    return train(work) if work.spec["kind"] == "train" else evaluate(work)
+
+
+if __name__ == "__main__":
+    if os.environ.get("RANK", "0") != "0":
+        sys.exit("Only rank 0 writes into the job's directory.")
+    sys.exit(run_worker(sys.argv[1], do))

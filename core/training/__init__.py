@@ -1,0 +1,1 @@
+"""How a network learns, and what its metrics say about it."""

@@ -1,0 +1,160 @@
+"""The images of one run, frozen at its start: one file that the training process reads without a database."""
+
+import hashlib
+import tempfile
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.charset import TextSpec
+from core.errors import StorageError, TrainingError
+from core.files import replacing
+from core.images.pixels import decode
+
+Row = tuple[str, str, str | None, str, bytes]
+"""sha256 of the pixels, split, label or None, name, encoded image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Samples as written by `write_snapshot`, in the order of their hashes."""
+
+    sha256: list[str]
+    splits: list[str]
+    labels: list[str | None]
+    names: list[str]
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    """N + 1 places in `data`: image i is data[offsets[i]:offsets[i + 1]]."""
+
+    def __len__(self) -> int:
+        return len(self.sha256)
+
+    def blob(self, index: int) -> bytes:
+        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """Decoded image, H x W x 3. Raises ImageError."""
+        return decode(self.blob(index))
+
+    def labelled(self, split: str) -> list[int]:
+        """Indices of the labelled samples of a split."""
+        rows = zip(self.splits, self.labels, strict=True)
+        return [index for index, (where, label) in enumerate(rows) if where == split and label]
+
+    def choose(self, *, drop_seen_strings: bool) -> tuple[list[int], list[int]]:
+        """Indices of what a run trains on and validates on, see `choose_samples`. Raises TrainingError."""
+        return choose_samples(zip(self.splits, self.labels, strict=True), drop_seen_strings=drop_seen_strings)
+
+    def targets_NP(self, indices: Sequence[int], spec: TextSpec) -> NDArray[np.int64]:
+        """Class numbers of the labels. Raises LabelError on a label that does not fit `spec`."""
+        ids = [spec.encode(self.labels[index] or "") for index in indices]
+        return np.array(ids, dtype=np.int64).reshape(len(indices), spec.length)
+
+
+def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
+    """Write `rows` to one file, whole or not at all; return a hash of what was written.
+
+    The hash covers pixels, splits and labels, not the order of rows or the names: the same data gives the same hash.
+    """
+    # The images wait in a file: of 100,000 they are 300 MB, and this may be the server.
+    with tempfile.TemporaryFile(dir=path.parent) as images:
+        kept = []
+        for sha256, split, label, name, data in rows:
+            kept.append((sha256, split, label or "", name, images.tell(), len(data)))
+            images.write(data)
+        kept.sort()
+        columns = list(zip(*kept, strict=True)) or [()] * 6
+        with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+            for key, column in zip(("sha256", "splits", "labels", "names"), columns, strict=False):
+                _add(archive, key, np.array(column, dtype=np.str_))
+            _add(archive, "offsets", np.concatenate([[0], np.cumsum(columns[5], dtype=np.int64)]).astype(np.int64))
+            with archive.open("data.npy", "w", force_zip64=True) as member:
+                shape = (sum(columns[5]),)
+                np.lib.format.write_array_header_1_0(member, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                for start, size in zip(columns[4], columns[5], strict=True):
+                    images.seek(start)
+                    member.write(images.read(size))
+    lines = "".join(f"{sha256} {split} {label}\n" for sha256, split, label, *_ in kept)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _add(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def load_snapshot(path: Path) -> Snapshot:
+    """Read a snapshot. Raises StorageError when it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Snapshot(
+                sha256=arrays["sha256"].tolist(),
+                splits=arrays["splits"].tolist(),
+                labels=[label or None for label in arrays["labels"].tolist()],
+                names=arrays["names"].tolist(),
+                data=arrays["data"],
+                offsets=arrays["offsets"],
+            )
+    except FileNotFoundError:
+        raise StorageError(f"The run's data {path.name} is missing.") from None
+    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
+        raise StorageError(f"The run's data {path.name} is damaged ({error}).") from error
+
+
+def training_strings(path: Path) -> frozenset[str]:
+    """The labels of the training images of a snapshot. Raises StorageError."""
+    splits, labels = snapshot_columns(path, "splits", "labels")
+    return frozenset(labels[splits == "train"].tolist())
+
+
+def snapshot_columns(path: Path, *names: str) -> list[NDArray[np.str_]]:
+    """Columns of a snapshot, one text for each image, without reading the images. Raises StorageError."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return [arrays[name] for name in names]
+    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
+        raise StorageError(f"The run's data {path.name} is missing or damaged.") from error
+
+
+def choose_samples(
+    samples: Iterable[tuple[str, str | None]], *, drop_seen_strings: bool
+) -> tuple[list[int], list[int]]:
+    """Indices of what to train on and to validate on, of samples given by split and label.
+
+    Raises TrainingError when there is too little to learn from. `drop_seen_strings` leaves out the training images
+    whose text also occurs in val or test.
+    """
+    labelled = [(index, split, label) for index, (split, label) in enumerate(samples) if label]
+    train = [(index, label) for index, split, label in labelled if split == "train"]
+    val = [index for index, split, _ in labelled if split == "val"]
+    if not train and not val:
+        raise TrainingError("There are no labels yet: label some images, then train.")
+    dropped = 0
+    if drop_seen_strings:
+        held_out = {label for _, split, label in labelled if split != "train"}
+        kept = [(index, label) for index, label in train if label not in held_out]
+        train, dropped = kept, len(train) - len(kept)
+    if len(train) < 2 or not val:
+        without = f" ({dropped} more were left out by drop_seen_strings)" if dropped else ""
+        raise TrainingError(
+            f"There are {len(train)} labelled training images{without} and {len(val)} labelled validation images; at "
+            "least 2 and 1 are needed. The split follows from the pixels, so label more images."
+        )
+    texts = {label for _, label in train}
+    if len(texts) == 1:
+        raise TrainingError(
+            f"All {len(train)} training labels read {texts.pop()!r}: with one character at every position there is "
+            "nothing to tell apart. Label more images."
+        )
+    return [index for index, _ in train], val
+
+
+def batch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which an epoch visits its samples: from seed and epoch alone, so that a resumed run repeats it."""
+    return np.random.default_rng([seed, epoch]).permutation(count)

@@ -1,0 +1,196 @@
+"""What the sections of the Compare page are about, and those sections."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from core.evaluation.comparison import Common, Comparison, Kind, Paired, runs_apart
+from core.evaluation.metrics import Evaluation
+from core.evaluation.percent import counted, percent
+from core.images.pixels import data_url
+from core.jobs import control
+from core.jobs.jobdir import JobDir
+from core.training.doctor import Line
+from db.records import Run
+from db.samples import find_sample, image_bytes
+from pages.components import curves, layout
+from pages.components.layout import Page
+from pages.components.widgets.gallery.server import marked
+
+PER_PAGE = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What two runs read on the images they have in common."""
+
+    page: Page
+    runs: tuple[Run, Run]
+    split: str
+    common: Common
+    sha256: list[str]
+    """Of all images of the first run, which `common` points into."""
+    plain: Comparison
+    with_views: Comparison | None
+    """None where neither run was read with views."""
+    tta: bool
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.runs[0].job.id, self.runs[1].job.id
+
+    @property
+    def shown(self) -> Comparison:
+        return self.with_views if self.tta and self.with_views else self.plain
+
+
+def show_numbers(it: Compared) -> None:
+    """The verdict, then each measure of both side by side."""
+    paired = it.shown.paired
+    st.markdown(f"**{layout.plain(paired.verdict(*it.names))}**")
+    if left_out := it.common.sentence(*it.names):
+        st.caption(layout.plain(left_out))
+    rows = [_exact_row("Exact match", it.plain)]
+    if it.with_views:
+        rows.append(_exact_row("… with views", it.with_views))
+    for position in range(it.page.spec.length):
+        at = it.shown.paired_at(position)
+        rows.append(_row(f"Position {position + 1}", at.n, at.both + at.only_first, at.both + at.only_second, at))
+    rows.append(_loss_row("Log loss", it.plain.scores))
+    if it.with_views:
+        rows.append(_loss_row("… with views", it.with_views.scores))
+    first, second = it.names
+    st.dataframe(
+        pd.DataFrame(rows, columns=["", first, second, f"Only {first}", f"Only {second}", "p"]),
+        column_config={
+            f"Only {first}": st.column_config.TextColumn(width=100),
+            f"Only {second}": st.column_config.TextColumn(width=100),
+            "p": st.column_config.TextColumn(
+                width=70, help="Exact McNemar test: how often chance alone would part two equal runs at least so far."
+            ),
+        },
+        hide_index=True,
+        placeholder="",
+        alt=f"Measures of {first} and {second} on {it.split}",
+    )
+    st.caption(
+        f"Right of {it.common.n:,} {it.split} images, with 95% interval. Positions are "
+        f"{'with' if it.shown is it.with_views else 'without'} views; many are tested at once, so one p of 0.05 among "
+        "them says little. Log loss is the mean per character."
+    )
+
+
+def _exact_row(title: str, found: Comparison) -> list[str]:
+    paired = found.paired
+    return _row(title, paired.n, found.scores[0].correct, found.scores[1].correct, paired)
+
+
+def _row(title: str, n: int, first: int, second: int, paired: Paired) -> list[str]:
+    return [
+        title, counted(first, n), counted(second, n), f"{paired.only_first:,}",
+        f"{paired.only_second:,}", paired.p_text.removeprefix("= "),
+    ]  # fmt: skip
+
+
+def _loss_row(title: str, scores: tuple[Evaluation, Evaluation]) -> list[str]:
+    return [title, f"{scores[0].nll:.4f}", f"{scores[1].nll:.4f}", "", "", ""]
+
+
+@st.fragment
+def show_disagreements(it: Compared) -> None:
+    """The images on which the two part, and those that both read wrong."""
+    first, second = it.names
+    titles: dict[Kind, str] = {
+        "first": f"Only {first} right",
+        "second": f"Only {second} right",
+        "differently": "Both wrong, differently",
+        "same": "Both wrong, the same",
+    }
+    places = {kind: it.shown.disagreements(kind).tolist() for kind in titles}
+    kind = st.segmented_control(
+        "Show",
+        list(titles),
+        format_func=lambda kind: f"{titles[kind]} ({len(places[kind]):,})",
+        default="first",
+        required=True,
+        key="list",
+        label_visibility="collapsed",
+    )
+    if not places[kind]:
+        st.caption("There is no such image.")
+        return
+    note = " Where both read the same, look at the label first." if kind == "same" else ""
+    st.caption(f"The surest wrong answer first.{note}")
+    pages = -(-len(places[kind]) // PER_PAGE)
+    number = st.pagination(pages, key=f"{kind} {first} {second} {it.tta}") if pages > 1 else 1
+    _show_images(it, places[kind][(number - 1) * PER_PAGE : number * PER_PAGE])
+
+
+def _show_images(it: Compared, places: list[int]) -> None:
+    project = it.page.project
+    hashes = [it.sha256[it.common.places_N[0][place]] for place in places]
+    with layout.errors(), layout.database() as db:
+        samples = [find_sample(db, project.id, sha256) for sha256 in hashes]
+        images = image_bytes(db, [sample.id for sample in samples if sample])
+    with st.grid("auto", min_column_width=210):
+        for place, sample in zip(places, samples, strict=True):
+            with st.container(border=True, gap="xsmall"):
+                if sample is None:
+                    st.caption("This image is no longer in the project.")
+                    continue
+                target_P = it.shown.first.targets_NP[place]
+                label = "".join(project.charset[char] for char in target_P)
+                st.image(data_url(images[sample.id]), width="stretch", alt=f"Image labelled {label}")
+                for name, reading in zip(it.names, (it.shown.first, it.shown.second), strict=True):
+                    sure = percent(reading.confidence_N[place])
+                    chars = (project.charset[char] for char in reading.predicted_NP[place])
+                    read = marked(chars, reading.right_NP[place])
+                    st.markdown(f":small[{layout.plain(name)}] {read}, {sure}")
+                now = "" if sample.label == label else f", now {layout.plain(sample.label or sample.state)}"
+                st.caption(f"labelled {layout.plain(label)}{now}")
+                st.page_link(
+                    "pages/samples.py", label="Look at the label", icon=":material/edit:",
+                    query_params={"project": project.name, "search": sample.sha256},
+                )  # fmt: skip
+
+
+@st.fragment
+def show_curves(it: Compared) -> None:
+    """How both came there."""
+    home = layout.home()
+    overlay({name: control.metrics(home, name) for name in it.names})
+
+
+def overlay(metrics: dict[str, list[Line]]) -> None:
+    """Losses and exact matches of two runs in one figure each."""
+    by = st.segmented_control("By", curves.AXES, default="step", required=True, key="by", bind="query-params")
+    names = " and ".join(metrics)
+    grid = st.grid("auto", min_column_width=360)
+    grid.plotly_chart(
+        curves.overlaid_loss(metrics, by), key=f"loss {names}", alt=f"Loss of {names} by {by}, training and validation"
+    )
+    grid.plotly_chart(
+        curves.overlaid_accuracy(metrics, by),
+        key=f"accuracy {names}",
+        alt=f"Exact match of {names} on the validation images by {by}, with 95% intervals",
+    )
+
+
+def show_settings(it: Compared) -> None:
+    """Only what is not the same: what was asked for, the images, what was chosen at the start, the programs."""
+    first, second = it.names
+    specs = [JobDir(layout.home().run(name)).read("run.json") or {} for name in it.names]
+    apart = runs_apart(*specs)
+    if not apart:
+        st.caption("The two were told the same, on the same images, with the same programs.")
+        return
+    rows = [(group, name, *pair) for group, found in apart.items() for name, pair in found.items()]
+    st.dataframe(
+        pd.DataFrame(rows, columns=["Group", "Setting", first, second]),
+        hide_index=True,
+        height="content",
+        alt=f"Settings in which {first} and {second} differ",
+    )
+    if "Images" not in apart:
+        st.caption("Both were trained and validated on the same images with the same labels.")

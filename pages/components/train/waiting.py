@@ -1,0 +1,64 @@
+"""The runs that wait for a device, in the order of their turns, for the page that starts them."""
+
+import streamlit as st
+
+from core.errors import SlotlabError
+from core.home import Home
+from core.jobs import control
+from core.jobs.jobdir import JobDir
+from pages.components import layout
+
+
+def show_queue(project_name: str) -> None:
+    """Whose turn is when, and buttons to change it; nothing where nobody waits. Runs of all projects share a device."""
+    if control.queue(layout.home()):
+        st.fragment(_show_queue, run_every="2s")(project_name)
+
+
+def _show_queue(project_name: str) -> None:
+    home = layout.home()
+    queue = control.queue(home)
+    if not queue:
+        st.rerun()
+    st.subheader("Queue", anchor=False)
+    if refusal := st.session_state.pop("queue refusal", None):
+        st.error(layout.plain(refusal), icon=":material/error:")
+    for device, ids in queue.items():
+        st.caption(f"{len(ids)} waiting for the {device.upper()}, in the order of their turns.")
+        with st.container(border=True, gap="xsmall"):
+            for place, run_id in enumerate(ids):
+                _show_place(home, project_name, ids, place, run_id)
+
+
+def _show_place(home: Home, project_name: str, ids: list[str], place: int, run_id: str) -> None:
+    project = (JobDir(home.run(run_id)).read("run.json") or {}).get("project", {}).get("name", "")
+    with st.container(horizontal=True, vertical_alignment="center", key=f"turn of {run_id}"):
+        of = "" if project == project_name else f" of {layout.plain(project)}"
+        st.markdown(f"{place + 1}\\. {layout.plain(run_id)}{of}")
+        # Each names the neighbour that is on the screen, so that a second click does not go on moving.
+        after = ids[place + 2] if place + 2 < len(ids) else None
+        moves = {
+            "First": (":material/vertical_align_top:", ids[0], place > 0),
+            "Up": (":material/arrow_upward:", ids[max(place - 1, 0)], place > 0),
+            "Down": (":material/arrow_downward:", after, place + 1 < len(ids)),
+        }
+        for name, (icon, before, possible) in moves.items():
+            st.button(
+                name, icon=icon, key=f"{name} {run_id}", on_click=_move, args=(run_id, before), disabled=not possible
+            )
+        st.button("Cancel", icon=":material/stop:", key=f"unqueue {run_id}", on_click=_cancel, args=(run_id,))
+
+
+def _move(run_id: str, before: str | None) -> None:
+    try:
+        control.move(layout.home(), run_id, before=before)
+    except SlotlabError as error:
+        st.session_state["queue refusal"] = str(error)
+
+
+def _cancel(run_id: str) -> None:
+    try:
+        with layout.database() as db:
+            control.cancel(db, layout.home(), run_id)
+    except SlotlabError as error:
+        st.session_state["queue refusal"] = str(error)

@@ -1,0 +1,1 @@
+"""The browser widgets, each in its folder: server side beside browser side."""

@@ -1,0 +1,1 @@
+"""Images of an evaluation, with a desk to correct a label."""

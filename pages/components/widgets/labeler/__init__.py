@@ -1,0 +1,1 @@
+"""Type labels, one image after the other."""

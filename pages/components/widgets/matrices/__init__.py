@@ -1,0 +1,1 @@
+"""One confusion matrix for each position."""

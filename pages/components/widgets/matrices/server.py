@@ -1,0 +1,113 @@
+"""Which characters are taken for which: a matrix for each position and one of all, whose cells lead to their images."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.evaluation.confusion import confusion, soft_confusion
+from pages.components.evaluated import Evaluated
+from pages.components.widgets.gallery.server import Cell, view_of
+from pages.components.widgets.messages import sent, widget_files
+
+_KEY = "matrices"
+# In the document, not in a shadow root, so that any driver finds it by its data attributes.
+_WIDGET = st.components.v2.component("slotlab.matrices", **widget_files("matrices"), isolate_styles=False)
+WORTH_A_LOOK = 1e-3
+"""Mean probability of a wrong character, from which on the two count as confused."""
+
+
+@st.fragment
+def show_matrices(shown: Evaluated) -> None:
+    st.subheader("Which characters are taken for which", anchor=False)
+    perfect = shown.result["correct"] == shown.result["n"]
+    kind = st.segmented_control(
+        "Matrix", ["counts", "rates", "probability"], default="probability" if perfect else "counts", required=True,
+        key="matrix", bind="query-params", label_visibility="collapsed",
+    )  # fmt: skip
+    what = {
+        "counts": "Blue is right, red is wrong.",
+        "rates": "The share of each row: blue is right, red is wrong.",
+        "probability": "Red is the mean probability of a wrong character: there the next error comes from.",
+    }[kind]
+    st.caption(
+        f"Rows are true, columns read. {what} Point at a cell to read it in every matrix, click it for its images, "
+        "drag over cells to zoom."
+    )
+    view = view_of(shown)
+
+    def pick_cell() -> None:
+        cell = sent(_KEY, "cell")
+        if cell and cell["view"] == view:
+            soft = kind == "probability"
+            st.session_state["cell"] = Cell(view, cell["position"], cell["true"], cell["read"], soft)
+            st.session_state["clicks"] = st.session_state.get("clicks", 0) + 1
+            st.rerun(scope="images")
+
+    chosen: Cell | None = st.session_state.get("cell")
+    _WIDGET(
+        key=_KEY,
+        data={
+            "view": view,
+            "kind": kind,
+            "charset": shown.page.spec.charset,
+            "chosen": {"position": chosen.position, "row": chosen.true, "column": chosen.read}
+            if chosen and chosen.view == view
+            else None,
+            **(_soft(shown) if kind == "probability" else _hard(shown, rates=kind == "rates")),
+        },
+        on_cell_change=pick_cell,
+    )
+
+
+def _hard(shown: Evaluated, *, rates: bool) -> dict[str, Any]:
+    """JSON types only, anything else would silently arrive as a string."""
+    found = confusion(shown.reading)
+    matrices = []
+    for place, (counts_CC, support_C) in enumerate(zip(found.counts_MCC, found.support_MC, strict=True)):
+        low_CC, high_CC = found.low_MCC[place], found.high_MCC[place]
+        cells_CC = counts_CC / np.maximum(support_C, 1)[:, None] if rates else counts_CC
+        filled = np.flatnonzero(counts_CC)
+        bounds = np.stack([low_CC.flat[filled], high_CC.flat[filled]], axis=1).round(6)
+        # Of the empty cells of a row each has the same bound.
+        zeros_C = np.nan_to_num(np.where(counts_CC == 0, high_CC, 0)).max(axis=1)
+        matrices.append(
+            {
+                **_head(shown, place, int(np.trace(counts_CC)), int(support_C.sum())),
+                "cells": cells_CC.ravel().round(6).tolist(),
+                "rows": support_C.tolist(),
+                "zeros": zeros_C.round(6).tolist(),
+                "bounds": dict(zip(map(str, filled.tolist()), bounds.tolist(), strict=True)),
+            }
+        )
+    wrong_CC = found.counts_MCC[-1] - np.diag(np.diag(found.counts_MCC[-1]))
+    return {"matrices": _all_first(matrices), "confused": np.flatnonzero(wrong_CC.sum(0) + wrong_CC.sum(1)).tolist()}
+
+
+def _soft(shown: Evaluated) -> dict[str, Any]:
+    found = shown.found.kept(("soft confusion", shown.tta), lambda: soft_confusion(shown.reading))
+    mass_MCC = np.nan_to_num(found.mass_MCC)
+    right_P, n = shown.result["per_position_correct"], shown.result["n"]
+    heads = [(right, n) for right in right_P] + [(sum(right_P), n * len(right_P))]
+    matrices = [
+        {
+            **_head(shown, place, *heads[place]),
+            "cells": [float(f"{value:.3g}") for value in mass_CC.ravel().tolist()],
+            "rows": support_C.tolist(),
+            "margins": np.nan_to_num(margin_C).round(2).tolist(),
+        }
+        for place, (mass_CC, support_C, margin_C) in enumerate(
+            zip(mass_MCC, found.support_MC, found.margin_MC, strict=True)
+        )
+    ]
+    wrong_CC = (mass_MCC >= WORTH_A_LOOK).any(axis=0) & ~np.eye(mass_MCC.shape[1], dtype=bool)
+    return {"matrices": _all_first(matrices), "confused": np.flatnonzero(wrong_CC.any(0) | wrong_CC.any(1)).tolist()}
+
+
+def _head(shown: Evaluated, place: int, right: int, n: int) -> dict[str, Any]:
+    positions = shown.reading.targets_NP.shape[1]
+    return {"position": None if place == positions else place, "right": right, "n": n}
+
+
+def _all_first(matrices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [matrices[-1], *matrices[:-1]]

@@ -1,0 +1,1 @@
+"""Check labels in a grid, decide disputes on a desk."""

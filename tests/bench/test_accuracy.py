@@ -1,0 +1,324 @@
+"""The benches: cells are run once, go on after a kill, and their figures and tables say what was read."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import tables
+from bench.accuracy import accuracy, speed
+from bench.accuracy.data import FOLDS, SETS, ImageSet, fold_of, freeze
+from bench.accuracy.reading import parameters
+from bench.accuracy.scores import audited, score_run, tally
+from bench.cells import ROOT, Bench, save_result
+from bench.grid import run, state_of
+from core.charset import TextSpec
+from core.errors import LabelError
+from core.evaluation.predictions import Predictions
+from core.jobs.jobdir import JobDir
+from core.training.snapshot import Row, load_snapshot
+from tests.core.model.test_network import make
+from tests.pictures import png, write_files
+
+SPEC = TextSpec(3, "0123456789")
+
+
+def command(module: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", f"bench.{module}", *map(str, arguments)]
+
+
+def bench_in(folder: Path) -> Bench:
+    return Bench(kind="accuracy", work=folder / "work", results=folder / "results")
+
+
+# The command
+
+
+@pytest.mark.long
+def test_a_killed_cell_goes_on_and_leaves_its_figures(tmp_path: Path) -> None:
+    """`kill -9` of the bench and of its worker costs nothing but time."""
+    arguments = ("--quick", "--work", tmp_path / "work", "--results", tmp_path / "results")
+    job = JobDir(tmp_path / "work" / "accuracy" / "quick" / "train")
+    killed = subprocess.Popen(command("accuracy", *arguments), cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list((job.path / "checkpoints").glob("step-*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+
+    assert job.kill()
+
+    done = subprocess.run(command("accuracy", *arguments), cwd=ROOT, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+
+    assert "Going on from step" in job.log_tail(20)
+    assert len(result["resumed"]) == 1
+    assert (result["cell"], result["steps"]) == ("quick", 20)
+    assert result["data"]["n"] == {"train": 64, "val": 16, "test": 16}
+    assert result["splits"]["test"]["raw"]["tta"]["n"] == 16
+    assert len(result["splits"]["test"]["errors"]) == 16 - result["splits"]["test"]["raw"]["tta"]["k"]
+    assert ".png" not in done.stdout
+
+
+@pytest.mark.long
+def test_the_speed_bench_reads_its_own_clock(tmp_path: Path) -> None:
+    """Validation lines are timed from the start of the process, so all lie within its life."""
+    done = subprocess.run(command("speed", "--quick"), cwd=ROOT, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+    seconds = [line["seconds"] for line in result["validation"]]
+
+    assert len(seconds) == 5
+    assert seconds == sorted(seconds)
+    assert result["seconds"] < seconds[-1] <= result["process_seconds"]
+    assert result["reading"]["parameters"]["total"] > result["reading"]["parameters"]["heads"] > 0
+
+
+def test_only_the_parameters_that_a_network_reads_with_are_counted() -> None:
+    """What the heads shared in training is folded into each of them; the rest of it are zeros."""
+    model = make()
+    model.heads.fold()
+
+    counts = parameters(model)
+
+    assert counts["heads"] == 3 * (10 * 32 + 10)
+    assert counts["total"] == sum(p.numel() for name, p in model.named_parameters() if "heads.shared" not in name)
+    assert counts["total"] == sum(counts[part] for part in ("backbone", "neck", "pool", "heads"))
+
+
+def test_finished_cells_are_skipped_and_impossible_ones_say_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cell is measured once; `again` asks for a second time."""
+    bench, cell = bench_in(tmp_path), replace(accuracy.QUICK, name="made-up")
+    measured: list[str] = []
+
+    def measure(cell: Any, bench: Bench) -> dict[str, Any]:
+        measured.append(cell.name)
+        return {"cell": cell.name, "config": json.loads(json.dumps(cell.config().to_dict()))}
+
+    needy = replace(cell, name="needy", images="digits4")
+    for again in (False, False, True):
+        assert run([cell, needy], bench, measure, again=again) == 0
+
+    assert measured == ["made-up", "made-up"]
+    assert state_of(cell, bench) == "done"
+    assert state_of(replace(cell, options={}), bench) == "done, with settings that have changed since"
+    assert state_of(needy, bench) == "not run: there is no --data folder with digits4/"
+    assert "needy: not run, there is no --data folder with digits4/" in capsys.readouterr().err
+
+
+def test_a_failed_cell_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the exit code tells."""
+    bench, names = bench_in(tmp_path), ("bad", "good")
+
+    def measure(cell: Any, bench: Bench) -> dict[str, Any]:
+        if cell.name == "bad":
+            cell = replace(cell, options={"lr": "much"})
+            cell.config()
+        return {"cell": cell.name}
+
+    assert run([replace(accuracy.QUICK, name=name) for name in names], bench, measure) == 1
+    assert [path.stem for path in bench.results.iterdir()] == ["good"]
+    assert "bad: FAILED, lr must be a number, got 'much'." in capsys.readouterr().err
+
+
+def test_names_and_image_sets_are_sound() -> None:
+    """Each cell has a name of its own, an image set that exists, and options that are valid."""
+    cells = [*accuracy.CELLS, *speed.CELLS]
+
+    assert len({cell.name for cell in cells}) == len(cells)
+    assert [cell.name for cell in cells if cell.images not in SETS] == []
+    assert [cell.config().seed for cell in cells if cell.name.endswith("seed2")] == [2, 2, 2]
+
+
+# Images
+
+
+def test_folds_are_disjoint_and_complete() -> None:
+    """Every image is held out exactly once, and chooses no checkpoint of the run that is tested on it."""
+    rows: list[Row] = [(f"{n:064x}", "val" if n % 10 == 0 else "train", "1", "n", b"") for n in range(103)]
+    folds = [fold_of(fold)(rows) for fold in range(FOLDS)]
+    held_out = [row[0] for fold in folds for row in fold if row[1] == "test"]
+
+    assert sorted(held_out) == [row[0] for row in rows]
+    assert {len(fold) for fold in folds} == {103}
+    assert {row[1] for fold in folds for row in fold} == {"train", "val", "test"}
+    assert all(row[2:] == rows[index][2:] for fold in folds for index, row in enumerate(fold))
+
+
+def test_a_folder_is_frozen_by_pixels(tmp_path: Path) -> None:
+    """The same pixels under two names count once; files without a label are left out."""
+    files = {f"{n}.png": png(n) for n in range(30)} | {"again.png": png(0), "unlabelled.png": png(99)}
+    labels = "filename,label\n" + "".join(f"{n}.png,{n:03}\n" for n in range(30)) + "again.png,000\n"
+    write_files(tmp_path / "data" / "some", files | {"labels.csv": labels.encode()})
+    images = ImageSet(name="some", length=3, folder="some", labels="labels.csv")
+    frozen = freeze(images, tmp_path / "work", tmp_path / "data")
+    snapshot = load_snapshot(frozen.path)
+
+    assert sorted(label or "" for label in snapshot.labels) == [f"{n:03}" for n in range(30)]
+    assert Counter(snapshot.splits) == frozen.counts
+
+
+def test_rendering_is_done_once(tmp_path: Path) -> None:
+    """And again when the recipe is another."""
+    images = SETS["quick"]
+    first = freeze(images, tmp_path, None)
+    written = first.path.stat().st_mtime_ns
+
+    assert freeze(images, tmp_path, None) == first
+    assert first.path.stat().st_mtime_ns == written
+    assert freeze(replace(images, length=5), tmp_path, None).path != first.path
+
+
+# Figures
+
+
+def predictions(labels: list[str], plain: list[str], other: list[str]) -> Predictions:
+    """What two views read, each sure of it; the second is surer, so that it decides."""
+    log_probs_VNPC = np.full((2, len(labels), 3, 10), np.log(0.01), dtype=np.float32)
+    for view, reads in enumerate((plain, other)):
+        for place, read in enumerate(reads):
+            for position, char in enumerate(read):
+                log_probs_VNPC[view, place, position, int(char)] = np.log(0.6 + 0.3 * view)
+    sha256 = [f"{place:064x}" for place in range(len(labels))]
+    return Predictions(sha256=sha256, labels=labels, views=["as it is", "other"], log_probs_VNPC=log_probs_VNPC)
+
+
+LABELS, PLAIN, OTHER = ["112", "123", "456", "789"], ["112", "124", "456", "788"], ["112", "123", "455", "788"]
+
+
+def test_slices_positions_and_flips() -> None:
+    """Counted on made-up readings."""
+    out = score_run(predictions(LABELS, PLAIN, OTHER), SPEC, seen={"123"}, audit={})
+    plain, tta = out["raw"]["plain"], out["raw"]["tta"]
+
+    assert (plain["k"], tta["k"], tta["n"]) == (2, 2, 4)
+    assert plain["slices"] == {"repeat": [1, 1], "no_repeat": [1, 3], "seen": [0, 1], "not_seen": [2, 3]}
+    assert tta["slices"]["seen"] == [1, 1]
+    assert tta["per_position"] == [4, 4, 2]
+    assert out["raw"]["flips"] == {"fixed": 1, "broken": 1}
+    assert [error[1] for error in out["errors"]] == ["788", "455"]
+
+
+def test_audited_labels_change_only_the_audited_figure() -> None:
+    """The reading of 789 was right all along: a person had typed it wrong."""
+    before = score_run(predictions(LABELS, PLAIN, OTHER), SPEC, seen={"123"}, audit={})
+    audit = {f"{3:064x}": ("789", "788"), "f" * 64: ("000", "001")}
+    after = score_run(predictions(LABELS, PLAIN, OTHER), SPEC, seen={"123"}, audit=audit)
+
+    assert after["raw"] == before["raw"]
+    assert after["errors"] == before["errors"]
+    assert (before["audited"]["corrected"], after["audited"]["corrected"]) == (0, 1)
+    assert (before["audited"]["tta"]["k"], after["audited"]["tta"]["k"]) == (2, 3)
+
+
+def test_an_audit_of_other_labels_is_refused() -> None:
+    """It was made for data that have changed since."""
+    with pytest.raises(LabelError, match="its label is '112'"):
+        audited(["a"], ["112"], {"a": ("113", "112")})
+
+
+def test_a_reading_of_another_length_is_wrong() -> None:
+    """A general reader knows no length; its characters still count where they stand."""
+    scores = tally(["112", "123"], ["11", "1234"], None)
+
+    assert (scores["k"], scores["per_position"]) == (0, [2, 2, 1])
+    assert "seen" not in scores["slices"]
+
+
+def test_times_to_an_accuracy() -> None:
+    """First reached, and reached for good."""
+    lines = [{"seconds": 10.0 * n, "step": n, "k": k, "n": 100} for n, k in enumerate((50, 95, 94, 96, 97))]
+    goal = speed.times_to(lines, 0.95)
+
+    assert (goal["first"]["step"], goal["lasting"]["step"]) == (1, 3)
+    assert speed.times_to(lines, 0.99) == {"goal": 0.99, "first": None, "lasting": None}
+
+
+# Tables
+
+
+def made_up(cell: str, k: int, *, corrected: int = 0) -> dict[str, Any]:
+    """A result as a trained cell leaves it, with k of 120 right."""
+    score = tally(["112"] * k + ["123"] * (120 - k), ["112"] * 120, {"123"})
+    labels = {"plain": score, "tta": score, "flips": {"fixed": 2, "broken": 1}}
+    split = {"raw": labels, "audited": labels | {"corrected": corrected}, "errors": []}
+    return {
+        "cell": cell,
+        "choices": {"device": "cpu", "threads": 2},
+        "seconds": 90.0,
+        "steps": 1500,
+        "hardware": {"cpu": "a processor", "cores": 2, "gpu": None},
+        "versions": {"python": "3.11", "torch": "2"},
+        "git": {"commit": "0123456789", "dirty": False},
+        "splits": {"val": split, "test": split},
+    }
+
+
+def test_tables_pool_the_folds_and_name_what_was_not_run() -> None:
+    """The five folds hold out every image once, so their sum is a figure with an interval of its own."""
+    results = {name: made_up(name, 110 + fold) for fold, name in enumerate(tables.FOLD_CELLS)}
+    text = tables.section(results, {})
+
+    assert (
+        "| `portal6-fast-fold0` | real, 6 digits; every fifth image held out | 110/120 = 91.7% (85.2% to 95.9%) |"
+        in text
+    )
+    assert f"**{tables.counted(560, 600)}**" in text
+    assert "| `hard4000-article-seed1` | rendered, 6 digits, hard style | not run (needs a GPU) |" in text
+    assert "`ddddocr-portal6` | all images of portal6 | not run (needs --data with portal6/, pip install" in text
+    assert "* a processor, 2 cores, Python 3.11, torch 2, 0123456: `portal6-fast-fold0`" in text
+    assert "audited" not in text
+    del results["portal6-fast-fold3"]
+
+    assert "not run: needs all 5 folds" in tables.section(results, {})
+
+
+def test_tables_show_audited_figures_where_labels_were_corrected() -> None:
+    """A second row, so that neither figure hides the other."""
+    results = {"digits4-fast-seed0": made_up("digits4-fast-seed0", 118, corrected=3)}
+
+    assert "| the same by audited labels, 6 corrected | 118/120" in tables.section(results, {})
+
+
+def test_errors_are_set_against_the_general_reader() -> None:
+    """Per image, over all seeds that were run; five folds are one run."""
+    reader = made_up("ddddocr-digits4", 100)
+    for labels in ("raw", "audited"):
+        reader["splits"]["test"][labels] |= {way: {"k": 100, "n": 120} for way in ("as_it_is", "filtered", "digits")}
+    results = {f"digits4-fast-seed{seed}": made_up("", 118) for seed in (0, 1)} | {"ddddocr-digits4": reader}
+
+    assert "| digits4 | 4/240 against 20/120: 0.10 | 4/240 against 20/120: 0.10 |" in tables.section(results, {})
+
+
+def test_the_readme_says_what_the_results_say() -> None:
+    """`python -m bench.tables` was run after the last result."""
+    text = tables.README.read_text(encoding="utf-8")
+
+    assert tables.replaced(text, tables.current()) == text
+
+
+def test_results_name_no_file_and_no_place() -> None:
+    """Neither images nor their names leave the machine of a bench, nor its folders."""
+    for path in sorted((ROOT / "bench" / "results").rglob("*.json")):
+        text = path.read_text(encoding="utf-8")
+
+        assert not [word for word in ("captcha", ".jpg", ".png", '"/', str(Path.home())) if word in text], path.name
+
+
+def test_a_result_is_written_whole_and_readable(tmp_path: Path) -> None:
+    """What is plain stands in one line; what it says is unchanged."""
+    result = {"errors": [["a[1]", "b, \n c", 1.5]], "n": {"train": 1}, "positions": [1, 2], "empty": []}
+    save_result(tmp_path / "deep" / "x.json", result)
+    text = (tmp_path / "deep" / "x.json").read_text()
+
+    assert json.loads(text) == result
+    assert '"positions": [1, 2]' in text
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["x.json"]

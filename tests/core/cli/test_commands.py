@@ -1,0 +1,478 @@
+"""The `slotlab` command as people's scripts use it: real processes, exit codes, stdout and stderr."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from core.evaluation.acceptance import Acceptance
+from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerprint
+from core.home import Home
+from core.images import renderer
+from core.jobs.jobdir import JobDir
+
+ROOT = Path(__file__).parents[3]
+TINY = [
+    "--set", "max_steps=12", "--set", "batch_size=8", "--set", "image_size=32x96", "--set", "width=32",
+    "--set", "pretrained=none", "--set", "device=cpu", "--set", "layout=channels_last",
+]  # fmt: skip
+"""Seconds instead of minutes; it learns nothing."""
+WHO = ["--source", "test", "--owner", "the team", "--authorization", "ticket 1"]
+
+Slotlab = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def command(home: Path, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "core.cli", *map(str, arguments)],
+        check=False,
+        cwd=cwd,
+        env=os.environ | {"SLOTLAB_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty demo images named by their labels."""
+    folder = tmp_path_factory.mktemp("images")
+    for name, _, png in renderer.samples(60, seed=3):
+        (folder / name).write_bytes(png)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+    """A Slotlab folder with project p, 60 labelled images, and one finished tiny run."""
+    folder = tmp_path_factory.mktemp("home")
+    imported = command(folder, "import", images, "--project", "p", "--labels", "filename", *WHO, "--json")
+    assert imported.returncode == 0, imported.stderr
+    trained = command(folder, "train", "--project", "p", *TINY, "--json")
+    assert trained.returncode == 0, trained.stderr
+    return folder
+
+
+@pytest.fixture
+def slotlab(home: Path) -> Slotlab:
+    return lambda *arguments: command(home, *arguments)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Slotlab:
+    """A Slotlab folder that does not exist yet."""
+    return lambda *arguments: command(tmp_path / "fresh", *arguments)
+
+
+def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
+    """Exit code 1, one sentence on stderr, nothing on stdout, no traceback."""
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_runs_are_listed_with_their_validation_result(slotlab: Slotlab) -> None:
+    """The fields that scripts rely on are there; the newest run comes first."""
+    (run,) = json.loads(slotlab("runs", "--json").stdout)[-1:]
+
+    assert (run["run"], run["project"], run["preset"], run["state"]) == ("0002-fast", "p", "fast", "finished")
+    assert run["val_exact"] == run["val_correct"] / run["val_n"]
+    assert "0002-fast" in slotlab("runs").stdout
+
+
+def test_train_ends_with_one_json_object(home: Path, slotlab: Slotlab) -> None:
+    """Progress and what the doctor says go to stderr, so stdout can be parsed."""
+    done = slotlab("train", "--project", "p", *TINY, "--json")
+
+    record = json.loads(done.stdout)
+    assert record["state"] == "finished"
+    told = [line for line in done.stderr.splitlines() if line.startswith(("Plateau: ", "Learning: ", "Finished: "))]
+    assert any(" of 12 steps" in line or "after 12 steps" in line for line in told)
+    assert (Home(home).run(record["run"]) / "metrics.jsonl").exists()
+
+
+def test_weights_are_found_from_where_the_terminal_stands(home: Path, tmp_path: Path) -> None:
+    """The worker stands elsewhere."""
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pth")
+    options = [*TINY, "--set", "backbone=test_resnet", "--set", "pretrained=weights.pth"]
+
+    done = command(home, "train", "--project", "p", *options, "--json", cwd=tmp_path)
+
+    assert json.loads(done.stdout)["state"] == "finished", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("split", "option", "views"),
+    [("val", "--tta", [view.name for view in DEFAULT]), ("test", "--no-tta", ["as it is"])],
+)
+def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str, views: list[str]) -> None:
+    """k, n, interval, one accuracy per position, and the views."""
+    result = json.loads(slotlab("evaluate", "2", "--split", split, option, "--json").stdout)
+
+    low, high = result["ci95"]
+    assert result["exact_match"] == result["correct"] / result["n"]
+    assert 0 <= low <= result["exact_match"] <= high <= 1
+    assert len(result["per_position"]) == 6
+    assert (result["tta"], result["views"]) == (option == "--tta", views)
+
+
+def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotlab, images: Path) -> None:
+    """A threshold that was chosen with others is named, and accepts nothing."""
+    directory, image = Home(home).run("0002-fast"), min(images.iterdir())
+    views = (AS_IT_IS, View("nearer", zoom=1.2))
+    kept = (directory / "views.json").read_bytes()
+    ViewChoice(views=views, use=True).save(directory)
+    step = json.loads((directory / "result.json").read_text())["best_step"]
+    Acceptance(
+        step=step, tta=True, views=fingerprint(DEFAULT), temperature=1.0, threshold=0.0, max_risk=0.1, n=9, used=9,
+        wrong=0, risk_bound=0.1,
+    ).save(directory)  # fmt: skip
+    try:
+        done = slotlab("predict", "2", image, "--json")
+    finally:
+        (directory / "acceptance.json").unlink()
+        (directory / "views.json").write_bytes(kept)
+
+    assert "The threshold of this run was chosen with other views" in done.stderr
+    assert json.loads(done.stdout)["accepted"] is None
+
+
+def test_prediction_goes_on_after_a_bad_file(slotlab: Slotlab, images: Path, tmp_path: Path) -> None:
+    """One object a line, an error for the bad file, exit code 1."""
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    good = sorted(images.iterdir())[:2]
+
+    done = slotlab("predict", "0002-fast", good[0], bad, good[1], "--tta", "--json")
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert [set(line) for line in lines] == [
+        {"file", "text", "confidence", "accepted", "positions"},
+        {"file", "error"},
+        {"file", "text", "confidence", "accepted", "positions"},
+    ]
+    assert lines[0]["accepted"] is None
+    assert len(lines[0]["text"]) == len(lines[0]["positions"]) == 6
+
+
+@pytest.mark.long
+def test_same_seed_same_numbers(home: Path, slotlab: Slotlab) -> None:
+    """Two runs of one seed on one machine log the same losses."""
+    runs = [json.loads(slotlab("train", "--project", "p", *TINY, "--json").stdout)["run"] for _ in range(2)]
+    logs = [
+        [json.loads(line) for line in (Home(home).run(run) / "metrics.jsonl").read_text().splitlines()] for run in runs
+    ]
+    losses = [[line["loss"] for line in log if line["kind"] == "val"] for log in logs]
+
+    assert len(losses[0]) > 0
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.long
+def test_a_killed_run_resumes_and_predicts(home: Path, slotlab: Slotlab, images: Path) -> None:
+    """After kill -9 of everything that belongs to it."""
+    options = [*TINY, "--set", "max_steps=300"]
+    run = json.loads(slotlab("train", "--project", "p", *options, "--detach", "--json").stdout)["run"]
+    directory = Home(home).run(run)
+    wait_for((directory / "metrics.jsonl").exists)
+    for process in json.loads((directory / "lock").read_text()):
+        os.kill(process["pid"], signal.SIGKILL)
+    wait_for(lambda: state_of(slotlab, run) in ("lost", "failed"))
+
+    resumed = slotlab("resume", run, "--json")
+
+    assert json.loads(resumed.stdout)["state"] == "finished", resumed.stderr
+    assert slotlab("predict", run, min(images.iterdir()), "--json").returncode == 0
+
+
+def test_a_run_is_cancelled_from_another_process(slotlab: Slotlab) -> None:
+    """Cancelling twice is the same as once."""
+    options = [*TINY, "--set", "epochs=100000", "--set", "max_steps=100000"]
+    run = json.loads(slotlab("train", "--project", "p", *options, "--detach", "--json").stdout)["run"]
+
+    first = slotlab("cancel", run)
+    second = slotlab("cancel", run)
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert state_of(slotlab, run) == "cancelled"
+
+
+def test_an_export_can_be_imported_again(slotlab: Slotlab, fresh: Slotlab, tmp_path: Path) -> None:
+    """As jsonl every sample with who allowed its use; as files named by their labels, which come back as they were."""
+    assert slotlab("export", "--project", "p", "--format", "jsonl", "--out", tmp_path / "p.jsonl").returncode == 0
+    rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert slotlab("export", "--project", "p", "--format", "filename", "--out", tmp_path / "files").returncode == 0
+
+    again = fresh("import", tmp_path / "files", "--project", "q", "--labels", "filename", *WHO, "--json")
+
+    assert len(rows) == 60
+    assert {"sha256", "name", "label", "split", "source", "operator", "owner", "authorization"} <= set(rows[0])
+    assert json.loads(again.stdout)["imported"] == json.loads(again.stdout)["labelled"] == 60
+
+
+def test_importing_twice_changes_nothing(slotlab: Slotlab, images: Path) -> None:
+    """The second time all images are known."""
+    done = slotlab("import", images, "--project", "p", "--labels", "filename", *WHO, "--json")
+
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert (report["imported"], report["duplicates"], report["labelled"]) == (0, 60, 0)
+
+
+# A watched folder
+
+
+class Watching:
+    """`slotlab import DIR --watch --json` at work on a folder."""
+
+    def __init__(self, home: Path, folder: Path, *options: str) -> None:
+        self.home = Home(home)
+        self.out, self.err = home.with_name("out"), home.with_name("err")
+        arguments = ["import", str(folder), "--project", "w", *WHO, "--watch", "--every", "0.2", "--json", *options]
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "core.cli", *arguments],
+                cwd=ROOT,
+                env=os.environ | {"SLOTLAB_HOME": str(home)},
+                stdout=out,
+                stderr=err,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            )
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+    def wait_for_files(self, n: int) -> None:
+        wait_for(lambda: sum(line["files"] for line in self.lines()) >= n)
+
+    def end(self, how: signal.Signals = signal.SIGINT) -> tuple[int, dict[str, Any]]:
+        """Exit code and last line."""
+        self.process.send_signal(how)
+        code = self.process.wait(timeout=30)
+        assert "Traceback" not in self.err.read_text()
+        return code, self.lines()[-1]
+
+
+@pytest.fixture
+def watching(tmp_path: Path) -> Iterator[Callable[..., Watching]]:
+    """Start watches of tmp_path/in into tmp_path/home; whatever is left of them is ended."""
+    started: list[Watching] = []
+    (tmp_path / "in").mkdir()
+
+    def start(*options: str) -> Watching:
+        started.append(Watching(tmp_path / "home", tmp_path / "in", *options))
+        return started[-1]
+
+    yield start
+    for watch in started:
+        watch.process.kill()
+        for directory in watch.home.runs.glob("[0-9]*"):
+            JobDir(directory).kill()
+
+
+def test_a_watched_folder_is_imported_as_it_fills(
+    watching: Callable[..., Watching], tmp_path: Path, images: Path
+) -> None:
+    """What is there and what comes, each once; Ctrl-C ends it with the report."""
+    good, folder = [path.read_bytes() for path in sorted(images.iterdir())], tmp_path / "in"
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(good[number])
+    watch = watching()
+    watch.wait_for_files(3)
+    with (folder / "slow.png").open("wb") as file:  # as a collector on a slow line writes
+        for start in range(0, len(good[3]), len(good[3]) // 12):
+            file.write(good[3][start : start + len(good[3]) // 12])
+            file.flush()
+            time.sleep(0.1)
+    (folder / ".new.png").write_bytes(good[4])
+    (folder / ".new.png").rename(folder / "new.png")
+    (folder / "copy.png").write_bytes(good[0])
+    (folder / "bad.png").write_bytes(b"no image")
+    watch.wait_for_files(7)
+    (folder / "bad.png").write_bytes(b"no image either")
+    (folder / "last.png").write_bytes(good[5])
+    watch.wait_for_files(8)
+
+    code, report = watch.end()
+
+    assert code == 1  # something was rejected
+    counts = {key: report[key] for key in ("files", "imported", "duplicates", "rejected", "final")}
+    assert counts == {"files": 8, "imported": 6, "duplicates": 1, "rejected": 1, "final": True}
+    assert [item["name"] for item in report["reasons"]] == ["bad.png"]
+    assert watch.err.read_text().count("bad.png: ") == 1
+    assert all(not line["final"] for line in watch.lines()[:-1])
+
+
+def test_a_watch_that_was_killed_is_resumed_by_running_it_again(
+    watching: Callable[..., Watching], tmp_path: Path, images: Path
+) -> None:
+    """Nothing is imported twice, and SIGTERM ends a watch as Ctrl-C does."""
+    good = sorted(images.iterdir())[:8]
+    for path in good[:5]:
+        (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
+    first = watching("--labels", "filename")
+    first.wait_for_files(5)
+    first.process.kill()
+    (directory,) = first.home.runs.glob("[0-9]*")
+    assert JobDir(directory).kill()
+    for path in good[5:]:
+        (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
+
+    again = watching("--labels", "filename")
+    again.wait_for_files(8)
+    code, report = again.end(signal.SIGTERM)
+
+    assert (code, report["job"]) == (0, "0002-import")
+    assert (report["imported"], report["duplicates"], report["labelled"]) == (3, 5, 3)
+
+
+def test_a_watch_is_in_nobodys_way(watching: Callable[..., Watching], tmp_path: Path, images: Path) -> None:
+    """Other imports go on beside it; the same command again follows it, and can end it."""
+    good = sorted(images.iterdir())
+    (tmp_path / "in" / "a.png").write_bytes(good[0].read_bytes())
+    watch = watching()
+    watch.wait_for_files(1)
+
+    other = command(watch.home.root, "import", images, "--project", "w", *WHO, "--json")
+    conflict = command(
+        watch.home.root, "import", tmp_path / "in", "--project", "w", *WHO, "--watch", "--labels", "filename"
+    )
+    watch.process.kill()
+    second = watching()
+    wait_for(lambda: "watches this folder already" in second.err.read_text())
+    (tmp_path / "in" / "b.png").write_bytes(good[1].read_bytes())
+    second.wait_for_files(1)
+    code, report = second.end()
+
+    assert other.returncode == 0, other.stderr
+    assert json.loads(other.stdout)["imported"] == 59
+    refused(conflict, "0001-import watches this folder already, with labels none and source test; stop it first.")
+    assert (code, report["job"], report["files"], report["duplicates"]) == (0, "0001-import", 2, 1)
+    assert len(second.lines()) == 2
+    assert len(list(watch.home.runs.glob("[0-9]*"))) == 2
+
+
+def test_a_watched_folder_may_vanish_for_a_while(
+    watching: Callable[..., Watching], tmp_path: Path, images: Path
+) -> None:
+    """It is said, waited for, and not imported again when it is back."""
+    folder, good = tmp_path / "in", sorted(images.iterdir())
+    (folder / "a.png").write_bytes(good[0].read_bytes())
+    watch = watching()
+    watch.wait_for_files(1)
+    (directory,) = watch.home.runs.glob("[0-9]*")
+    folder.rename(tmp_path / "away")
+    wait_for(lambda: "It is waited for." in JobDir(directory).observe().message)
+    (tmp_path / "away").rename(folder)
+    (folder / "b.png").write_bytes(good[1].read_bytes())
+    watch.wait_for_files(2)
+
+    code, report = watch.end()
+
+    assert (code, report["files"], report["imported"]) == (0, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "--project", "nobody"], "There is no project 'nobody'"),
+        (["train", "--project", "p", "--preset", "slow"], "There is no preset 'slow'"),
+        (["train", "--project", "p", "--set", "colour=red"], "There is no option 'colour'; valid ones are seed"),
+        (["train", "--project", "p", "--set", "lr=much"], "lr must be a number"),
+        (["train", "--project", "p", "--set", "seed"], "--set takes key=value"),
+        (["cancel", "77"], "There is no run or job '77'"),
+        (["evaluate", "2", "--split", "train"], "val or test"),
+        (["evaluate", "1"], "is no training run"),
+        (["predict", "99", "x.png"], "There is no run or job '99'"),
+        (["export", "--project", "p", "--format", "xml", "--out", "/tmp/x"], "There is no format 'xml'"),
+        (["import", "/nowhere", "--project", "p", *WHO], "There is no folder or file /nowhere"),
+        (["import", ".", "--project", "p", "--length", "4", *WHO], "Project p has length 6"),
+        (["import", "README.md", "--watch", "--project", "p", *WHO], "Only a folder can be watched"),
+        (["import", "/nowhere", "--watch", "--project", "p", *WHO], "Only a folder can be watched"),
+        (["import", "docs", "--watch", "--labels", "a.csv", "--project", "p", *WHO], "import with the CSV once it is"),
+        (["import", "docs", "--watch", "--every", "0", "--project", "p", *WHO], "looked at every 0.1 to 3,600"),
+    ],
+)
+def test_a_mistake_is_one_sentence(slotlab: Slotlab, arguments: list[str], sentence: str) -> None:
+    """Names, options and states that do not exist."""
+    refused(slotlab(*arguments), sentence)
+
+
+def test_bad_images_and_labels_are_named_one_by_one(fresh: Slotlab, images: Path, tmp_path: Path) -> None:
+    """The good ones are imported all the same; the exit code says that something was not."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    good = sorted(images.iterdir())
+    (folder / "123456.png").write_bytes(good[0].read_bytes())
+    (folder / "12345.png").write_bytes(good[1].read_bytes())
+    (folder / "12345a.png").write_bytes(good[2].read_bytes())
+    (folder / "654321.png").write_bytes(good[3].read_bytes()[:300])
+
+    done = fresh("import", folder, "--project", "p", "--labels", "filename", *WHO, "--json")
+
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert (report["imported"], report["labelled"], report["rejected"], report["label_problems"]) == (3, 1, 1, 2)
+    assert "12345.png: '12345' has 5 characters; this project uses 6." in done.stderr
+    assert "12345a.png: '12345a' holds 'a', which is not in the charset '0123456789'." in done.stderr
+    assert "654321.png: The image cannot be decoded" in done.stderr
+
+
+def test_an_empty_zip_a_length_of_zero_and_missing_words_are_refused(
+    fresh: Slotlab, images: Path, tmp_path: Path
+) -> None:
+    """And nothing is made of them."""
+    zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
+
+    refused(fresh("import", tmp_path / "empty.zip", "--project", "p", *WHO), "empty.zip holds no image files")
+    refused(fresh("import", images, "--project", "p", "--length", "0", *WHO), "The length must be between 1 and 32")
+    blank = ["--source", "s", "--owner", " ", "--authorization", "a"]
+    refused(fresh("import", images, "--project", "p", *blank), "The owner is missing")
+
+
+def test_training_needs_labels_of_more_than_one_text(fresh: Slotlab, images: Path, tmp_path: Path) -> None:
+    """Without labels, and with one text only, it says what is missing."""
+    refused(fresh("runs"), "There is no database")
+    assert fresh("import", images, "--project", "p", *WHO).returncode == 0
+    refused(fresh("train", "--project", "p"), "There are no labels yet")
+
+    (tmp_path / "one.csv").write_text(
+        "filename,label\n" + "".join(f"{path.name},111111\n" for path in images.iterdir())
+    )
+    assert fresh("import", images, "--project", "one", "--labels", tmp_path / "one.csv", *WHO).returncode == 0
+    refused(fresh("train", "--project", "one"), "training labels read '111111'")
+
+
+def test_a_port_in_use_is_one_sentence(slotlab: Slotlab) -> None:
+    """Before anything is started."""
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        refused(slotlab("app", "--port", str(taken.getsockname()[1])), "is in use; name another")
+
+
+def state_of(slotlab: Slotlab, run: str) -> str:
+    return next(record["state"] for record in json.loads(slotlab("runs", "--json").stdout) if record["run"] == run)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)

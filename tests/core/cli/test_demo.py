@@ -1,0 +1,53 @@
+"""The demo: through the loop once, and never twice for the same."""
+
+from dataclasses import replace
+
+import pytest
+
+from core.cli import demo
+from core.cli.progress import Progress
+from core.errors import OptionError
+from core.home import Home
+from core.model import config
+from db import projects, samples
+from db.connection import opened, write
+
+TINY = replace(
+    config.PRESETS["fast"], max_steps=6, batch_size=8, image_size=(32, 96), width=32, pretrained="none", device="cpu"
+)
+
+
+def run(home: Home, *, fresh: bool = False) -> demo.Result:
+    return demo.run(home, count=60, fresh=fresh, progress=Progress(), settings=TINY)
+
+
+@pytest.mark.long
+def test_the_demo_makes_data_a_run_and_a_held_out_result_and_reuses_them(home: Home) -> None:
+    """The second call opens the test split no second time; --fresh starts over, and spares what is not Slotlab's."""
+    first = run(home)
+    again = run(home)
+
+    assert again == first
+    assert f"{first.correct}/{first.n} = " in first.text
+    assert "95% interval" in first.text
+    with opened(home.db) as db:
+        project = projects.find_project(db, demo.PROJECT)
+        assert project is not None
+        assert samples.count_samples(db, project.id, state="labelled") == 60
+
+    (home.root / "notes.txt").write_text("mine")
+    anew = run(home, fresh=True)
+
+    assert (anew.n, anew.correct) == (first.n, first.correct)
+    assert (home.root / "notes.txt").read_text() == "mine"
+
+
+def test_starting_over_is_refused_beside_other_projects(home: Home) -> None:
+    """And nothing is removed."""
+    with opened(home.db, create=True) as db, write(db):
+        projects.insert_project(db, "portal", 6, "0123456789")
+
+    with pytest.raises(OptionError, match="also holds portal, so nothing is removed"):
+        run(home, fresh=True)
+
+    assert home.db.exists()

@@ -1,0 +1,561 @@
+"""Import into a project: each image once, each refusal with its reason, and nothing changed by doing it again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sqlite_utils import Database
+
+from core.data import importing
+from core.data.importing import Report, Request, Upload, import_images, open_project, open_source, start_import
+from core.data.labeling import apply_events
+from core.errors import ImportSourceError, OptionError, SlotlabError
+from core.home import Home
+from core.images.pixels import pixel_hash, split_of
+from core.jobs import control
+from db import labels, projects, samples
+from db.connection import opened
+from db.records import Job, Project, Sample, Source
+from tests.pictures import encoded, pixels, png, write_files
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def source(db: Database, project: Project) -> Source:
+    """Where the images of these tests come from."""
+    return open_source(db, project, "mail", "the team", "ticket 1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For images."""
+    return tmp_path / "photos"
+
+
+def run(
+    db: Database, project: Project, source: Source, path: Path, rule: str = "filename", operator: str = "import"
+) -> Report:
+    return import_images(db, project, source, path, rule, operator=operator, on_progress=lambda *_: None)
+
+
+def dump(db: Database) -> list[str]:
+    """Every row of every table."""
+    return list(db.conn.iterdump())
+
+
+def stored(db: Database, project: Project) -> dict[str, str | None]:
+    return {sample.name: sample.label for sample in samples.select_samples(db, project.id)}
+
+
+def label(db: Database, project: Project, sample: Sample, action: str, text: str | None = None) -> None:
+    (outcome,) = apply_events(
+        db,
+        project,
+        "Ann",
+        [
+            {
+                "event": os.urandom(8).hex(), "action": action, "sample": sample.sha256, "text": text,
+                "base": samples.get_sample(db, sample.id).version,
+            }
+        ],
+    )  # fmt: skip
+    assert outcome.status == "saved"
+
+
+# What is stored
+
+
+def test_an_image_is_stored_with_what_is_known_of_it(
+    db: Database, project: Project, source: Source, folder: Path
+) -> None:
+    """The original bytes, the identity of the pixels and the split that follows from it."""
+    write_files(folder, {"sub/004420_x.png": png(1)})
+
+    report = run(db, project, source, folder)
+
+    (sample,) = samples.select_samples(db, project.id)
+    sha256 = pixel_hash(pixels(1))
+    assert (sample.sha256, sample.split, sample.name) == (sha256, split_of(sha256), "sub/004420_x.png")
+    assert (sample.width, sample.height, sample.source_id) == (40, 16, source.id)
+    assert (sample.state, sample.label, sample.version, sample.operator) == ("labelled", "004420", 1, "import")
+    assert samples.image_bytes(db, [sample.id]) == {sample.id: png(1)}
+    (event,) = labels.events_of(db, sample.id)
+    assert (event.action, event.text, event.operator) == ("import", "004420", "import")
+    assert (report.files, report.imported, report.labelled, report.reasons) == (1, 1, 1, [])
+
+
+def test_every_file_is_accounted_for(db: Database, project: Project, source: Source, folder: Path) -> None:
+    """Imported, known already, or rejected with a reason; a bad label costs the label and not the image."""
+    write_files(
+        folder,
+        {
+            "000001.png": png(1),
+            "000002.png": png(2),
+            "again/000001.png": png(1),
+            "again/000001.bmp": encoded(Image.fromarray(pixels(1)), "BMP"),
+            "12345.png": png(3),
+            "12345x.png": png(4),
+            "000005.png": png(5)[:-200],
+            "000006.png": b"",
+            "000007.png": encoded(Image.fromarray(pixels(7)), "TIFF"),
+            "readme.txt": b"about these images",
+        },
+    )
+
+    report = run(db, project, source, folder)
+
+    assert (report.files, report.imported, report.duplicates, report.rejected) == (10, 4, 2, 4)
+    assert (report.labelled, report.label_problems) == (2, 2)
+    reasons = {item["name"]: item["reason"] for item in report.reasons}
+    assert set(reasons) == {"000005.png", "000006.png", "000007.png", "readme.txt", "12345.png", "12345x.png"}
+    assert reasons["12345.png"] == "'12345' has 5 characters; this project uses 6."
+    assert "holds 'x'" in reasons["12345x.png"]
+    assert stored(db, project) == {
+        "000001.png": "000001",
+        "000002.png": "000002",
+        "12345.png": None,
+        "12345x.png": None,
+    }
+    assert report.sentence() == ("10 files: 4 imported, 2 known already, 4 rejected; 2 labels taken, 2 not.")
+
+
+def test_labels_of_a_csv_are_kept_as_text(db: Database, project: Project, source: Source, folder: Path) -> None:
+    """Rows for which there is no image are named in the report."""
+    write_files(folder, {f"{number}.png": png(number) for number in range(3)})
+    write_files(folder, {"labels.csv": b"filename,label\n0.png,001230\n1.png,1E5\n9.png,000009\n8.png,000008\n"})
+
+    report = run(db, project, source, folder, str(folder / "labels.csv"))
+
+    assert stored(db, project) == {"0.png": "001230", "1.png": None, "2.png": None}
+    assert (report.imported, report.labelled, report.label_problems) == (3, 1, 3)
+    assert [item["name"] for item in report.reasons] == ["1.png", "9.png", "8.png"]
+    assert "does not hold exactly one file of this name" in report.reasons[1]["reason"]
+
+
+def test_long_lists_of_reasons_are_cut_but_counted(
+    db: Database, project: Project, source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of the wrong files must not fill the database with reasons."""
+    monkeypatch.setattr(importing, "LISTED", 3)
+    write_files(folder, {f"{number}.txt": b"text" for number in range(5)})
+
+    report = run(db, project, source, folder)
+
+    assert (report.rejected, len(report.reasons)) == (5, 3)
+
+
+def test_hostile_names_are_stored_as_text(db: Database, project: Project, source: Source, tmp_path: Path) -> None:
+    """Also bytes that are no text, which SQLite would refuse in the middle of an import."""
+    names = ["../../up.png", "/etc/passwd", "'; DROP TABLE samples; --.png", "=HYPERLINK(1).png", "<b>.png", "a" * 300]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr(name, png(number))
+    folder = write_files(tmp_path / "photos", {"good.png": png(98)})
+    with open(os.fsencode(folder) + b"/caf\xe9.png", "wb") as file:  # noqa: PTH123 - a Path could not say this
+        file.write(png(99))
+
+    run(db, project, source, tmp_path / "a.zip", "none")
+    report = run(db, project, source, folder, "none")
+
+    assert report.imported == 2
+    assert set(stored(db, project)) == {*names, "good.png", "caf\N{REPLACEMENT CHARACTER}.png"}
+
+
+def test_progress_counts_every_file(
+    db: Database, project: Project, source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rejected files are done too; the last number is that of all."""
+    monkeypatch.setattr(importing, "BATCH", 2)
+    write_files(folder, {f"{number}.png": png(number) if number else b"" for number in range(5)})
+    seen: list[tuple[int, int]] = []
+
+    import_images(
+        db, project, source, folder, "none", operator="x", on_progress=lambda done, total: seen.append((done, total))
+    )
+
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+
+
+# Doing it again
+
+
+@pytest.fixture
+def mixed(folder: Path) -> Path:
+    """Good and bad files, duplicates that disagree, and labels that do not fit."""
+    files = {f"{number:06}.png": png(number) for number in range(30)}
+    files |= {"100000.png": png(0), "x/000001.png": png(1), "bad.png": b"bad", "12.png": png(40)}
+    return write_files(folder, files)
+
+
+def test_a_second_import_changes_nothing(db: Database, project: Project, source: Source, mixed: Path) -> None:
+    """Not a row of any table; what was not taken is said again."""
+    first = run(db, project, source, mixed)
+    before = dump(db)
+
+    second = run(db, project, source, mixed)
+
+    assert dump(db) == before
+    assert (second.imported, second.labelled, second.duplicates) == (0, 0, 33)
+    assert second.reasons == first.reasons
+    assert second.rejected == first.rejected == 1
+    assert second.label_problems == first.label_problems == 2
+
+
+def test_a_second_import_leaves_corrections_alone(db: Database, project: Project, source: Source, mixed: Path) -> None:
+    """An operator who changed, undid or skipped an imported label has decided."""
+    run(db, project, source, mixed)
+    changed, undone, skipped = samples.select_samples(db, project.id)[5:8]
+    label(db, project, changed, "label", "999999")
+    label(db, project, undone, "undo")
+    label(db, project, skipped, "skip")
+    before = dump(db)
+
+    report = run(db, project, source, mixed)
+
+    assert dump(db) == before
+    assert report.labelled == 0
+
+
+KILLED = """
+import itertools, os, signal, sys
+from pathlib import Path
+from core.data import importing
+from core.home import Home
+from db.connection import opened
+from db.projects import find_project, find_source
+importing.BATCH = 4
+calls, store = itertools.count(1), importing._store
+def store_or_die(*arguments):
+    if next(calls) == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    store(*arguments)
+importing._store = store_or_die
+with opened(Home(Path(sys.argv[1])).db) as db:
+    project = find_project(db, "portal")
+    importing.import_images(db, project, find_source(db, project.id, "mail"), Path(sys.argv[2]), "filename",
+                         operator="import", on_progress=lambda *_: None)
+"""
+
+
+def content(db: Database) -> list[tuple[object, ...]]:
+    """All rows without ids and times, which depend on when an import was interrupted."""
+    sample_rows = db.query(
+        "SELECT sha256, name, width, height, split, state, label, version, operator, bytes FROM samples"
+        " JOIN images ON sample_id = samples.id ORDER BY sha256"
+    )
+    event_rows = db.query(
+        "SELECT event_id, sha256, labels.operator, action, labels.state, text, base_version, labels.version"
+        " FROM labels JOIN samples ON samples.id = sample_id ORDER BY event_id"
+    )
+    return [tuple(row.values()) for row in [*sample_rows, *event_rows]]
+
+
+@pytest.mark.parametrize("after", [8, 27])
+def test_an_import_that_was_killed_is_finished_by_repeating_it(
+    db: Database, home: Home, project: Project, source: Source, mixed: Path, tmp_path: Path, after: int
+) -> None:
+    """The result is that of an import nobody disturbed."""
+    done = subprocess.run([sys.executable, "-c", KILLED, home.root, mixed, str(after)], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    part = samples.count_samples(db, project.id)
+    assert 0 < part < 31
+
+    run(db, project, source, mixed)
+
+    other = Home(tmp_path / "undisturbed").create()
+    with opened(other.db, create=True) as whole:
+        second = open_project(whole, "portal", 6, "0123456789")
+        run(whole, second, open_source(whole, second, "mail", "the team", "ticket 1"), mixed)
+        assert content(db) == content(whole)
+
+
+def test_an_import_stops_between_two_batches(
+    db: Database, project: Project, source: Source, mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is imported by then stays."""
+    monkeypatch.setattr(importing, "BATCH", 4)
+    stops = iter([False, False, True])
+
+    import_images(
+        db, project, source, mixed, "none", operator="x", on_progress=lambda *_: None, should_stop=lambda: next(stops)
+    )
+
+    assert samples.count_samples(db, project.id) == 8
+
+
+# Labels that disagree
+
+
+def test_an_operators_label_is_kept(db: Database, project: Project, source: Source, folder: Path) -> None:
+    """The import's is in the ledger once, and said in each report."""
+    write_files(folder, {"a.png": png(1)})
+    run(db, project, source, folder, "none")
+    (sample,) = samples.select_samples(db, project.id)
+    label(db, project, sample, "label", "111111")
+    write_files(folder, {"222222.png": png(1)})
+    (folder / "a.png").unlink()
+
+    for _ in range(2):
+        report = run(db, project, source, folder)
+
+        assert (report.labelled, report.label_problems) == (0, 1)
+        assert report.reasons == [
+            {
+                "name": "222222.png",
+                "reason": "'222222' was not taken: the same image (a.png) is labelled '111111' already.",
+            }
+        ]
+    assert samples.get_sample(db, sample.id).label == "111111"
+    events = [(event.operator, event.text, event.version) for event in labels.events_of(db, sample.id)]
+    assert events == [("Ann", "111111", 1), ("import", "222222", None)]
+
+
+def test_of_two_labels_in_one_import_the_first_is_taken(
+    db: Database, project: Project, source: Source, folder: Path
+) -> None:
+    """In the order of names; the second is reported."""
+    write_files(folder, {"111111.png": png(1), "222222.png": png(1), "333333.png": png(1)})
+
+    report = run(db, project, source, folder)
+
+    assert stored(db, project) == {"111111.png": "111111"}
+    assert (report.imported, report.duplicates, report.labelled, report.label_problems) == (1, 2, 1, 2)
+
+
+def test_a_skip_is_kept(db: Database, project: Project, source: Source, folder: Path) -> None:
+    """Somebody looked at the image and could not read it; the import's label is in its history."""
+    write_files(folder, {"a.png": png(1)})
+    run(db, project, source, folder, "none")
+    (sample,) = samples.select_samples(db, project.id)
+    label(db, project, sample, "skip")
+    (folder / "a.png").rename(folder / "222222.png")
+
+    report = run(db, project, source, folder)
+
+    assert samples.get_sample(db, sample.id).state == "skipped"
+    assert "was not taken: the same image (a.png) was skipped by an operator" in report.reasons[0]["reason"]
+
+
+def test_an_image_without_a_label_takes_one(db: Database, project: Project, source: Source, folder: Path) -> None:
+    """Though it once had one, that was undone."""
+    write_files(folder, {"a.png": png(1)})
+    run(db, project, source, folder, "none")
+    (sample,) = samples.select_samples(db, project.id)
+    label(db, project, sample, "label", "111111")
+    label(db, project, sample, "undo")
+    (folder / "a.png").rename(folder / "222222.png")
+
+    report = run(db, project, source, folder)
+
+    assert (report.labelled, report.label_problems) == (1, 0)
+    assert samples.get_sample(db, sample.id).label == "222222"
+
+
+def test_a_label_that_agrees_adds_nothing(db: Database, project: Project, source: Source, folder: Path) -> None:
+    """Neither an event nor a line in the report."""
+    write_files(folder, {"111111.png": png(1)})
+    run(db, project, source, folder)
+    before = dump(db)
+    other = open_source(db, project, "post", "others", "ticket 2")
+
+    report = run(db, project, other, folder)
+
+    assert (report.duplicates, report.label_problems) == (1, 0)
+    assert [line for line in dump(db) if "sources" not in line] == [line for line in before if "sources" not in line]
+
+
+# Projects and sources
+
+
+def test_a_project_is_six_digits_unless_said_otherwise(db: Database) -> None:
+    """And is found again by its name, with or without its settings."""
+    project = open_project(db, "portal", None, None)
+
+    assert (project.length, project.charset) == (6, "0123456789")
+    assert open_project(db, "portal", 6, None) == open_project(db, "portal", None, "0123456789") == project
+
+
+@pytest.mark.parametrize(("length", "charset"), [(5, None), (None, "abc"), (5, "abc"), (0, None), (None, "")])
+def test_an_import_cannot_change_a_project(db: Database, project: Project, length: int, charset: str) -> None:
+    """Its labels would no longer fit."""
+    with pytest.raises(OptionError, match="Project portal has length 6 and charset '0123456789'"):
+        open_project(db, "portal", length, charset)
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "charset"),
+    [("new", 0, None), ("new", 99, None), ("new", None, ""), ("new", None, "aa"), ("", None, None), (" ", None, None),
+     ("x" * 65, None, None), (" new", None, None), ("a\nb", None, None), ("a\x1bb", None, None)],
+)  # fmt: skip
+def test_a_project_that_cannot_be_is_not_made(db: Database, name: str, length: int | None, charset: str | None) -> None:
+    """A length of 0 is not taken for no length."""
+    with pytest.raises(OptionError):
+        open_project(db, name, length, charset)
+
+    assert projects.list_projects(db) == []
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_a_source_needs_owner_and_authorization(db: Database, project: Project, missing: int, blank: str) -> None:
+    """Blanks are no answer."""
+    values = ["mail", "the team", "ticket 1"]
+    values[missing] = blank
+
+    with pytest.raises(OptionError, match="is missing: say whose images these are and who allowed their use"):
+        open_source(db, project, *values)
+
+    assert projects.list_sources(db, project.id) == []
+
+
+def test_a_source_keeps_its_owner_and_authorization(db: Database, project: Project, source: Source) -> None:
+    """Other images under another permission are another source."""
+    assert open_source(db, project, "mail", "the team", "ticket 1") == source
+    with pytest.raises(OptionError, match="give another name to a source with others"):
+        open_source(db, project, "mail", "the team", "ticket 2")
+
+
+# The job
+
+
+def request(source_path: Path | None, **changes: object) -> Request:
+    values = {
+        "path": source_path, "project": "portal", "source": "mail", "owner": "the team", "authorization": "ticket 1",
+    }  # fmt: skip
+    return Request(**(values | changes))  # type: ignore[arg-type]
+
+
+def finish(db: Database, home: Home, job: Job) -> tuple[Job, Report]:
+    job = control.follow(db, home, job.id, lambda _: None)
+    return job, Report(**json.loads(job.result or "{}"))
+
+
+def test_a_folder_is_imported_by_a_job(db: Database, home: Home, mixed: Path) -> None:
+    """In a process of its own; relative label files are found from where the user stands."""
+    job, report = finish(db, home, start_import(db, home, request(mixed, labels="filename"), operator="Ann"))
+
+    assert (job.state, report.imported, report.labelled) == ("finished", 31, 30)
+    project = projects.find_project(db, "portal")
+    assert project is not None
+    assert labels.count_by_operator(db, project.id) == {"Ann": 30}
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+HOSTILE = ["../../../up.png", "/etc/passwd.png", "a\\..\\b.png", "CON.png", "<img onerror=1>.png", "🙂.png", "x" * 300]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_uploaded_files_are_imported_and_leave_nothing_behind(
+    db: Database, home: Home, tmp_path: Path, zipped: bool
+) -> None:
+    """Names from a browser become data in a zip, never paths; the job's directory is rid of images and labels."""
+    files = {name: png(number) for number, name in enumerate(HOSTILE)}
+    upload = Upload(
+        files=[("Images.ZIP", zip_of(files))] if zipped else list(files.items()),
+        labels_csv="filename,label\nCON.png,000012\n🙂.png,000013\n".encode(),
+    )
+    before = {path for path in tmp_path.rglob("*") if home.root not in path.parents}
+
+    job, report = finish(db, home, start_import(db, home, request(None), operator="Ann", upload=upload))
+
+    assert (job.state, report.imported, report.labelled, report.reasons) == ("finished", len(HOSTILE), 2, [])
+    project = projects.find_project(db, "portal")
+    assert project is not None
+    found = stored(db, project)
+    assert set(found) == {name.replace("\\", "/") for name in HOSTILE}
+    assert (found["CON.png"], found["🙂.png"]) == ("000012", "000013")
+    assert {path for path in tmp_path.rglob("*") if home.root not in path.parents} == before
+    left = {path.name for path in home.run(job.id).iterdir()}
+    assert not left & {"upload.zip", "labels.csv"}
+    assert not Path("/etc/passwd.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("upload", "reason"),
+    [
+        (Upload(files=[]), "There are no files to import"),
+        (Upload(files=[("images.zip", b"PK no zip")]), r"images\.zip is damaged or no zip file"),
+        (Upload(files=[("a.png", b"")], labels_csv=b"\xff"), "The label file is not UTF-8"),
+        (Upload(files=[("a.png", b"")], labels_csv=b"a;b\n"), "The label file must begin with"),
+        (None, "There are no files to import"),
+    ],
+)
+def test_an_upload_that_cannot_be_used_stores_nothing(
+    db: Database, home: Home, upload: Upload | None, reason: str
+) -> None:
+    """Neither a project nor a job."""
+    before = dump(db)
+
+    with pytest.raises(SlotlabError, match=reason):
+        start_import(db, home, request(None), operator="Ann", upload=upload)
+
+    assert dump(db) == before
+    assert list(home.runs.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"owner": ""}, OptionError),
+        ({"authorization": "  "}, OptionError),
+        ({"source": ""}, OptionError),
+        ({"length": 0}, OptionError),
+        ({"charset": "00"}, OptionError),
+        ({"project": ""}, OptionError),
+        ({"labels": "no such file.csv"}, ImportSourceError),
+        ({"path": Path("/nonexistent")}, ImportSourceError),
+    ],
+)
+def test_a_request_that_cannot_be_met_stores_nothing(
+    db: Database, home: Home, mixed: Path, changes: dict[str, object], error: type[SlotlabError]
+) -> None:
+    """A project made with the wrong length by a mistyped command would be in the way of the right one."""
+    before = dump(db)
+
+    with pytest.raises(error):
+        start_import(db, home, request(mixed, **changes), operator="Ann")
+
+    assert dump(db) == before
+
+
+def test_one_press_is_one_import(db: Database, home: Home, mixed: Path) -> None:
+    """A second press of the same button finds the job of the first."""
+    first = start_import(db, home, request(mixed), operator="Ann", request_id="press")
+    again = start_import(db, home, request(mixed), operator="Ann", request_id="press")
+
+    assert again.id == first.id
+    finish(db, home, first)
+
+
+def test_a_folder_that_has_gone_fails_the_job_with_its_reason(
+    db: Database, home: Home, mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the request and its turn; once it is back, the job can go on."""
+    with monkeypatch.context() as patch:
+        patch.setattr(control, "RUNNER", (sys.executable, "-c", ""))  # its turn has not come
+        job = start_import(db, home, request(mixed), operator="Ann")
+    mixed.rename(mixed.with_name("moved"))
+    subprocess.run([sys.executable, "-m", "core.jobs.runner", home.run(job.id)], cwd=ROOT, check=False)
+    control.reconcile(db, home)
+    failed = control.find_job(db, job.id)
+    assert (failed.state, failed.reason) == ("failed", f"There is no folder or file {mixed}.")
+    mixed.with_name("moved").rename(mixed)
+
+    job, report = finish(db, home, control.resume(db, home, job.id))
+
+    assert (job.state, report.imported) == ("finished", 31)

@@ -1,0 +1,208 @@
+"""Which image an operator is shown next."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from core.data import queues
+from core.data.labeling import apply_events
+from core.images.pixels import split_of
+from db import samples
+from db.connection import write
+from db.projects import insert_source
+from db.queues import PASSED, Queue, days_waiting, select_waiting
+from db.records import Project, Sample
+
+
+@pytest.fixture
+def hundred(db: Database, project: Project) -> list[Sample]:
+    """A hundred unlabelled samples, the last twenty from another source, split as an import splits them."""
+    with write(db):
+        mail, post = (insert_source(db, project.id, name, "the team", "ticket 1").id for name in ("mail", "post"))
+        for number in range(100):
+            sha256 = f"{number * 0x9E3779B1 % 2**32:08x}" + f"{number * 0x85EBCA6B % 2**32:056x}"
+            samples.insert_sample(
+                db, project_id=project.id, source_id=mail if number < 80 else post, sha256=sha256, name=f"{number}.png",
+                width=40, height=16, split=split_of(sha256), image=b"",
+            )  # fmt: skip
+    return samples.select_samples(db, project.id)
+
+
+def lease(
+    db: Database, project: Project, holder: str, have: list[str] | None = None, n: int = 10, **queue: Any
+) -> queues.Batch:
+    return queues.lease(
+        db,
+        project,
+        Queue(**queue),
+        holder=holder,
+        operator=holder,
+        have=have or [],
+        n=n,
+    )
+
+
+def hashes(batch: queues.Batch) -> list[str]:
+    return [sample.sha256 for sample in batch.samples]
+
+
+def act(db: Database, project: Project, sample: Sample, operator: str, action: str, **more: object) -> None:
+    event: dict[str, object] = {
+        "event": f"{operator} {action} {sample.id}",
+        "action": action,
+        "sample": sample.sha256,
+        "base": sample.version,
+    }
+    (outcome,) = apply_events(db, project, operator, [event | more])
+    assert outcome.status == "saved"
+
+
+def test_no_two_tabs_have_the_same_image(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """However they take turns; together they get all."""
+    have: dict[str, list[str]] = {"a": [], "b": [], "c": []}
+    for _ in range(5):
+        for holder, held in have.items():
+            batch = lease(db, project, holder, held)
+            assert batch.lost == []
+            held.extend(hashes(batch))
+
+    assert Counter(sha256 for held in have.values() for sha256 in held) == Counter(s.sha256 for s in hundred)
+
+
+def test_a_tab_that_is_gone_gives_its_images_back_in_time(
+    db: Database, project: Project, hundred: list[Sample]
+) -> None:
+    """A lease that nobody renewed runs out; who comes back too late is told."""
+    gone = hashes(lease(db, project, "gone", n=100))
+    assert lease(db, project, "other").samples == []
+    with write(db):
+        db.execute("UPDATE leases SET until = until - 100")
+
+    taken = hashes(lease(db, project, "other"))
+
+    back = lease(db, project, "gone", gone, n=0)
+    assert sorted(back.lost) == sorted(taken)
+
+
+def test_a_tab_gives_back_what_it_does_not_name(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """After a reload, or with another queue on the screen."""
+    first = hashes(lease(db, project, "a", n=100))
+
+    assert lease(db, project, "a", first[:30], n=0).lost == []
+
+    assert sorted(hashes(lease(db, project, "b", n=100))) == sorted(first[30:])
+
+
+def test_an_image_that_is_done_leaves_the_queue_and_the_hands_of_others(
+    db: Database, project: Project, hundred: list[Sample]
+) -> None:
+    """Labelled elsewhere, on the Samples page for example."""
+    mine = lease(db, project, "a").samples
+    act(db, project, mine[0], "Ben", "label", text="111111")
+
+    batch = lease(db, project, "a", [sample.sha256 for sample in mine], n=100)
+
+    assert batch.lost == [mine[0].sha256]
+    assert mine[0].sha256 not in hashes(batch)
+
+
+def test_training_images_come_in_the_order_of_their_import(
+    db: Database, project: Project, hundred: list[Sample]
+) -> None:
+    """The others at random, and the same random order for all."""
+    batch = lease(db, project, "a", n=100).samples
+
+    train = [sample.id for sample in batch if sample.split == "train"]
+    val = [sample.sha256[32:] for sample in batch if sample.split == "val"]
+    assert train == sorted(train)
+    assert val == sorted(val)
+    assert [sample.id for sample in batch if sample.split == "val"] != sorted(
+        sample.id for sample in batch if sample.split == "val"
+    )
+
+
+def test_the_random_order_is_not_that_of_the_import(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """For a project that changed over time, whose first images would say little of the last."""
+    ids = [sample.id for sample in lease(db, project, "a", n=100, order="random").samples if sample.split == "train"]
+
+    assert ids != sorted(ids)
+    assert len(ids) == sum(sample.split == "train" for sample in hundred)
+
+
+def test_each_split_comes_in_its_share(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """Not all val images first, nor last: of the first half, about a tenth each (5 of 50; 0 to 14 at one in 10,000)."""
+    first_half = Counter(sample.split for sample in lease(db, project, "a", n=50).samples)
+
+    assert first_half["val"] <= 14
+    assert first_half["test"] <= 14
+    assert first_half["train"] >= 25
+
+
+def test_a_source_or_a_day_narrows_every_split(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """Whoever asks for the new source is shown nothing else."""
+    source_id, today = hundred[-1].source_id, hundred[-1].created_at[:10]
+
+    assert {sample.source_id for sample in lease(db, project, "a", n=100, source_id=source_id).samples} == {source_id}
+    assert days_waiting(db, project.id, "unlabelled") == [today]
+    assert lease(db, project, "a", n=100, day="2020-01-01").samples == []
+    assert len(lease(db, project, "a", n=100, day=today).samples) == 100
+
+
+def test_skipped_images_can_be_asked_for_by_their_flag(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """Passed by for later is a reason of its own."""
+    act(db, project, hundred[0], "Ann", "skip")
+    act(db, project, hundred[1], "Ann", "skip", flag="unreadable")
+    act(db, project, hundred[2], "Ann", "skip", flag="not_ours")
+
+    def ids(flag: str | None) -> list[int]:
+        return sorted(sample.id for sample in lease(db, project, "a", n=9, kind="skipped", flag=flag).samples)
+
+    assert ids(None) == [sample.id for sample in hundred[:3]]
+    assert [ids(flag) for flag in (PASSED, "unreadable", "not_ours")] == [[sample.id] for sample in hundred[:3]]
+
+
+def test_what_one_operator_passes_is_shown_to_others(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """The hard images are those that are passed; somebody else may read them."""
+    for sample in hundred[:3]:
+        act(db, project, sample, "Ann", "skip")
+    passed = {sample.sha256 for sample in hundred[:3]}
+
+    def skipped(holder: str, without: set[str]) -> set[str]:
+        batch = queues.lease(
+            db, project, Queue(kind="skipped"), holder=holder, operator=holder, have=[], n=10, without=without
+        )
+        return set(hashes(batch))
+
+    assert skipped("a", passed) == set()
+    assert skipped("b", set()) == passed
+
+
+def test_a_second_look_is_for_other_peoples_labels(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """Each once, and none that somebody else has looked at already; one's own confirmation is no second look."""
+    for number, operator in enumerate(("Ann", "Ann", "Ann", "Ben")):
+        act(db, project, hundred[number], operator, "label", text="111111")
+    act(db, project, samples.get_sample(db, hundred[2].id), "Ann", "confirm")
+    act(db, project, samples.get_sample(db, hundred[0].id), "Cem", "second", text="111111")
+    act(db, project, samples.get_sample(db, hundred[1].id), "Cem", "second", text="222222")
+
+    assert [sample.id for sample in lease(db, project, "Ben", kind="second").samples] == [hundred[2].id]
+    lease(db, project, "Ben", n=0)
+    assert [sample.id for sample in lease(db, project, "Ann", kind="second").samples] == [hundred[3].id]
+
+
+@pytest.mark.parametrize("order", ["import", "random"])
+@pytest.mark.parametrize("filtered", [{}, {"source_id": 1}, {"day": "2026-11-23"}], ids=["all", "source", "day"])
+def test_the_queue_is_read_along_an_index(db: Database, project: Project, order: str, filtered: dict[str, Any]) -> None:
+    """Of a million samples only those that are given out are read; none are sorted."""
+    statements: list[str] = []
+    db.conn.set_trace_callback(statements.append)
+    select_waiting(db, project.id, Queue(order=order, **filtered), "train", operator="Ann", now=0, limit=10)
+    db.conn.set_trace_callback(None)
+    (select,) = [statement for statement in statements if statement.startswith("SELECT")]
+
+    plan = " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {select}").fetchall())
+
+    assert "USING INDEX samples_" in plan
+    assert "TEMP B-TREE" not in plan

@@ -1,0 +1,209 @@
+"""What a reviewer is shown and told."""
+
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from core.data.labeling import apply_events
+from core.data.reviewing import apply_review, choices_of, history_of, next_labelled
+from core.images.pixels import pixel_hash, split_of
+from db import labels, samples
+from db.connection import write
+from db.projects import insert_source
+from db.records import Project, Sample
+from db.reviews import Review
+from tests.pictures import pixels, png
+
+
+@pytest.fixture
+def hashes(db: Database, project: Project) -> list[str]:
+    """Forty images that Ann labelled 000000 to 000039."""
+    with write(db):
+        source = insert_source(db, project.id, "mail", "the team", "ticket 1")
+        found = []
+        for number in range(40):
+            sha256 = pixel_hash(pixels(number))
+            samples.insert_sample(
+                db, project_id=project.id, source_id=source.id, sha256=sha256, name=f"{number}.png", width=40,
+                height=16, split=split_of(sha256), image=png(number),
+            )  # fmt: skip
+            found.append(sha256)
+    apply_events(db, project, "Ann", [event("label", sha, 0, text=f"{i:06}") for i, sha in enumerate(found)])
+    return found
+
+
+def event(action: str, sample: str, base: int, **more: Any) -> dict[str, Any]:
+    return {"event": f"{action} {sample} {more}", "action": action, "sample": sample, "base": base, **more}
+
+
+def sample_of(db: Database, project: Project, sha256: str) -> Sample:
+    sample = samples.find_sample(db, project.id, sha256)
+    assert sample is not None
+    return sample
+
+
+def walk(db: Database, project: Project, operator: str, n: int) -> list[str]:
+    found: list[str] = []
+    after = None
+    while True:
+        batch, after = next_labelled(db, project, Review(), operator, after=after, n=n)
+        found += [sample.sha256 for sample in batch]
+        if len(batch) < n:
+            return found
+
+
+def test_everybody_walks_all_labels_from_another_start(db: Database, project: Project, hashes: list[str]) -> None:
+    """At random, past the end and from the beginning on; two reviewers do not look at the same screen."""
+    ann, eve = walk(db, project, "Ann", 7), walk(db, project, "Eve", 40)
+
+    assert sorted(ann) == sorted(eve) == sorted(hashes)
+    assert ann[:7] != eve[:7]
+    assert ann == walk(db, project, "Ann", 1)
+
+
+def test_confirm_and_doubt_are_kept_with_their_page(db: Database, project: Project, hashes: list[str]) -> None:
+    """A confirmed label is checked, a doubted one disputed; neither label changes and nothing is to be told."""
+    right, wrong = hashes[:2]
+    done = [event("confirm", right, 1, shown="000000", ms=500), event("doubt", wrong, 1, shown="000001")]
+    answers = apply_review(db, project, "Ben", done)
+
+    assert [answer.notice for answer in answers] == [None, None]
+    one, two = sample_of(db, project, right), sample_of(db, project, wrong)
+    assert (one.label, one.checked, one.disputed) == ("000000", 1, 0)
+    assert (two.label, two.checked, two.disputed) == ("000001", 0, 1)
+    assert [(line.did, line.standing, line.origin, line.ms) for line in history_of(answers[0].events)] == [
+        ("labelled", "", "label", None),
+        ("confirmed", "opinion", "review", 500),
+    ]
+
+
+def test_a_label_that_changed_meanwhile_is_told_with_both_texts(
+    db: Database, project: Project, hashes: list[str]
+) -> None:
+    """An opinion is of what its operator saw; the new label is not checked by it. A late correction lost."""
+    apply_events(db, project, "Ann", [event("label", hashes[0], 1, text="777777")])
+
+    confirmed, corrected = apply_review(
+        db, project, "Ben",
+        [event("confirm", hashes[0], 1, shown="000000"), event("resolve", hashes[0], 1, text="888888", shown="000000")],
+    )  # fmt: skip
+
+    assert confirmed.notice is not None
+    assert "You saw 000000" in confirmed.notice
+    assert "Ann changed it meanwhile: now 777777" in confirmed.notice
+    assert confirmed.sample is not None
+    assert not confirmed.sample.checked
+    assert corrected.notice is not None
+    assert "777777" in corrected.notice
+    assert sample_of(db, project, hashes[0]).label == "777777"
+
+
+def test_a_repeated_message_is_told_nothing_new(db: Database, project: Project, hashes: list[str]) -> None:
+    """Sent again because the answer got lost: a confirmation, and then one's own correction."""
+    events = [
+        event("confirm", hashes[0], 1, shown="000000"),
+        event("resolve", hashes[0], 1, text="888888", shown="000000"),
+    ]
+    first = apply_review(db, project, "Ben", events)
+    again = apply_review(db, project, "Ben", events)
+
+    assert [answer.notice for answer in [*first, *again]] == [None] * 4
+    assert [answer.outcome.status for answer in again] == ["repeated", "repeated"]
+    assert len(again[0].events) == 3
+
+
+def test_what_is_not_in_the_project_is_told(db: Database, project: Project, hashes: list[str]) -> None:
+    """An image of another project, and a hash that is none."""
+    answers = apply_review(db, project, "Ben", [event("confirm", "0" * 64, 1), event("confirm", "\ud800", 1)])
+
+    assert [answer.notice for answer in answers] == ["This image is not in the project."] * 2
+    assert [answer.sample for answer in answers] == [None, None]
+
+
+def test_a_text_that_does_not_fit_is_told(db: Database, project: Project, hashes: list[str]) -> None:
+    """The browser checks as one types; the server checks again."""
+    (answer,) = apply_review(db, project, "Ben", [event("resolve", hashes[0], 1, text="12", shown="000000")])
+
+    assert "2 characters" in (answer.notice or "")
+    assert sample_of(db, project, hashes[0]).label == "000000"
+
+
+def test_every_opinion_on_a_disputed_image_is_a_choice(db: Database, project: Project, hashes: list[str]) -> None:
+    """The label and who gave it first; a lost label, a blind second, a flag and a doubt each under its text."""
+    image = hashes[0]
+    for operator, one in (
+        ("Ben", event("label", image, 0, text="111111")),
+        ("Eve", event("second", image, 1, text="111111")),
+        ("Flo", event("second", image, 1, flag="unreadable")),
+        ("Gus", event("doubt", image, 1)),
+        ("Hal", event("confirm", image, 1)),
+    ):
+        apply_events(db, project, operator, [one])
+    sample = sample_of(db, project, image)
+
+    assert sample.disputed
+    assert [(choice.shown, choice.current, choice.voices) for choice in choices_of(sample, events(db, sample))] == [
+        ("000000", True, ("Ann labelled it", "Hal confirmed it", "Gus doubted it")),
+        ("111111", False, ("Ben labelled it, after another", "Eve read it blind")),
+        ("unreadable", False, ("Flo read it blind",)),
+    ]
+    flag = choices_of(sample, events(db, sample))[2]
+    assert (flag.text, flag.flag) == (None, "unreadable")
+
+
+def events(db: Database, sample: Sample) -> list[Any]:
+    return labels.events_of(db, sample.id)
+
+
+def test_no_label_at_all_is_no_choice(db: Database, project: Project, hashes: list[str]) -> None:
+    """An image whose label was undone while a second opinion stands: only that one can be taken."""
+    apply_events(db, project, "Ben", [event("second", hashes[0], 1, text="111111")])
+    apply_events(db, project, "Ann", [event("undo", hashes[0], 1)])
+    sample = sample_of(db, project, hashes[0])
+
+    assert sample.disputed
+    assert [(choice.shown, choice.current) for choice in choices_of(sample, events(db, sample))] == [("111111", False)]
+
+
+@pytest.mark.parametrize("text", ["000000", "111111"])
+def test_a_decision_that_missed_an_opinion_decides_nothing(
+    db: Database, project: Project, hashes: list[str], text: str
+) -> None:
+    """Even if it keeps the label; sent again it is told the same, and who has seen all decides."""
+    image = hashes[0]
+    apply_events(db, project, "Ben", [event("label", image, 0, text="111111")])
+    apply_events(db, project, "Flo", [event("second", image, 1, text="222222")])
+    decide = event("resolve", image, 1, text=text, shown="000000", seen=2)
+
+    for _ in range(2):
+        (answer,) = apply_review(db, project, "Eve", [decide])
+        assert answer.outcome.status == "conflict"
+        assert answer.notice
+        assert (sample_of(db, project, image).label, sample_of(db, project, image).disputed) == ("000000", 1)
+
+    (answer,) = apply_review(db, project, "Eve", [{**decide, "event": "again", "seen": len(answer.events)}])
+    assert (answer.outcome.status, answer.notice) == ("saved", None)
+    assert (sample_of(db, project, image).label, sample_of(db, project, image).disputed) == (text, 0)
+
+
+def test_a_decision_ends_a_dispute_and_its_undo_opens_it_again(
+    db: Database, project: Project, hashes: list[str]
+) -> None:
+    """Everything stays in the history, with what was lost and what was an opinion."""
+    image = hashes[0]
+    apply_events(db, project, "Ben", [event("label", image, 0, text="111111")])
+    decide = event("resolve", image, 1, text="111111", shown="000000")
+    apply_review(db, project, "Eve", [decide])
+    assert (sample_of(db, project, image).label, sample_of(db, project, image).disputed) == ("111111", 0)
+
+    apply_review(db, project, "Eve", [event("undo", image, 1, after=decide["event"])])
+    sample = sample_of(db, project, image)
+
+    assert (sample.label, sample.disputed) == ("000000", 1)
+    assert [(line.operator, line.did, line.what, line.standing) for line in history_of(events(db, sample))] == [
+        ("Ann", "labelled", "000000", ""),
+        ("Ben", "labelled", "111111", "lost"),
+        ("Eve", "decided", "111111", ""),
+        ("Eve", "undid", "000000", ""),
+    ]

@@ -1,0 +1,491 @@
+"""What an import reads: folders, zips and label files, however they were made."""
+
+import os
+import socket
+import struct
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.charset import TextSpec
+from core.data.sources import (
+    Entry,
+    LabelBook,
+    list_entries,
+    parse_csv,
+    with_formula_guard,
+    without_formula_guard,
+)
+from core.errors import ImageError, ImportSourceError, LabelError
+from core.images.pixels import MAX_BYTES
+from tests.pictures import write_files
+
+SIX = TextSpec(6, "0123456789")
+MakeZip = Callable[..., Path]
+
+
+def names(source: Path) -> list[str]:
+    return [entry.name for entry in list_entries(source)]
+
+
+def read(source: Path) -> dict[str, bytes | str]:
+    """Each entry's bytes, or the reason why there are none."""
+
+    def content(entry: Entry) -> bytes | str:
+        try:
+            return entry.read()
+        except ImageError as error:
+            return str(error)
+
+    return {entry.name: content(entry) for entry in list_entries(source)}
+
+
+@pytest.fixture
+def make_zip(tmp_path: Path) -> MakeZip:
+    """A zip of the given members, in their order."""
+
+    def made(*members: tuple[str | zipfile.ZipInfo, bytes], name: str = "a.zip") -> Path:
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member, data in members:
+                archive.writestr(member, data)
+        return tmp_path / name
+
+    return made
+
+
+# Folders
+
+
+def test_a_folder_is_read_to_its_last_subfolder(tmp_path: Path) -> None:
+    """In the order of names, with forward slashes; what is hidden and label files are no images."""
+    wanted = {"b.png": b"1", "a/z.png": b"2", "a/b/c/d.PNG": b"3", "no suffix": b"4", "ü ñ 字.png": b"5"}
+    rest = dict.fromkeys(
+        (".hidden.png", ".git/x.png", "a/.DS_Store", "__MACOSX/b.png", "labels.csv", "a/More.CSV"), b""
+    )
+    write_files(tmp_path, wanted | rest)
+
+    assert read(tmp_path) == wanted
+    assert names(tmp_path) == sorted(wanted)
+
+
+def test_a_hidden_folder_that_was_asked_for_is_read(tmp_path: Path) -> None:
+    """Only what is hidden inside it is left out."""
+    folder = write_files(tmp_path / ".cache" / "portal", {"a.png": b"1"})
+
+    assert names(folder) == ["a.png"]
+
+
+def test_a_single_file_is_an_import_of_one(tmp_path: Path) -> None:
+    """Whatever its name says."""
+    write_files(tmp_path, {"one.dat": b"1"})
+
+    assert read(tmp_path / "one.dat") == {"one.dat": b"1"}
+
+
+@pytest.mark.parametrize("files", [{}, {"labels.csv": b""}, {"sub/.hidden.png": b""}])
+def test_a_folder_without_images_is_refused(tmp_path: Path, files: dict[str, bytes]) -> None:
+    """Before a project is made for nothing."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    write_files(folder, files)
+
+    with pytest.raises(ImportSourceError, match="photos holds no image files"):
+        list_entries(folder)
+
+
+def test_a_missing_source_is_refused(tmp_path: Path) -> None:
+    """With the path that was looked for."""
+    with pytest.raises(ImportSourceError, match=r"There is no folder or file .*/nothing"):
+        list_entries(tmp_path / "nothing")
+
+
+@pytest.mark.timeout(10)
+def test_links_and_special_files_are_refused_without_waiting(tmp_path: Path) -> None:
+    """A FIFO would block for ever, a link may lead out of the folder, a loop has no end."""
+    folder = write_files(tmp_path / "photos", {"good.png": b"1", "sub/good.png": b"2"})
+    outside = write_files(tmp_path / "outside", {"secret.png": b"secret"})
+    os.mkfifo(folder / "fifo.png")
+    (folder / "link.png").symlink_to(outside / "secret.png")
+    (folder / "dangling.png").symlink_to(tmp_path / "nowhere")
+    (folder / "self.png").symlink_to(folder / "self.png")
+    (folder / "up").symlink_to(folder.parent)
+    (folder / "sub" / "loop").symlink_to(folder)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "socket.png"))
+        found = read(folder)
+
+    reason = "This is a link or a special file, not an image file."
+    refused = dict.fromkeys(("fifo.png", "link.png", "dangling.png", "self.png", "socket.png"), reason)
+    assert found == {"good.png": b"1", "sub/good.png": b"2"} | refused
+    with pytest.raises(ImportSourceError, match="no folder or file"):
+        list_entries(folder / "fifo.png")
+
+
+def test_a_file_that_disappears_is_refused_on_its_own(tmp_path: Path) -> None:
+    """Without its path on the server, which is nobody's business."""
+    write_files(tmp_path, {"a.png": b"1"})
+    (entry,) = list_entries(tmp_path)
+    (tmp_path / "a.png").unlink()
+
+    with pytest.raises(ImageError, match=r"^The file cannot be read \(No such file or directory\)\.$"):
+        entry.read()
+
+
+def test_no_more_is_read_than_an_image_may_have(tmp_path: Path, make_zip: MakeZip) -> None:
+    """One byte more, so that the decoder can say that it is too large."""
+    write_files(tmp_path / "photos", {"large.png": b"x" * (MAX_BYTES + 1000)})
+
+    assert len(read(tmp_path / "photos")["large.png"]) == MAX_BYTES + 1
+    assert len(read(make_zip(("large.png", b"x" * (MAX_BYTES + 1000))))["large.png"]) == MAX_BYTES + 1
+
+
+def test_a_name_that_is_no_text_is_made_one(tmp_path: Path) -> None:
+    """File systems allow any bytes; the database does not."""
+    folder = os.fsencode(tmp_path)
+    try:
+        with open(folder + b"/caf\xe9.png", "wb") as file:  # noqa: PTH123 - a Path could not say this
+            file.write(b"1")
+    except OSError:
+        pytest.skip("this file system knows text only")
+
+    assert read(tmp_path) == {"caf\N{REPLACEMENT CHARACTER}.png": b"1"}
+
+
+# Zips
+
+
+def test_names_in_a_zip_are_data(tmp_path: Path, make_zip: MakeZip) -> None:
+    """They are kept as they are, and nothing is ever written under them."""
+    hostile = [
+        "../../up.png", "/etc/absolute.png", "C:/drive.png", "a/../b.png", "x" * 300 + ".png", "CON.png", "🙂.png",
+        "\u202egnp.exe.png", "<img src=x>.png", "=HYPERLINK(1).png", "A.png", "a.png",
+    ]  # fmt: skip
+    source = make_zip(*((name, name.encode()) for name in hostile))
+    before = sorted(tmp_path.rglob("*"))
+
+    assert read(source) == {name: name.encode() for name in hostile}
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_backslashes_in_a_zip_are_slashes(make_zip: MakeZip) -> None:
+    """Some programs for Windows write them; the last part is still the file's name."""
+    source = make_zip(("photos\\123456.png", b"1"), ("..\\up.png", b"2"))
+
+    assert names(source) == ["../up.png", "photos/123456.png"]
+    assert LabelBook("filename", SIX, []).label_of("photos/123456.png") == "123456"
+
+
+def test_a_name_ends_at_nul(tmp_path: Path, make_zip: MakeZip) -> None:
+    """The only character that no name can hold."""
+    source = make_zip(("a_b.png", b"1"))
+    source.write_bytes(source.read_bytes().replace(b"a_b.png", b"a\0b.png"))
+
+    assert all("\0" not in name for name in names(source))
+
+
+def test_a_name_that_is_no_utf8_though_it_says_so_is_refused(make_zip: MakeZip) -> None:
+    """In one sentence; Python raises an error of a kind of its own."""
+    source = make_zip(("ä.png", b"1"))
+    source.write_bytes(source.read_bytes().replace("ä".encode(), b"\xff\xfe"))
+
+    with pytest.raises(ImportSourceError, match=r"a\.zip cannot be read as a zip file"):
+        list_entries(source)
+
+
+def test_two_members_of_one_name_are_two_files(make_zip: MakeZip) -> None:
+    """Each with its own bytes."""
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        source = make_zip(("a.png", b"1"), ("a.png", b"2"))
+
+    assert sorted(entry.read() for entry in list_entries(source)) == [b"1", b"2"]
+
+
+def test_members_that_cannot_be_unpacked_do_not_stop_the_others(make_zip: MakeZip) -> None:
+    """Encrypted, of an unknown method, with a wrong checksum, or a link."""
+    link = zipfile.ZipInfo("link.png")
+    link.external_attr = 0o120777 << 16
+    source = make_zip(("good.png", b"good"), (link, b"/etc/passwd"), ("crc.png", b"c" * 50), ("odd.png", b"o" * 50))
+    data = bytearray(source.read_bytes())
+    for start in range(len(data) - 4):
+        kind = data[start : start + 4]
+        name_at = start + (46 if kind == b"PK\1\2" else 30)
+        if kind == b"PK\1\2" and data[name_at : name_at + 7] == b"odd.png":
+            data[start + 10 : start + 12] = struct.pack("<H", 97)
+        if kind == b"PK\1\2" and data[name_at : name_at + 7] == b"crc.png":
+            data[start + 16 : start + 20] = b"\0\0\0\1"
+    source.write_bytes(data)
+
+    found = read(source)
+    assert found["good.png"] == b"good"
+    assert found["link.png"] == "This is a link, not an image file."
+    assert "Bad CRC-32" in str(found["crc.png"])
+    assert "cannot be unpacked" in str(found["odd.png"])
+
+
+def test_an_encrypted_member_is_refused(make_zip: MakeZip) -> None:
+    """There is nobody to ask for the password."""
+    source = make_zip(("a.png", b"1"), ("b.png", b"2"))
+    data = source.read_bytes()
+    place = data.index(b"PK\1\2")
+    source.write_bytes(data[: place + 8] + b"\1\0" + data[place + 10 :])
+
+    assert read(source) == {"a.png": "The file is encrypted.", "b.png": b"2"}
+
+
+def test_a_zip_that_shares_bytes_between_members_is_refused(make_zip: MakeZip) -> None:
+    """A few kB would unpack to petabytes; Python itself sees it from 3.11.8 on only."""
+    source = make_zip(*((f"{number}.png", b"x" * 100) for number in range(3)))
+    data = bytearray(source.read_bytes())
+    place = data.index(b"PK\1\2")
+    for _ in range(3):  # all members at the first one's bytes
+        data[place + 42 : place + 46] = struct.pack("<I", 0)
+        place = data.find(b"PK\1\2", place + 4)
+    source.write_bytes(data)
+
+    with pytest.raises(ImportSourceError, match="overlapping entries"):
+        list_entries(source)
+
+
+def test_a_zip_that_claims_to_unpack_to_too_much_is_refused(make_zip: MakeZip) -> None:
+    """Before anything is unpacked."""
+    source = make_zip(("a.png", b"1"), ("b.png", b"2"))
+    data = bytearray(source.read_bytes())
+    place = data.index(b"PK\1\2")
+    for _ in range(2):
+        data[place + 24 : place + 28] = struct.pack("<I", 0xF0000000)
+        place = data.find(b"PK\1\2", place + 4)
+    source.write_bytes(data)
+
+    with pytest.raises(ImportSourceError, match=r"unpacks to 8,053,063,680 bytes; at most 4,294,967,296"):
+        list_entries(source)
+
+
+def test_a_member_that_unpacks_to_more_than_it_claims_is_refused(make_zip: MakeZip) -> None:
+    """What it claims is what is read, and the checksum then tells."""
+    source = make_zip(("a.png", b"x" * 3_000_000), ("b.png", b"2"))
+    data = bytearray(source.read_bytes())
+    place = data.index(b"PK\1\2")
+    data[place + 24 : place + 28] = struct.pack("<I", 100)
+    source.write_bytes(data)
+
+    found = read(source)
+    assert "cannot be unpacked" in str(found["a.png"])
+    assert found["b.png"] == b"2"
+
+
+def test_an_empty_zip_is_refused(make_zip: MakeZip) -> None:
+    """As is one that holds folders only."""
+    with pytest.raises(ImportSourceError, match=r"a\.zip holds no image files"):
+        list_entries(make_zip())
+    with pytest.raises(ImportSourceError, match=r"b\.zip holds no image files"):
+        list_entries(make_zip(("folder/", b""), name="b.zip"))
+
+
+def test_a_truncated_zip_is_refused_wherever_it_was_cut(tmp_path: Path, make_zip: MakeZip) -> None:
+    """The list of its members is at its end."""
+    whole = make_zip(("a.png", b"1" * 100), ("b.png", b"2" * 100)).read_bytes()
+    cut = tmp_path / "cut.zip"
+    for size in range(0, len(whole), 7):
+        cut.write_bytes(whole[:size])
+        with pytest.raises(ImportSourceError, match=r"cut\.zip"):
+            list_entries(cut)
+
+
+def test_damage_in_a_zip_never_raises_anything_else(tmp_path: Path, make_zip: MakeZip) -> None:
+    """Python's reader raises errors of many kinds; a user sees one sentence."""
+    whole = make_zip(("a.png", b"1" * 100), ("ä.png", b"2" * 100), ("c.png", b"3" * 100)).read_bytes()
+    random = np.random.default_rng(0)
+    source = tmp_path / "damaged.zip"
+    read_at_all = 0
+    for _ in range(600):
+        data = bytearray(whole)
+        for place in random.integers(0, len(data), 2):
+            data[place] = random.integers(256)
+        source.write_bytes(data)
+        with suppress(ImportSourceError):
+            read_at_all += bool(read(source))
+
+    assert 100 < read_at_all < 600
+
+
+def test_a_zip_in_a_zip_is_an_unreadable_image(make_zip: MakeZip) -> None:
+    """It is not opened."""
+    inner = make_zip(("a.png", b"1"), name="inner.zip").read_bytes()
+
+    assert read(make_zip(("inner.zip", inner))) == {"inner.zip": inner}
+
+
+# Labels from file names
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("123456.png", "123456"),
+        ("000123.jpeg", "000123"),
+        ("sub/folder/123456.png", "123456"),
+        ("123456_af31.png", "123456"),
+        ("123456_af31_2.png", "123456"),
+        ("123456", "123456"),
+        ("123456.old.png", None),
+        ("12345.png", None),
+        ("1234567.png", None),
+        ("12345a.png", None),
+        ("_123456.png", None),
+        ("123456 (2).png", None),
+        ("１２３４５６.png", None),
+        (".png", None),
+    ],
+)
+def test_a_file_name_gives_its_label_up_to_the_first_underscore(name: str, label: str | None) -> None:
+    """What does not fit is refused, never cut or padded until it does."""
+    book = LabelBook("filename", SIX, [name])
+    if label is None:
+        with pytest.raises(LabelError):
+            book.label_of(name)
+    else:
+        assert book.label_of(name) == label
+
+
+def test_labels_may_hold_an_underscore_and_a_dot() -> None:
+    """Where the charset has them, the length says where the label ends."""
+    book = LabelBook("filename", TextSpec(5, "ab_.1"), [])
+
+    assert book.label_of("a_b_1.png") == "a_b_1"
+    assert book.label_of("a_b_1_0f3c.png") == "a_b_1"
+    assert book.label_of("1.1.1_0f3c.png") == "1.1.1"
+
+
+def test_without_a_rule_there_are_no_labels() -> None:
+    """Names that look like labels may be anything."""
+    book = LabelBook("none", SIX, ["123456.png"])
+
+    assert book.label_of("123456.png") is None
+    assert list(book.unmatched()) == []
+
+
+# Labels from a CSV
+
+
+def book_of(tmp_path: Path, text: str, *entries: str) -> LabelBook:
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8", newline="")
+    return LabelBook(str(tmp_path / "labels.csv"), SIX, list(entries))
+
+
+def test_fields_are_text_exactly_as_written() -> None:
+    """Pandas makes 123.0 of 00123, 100000.0 of 1E5, nothing of NULL and a truth value of TRUE."""
+    values = ["00123", "1E5", "NULL", "NA", "TRUE", " 12", "12 ", "", "１２", "1,2", 'a"b', "1\n2", "nan", "0x1F"]
+    buffer = BytesIO()
+    lines = ["filename,label"]
+    for number, value in enumerate(values):
+        quoted = value.replace('"', '""')
+        lines.append(f'{number}.png,"{quoted}"')
+    buffer.write("\r\n".join(lines).encode())
+
+    assert list(parse_csv("a.csv", buffer.getvalue()).values()) == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufefffilename,label\na.png,000001\n",
+        "filename,label\r\na.png,000001\r\n",
+        "filename,label\na.png,000001",
+        "Filename , LABEL\na.png,000001\n",
+        "label,filename\n000001,a.png\n",
+        "id,filename,split,label,note\n7,a.png,train,000001,\n",
+        '"filename","label"\n"a.png","000001"\n',
+        "filename,label\n\na.png,000001\n\n",
+        "filename,label\na.png,000001\na.png,000001\n",
+    ],
+)
+def test_usual_ways_to_write_a_csv_are_read(text: str) -> None:
+    """With or without a mark at the start, in any order, with other columns, with a row twice."""
+    assert parse_csv("a.csv", text.encode()) == {"a.png": "000001"}
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("filename,label\ncafé.png,000001\n".encode("latin-1"), r"not UTF-8 text \(byte 18\)"),
+        ("filename,label\na.png,000001\n".encode("utf-16"), r"not UTF-8 text \(byte 0\)"),
+        (b"filename,label\na.png,0000\x0001\n", "NUL"),
+        (b"", "must begin with a line of column names"),
+        (b"a.png,000001\nb.png,000002\n", "must begin with a line of column names"),
+        (b"filename;label\na.png;000001\n", "must begin with a line of column names"),
+        (b"filename,label,label\na.png,1,2\n", "must begin with a line of column names"),
+        (b"filename,text\na.png,000001\n", "must begin with a line of column names"),
+        (b"filename,label\na.png,000001\nb.png,000002,x\n", "line 3 has 3 fields instead of 2"),
+        (b"filename,label\na.png\n", "line 2 has 1 fields instead of 2"),
+        (b"filename,label\na.png,000001\na.png,000002\n", r"line 3 gives a\.png a second, different label"),
+        (b'filename,label\n"a.png,000001\nb.png,000002\n', "line 3 is no valid CSV"),
+        (b'filename,label\n"a"b.png,000001\n', "line 2 is no valid CSV"),
+        (b"filename,label\n" + b"x" * 200_000 + b",000001\n", "line 2 is no valid CSV"),
+    ],
+)
+def test_a_csv_that_could_be_misread_is_refused_with_the_place(data: bytes, reason: str) -> None:
+    """Never a shifted column, never a guessed encoding."""
+    with pytest.raises(ImportSourceError, match=reason) as caught:
+        parse_csv("a.csv", data)
+
+    assert str(caught.value).startswith("a.csv")
+
+
+def test_a_csv_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """A missing file, and a folder; also a rule that is none."""
+    for rule in (tmp_path / "missing.csv", tmp_path, "filenames"):
+        with pytest.raises(ImportSourceError, match=r"label file .* cannot be read"):
+            LabelBook(str(rule), SIX, ["a.png"])
+
+
+def test_a_csv_names_an_image_by_its_path_or_its_last_part(tmp_path: Path) -> None:
+    """The last part only where there is one file of that name."""
+    book = book_of(
+        tmp_path, "filename,label\na.png,000001\nsub/b.png,000002\nc.png,000003\n", "x/a.png", "sub/b.png", "c.png",
+        "other/c.png", "d.png",
+    )  # fmt: skip
+
+    assert [book.label_of(name) for name in ("x/a.png", "sub/b.png", "c.png", "other/c.png", "d.png")] == [
+        "000001", "000002", "000003", None, None,
+    ]  # fmt: skip
+    assert list(book.unmatched()) == []
+
+
+def test_nothing_is_guessed_where_a_row_could_mean_several_images(tmp_path: Path) -> None:
+    """Two folders with a file of the name, or two members of a zip with the same whole name."""
+    book = book_of(
+        tmp_path,
+        "filename,label\na.png,000001\ngone.png,000002\nb.png,000003\n",
+        "x/a.png",
+        "y/a.png",
+        "b.png",
+        "b.png",
+    )
+
+    assert [book.label_of(name) for name in ("x/a.png", "y/a.png", "b.png")] == [None, None, None]
+    assert [name for name, _ in book.unmatched()] == ["a.png", "gone.png", "b.png"]
+
+
+def test_a_label_that_does_not_fit_is_refused_for_its_image_only(tmp_path: Path) -> None:
+    """The other rows are used."""
+    book = book_of(tmp_path, "filename,label\na.png,12345\nb.png,000002\n", "a.png", "b.png")
+
+    with pytest.raises(LabelError, match="has 5 characters"):
+        book.label_of("a.png")
+    assert book.label_of("b.png") == "000002"
+
+
+@pytest.mark.parametrize(
+    "value", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "'=1", "''", "'", "''=1", "a=1", "", "'a"]
+)
+def test_the_guard_against_formulas_comes_off_again(value: str) -> None:
+    """A spreadsheet sees text, an import the value."""
+    cell = with_formula_guard(value)
+
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert without_formula_guard(cell) == value

@@ -1,0 +1,146 @@
+"""What a watched folder gives: each file once, whole, whatever happens to it meanwhile."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from core.data.watching import UnsettledError, Watch
+from core.errors import ImageError, ImportSourceError
+from tests.pictures import png, write_files
+
+
+def look(watch: Watch) -> list[str]:
+    """Names that one look gives, each read."""
+    names = []
+    for batch in watch.look():
+        for entry in batch:
+            entry.read()
+            names.append(entry.name)
+    return sorted(names)
+
+
+def test_a_file_is_given_once_it_has_settled(tmp_path: Path) -> None:
+    """At the second look that finds it as it was, never again, in subfolders too."""
+    write_files(tmp_path, {"a.png": png(1), "deep/er/b.png": png(2)})
+    watch = Watch(tmp_path)
+
+    assert [look(watch) for _ in range(3)] == [[], ["a.png", "deep/er/b.png"], []]
+
+
+def test_a_file_that_grows_is_waited_for(tmp_path: Path) -> None:
+    """Also one that is still empty."""
+    data, watch = png(1), Watch(tmp_path)
+    given = []
+    for end in (0, 0, 0, 100, 200, len(data)):
+        (tmp_path / "a.png").write_bytes(data[:end])
+        given += look(watch)
+    assert given == []
+
+    assert look(watch) == ["a.png"]
+
+
+def test_a_rewritten_file_is_given_again(tmp_path: Path) -> None:
+    """Also with the size and the time it had; one that was only touched by a reader is not."""
+    path = tmp_path / "a.png"
+    path.write_bytes(b"12345")
+    watch = Watch(tmp_path)
+    assert [look(watch), look(watch)] == [[], ["a.png"]]
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    path.write_bytes(b"54321")
+    os.utime(path, ns=times)
+
+    assert [look(watch), look(watch)] == [[], ["a.png"]]
+    path.read_bytes()
+    assert look(watch) == []
+
+
+def test_a_rename_into_place_counts_when_it_has_happened(tmp_path: Path) -> None:
+    """What a collector still writes has a name of its own: hidden, or with the ending of unfinished files."""
+    write_files(tmp_path, {".a.png": png(1), "b.png.part": png(2), "c.tmp": png(3), ".new/d.png": png(4)})
+    watch = Watch(tmp_path)
+    assert [look(watch), look(watch)] == [[], []]
+
+    (tmp_path / ".a.png").rename(tmp_path / "a.png")
+    (tmp_path / "b.png.part").rename(tmp_path / "b.png")
+
+    assert [look(watch), look(watch)] == [[], ["a.png", "b.png"]]
+
+
+@pytest.mark.parametrize("change", ["vanishes", "is rewritten"])
+def test_a_file_that_changes_before_it_is_read_is_no_error(tmp_path: Path, change: str) -> None:
+    """It is given later, as it is then; also when it comes back exactly as it was."""
+    path = tmp_path / "a.png"
+    path.write_bytes(b"one")
+    watch = Watch(tmp_path)
+    look(watch)
+    (batch,) = watch.look()
+    if change == "vanishes":
+        path.rename(tmp_path.with_name("elsewhere.png"))
+    else:
+        path.write_bytes(b"another")
+    with pytest.raises(UnsettledError):
+        batch[0].read()
+    if change == "vanishes":
+        tmp_path.with_name("elsewhere.png").rename(path)
+
+    assert [look(watch), look(watch)] == [[], ["a.png"]]
+
+
+def test_a_folder_that_is_gone_is_said_and_nothing_is_forgotten(tmp_path: Path) -> None:
+    """A network folder that is mounted again does not bring everything a second time."""
+    folder = write_files(tmp_path / "in", {"a.png": png(1)})
+    watch = Watch(folder)
+    assert [look(watch), look(watch)] == [[], ["a.png"]]
+    folder.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(ImportSourceError, match="No such file or directory"):
+            look(watch)
+    (tmp_path / "away").rename(folder)
+    (folder / "b.png").write_bytes(png(2))
+
+    assert [look(watch), look(watch)] == [[], ["b.png"]]
+
+
+def test_links_are_refused_and_slotlabs_own_folder_is_left_out(tmp_path: Path) -> None:
+    """A link may lead anywhere; the job's own files change with every look."""
+    write_files(tmp_path, {"slotlab-data/runs/0001-import/log.txt": b"x", "a.png": png(1)})
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "round").symlink_to(tmp_path)
+    watch = Watch(tmp_path, leave_out=tmp_path / "slotlab-data")
+    list(watch.look())
+
+    entries = {entry.name: entry for batch in watch.look() for entry in batch}
+
+    assert set(entries) == {"a.png", "link.png", "round"}
+    for name in ("link.png", "round"):
+        with pytest.raises(ImageError, match="This is a link"):
+            entries[name].read()
+
+
+def test_many_files_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller may stop between them, and where there is nothing to take for long."""
+    monkeypatch.setattr("core.data.watching.BATCH", 4)
+    monkeypatch.setattr("core.data.watching.BREATH", 10)
+    write_files(tmp_path, {f"{number:02}.png": b"x" for number in range(30)})
+    watch = Watch(tmp_path)
+
+    assert [len(batch) for batch in watch.look()] == [0, 0, 0, 0]
+    assert watch.waiting == 30
+    sizes = [len(batch) for batch in watch.look()]
+    assert sum(sizes) == 30
+    assert max(sizes) == 4
+
+
+def test_a_batch_that_could_not_be_stored_comes_again(tmp_path: Path) -> None:
+    """As soon as the database takes it; what was stored before it does not."""
+    write_files(tmp_path, {"a.png": png(1), "b.png": png(2)})
+    watch = Watch(tmp_path)
+    assert look(watch) == []
+    looking = watch.look()
+
+    batch = next(looking)
+    looking.close()  # as an exception in the loop over it does
+
+    assert len(batch) == 2
+    assert [look(watch) for _ in range(3)] == [[], ["a.png", "b.png"], []]

@@ -1,0 +1,106 @@
+"""Finding the text in the images, wherever a portal prints it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from core.images.frame import WHOLE, Frame, choose_frame, image_size
+from core.images.pixels import Pixels
+
+
+def portal(
+    count: int, *, x: int, pitch: int, jitter: int = 0, length: int = 6, decorated: bool = False, lines: bool = False
+) -> list[Pixels]:
+    """Images 250 x 50 with `length` digits from column `x` on, `pitch` apart."""
+    rng = np.random.default_rng(0)
+    images, targets = [], rng.integers(0, 10, (count, length))
+    ramp = np.linspace(120, 240, 250).astype(np.uint8)
+    for target in targets:
+        image = np.repeat(np.repeat(ramp[None, :, None], 50, axis=0), 3, axis=2).copy()
+        if decorated:  # the same on every image, and blacker than the text
+            cv2.rectangle(image, (190, 5), (240, 45), (0, 0, 0), 3)
+        if lines:
+            cv2.line(image, (0, int(rng.integers(50))), (249, int(rng.integers(50))), (40, 40, 40), 1)
+        start = x + int(rng.integers(-jitter, jitter + 1))
+        for place, digit in enumerate(target):
+            cv2.putText(image, str(digit), (start + place * pitch, 35), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (30, 30, 30), 2)
+        images.append(np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8))
+    return images
+
+
+@pytest.mark.parametrize("decorated", [False, True])
+def test_text_in_the_left_half_is_found(decorated: bool) -> None:
+    """A gradient and a frame that are on every image are no text."""
+    images = portal(60, x=15, pitch=18, decorated=decorated)
+
+    frame, centers, _, _ = choose_frame(images, 6, size=None, crop=True, stride=16)
+
+    left, _, right, _ = frame.box
+    assert left <= 15 / 250
+    assert 123 / 250 <= right <= 0.7
+    assert centers == sorted(centers)
+    found = [250 * (left + (right - left) * center) for center in centers]
+    assert found == pytest.approx([15 + 8 + 18 * place for place in range(6)], abs=12)
+
+
+@pytest.mark.parametrize(("x", "pitch", "jitter"), [(10, 38, 0), (60, 18, 55)])
+def test_text_all_over_the_image_is_not_cropped(x: int, pitch: int, jitter: int) -> None:
+    """Neither wide text nor text that moves loses a digit."""
+    images = portal(60, x=x, pitch=pitch, jitter=jitter)
+
+    frame, _, _, _ = choose_frame(images, 6, size=None, crop=True, stride=16)
+
+    assert frame.box[0] <= max(0, x - jitter) / 250
+    assert frame.box[2] >= min(250, x + jitter + 5 * pitch + 16) / 250
+
+
+def test_lines_over_the_whole_image_hide_no_digit() -> None:
+    """The box may become too large, never too small."""
+    images = portal(60, x=15, pitch=18, lines=True)
+
+    frame, _, _, _ = choose_frame(images, 6, size=None, crop=True, stride=16)
+
+    assert frame.box[0] <= 15 / 250
+    assert frame.box[2] >= 121 / 250
+
+
+def test_identical_images_and_a_single_one_are_framed_whole() -> None:
+    """Nothing differs, so nothing is known."""
+    images = portal(1, x=15, pitch=18)
+
+    frame, centers, _, _ = choose_frame(images * 40, 6, size=(48, 96), crop=True, stride=16)
+
+    assert frame == Frame(WHOLE, (48, 96))
+    assert len(centers) == 6
+
+
+def test_cropping_can_be_turned_off() -> None:
+    """With an even column prior then."""
+    images = portal(20, x=15, pitch=18)
+
+    frame, centers, _, _ = choose_frame(images, 6, size=None, crop=False, stride=16)
+
+    assert frame.box == WHOLE
+    assert centers == pytest.approx([(place + 0.5) / 6 for place in range(6)])
+
+
+def test_a_frame_crops_and_scales_images_of_any_size() -> None:
+    """The box is in fractions, so one portal may send several sizes."""
+    image = np.zeros((50, 200, 3), dtype=np.uint8)
+    image[:, :100, 0] = 255
+
+    for scale in (0.5, 1, 3):
+        seen = Frame((0.25, 0.0, 0.75, 1.0), (32, 64)).apply(cv2.resize(image, None, fx=scale, fy=scale))
+        assert seen.shape == (32, 64, 3)
+        assert seen[:, :28, 0].min() > 200
+        assert seen[:, 36:, 0].max() < 50
+
+
+@pytest.mark.parametrize(("aspect", "positions"), [(0.5, 6), (2, 4), (5, 6), (20, 8), (3, 1)])
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_every_position_gets_columns_of_the_map(aspect: float, positions: int, stride: int) -> None:
+    """Two at stride 16, one and a half at 32, whatever the shape of the images."""
+    height, width = image_size(aspect, positions, stride)
+
+    assert width / stride >= (1.5 if stride == 32 else 2) * positions
+    assert height % 16 == width % 16 == 0

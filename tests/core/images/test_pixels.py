@@ -1,0 +1,369 @@
+"""Decoding: the same pixels from every format, or a refusal with its reason."""
+
+import base64
+import hashlib
+import struct
+import threading
+import time
+import tracemalloc
+import warnings
+import zlib
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.errors import ImageError
+from core.images.pixels import MAX_BYTES, MAX_PIXELS, data_url, decode, encode_png, image_format, pixel_hash, split_of
+from tests.pictures import encoded, pixels, png
+
+PINNED_WHITE = "3a299ef7a67000cb8167a4ece517bc512e0af5d8a3c584241fa790501e6aebfc"
+"""Of 16 x 8 white pixels."""
+WHITE, BLACK = [255, 255, 255], [0, 0, 0]
+
+
+def glyph(mode: str, ground: object, ink: object, size: tuple[int, int] = (40, 16)) -> Image.Image:
+    """A filled box, as a letter on its ground."""
+    image = Image.new(mode, size, ground)  # type: ignore[arg-type]
+    image.paste(ink, (10, 4, 20, 12))  # type: ignore[arg-type]
+    return image
+
+
+def header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    fields = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", fields) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+# Normalising
+
+
+@pytest.mark.parametrize(
+    ("image", "form"),
+    [
+        (glyph("RGB", (255, 255, 255), (0, 0, 0)), "PNG"),
+        (glyph("L", 255, 0), "PNG"),
+        (glyph("1", 1, 0), "PNG"),
+        (glyph("1", 1, 0), "BMP"),
+        (glyph("RGBA", (0, 0, 0, 0), (0, 0, 0, 255)), "PNG"),
+        (glyph("RGBA", (0, 0, 0, 0), (0, 0, 0, 255)), "WEBP"),
+        (glyph("LA", (0, 0), (0, 255)), "PNG"),
+        (glyph("RGBA", (9, 8, 7, 0), (0, 0, 0, 255)).quantize(4), "PNG"),
+        (glyph("L", 255, 0).convert("P"), "GIF"),
+        (glyph("I;16", 65535, 0), "PNG"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.mode,
+)
+def test_black_on_white_is_black_on_white_in_every_mode(image: Image.Image, form: str) -> None:
+    """Transparent ground is white: Pillow's own conversion makes it as black as the letters on it."""
+    options = {"lossless": True} if form == "WEBP" else {}
+
+    decoded = decode(encoded(image, form, **options))
+
+    assert (decoded.shape, decoded.dtype) == ((16, 40, 3), np.uint8)
+    assert decoded.flags.c_contiguous
+    assert decoded[0, 0].tolist() == WHITE
+    assert decoded[6, 12].tolist() == BLACK
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB", "I;16", "1"])
+def test_a_transparent_colour_is_white(mode: str) -> None:
+    """A PNG or GIF may name one colour that is not there."""
+    ground, ink = {"P": (1, 0), "L": (7, 0), "RGB": ((1, 2, 3), (0, 0, 0)), "I;16": (77, 0), "1": (1, 0)}[mode]
+    image = glyph(mode, ground, ink)
+    if mode == "P":
+        image.putpalette([0, 0, 0, 10, 20, 30])
+
+    decoded = decode(encoded(image, "PNG", transparency=ground))
+
+    assert decoded[0, 0].tolist() == WHITE
+    assert decoded[6, 12].tolist() == BLACK
+
+
+def test_half_transparent_ink_is_mixed_with_white() -> None:
+    """Smooth edges of letters are half transparent."""
+    decoded = decode(encoded(glyph("RGBA", (0, 0, 0, 0), (0, 0, 0, 127)), "PNG"))
+
+    assert decoded[6, 12].tolist() == [128, 128, 128]
+
+
+def test_sixteen_bits_are_scaled_to_eight() -> None:
+    """Pillow clips instead: 99.6% of such an image would be white."""
+    ramp = np.linspace(0, 65535, 40 * 16).astype(np.uint16).reshape(16, 40)
+
+    decoded = decode(encoded(Image.fromarray(ramp), "PNG"))
+
+    assert (decoded[:, :, 0] == ramp // 257).all()
+    assert (decoded[:, :, 0] == decoded[:, :, 2]).all()
+
+
+def test_cmyk_keeps_its_colours() -> None:
+    """Print programs write such JPEGs."""
+    decoded = decode(encoded(glyph("CMYK", (0, 0, 0, 0), (0, 255, 255, 0)), "JPEG", quality=100))
+
+    assert np.abs(decoded[0, 0].astype(int) - WHITE).max() < 4
+    assert np.abs(decoded[8, 15].astype(int) - [255, 0, 0]).max() < 12
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_applied(orientation: int) -> None:
+    """What a viewer shows is what is read."""
+    turns = {
+        1: (), 2: ("FLIP_LEFT_RIGHT",), 3: ("ROTATE_180",), 4: ("FLIP_TOP_BOTTOM",), 5: ("TRANSPOSE",),
+        6: ("ROTATE_90",), 7: ("TRANSVERSE",), 8: ("ROTATE_270",),
+    }  # fmt: skip
+    upright = glyph("RGB", (255, 255, 255), (0, 0, 0))
+    stored = upright
+    for turn in turns[orientation]:
+        stored = stored.transpose(Image.Transpose[turn])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+
+    assert (decode(encoded(stored, "PNG", exif=exif)) == np.asarray(upright)).all()
+
+
+def test_an_image_without_colour_profile_or_comment_is_the_same_image() -> None:
+    """What is written beside the pixels does not count."""
+    plain = Image.fromarray(pixels(1))
+    noted = encoded(plain, "PNG", dpi=(300, 300), icc_profile=b"no profile")
+
+    assert noted != png(1)
+    assert (decode(noted) == pixels(1)).all()
+
+
+# Refusing
+
+
+@pytest.mark.parametrize("form", ["TIFF", "PPM", "ICO", "PCX", "TGA", "EPS", "PDF", "SGI", "DDS", "JPEG2000"])
+def test_other_formats_are_refused_whatever_their_name(form: str) -> None:
+    """The content is looked at, never the name; readers that start other programs are never reached."""
+    with pytest.raises(ImageError, match="This is not a PNG, JPEG, GIF, WEBP or BMP image"):
+        decode(encoded(Image.fromarray(pixels(1, 64, 64)), form))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html>", b"%!PS-Adobe-3.0 EPSF", b"\0" * 100, b"x", b"PK\3\4" * 9],
+)
+def test_what_is_no_image_is_refused(data: bytes) -> None:
+    """With the formats that are read."""
+    with pytest.raises(ImageError, match="This is not a PNG"):
+        decode(data)
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    """There is no telling what is white in them."""
+    with pytest.raises(ImageError):
+        decode(encoded(Image.fromarray(np.zeros((16, 40), np.float32)), "TIFF"))
+
+
+def test_an_empty_and_an_overlong_file_are_refused() -> None:
+    """A sentence for each."""
+    with pytest.raises(ImageError, match="The file is empty"):
+        decode(b"")
+    with pytest.raises(ImageError, match=r"4,194,305 bytes; at most 4,194,304"):
+        decode(b"x" * (MAX_BYTES + 1))
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
+def test_animations_are_refused(form: str) -> None:
+    """No frame is the right one."""
+    frames = [Image.fromarray(pixels(number)) for number in range(3)]
+
+    with pytest.raises(ImageError, match="an animation of 3 frames"):
+        decode(encoded(frames[0], form, save_all=True, append_images=frames[1:]))
+
+
+FORMS = [
+    ("PNG", {}),
+    ("JPEG", {}),
+    ("JPEG", {"progressive": True}),
+    ("GIF", {}),
+    ("WEBP", {"lossless": True}),
+    ("WEBP", {}),
+    ("BMP", {}),
+]
+
+
+@pytest.mark.parametrize(("form", "options"), FORMS)
+def test_a_file_that_was_cut_off_gives_the_same_pixels_or_none(form: str, options: dict[str, bool]) -> None:
+    """Half an image, the rest grey, would be labelled and trained on."""
+    data = encoded(Image.fromarray(pixels(1)), form, **options)
+    whole = decode(data)
+    refused = 0
+    for size in range(0, len(data), 1 if len(data) < 1200 else 3):
+        try:
+            assert (decode(data[:size]) == whole).all(), size
+        except ImageError:
+            refused += 1
+
+    assert refused > 0.95 * len(range(0, len(data), 1 if len(data) < 1200 else 3))
+
+
+@pytest.mark.parametrize(("form", "options"), FORMS)
+def test_damage_never_raises_anything_else(form: str, options: dict[str, bool]) -> None:
+    """Whatever Pillow raises on a damaged file becomes one sentence."""
+    data = bytearray(encoded(Image.fromarray(pixels(1)), form, **options))
+    random = np.random.default_rng(0)
+    for _ in range(150):
+        damaged = bytearray(data)
+        for place in random.integers(0, len(data), 4):
+            damaged[place] = random.integers(256)
+        try:
+            decoded = decode(bytes(damaged))
+        except ImageError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            assert decoded.ndim == 3
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(
+    ("width", "height"), [(12_000, 12_000), (9_000, 9_000), (100_000, 100_000), (8, 500_001), (2**31 - 1, 8)]
+)
+def test_a_header_bomb_is_refused_before_it_is_decoded(width: int, height: int) -> None:
+    """A few bytes on disk claim hundreds of MB."""
+    tracemalloc.start()
+    began = time.monotonic()
+    with pytest.raises(ImageError):
+        decode(header(width, height))
+    took, peak = time.monotonic() - began, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert took < 1
+    assert peak < 5_000_000
+
+
+def test_a_text_that_unpacks_to_megabytes_is_refused() -> None:
+    """A PNG may hold compressed text beside the pixels."""
+    bomb = zlib.compress(b"\0" * 50_000_000)
+    chunk = b"zTXt" + b"Comment\0\0" + bomb
+    data = png(1)
+    data = data[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+
+    tracemalloc.start()
+    with pytest.raises(ImageError):
+        decode(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 10_000_000
+
+
+def test_the_limits_are_those_that_are_said() -> None:
+    """The largest and the smallest image that are read."""
+    assert decode(encode_png(np.zeros((2000, 2000, 3), np.uint8))).shape == (2000, 2000, 3)
+    assert decode(encode_png(np.zeros((8, 8, 3), np.uint8))).shape == (8, 8, 3)
+    with pytest.raises(ImageError, match=f"2001 x 2000 pixels; at most {MAX_PIXELS:,}"):
+        decode(encode_png(np.zeros((2000, 2001, 3), np.uint8)))
+    with pytest.raises(ImageError, match="7 x 100 pixels; each side needs at least 8"):
+        decode(encode_png(np.zeros((100, 7, 3), np.uint8)))
+
+
+def test_pages_may_decode_at_the_same_time() -> None:
+    """Handling of warnings is shared by all threads: one that leaves it changed would break the whole app."""
+    before = list(warnings.filters)
+    wanted = [pixel_hash(pixels(number)) for number in range(8)]
+    right: list[bool] = []
+
+    def read(number: int) -> None:
+        right.extend(pixel_hash(decode(png(number))) == wanted[number] for _ in range(40))
+
+    threads = [threading.Thread(target=read, args=[number]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert right == [True] * 320
+    assert list(warnings.filters) == before
+
+
+# Identity
+
+
+def test_the_identity_is_the_hash_of_size_and_pixels() -> None:
+    """The formula is public: others name images by it. Computed here from Pillow's own pixels."""
+    image = Image.fromarray(pixels(1))
+    rows = b"".join(bytes(image.getpixel((x, y))) for y in range(16) for x in range(40))  # type: ignore[arg-type]
+
+    assert pixel_hash(decode(png(1))) == hashlib.sha256(b"RGB40x16:" + rows).hexdigest()
+
+
+def test_the_identity_of_known_pixels_never_changes() -> None:
+    """Splits and labels of every existing project hang on it."""
+    white = np.full((8, 16, 3), 255, np.uint8)
+
+    assert pixel_hash(white) == PINNED_WHITE
+    assert pixel_hash(white.reshape(16, 8, 3)) != PINNED_WHITE
+
+
+def test_the_same_pixels_are_the_same_image_in_every_lossless_format() -> None:
+    """A portal's BMP and somebody's PNG of it are one sample."""
+    image = Image.fromarray(pixels(1))
+    files = [
+        encoded(image, "PNG"),
+        encoded(image, "PNG", compress_level=0),
+        encoded(image.convert("RGBA"), "PNG"),
+        encoded(image, "BMP"),
+        encoded(image, "WEBP", lossless=True),
+    ]
+
+    assert len({pixel_hash(decode(data)) for data in files}) == 1
+    assert pixel_hash(decode(png(2))) != pixel_hash(decode(png(1)))
+
+
+def test_one_changed_pixel_is_another_image() -> None:
+    """By the least that an eye could not see."""
+    changed = pixels(1)
+    changed[3, 7, 1] ^= 1
+
+    assert pixel_hash(changed) != pixel_hash(pixels(1))
+
+
+def test_a_view_of_an_array_has_the_hash_of_its_copy() -> None:
+    """Cropped arrays are not contiguous."""
+    view = pixels(1)[2:12, 5:30]
+
+    assert pixel_hash(view) == pixel_hash(view.copy())
+
+
+@pytest.mark.parametrize(
+    ("start", "split"),
+    [("00000000", "val"), ("00000001", "test"), ("00000002", "train"), ("00000009", "train"), ("0000000a", "val"),
+     ("0000000b", "test"), ("ffffffff", "train"), ("deadbeef", "train")],
+)  # fmt: skip
+def test_the_split_of_a_hash_never_changes(start: str, split: str) -> None:
+    """A test image of yesterday must not be a training image of tomorrow."""
+    assert split_of(start + "0" * 56) == split
+    assert split_of(start + "f" * 56) == split
+
+
+def test_splits_are_eighty_ten_and_ten_percent() -> None:
+    """Of 20,000 hashes, within four standard deviations."""
+    hashes = (hashlib.sha256(b"%d" % number).hexdigest() for number in range(20_000))
+    count = Counter(split_of(sha256) for sha256 in hashes)
+
+    assert abs(count["val"] - 2000) < 170
+    assert abs(count["test"] - 2000) < 170
+    assert sum(count.values()) == 20_000
+    assert set(count) == {"train", "val", "test"}
+
+
+# Showing
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
+def test_an_image_is_shown_as_what_it_is(form: str) -> None:
+    """A browser is told the format that the bytes have."""
+    data = encoded(Image.fromarray(pixels(1)), form)
+
+    assert image_format(data) == form.lower()
+    kind, _, text = data_url(data).partition(";base64,")
+    assert kind == f"data:image/{form.lower()}"
+    assert base64.b64decode(text) == data

@@ -1,0 +1,205 @@
+"""Checkpoints: whole or absent, checked, and never worse off than before."""
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.errors import CheckpointError
+from core.model import checkpoint
+
+ROOT = Path(__file__).parents[3]
+
+
+def state(value: float) -> dict[str, Any]:
+    return {"value": value, "weights": torch.full((300,), value)}
+
+
+def test_the_newest_two_and_the_newest_best_are_kept(tmp_path: Path) -> None:
+    """Each with its note, and nothing else, not even what a process left that was killed while it wrote."""
+    (tmp_path / ".step-000005.pt.0123.tmp").write_bytes(b"half")
+    for step in (10, 20, 30):
+        checkpoint.save(tmp_path, "step", step, state(step), {})
+    for step in (10, 30):
+        checkpoint.save(tmp_path, "best", step, state(step), {"exact": 0.5})
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best-000030.json", "best-000030.pt",
+        "step-000020.json", "step-000020.pt", "step-000030.json", "step-000030.pt",
+    ]  # fmt: skip
+    loaded = checkpoint.load(tmp_path, "step")
+    assert loaded is not None
+    assert loaded["value"] == 30
+
+
+def test_steps_are_ordered_as_numbers(tmp_path: Path) -> None:
+    """A run may pass a million steps, where names grow longer."""
+    for step in (999_999, 1_000_001):
+        checkpoint.save(tmp_path, "step", step, state(step), {})
+
+    loaded = checkpoint.load(tmp_path, "step")
+    assert loaded is not None
+    assert loaded["value"] == 1_000_001
+
+
+@pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "no note", "torn note"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
+    """Its owner sets it aside for whoever wants to look, and does not try it again; a reader leaves it where it is."""
+    checkpoint.save(tmp_path, "step", 1, state(1), {})
+    newest = checkpoint.save(tmp_path, "step", 2, state(2), {})
+    data = bytearray(newest.read_bytes())
+    note = newest.with_suffix(".json")
+    match damage:
+        case "torn":
+            newest.write_bytes(data[: len(data) // 2])
+        case "flipped":
+            data[-700] ^= 1
+            newest.write_bytes(data)
+        case "empty":
+            newest.write_bytes(b"")
+        case "no note":
+            note.unlink()
+        case "torn note":
+            note.write_text(note.read_text()[:20])
+
+    before = sorted(tmp_path.iterdir())
+    read = checkpoint.load(tmp_path, "step")
+    assert sorted(tmp_path.iterdir()) == before
+    loaded = checkpoint.load(tmp_path, "step", set_aside=True)
+
+    assert read is not None
+    assert loaded is not None
+    assert (read["value"], loaded["value"]) == (1, 1)
+    assert (tmp_path / "step-000002.pt.corrupt").exists() is (damage != "no note")
+
+
+NO_ROOM = """
+import resource, sys
+from pathlib import Path
+import torch
+from core.model import checkpoint
+from core.errors import CheckpointError
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 90_000_000, -1))
+try:
+    checkpoint.load(Path(sys.argv[1]), "step", set_aside=True)
+except CheckpointError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_lack_of_memory_is_no_damage(tmp_path: Path) -> None:
+    """A whole checkpoint that does not fit into memory now is read later; nobody renames it."""
+    checkpoint.save(tmp_path, "step", 1, {"weights": torch.zeros(15_000_000)}, {})
+
+    told = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, tmp_path], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+
+    assert "step-000001.pt cannot be loaded now: " in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000001.json", "step-000001.pt"]
+
+
+def test_a_reader_finds_the_best_weights_while_they_are_replaced(tmp_path: Path) -> None:
+    """Between a file and its note it looks damaged for a moment; that is waited for."""
+    checkpoint.save(tmp_path, "step", 1, state(1), {})
+    checkpoint.save(tmp_path, "best", 1, state(0), {})
+    over = threading.Event()
+
+    def write() -> None:
+        for value in range(2, 40):
+            checkpoint.save(tmp_path, "best", 1 + value // 3, state(value), {"value": value})
+            time.sleep(0.05)
+        over.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    values = []
+    while not over.is_set():
+        values.append(checkpoint.load_for_prediction(tmp_path)["value"])
+    writer.join()
+
+    assert len(values) > 20
+    assert values == sorted(values)
+    assert not list(tmp_path.glob("*.corrupt"))
+
+
+def test_a_crash_at_any_point_of_saving_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash before the first, second, ... system call the old or the new state loads, whole."""
+    calls = ("open", "fsync", "replace", "unlink", "close")
+    outcomes = []
+    for crash_at in range(1, 100):
+        folder = tmp_path / str(crash_at)
+        for step in (1, 2):
+            checkpoint.save(folder, "step", step, state(step), {})
+        left = crash_at
+
+        def crash_before(real: Any) -> Any:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+                return real(*args, **kwargs)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in calls:
+                patch.setattr(os, name, crash_before(getattr(os, name)))
+            try:
+                checkpoint.save(folder, "step", 3, state(3), {})
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+        loaded = checkpoint.load(folder, "step")
+        assert loaded is not None
+        assert torch.equal(loaded["weights"], state(loaded["value"])["weights"])
+        outcomes.append(loaded["value"])
+        checkpoint.save(folder, "step", 4, state(4), {})
+        assert not list(folder.glob("*.tmp"))
+
+    assert set(outcomes) == {2, 3}
+    assert outcomes == sorted(outcomes)
+
+
+def test_a_full_disk_is_an_error_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    """torch.save onto the name itself would have destroyed it."""
+    checkpoint.save(tmp_path, "step", 1, state(1), {})
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"step-000002\.pt cannot be written"):
+            checkpoint.save(tmp_path, "step", 2, state(2), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    loaded = checkpoint.load(tmp_path, "step")
+    assert loaded is not None
+    assert loaded["value"] == 1
+
+
+def test_a_checkpoint_cannot_carry_code(tmp_path: Path) -> None:
+    """Only tensors and plain values are loaded, whatever its checksum says."""
+    checkpoint.save(tmp_path, "best", 1, {"evil": Path}, {})
+
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        checkpoint.load_for_prediction(tmp_path)
+
+
+def test_prediction_takes_the_best_else_the_newest(tmp_path: Path) -> None:
+    """A run that is stopped before its first evaluation can still be used."""
+    checkpoint.save(tmp_path, "step", 9, state(9), {})
+    assert checkpoint.load_for_prediction(tmp_path)["value"] == 9
+
+    checkpoint.save(tmp_path, "best", 4, state(4), {})
+    assert checkpoint.load_for_prediction(tmp_path)["value"] == 4

@@ -1,0 +1,107 @@
+"""Presets and options."""
+
+import json
+from dataclasses import fields
+
+import pytest
+
+from core.errors import OptionError
+from core.model.config import OPTIONS, PRESETS, TrainConfig, preset, with_options
+
+
+def test_options_become_typed_values() -> None:
+    """Text from a command line turns into the fields of the configuration."""
+    options = {"seed": "3", "lr": "5e-4", "image_size": "48x192", "drop_seen_strings": "true", "max_minutes": "2.5"}
+
+    config = with_options(preset("fast"), options)
+
+    assert (config.seed, config.lr, config.image_size) == (3, 5e-4, (48, 192))
+    assert (config.drop_seen_strings, config.max_minutes) == (True, 2.5)
+
+
+def test_every_option_is_a_field_and_changes_it() -> None:
+    """No option is accepted and then ignored."""
+    assert set(OPTIONS) <= {field.name for field in fields(TrainConfig)}
+
+
+def test_an_unknown_option_lists_the_valid_ones() -> None:
+    """Whoever mistypes a key sees what there is."""
+    with pytest.raises(OptionError, match=r"no option 'batchsize'.*batch_size.*lr"):
+        with_options(preset("fast"), {"batchsize": "3"})
+
+
+def test_an_unknown_preset_lists_the_valid_ones() -> None:
+    """The same for presets."""
+    with pytest.raises(OptionError, match="fast, article, article-cut"):
+        preset("big")
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("seed", "-1"),
+        ("seed", "one"),
+        ("lr", "nan"),
+        ("lr", "0"),
+        ("batch_size", "1"),
+        ("batch_size", "2.5"),
+        ("image_size", "48"),
+        ("image_size", "0x192"),
+        ("image_size", "²0x64"),
+        ("width", "18"),
+        ("pretrained", "weights.pth"),
+        ("pretrained", " "),
+        ("drop_seen_strings", "yes"),
+        ("device", "tpu"),
+        ("stride", "12"),
+        ("max_steps", "0"),
+        ("max_minutes", "inf"),
+        ("augment", "{"),
+        ("augment", '{"flip": {"p": 1}}'),
+        ("augment", "null"),
+        ("augment", "3"),
+        ("augment", "true"),
+        ("augment", "[]"),
+        ("backbone", " "),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_sentence(key: str, text: str) -> None:
+    """The sentence names the option, so that it can be mended."""
+    with pytest.raises(OptionError) as error:
+        with_options(preset("fast"), {key: text})
+
+    assert "\n" not in str(error.value)
+    assert key in str(error.value) or "transform" in str(error.value)
+
+
+def test_auto_leaves_a_choice_to_the_data() -> None:
+    """`auto` takes back an earlier value."""
+    config = with_options(preset("fast"), {"image_size": "48x192"})
+
+    assert with_options(config, {"image_size": "auto"}).image_size is None
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_config_survives_json(name: str) -> None:
+    """run.json holds all of it."""
+    config = with_options(preset(name), {"image_size": "48x192", "augment": '{"blur": {"p": 0.5}}'})
+
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_settings_of_another_version_are_named() -> None:
+    """A key that does not exist here is not silently dropped."""
+    with pytest.raises(OptionError, match="warp"):
+        TrainConfig.from_dict({"warp": 1})
+
+
+def test_limits_shorten_the_plan_and_large_sets_lengthen_it() -> None:
+    """Steps are a budget; a set that is too large for it still gets a minimum of passes."""
+    config = TrainConfig(batch_size=32, auto_steps=1000, auto_epochs=10)
+
+    assert config.planned_steps(320) == (1000, 10)
+    assert config.planned_steps(32_000) == (10_000, 1000)
+    assert with_options(config, {"max_steps": "30"}).planned_steps(320) == (30, 10)
+    assert with_options(config, {"epochs": "3"}).planned_steps(320) == (30, 10)
+    assert with_options(config, {"steps": "70"}).planned_steps(32_000) == (70, 1000)
+    assert config.planned_steps(5) == (1000, 1)

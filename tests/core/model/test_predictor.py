@@ -1,0 +1,187 @@
+"""Reading images with a trained run."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from core.errors import CheckpointError, StorageError
+from core.evaluation.acceptance import FILE, Acceptance
+from core.evaluation.calibration import confidence
+from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerprint
+from core.evaluation.views import FILE as VIEWS_FILE
+from core.model.predictor import Predictor
+from core.training import engine
+from tests.core import toy
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the toy portal."""
+    folder = tmp_path_factory.mktemp("run")
+    data, config = toy.snapshot(folder), replace(toy.CONFIG, max_steps=120)
+    choices = engine.choose(data, config, toy.SPEC, say=lambda _: None) | {"threads": 1}
+    engine.fit(
+        data, config, toy.SPEC, choices, folder / "checkpoints",
+        on_step=lambda _: None, on_val=lambda _: None, should_stop=lambda: False, say=lambda _: None,
+    )  # fmt: skip
+    return folder
+
+
+def test_it_reads_unseen_images(run_dir: Path) -> None:
+    """The run's directory is all it needs."""
+    rng = np.random.default_rng(9)
+    texts = [a + b for a in "|-x" for b in "|-x"]
+
+    predictions = Predictor.load(run_dir).predict([toy.draw(text, rng) for text in texts])
+
+    assert sum(prediction.text == text for prediction, text in zip(predictions, texts, strict=True)) >= 8
+
+
+def test_confidence_is_the_product_over_positions(run_dir: Path) -> None:
+    """And every number belongs to the character beside it."""
+    prediction = Predictor.load(run_dir).predict([toy.draw("x|", np.random.default_rng(1))])[0]
+
+    assert prediction.probs_PC.shape == (2, 3)
+    assert prediction.probs_PC.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
+    assert [char for char, _ in prediction.positions] == list(prediction.text)
+    assert prediction.confidence == pytest.approx(prediction.positions[0][1] * prediction.positions[1][1])
+    assert [view.name for view in prediction.views] == [DEFAULT[0].name]
+    assert prediction.views[0].text == prediction.text
+
+
+def test_answers_are_accepted_by_the_threshold_kept_with_the_run(run_dir: Path) -> None:
+    """At its temperature, and only for readings of the same weights and the same kind."""
+    rng = np.random.default_rng(5)
+    images = [toy.draw(text, rng) for text in ("x|", "-x", "||")]
+    before = Predictor.load(run_dir)
+    assert [prediction.accepted for prediction in before.predict(images)] == [None] * 3
+    wanted_N = confidence(before.log_probs(images)[0], 2.0)
+    rule = Acceptance(
+        step=before.step, tta=False, temperature=2.0, threshold=float(np.sort(wanted_N)[1]), max_risk=0.1, n=9, used=9,
+        wrong=0, risk_bound=0.1,
+    )  # fmt: skip
+    rule.save(run_dir)
+
+    after = Predictor.load(run_dir).predict(images)
+
+    assert [prediction.confidence for prediction in after] == pytest.approx(wanted_N.tolist(), rel=1e-5)
+    assert sum(prediction.accepted is True for prediction in after) in (1, 2)
+    assert [prediction.text for prediction in after] == [prediction.text for prediction in before.predict(images)]
+    assert [prediction.accepted for prediction in Predictor.load(run_dir).predict(images, tta=True)] == [None] * 3
+    (run_dir / FILE).unlink()
+
+
+def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> None:
+    """Unless the caller says otherwise; a threshold for other views says nothing about them."""
+    image = toy.draw("x-", np.random.default_rng(6))
+    step = Predictor.load(run_dir).step
+    views = (AS_IT_IS, View("higher", shift_y=-0.05), View("nearer", zoom=1.1))
+    assert len(Predictor.load(run_dir).predict([image])[0].views) == 1
+    ViewChoice(views=views, use=True).save(run_dir)
+    rule = Acceptance(
+        step=step, tta=True, views=fingerprint(views), temperature=1.0, threshold=0.0, max_risk=0.1, n=9, used=9,
+        wrong=0, risk_bound=0.1,
+    )  # fmt: skip
+    rule.save(run_dir)
+
+    chosen = Predictor.load(run_dir)
+
+    assert [view.name for view in chosen.predict([image])[0].views] == ["as it is", "higher", "nearer"]
+    assert len(chosen.predict([image], tta=False)[0].views) == 1
+    assert [shown.shape for shown in chosen.view_images(image)] == [(32, 64, 3)] * 3
+    assert (chosen.predict([image])[0].accepted, chosen.predict([image], tta=False)[0].accepted) == (True, None)
+    replace(rule, views=fingerprint(DEFAULT)).save(run_dir)
+    assert Predictor.load(run_dir).predict([image])[0].accepted is None
+    ViewChoice(views=views, use=False).save(run_dir)
+    assert len(Predictor.load(run_dir).predict([image])[0].views) == 1
+    (run_dir / FILE).unlink()
+    (run_dir / VIEWS_FILE).unlink()
+
+
+def test_images_are_read_as_they_are_whatever_the_views_file_holds(run_dir: Path) -> None:
+    """A damaged choice matters only to who asks for it."""
+    image = toy.draw("x-", np.random.default_rng(6))
+    (run_dir / VIEWS_FILE).write_text("{")
+
+    found = Predictor.load(run_dir)
+
+    assert len(found.predict([image], tta=False)[0].views) == 1
+    assert found.log_probs([image]).shape == (1, 1, 2, 3)
+    for tta in (None, True):
+        with pytest.raises(StorageError, match="choose its views again"):
+            found.predict([image], tta=tta)
+    (run_dir / VIEWS_FILE).unlink()
+
+
+def test_the_seconds_of_each_view_are_measured(run_dir: Path) -> None:
+    """They add up to the time of the whole reading."""
+    predictor, images = Predictor.load(run_dir), [toy.draw("x-", np.random.default_rng(7))] * 200
+    predictor.read(images[:8], DEFAULT[:1])
+
+    began = time.perf_counter()
+    log_probs_VNPC, seconds_V = predictor.read(images, DEFAULT)
+    took = time.perf_counter() - began
+
+    assert log_probs_VNPC.shape == (len(DEFAULT), 200, 2, 3)
+    assert (seconds_V > 0).all()
+    assert 0.5 * took < seconds_V.sum() <= took
+
+
+def test_every_view_and_their_aggregate_are_reported(run_dir: Path) -> None:
+    """The first view is the image itself, and the same with and without the others."""
+    predictor = Predictor.load(run_dir)
+    image = toy.draw("-x", np.random.default_rng(2))
+
+    alone, together = predictor.predict([image])[0], predictor.predict([image], tta=True)[0]
+
+    assert [view.name for view in together.views] == [view.name for view in DEFAULT]
+    assert together.views[0].text == alone.text
+    assert together.views[0].confidence == pytest.approx(alone.confidence, abs=1e-5)
+    assert len({view.confidence for view in together.views}) > 1
+    log_probs_VNPC = predictor.log_probs([image, image], tta=True)
+    assert log_probs_VNPC.shape == (len(DEFAULT), 2, 2, 3)
+
+
+def test_images_of_any_size_are_read(run_dir: Path) -> None:
+    """Sizes may be mixed in one call."""
+    image = toy.draw("xx", np.random.default_rng(3))
+    large = cv2.resize(image, (256, 128), interpolation=cv2.INTER_CUBIC)
+
+    predictions = Predictor.load(run_dir).predict([image, large])
+
+    assert [prediction.text for prediction in predictions] == ["xx", "xx"]
+    assert Predictor.load(run_dir).predict([]) == []
+
+
+def test_what_the_model_sees_can_be_shown(run_dir: Path) -> None:
+    """The image at the size of the network's input; where the run removes background and polarity, ink on black."""
+    image, reader = toy.draw("||", np.random.default_rng(4)), Predictor.load(run_dir)
+    assert np.array_equal(reader.preprocess(image), reader.frame.apply(image))
+
+    reader.model.ink = True
+    seen = reader.preprocess(image)
+
+    assert (seen.shape, seen.dtype) == ((32, 64, 3), np.uint8)
+    assert seen.max() == 255
+    assert np.median(seen) < 60
+
+
+def test_a_directory_without_weights_is_refused(tmp_path: Path) -> None:
+    """At once, in a sentence."""
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        Predictor.load(tmp_path)
+
+
+def test_one_image_is_read_quickly(run_dir: Path) -> None:
+    """A generous bound that only a mistake can break."""
+    predictor, image = Predictor.load(run_dir), toy.draw("-|", np.random.default_rng(5))
+    predictor.predict([image])
+
+    start = time.monotonic()
+    predictor.predict([image])
+
+    assert time.monotonic() - start < 2

@@ -1,0 +1,130 @@
+"""Whether a recipe's variants can still be read: counted by hand with a reader that fails where it is told to."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from core.errors import TrainingError
+from core.images.augment import Settings
+from core.images.transforms import variants
+from core.model.readability import RECIPE, Misread, Reading, check
+
+Image = NDArray[np.uint8]
+INVERT: Settings = {"invert": {"p": 1.0}}
+
+
+def grey(value: int) -> Image:
+    return np.full((16, 32, 3), value, dtype=np.uint8)
+
+
+def read_dark(images: Sequence[Image]) -> list[str]:
+    """Reads what is dark as 1 and all else as 2."""
+    return ["1" if image.mean() < 128 else "2" for image in images]
+
+
+def reading(n: int, lost: int, gained: int = 0) -> Reading:
+    return Reading(key=RECIPE, n=n, right=n - lost, lost=lost, gained=gained, misread=[])
+
+
+def test_what_is_lost_and_gained_is_counted_by_pairs() -> None:
+    """Three dark images, two of them labelled so: inverted, these are lost and the third is gained."""
+    images = [grey(10), grey(20), grey(30)]
+
+    found = check(read_dark, images, ["1", "1", "2"], INVERT, seed=0)
+
+    assert (found.n, found.right) == (3, 2)
+    assert [one.key for one in found.readings] == [RECIPE, "invert"]
+    whole = found.readings[0]
+    assert (whole.right, whole.lost, whole.gained) == (1, 2, 1)
+    assert [(one.label, one.text, int(one.variant.mean())) for one in whole.misread] == [
+        ("1", "2", 245),
+        ("1", "2", 235),
+    ]
+    assert whole.drop == pytest.approx(1 / 3)
+
+
+def test_a_transform_alone_is_applied_to_every_image() -> None:
+    """Inverting a tenth of the images costs the recipe little, and by itself all."""
+    images = [grey(10) for _ in range(60)]
+
+    found = check(read_dark, images, ["1"] * 60, {"invert": {"p": 0.1}}, seed=3)
+
+    expected = sum(
+        variants(image, {"invert": {"p": 0.1}}, place + 1, 3)[place].mean() > 128 for place, image in enumerate(images)
+    )
+    assert found.readings[0].lost == expected
+    assert 0 < expected < 20
+    assert found.readings[1].lost == 60
+    assert not found.readings[0].worrying or expected > 6
+    assert found.readings[1].worrying
+
+
+@pytest.mark.parametrize(
+    ("n", "lost", "gained", "worrying"),
+    [
+        (200, 21, 0, True),
+        (200, 20, 0, False),
+        (200, 40, 25, False),
+        (10, 2, 0, False),
+        (10, 9, 0, True),
+        (200, 0, 30, False),
+    ],
+)
+def test_a_warning_takes_a_large_drop_that_is_no_chance(n: int, lost: int, gained: int, worrying: bool) -> None:
+    """More than 10 points, and an interval above 0: two of ten images prove nothing."""
+    assert reading(n, lost, gained).worrying is worrying
+
+
+def test_the_interval_of_a_drop_by_hand() -> None:
+    """Bonett and Price: 12 lost and 3 gained of 200 are 13/202 and 4/202."""
+    low, high = reading(200, 12, 3).drop95
+
+    middle = 9 / 202
+    half = 1.959964 * ((17 / 202 - middle**2) / 202) ** 0.5
+    assert (low, high) == pytest.approx((middle - half, middle + half))
+
+
+@pytest.mark.parametrize(("p_lost", "p_gained"), [(0.05, 0.02), (0.12, 0.0), (0.3, 0.05)])
+def test_the_interval_holds_the_true_drop_as_often_as_it_says(p_lost: float, p_gained: float) -> None:
+    """Of 2,000 samples of 200 pairs, about 95 in 100 intervals hold the drop that they were drawn with."""
+    drawn = np.random.default_rng(0).multinomial(200, [p_lost, p_gained, 1 - p_lost - p_gained], size=2000)
+    intervals = [reading(200, int(lost), int(gained)).drop95 for lost, gained, _ in drawn]
+
+    held = np.mean([low <= p_lost - p_gained <= high for low, high in intervals])
+
+    assert 0.93 <= held <= 0.985
+
+
+def test_a_model_that_reads_little_is_no_judge() -> None:
+    """At chance nothing can get worse."""
+    images = [grey(10), grey(20), grey(30)]
+
+    assert not check(read_dark, images, ["1", "2", "2"], INVERT, seed=0).can_judge
+    assert check(read_dark, images, ["1", "1", "2"], INVERT, seed=0).can_judge
+
+
+def test_all_off_is_read_as_it_is() -> None:
+    """The recipe as a whole is then the plain image."""
+    found = check(read_dark, [grey(10)], ["1"], {}, seed=0)
+
+    assert [(one.key, one.right, one.misread) for one in found.readings] == [(RECIPE, 1, [])]
+
+
+def test_no_more_than_a_few_misread_images_are_kept() -> None:
+    """Enough to look at."""
+    found = check(read_dark, [grey(value) for value in range(20)], ["1"] * 20, INVERT, seed=0)
+
+    assert len(found.readings[0].misread) == 6
+    assert isinstance(found.readings[0].misread[0], Misread)
+
+
+def test_progress_is_told_and_nothing_is_refused() -> None:
+    """From the first reading to the last; without images there is nothing to say."""
+    told: list[float] = []
+    check(read_dark, [grey(10)], ["1"], INVERT | {"gamma": {"p": 1.0}}, seed=0, on_progress=told.append)
+
+    assert told == pytest.approx([0.25, 0.5, 0.75])
+    with pytest.raises(TrainingError, match="no labelled training images"):
+        check(read_dark, [], [], INVERT, seed=0)

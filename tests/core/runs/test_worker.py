@@ -1,0 +1,252 @@
+"""Real runs of a tiny network in real processes: what they leave, and that a stop loses nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.evaluation.predictions import Predictions
+from core.evaluation.views import DEFAULT, ViewChoice, from_dicts
+from core.jobs.jobdir import JobDir
+from core.model import checkpoint
+from core.training.snapshot import write_snapshot
+from tests.core import toy
+from tests.core.stand_in import ROOT, wait_for, wait_for_end
+
+MakeRun = Callable[..., JobDir]
+PATIENCE = 200
+"""Seconds. A run here takes 5 to 10, most of it imports; a machine that is busy with other work takes longer."""
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """The directory of a run on the toy portal, as it is when its runner is launched."""
+
+    def made(name: str, **settings: object) -> JobDir:
+        job = JobDir(tmp_path / "runs" / name)
+        job.path.mkdir(parents=True)
+        sha256 = write_snapshot(job.path / "dataset.npz", toy.rows(90))
+        job.write(
+            "run.json",
+            {
+                "format": 1,
+                "kind": "train",
+                "run": name,
+                "project": {"name": "toy", "length": toy.SPEC.length, "charset": toy.SPEC.charset},
+                "config": replace(toy.CONFIG, **settings).to_dict(),  # type: ignore[arg-type]
+                "dataset": {"sha256": sha256},
+            },
+        )
+        return job
+
+    return made
+
+
+def launch(job: JobDir, *before: str) -> None:
+    """Start the real runner; `before` are shell commands that it inherits the effect of."""
+    job.write("status.json", (job.read("status.json") or {}) | {"state": "launching", "at": time.time()})
+    command = "; ".join([*before, f"exec {sys.executable} -m core.jobs.runner {job.path}"])
+    with (job.path / "log.txt").open("ab") as log:
+        subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def weights(job: JobDir, kind: checkpoint.Kind = "step") -> dict[str, torch.Tensor]:
+    state = checkpoint.load(job.path / "checkpoints", kind)
+    assert state is not None
+    model: dict[str, torch.Tensor] = state["model"]
+    return model
+
+
+def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None:
+    """Result, predictions and metrics agree with each other; what the run chose is in run.json."""
+    job = make_run("0001-fast", max_steps=12)
+    launch(job)
+    view = wait_for_end(job, PATIENCE)
+
+    assert view.state == "finished", job.log_tail(50)
+    assert (view.step, view.steps) == (12, 12)
+    result = job.read("result.json")
+    assert result is not None
+    assert result["step"] == 12
+    assert result["val"]["n"] == result["val_tta"]["n"] == 18
+    assert job.spec()["choices"]["image_size"] == [32, 64]
+    lines = job.metrics()
+    assert [line["step"] for line in lines if line["kind"] == "step"] == list(range(1, 13))
+    best = next(line for line in lines if line["kind"] == "val" and line["step"] == result["best_step"])
+    assert best["correct"] == result["val"]["correct"]
+    assert "Learning: " in job.log_tail(50)
+    predictions = Predictions.load(job.path / "predictions-val.npz")
+    assert predictions.views == [view.name for view in DEFAULT]
+    reading = predictions.reading(toy.SPEC, tta=True)
+    assert int(reading.right_NP.all(axis=1).sum()) == result["val_tta"]["correct"]
+    assert predictions.view_set == DEFAULT
+    assert predictions.seconds_V is not None
+    assert (predictions.seconds_V > 0).all()
+    assert predictions.colors_N23 is not None
+    papers_N = predictions.colors_N23[:, 0].min(axis=1)
+    assert (papers_N > predictions.colors_N23[:, 1].max(axis=1)).all()
+    choice = ViewChoice.load(job.path)
+    assert choice is not None
+    ledger = predictions.ledger(toy.SPEC)
+    assert choice == predictions.choice(ledger, use=ledger.wins)
+    assert (choice.fixed, choice.broken) == (
+        result["val_tta"]["tta_flips"]["fixed"],
+        result["val_tta"]["tta_flips"]["broken"],
+    )
+    assert "views together" in job.log_tail(5)
+
+    views = [{"name": "as it is"}, {"name": "nearer", "zoom": 1.1}]
+    evaluation, edited = (JobDir(job.path.parent / f"000{number}-evaluate") for number in (2, 3))
+    for one, asked in ((evaluation, {"tta": False}), (edited, {"tta": True, "views": views})):
+        one.path.mkdir()
+        write_snapshot(one.path / "dataset.npz", toy.rows(90))
+        one.write("run.json", job.spec() | {"kind": "evaluate", "run": job.id, "split": "val"} | asked)
+        launch(one)
+
+    assert wait_for_end(evaluation, PATIENCE).state == "finished", evaluation.log_tail(50)
+    again = evaluation.read("result.json")
+    assert again is not None
+    assert {key: again[key] for key in result["val"]} == result["val"]
+    assert (again["run"], again["split"], again["tta"], again["views"]) == (job.id, "val", False, ["as it is"])
+    alone = Predictions.load(evaluation.path / "predictions-val.npz")
+    assert np.array_equal(alone.log_probs_VNPC[0], predictions.log_probs_VNPC[0])
+
+    assert wait_for_end(edited, PATIENCE).state == "finished", edited.log_tail(50)
+    assert (edited.read("result.json") or {})["views"] == ["as it is", "nearer"]
+    other = Predictions.load(edited.path / "predictions-val.npz")
+    assert other.view_set == from_dicts(views)
+    assert np.array_equal(other.log_probs_VNPC[0], predictions.log_probs_VNPC[0])
+    assert ViewChoice.load(job.path) == choice
+
+
+@pytest.mark.long
+def test_a_stopped_and_resumed_run_reaches_the_same_weights(make_run: MakeRun) -> None:
+    """Cancel and Resume change no bit of the result, and no line of the metrics is lost or doubled."""
+    straight, stopped = make_run("0001-fast", max_steps=60), make_run("0002-fast", max_steps=60)
+    launch(stopped)
+    wait_for(stopped, lambda view: view.step > 10, PATIENCE)
+    stopped.write("cancel", {"at": time.time()})
+    view = wait_for_end(stopped, PATIENCE)
+    assert view.state == "cancelled"
+    assert 10 < view.step < 60
+    assert not (stopped.path / "result.json").exists()
+
+    stopped.remove("cancel", "exit.json")
+    launch(stopped)
+    launch(straight)
+    assert wait_for_end(stopped, PATIENCE).state == wait_for_end(straight, PATIENCE).state == "finished"
+
+    for kind in ("step", "best"):
+        ours, theirs = weights(stopped, kind), weights(straight, kind)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    kept = [
+        [(line["kind"], line["step"], line["loss"]) for line in job.metrics() if line["kind"] == "val"]
+        for job in (stopped, straight)
+    ]
+    assert kept[0] == kept[1]
+    assert "Going on from step" in stopped.log_tail(50)
+
+
+SAVING_ALWAYS = """
+import sys
+from core.training import engine
+from core.jobs.work import run_worker
+from core.runs.worker import do
+engine.SAVE_SECONDS = 0.0
+sys.exit(run_worker(sys.argv[1], do))
+"""
+
+
+def test_a_run_killed_twice_reaches_the_same_weights(make_run: MakeRun) -> None:
+    """Kill -9 between, or in the middle of, any two steps or checkpoints changes no bit of the result."""
+    straight, killed = make_run("0001-fast", max_steps=40), make_run("0002-fast", max_steps=40)
+
+    def start(job: JobDir) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", SAVING_ALWAYS, str(job.path)], cwd=ROOT)
+
+    undisturbed = start(straight)
+    for least in (5, 20):
+        worker = start(killed)
+        wait_until(lambda least=least: last_saved(killed) >= least)
+        worker.kill()
+        worker.wait()
+        assert not (killed.path / "result.json").exists()
+    assert start(killed).wait(PATIENCE) == undisturbed.wait(PATIENCE) == 0
+
+    for kind in ("step", "best"):
+        ours, theirs = weights(killed, kind), weights(straight, kind)
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def last_saved(job: JobDir) -> int:
+    return max((int(path.stem.split("-")[1]) for path in (job.path / "checkpoints").glob("step-*.json")), default=0)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_full_disk_is_named_and_costs_no_checkpoint(make_run: MakeRun) -> None:
+    """The reason is one sentence, and no half file stays."""
+    job = make_run("0001-fast", max_steps=12)
+    launch(job, "ulimit -f 128")  # blocks of 512 bytes: less than a checkpoint, more than all else
+
+    view = wait_for_end(job, PATIENCE)
+
+    assert view.state == "failed"
+    assert view.reason is not None
+    assert "disk or its quota is full" in view.reason
+    assert not list((job.path / "checkpoints").glob("*.tmp"))
+
+
+def test_settings_of_a_newer_version_fail_at_once(make_run: MakeRun) -> None:
+    """They are named, instead of being silently ignored."""
+    job = make_run("0001-fast")
+    spec = job.spec()
+    spec["config"]["wings"] = 2
+    job.write("run.json", spec)
+    launch(job)
+
+    view = wait_for_end(job, PATIENCE)
+
+    assert (view.state, view.reason) == ("failed", "The run's settings hold wings, which this version does not know.")
+
+
+def test_more_than_one_process_is_refused(make_run: MakeRun) -> None:
+    """Under torchrun only rank 0 writes, and it writes the reason."""
+    job = make_run("0001-fast")
+    before = sorted(path.name for path in job.path.iterdir())
+
+    for rank in ("1", "0"):
+        done = subprocess.run(
+            [sys.executable, "-m", "core.runs.worker", str(job.path)],
+            cwd=ROOT,
+            env=os.environ | {"RANK": rank, "WORLD_SIZE": "2"},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        if rank == "1":
+            assert sorted(path.name for path in job.path.iterdir()) == before
+
+    status = json.loads((job.path / "status.json").read_text())
+    assert status["reason"] == "This version trains in one process; start it without torchrun."

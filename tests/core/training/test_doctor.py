@@ -1,0 +1,477 @@
+"""What is said of a run: every state provoked by a real one, and the thresholds on made-up lines."""
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core.charset import TextSpec
+from core.errors import OptionError, TrainingError
+from core.images.pixels import encode_png
+from core.jobs.jobdir import JobDir
+from core.jobs.work import explain
+from core.model.config import TrainConfig
+from core.training import engine
+from core.training.doctor import Diagnosis, Line, diagnose, kept_line, lines_of_kind
+from core.training.snapshot import Row, load_snapshot, write_snapshot
+from tests.core import toy
+from tests.core.stand_in import ROOT, MakeJob, RunJob, wait_for_end, wait_until_working
+
+TOY = replace(toy.CONFIG, stride=16)
+SMALL = replace(TOY, image_size=(16, 48))
+SIX = TextSpec(6, "0123456789")
+CRAMPED = """
+import resource, sys
+from pathlib import Path
+from core.jobs.work import run_worker
+from core.runs.worker import do
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20),) * 2)
+sys.exit(run_worker(sys.argv[1], do))
+"""
+"""The worker, with 300 MB to take after its imports."""
+
+Fit = Callable[..., list[Line]]
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Fit:
+    """Train for real; returns the lines that metrics.jsonl would hold."""
+
+    def trained(rows: list[Row], config: TrainConfig) -> list[Line]:
+        write_snapshot(tmp_path / "dataset.npz", rows)
+        data, lines = load_snapshot(tmp_path / "dataset.npz"), []
+        choices = engine.choose(data, config, toy.SPEC, say=lambda _: None) | {"threads": 1, "layout": "channels_last"}
+        engine.fit(
+            data, config, toy.SPEC, choices, tmp_path / "checkpoints",
+            on_step=lines.append, on_val=lines.append, should_stop=lambda: False, say=lambda _: None,
+        )  # fmt: skip
+        return lines
+
+    return trained
+
+
+def relabelled(rows: list[Row], label: Callable[[int, str], str]) -> list[Row]:
+    """The same images under the texts that `label` makes of row number and true text."""
+    return [
+        (sha256, split, label(index, text or ""), name, png)
+        for index, (sha256, split, text, name, png) in enumerate(rows)
+    ]
+
+
+def until(lines: list[Line], step: int) -> list[Line]:
+    return [line for line in lines if line["step"] <= step]
+
+
+def of(lines: list[Line], config: TrainConfig, **more: Any) -> Diagnosis:
+    return diagnose(lines, spec=toy.SPEC, config=config, steps=config.max_steps or 0, **more)
+
+
+# Real runs
+
+
+def test_a_run_that_goes_well_is_at_chance_then_learning_then_finished(fit: Fit) -> None:
+    """In this order and with nothing worrying on the way."""
+    config = replace(TOY, max_steps=40, lr=1e-3)
+    lines = fit(toy.rows(90), config)
+
+    told = [of(until(lines, line["step"]), config) for line in lines if line["kind"] == "val"]
+
+    assert list(dict.fromkeys(found.state for found in told)) == ["plateau", "learning"]
+    assert not any(found.worrying for found in told)
+    end = of(lines, config, state="finished")
+    assert end.state == "finished"
+    assert "18 of 18 validation images right (100.0%)" in end.sentence
+    assert of([], config).state == "starting"
+
+
+def test_the_first_steps_are_a_plateau_with_its_expected_end(fit: Fit) -> None:
+    """It says the figures, what guessing would give, and that nothing is wrong."""
+    config = replace(TOY, max_steps=3, lr=1e-4)
+    found = of(fit(toy.rows(90), config), config)
+
+    assert found.state == "plateau"
+    assert not found.worrying
+    assert "At chance after 3 of 3 steps" in found.sentence
+    assert "where guessing gives 1.099" in found.sentence
+    assert "within 300 steps, for which this run may be too short" in found.advice
+
+
+def test_labels_of_other_images_are_misaligned_once_they_are_learnt_by_heart(fit: Fit) -> None:
+    """As after a CSV that is shifted: each image under the label of another one."""
+    labels = [text for _, _, text, _, _ in toy.rows(90)]
+    random.Random(0).shuffle(labels)
+    config = replace(TOY, max_steps=100)
+
+    found = of(fit(relabelled(toy.rows(90), lambda index, _: labels[index] or ""), config), config)
+
+    assert found.state == "misaligned"
+    assert "Learnt by heart" in found.sentence
+    assert "Samples page" in found.advice
+
+
+def test_a_position_whose_labels_are_random_is_a_dead_head(fit: Fit) -> None:
+    """It is named as people count."""
+    rng = random.Random(0)
+    config = replace(TOY, max_steps=60)
+
+    found = of(fit(relabelled(toy.rows(90), lambda _, text: text[0] + rng.choice("|-x")), config), config)
+
+    assert found.state == "dead_head"
+    assert found.sentence.startswith("Position 2 is still at chance after 60 of 60 steps")
+    assert "100% at the others" in found.sentence
+
+
+def test_images_without_their_text_get_one_constant_answer(fit: Fit) -> None:
+    """Blank ones; as long as a plateau is to be expected, that is what it is called."""
+    config = replace(SMALL, max_steps=310, batch_size=8)
+    blank = [
+        (sha256, split, text, name, encode_png(np.full((32, 64, 3), index, np.uint8)))
+        for index, (sha256, split, text, name, _) in enumerate(toy.rows(90))
+    ]
+    lines = fit(blank, config)
+
+    found = of(lines, config)
+
+    assert of(until(lines, 299), config).state == "plateau"
+    assert found.state == "constant_answer"
+    assert "All 18 validation images are read as the same text after 310 of 310 steps" in found.sentence
+
+
+def test_wrong_labels_learnt_by_heart_are_overfitting(fit: Fit) -> None:
+    """Every seventh or so is wrong, and there is no augmentation: sure of its errors, it gets worse."""
+    rng = random.Random(0)
+    config = replace(SMALL, max_steps=150)
+    rows = relabelled(
+        toy.rows(90, val=30), lambda _, text: text if rng.random() < 0.85 else rng.choice("|-x") + rng.choice("|-x")
+    )
+
+    lines = fit(rows, config)
+    found, kept = of(lines, config), kept_line(lines_of_kind(lines, "val"))
+
+    assert found.state == "overfitting"
+    assert f"kept are the weights of step {kept['step']}, whose loss is {kept['loss']:.3f}" in found.sentence
+
+
+def test_a_high_lr_diverges(fit: Fit) -> None:
+    """The loss is a number still, and far above that of guessing."""
+    config = replace(TOY, max_steps=30, lr=1.0, backbone="test_vit")
+
+    found = of(fit(toy.rows(90), config), config)
+
+    assert found.state == "diverging"
+    assert "a tenth of the lr (0.1 instead of 1)" in found.advice
+
+
+def test_a_loss_that_is_no_number_is_told_with_its_reason(fit: Fit) -> None:
+    """A network without norms at the highest rate that --set takes."""
+    config = replace(TOY, max_steps=60, lr=1.0, backbone="test_nfnet")
+    with pytest.raises(TrainingError) as caught:
+        fit(toy.rows(90), config)
+
+    reason, cause = explain(caught.value, {"kind": "train", "config": config.to_dict()})
+    found = of([], config, state="failed", cause=cause, reason=reason)
+
+    assert found.state == "non_finite"
+    assert found.sentence.startswith("The loss became nan")
+    assert "0.1 instead of 1" in found.advice
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its memory is limited as Linux does it")
+def test_a_worker_without_memory_says_so(tmp_path: Path) -> None:
+    """One sentence with the settings, as the reason of the job."""
+    job = JobDir(tmp_path / "0001-fast")
+    job.path.mkdir()
+    sha256 = write_snapshot(job.path / "dataset.npz", toy.rows(90))
+    config = replace(TOY, batch_size=64, image_size=(256, 512))
+    project = {"name": "toy", "length": toy.SPEC.length, "charset": toy.SPEC.charset}
+    job.write(
+        "run.json",
+        {"format": 1, "kind": "train", "project": project, "config": config.to_dict(), "dataset": {"sha256": sha256}},
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", CRAMPED, str(job.path)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    status = json.loads((job.path / "status.json").read_text())
+    reason, cause = status["reason"], status["cause"]
+    assert done.returncode == 1
+    assert reason == "The memory ran out with batch_size=64 and image_size=256x512; smaller ones need less.", (
+        done.stderr
+    )
+    found = of(job.metrics(), config, state="failed", cause=cause, reason=reason)
+    assert found.state == "out_of_memory"
+    assert "a smaller batch_size (now 64) or image_size (now 256x512)" in found.advice
+
+
+def test_a_worker_that_was_killed_may_have_had_no_memory(make_job: MakeJob, run_job: RunJob) -> None:
+    """As the kernel does it: SIGKILL, and nobody had asked for an end."""
+    job = make_job()
+    run_job(job)
+    os.kill(wait_until_working(job), signal.SIGKILL)
+    view = wait_for_end(job)
+
+    found = of([], TOY, state=view.state, cause=view.cause, reason=view.reason, image_size=[32, 64])
+
+    assert found.state == "out_of_memory"
+    assert found.sentence == view.reason
+    assert "image_size (now 32x64)" in found.advice
+
+
+# Reasons
+
+
+def array_too_large() -> None:
+    np.empty(1 << 60, np.uint8)
+
+
+def tensor_too_large() -> None:
+    torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def gpu_too_small() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def backbone_too_large() -> None:
+    try:
+        array_too_large()
+    except MemoryError as error:
+        raise OptionError("The backbone cannot be built.") from error
+
+
+@pytest.mark.parametrize("fail", [array_too_large, tensor_too_large, gpu_too_small, backbone_too_large])
+def test_every_library_without_memory_gives_the_same_reason(fail: Callable[[], None]) -> None:
+    """With the settings of a run; other jobs have none to change."""
+    run = {"kind": "train", "config": TrainConfig(batch_size=8).to_dict(), "choices": {"image_size": [48, 192]}}
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the reason made of it is what is looked at
+        fail()
+
+    reason, cause = explain(caught.value, run)
+
+    assert cause == "out_of_memory"
+    assert "with batch_size=8 and image_size=48x192; smaller ones need less." in reason
+    assert explain(caught.value, {"kind": "import"}) == (
+        "The memory ran out; end other programs, then try again.",
+        "out_of_memory",
+    )
+
+
+def test_another_failure_is_not_explained_away() -> None:
+    """What was seen of the run is told, and its reason stands beside it."""
+    lines = [step_line(400, 0.4), val_line(400, [0.9] * 6, loss=0.3)]
+
+    assert doctor(lines, state="failed", reason="The disk or its quota is full.").state == "learning"
+
+
+def test_what_a_killed_attempt_had_done_counts_no_more() -> None:
+    """It went on from an earlier step, and may end earlier than it had got before, by the clock."""
+    lines = [val_line(step, [0.9] * 6) for step in (12, 24, 36, 44)] + [val_line(step, [0.8] * 6) for step in (24, 26)]
+
+    assert [line["step"] for line in lines_of_kind(lines, "val")] == [12, 24, 26]
+    assert lines_of_kind(lines, "val")[1] is lines[4]
+
+
+# Made-up lines
+
+
+def step_line(step: int, loss: float, accuracy: float = 0.1) -> Line:
+    return {"kind": "step", "step": step, "epoch": 1, "loss": loss, "accuracy": accuracy, "lr": 1e-3, "seconds": 1.0}
+
+
+def val_line(step: int, shares: list[float], *, loss: float | None = 2.3, answers: int = 50) -> Line:
+    return {
+        "kind": "val", "step": step, "epoch": 1, "loss": loss, "correct": int(56 * math.prod(shares)), "n": 56,
+        "exact": 0.0, "per_position": shares, "answers": answers, "seconds": 1.0,
+    }  # fmt: skip
+
+
+doctor = partial(diagnose, spec=SIX, config=TrainConfig(), steps=1500)
+CHANCE = [0.07, 0.16, 0.07, 0.21, 0.12, 0.04]
+"""As a real portal began."""
+REAL = [
+    (15, 2.305, 2.31, CHANCE),
+    (30, 2.301, 2.267, [0.16, 0.18, 0.09, 0.11, 0.18, 0.09]),
+    (45, 2.117, 2.084, [0.2, 0.23, 0.23, 0.21, 0.23, 0.18]),
+    (60, 1.956, 1.827, [0.34, 0.21, 0.48, 0.21, 0.3, 0.38]),
+    (75, 1.912, 1.698, [0.57, 0.32, 0.38, 0.39, 0.41, 0.38]),
+    (90, 1.754, 1.427, [0.43, 0.34, 0.5, 0.36, 0.45, 0.68]),
+    (105, 1.3, 1.052, [0.68, 0.57, 0.61, 0.48, 0.52, 0.82]),
+    (120, 1.329, 0.782, [0.88, 0.66, 0.73, 0.57, 0.79, 0.86]),
+    (150, 0.62, 0.41, [0.98, 0.84, 0.84, 0.79, 0.93, 0.95]),
+    (210, 0.432, 0.138, [0.96, 0.96, 1.0, 0.95, 0.98, 0.98]),
+    (1470, 0.006, 0.093, [0.98, 0.96, 1.0, 0.95, 0.98, 0.98]),
+    (1500, 0.046, 0.093, [0.98, 0.96, 1.0, 0.95, 0.98, 0.98]),
+]
+"""Step, training loss, validation loss and positions of a run of preset fast on 489 images of a real portal."""
+
+
+def lines_at(rows: list[tuple[int, float, float, list[float]]]) -> list[Line]:
+    return [
+        line
+        for step, loss, val, shares in rows
+        for line in (step_line(step, loss, accuracy=shares[0]), val_line(step, shares, loss=val))
+    ]
+
+
+def test_a_real_run_is_never_accused() -> None:
+    """At chance for 30 steps, learning from then on."""
+    told = [doctor(lines_at(REAL[:count])) for count in range(1, len(REAL) + 1)]
+
+    assert [found.state for found in told] == ["plateau"] * 2 + ["learning"] * 10
+    assert doctor(lines_at(REAL), state="finished").state == "finished"
+
+
+@pytest.mark.parametrize(
+    ("step", "answers", "state", "worrying"),
+    [
+        (300, 1, "plateau", False),
+        (305, 50, "plateau", True),
+        (600, 50, "plateau", True),
+        (605, 50, "misaligned", True),
+        (305, 2, "constant_answer", True),
+        (605, 2, "constant_answer", True),
+        (305, 3, "plateau", True),
+    ],
+)
+def test_a_plateau_has_an_expected_end(step: int, answers: int, state: str, worrying: bool) -> None:
+    """A fifth of the steps; after that its advice changes, after twice as long its name."""
+    lines = [line for at in (step - 15, step) for line in (step_line(at, 2.3), val_line(at, CHANCE, answers=answers))]
+
+    found = doctor(lines)
+
+    assert (found.state, found.worrying) == (state, worrying)
+    assert ("This is normal" in found.advice) == (not worrying)
+    assert ("by step 300" in found.text) == (state == "plateau")
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(100, 300), (1500, 300), (4000, 800)])
+def test_the_expected_end_follows_from_the_run(steps: int, expected: int) -> None:
+    """Longer runs warm up longer."""
+    found = diagnose([step_line(50, 2.3)], spec=SIX, config=TrainConfig(), steps=steps)
+
+    assert f" {expected} " in found.advice.replace(".", " ")
+
+
+def test_a_validation_of_long_ago_does_not_hide_that_the_network_learns() -> None:
+    """Between two evaluations the training figures go ahead."""
+    lines = [step_line(10, 2.3), val_line(10, CHANCE)]
+
+    assert doctor(lines).state == "plateau"
+    assert doctor([*lines, *(step_line(10 + index, 1.0, 0.6) for index in range(1, 30))]).state == "learning"
+
+
+@pytest.mark.parametrize(
+    ("shares", "state", "named"),
+    [
+        ([0.9, 0.9, 0.1, 0.9, 0.9, 0.9], "dead_head", "Position 3 is"),
+        ([0.1, 0.9, 0.9, 0.9, 0.9, 0.2], "dead_head", "Positions 1 and 6 are"),
+        ([0.9, 0.9, 0.3, 0.9, 0.9, 0.9], "learning", "80% of the validation characters"),
+        ([0.5, 0.5, 0.1, 0.5, 0.5, 0.5], "learning", "43% of the validation characters"),
+    ],
+)
+def test_a_head_is_dead_when_the_others_read(shares: list[float], state: str, named: str) -> None:
+    """At chance itself, and the others past half way; in two validations running."""
+    lines = [line for step in (400, 415) for line in (step_line(step, 0.9, 0.8), val_line(step, shares, loss=0.8))]
+
+    found = doctor(lines)
+
+    assert found.state == state
+    assert found.sentence.startswith(named)
+    assert doctor(lines[:2]).state == "learning"
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracy", "state"),
+    [
+        ([0.5, 0.2, 0.25, 0.3, 0.35], 0.99, "overfitting"),
+        ([0.5, 0.2, 0.25, 0.3, 0.35], 0.9, "learning"),
+        ([0.5, 0.2, 0.3, 0.21, 0.35], 0.99, "learning"),
+        ([0.5, 0.2, 0.205, 0.21, 0.215], 0.99, "learning"),
+        ([0.02, 0.002, 0.003, 0.003, 0.004], 0.99, "learning"),
+    ],
+)
+def test_overfitting_is_a_clear_and_lasting_rise(losses: list[float], accuracy: float, state: str) -> None:
+    """Of the validation loss, and only when the training images are known."""
+    lines = [
+        line
+        for index, loss in enumerate(losses)
+        for line in (step_line(400 + 15 * index, 0.05, accuracy), val_line(400 + 15 * index, [0.95] * 6, loss=loss))
+    ]
+
+    assert doctor(lines).state == state
+
+
+def test_overfitting_names_the_loss_of_the_weights_that_are_kept() -> None:
+    """The latest ones as a rule, with the loss that has risen; earlier ones where these read clearly more."""
+    losses = [0.5, 0.2, 0.25, 0.3, 0.35]
+    lines = lines_at([(400 + 15 * index, 0.05, loss, [0.99] * 6) for index, loss in enumerate(losses)])
+    val = lines_of_kind(lines, "val")
+
+    for line in val:
+        line["kept"] = True
+    assert "to 0.350; kept are the weights of step 460, whose loss is 0.350." in doctor(lines).sentence
+
+    for line in val[2:]:
+        line["kept"] = False
+    assert "to 0.350; kept are the weights of step 415, whose loss is 0.200." in doctor(lines).sentence
+
+
+@pytest.mark.parametrize(("length", "charset", "n"), [(1, "01", 1), (1, "01", 4), (2, "01", 2), (1, "abc", 2)])
+def test_a_handful_of_images_that_are_all_read_is_no_guessing(length: int, charset: str, n: int) -> None:
+    """Though so few could be guessed, they were not."""
+    lines = [
+        line
+        for step in (400, 415)
+        for line in (step_line(step, 0.001, 1.0), val_line(step, [1.0] * length, loss=0.001) | {"correct": n, "n": n})
+    ]
+
+    found = diagnose(lines, spec=TextSpec(length, charset), config=TrainConfig(), steps=415, state="finished")
+
+    assert found.state == "finished"
+    assert f"{n} of {n} validation images right (100.0%)" in found.sentence
+
+
+def test_one_misread_image_is_not_rounded_away() -> None:
+    """2,999 of 3,000 are not 100%, neither of the images nor of their characters."""
+    val = val_line(500, [1.0] * 5 + [2_999 / 3_000], loss=0.01) | {"correct": 2_999, "n": 3_000}
+    lines = [step_line(500, 0.01, 0.9999), val]
+
+    assert ">99% of the validation characters and 2,999 of 3,000 images" in doctor(lines).sentence
+    assert "2,999 of 3,000 validation images right (99.97%)" in doctor(lines, state="finished").sentence
+
+
+def test_a_validation_loss_that_is_no_number_is_named() -> None:
+    """While the run goes on."""
+    found = doctor([step_line(400, 0.9, 0.8), val_line(400, [0.9] * 6, loss=None)])
+
+    assert found.state == "non_finite"
+    assert "at step 400" in found.sentence
+
+
+def test_lines_of_an_earlier_version_and_of_a_resumed_run_are_read() -> None:
+    """Without the count of answers, with steps done twice, and with lines of other kinds."""
+    lines = [{"kind": "attempt", "pid": 1}]
+    for step in (305, 320, 305, 320):
+        lines += [step_line(step, 2.3), val_line(step, CHANCE)]
+        del lines[-1]["answers"]
+
+    assert doctor(lines).state == "plateau"

@@ -1,0 +1,304 @@
+"""The training loop on a toy portal: repeatable, resumable bit for bit, and it learns."""
+
+import time
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.errors import CheckpointError, OptionError, TrainingError
+from core.model import checkpoint
+from core.model.config import TrainConfig
+from core.model.predictor import Predictor
+from core.training import engine
+from core.training.engine import Outcome, evaluation_interval, is_kept, learning_rate_factor
+from core.training.snapshot import Snapshot, load_snapshot, write_snapshot
+from tests.core import toy
+
+SHORT = replace(toy.CONFIG, max_steps=14, augment=None)
+"""With the full augmentation: its randomness must be repeatable too."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """72 training images, so 4 steps of 16 an epoch and 8 left over, and 18 for validation."""
+    return toy.snapshot(tmp_path_factory.mktemp("toy"))
+
+
+class Watch:
+    """Collects the lines of a run, and stops it at a step if asked to."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.steps: list[dict[str, Any]] = []
+        self.vals: list[dict[str, Any]] = []
+        self.stop_at = stop_at
+
+    def should_stop(self) -> bool:
+        return bool(self.steps) and self.steps[-1]["step"] == self.stop_at
+
+
+def fit(data: Snapshot, config: TrainConfig, folder: Path, watch: Watch) -> Outcome:
+    choices = engine.choose(data, config, toy.SPEC, say=lambda _: None) | {"threads": 1}
+    return engine.fit(
+        data, config, toy.SPEC, choices, folder,
+        on_step=watch.steps.append, on_val=watch.vals.append, should_stop=watch.should_stop, say=lambda _: None,
+    )  # fmt: skip
+
+
+def numbers(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Bit-equality of nested states."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if key != "seconds")
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def newest(folder: Path) -> dict[str, Any]:
+    state = checkpoint.load(folder, "step")
+    assert state is not None
+    return state
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(data: Snapshot, tmp_path: Path) -> None:
+    """Every logged number and every weight."""
+    watches = [Watch(), Watch(), Watch()]
+    for index, config in enumerate([SHORT, SHORT, replace(SHORT, seed=1)]):
+        fit(data, config, tmp_path / str(index), watches[index])
+
+    assert numbers(watches[0].steps) == numbers(watches[1].steps)
+    assert numbers(watches[0].vals) == numbers(watches[1].vals)
+    assert same(newest(tmp_path / "0")["model"], newest(tmp_path / "1")["model"])
+    assert watches[0].steps[0]["loss"] != watches[2].steps[0]["loss"]
+
+
+def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path) -> None:
+    """Threads that work ahead, as for a GPU, change no pixel and no order, from any step on."""
+    config = replace(SHORT, augment=None)
+    choices = engine.choose(data, config, toy.SPEC, say=lambda _: None)
+
+    def first_ten(loaders: int) -> list[torch.Tensor]:
+        run = engine._Run(data, config, toy.SPEC, choices, tmp_path)
+        run.step, run.loaders = 2, loaders
+        made = []
+        for images_B3HW, targets_BP in run.batches():
+            made += [images_B3HW, targets_BP]
+            run.step += 1
+            if len(made) == 20:
+                return made
+        raise AssertionError("the run is too short")
+
+    alone, ahead = first_ten(0), first_ten(3)
+    assert all(torch.equal(left, right) for left, right in zip(alone, ahead, strict=True))
+
+
+@pytest.mark.parametrize("stop_at", [3, 8])
+def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(data: Snapshot, tmp_path: Path, stop_at: int) -> None:
+    """Stopped within an epoch and at the end of one: weights, averages, optimiser and best are equal."""
+    straight, first, second = Watch(), Watch(stop_at), Watch()
+    fit(data, SHORT, tmp_path / "straight", straight)
+
+    stopped = fit(data, SHORT, tmp_path / "resumed", first)
+    finished = fit(data, SHORT, tmp_path / "resumed", second)
+
+    assert (stopped.state, stopped.step) == ("stopped", stop_at)
+    assert (finished.state, finished.step) == ("finished", 14)
+    assert numbers(first.steps + second.steps) == numbers(straight.steps)
+    left, right = newest(tmp_path / "straight"), newest(tmp_path / "resumed")
+    for state in (left, right):
+        state["best"].pop("seconds")
+    assert same(left, right)
+
+
+def test_a_finished_run_is_not_trained_further(data: Snapshot, tmp_path: Path) -> None:
+    """Resuming it returns what it had reached."""
+    done = fit(data, SHORT, tmp_path, Watch())
+    watch = Watch()
+
+    again = fit(data, SHORT, tmp_path, watch)
+
+    assert (again.state, again.step, again.best) == ("finished", 14, done.best)
+    assert watch.steps == []
+
+
+def test_it_learns_the_toy_portal(data: Snapshot, tmp_path: Path) -> None:
+    """From chance to nearly all of 18 unseen images, with the loss falling."""
+    watch = Watch()
+
+    outcome = fit(data, replace(toy.CONFIG, max_steps=120), tmp_path, watch)
+
+    assert outcome.best is not None
+    assert outcome.best["correct"] >= 16
+    assert watch.steps[0]["loss"] > 0.7
+    assert watch.steps[-1]["loss"] < 0.3
+    assert len(watch.vals) >= 8
+
+
+def test_lines_are_what_the_metrics_file_holds(data: Snapshot, tmp_path: Path) -> None:
+    """Readers of metrics.jsonl rely on these keys."""
+    watch = Watch()
+    fit(data, SHORT, tmp_path, watch)
+
+    assert list(watch.steps[0]) == ["kind", "step", "epoch", "loss", "accuracy", "lr", "seconds"]
+    assert list(watch.vals[0]) == [
+        "kind", "step", "epoch", "loss", "correct", "n", "exact", "per_position", "answers", "seconds", "kept",
+    ]  # fmt: skip
+    assert (watch.steps[0]["step"], watch.steps[0]["epoch"]) == (1, 1)
+    assert (watch.vals[-1]["step"], watch.vals[-1]["epoch"], watch.vals[-1]["n"]) == (14, 4, 18)
+    assert len(watch.vals[0]["per_position"]) == 2
+
+
+def test_the_clock_ends_a_run_and_its_schedule(data: Snapshot, tmp_path: Path) -> None:
+    """With max_minutes the run is finished when the time is over, evaluated and saved, however few its steps."""
+    watch = Watch()
+
+    outcome = fit(data, replace(toy.CONFIG, steps=100_000, max_minutes=0.03), tmp_path, watch)
+
+    assert outcome.state == "finished"
+    assert outcome.step < 1000
+    assert outcome.seconds > 1.8
+    assert watch.vals[-1]["step"] == newest(tmp_path)["step"] == outcome.step
+
+
+def test_the_shortest_clock_leaves_a_step_and_its_validation(data: Snapshot, tmp_path: Path) -> None:
+    """The clock runs while it trains, not while images are decoded and networks built."""
+    watch = Watch()
+
+    outcome = fit(data, replace(toy.CONFIG, max_minutes=1e-6), tmp_path, watch)
+
+    assert (outcome.state, outcome.step) == ("finished", 1)
+    assert outcome.best is not None
+    assert outcome.best["step"] == 1
+
+
+def test_a_slow_look_at_the_stop_leaves_no_weights_without_validation(data: Snapshot, tmp_path: Path) -> None:
+    """The clock may run out anywhere between two steps."""
+    for minutes in (0.002, 0.003, 0.004, 0.005):
+        watch = Watch()
+        folder = tmp_path / str(minutes)
+        watch.should_stop = lambda: bool(time.sleep(0.03))  # type: ignore[method-assign]
+
+        outcome = fit(data, replace(toy.CONFIG, steps=100_000, max_minutes=minutes), folder, watch)
+
+        assert outcome.best is not None
+        assert watch.vals[-1]["step"] == outcome.step
+
+
+def test_damaged_checkpoints_are_no_reason_to_begin_anew_unasked(data: Snapshot, tmp_path: Path) -> None:
+    """They are set aside, and who resumes the run knows that it begins anew."""
+    fit(data, SHORT, tmp_path, Watch(stop_at=8))
+    for path in tmp_path.glob("step-*.pt"):
+        path.write_bytes(b"torn")
+
+    with pytest.raises(CheckpointError, match="None of the run's checkpoints can be read"):
+        fit(data, SHORT, tmp_path, Watch())
+    watch = Watch()
+    assert fit(data, SHORT, tmp_path, watch).state == "finished"
+    assert watch.steps[0]["step"] == 1
+
+
+def test_a_loss_that_is_no_number_ends_the_run(data: Snapshot, tmp_path: Path) -> None:
+    """The step is named, and nothing is saved over the last good checkpoint."""
+    fit(data, SHORT, tmp_path, Watch(stop_at=5))
+    state = newest(tmp_path)
+    next(iter(state["training_model"].values())).fill_(float("nan"))
+    checkpoint.save(tmp_path, "step", 6, state | {"step": 6}, {})
+
+    with pytest.raises(TrainingError, match="nan by step 7"):
+        fit(data, SHORT, tmp_path, Watch())
+
+    assert sorted(path.name for path in tmp_path.glob("step-*.pt")) == ["step-000005.pt", "step-000006.pt"]
+
+
+def test_a_checkpoint_of_another_network_is_refused(data: Snapshot, tmp_path: Path) -> None:
+    """By the training that would go on from it and by the reader, in a sentence."""
+    fit(data, replace(SHORT, max_steps=1), tmp_path / "checkpoints", Watch())
+
+    with pytest.raises(CheckpointError, match="does not fit"):
+        fit(data, replace(SHORT, width=16), tmp_path / "checkpoints", Watch())
+    state = newest(tmp_path / "checkpoints")
+    for change, sentence in (({"charset": "|-x+"}, "does not fit"), ({"format": 9}, "format 9")):
+        checkpoint.save(tmp_path / "checkpoints", "best", 1, state | change, {})
+        with pytest.raises(CheckpointError, match=sentence):
+            Predictor.load(tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only where there is no GPU")
+def test_a_gpu_that_is_not_there_is_refused_before_any_work(data: Snapshot) -> None:
+    """Left to itself it takes the CPU."""
+    with pytest.raises(OptionError, match="device=cuda"):
+        engine.choose(data, replace(toy.CONFIG, device="cuda"), toy.SPEC)
+    assert engine.choose(data, replace(toy.CONFIG, device="auto"), toy.SPEC)["device"] == "cpu"
+
+
+def test_a_set_smaller_than_a_batch_trains(tmp_path: Path) -> None:
+    """Ten labels are enough to see the loop work."""
+    outcome = fit(toy.snapshot(tmp_path, count=28), replace(toy.CONFIG, max_steps=3), tmp_path / "c", Watch())
+
+    assert outcome.step == 3
+
+
+def test_no_labels_are_refused(tmp_path: Path) -> None:
+    """In a sentence."""
+    write_snapshot(tmp_path / "dataset.npz", [])
+    with pytest.raises(TrainingError, match="no labels yet"):
+        engine.choose(load_snapshot(tmp_path / "dataset.npz"), toy.CONFIG, toy.SPEC)
+
+
+def test_the_learning_rate_rises_then_falls() -> None:
+    """Warm-up, top, cosine to a hundredth."""
+    factors = [learning_rate_factor(step / 1000) for step in range(1001)]
+
+    assert factors[0] < 0.05
+    assert max(factors) == pytest.approx(1, abs=1e-3)
+    assert factors[-1] == pytest.approx(0.01)
+    assert factors.index(max(factors)) == pytest.approx(50, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "per_epoch", "batch", "val"), [(30, 15, 32, 56), (2000, 15, 32, 56), (2000, 90, 32, 351), (40, 90, 8, 9)]
+)
+def test_a_curve_moves_at_a_tenth_of_the_cost(steps: int, per_epoch: int, batch: int, val: int) -> None:
+    """Eight evaluations or more, unless they would cost over a tenth of the training."""
+    every = evaluation_interval(steps, per_epoch, batch, val)
+
+    assert steps // every >= 8 or every * batch * 0.1 <= val / 3 + batch * 0.1
+    assert steps // every >= 3
+
+
+def test_the_latest_weights_are_kept_unless_they_are_clearly_worse() -> None:
+    """By more than a standard error of the highest count so far."""
+
+    def least(most: int, n: int) -> int:
+        return min(correct for correct in range(most + 1) if is_kept(correct, most, n))
+
+    assert [least(most, 400) for most in (400, 399, 390, 300)] == [399, 398, 387, 290]
+    assert [least(most, 400) for most in (200, 100, 19, 2, 1, 0)] == [190, 93, 16, 1, 1, 0]
+    assert [least(n, n) for n in (1, 2, 8)] == [1, 1, 7]
+
+
+def test_the_weights_kept_are_those_of_the_last_line_that_says_so(data: Snapshot, tmp_path: Path) -> None:
+    """A rate that is too high makes the count go up and down; each is held against the highest of all before it."""
+    watch = Watch()
+    outcome = fit(data, replace(toy.CONFIG, max_steps=100, lr=0.05), tmp_path, watch)
+
+    counts = [line["correct"] for line in watch.vals]
+    highest = list(accumulate(counts, max))
+    kept = [line["step"] for line in watch.vals if line["kept"]]
+    assert [line["kept"] for line in watch.vals] == [
+        is_kept(correct, most, watch.vals[0]["n"]) for correct, most in zip(counts, highest, strict=True)
+    ]
+    assert 0 < len(kept) < len(counts)
+    state = checkpoint.load(tmp_path, "best")
+    assert state is not None
+    assert outcome.best is not None
+    assert (state["step"], outcome.best["step"], outcome.best["most"]) == (kept[-1], kept[-1], highest[-1])
