@@ -138,6 +138,47 @@ def fit(
     return run.outcome("finished")
 
 
+class _Feed:
+    """The images of a run, and its augmented batches."""
+
+    def __init__(self, snapshot: Snapshot, config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> None:
+        frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
+        train, val = snapshot.choose(drop_seen_strings=config.drop_seen_strings)
+        self.images_NHW3 = frame.stack(snapshot.pixels(index) for index in train)
+        self.targets_NP = snapshot.targets_NP(train, spec)
+        self.val_images_NHW3 = frame.stack(snapshot.pixels(index) for index in val)
+        self.val_targets_NP = snapshot.targets_NP(val, spec)
+        self.seed, self.batch_size, self.per_epoch = config.seed, config.batch_size, choices["steps_per_epoch"]
+        self.augment_settings = DEFAULT_AUGMENT if config.augment is None else config.augment
+        self.local = threading.local()  # an Augmenter is not to be shared between threads
+        # A GPU is fed by threads that work ahead; on a CPU they would only take cores from the network.
+        self.loaders = min(LOADERS, choices["threads"]) if choices["device"] == "cuda" else 0
+
+    def batches(self, step: int, is_done: Callable[[], bool]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        """The batches from `step` on, until the run is done."""
+        with ThreadPoolExecutor(max(1, self.loaders)) as pool:
+            ahead = deque(pool.submit(self.batch, step + index) for index in range(2 * self.loaders))
+            while not is_done():
+                if ahead:
+                    ahead.append(pool.submit(self.batch, step + len(ahead)))
+                    yield ahead.popleft().result()
+                else:
+                    yield self.batch(step)
+                step += 1
+            pool.shutdown(cancel_futures=True)
+
+    def batch(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The images, augmented, and the targets of one step: a function of seed and step alone, in any thread."""
+        if not hasattr(self.local, "augment"):
+            self.local.augment = Augmenter(self.augment_settings, self.seed)
+        count, size = len(self.images_NHW3), min(self.batch_size, len(self.images_NHW3))
+        epoch, place = divmod(step, self.per_epoch)
+        order = batch_order(count, seed=self.seed, epoch=epoch)
+        chosen = order[place * size : (place + 1) * size]
+        variants = [self.local.augment(self.images_NHW3[index], epoch * count + int(index)) for index in chosen]
+        return np.stack(variants), self.targets_NP[chosen]
+
+
 class _Run:
     """Everything that one training consists of, at one step."""
 
@@ -155,16 +196,9 @@ class _Run:
         self.saved = float("-inf")
         self.validated = 0
 
-        frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
-        train, val = snapshot.choose(drop_seen_strings=config.drop_seen_strings)
-        self.images_NHW3 = frame.stack(snapshot.pixels(index) for index in train)
-        self.targets_NP = snapshot.targets_NP(train, spec)
-        self.val_images_NHW3 = frame.stack(snapshot.pixels(index) for index in val)
-        self.val_targets_NP = snapshot.targets_NP(val, spec)
-        self.augment_settings = DEFAULT_AUGMENT if config.augment is None else config.augment
-        self.local = threading.local()  # an Augmenter is not to be shared between threads
-        self.loaders = min(LOADERS, choices["threads"]) if self.device.type == "cuda" else 0
-        self.evaluate_every = evaluation_interval(self.steps, self.per_epoch, config.batch_size, len(val))
+        self.feed = _Feed(snapshot, config, spec, choices)
+        val_n = len(self.feed.val_targets_NP)
+        self.evaluate_every = evaluation_interval(self.steps, self.per_epoch, config.batch_size, val_n)
 
         torch.manual_seed(config.seed)
         self.model = build_model(config, spec, choices, weights=None if self.has_checkpoint() else choices["weights"])
@@ -195,34 +229,10 @@ class _Run:
     # Steps
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented batches from the current step to the end.
-
-        A GPU is fed by threads that work ahead; on a CPU they would only take cores from the network.
-        """
-        with ThreadPoolExecutor(max(1, self.loaders)) as pool:
-            ahead = deque(pool.submit(self.batch, self.step + index) for index in range(2 * self.loaders))
-            while not self.is_done():
-                if ahead:
-                    ahead.append(pool.submit(self.batch, self.step + len(ahead)))
-                    images_BHW3, targets_BP = ahead.popleft().result()
-                else:
-                    images_BHW3, targets_BP = self.batch(self.step)
-                yield self.to_input(images_BHW3), torch.from_numpy(targets_BP).to(self.device)
-            pool.shutdown(cancel_futures=True)
-
-    def batch(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The images, augmented, and the targets of one step: a function of seed and step alone, in any thread."""
-        if not hasattr(self.local, "augment"):
-            self.local.augment = Augmenter(self.augment_settings, self.config.seed)
-        count, size = len(self.images_NHW3), min(self.config.batch_size, len(self.images_NHW3))
-        epoch, place = divmod(step, self.per_epoch)
-        order = batch_order(count, seed=self.config.seed, epoch=epoch)
-        chosen = order[place * size : (place + 1) * size]
-        variants = [self.local.augment(self.images_NHW3[index], epoch * count + int(index)) for index in chosen]
-        return np.stack(variants), self.targets_NP[chosen]
-
-    def to_input(self, images_BHW3: NDArray[np.uint8]) -> Tensor:
-        return to_input(images_BHW3, self.device, self.format)
+        """Augmented batches from the current step to the end, on the device."""
+        for images_BHW3, targets_BP in self.feed.batches(self.step, self.is_done):
+            images_B3HW = to_input(images_BHW3, self.device, self.format)
+            yield images_B3HW, torch.from_numpy(targets_BP).to(self.device)
 
     def train_step(self, images_B3HW: Tensor, targets_BP: Tensor) -> None:
         """One step; leaves the loss and the fraction of characters that were right."""
@@ -288,8 +298,8 @@ class _Run:
         """Read the validation images with the averaged weights; keep these unless they are clearly worse."""
         self.finite_loss()
         self.validated = self.step
-        log_probs_NPC = log_probs(self.ema, self.val_images_NHW3, self.device, self.format)
-        result = metrics.evaluate(log_probs_NPC, self.val_targets_NP)
+        log_probs_NPC = log_probs(self.ema, self.feed.val_images_NHW3, self.device, self.format)
+        result = metrics.evaluate(log_probs_NPC, self.feed.val_targets_NP)
         line = {
             "kind": "val",
             "step": self.step,
