@@ -16,22 +16,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.accuracy.data import SETS, Frozen, ImageSet
 from core.errors import SlotlabError
 from core.files import replacing
-from core.jobs.runner import device_of
-from core.model.config import TrainConfig, preset, with_options
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "numpy", "pillow", "ddddocr", "onnxruntime")
 MADE_OF = ("core", "bench/*.py", "bench/audits")
 """What makes the figures; earlier results and texts do not."""
-NEEDS = {"gpu": "a GPU", "patience": "a night on a CPU", "ddddocr": "pip install ddddocr==1.6.1"}
 
 
 class CellError(SlotlabError):
@@ -62,48 +57,6 @@ class BenchCell(ABC):
     @abstractmethod
     def changed(self, result: Mapping[str, Any]) -> bool:
         """Whether its settings have changed since this result."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell(BenchCell):
-    """A reading of images, mostly by a trained run."""
-
-    images: str
-    """Name of its image set."""
-    preset: str | None = "fast"
-    """None: nothing is trained."""
-    options: Mapping[str, str] = field(default_factory=dict)
-    """On top of the preset, as for --set."""
-    needs: tuple[str, ...] = ()
-    """Keys of NEEDS."""
-
-    @property
-    def image_set(self) -> ImageSet:
-        return SETS[self.images]
-
-    def config(self) -> TrainConfig:
-        assert self.preset is not None
-        return with_options(preset(self.preset), self.options)
-
-    def needed(self) -> str:
-        folder = self.image_set.folder
-        return ", ".join([*([f"--data with {folder}/"] if folder else []), *(NEEDS[need] for need in self.needs)])
-
-    def changed(self, result: Mapping[str, Any]) -> bool:
-        # An option that came later had its default before.
-        return self.preset is not None and TrainConfig.from_dict(result["config"]) != self.config()
-
-    def missing(self, data: Path | None) -> str | None:
-        folder = self.image_set.folder
-        if folder and (data is None or not (data / folder).is_dir()):
-            return f"there is no --data folder with {folder}/"
-        if "gpu" in self.needs and device_of("auto") != "gpu":
-            return "needs a GPU"
-        if "ddddocr" in self.needs and find_spec("ddddocr") is None:
-            return NEEDS["ddddocr"]
-        if self.preset is not None and find_spec("torch") is None:
-            return "torch is not installed here"
-        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,15 +130,6 @@ def _output(*command: str) -> str:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
-
-
-def described(cell: Cell, frozen: Frozen) -> dict[str, Any]:
-    """The part of a result that is known beforehand."""
-    return {
-        "cell": cell.name,
-        "what": cell.what,
-        "data": {"name": cell.images, "hash": frozen.hash, "n": frozen.counts},
-    }
 
 
 # Results

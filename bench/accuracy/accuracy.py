@@ -9,10 +9,11 @@ images nothing. `python -m bench.tables` writes the tables of the README from th
 
 from typing import Any
 
+from bench.accuracy.cell import Cell, described
 from bench.accuracy.data import FOLDS, freeze
 from bench.accuracy.scores import load_audit, score_reads, score_run
 from bench.accuracy.training import evaluate, train
-from bench.cells import Bench, Cell, Interrupted, described, environment
+from bench.cells import Bench, Interrupted, environment
 from bench.grid import main
 from core.evaluation.predictions import Predictions
 from core.training.snapshot import load_snapshot

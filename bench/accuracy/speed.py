@@ -17,8 +17,9 @@ from itertools import pairwise
 from typing import Any
 
 from bench.accuracy.accuracy import QUICK
+from bench.accuracy.cell import Cell
 from bench.accuracy.training import remove, train
-from bench.cells import ROOT, Bench, Cell, CellError
+from bench.cells import ROOT, Bench, CellError
 from bench.grid import main
 from core.cli.demo import MINUTES
 from core.jobs.jobdir import JobDir

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.accuracy.cell import Cell, described
 from bench.accuracy.data import Frozen, freeze
-from bench.cells import ROOT, Bench, Cell, CellError, Interrupted, described, environment
+from bench.cells import ROOT, Bench, CellError, Interrupted, environment
 from core.jobs.jobdir import JobDir
 from core.jobs.runner import PARENT_VARIABLE
 

@@ -1,0 +1,65 @@
+"""One reading of images as a cell, mostly by a trained run; imports no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.accuracy.data import SETS, Frozen, ImageSet
+from bench.cells import BenchCell
+from core.jobs.runner import device_of
+from core.model.config import TrainConfig, preset, with_options
+
+NEEDS = {"gpu": "a GPU", "patience": "a night on a CPU", "ddddocr": "pip install ddddocr==1.6.1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell(BenchCell):
+    """A reading of images, mostly by a trained run."""
+
+    images: str
+    """Name of its image set."""
+    preset: str | None = "fast"
+    """None: nothing is trained."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """On top of the preset, as for --set."""
+    needs: tuple[str, ...] = ()
+    """Keys of NEEDS."""
+
+    @property
+    def image_set(self) -> ImageSet:
+        return SETS[self.images]
+
+    def config(self) -> TrainConfig:
+        assert self.preset is not None
+        return with_options(preset(self.preset), self.options)
+
+    def needed(self) -> str:
+        folder = self.image_set.folder
+        return ", ".join([*([f"--data with {folder}/"] if folder else []), *(NEEDS[need] for need in self.needs)])
+
+    def changed(self, result: Mapping[str, Any]) -> bool:
+        # An option that came later had its default before.
+        return self.preset is not None and TrainConfig.from_dict(result["config"]) != self.config()
+
+    def missing(self, data: Path | None) -> str | None:
+        folder = self.image_set.folder
+        if folder and (data is None or not (data / folder).is_dir()):
+            return f"there is no --data folder with {folder}/"
+        if "gpu" in self.needs and device_of("auto") != "gpu":
+            return "needs a GPU"
+        if "ddddocr" in self.needs and find_spec("ddddocr") is None:
+            return NEEDS["ddddocr"]
+        if self.preset is not None and find_spec("torch") is None:
+            return "torch is not installed here"
+        return None
+
+
+def described(cell: Cell, frozen: Frozen) -> dict[str, Any]:
+    """The part of a result that is known beforehand."""
+    return {
+        "cell": cell.name,
+        "what": cell.what,
+        "data": {"name": cell.images, "hash": frozen.hash, "n": frozen.counts},
+    }
