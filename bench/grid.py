@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,13 +12,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.accuracy.training import remove
-from bench.cells import RESULTS, ROOT, Bench, BenchCell, Interrupted, cores, save_result
+from bench.cells import RESULTS, ROOT, Bench, BenchCell, CellError, Interrupted, cores, save_result
 from core.errors import SlotlabError
 from core.jobs.jobdir import JobDir
 
 CellT = TypeVar("CellT", bound=BenchCell)
 Measure = Callable[[CellT, Bench], dict[str, Any]]
+ORPHAN_SECONDS = 180.0
+"""How long the worker of a killed bench may take to notice and to save: a step of a large network and a checkpoint."""
 
 
 def main(
@@ -129,3 +131,13 @@ def state_of(cell: BenchCell, bench: Bench) -> str:
         return f"not run: {missing}{at}" if missing else f"not run{at}"
     changed = cell.changed(json.loads(done.read_text(encoding="utf-8")))
     return "done, with settings that have changed since" if changed else "done"
+
+
+def remove(folder: Path) -> None:
+    """Remove the job directories of a cell, once nothing works in them."""
+    for path in folder.glob("*/run.json"):
+        lock = JobDir(path.parent).take_lock(wait_s=ORPHAN_SECONDS)
+        if lock is None:
+            raise CellError(f"Another bench is at work in {path.parent}.")
+        os.close(lock)
+    shutil.rmtree(folder, ignore_errors=True)

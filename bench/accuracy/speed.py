@@ -18,9 +18,9 @@ from typing import Any
 
 from bench.accuracy.accuracy import QUICK
 from bench.accuracy.cell import Cell
-from bench.accuracy.training import remove, train
+from bench.accuracy.training import train
 from bench.cells import ROOT, Bench, CellError
-from bench.grid import main
+from bench.grid import main, remove
 from core.cli.demo import MINUTES
 from core.jobs.jobdir import JobDir
 from core.jobs.runner import PARENT_VARIABLE

@@ -17,11 +17,10 @@ from typing import Any
 from bench.accuracy.cell import Cell, described
 from bench.accuracy.data import Frozen, freeze
 from bench.cells import ROOT, Bench, CellError, Interrupted, environment
+from bench.grid import ORPHAN_SECONDS, remove
 from core.jobs.jobdir import JobDir
 from core.jobs.runner import PARENT_VARIABLE
 
-ORPHAN_SECONDS = 180.0
-"""How long the worker of a killed bench may take to notice and to save: a step of a large network and a checkpoint."""
 TICK_SECONDS = 0.1
 SAY_SECONDS = 30.0
 
@@ -163,13 +162,3 @@ def _watch(
             bench.say(f"{cell.name}: {(job.read('status.json') or {}).get('message', 'starting')}")
             said = now
         time.sleep(TICK_SECONDS)
-
-
-def remove(folder: Path) -> None:
-    """Remove the job directories of a cell, once nothing works in them."""
-    for path in folder.glob("*/run.json"):
-        lock = JobDir(path.parent).take_lock(wait_s=ORPHAN_SECONDS)
-        if lock is None:
-            raise CellError(f"Another bench is at work in {path.parent}.")
-        os.close(lock)
-    shutil.rmtree(folder, ignore_errors=True)
