@@ -33,44 +33,42 @@ def relabelled(db: Database, project_id: int, since: str) -> dict[str, str | Non
     return {sha256: label for _, project, sha256, label in recent if project == project_id}
 
 
-def event_at(db: Database, sample_id: int, version: int) -> LabelEvent | None:
-    rows = list(db.query("SELECT * FROM labels WHERE sample_id = ? AND version = ?", [sample_id, version]))
-    return LabelEvent(**rows[0]) if rows else None
-
-
 def append_event(
-    db: Database, sample: Sample, *, event_id: str, operator: str, action: str, state: str, text: str | None,
-    base_version: int, flag: str | None = None, origin: str | None = None, ms: int | None = None,
-) -> int | None:  # fmt: skip
-    """Add an event, and apply it if the sample is still at `base_version`. Call inside `write(db)`.
+    db: Database,
+    sample: Sample,
+    *,
+    event_id: str,
+    operator: str,
+    action: str,
+    state: str,
+    text: str | None,
+    base_version: int,
+    flag: str | None = None,
+    opinion: bool = False,
+    origin: str | None = None,
+    ms: int | None = None,
+) -> int | None:
+    """Add an event and, unless it is an opinion, apply it if the sample is still at `base_version`.
 
-    Returns the sample's new version, or None when another event came first: the text is then in the ledger only.
+    Call inside `write(db)`. Returns the sample's new version; None when the event is in the ledger only, because it is
+    an opinion or another event came first.
     """
     at = now()
-    changed = db.execute(
-        "UPDATE samples SET state = ?, label = ?, flag = ?, version = version + 1, operator = ?, labelled_at = ?"
-        " WHERE id = ? AND version = ?",
-        [state, text, flag, operator, at, sample.id, base_version],
-    ).rowcount
+    changed = (
+        not opinion
+        and db.execute(
+            "UPDATE samples SET state = ?, label = ?, flag = ?, version = version + 1, operator = ?, labelled_at = ?"
+            " WHERE id = ? AND version = ?",
+            [state, text, flag, operator, at, sample.id, base_version],
+        ).rowcount
+    )
     version = base_version + 1 if changed else None
-    _insert(db, event_id, sample, operator, action, state, text, flag, base_version, version, at, origin, ms)
-    return version
-
-
-def append_opinion(
-    db: Database, sample: Sample, *, event_id: str, operator: str, action: str, state: str, text: str | None,
-    base_version: int, flag: str | None = None, origin: str | None = None, ms: int | None = None,
-) -> None:  # fmt: skip
-    """Add an event that changes nothing but what is thought of the sample. Call inside `write(db)`."""
-    _insert(db, event_id, sample, operator, action, state, text, flag, base_version, None, now(), origin, ms)
-
-
-def _insert(db: Database, event_id: str, sample: Sample, *values: object) -> None:
     db.execute(
         "INSERT INTO labels (event_id, sample_id, operator, action, state, text, flag, base_version, version, at,"
         " origin, ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [event_id, sample.id, *values],
+        [event_id, sample.id, operator, action, state, text, flag, base_version, version, at, origin, ms],
     )
+    return version
 
 
 def set_standing(db: Database, sample_id: int, *, disputed: bool, checked: bool) -> None:
@@ -106,10 +104,17 @@ def work_of(db: Database, project_id: int, operator: str, since: str) -> list[tu
     return db.execute(sql, [operator, since, project_id]).fetchall()
 
 
-def count_by_operator(db: Database, project_id: int) -> dict[str, int]:
-    """Current labels by the operator who gave them."""
+def second_looks(db: Database, project_id: int, operator: str, since: str) -> tuple[int, int]:
+    """Of second labels by others on what an operator entered from a time on: how many agree, and how many there are."""
     sql = (
-        "SELECT operator, count(*) AS n FROM samples WHERE project_id = ? AND state = 'labelled'"
-        " GROUP BY operator ORDER BY n DESC"
+        "SELECT coalesce(sum(second.state = first.state AND second.text IS first.text), 0), count(*)"
+        " FROM labels AS first JOIN samples ON samples.id = first.sample_id"
+        " JOIN labels AS second ON second.sample_id = first.sample_id AND second.base_version = first.version"
+        " WHERE first.operator = ? AND first.at >= ? AND first.action = 'label' AND project_id = ?"
+        " AND second.action = 'second' AND second.operator <> first.operator"
+        # One that was taken back, or given anew, was a slip of the hand.
+        " AND NOT EXISTS (SELECT 1 FROM labels AS later WHERE later.sample_id = second.sample_id"
+        " AND later.operator = second.operator AND later.version IS NULL AND later.id > second.id)"
     )
-    return {row["operator"]: row["n"] for row in db.query(sql, [project_id])}
+    same, seen = db.execute(sql, [operator, since, project_id]).fetchone()
+    return same, seen

@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 
 ACTIVE = ("queued", "starting", "running")
 """States of a job that has not ended."""
+Content = tuple[str, str | None, str | None]
+"""What a sample is, or should be: its state, label and flag."""
+UNLABELLED: Content = ("unlabelled", None, None)
 
 
 def now() -> str:
@@ -58,6 +61,10 @@ class Sample:
     checked: int
     """1: somebody looked at it again and found it right."""
 
+    @property
+    def content(self) -> Content:
+        return self.state, self.label, self.flag
+
 
 @dataclass(frozen=True)
 class LabelEvent:
@@ -79,6 +86,10 @@ class LabelEvent:
     """Page it was entered on; None before this was recorded."""
     ms: int | None
     """Milliseconds from the image on the screen to the event."""
+
+    @property
+    def content(self) -> Content:
+        return self.state, self.text, self.flag
 
 
 @dataclass(frozen=True)

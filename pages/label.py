@@ -11,7 +11,6 @@ from core.evaluation.percent import share
 from db import labels
 from db.projects import list_sources
 from db.queues import KINDS, ORDERS, PASSED, Queue, days_waiting
-from db.statistics import second_looks
 from pages.components import layout
 from pages.components.widgets.labeler.server import labeler, midnight, summary
 
@@ -65,7 +64,7 @@ def write_week() -> None:
     since = (midnight() - timedelta(days=6)).isoformat(timespec="seconds")
     with layout.errors(), layout.database() as db:
         work = labels.work_of(db, page.project.id, page.operator, since)
-        same, seen = second_looks(db, page.project.id, page.operator, since)
+        same, seen = labels.second_looks(db, page.project.id, page.operator, since)
     numbers = summary(work)
     st.markdown(f"**{layout.plain(page.operator)}**, last 7 days")
     st.markdown(f"{numbers['labels']:,} labels")

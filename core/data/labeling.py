@@ -6,16 +6,15 @@ of the sample the operator saw (the first save wins, the other is kept in the le
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from sqlite_utils import Database
 
-from core.charset import spec_of
+from core.charset import TextSpec, spec_of
 from core.errors import LabelError
 from db import labels, queues, samples
 from db.connection import write
-from db.records import LabelEvent, Project, Sample
+from db.records import UNLABELLED, Content, LabelEvent, Project, Sample
 
 ACTIONS = ("label", "skip", "undo", "second", "confirm", "doubt", "resolve")
 """What an event may be. second: a label by somebody who was not shown the first. confirm, doubt: found right, found
@@ -27,6 +26,7 @@ FLAGS = ("unreadable", "not_ours")
 MAX_MS = 24 * 3600 * 1000
 TAKEN_BACK = -1
 """Base version of an undo that takes back an opinion; also of an event that comes too late whatever the version."""
+UNREADABLE = "The browser sent an event that cannot be read."
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,32 @@ class Outcome:
     """Of the sample now; None when there is no such sample."""
     state: str | None = None
     label: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What one event of a browser says, checked as far as it can be without the ledger."""
+
+    id: str
+    action: str
+    base: int
+    text: str | None
+    """None: the image is to be skipped, or the action takes no text."""
+    flag: str | None
+    after: str | None
+    ms: int | None
+    seen: int | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one event does to its sample."""
+
+    content: Content
+    """What the sample becomes; after an opinion, what it should become."""
+    base: int
+    """Version that the event applies to; TAKEN_BACK: to none."""
+    opinion: bool
 
 
 def apply_events(
@@ -62,6 +88,156 @@ def apply_events(
         return [_apply(db, project, operator, event, origin) for event in events]
 
 
+def _apply(db: Database, project: Project, operator: str, values: Mapping[str, object], origin: str) -> Outcome:
+    event_id, sha256 = str(values.get("event") or ""), str(values.get("sample") or "")
+    # Storage refuses half characters, which JSON can carry, and large numbers; the outbox would be stuck behind them.
+    storable = (event_id + sha256 + str(values.get("after"))).isascii()
+    sample = samples.find_sample(db, project.id, sha256) if storable else None
+    if sample is None:
+        return Outcome(event_id, sha256, "refused", "This image is not in the project.")
+    try:
+        event = read_event(values)
+        known = _stored_before(db, event, sample)
+        if known:  # The first answer may be lost, so a repetition gets the same answer.
+            decision = Decision(known.content, known.base_version or 0, is_opinion(known))
+            version = known.version
+        else:
+            decision = decide(event, operator, labels.events_of(db, sample.id), spec_of(project))
+            version = _store(db, sample, operator, event, decision, origin)
+    except LabelError as error:
+        status, message = "refused", str(error)
+    else:
+        status, message = answer(event.action, decision, version, sample)
+        status = "repeated" if known and status == "saved" else status
+    now = samples.get_sample(db, sample.id)
+    return Outcome(event_id, sha256, status, message, now.version, now.state, now.label)
+
+
+def read_event(values: Mapping[str, object]) -> Event:
+    """Check the fields of an event. Raises LabelError on an event that no page sends."""
+    event_id, action, base = str(values.get("event") or ""), values.get("action"), values.get("base")
+    text, flag, after, seen = (values.get(name) for name in ("text", "flag", "after", "seen"))
+    if (
+        not event_id
+        or not isinstance(action, str)
+        or action not in ACTIONS
+        or not isinstance(base, int)
+        or not 0 <= base < 2**31
+        or flag not in (None, *FLAGS)
+    ):
+        raise LabelError(UNREADABLE)
+    if not (action == "label" or (action in ("second", "resolve") and text is not None)):
+        text = None
+    elif not isinstance(text, str):
+        raise LabelError("A label needs a text.")
+    return Event(
+        id=event_id,
+        action=action,
+        base=base,
+        text=text,
+        flag=None if flag is None else str(flag),
+        after=None if after is None else str(after),
+        ms=_milliseconds(values.get("ms")),
+        seen=seen if isinstance(seen, int) else None,
+    )
+
+
+def _stored_before(db: Database, event: Event, sample: Sample) -> LabelEvent | None:
+    """The event as it is in the ledger, where it is a repetition. Raises LabelError when it is another image's."""
+    known = labels.find_event(db, event.id)
+    if known and known.sample_id != sample.id:
+        raise LabelError(UNREADABLE)
+    return known
+
+
+def _milliseconds(value: object) -> int | None:
+    """Leave out what a clock that was set, or a tab that slept, cannot know."""
+    return value if isinstance(value, int) and 0 <= value <= MAX_MS else None
+
+
+def decide(event: Event, operator: str, ledger: Sequence[LabelEvent], spec: TextSpec) -> Decision:
+    """Decide what a new event does, from its sample's whole ledger, oldest first.
+
+    Raises LabelError on a text that does not fit, and on an undo of nothing.
+    """
+    before = next((each for each in ledger if each.event_id == event.after), None)
+    opinion = event.action in OPINIONS or (event.action == "undo" and before is not None and before.action in OPINIONS)
+    base = event.base
+    if opinion:
+        base = TAKEN_BACK if event.action == "undo" else base
+    elif event.after is not None:
+        # A browser that does not wait for answers cannot know the version its own event led to. If it guessed, an undo
+        # of a label that came second would undo the label that came first: that one has the guessed number.
+        base = TAKEN_BACK if before is None or before.version is None else before.version
+    if event.action == "resolve" and _others_spoke(ledger, operator, event.seen):
+        base = TAKEN_BACK
+    return Decision(_content(event, ledger, spec, base, opinion=opinion), base, opinion)
+
+
+def _others_spoke(ledger: Sequence[LabelEvent], operator: str, seen: int | None) -> bool:
+    """Whether somebody else has given an opinion after the `seen` events that a resolve knew of."""
+    later = () if seen is None else ledger[max(0, seen) :]
+    return any(each.version is None and each.operator != operator for each in later)
+
+
+def _content(event: Event, ledger: Sequence[LabelEvent], spec: TextSpec, base: int, *, opinion: bool) -> Content:
+    if event.text is not None:
+        return "labelled", spec.check(event.text), None
+    if event.action in ("skip", "second", "resolve"):
+        return "skipped", None, event.flag
+    if opinion:  # A confirm or doubt is about what its operator saw, which may have changed since.
+        return _content_at(ledger, base)
+    if base < 1:
+        raise LabelError("There is nothing to undo on this image.")
+    return _content_at(ledger, base - 1)
+
+
+def _content_at(ledger: Sequence[LabelEvent], version: int) -> Content:
+    return next((event.content for event in ledger if event.version == version), UNLABELLED)
+
+
+def _store(
+    db: Database, sample: Sample, operator: str, event: Event, decision: Decision, origin: str
+) -> int | None:  # fmt: skip
+    """Write the event into the ledger; return the sample's new version, None where it stays as it was."""
+    state, text, flag = decision.content
+    version = labels.append_event(
+        db,
+        sample,
+        event_id=event.id,
+        operator=operator,
+        action=event.action,
+        state=state,
+        text=text,
+        flag=flag,
+        base_version=decision.base,
+        opinion=decision.opinion,
+        origin=origin,
+        ms=event.ms,
+    )
+    update_standing(db, sample.id)
+    queues.release(db, sample.id)
+    return version
+
+
+def answer(action: str, decision: Decision, version: int | None, sample: Sample) -> tuple[str, str]:
+    """Return status and message of a stored event; `version` is what it made of the sample, None where it lost."""
+    if version is not None or decision.opinion:
+        return "saved", "Saved."
+    if action == "resolve" and decision.base == TAKEN_BACK:
+        return "conflict", "Others have spoken since you saw it: still disputed."
+    if sample.content == decision.content:
+        return "saved", f"{sample.operator} had entered the same."
+    now_is = f"labelled {sample.label!r}" if sample.state == "labelled" else sample.state
+    first = sample.operator or "Someone"
+    return "conflict", f"{first} was first: the image is {now_is}; your entry is kept in its history."
+
+
+def is_opinion(event: LabelEvent) -> bool:
+    """Whether an event of the ledger was about what is thought of a sample, not about its label."""
+    return event.action in OPINIONS or (event.action == "undo" and event.base_version == TAKEN_BACK)
+
+
 @dataclass(frozen=True)
 class Standing:
     """What the ledger says of a sample beside its label."""
@@ -72,157 +248,62 @@ class Standing:
     """Whether somebody looked at it again and found it right as it is now."""
 
 
-def standing(events: Sequence[LabelEvent]) -> Standing:
+def standing(ledger: Sequence[LabelEvent]) -> Standing:
     """Walk a sample's whole history, oldest first; of everybody the last word counts."""
-    state, text, flag = "unlabelled", None, None
-    words: dict[str, LabelEvent] = {}
-    checks: set[str] = set()
-    decided: dict[int, dict[str, LabelEvent]] = {}
-    """What each resolve decided on, by its version; an undo of it opens that again."""
-    for event in events:
-        others = {name: word for name, word in words.items() if name != event.operator}
+    voices = _Voices()
+    for event in ledger:
+        voices.hear(event)
+    return Standing(voices.dissents(), bool(voices.checkers))
+
+
+@dataclass
+class _Voices:
+    """Who has said what of a sample up to one event of its ledger."""
+
+    content: Content = UNLABELLED
+    words: dict[str, LabelEvent] = field(default_factory=dict)
+    """Last word of each operator that nobody has decided on."""
+    checkers: set[str] = field(default_factory=set)
+    """Operators who found the sample right as it is."""
+    resolved: dict[int, dict[str, LabelEvent]] = field(default_factory=dict)
+    """The words that each resolve decided on, by its version; an undo of it opens them again."""
+
+    def hear(self, event: LabelEvent) -> None:
         if event.version is not None:
-            state, text, flag = event.state, event.text, event.flag
-            checks = set()
-            if event.action == "undo":
-                words = decided.get(event.base_version or 0, {}) | words
-            elif event.action == "resolve":
-                decided[event.version] = words
-                words, checks = {}, {event.operator}
-            else:
-                words = others
-        elif event.action != "undo" or event.base_version == TAKEN_BACK:  # an undo that lost says nothing
-            words, checks = others, checks - {event.operator}
-            if event.action in ("second", "confirm") and (event.state, event.text, event.flag) == (state, text, flag):
-                checks |= {event.operator}
-            if event.action != "undo":
-                words[event.operator] = event
-    # A doubt is about what the sample is, any other word about what it should be.
-    dissents = [
-        word
-        for word in words.values()
-        if word.action != "confirm"
-        and ((word.state, word.text, word.flag) == (state, text, flag)) == (word.action == "doubt")
-    ]
-    return Standing(tuple(sorted(dissents, key=lambda event: event.id)), bool(checks))
+            self._change(event, event.version)
+        elif event.action != "undo" or event.base_version == TAKEN_BACK:  # An undo that lost says nothing.
+            self._word(event)
+
+    def _change(self, event: LabelEvent, version: int) -> None:
+        self.content, self.checkers = event.content, set()
+        if event.action == "undo":
+            self.words = self.resolved.get(event.base_version or 0, {}) | self.words
+        elif event.action == "resolve":
+            self.resolved[version], self.words = self.words, {}
+            self.checkers = {event.operator}
+        else:
+            self.words.pop(event.operator, None)
+
+    def _word(self, event: LabelEvent) -> None:
+        """Take a word that changes no label: an opinion, one taken back, or a label that came second."""
+        self.words.pop(event.operator, None)
+        self.checkers.discard(event.operator)
+        if event.action in ("second", "confirm") and event.content == self.content:
+            self.checkers.add(event.operator)
+        if event.action != "undo":
+            self.words[event.operator] = event
+
+    def dissents(self) -> tuple[LabelEvent, ...]:
+        # A doubt is about what the sample is, any other word about what it should be.
+        against = (
+            word
+            for word in self.words.values()
+            if word.action != "confirm" and (word.content == self.content) == (word.action == "doubt")
+        )
+        return tuple(sorted(against, key=lambda word: word.id))
 
 
 def update_standing(db: Database, sample_id: int) -> None:
     """Keep beside a sample what its ledger says. Call inside `write(db)` after each event."""
-    found = standing(labels.events_of(db, sample_id))
-    labels.set_standing(db, sample_id, disputed=bool(found.dissents), checked=found.checked)
-
-
-def _apply(db: Database, project: Project, operator: str, event: Mapping[str, object], origin: str) -> Outcome:
-    event_id, action = str(event.get("event") or ""), event.get("action")
-    sha256, base = str(event.get("sample") or ""), event.get("base")
-    # Storage refuses half characters, which JSON can carry, and large numbers; the outbox would be stuck behind them.
-    storable = (event_id + sha256 + str(event.get("after"))).isascii()
-    sample = samples.find_sample(db, project.id, sha256) if storable else None
-    if sample is None:
-        return Outcome(event_id, sha256, "refused", "This image is not in the project.")
-    known = labels.find_event(db, event_id)
-    if (
-        not event_id
-        or not isinstance(action, str)
-        or action not in ACTIONS
-        or event.get("flag") not in (None, *FLAGS)
-        or not isinstance(base, int)
-        or not 0 <= base < 2**31
-        or (known and known.sample_id != sample.id)
-    ):
-        return _outcome(db, event_id, sample, "refused", "The browser sent an event that cannot be read.")
-    if known:  # the answer may have got lost, so a repetition is answered as the event itself was
-        opinion = known.action in OPINIONS or (known.action == "undo" and known.base_version == TAKEN_BACK)
-        status, version, wanted = "repeated", known.version, (known.state, known.text, known.flag)
-    else:
-        before = _event_before(db, sample, event.get("after"))
-        opinion = action in OPINIONS or (action == "undo" and before is not None and before.action in OPINIONS)
-        if opinion:
-            base = TAKEN_BACK if action == "undo" else base
-        elif event.get("after") is not None:
-            # A browser that does not wait for answers cannot know the version its own event led to. If it guessed,
-            # an undo of a label that came second would undo the label that came first: that one has the guessed
-            # number.
-            base = before.version if before and before.version is not None else TAKEN_BACK
-        if action == "resolve" and _has_new_opinions(db, sample, operator, event.get("seen")):
-            base = TAKEN_BACK
-        try:
-            wanted = _result_of(db, project, sample, action, event, base, opinion=opinion)
-        except LabelError as error:
-            return _outcome(db, event_id, sample, "refused", str(error))
-        status = "saved"
-        entry: dict[str, Any] = {
-            "event_id": event_id, "operator": operator, "action": action, "state": wanted[0], "text": wanted[1],
-            "flag": wanted[2], "base_version": base, "origin": origin, "ms": _milliseconds(event.get("ms")),
-        }  # fmt: skip
-        version = None
-        if opinion:
-            labels.append_opinion(db, sample, **entry)
-        else:
-            version = labels.append_event(db, sample, **entry)
-        update_standing(db, sample.id)
-        queues.release(db, sample.id)
-    if version is not None or opinion:
-        return _outcome(db, event_id, sample, status, "Saved.")
-    if action == "resolve" and (known.base_version if known else base) == TAKEN_BACK:
-        return _outcome(db, event_id, sample, "conflict", "Others have spoken since you saw it: still disputed.")
-    if (sample.state, sample.label, sample.flag) == wanted:
-        return _outcome(db, event_id, sample, status, f"{sample.operator} had entered the same.")
-    now_is = f"labelled {sample.label!r}" if sample.state == "labelled" else sample.state
-    message = f"{sample.operator or 'Someone'} was first: the image is {now_is}; your entry is kept in its history."
-    return _outcome(db, event_id, sample, "conflict", message)
-
-
-def _has_new_opinions(db: Database, sample: Sample, operator: str, seen: object) -> bool:
-    """Whether somebody else has said something of the sample after the `seen` events that a decision knew of."""
-    if not isinstance(seen, int):
-        return False
-    later = labels.events_of(db, sample.id)[max(0, seen) :]
-    return any(event.version is None and event.operator != operator for event in later)
-
-
-def _event_before(db: Database, sample: Sample, after: object) -> LabelEvent | None:
-    before = None if after is None else labels.find_event(db, str(after))
-    return before if before and before.sample_id == sample.id else None
-
-
-def _milliseconds(value: object) -> int | None:
-    """A clock that was set, or a tab that slept, says nothing about an operator."""
-    return value if isinstance(value, int) and 0 <= value <= MAX_MS else None
-
-
-Result = tuple[str, str | None, str | None]
-"""State, label and flag of a sample."""
-
-
-def _result_of(
-    db: Database,
-    project: Project,
-    sample: Sample,
-    action: str,
-    event: Mapping[str, object],
-    base: int,
-    *,
-    opinion: bool,
-) -> Result:
-    """What the event makes of the sample, or by an opinion should be made of it."""
-    text, flag = event.get("text"), event.get("flag")
-    if action == "skip" or (action in ("second", "resolve") and text is None):
-        return "skipped", None, None if flag is None else str(flag)
-    if action in ("label", "second", "resolve"):
-        if not isinstance(text, str):
-            raise LabelError("A label needs a text.")
-        return "labelled", spec_of(project).check(text), None
-    if opinion:  # of what its operator saw, which may have changed since
-        seen = labels.event_at(db, sample.id, base)
-        return (seen.state, seen.text, seen.flag) if seen else ("unlabelled", None, None)
-    if base < 1:
-        raise LabelError("There is nothing to undo on this image.")
-    before = labels.event_at(db, sample.id, base - 1)
-    return (before.state, before.text, before.flag) if before else ("unlabelled", None, None)
-
-
-def _outcome(db: Database, event_id: str, sample: Sample, status: str, message: str) -> Outcome:
-    sample = samples.get_sample(db, sample.id)
-    return Outcome(event_id, sample.sha256, status, message, sample.version, sample.state, sample.label)
+    now = standing(labels.events_of(db, sample_id))
+    labels.set_standing(db, sample_id, disputed=bool(now.dissents), checked=now.checked)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from sqlite_utils import Database
 
-from core.data.labeling import OPINIONS, TAKEN_BACK, Outcome, apply_events, standing
+from core.data.labeling import OPINIONS, Outcome, apply_events, is_opinion, standing
 from db import reviews, samples
-from db.records import LabelEvent, Project, Sample
+from db.records import Content, LabelEvent, Project, Sample
 from db.reviews import Review
 
 SLOW_FROM = 100_000
@@ -20,9 +20,15 @@ SLOW_FROM = 100_000
 Cursor = tuple[int, str, int]
 """Round (1: past the end, from the beginning on), value of the order, id: the last sample that a browser got."""
 SAID = {
-    "label": "labelled", "skip": "skipped", "undo": "undid", "import": "imported", "second": "read blind",
-    "confirm": "confirmed", "doubt": "doubted", "resolve": "decided",
-}  # fmt: skip
+    "label": "labelled",
+    "skip": "skipped",
+    "undo": "undid",
+    "import": "imported",
+    "second": "read blind",
+    "confirm": "confirmed",
+    "doubt": "doubted",
+    "resolve": "decided",
+}
 """An action in the words of a history."""
 
 
@@ -36,16 +42,16 @@ def next_labelled(
     """
     start = hashlib.sha256(operator.encode()).hexdigest()[:32] if review.order == "random" else ""
     turn, place = (0, None) if after is None else (after[0], (after[1], after[2]))
-    found: list[tuple[Cursor, Sample]] = []
+    page: list[tuple[Cursor, Sample]] = []
     for this in (0, 1) if start else (0,):
-        if this < turn or len(found) == n:
+        if this < turn or len(page) == n:
             continue
         bounds = {"start": start} if this == 0 else {"end": start}
         rows = reviews.select_labelled(
-            db, project.id, review, after=place if this == turn else None, limit=n - len(found), **bounds
+            db, project.id, review, after=place if this == turn else None, limit=n - len(page), **bounds
         )
-        found += [((this, *at), sample) for at, sample in rows]
-    return [sample for _, sample in found], found[-1][0] if found else after
+        page += [((this, *at), sample) for at, sample in rows]
+    return [sample for _, sample in page], page[-1][0] if page else after
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ def history_of(events: Sequence[LabelEvent]) -> list[Line]:
             event.at,
             event.operator,
             SAID[event.action],
-            words(event.state, event.text, event.flag),
+            words(*event.content),
             _standing(event),
             event.ms,
             event.origin,
@@ -80,7 +86,7 @@ def history_of(events: Sequence[LabelEvent]) -> list[Line]:
 
 
 def _standing(event: LabelEvent) -> str:
-    if event.action in OPINIONS or (event.action == "undo" and event.base_version == TAKEN_BACK):
+    if is_opinion(event):
         return "opinion"
     return "" if event.version is not None else "lost"
 
@@ -108,15 +114,15 @@ def choices_of(sample: Sample, events: Sequence[LabelEvent]) -> list[Choice]:
 
     That it should have no label at all is no choice: whoever decides says what it is.
     """
-    now = (sample.state, sample.label, sample.flag)
-    voices: dict[tuple[str, str | None, str | None], list[str]] = {now: []}
+    now = sample.content
+    voices: dict[Content, list[str]] = {now: []}
     for event in events:
         gave = event.version == sample.version
-        if gave or (event.action == "confirm" and (event.state, event.text, event.flag) == now):
+        if gave or (event.action == "confirm" and event.content == now):
             voices[now].append(_voice(event))
     for event in standing(events).dissents:
         late = ", after another" if _standing(event) == "lost" else ""
-        voices.setdefault((event.state, event.text, event.flag), []).append(_voice(event) + late)
+        voices.setdefault(event.content, []).append(_voice(event) + late)
     return [
         Choice(text, flag, words(state, text, flag), (state, text, flag) == now, tuple(dict.fromkeys(said)))
         for (state, text, flag), said in voices.items()
@@ -160,7 +166,7 @@ def _answer(db: Database, project: Project, operator: str, event: Mapping[str, o
     if notice is None and event.get("action") in OPINIONS and changed:
         notice = (
             f"You saw {event.get('shown')}, but {sample.operator} changed it meanwhile: "
-            f"now {words(sample.state, sample.label, sample.flag)}. "
+            f"now {words(*sample.content)}. "
             "Your opinion of the old label is kept in the history; the new one is not checked yet."
         )
     return Answer(outcome, notice, sample, reviews.events_by_sample(db, [sample.id])[sample.id])

@@ -50,19 +50,15 @@ def test_an_event_with_another_version_is_kept_and_changes_nothing(db: Database,
     assert events == [("Ann", "111111", 1), ("Ben", "222222", None)]
 
 
-def test_events_are_found_by_id_and_by_version(db: Database, sample: Sample) -> None:
-    """Lost events have no version to be found by."""
+def test_events_are_found_by_id(db: Database, sample: Sample) -> None:
+    """Lost ones too."""
     append(db, sample, "a1", "111111", 0)
     append(db, sample, "b1", "222222", 0)
 
-    found = labels.find_event(db, "b1")
-    assert found is not None
-    assert found.version is None
-    first = labels.event_at(db, sample.id, 1)
-    assert first is not None
-    assert first.event_id == "a1"
+    lost = labels.find_event(db, "b1")
+    assert lost is not None
+    assert (lost.text, lost.version) == ("222222", None)
     assert labels.find_event(db, "c1") is None
-    assert labels.event_at(db, sample.id, 2) is None
 
 
 def test_an_event_is_stored_once(db: Database, sample: Sample) -> None:
@@ -80,15 +76,6 @@ def test_an_event_has_an_operator(db: Database, sample: Sample, operator: str) -
     """Every label is somebody's."""
     with pytest.raises(sqlite3.IntegrityError):
         append(db, sample, "a1", "111111", 0, operator=operator)
-
-
-def test_current_labels_are_counted_by_operator(db: Database, project: Project, add_sample: AddSample) -> None:
-    """Skips and labels that lost do not count."""
-    for number, (operator, text) in enumerate([("Ann", "111111"), ("Ben", "222222"), ("Ben", "333333"), ("Cem", None)]):
-        append(db, add_sample(number), f"e{number}", text, 0, operator=operator)
-    append(db, samples.select_samples(db, project.id)[0], "late", "444444", 0, operator="Cem")
-
-    assert labels.count_by_operator(db, project.id) == {"Ben": 2, "Ann": 1}
 
 
 def test_everybody_in_the_ledger_is_listed_once(db: Database, add_sample: AddSample) -> None:

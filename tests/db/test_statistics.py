@@ -5,8 +5,8 @@ from collections.abc import Callable
 from sqlite_utils import Database
 
 from core.data.labeling import apply_events
+from db.labels import second_looks
 from db.records import Project, Sample
-from db.statistics import second_looks
 
 
 def test_second_looks_by_others_are_counted(db: Database, project: Project, add_sample: Callable[..., Sample]) -> None:

@@ -1,0 +1,188 @@
+"""What an event says and what it does, decided from a ledger alone; test_labeling.py has both with the database."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from core.charset import TextSpec
+from core.data.labeling import TAKEN_BACK, Decision, Event, answer, decide, read_event
+from core.errors import LabelError
+from db.records import UNLABELLED, Content, LabelEvent, Sample
+
+SPEC = TextSpec(3, "0123456789")
+LABELLED: Content = ("labelled", "111", None)
+
+
+def entry(number: int, action: str, content: Content, *, operator: str = "Ann", version: int | None) -> LabelEvent:
+    """One line of a ledger, with the id "e1", "e2" and so on."""
+    state, text, flag = content
+    return LabelEvent(
+        id=number,
+        event_id=f"e{number}",
+        sample_id=1,
+        operator=operator,
+        action=action,
+        state=state,
+        text=text,
+        flag=flag,
+        base_version=None if version is None else version - 1,
+        version=version,
+        at="2026-01-01T00:00:00+00:00",
+        origin="label",
+        ms=None,
+    )
+
+
+LEDGER = (
+    entry(1, "label", LABELLED, version=1),
+    entry(2, "skip", ("skipped", None, "not_ours"), version=2),
+    entry(3, "second", ("labelled", "222", None), operator="Ben", version=None),
+    entry(4, "label", ("labelled", "333", None), operator="Cem", version=None),
+)
+"""Ann labelled and then skipped the image; Ben has another opinion, and a label of Cem came too late."""
+
+
+def event(action: str, **more: object) -> Event:
+    return read_event({"event": "new", "action": action, "base": 2, **more})
+
+
+def decided(action: str, **more: object) -> Decision:
+    return decide(event(action, **more), "Ben", LEDGER, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("action", "more", "content"),
+    [
+        ("label", {"text": "123", "flag": "not_ours"}, ("labelled", "123", None)),
+        ("second", {"text": "123"}, ("labelled", "123", None)),
+        ("second", {"flag": "unreadable"}, ("skipped", None, "unreadable")),
+        ("resolve", {"text": "123"}, ("labelled", "123", None)),
+        ("resolve", {}, ("skipped", None, None)),
+        ("skip", {"text": "123"}, ("skipped", None, None)),
+        ("undo", {}, LABELLED),
+        ("undo", {"base": 1}, UNLABELLED),
+        ("confirm", {}, ("skipped", None, "not_ours")),
+        ("doubt", {"base": 1}, LABELLED),
+        ("doubt", {"base": 0}, UNLABELLED),
+    ],
+)
+def test_each_action_has_its_content(action: str, more: dict[str, object], content: Content) -> None:
+    """A text where one is given, else a skip; undo and opinions go by the version that their operator saw."""
+    assert decided(action, **more).content == content
+
+
+@pytest.mark.parametrize("action", ["label", "skip", "undo", "resolve"])
+def test_a_change_applies_to_the_version_that_was_seen(action: str) -> None:
+    """Another version means that somebody was faster."""
+    decision = decided(action, text="123")
+
+    assert (decision.base, decision.opinion) == (2, False)
+
+
+@pytest.mark.parametrize("action", ["second", "confirm", "doubt"])
+def test_an_opinion_keeps_the_version_that_was_seen(action: str) -> None:
+    """It changes nothing, whatever has been entered since."""
+    decision = decided(action, text="123", base=1)
+
+    assert (decision.base, decision.opinion) == (1, True)
+
+
+@pytest.mark.parametrize(("after", "base"), [("e1", 1), ("e2", 2), ("e4", TAKEN_BACK), ("unknown", TAKEN_BACK)])
+def test_after_an_own_event_its_version_counts(after: str, base: int) -> None:
+    """One that came too late, or is not of this image, leads to no version at all."""
+    assert decided("label", text="123", after=after, base=1).base == base
+
+
+def test_an_undo_after_an_opinion_takes_it_back() -> None:
+    """The label stays, although the base names a version."""
+    assert decided("undo", after="e3") == Decision(UNLABELLED, TAKEN_BACK, opinion=True)
+
+
+@pytest.mark.parametrize(("more", "base"), [({"base": 0}, 0), ({"after": "e4"}, TAKEN_BACK)])
+def test_there_must_be_something_to_undo(more: dict[str, object], base: int) -> None:
+    """A fresh image has no earlier version, and a label that came too late made none."""
+    with pytest.raises(LabelError, match="nothing to undo"):
+        decided("undo", **more)
+    assert decided("label", text="123", **more).base == base
+
+
+@pytest.mark.parametrize(
+    ("operator", "seen", "late"),
+    [("Dan", 4, False), ("Dan", 3, True), ("Cem", 3, False), ("Cem", 2, True), ("Dan", None, False), ("Dan", -1, True)],
+)
+def test_a_resolve_must_have_seen_all_opinions_of_others(operator: str, seen: int | None, late: bool) -> None:
+    """Its own operator's may be newer; without a count, none is missed."""
+    decision = decide(event("resolve", text="123", seen=seen), operator, LEDGER, SPEC)
+
+    assert decision.base == (TAKEN_BACK if late else 2)
+
+
+def test_a_text_that_does_not_fit_is_no_decision() -> None:
+    """The sentence is that of the project's charset and length."""
+    with pytest.raises(LabelError, match="4 characters"):
+        decided("label", text="1234")
+
+
+@pytest.mark.parametrize(("action", "text"), [("label", None), ("label", 123), ("second", 123), ("resolve", ["1"])])
+def test_a_label_without_a_text_cannot_be_read(action: str, text: object) -> None:
+    """Second and resolve may leave it out, which means a skip; none may send something else."""
+    with pytest.raises(LabelError, match="needs a text"):
+        event(action, text=text)
+
+
+def test_an_event_holds_what_can_be_known() -> None:
+    """Whatever else a browser sends for it, the rest is left out."""
+    read = event("undo", text=5, flag="not_ours", after=7, ms=-1, seen="3", base=True)
+
+    assert read == Event(id="new", action="undo", base=1, text=None, flag="not_ours", after="7", ms=None, seen=None)
+
+
+SAMPLE = Sample(
+    id=1,
+    project_id=1,
+    source_id=1,
+    sha256="f" * 64,
+    name="1.png",
+    width=30,
+    height=20,
+    split="train",
+    state="labelled",
+    label="111",
+    version=2,
+    operator="Ann",
+    labelled_at=None,
+    created_at="",
+    flag=None,
+    disputed=0,
+    checked=0,
+)
+
+
+@pytest.mark.parametrize(
+    ("action", "decision", "version", "sample", "status", "sentence"),
+    [
+        ("label", Decision(LABELLED, 1, opinion=False), 2, SAMPLE, "saved", "Saved."),
+        ("doubt", Decision(UNLABELLED, 1, opinion=True), None, SAMPLE, "saved", "Saved."),
+        ("label", Decision(LABELLED, 1, opinion=False), None, SAMPLE, "saved", "Ann had entered the same."),
+        ("resolve", Decision(LABELLED, TAKEN_BACK, opinion=False), None, SAMPLE, "conflict", "Others have spoken"),
+        ("resolve", Decision(LABELLED, 1, opinion=False), None, SAMPLE, "saved", "Ann had entered the same."),
+        ("label", Decision(UNLABELLED, 1, opinion=False), None, SAMPLE, "conflict", "Ann was first: .* labelled '111'"),
+        (
+            "skip",
+            Decision(LABELLED, 1, opinion=False),
+            None,
+            replace(SAMPLE, state="skipped", label=None, operator=None),
+            "conflict",
+            "Someone was first: the image is skipped;",
+        ),
+    ],
+)
+def test_an_answer_says_what_became_of_the_event(
+    action: str, decision: Decision, version: int | None, sample: Sample, status: str, sentence: str
+) -> None:
+    """Who came second with the same is not in conflict."""
+    given, message = answer(action, decision, version, sample)
+
+    assert given == status
+    assert re.match(sentence, message)
