@@ -139,20 +139,9 @@ def find_slices(columns: Mapping[str, Column], right_N: Bools, least: int = 1) -
 
 def worse_than_rest(wrong_S: Ints, n_S: Ints, wrongs: int, total: int) -> Floats:
     """Chance of at least so many wrong among n of all `total` samples, of which `wrongs` are wrong (Fisher, exact)."""
-    from scipy.special import gammaln
+    from scipy.stats import hypergeom
 
-    log_factorial = gammaln(np.arange(total + 1) + 1.0)
-
-    def log_choose(n: int, k: Ints | int) -> Floats:
-        log_ways: Floats = log_factorial[n] - log_factorial[k] - log_factorial[n - k]
-        return log_ways
-
-    p_S = np.ones(len(n_S))
-    for place, (wrong, n) in enumerate(zip(wrong_S.tolist(), n_S.tolist(), strict=True)):
-        if wrong > max(0, n - (total - wrongs)):
-            more = np.arange(wrong, min(n, wrongs) + 1)
-            log_p = log_choose(wrongs, more) + log_choose(total - wrongs, n - more) - log_choose(total, n)
-            p_S[place] = min(1.0, float(np.exp(log_p).sum()))
+    p_S: Floats = hypergeom.sf(wrong_S - 1, total, wrongs, n_S)
     return p_S
 
 
