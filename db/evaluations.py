@@ -7,7 +7,7 @@ from db.records import Evaluation, TestOpening, now
 
 def insert_evaluation(
     db: Database, *, run_id: str, job_id: str, split: str, tta: bool, n: int, correct: int, result: str
-) -> None:  # fmt: skip
+) -> None:
     """Store what an evaluation job found; a second call for the same job changes nothing."""
     db.execute(
         "INSERT INTO evaluations (run_id, job_id, split, tta, n, correct, result, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

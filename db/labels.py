@@ -116,5 +116,5 @@ def second_looks(db: Database, project_id: int, operator: str, since: str) -> tu
         " AND NOT EXISTS (SELECT 1 FROM labels AS later WHERE later.sample_id = second.sample_id"
         " AND later.operator = second.operator AND later.version IS NULL AND later.id > second.id)"
     )
-    same, seen = db.execute(sql, [operator, since, project_id]).fetchone()
-    return same, seen
+    agreeing, given = db.execute(sql, [operator, since, project_id]).fetchone()
+    return agreeing, given

@@ -7,7 +7,7 @@ from db.records import Recipe, now
 
 def insert_recipe(
     db: Database, *, project_id: int, name: str, version: int, settings: str, note: str, operator: str
-) -> None:  # fmt: skip
+) -> None:
     db.execute(
         "INSERT INTO recipes (project_id, name, version, settings, note, operator, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -67,12 +67,12 @@ def select_labelled(
         f"SELECT *, {key} AS place FROM samples WHERE {where} AND split = ?"
         f" ORDER BY {key} {direction}, id {direction} LIMIT ?"
     )
-    found: list[tuple[Place, Sample]] = []
+    page: list[tuple[Place, Sample]] = []
     # A split at a time: the index holds the order within each.
     for split in SPLITS if review.split is None else (review.split,):
         rows = list(db.query(sql, [*values, split, limit]))
-        found += [((row.pop("place"), row["id"]), Sample(**row)) for row in rows]
-    return sorted(found, key=lambda pair: pair[0], reverse=newest)[:limit]
+        page += [((row.pop("place"), row["id"]), Sample(**row)) for row in rows]
+    return sorted(page, key=lambda pair: pair[0], reverse=newest)[:limit]
 
 
 def count_labelled(db: Database, project_id: int, review: Review) -> int:
@@ -109,8 +109,8 @@ def select_disputed(db: Database, project_id: int, *, after: int = 0, limit: int
 
 def events_by_sample(db: Database, sample_ids: list[int]) -> dict[int, list[LabelEvent]]:
     """The whole history of each sample, oldest first; at most 500 samples at once."""
-    found: dict[int, list[LabelEvent]] = {sample_id: [] for sample_id in sample_ids}
+    ledgers: dict[int, list[LabelEvent]] = {sample_id: [] for sample_id in sample_ids}
     marks = ",".join("?" * len(sample_ids))
     for row in db.query(f"SELECT * FROM labels WHERE sample_id IN ({marks}) ORDER BY id", sample_ids):
-        found[row["sample_id"]].append(LabelEvent(**row))
-    return found
+        ledgers[row["sample_id"]].append(LabelEvent(**row))
+    return ledgers

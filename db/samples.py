@@ -21,9 +21,17 @@ HASH_LENGTH = 64
 
 
 def insert_sample(
-    db: Database, *, project_id: int, source_id: int, sha256: str, name: str, width: int, height: int, split: str,
+    db: Database,
+    *,
+    project_id: int,
+    source_id: int,
+    sha256: str,
+    name: str,
+    width: int,
+    height: int,
+    split: str,
     image: bytes,
-) -> int:  # fmt: skip
+) -> int:
     """Store one image; the caller has made sure that the project does not hold these pixels yet. Returns its id."""
     cursor = db.execute(
         "INSERT INTO samples (project_id, source_id, sha256, name, width, height, split, created_at)"
@@ -89,9 +97,15 @@ def count_samples(
 
 
 def _where(
-    project_id: int, state: str | None, split: str | None, source_id: int | None, flag: str | None,
-    disputed: bool | None, checked: bool | None, text: str,
-) -> tuple[str, list[Any]]:  # fmt: skip
+    project_id: int,
+    state: str | None,
+    split: str | None,
+    source_id: int | None,
+    flag: str | None,
+    disputed: bool | None,
+    checked: bool | None,
+    text: str,
+) -> tuple[str, list[Any]]:
     # Without a condition that an index is for, the rows are read as they lie in the file. SQLite would go by the index
     # of the hashes, for its project_id, and jump to each row: of a million, 7 seconds instead of 0.4.
     indexed = state or flag or disputed or len(text) == HASH_LENGTH

@@ -196,9 +196,7 @@ def _content_at(ledger: Sequence[LabelEvent], version: int) -> Content:
     return next((event.content for event in ledger if event.version == version), UNLABELLED)
 
 
-def _store(
-    db: Database, sample: Sample, operator: str, event: Event, decision: Decision, origin: str
-) -> int | None:  # fmt: skip
+def _store(db: Database, sample: Sample, operator: str, event: Event, decision: Decision, origin: str) -> int | None:
     """Write the event into the ledger; return the sample's new version, None where it stays as it was."""
     state, text, flag = decision.content
     version = labels.append_event(

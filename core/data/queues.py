@@ -54,14 +54,14 @@ def lease(
 
         def waiting(split: str) -> list[Sample]:
             limit = n + len(without)
-            found = queues.select_waiting(db, project.id, queue, split, operator=operator, now=now, limit=limit)
-            return [sample for sample in found if sample.sha256 not in without]
+            candidates = queues.select_waiting(db, project.id, queue, split, operator=operator, now=now, limit=limit)
+            return [sample for sample in candidates if sample.sha256 not in without]
 
         take(have)
-        kept = queues.leased_hashes(db, project.id, holder)
+        leased = queues.leased_hashes(db, project.id, holder)
         batch = _mixed({split: waiting(split) for split in SHARES}, n) if n else []
         take([sample.sha256 for sample in batch])
-    return Batch(batch, [sha256 for sha256 in have if sha256 not in kept])
+    return Batch(batch, [sha256 for sha256 in have if sha256 not in leased])
 
 
 def _mixed(waiting: dict[str, list[Sample]], n: int) -> list[Sample]:

@@ -49,16 +49,13 @@ class Acceptance:
         """None where nobody has chosen one. Raises StorageError when the file is damaged."""
         try:
             values = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
-            found = cls(**values)
-            numbers = (
-                found.step, found.temperature, found.threshold, found.max_risk, found.n, found.used, found.wrong,
-                found.risk_bound,
-            )  # fmt: skip
+            acceptance = cls(**values)
+            numbers = [value for name, value in asdict(acceptance).items() if name not in ("tta", "views")]
             sound = (
                 all(math.isfinite(number) for number in numbers)
-                and found.temperature > 0
-                and isinstance(found.tries, int)
-                and found.tries > 0
+                and acceptance.temperature > 0
+                and isinstance(acceptance.tries, int)
+                and acceptance.tries > 0
             )
         except FileNotFoundError:
             return None
@@ -66,7 +63,7 @@ class Acceptance:
             raise StorageError(f"{FILE} of this run is damaged; choose a threshold again.") from error
         if not sound:
             raise StorageError(f"{FILE} of this run is damaged; choose a threshold again.")
-        return found
+        return acceptance
 
     def holds_for(self, step: int, *, tta: bool, views: Sequence[View] | None) -> bool:
         """Whether it says anything about readings by the weights of that step, with these views or without."""

@@ -43,9 +43,9 @@ class Evidence:
     @property
     def sentence(self) -> str:
         low, high = self.interval
-        shown = (
+        evidence = (
             f"{self.wrong:,} wrong of {self.n:,} shows with 95% confidence that at least {at_least(self.at_least)} are "
             f"right (one-sided; the two-sided interval is {at_least(low)} to {at_least(high)})."
         )
         goals = " and ".join(f"{more:,} more would show {at_least(goal)}" for goal, more in self.next_goals)
-        return f"{shown} If all are read right, {goals}." if goals else shown
+        return f"{evidence} If all are read right, {goals}." if goals else evidence

@@ -42,16 +42,27 @@ NAMES = {
 }
 """What a filter can ask for, and what it means."""
 EXAMPLES = (
-    'confidence < 0.9 and source == "portal"', '"00" in label', 'char(1) == "7" and read_char(1) != "7"', "margin < 2",
-    'operator in ("ann", "bob")', 'day >= "2026-11-01" and width > 150',
-)  # fmt: skip
+    'confidence < 0.9 and source == "portal"',
+    '"00" in label',
+    'char(1) == "7" and read_char(1) != "7"',
+    "margin < 2",
+    'operator in ("ann", "bob")',
+    'day >= "2026-11-01" and width > 150',
+)
 _COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: np.equal, ast.NotEq: np.not_equal, ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater,
+    ast.Eq: np.equal,
+    ast.NotEq: np.not_equal,
+    ast.Lt: np.less,
+    ast.LtE: np.less_equal,
+    ast.Gt: np.greater,
     ast.GtE: np.greater_equal,
-}  # fmt: skip
+}
 _COMPUTED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide,
-}  # fmt: skip
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+}
 _KINDS = {"U": "a text", "f": "a number", "b": "yes or no"}
 
 
@@ -70,7 +81,7 @@ def select(text: str, columns: Columns, label_NP: Column, read_NP: Column) -> Bo
         with warnings.catch_warnings(action="ignore"):  # of Python, about odd escapes
             tree = ast.parse(text, mode="eval")
         with np.errstate(all="ignore"):
-            found = walker.truth(tree.body)
+            truth = walker.truth(tree.body)
     except SyntaxError as error:
         place = min(error.offset or 1, len(text))
         raise OptionError(f"The filter is no whole expression at character {place}: {_near(text, place)}.") from error
@@ -78,7 +89,7 @@ def select(text: str, columns: Columns, label_NP: Column, read_NP: Column) -> Bo
         raise OptionError("The filter is nested too deeply.") from error
     except ValueError as error:  # a null character
         raise OptionError("The filter holds a character that cannot be read.") from error
-    members_N: Bools = np.broadcast_to(found, (len(label_NP),)).copy()
+    members_N: Bools = np.broadcast_to(truth, (len(label_NP),)).copy()
     return members_N
 
 
@@ -96,7 +107,7 @@ def columns_of(labels: Sequence[str], reading: Reading, columns: Mapping[str, Co
 
         return pixels
 
-    found: dict[str, Callable[[], Column]] = {
+    made: dict[str, Callable[[], Column]] = {
         "label": lambda: np.array(labels),
         "wrong": lambda: ~reading.right_N,
         "seen": lambda: columns["text"].members("seen in training"),
@@ -109,7 +120,7 @@ def columns_of(labels: Sequence[str], reading: Reading, columns: Mapping[str, Co
         "width": sides(0),
         "height": sides(1),
     }
-    return found | ({"colours": texts("colours")} if "colours" in columns else {})
+    return made | ({"colours": texts("colours")} if "colours" in columns else {})
 
 
 def select_read(
@@ -193,31 +204,31 @@ class _Walker:
         raise self.mistake(node, f"{node.func.id} takes one position, from 1 to {chars_NP.shape[1]}")
 
     def comparison(self, node: ast.Compare) -> Column:
-        found: Column = np.array(True)
+        holds: Column = np.array(True)
         left = node.left
         for op, right in zip(node.ops, node.comparators, strict=True):
             if isinstance(op, ast.In | ast.NotIn):
                 inside = self.inside(left, right)
-                found = found & (inside if isinstance(op, ast.In) else ~inside)
+                holds = holds & (inside if isinstance(op, ast.In) else ~inside)
             elif type(op) in _COMPARED:
                 first, second = self.value(left), self.value(right)
                 self.same_kind(right, first, second)
-                found = found & _COMPARED[type(op)](first, second)
+                holds = holds & _COMPARED[type(op)](first, second)
             else:
                 raise self.mistake(right, "compare with ==, !=, <, <=, >, >= or in")
             left = right
-        return np.asarray(found)
+        return np.asarray(holds)
 
     def inside(self, left: ast.expr, right: ast.expr) -> Column:
         """A text in another, or a value in a list of values."""
         value = self.value(left)
         if isinstance(right, ast.Tuple | ast.List | ast.Set):
-            found: Column = np.zeros(value.shape, dtype=bool)
+            inside: Column = np.zeros(value.shape, dtype=bool)
             for each in right.elts:
                 one = self.value(each)
                 self.same_kind(each, value, one)
-                found = found | (value == one)
-            return found
+                inside = inside | (value == one)
+            return inside
         whole = self.value(right)
         if value.dtype.kind != "U" or whole.dtype.kind != "U":
             raise self.mistake(right, '"in" looks for a text in a text, or for a value in a list as ("a", "b")')

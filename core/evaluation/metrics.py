@@ -36,29 +36,12 @@ def intervals95(correct: Ints, n: Ints) -> tuple[NDArray[np.float64], NDArray[np
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
-    """Exact match: all positions of a sample right."""
-
-    n: int
-    correct: int
-    exact_match: float
-    ci95: tuple[float, float]
-
-
-def score(right_N: NDArray[np.bool_]) -> Score:
-    """Raises TrainingError on nothing: an accuracy of no images would be made up."""
-    n, correct = len(right_N), int(right_N.sum())
-    if n == 0:
-        raise TrainingError("There are no labelled images to evaluate on.")
-    return Score(n=n, correct=correct, exact_match=correct / n, ci95=interval95(correct, n))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What one model does on one set of labelled images."""
 
     n: int
     correct: int
+    """Exact matches: all positions of a sample right."""
     exact_match: float
     ci95: tuple[float, float]
     per_position: list[float]
@@ -72,11 +55,17 @@ class Evaluation:
 
 
 def evaluate(log_probs_NPC: Floats, targets_NP: Ints) -> Evaluation:
+    """Raises TrainingError on nothing: an accuracy of no images would be made up."""
     right_NP = log_probs_NPC.argmax(axis=2) == targets_NP
-    whole = score(right_NP.all(axis=1))
+    n, correct = len(right_NP), int(right_NP.all(axis=1).sum())
+    if n == 0:
+        raise TrainingError("There are no labelled images to evaluate on.")
     picked_NP = np.take_along_axis(log_probs_NPC, targets_NP[:, :, None], axis=2)[:, :, 0]
     return Evaluation(
-        **asdict(whole),
+        n=n,
+        correct=correct,
+        exact_match=correct / n,
+        ci95=interval95(correct, n),
         per_position=[float(value) for value in right_NP.mean(axis=0)],
         per_position_correct=[int(value) for value in right_NP.sum(axis=0)],
         nll=float(-picked_NP.mean(dtype=np.float64)),

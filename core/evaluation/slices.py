@@ -110,7 +110,7 @@ def find_slices(columns: Mapping[str, Column], right_N: Bools, least: int = 1) -
     """
     wrong_N = (~right_N).astype(np.float64)
     total, wrongs = len(right_N), int(wrong_N.sum())
-    found = [
+    parts = [
         (kind, value, n, wrong)
         for kind, column in columns.items()
         for value, n, wrong in zip(
@@ -121,9 +121,9 @@ def find_slices(columns: Mapping[str, Column], right_N: Bools, least: int = 1) -
         )
         if least <= n < total and n
     ]
-    if not found:
+    if not parts:
         return []
-    n_S, wrong_S = np.array([part[2:] for part in found]).T
+    n_S, wrong_S = np.array([part[2:] for part in parts]).T
     low_S, high_S = intervals95(n_S - wrong_S, n_S)
     p_S = holm(worse_than_rest(wrong_S, n_S, wrongs, total))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -131,7 +131,7 @@ def find_slices(columns: Mapping[str, Column], right_N: Bools, least: int = 1) -
     slices = [
         Slice(kind=kind, value=value, n=n, correct=n - wrong, ci95=(low, high), lift=lift, p=p)
         for (kind, value, n, wrong), low, high, lift, p in zip(
-            found, low_S.tolist(), high_S.tolist(), lift_S.tolist(), p_S.tolist(), strict=True
+            parts, low_S.tolist(), high_S.tolist(), lift_S.tolist(), p_S.tolist(), strict=True
         )
     ]
     return sorted(slices, key=lambda part: (part.ci95[1], part.correct / part.n, part.n, part.kind, part.value))

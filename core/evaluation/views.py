@@ -177,9 +177,9 @@ class ViewChoice:
         """None where none was made yet. Raises StorageError when the file is damaged."""
         try:
             values = json.loads((run_dir / FILE).read_bytes())
-            found = cls(**values | {"views": from_dicts(values["views"])})
-            sound = isinstance(found.use, bool) and isinstance(found.by, str)
-            numbers = (found.n, found.fixed, found.broken, found.p, found.step)
+            choice = cls(**values | {"views": from_dicts(values["views"])})
+            sound = isinstance(choice.use, bool) and isinstance(choice.by, str)
+            numbers = (choice.n, choice.fixed, choice.broken, choice.p, choice.step)
             sound = sound and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
         except FileNotFoundError:
             return None
@@ -187,7 +187,7 @@ class ViewChoice:
             raise StorageError(f"{FILE} of this run is damaged; choose its views again.") from error
         if not sound:
             raise StorageError(f"{FILE} of this run is damaged; choose its views again.")
-        return found
+        return choice
 
 
 def choice_of(run_dir: Path | None) -> ViewChoice:

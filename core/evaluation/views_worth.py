@@ -117,6 +117,12 @@ def _entry(name: str, right_N: Bools, plain_N: Bools, times: float | None, lost:
     fixed, broken = int((right_N & ~plain_N).sum()), int((plain_N & ~right_N).sum())
     correct = int(right_N.sum())
     return Entry(
-        name=name, correct=correct, ci95=interval95(correct, len(right_N)), fixed=fixed, broken=broken,
-        p=mcnemar(fixed, broken), times=times, lost=lost,
-    )  # fmt: skip
+        name=name,
+        correct=correct,
+        ci95=interval95(correct, len(right_N)),
+        fixed=fixed,
+        broken=broken,
+        p=mcnemar(fixed, broken),
+        times=times,
+        lost=lost,
+    )

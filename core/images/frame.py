@@ -5,9 +5,8 @@ to expect them spread over the whole width stays at 10% exact match, the same ne
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +42,6 @@ class Frame:
         shrinks = part.shape[0] > self.size[0] or part.shape[1] > self.size[1]
         resized = cv2.resize(part, self.size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return np.asarray(resized, dtype=np.uint8)
-
-    def to_dict(self) -> dict[str, list[float]]:
-        return {"box": list(self.box), "size": list(self.size)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Frame":
-        left, top, right, bottom = values["box"]
-        height, width = values["size"]
-        return cls((left, top, right, bottom), (height, width))
 
     def stack(self, images: Iterable[Pixels]) -> NDArray[np.uint8]:
         """Put images one after the other into one contiguous N x H x W x 3 array."""

@@ -22,11 +22,11 @@ Turn = tuple[int, int]
 
 def waiting(runs: Path) -> dict[str, list[JobDir]]:
     """The runs that wait, in the order of their turns, for each device that is waited for."""
-    found: dict[str, list[JobDir]] = {}
+    lines: dict[str, list[JobDir]] = {}
     for _, job, status in _queued(runs, _order(runs)):
         if not job.cancel_asked and _alive(job):
-            found.setdefault(str(status.get("device")), []).append(job)
-    return dict(sorted(found.items()))
+            lines.setdefault(str(status.get("device")), []).append(job)
+    return dict(sorted(lines.items()))
 
 
 def earlier(job: JobDir, device: str) -> str | None:
@@ -66,15 +66,15 @@ def forget(runs: Path, job_id: str) -> None:
 
 def _queued(runs: Path, order: dict[str, int]) -> list[tuple[Turn, JobDir, dict[str, Any]]]:
     """Runs that say they wait, by their turns; whether they live is not looked at yet."""
-    found = []
+    queued = []
     for path in runs.glob("[0-9]*-*"):
         if (path / "exit.json").exists():  # most of them, and cheaper to see than a lock
             continue
         job = JobDir(path)
         status = job.read("status.json") or {}
         if status.get("state") == "queued":
-            found.append((_turn(job, order), job, status))
-    return sorted(found, key=lambda entry: entry[0])
+            queued.append((_turn(job, order), job, status))
+    return sorted(queued, key=lambda entry: entry[0])
 
 
 def _alive(job: JobDir) -> bool:

@@ -119,10 +119,14 @@ def check(
         misread = [Misread(label=labels[i], text=texts[i], variant=variants[i]) for i in lost[:SHOWN]]
         readings.append(
             Reading(
-                key=key, n=len(images), right=sum(right), lost=len(lost), gained=pairs.count((False, True)),
+                key=key,
+                n=len(images),
+                right=sum(right),
+                lost=len(lost),
+                gained=pairs.count((False, True)),
                 misread=misread,
             )
-        )  # fmt: skip
+        )
     return Readability(n=len(images), right=sum(right_before), readings=readings)
 
 
