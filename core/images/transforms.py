@@ -26,18 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.images.augment import DEFAULT_AUGMENT, TRANSFORMS, Param, Settings, TransformInfo, check_augment
-
-__all__ = [
-    "DEFAULT_AUGMENT",
-    "TRANSFORMS",
-    "Augmenter",
-    "Param",
-    "Settings",
-    "TransformInfo",
-    "check_augment",
-    "variants",
-]
+from core.images.augment import TRANSFORMS, check_augment
 
 cv2.setNumThreads(0)  # images this small lose by threads, and torch needs the cores
 
