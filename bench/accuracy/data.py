@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from core.charset import TextSpec
-from core.data.sources import LabelBook, list_entries
+from core.data.sources import LabelBook, list_files
 from core.images import renderer
 from core.images.pixels import decode, pixel_hash, split_of
 from core.training.snapshot import Row, write_snapshot
@@ -98,7 +98,7 @@ def _from_folder(images: ImageSet, data: Path | None) -> list[Row]:
     assert data is not None
     assert images.folder is not None
     folder = data / images.folder
-    entries = list_entries(folder)
+    entries = list_files(folder)
     rule = "filename" if images.labels == "filename" else str(folder / images.labels)
     book = LabelBook(rule, images.spec, [entry.name for entry in entries])
     rows: dict[str, Row] = {}

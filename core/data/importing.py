@@ -20,7 +20,7 @@ from sqlite_utils import Database
 
 from core.charset import TextSpec, spec_of
 from core.data import labeling
-from core.data.sources import Entry, LabelBook, list_entries, parse_csv
+from core.data.sources import LabelBook, SourceFile, list_files, parse_csv
 from core.data.watching import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError, LabelError, OptionError, StorageError
 from core.home import Home
@@ -144,7 +144,7 @@ def start_import(
             return _start_watch(db, home, replace(request, path=path), operator, request_id)
         in_file = request.labels not in {"none", "filename"}
         book_rule = str(Path(request.labels).expanduser().resolve()) if in_file else request.labels
-        LabelBook(book_rule, DEFAULT_SPEC, [entry.name for entry in list_entries(path)])
+        LabelBook(book_rule, DEFAULT_SPEC, [entry.name for entry in list_files(path)])
     elif upload is None or not upload.files:
         raise OptionError("There are no files to import.")
     else:
@@ -381,7 +381,7 @@ def import_images(
 
     Stops between two batches when `should_stop` says so; what is imported by then stays.
     """
-    entries = list_entries(path)
+    entries = list_files(path)
     book = LabelBook(rule, spec_of(project), [entry.name for entry in entries])
     report = Report(files=len(entries))
     remaining = iter(entries)
@@ -398,7 +398,9 @@ def import_images(
     return report
 
 
-def _read(batch: list[Entry], book: LabelBook, report: Report, refused: set[str] | None = None) -> Iterator[_Image]:
+def _read(
+    batch: list[SourceFile], book: LabelBook, report: Report, refused: set[str] | None = None
+) -> Iterator[_Image]:
     """The images of a batch; what is none goes into the report, unless it is among `refused` already."""
     for entry in batch:
         try:

@@ -25,7 +25,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
-class Entry:
+class SourceFile:
     """One file that may be an image."""
 
     name: str
@@ -34,27 +34,27 @@ class Entry:
     """Its bytes; raises ImageError with a reason that names no path."""
 
 
-def list_entries(source: Path) -> list[Entry]:
+def list_files(source: Path) -> list[SourceFile]:
     """All files of a folder (recursively), of a zip, or the one file, sorted by name.
 
     Hidden files, folders and CSV files are left out; they are no images and no mistakes. Raises
     ImportSourceError when there is nothing to read.
     """
     if source.is_dir():
-        entries = _folder_entries(source)
+        files = _folder_files(source)
     elif not source.is_file():
         raise ImportSourceError(f"There is no folder or file {source}.")
     elif zipfile.is_zipfile(source):
-        entries = _zip_entries(source)
+        files = _zip_files(source)
     elif source.suffix.lower() == ".zip":
         raise ImportSourceError(f"{source.name} is damaged or no zip file.")
     else:
-        entries = [Entry(storable(source.name), lambda: read_file(source))]
-    if not entries:
+        files = [SourceFile(storable(source.name), lambda: read_file(source))]
+    if not files:
         raise ImportSourceError(f"{source.name} holds no image files.")
-    if len(entries) > MAX_FILES:
-        raise ImportSourceError(f"{source.name} holds {len(entries):,} files; import at most {MAX_FILES:,} at once.")
-    return sorted(entries, key=lambda entry: entry.name)
+    if len(files) > MAX_FILES:
+        raise ImportSourceError(f"{source.name} holds {len(files):,} files; import at most {MAX_FILES:,} at once.")
+    return sorted(files, key=lambda file: file.name)
 
 
 def _is_wanted(name: str) -> bool:
@@ -66,9 +66,9 @@ def is_hidden(part: str) -> bool:
     return part.startswith(".") or part == "__MACOSX"
 
 
-def _folder_entries(folder: Path) -> list[Entry]:
+def _folder_files(folder: Path) -> list[SourceFile]:
     return [
-        Entry(storable(path.relative_to(folder).as_posix()), lambda path=path: read_file(path))  # type: ignore[misc]
+        SourceFile(storable(path.relative_to(folder).as_posix()), lambda path=path: read_file(path))  # type: ignore[misc]
         for path in folder.rglob("*")
         if not path.is_dir() and _is_wanted(path.relative_to(folder).as_posix())
     ]
@@ -91,9 +91,9 @@ def read_file(path: Path) -> bytes:
         raise ImageError(f"The file cannot be read ({error.strerror}).") from error
 
 
-def _zip_entries(path: Path) -> list[Entry]:
+def _zip_files(path: Path) -> list[SourceFile]:
     try:
-        # Left open for the entries' reads: opening it for each would parse the whole directory each time.
+        # Left open for the files' reads: opening it for each would parse the whole directory each time.
         archive = zipfile.ZipFile(path)
         infos = [info for info in archive.infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:  # ValueError: a name is no UTF-8
@@ -104,7 +104,7 @@ def _zip_entries(path: Path) -> list[Entry]:
     _refuse_overlaps(path, infos)
     # Some programs for Windows write backslashes into zips, against the format.
     return [
-        Entry(name, lambda info=info: _read_zipped(archive, info))  # type: ignore[misc]
+        SourceFile(name, lambda info=info: _read_zipped(archive, info))  # type: ignore[misc]
         for info in infos
         if _is_wanted(name := info.filename.replace("\\", "/"))
     ]
@@ -139,7 +139,7 @@ class LabelBook:
     def __init__(self, rule: str, spec: TextSpec, names: list[str]) -> None:
         """`rule` is "none", "filename", or the path of a CSV with the columns filename and label.
 
-        `names` are the entries' names; a CSV may name an image by its path or, where that is unique, by its last
+        `names` are the files' names; a CSV may name an image by its path or, where that is unique, by its last
         part. Raises ImportSourceError when the CSV as a whole cannot be used.
         """
         self._rule = rule
@@ -165,7 +165,7 @@ class LabelBook:
 
 
 def _match_names(rows: dict[str, str], names: list[str]) -> dict[str, str]:
-    """Row key of each entry name. A row that could mean several entries means none."""
+    """Row key of each file name. A row that could mean several files means none."""
     whole, last_parts = Counter(names), Counter(PurePosixPath(name).name for name in names)
     matches = {}
     for name in names:

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from core.data.sources import Entry, is_hidden, read_file, storable
+from core.data.sources import SourceFile, is_hidden, read_file, storable
 from core.errors import ImageError, ImportSourceError
 
 BATCH = 200
@@ -40,14 +40,14 @@ class Watch:
         """Files that the last look found new, and that are taken by the next one if they stay as they are."""
         return len(self._waiting)
 
-    def look(self) -> Iterator[list[Entry]]:
+    def look(self) -> Iterator[list[SourceFile]]:
         """List the folder once: batches of files that are as the last look found them and have not been taken yet.
 
         A batch is taken when the next one is asked for; one that could not be stored comes again. An empty batch is a
         chance to stop, where there is nothing to take for long. Raises ImportSourceError when the folder is not there.
         """
         last, self._waiting = self._waiting, set()
-        batch: dict[int, Entry] = {}
+        batch: dict[int, SourceFile] = {}
         for number, (name, path, state) in enumerate(self._files(), 1):
             mark = hash((name, state))
             if mark not in self._taken:
@@ -92,7 +92,7 @@ class Watch:
                     if found.st_size and not item.name.lower().endswith(NO_IMAGES):
                         yield prefix + item.name, item.path, _state(found)
 
-    def _entry(self, name: str, path: str, state: tuple[int, ...], mark: int) -> Entry:
+    def _entry(self, name: str, path: str, state: tuple[int, ...], mark: int) -> SourceFile:
         def read() -> bytes:
             problem, data = None, b""
             try:
@@ -111,7 +111,7 @@ class Watch:
                 raise problem
             return data
 
-        return Entry(storable(name), read)
+        return SourceFile(storable(name), read)
 
 
 def _listed(listing: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:

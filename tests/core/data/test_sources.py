@@ -14,9 +14,9 @@ import pytest
 
 from core.charset import TextSpec
 from core.data.sources import (
-    Entry,
     LabelBook,
-    list_entries,
+    SourceFile,
+    list_files,
     parse_csv,
     with_formula_guard,
     without_formula_guard,
@@ -30,19 +30,19 @@ MakeZip = Callable[..., Path]
 
 
 def names(source: Path) -> list[str]:
-    return [entry.name for entry in list_entries(source)]
+    return [entry.name for entry in list_files(source)]
 
 
 def read(source: Path) -> dict[str, bytes | str]:
     """Each entry's bytes, or the reason why there are none."""
 
-    def content(entry: Entry) -> bytes | str:
+    def content(entry: SourceFile) -> bytes | str:
         try:
             return entry.read()
         except ImageError as error:
             return str(error)
 
-    return {entry.name: content(entry) for entry in list_entries(source)}
+    return {entry.name: content(entry) for entry in list_files(source)}
 
 
 @pytest.fixture
@@ -95,13 +95,13 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, files: dict[str, byt
     write_files(folder, files)
 
     with pytest.raises(ImportSourceError, match="photos holds no image files"):
-        list_entries(folder)
+        list_files(folder)
 
 
 def test_a_missing_source_is_refused(tmp_path: Path) -> None:
     """With the path that was looked for."""
     with pytest.raises(ImportSourceError, match=r"There is no folder or file .*/nothing"):
-        list_entries(tmp_path / "nothing")
+        list_files(tmp_path / "nothing")
 
 
 @pytest.mark.timeout(10)
@@ -123,13 +123,13 @@ def test_links_and_special_files_are_refused_without_waiting(tmp_path: Path) -> 
     refused = dict.fromkeys(("fifo.png", "link.png", "dangling.png", "self.png", "socket.png"), reason)
     assert found == {"good.png": b"1", "sub/good.png": b"2"} | refused
     with pytest.raises(ImportSourceError, match="no folder or file"):
-        list_entries(folder / "fifo.png")
+        list_files(folder / "fifo.png")
 
 
 def test_a_file_that_disappears_is_refused_on_its_own(tmp_path: Path) -> None:
     """Without its path on the server, which is nobody's business."""
     write_files(tmp_path, {"a.png": b"1"})
-    (entry,) = list_entries(tmp_path)
+    (entry,) = list_files(tmp_path)
     (tmp_path / "a.png").unlink()
 
     with pytest.raises(ImageError, match=r"^The file cannot be read \(No such file or directory\)\.$"):
@@ -194,7 +194,7 @@ def test_a_name_that_is_no_utf8_though_it_says_so_is_refused(make_zip: MakeZip) 
     source.write_bytes(source.read_bytes().replace("ä".encode(), b"\xff\xfe"))
 
     with pytest.raises(ImportSourceError, match=r"a\.zip cannot be read as a zip file"):
-        list_entries(source)
+        list_files(source)
 
 
 def test_two_members_of_one_name_are_two_files(make_zip: MakeZip) -> None:
@@ -202,7 +202,7 @@ def test_two_members_of_one_name_are_two_files(make_zip: MakeZip) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         source = make_zip(("a.png", b"1"), ("a.png", b"2"))
 
-    assert sorted(entry.read() for entry in list_entries(source)) == [b"1", b"2"]
+    assert sorted(entry.read() for entry in list_files(source)) == [b"1", b"2"]
 
 
 def test_members_that_cannot_be_unpacked_do_not_stop_the_others(make_zip: MakeZip) -> None:
@@ -248,7 +248,7 @@ def test_a_zip_that_shares_bytes_between_members_is_refused(make_zip: MakeZip) -
     source.write_bytes(data)
 
     with pytest.raises(ImportSourceError, match="overlapping entries"):
-        list_entries(source)
+        list_files(source)
 
 
 def test_a_zip_that_claims_to_unpack_to_too_much_is_refused(make_zip: MakeZip) -> None:
@@ -262,7 +262,7 @@ def test_a_zip_that_claims_to_unpack_to_too_much_is_refused(make_zip: MakeZip) -
     source.write_bytes(data)
 
     with pytest.raises(ImportSourceError, match=r"unpacks to 8,053,063,680 bytes; at most 4,294,967,296"):
-        list_entries(source)
+        list_files(source)
 
 
 def test_a_member_that_unpacks_to_more_than_it_claims_is_refused(make_zip: MakeZip) -> None:
@@ -281,9 +281,9 @@ def test_a_member_that_unpacks_to_more_than_it_claims_is_refused(make_zip: MakeZ
 def test_an_empty_zip_is_refused(make_zip: MakeZip) -> None:
     """As is one that holds folders only."""
     with pytest.raises(ImportSourceError, match=r"a\.zip holds no image files"):
-        list_entries(make_zip())
+        list_files(make_zip())
     with pytest.raises(ImportSourceError, match=r"b\.zip holds no image files"):
-        list_entries(make_zip(("folder/", b""), name="b.zip"))
+        list_files(make_zip(("folder/", b""), name="b.zip"))
 
 
 def test_a_truncated_zip_is_refused_wherever_it_was_cut(tmp_path: Path, make_zip: MakeZip) -> None:
@@ -293,7 +293,7 @@ def test_a_truncated_zip_is_refused_wherever_it_was_cut(tmp_path: Path, make_zip
     for size in range(0, len(whole), 7):
         cut.write_bytes(whole[:size])
         with pytest.raises(ImportSourceError, match=r"cut\.zip"):
-            list_entries(cut)
+            list_files(cut)
 
 
 def test_damage_in_a_zip_never_raises_anything_else(tmp_path: Path, make_zip: MakeZip) -> None:
