@@ -16,7 +16,7 @@ from core.errors import OptionError
 from core.evaluation.metrics import margins_NP
 from core.evaluation.predictions import Reading
 from core.evaluation.ranking import losses_N
-from core.evaluation.slices import Column as Coded
+from core.evaluation.slices import Categorical
 
 Bools = NDArray[np.bool_]
 Column = NDArray[Any]
@@ -93,7 +93,7 @@ def select(text: str, columns: Columns, label_NP: Column, read_NP: Column) -> Bo
     return members_N
 
 
-def columns_of(labels: Sequence[str], reading: Reading, columns: Mapping[str, Coded]) -> Columns:
+def columns_of(labels: Sequence[str], reading: Reading, columns: Mapping[str, Categorical]) -> Columns:
     """The names of NAMES for what a run read; `columns` are those of core.evaluation.slices.all_columns."""
 
     def texts(kind: str) -> Callable[[], Column]:
@@ -124,7 +124,7 @@ def columns_of(labels: Sequence[str], reading: Reading, columns: Mapping[str, Co
 
 
 def select_read(
-    text: str, labels: Sequence[str], reading: Reading, charset: str, columns: Mapping[str, Coded]
+    text: str, labels: Sequence[str], reading: Reading, charset: str, columns: Mapping[str, Categorical]
 ) -> Bools:
     """`select` for what a run read, with all names of NAMES."""
     chars_C = np.array(list(charset))

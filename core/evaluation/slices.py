@@ -19,21 +19,21 @@ GONE = dict.fromkeys(FACTS, "gone")
 
 
 @dataclass(frozen=True)
-class Column:
+class Categorical:
     """One value of each sample, as a place in the list of all values."""
 
     values: list[str]
     codes_N: Ints
 
     @classmethod
-    def of(cls, values: Iterable[str]) -> "Column":
+    def of(cls, values: Iterable[str]) -> "Categorical":
         values = list(values)
         distinct = sorted(set(values))
         places = {value: place for place, value in enumerate(distinct)}
         return cls(distinct, np.fromiter(map(places.__getitem__, values), dtype=np.int64, count=len(values)))
 
     @classmethod
-    def either(cls, members_N: Bools, yes: str, no: str) -> "Column":
+    def either(cls, members_N: Bools, yes: str, no: str) -> "Categorical":
         return cls([no, yes], members_N.astype(np.int64))
 
     def members(self, value: str) -> Bools:
@@ -41,8 +41,8 @@ class Column:
         members_N: Bools = self.codes_N == (self.values.index(value) if value in self.values else -1)
         return members_N
 
-    def among(self, members_N: Bools) -> "Column":
-        return Column(self.values, self.codes_N[members_N])
+    def among(self, members_N: Bools) -> "Categorical":
+        return Categorical(self.values, self.codes_N[members_N])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +67,17 @@ class Slice:
         return self.p < ALPHA
 
 
-def text_columns(targets_NP: Ints, charset: str) -> dict[str, Column]:
+def text_columns(targets_NP: Ints, charset: str) -> dict[str, Categorical]:
     """What the label alone decides: equal neighbours, a leading zero, and the character at each position."""
     equal_NQ = targets_NP[:, 1:] == targets_NP[:, :-1]
     three_N = (equal_NQ[:, 1:] & equal_NQ[:, :-1]).any(axis=1)
-    columns = {"neighbours": Column.either(equal_NQ.any(axis=1), "two equal", "all different")}
+    columns = {"neighbours": Categorical.either(equal_NQ.any(axis=1), "two equal", "all different")}
     if three_N.any():
-        columns["in a row"] = Column.either(three_N, "three equal", "at most two equal")
+        columns["in a row"] = Categorical.either(three_N, "three equal", "at most two equal")
     if charset.isdecimal() and "0" in charset:
-        columns["leading zero"] = Column.either(targets_NP[:, 0] == charset.index("0"), "yes", "no")
+        columns["leading zero"] = Categorical.either(targets_NP[:, 0] == charset.index("0"), "yes", "no")
     chars = list(charset)
-    return columns | {f"character at {place}": Column(chars, codes) for place, codes in enumerate(targets_NP.T, 1)}
+    return columns | {f"character at {place}": Categorical(chars, codes) for place, codes in enumerate(targets_NP.T, 1)}
 
 
 def all_columns(
@@ -86,21 +86,21 @@ def all_columns(
     seen_N: Bools,
     facts: Sequence[Mapping[str, str]],
     colors_N23: NDArray[np.uint8] | None,
-) -> dict[str, Column]:
+) -> dict[str, Categorical]:
     """Everything by which samples are divided into parts.
 
     `seen_N` says whose text also occurs in the training images; `facts` has FACTS of each sample; colours are those of
     core.images.colors, None where they were not recorded.
     """
     columns = text_columns(targets_NP, charset)
-    columns["text"] = Column.either(seen_N, "seen in training", "new to the run")
-    columns |= {kind: Column.of(row[kind] for row in facts) for kind in FACTS}
+    columns["text"] = Categorical.either(seen_N, "seen in training", "new to the run")
+    columns |= {kind: Categorical.of(row[kind] for row in facts) for kind in FACTS}
     if colors_N23 is not None:
-        columns["colours"] = Column.of(name_colors(colors_N23))
+        columns["colours"] = Categorical.of(name_colors(colors_N23))
     return columns
 
 
-def find_slices(columns: Mapping[str, Column], right_N: Bools, least: int = 1) -> list[Slice]:
+def find_slices(columns: Mapping[str, Categorical], right_N: Bools, least: int = 1) -> list[Slice]:
     """A slice for each value of each column that at least so many samples have, and not all of them.
 
     Ordered by how bad they surely are: by the upper end of their interval, lowest first; of equal ones the smaller,

@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import OptionError
 from core.evaluation import filters
 from core.evaluation.percent import share
-from core.evaluation.slices import Bools, Column, Slice, find_slices, worse_than_rest
+from core.evaluation.slices import Bools, Categorical, Slice, find_slices, worse_than_rest
 from core.runs.columns import columns_of
 from pages.components import layout
 from pages.components.evaluated import Evaluated
@@ -38,12 +38,12 @@ def show_parts(shown: Evaluated) -> None:
             _show_images(shown, np.logical_and(members_N, value_N), right_N, part)
 
 
-def _columns(shown: Evaluated) -> dict[str, Column]:
+def _columns(shown: Evaluated) -> dict[str, Categorical]:
     with layout.errors(), layout.database() as db:
         return columns_of(db, shown.page.project.id, shown.found, shown.page.spec, shown.seen_N)
 
 
-def _ask_for_filter(shown: Evaluated, columns: dict[str, Column]) -> Bools | None:
+def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools | None:
     """Which samples the filter holds for: all where there is none; None where it is a mistake, which is shown."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
@@ -82,7 +82,7 @@ def show_filtered(right_N: Bools, members_N: Bools) -> None:
         )
 
 
-def _ask_for_part(shown: Evaluated, columns: dict[str, Column], right_N: Bools) -> Slice | None:
+def _ask_for_part(shown: Evaluated, columns: dict[str, Categorical], right_N: Bools) -> Slice | None:
     """A table of the parts; the one whose row was clicked."""
     least = st.slider("Images at least", 1, 100, 10, key="part of", persist_state="session", width=240)
     parts = find_slices(columns, right_N, least)

@@ -9,7 +9,7 @@ from scipy.stats import binomtest, fisher_exact
 
 from core.charset import TextSpec
 from core.evaluation.metrics import intervals95
-from core.evaluation.slices import Column, Slice, find_slices, holm, text_columns
+from core.evaluation.slices import Categorical, Slice, find_slices, holm, text_columns
 
 DIGITS = "0123456789"
 LABELS = ["0123", "1123", "1023", "2222", "0011", "9876"]
@@ -17,10 +17,10 @@ RIGHT_N = np.array([True, False, True, False, True, True])
 FACTS = {"source": ["mail", "mail", "mail", "post", "post", "post"], "size": ["60 x 20"] * 6}
 
 
-def columns_of(labels: list[str], facts: dict[str, list[str]], charset: str = DIGITS) -> dict[str, Column]:
+def columns_of(labels: list[str], facts: dict[str, list[str]], charset: str = DIGITS) -> dict[str, Categorical]:
     spec = TextSpec(len(labels[0]), charset)
     targets_NP = np.array([spec.encode(label) for label in labels])
-    return text_columns(targets_NP, charset) | {kind: Column.of(values) for kind, values in facts.items()}
+    return text_columns(targets_NP, charset) | {kind: Categorical.of(values) for kind, values in facts.items()}
 
 
 def by_name(found: list[Slice]) -> dict[tuple[str, str], Slice]:
@@ -56,7 +56,7 @@ def test_a_slice_of_all_samples_is_left_out() -> None:
     """All images have the same size, so the size explains nothing; without samples there is nothing at all."""
     assert not [part for part in find_slices(columns_of(LABELS, FACTS), RIGHT_N) if part.kind == "size"]
     assert not [part for part in find_slices(columns_of(LABELS, FACTS), RIGHT_N, least=4) if part.n < 4]
-    assert find_slices({"source": Column.of([])}, np.ones(0, dtype=bool)) == []
+    assert find_slices({"source": Categorical.of([])}, np.ones(0, dtype=bool)) == []
 
 
 def test_the_worst_comes_first() -> None:
@@ -84,7 +84,7 @@ def test_p_is_that_of_fisher_adjusted_for_the_number_of_slices() -> None:
     facts = {"source": [str(value) for value in rng.integers(0, 12, 900)]}
     right_N = rng.random(900) > np.where(np.array(facts["source"]) == "7", 0.4, 0.05)
 
-    found = find_slices({"source": Column.of(facts["source"])}, right_N)
+    found = find_slices({"source": Categorical.of(facts["source"])}, right_N)
 
     wrongs, by_scipy = int((~right_N).sum()), {}
     for part in found:
@@ -103,7 +103,7 @@ def test_equally_hard_parts_are_rarely_called_worse() -> None:
     rng = np.random.default_rng(2)
     alarms = 0
     for _ in range(200):
-        columns = {kind: Column.of(map(str, rng.integers(0, 10, 600))) for kind in "abc"}
+        columns = {kind: Categorical.of(map(str, rng.integers(0, 10, 600))) for kind in "abc"}
         alarms += any(part.surely_worse for part in find_slices(columns, rng.random(600) > 0.1))
 
     assert alarms <= 16  # 5% of 200, and three standard deviations
@@ -123,7 +123,7 @@ def test_a_hundred_thousand_samples_take_no_time() -> None:
     """A tenth of a second alone on two cores; the bound leaves room for what else runs here."""
     rng = np.random.default_rng(3)
     targets_NP, right_N = rng.integers(0, 10, (100_000, 6)), rng.random(100_000) > 0.1
-    facts = {"operator": Column.of(map(str, rng.integers(0, 20, 100_000)))}
+    facts = {"operator": Categorical.of(map(str, rng.integers(0, 20, 100_000)))}
     find_slices(facts, right_N)  # imports scipy
 
     took = min(timed(lambda: find_slices(text_columns(targets_NP, DIGITS) | facts, right_N)) for _ in range(3))
