@@ -42,7 +42,7 @@ class Misread:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class VariantReading:
     """How a model reads the variants that one transform, or the whole recipe, makes of some images."""
 
     key: str
@@ -80,7 +80,7 @@ class Readability:
     n: int
     right: int
     """Of the images as they are."""
-    readings: list[Reading]
+    readings: list[VariantReading]
     """The whole recipe first, then each transform applied to every image."""
 
     @property
@@ -118,7 +118,7 @@ def check(
         lost = [index for index, pair in enumerate(pairs) if pair == (True, False)]
         misread = [Misread(label=labels[i], text=texts[i], variant=variants[i]) for i in lost[:SHOWN]]
         readings.append(
-            Reading(
+            VariantReading(
                 key=key,
                 n=len(images),
                 right=sum(right),

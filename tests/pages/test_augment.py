@@ -19,7 +19,7 @@ from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.model.config import PRESETS
 from core.model.readability import RECIPE as WHOLE_RECIPE
-from core.model.readability import Misread, Readability, Reading
+from core.model.readability import Misread, Readability, VariantReading
 from core.runs import recipes
 from db.connection import opened
 from db.recipes import find_default, list_recipes
@@ -415,7 +415,7 @@ def test_what_the_model_can_no_longer_read_is_a_warning(
     app.toggle(key="invert").set_value(True).run()
     misread = [Misread(label="123", text="321", variant=np.zeros((32, 96, 3), dtype=np.uint8))]
     readings = [
-        Reading(key=key, n=100, right=98 - lost, lost=lost, gained=0, misread=misread)
+        VariantReading(key=key, n=100, right=98 - lost, lost=lost, gained=0, misread=misread)
         for key in (WHOLE_RECIPE, "invert")
     ]
     found = Readability(n=100, right=98, readings=readings)

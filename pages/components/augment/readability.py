@@ -10,7 +10,7 @@ from core.evaluation.percent import share
 from core.images.augment import TRANSFORMS, Settings
 from core.images.pixels import encode_png
 from core.model import readability
-from core.model.readability import LOSS, RECIPE, Readability, Reading
+from core.model.readability import LOSS, RECIPE, Readability, VariantReading
 from db.records import Project, Run
 from db.reviews import Review, select_labelled
 from db.runs import list_runs
@@ -124,6 +124,6 @@ def _show(found: Readability, run: Run) -> None:
                     st.image(encode_png(wrong.variant), caption=layout.plain(told), width="stretch", alt=told)
 
 
-def _points(one: Reading) -> str:
+def _points(one: VariantReading) -> str:
     low, high = one.drop95
     return f"{100 * one.drop:.1f} points ({100 * low:.1f} to {100 * high:.1f})"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from core.errors import TrainingError
 from core.images.augment import Settings
 from core.images.transforms import variants
-from core.model.readability import RECIPE, Misread, Reading, check
+from core.model.readability import RECIPE, Misread, VariantReading, check
 
 Image = NDArray[np.uint8]
 INVERT: Settings = {"invert": {"p": 1.0}}
@@ -24,8 +24,8 @@ def read_dark(images: Sequence[Image]) -> list[str]:
     return ["1" if image.mean() < 128 else "2" for image in images]
 
 
-def reading(n: int, lost: int, gained: int = 0) -> Reading:
-    return Reading(key=RECIPE, n=n, right=n - lost, lost=lost, gained=gained, misread=[])
+def reading(n: int, lost: int, gained: int = 0) -> VariantReading:
+    return VariantReading(key=RECIPE, n=n, right=n - lost, lost=lost, gained=gained, misread=[])
 
 
 def test_what_is_lost_and_gained_is_counted_by_pairs() -> None:
