@@ -21,7 +21,7 @@ from core.model.predictor import Predictor
 
 
 @dataclass(frozen=True)
-class Look:
+class Attention:
     """Where the positions of a run looked in one image."""
 
     weights_PHW: NDArray[np.float32]
@@ -30,18 +30,18 @@ class Look:
     """Left, top, right, bottom of the map in the whole image, as fractions of its sides."""
 
 
-def look(predictor: Predictor, images: Sequence[Pixels]) -> list[Look]:
+def attention_of(predictor: Predictor, images: Sequence[Pixels]) -> list[Attention]:
     """For H x W x 3 images of any size, as they are, without other views."""
     if not images:
         return []
     images_B3HW = to_input(predictor.frame.stack(images), predictor.device, predictor.layout)
     weights_BPHW = weights(predictor.model, images_B3HW).cpu().numpy()
-    looks = []
+    attentions = []
     for image, weights_PHW in zip(images, weights_BPHW, strict=True):
         height, width, _ = image.shape
         x0, y0, x1, y1 = predictor.frame.pixels(height, width)
-        looks.append(Look(weights_PHW, (x0 / width, y0 / height, x1 / width, y1 / height)))
-    return looks
+        attentions.append(Attention(weights_PHW, (x0 / width, y0 / height, x1 / width, y1 / height)))
+    return attentions
 
 
 def weights(model: Recognizer, images_B3HW: Tensor) -> Tensor:

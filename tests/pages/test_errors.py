@@ -15,7 +15,7 @@ from core.data.labeling import apply_events, spec_of
 from core.evaluation.predictions import Predictions, Reading
 from core.home import Home
 from core.images.pixels import decode
-from core.model.attention import look
+from core.model.attention import attention_of
 from core.model.predictor import Predictor
 from db.connection import opened
 from db.records import Project
@@ -218,7 +218,7 @@ def test_where_it_looked_is_shown_on_wish(home: Home, open_page: OpenPage, train
             sample = find_sample(db, trained.id, tile["sample"])
             assert sample is not None
             image = decode(image_bytes(db, [sample.id])[sample.id])
-            (expected,) = look(predictor, [image])
+            (expected,) = attention_of(predictor, [image])
             seen = tile["look"]
             cells = np.frombuffer(base64.b64decode(seen["cells"]), dtype=np.uint8)
             cells_PHW = cells.reshape(3, seen["rows"], seen["columns"])

@@ -6,7 +6,7 @@ import torch
 
 from core.charset import TextSpec
 from core.images.frame import WHOLE, Frame
-from core.model.attention import look, weights
+from core.model.attention import attention_of, weights
 from core.model.network import FlattenPool, QueryPool, Recognizer
 from core.model.predictor import Predictor
 
@@ -111,7 +111,7 @@ def test_the_map_lies_over_the_crop_of_the_image() -> None:
     frame = Frame((0.25, 0.1, 0.75, 0.9), SIZE)
     images = [np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8) for shape in ((50, 200, 3), (33, 71, 3))]
 
-    for image, found in zip(images, look(reader(make("query"), frame), images), strict=True):
+    for image, found in zip(images, attention_of(reader(make("query"), frame), images), strict=True):
         height, width, _ = image.shape
         left, top, right, bottom = np.array(found.box) * [width, height, width, height]
         seen = image[round(top) : round(bottom), round(left) : round(right)]
@@ -121,4 +121,4 @@ def test_the_map_lies_over_the_crop_of_the_image() -> None:
 
 def test_no_images_are_looked_at_nowhere() -> None:
     """An empty page asks nothing of the network."""
-    assert look(reader(make("query"), Frame(WHOLE, SIZE)), []) == []
+    assert attention_of(reader(make("query"), Frame(WHOLE, SIZE)), []) == []

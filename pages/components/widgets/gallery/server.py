@@ -280,10 +280,10 @@ def _looks(shown: Evaluated, images: list[bytes]) -> list[dict[str, Any]]:
     if st.session_state.get("looks", (None,))[0] == key:  # a saved label draws the same images again
         kept: list[dict[str, Any]] = st.session_state["looks"][1]
         return kept
-    from core.model.attention import look  # torch: loaded on this wish only
+    from core.model.attention import attention_of  # torch: loaded on this wish only
 
     looks = []
-    for each in look(predictor, [decode(data) for data in images]):
+    for each in attention_of(predictor, [decode(data) for data in images]):
         peak_P11 = each.weights_PHW.max(axis=(1, 2), keepdims=True)
         cells_PHW = (255 * each.weights_PHW / np.maximum(peak_P11, 1e-12)).round().astype(np.uint8)
         _, rows, columns = cells_PHW.shape
