@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 from sqlite_utils import Database
 
+from core.data.labeling import apply_events
 from db import labels, projects, samples
 from db.connection import write
 from db.records import Project, Sample, now
@@ -128,3 +129,19 @@ def test_what_was_labelled_since_then_is_read_from_the_end_of_the_ledger(
     }  # fmt: skip
     assert labels.relabelled(db, other.id, now()) == {}
     assert old.sha256 in labels.relabelled(db, project.id, "2020-01-01T00:30:00+00:00")
+
+
+def test_second_looks_by_others_are_counted(db: Database, project: Project, add_sample: AddSample) -> None:
+    """Those that agree, of those on the operator's own labels as they were seen; a skip differs from any label."""
+    images = [add_sample(number).sha256 for number in range(4)]
+    for number, sample in enumerate(images):
+        operator = "Ben" if number == 3 else "Ann"
+        label = {"event": f"a{number}", "action": "label", "sample": sample, "text": "123456", "base": 0}
+        apply_events(db, project, operator, [label])
+    for number, (sample, text) in enumerate(zip(images, ("123456", "123457", None, "123456"), strict=True)):
+        look = {"event": f"b{number}", "action": "second", "sample": sample, "text": text, "base": 1}
+        apply_events(db, project, "Cora", [look])
+
+    assert labels.second_looks(db, project.id, "Ann", "2000") == (1, 3)
+    assert labels.second_looks(db, project.id, "Ben", "2000") == (1, 1)
+    assert labels.second_looks(db, project.id, "Ann", "9000") == (0, 0)
