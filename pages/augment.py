@@ -11,7 +11,7 @@ from core.errors import SlotlabError
 from core.images.augment import TRANSFORMS, Param, Settings, TransformInfo, check_augment
 from core.images.pixels import Pixels, encode_png
 from core.runs import recipes
-from core.runs.recipes import differences
+from core.runs.recipes import recipe_differences
 from db.recipes import list_recipes
 from db.records import Sample
 from db.samples import count_samples, select_samples
@@ -168,7 +168,7 @@ def choose_recipe(known: list[str], default: str) -> Any:
 def show_changes(base: Settings, settings: Settings, actions: Any, default: str) -> None:
     """What differs from the chosen recipe, and the buttons that go with it."""
     title: str = st.session_state[RECIPE]
-    changed = differences(base, settings)
+    changed = recipe_differences(base, settings)
     with actions:
         with st.popover("Save as", icon=":material/save:"):
             st.text_input("Name", key="recipe name", max_chars=40, help="A name in use gets its next version.")
@@ -205,7 +205,7 @@ def show_history() -> None:
     rows = []
     for recipe in saved:
         before = by_title.get(f"{recipe.name}@{recipe.version - 1}", recipes.BUILT_IN[recipes.DEFAULT])
-        changes = "; ".join(str(difference) for difference in differences(before, json.loads(recipe.settings)))
+        changes = "; ".join(str(difference) for difference in recipe_differences(before, json.loads(recipe.settings)))
         rows.append(
             {
                 "Recipe": recipes.title(recipe),

@@ -7,6 +7,7 @@ from core.evaluation.comparison import common, compare
 from core.evaluation.percent import counted
 from core.evaluation.predictions import Predictions
 from core.jobs import control
+from core.runs.openings import openings_text
 from db.evaluations import count_test_openings
 from db.records import Run
 from pages.components import layout, resources
@@ -102,11 +103,10 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     views = st.container(width="content")
 if split == "test":
     st.caption(
-        f"The test images of this project were opened {openings} time{'' if openings == 1 else 's'}. Choose between "
-        "runs on val: what is chosen on test is no longer tested by it."
+        f"{openings_text(openings)}. Choose between runs on val: what is chosen on test is no longer tested by it."
     )
 with layout.errors(), layout.database() as db:
-    first, second = (resources.find_predictions(home, db, one, split) for one in (run, other))
+    first, second = (resources.find_predictions(db, home, one, split) for one in (run, other))
 if first and second:
     shown = compared(first, second)
     show_numbers(shown)

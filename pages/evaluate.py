@@ -9,7 +9,8 @@ from core.errors import SlotlabError, StorageError
 from core.evaluation.percent import share
 from core.evaluation.views import ViewChoice, choice_of
 from core.jobs import control
-from core.jobs.jobdir import JobDir
+from core.runs.evaluated import SPLITS, load_evaluated
+from core.runs.openings import openings_text
 from core.runs.start import start_evaluation
 from db.evaluations import count_test_openings
 from db.jobs import list_jobs
@@ -20,7 +21,6 @@ from pages.components.evaluate.evidence import show_evidence, show_report
 from pages.components.evaluate.parts import show_parts
 from pages.components.evaluate.trust import show_trust
 from pages.components.evaluate.views import show_views
-from pages.components.evaluated import Evaluated
 from pages.components.progress import show_progress
 from pages.components.widgets.gallery.server import show_images
 from pages.components.widgets.matrices.server import show_matrices
@@ -66,14 +66,12 @@ runs = layout.runs_with_a_model(project)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(list(runs))]
-    split = st.segmented_control(
-        "Split", ["val", "test"], default="val", required=True, key="split", bind="query-params"
-    )
+    split = st.segmented_control("Split", SPLITS, default="val", required=True, key="split", bind="query-params")
     views = st.container(width="content")
 found, damaged = None, ""
 with layout.errors(), layout.database() as db:
     try:
-        found = resources.find_predictions(home, db, run, split)
+        found = resources.find_predictions(db, home, run, split)
     except StorageError as error:
         damaged = str(error)
     now = relabelled(db, project.id, run.job.created_at) if found else {}
@@ -81,7 +79,7 @@ with layout.errors(), layout.database() as db:
     active = [job for job in evaluations if job.state in ACTIVE]
 
 if split == "test":
-    st.caption(f"The test images of this project were opened {openings} time{'' if openings == 1 else 's'}.")
+    st.caption(f"{openings_text(openings)}.")
 if "evaluation refused" in st.session_state:
     st.error(layout.plain(st.session_state.pop("evaluation refused")), icon=":material/error:")
 for job in active:
@@ -110,13 +108,12 @@ tta = len(found.views) > 1 and views.toggle(
     "Test-time augmentation", value=choice.use, key="tta", bind="query-params",
     help=f"Average over the views: {layout.plain(', '.join(found.views))}.",
 )  # fmt: skip
-with layout.errors():
-    seen = resources.training_strings(home, run)
-    labels = found.labels
-    seen_N = found.kept("seen", lambda: np.array([label in seen for label in labels]))
-    reading, result = found.reading(spec, tta=tta), found.result(spec, tta=tta, seen_N=seen_N)
+with layout.errors(), layout.database() as db:
+    strings = resources.training_strings(home, run)
+    shown = load_evaluated(db, home, run, split, tta=tta, predictions=found, strings=strings)
 
 with st.grid("auto", min_column_width=170):
+    result = shown.result
     n, correct = result["n"], result["correct"]
     layout.number(f"Exact match on {split}", f"{correct:,} of {n:,}", share(correct, n))
     if tta:
@@ -133,15 +130,12 @@ before = zip(found.sha256, found.labels, strict=True)
 changed = sum(now.get(sha256, label) != label for sha256, label in before) if now else 0
 if changed:
     st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
-kept_step = JobDir(home.run(run.job.id)).kept_step
+kept_step = control.kept_step(home, run.job.id)
 outdated = 0 <= found.step < kept_step
 if outdated:
     st.warning(f"Read by the weights of step {found.step:,}; the run has those of step {kept_step:,} now.")
 with st.expander("Evaluate again", expanded=changed > 0 or outdated):
     ask_to_evaluate()
-shown = Evaluated(
-    page=page, run=run, split=split, found=found, tta=tta, reading=reading, result=result, seen_N=seen_N
-)  # fmt: skip
 SECTIONS = {
     "Errors": [show_matrices, show_images],
     "Parts": [show_parts],

@@ -10,8 +10,7 @@ from core.evaluation.views import choice_of
 from core.images.pixels import data_url, decode, encode_png
 from db.samples import image_bytes, select_samples
 from pages.components import layout, resources
-from pages.components.figures import confidence_figure
-from pages.components.widgets.gallery.server import marked
+from pages.components.charts import confidence_figure
 
 FROM_PROJECT = 24
 
@@ -116,5 +115,5 @@ with st.grid("auto", min_column_width=135):
         with st.container(border=True, gap="xsmall"):
             st.image(encode_png(shown), width="stretch", alt=f"The image {view.name}")
             same = (char == other for char, other in zip(view.text, best.text, strict=True))
-            st.markdown(marked(view.text, same))
+            st.markdown(layout.marked(view.text, same))
             st.caption(layout.plain(f"{view.name}, {percent(view.confidence)} sure"))

@@ -10,20 +10,20 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import SlotlabError, StorageError
-from core.evaluation.comparison import NOT_RECORDED, differences, spelled_out
 from core.evaluation.percent import counted, share_and_interval
 from core.images.augment import DEFAULT_AUGMENT, Settings, check_augment
 from core.jobs import control
 from core.jobs.jobdir import JobDir, JobStatus, duration
 from core.model.config import OPTIONS, PRESETS, TrainConfig, parse_option, with_options
 from core.runs import recipes
+from core.runs.settings import NOT_RECORDED, setting_differences, spelled_out
 from core.runs.start import changed_labels, start_training
 from core.runs.watch import watch
 from core.training.doctor import Diagnosis, Line, kept_line, lines_of_kind
 from db import runs
 from db.records import Run
 from db.samples import counts
-from pages.components import curves, layout
+from pages.components import charts, layout
 from pages.components.augment.recipes import ask_recipe, hand_over, next_augmentation
 from pages.components.compare.sections import overlay
 from pages.components.train.waiting import show_queue
@@ -132,7 +132,7 @@ def show_changes(original: Run, asked: TrainConfig, labelled: dict[str, int]) ->
         now = recipes.resolve(db, project, asked)
     then = TrainConfig.from_dict(json.loads(original.config))
     then = replace(then, augment=augmentation_of(then)[0])
-    apart = differences(spelled_out(then.to_dict()), spelled_out(now.to_dict()))
+    apart = setting_differences(spelled_out(then.to_dict()), spelled_out(now.to_dict()))
     if NOT_RECORDED in apart.get("recipe", ()):
         del apart["recipe"]  # runs from before there were recipes; the settings themselves are compared
     name = layout.plain(original.job.id)
@@ -340,15 +340,15 @@ def show_live(run: Run, views: list[JobStatus]) -> None:
     elif len(lines_of_kind(metrics, "step")) > 1:
         grid = st.grid("auto", min_column_width=360)
         grid.plotly_chart(
-            curves.loss_figure(metrics), key=f"loss {run.job.id}", alt="Loss of training and validation by step"
+            charts.loss_figure(metrics), key=f"loss {run.job.id}", alt="Loss of training and validation by step"
         )
         grid.plotly_chart(
-            curves.accuracy_figure(metrics, page.spec.num_classes),
+            charts.accuracy_figure(metrics, page.spec.num_classes),
             key=f"accuracy {run.job.id}",
             alt="Exact match on the validation images by step, with its 95% interval",
         )
         grid.plotly_chart(
-            curves.positions_figure(metrics),
+            charts.positions_figure(metrics),
             key=f"positions {run.job.id}",
             alt="Characters right on the validation images by step, one line a position",
         )

@@ -268,15 +268,14 @@ def report(
     tta: Tta = None,
 ) -> None:
     """Write an evaluation that was made before as one HTML file; it opens no test images anew."""
-    from core.report import document as reporting
+    from core.report.document import make_report, write_report
+    from core.runs.evaluated import load_evaluated
 
     home = Home.from_env()
     with _database(home) as db:
         control.reconcile(db, home)
-        found = _run(db, run)
-        project = projects.get_project(db, found.job.project_id)
-        text = reporting.make_report(db, home, project, found, split, tta=tta)
-    reporting.write_report(out, text)
+        text = make_report(db, home, load_evaluated(db, home, _run(db, run), split, tta=tta))
+    write_report(out, text)
     print(f"{out}: {len(text.encode()) / 1e6:.1f} MB.")
 
 

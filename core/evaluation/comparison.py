@@ -4,10 +4,9 @@ N samples that both read with the same label, P positions.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +16,10 @@ from core.errors import TrainingError
 from core.evaluation.metrics import Evaluation, Ints
 from core.evaluation.predictions import Predictions, Reading
 from core.evaluation.views_worth import ALPHA, mcnemar
-from core.images.augment import DEFAULT_AUGMENT
 
 Bools = NDArray[np.bool_]
 POWER = 0.8
 """Share of image sets of the size that `images_needed` names that would tell the runs apart."""
-NOT_RECORDED = "not recorded"
-UNTOLD = {"probe_ms", "centers", "sigma", "box_reason", "weights"}
-"""Of the choices in run.json, those that follow from others or are measurements."""
 Kind = Literal["first", "second", "differently", "same"]
 
 
@@ -174,57 +169,3 @@ def compare(
 def _paired(right_F: Bools, right_S: Bools) -> Paired:
     b, c = int((right_F & ~right_S).sum()), int((right_S & ~right_F).sum())
     return Paired(n=len(right_F), both=int((right_F & right_S).sum()), only_first=b, only_second=c, p=mcnemar(b, c))
-
-
-def runs_apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, str]]]:
-    """Where the run.json of two runs are not the same, as `differences` has it, by group; groups without are absent."""
-    found = {title: differences(part(first), part(second)) for title, part in GROUPS.items()}
-    return {title: apart for title, apart in found.items() if apart}
-
-
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Values that are not the same in both, as text, by their name; inner names follow a dot.
-
-    What is missing in one of them is NOT_RECORDED there.
-    """
-    one, other = dict(_flat(first)), dict(_flat(second))
-    pairs = {name: (one.get(name, NOT_RECORDED), other.get(name, NOT_RECORDED)) for name in [*one, *other]}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def spelled_out(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's settings with its augmentation spelled out, so that a default equals itself."""
-    augment = config.get("augment")
-    return {**config, "augment": DEFAULT_AUGMENT if augment is None else augment}
-
-
-GROUPS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    "Asked for": lambda spec: {"preset": spec.get("preset")} | spelled_out(spec.get("config", {})),
-    "Images": lambda spec: dict(spec.get("dataset", {})),
-    "Chosen at the start": lambda spec: {
-        name: value for name, value in spec.get("choices", {}).items() if name not in UNTOLD
-    },
-    "Programs": lambda spec: dict(spec.get("versions", {})),
-}
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", "none" if value is None and name.startswith("max") else _text(value)
-
-
-def _text(value: Any) -> str:
-    match value:
-        case None:
-            return "auto"
-        case bool():
-            return "on" if value else "off"
-        case list() | tuple():
-            return ", ".join(map(_text, value))
-        case float():
-            return f"{value:g}"
-        case _:
-            return str(value) or "none"

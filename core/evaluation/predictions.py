@@ -5,7 +5,7 @@ N samples, P positions, C classes, V views (view 0 is the image as it is).
 
 import mmap
 import zipfile
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -122,6 +122,10 @@ class Predictions:
             return np.array([spec.encode(label) for label in self.labels], dtype=np.int64)  # names the label
         return targets_NP
 
+    def seen_N(self, strings: Collection[str]) -> NDArray[np.bool_]:
+        """Tell whose label is among `strings`, those of the images that the run was trained on."""
+        return self.kept("seen", lambda: np.array([label in strings for label in self.labels], dtype=bool))
+
     def reading(self, spec: TextSpec, *, tta: bool) -> "Reading":
         """Made once, with all that follows from it: the pages ask for the same again and again."""
 
@@ -235,8 +239,7 @@ class Reading:
     @cached_property
     def confidence_N(self) -> NDArray[np.float64]:
         """Product over the positions: the probability that all are right, were they independent."""
-        confidence_N: NDArray[np.float64] = np.exp(self.log_probs_NPC.max(axis=2).sum(axis=1, dtype=np.float64))
-        return confidence_N
+        return confidence(self.log_probs_NPC)
 
     @cached_property
     def temperature(self) -> float:

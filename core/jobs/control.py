@@ -196,6 +196,11 @@ def kept_step(home: Home, job_id: str) -> int:
     return JobDir(home.run(job_id)).kept_step
 
 
+def weights_at(home: Home, job_id: str) -> float:
+    """Return when the newest weights of a run were written, as a file's time; 0 where there are none."""
+    return JobDir(home.run(job_id)).weights_at()
+
+
 def queue(home: Home) -> dict[str, list[str]]:
     """The runs that wait, of all projects, in the order of their turns, for each device that is waited for."""
     return {device: [job.id for job in line] for device, line in order.waiting(home.runs).items()}

@@ -1,24 +1,23 @@
-"""What the samples of an evaluation are divided by: their text, what the database knows of them, their colours."""
+"""The columns by which an evaluation is sliced: its texts, what the database knows of its samples, their colors."""
 
 from sqlite_utils import Database
 
-from core.charset import TextSpec
-from core.evaluation.predictions import Predictions
-from core.evaluation.slices import GONE, Bools, Categorical, all_columns
+from core.evaluation.slices import GONE, Categorical, all_columns
+from core.runs.evaluated import Evaluated
 from db.samples import facts_by_hash
 
 
-def columns_of(
-    db: Database, project_id: int, found: Predictions, spec: TextSpec, seen_N: Bools
-) -> dict[str, Categorical]:
-    """Read once for these predictions: what the database knew then, as the numbers use the labels of then as well.
+def columns_of(db: Database, evaluated: Evaluated) -> dict[str, Categorical]:
+    """Return the columns of an evaluation as they were when they were first asked for.
 
-    `seen_N` says whose text also occurs in the training images.
+    Its numbers use the labels of that time as well.
     """
+    spec, predictions = evaluated.spec, evaluated.predictions
 
     def read() -> dict[str, Categorical]:
-        known = facts_by_hash(db, project_id, found.sha256)
-        facts = [known.get(sha256, GONE) for sha256 in found.sha256]
-        return all_columns(found.targets_NP(spec), spec.charset, seen_N, facts, found.colors_N23)
+        known = facts_by_hash(db, evaluated.project.id, predictions.sha256)
+        facts = [known.get(sha256, GONE) for sha256 in predictions.sha256]
+        targets_NP = evaluated.reading.targets_NP
+        return all_columns(targets_NP, spec.charset, evaluated.seen_N, facts, predictions.colors_N23)
 
-    return found.kept(("columns", spec), read)
+    return predictions.kept(("columns", spec), read)

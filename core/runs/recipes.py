@@ -143,7 +143,7 @@ class Difference:
         return f"{what}: {self.before} → {self.after}"
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+def recipe_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
     """In order of application. A transform that is on in one of the two only is one difference, its share."""
     old, new = check_augment(before), check_augment(after)
     found = []

@@ -1,4 +1,4 @@
-"""Start a training or an evaluation of a project; find what a run was given and what it has read."""
+"""Start a training or an evaluation of a project; find what a run was given."""
 
 import json
 import uuid
@@ -11,7 +11,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from core.errors import JobError, StorageError
-from core.evaluation.predictions import Predictions, step_of
+from core.evaluation.predictions import Predictions
 from core.evaluation.views import AS_IT_IS, View, check_views, choice_of, to_dicts
 from core.home import Home
 from core.jobs import control
@@ -139,20 +139,6 @@ def start_evaluation(
     if split == "val" and (same := _same_evaluation(db, home, project, run, spec)):
         return same
     return control.start_job(db, home, project, "evaluate", spec, request_id=request_id, record=record, fill=fill)
-
-
-def predictions_path(db: Database, home: Home, run: Run, split: str) -> Path | None:
-    """What the newest evaluation of this run on this split has read; what the run read at its end where that is later.
-
-    Later are other weights: a run can be evaluated while it is at work, or before it is resumed.
-    """
-    evaluated = [evaluation.job_id for evaluation in evaluations.list_evaluations(db, run.job.id, split)]
-    paths = (home.run(job_id) / f"predictions-{split}.npz" for job_id in evaluated)
-    newest = next((path for path in paths if path.exists()), None)
-    own = home.run(run.job.id) / f"predictions-{split}.npz"
-    if own.exists() and (newest is None or 0 <= step_of(newest) < step_of(own)):
-        return own
-    return newest
 
 
 def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec: dict[str, Any]) -> Job | None:

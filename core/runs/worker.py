@@ -157,9 +157,8 @@ def read_split(
     )
     predictions.save(work.job.path / f"predictions-{split}.npz")
     targets_NP = snapshot.targets_NP(indices, spec)
-    seen_N = np.array([label in seen for label in predictions.labels])
     return [
-        evaluate_views(log_probs_VNPC, targets_NP, tta=tta, seen_N=seen_N)
+        evaluate_views(log_probs_VNPC, targets_NP, tta=tta, seen_N=predictions.seen_N(seen))
         | {"views": predictions.views if tta else predictions.views[:1]}
         for tta in ([False, True] if len(views) > 1 else [False])
     ]

@@ -1,6 +1,6 @@
 """What every page shares: the way in, the sidebar, the empty states, and one sentence for each error."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -103,6 +103,14 @@ def plain(text: str) -> str:
     """User's text as Markdown that shows it as it is: no formatting, links, images, maths, icons or colours."""
     escaped = "".join(f"\\{char}" if char in "\\`*_{}[]()<>#+-.!|~$:&" else char for char in text)
     return " ".join(escaped.split())
+
+
+def marked(chars: Iterable[str], right: Iterable[bool]) -> str:
+    """Return what was read as Markdown, with the wrong characters on red."""
+    return "".join(
+        plain(char) if is_right else f":red-background[:red[**{plain(char)}**]]"
+        for char, is_right in zip(chars, right, strict=True)
+    )
 
 
 def is_recent(job: Job) -> bool:

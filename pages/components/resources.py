@@ -10,9 +10,9 @@ from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.images.frame import Frame, choose_frame
 from core.images.pixels import decode
-from core.jobs.jobdir import JobDir
+from core.jobs import control
 from core.model.config import PRESETS
-from core.runs.start import predictions_path
+from core.runs.evaluated import predictions_path
 from core.training import snapshot
 from db.connection import opened
 from db.records import Project, Run
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from core.model.predictor import Predictor
 
 
-def find_predictions(home: Home, db: Database, run: Run, split: str) -> Predictions | None:
+def find_predictions(db: Database, home: Home, run: Run, split: str) -> Predictions | None:
     """Of the newest evaluation of this run on this split, else those the run left at its end."""
     path = predictions_path(db, home, run, split)
     return _predictions(str(path), path.stat().st_mtime) if path else None
@@ -49,8 +49,7 @@ def _training_strings(path: str) -> frozenset[str]:
 
 def predictor(home: Home, run: Run) -> "Predictor":
     """The best weights of a run, loaded once until the run writes better ones."""
-    directory = JobDir(home.run(run.job.id))
-    return _predictor(str(directory.path), directory.weights_at())
+    return _predictor(str(home.run(run.job.id)), control.weights_at(home, run.job.id))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
@@ -61,12 +60,17 @@ def _predictor(run_dir: str, changed: float) -> "Predictor":  # noqa: ARG001 - p
     return Predictor.load(Path(run_dir), device="cpu")
 
 
+def run_frame(home: Home, run: Run) -> Frame | None:
+    """Return crop and size of what the model of this run sees; None before it has chosen them."""
+    choices = control.spec(home, run.job.id).get("choices", {})
+    return Frame(tuple(choices["box"]), tuple(choices["image_size"])) if "image_size" in choices else None
+
+
 def training_frame(home: Home, db: Database, project: Project) -> tuple[Frame, str]:
     """Crop and size of what a model of this project sees, and where that is known from."""
     for run in list_runs(db, project.id):
-        choices = (JobDir(home.run(run.job.id)).read("run.json") or {}).get("choices", {})
-        if "image_size" in choices:
-            return Frame(tuple(choices["box"]), tuple(choices["image_size"])), f"as run {run.job.id} saw it"
+        if frame := run_frame(home, run):
+            return frame, f"as run {run.job.id} saw it"
     return _chosen_frame(str(home.db), project.id, project.length), "as a run would choose it now"
 
 

@@ -98,7 +98,7 @@ def test_the_test_split_is_opened_on_purpose_only(home: Home, open_page: OpenPag
     app.run()
 
     assert not app.exception
-    assert "opened 1 time" in app.caption[0].value
+    assert "opened once" in app.caption[0].value
     assert "Exact match on test" in [metric.label for metric in app.metric]
 
 

@@ -12,7 +12,9 @@ from scipy.special import log_softmax
 from scipy.stats import beta, binomtest
 from streamlit.testing.v1 import AppTest
 
+from core.charset import TextSpec
 from core.cli import commands
+from core.data.importing import open_source
 from core.data.labeling import spec_of
 from core.errors import SlotlabError
 from core.evaluation.acceptance import Acceptance
@@ -20,6 +22,7 @@ from core.evaluation.calibration import choose_threshold, confidence
 from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.report.document import make_report
+from core.runs.evaluated import load_evaluated
 from db.connection import opened, write
 from db.evaluations import insert_test_opening, list_test_openings
 from db.records import Project
@@ -326,11 +329,11 @@ class Page(HTMLParser):
         return "\n".join(self.texts)
 
 
-def report_of(home: Home, project: Project, split: str = "val", *, tta: bool = False) -> str:
+def report_of(home: Home, split: str = "val", *, tta: bool = False) -> str:
     with opened(home.db) as db:
         run = find_run(db, RUN)
         assert run is not None
-        return make_report(db, home, project, run, split, tta=tta)
+        return make_report(db, home, load_evaluated(db, home, run, split, tta=tta))
 
 
 @pytest.mark.parametrize("wrong", [0, 60])
@@ -341,7 +344,7 @@ def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
     made = write_run(home, trained, "val", wrong=wrong)
     reading = made.reading(spec_of(trained), tta=False)
 
-    text = report_of(home, trained)
+    text = report_of(home)
     page = Page(text)
 
     assert page.open == []
@@ -369,12 +372,12 @@ def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Ho
         insert_test_opening(db, project_id=trained.id, job_id=RUN, operator="<b>ann & bob</b>")
     ledger = found.ledger(spec_of(trained))
 
-    page = Page(report_of(home, trained, tta=True))
+    page = Page(report_of(home, tta=True))
 
     assert f"{ledger.together.correct} of {ledger.n}" in page.text
     assert ledger.verdict in page.text
     assert "<b>ann & bob</b>" in page.text
-    assert "Opened once" in page.text
+    assert "opened once. Every reading of them is counted" in page.text
 
 
 def test_the_report_bounds_the_kept_threshold_as_trust_does(home: Home, trained: Project) -> None:
@@ -388,7 +391,7 @@ def test_the_report_bounds_the_kept_threshold_as_trust_does(home: Home, trained:
         n=chosen.n, used=chosen.used, wrong=chosen.wrong, risk_bound=chosen.risk_bound,
     ).save(home.run(RUN))  # fmt: skip
 
-    page = Page(report_of(home, trained))
+    page = Page(report_of(home))
 
     assert f"it accepts {chosen.used:,}" in page.text
     assert f"at most {chosen.risk_bound:.3%} with 95% confidence" in page.text
@@ -400,23 +403,44 @@ def test_the_report_on_test_advises_no_views(home: Home, trained: Project) -> No
     found.save(home.run(RUN) / "predictions-test.npz")
     ledger = found.ledger(spec_of(trained))
 
-    page = Page(report_of(home, trained, "test", tta=True))
+    page = Page(report_of(home, "test", tta=True))
 
     assert ledger.finding in page.text
     assert ledger.verdict != ledger.finding
     assert ledger.verdict not in page.text
 
 
-def test_the_report_escapes_what_a_charset_may_hold() -> None:
-    """Matrices of the characters that HTML gives a meaning."""
-    from core.report.svg import counts_svg, probability_svg
+def test_the_report_escapes_names_and_texts(home: Home, trained: Project) -> None:
+    """Project, owner, operator and charset hold the characters that HTML gives a meaning."""
+    name, owner, charset = "<script>alert(1)</script>", "\"'><img src=x>", '<>&"'
+    with opened(home.db) as db:
+        with write(db):
+            insert_test_opening(db, project_id=trained.id, job_id=RUN, operator=name)
+        open_source(db, trained, "other", owner, "ticket 2")
+        run = find_run(db, RUN)
+        assert run is not None
+        shown = load_evaluated(db, home, run, "val", tta=True)
+        labels = [label.translate(str.maketrans("0123", charset)) for label in shown.predictions.labels]
+        text = make_report(
+            db,
+            home,
+            replace(
+                shown,
+                project=replace(trained, name=name, charset=charset),
+                spec=TextSpec(3, charset),
+                predictions=replace(shown.predictions, labels=labels),
+            ),
+        )
+    page = Page(text)
 
-    charset = "<>&\"'"
-    for text in (counts_svg(np.ones((5, 5), dtype=np.int64), charset), probability_svg(np.full((5, 5), 0.2), charset)):
-        page = Page(text)
-        assert page.open == []
-        assert set(page.tags) == {"svg", "rect", "text", "title"}
-        assert "true <, read as &: " in page.text
+    assert page.open == []
+    assert "script" not in page.tags
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert page.texts.count(name) == 1
+    assert f"{name}: run {RUN} on val" in page.texts
+    assert f"owner {owner}; authorization ticket 2" in page.texts
+    assert "true <, read as &: " in page.text
+    assert set(labels) <= set(page.texts)
 
 
 def test_the_page_offers_the_report(open_page: OpenPage, trained: Project) -> None:
@@ -435,7 +459,7 @@ def test_the_command_writes_the_report(
 ) -> None:
     """The same as the page's; what cannot be written or was never evaluated is one sentence."""
     commands.report("1", out=tmp_path / "report.html")
-    assert (tmp_path / "report.html").read_text(encoding="utf-8") == report_of(home, trained)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == report_of(home)
     assert "MB" in capsys.readouterr().out
 
     with pytest.raises(SlotlabError, match=r"has not been evaluated on test yet; `slotlab evaluate`"):

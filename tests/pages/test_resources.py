@@ -24,7 +24,7 @@ def run(home: Home, trained: Project) -> Run:
 
 def found(home: Home, run: Run) -> Predictions:
     with opened(home.db) as db:
-        predictions = resources.find_predictions(home, db, run, "val")
+        predictions = resources.find_predictions(db, home, run, "val")
     assert predictions is not None
     return predictions
 

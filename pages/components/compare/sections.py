@@ -5,18 +5,17 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from core.evaluation.comparison import Common, Comparison, Kind, Paired, runs_apart
+from core.evaluation.comparison import Common, Comparison, Kind, Paired
 from core.evaluation.metrics import Evaluation
 from core.evaluation.percent import counted, percent
 from core.images.pixels import data_url
 from core.jobs import control
-from core.jobs.jobdir import JobDir
+from core.runs.settings import run_differences
 from core.training.doctor import Line
 from db.records import Run
 from db.samples import find_sample, image_bytes
-from pages.components import curves, layout
+from pages.components import charts, layout
 from pages.components.layout import Page
-from pages.components.widgets.gallery.server import marked
 
 PER_PAGE = 24
 
@@ -145,7 +144,7 @@ def _show_images(it: Compared, places: list[int]) -> None:
                 for name, reading in zip(it.names, (it.shown.first, it.shown.second), strict=True):
                     sure = percent(reading.confidence_N[place])
                     chars = (project.charset[char] for char in reading.predicted_NP[place])
-                    read = marked(chars, reading.right_NP[place])
+                    read = layout.marked(chars, reading.right_NP[place])
                     st.markdown(f":small[{layout.plain(name)}] {read}, {sure}")
                 now = "" if sample.label == label else f", now {layout.plain(sample.label or sample.state)}"
                 st.caption(f"labelled {layout.plain(label)}{now}")
@@ -164,14 +163,14 @@ def show_curves(it: Compared) -> None:
 
 def overlay(metrics: dict[str, list[Line]]) -> None:
     """Losses and exact matches of two runs in one figure each."""
-    by = st.segmented_control("By", curves.AXES, default="step", required=True, key="by", bind="query-params")
+    by = st.segmented_control("By", charts.AXES, default="step", required=True, key="by", bind="query-params")
     names = " and ".join(metrics)
     grid = st.grid("auto", min_column_width=360)
     grid.plotly_chart(
-        curves.overlaid_loss(metrics, by), key=f"loss {names}", alt=f"Loss of {names} by {by}, training and validation"
+        charts.overlaid_loss(metrics, by), key=f"loss {names}", alt=f"Loss of {names} by {by}, training and validation"
     )
     grid.plotly_chart(
-        curves.overlaid_accuracy(metrics, by),
+        charts.overlaid_accuracy(metrics, by),
         key=f"accuracy {names}",
         alt=f"Exact match of {names} on the validation images by {by}, with 95% intervals",
     )
@@ -180,8 +179,7 @@ def overlay(metrics: dict[str, list[Line]]) -> None:
 def show_settings(it: Compared) -> None:
     """Only what is not the same: what was asked for, the images, what was chosen at the start, the programs."""
     first, second = it.names
-    specs = [JobDir(layout.home().run(name)).read("run.json") or {} for name in it.names]
-    apart = runs_apart(*specs)
+    apart = run_differences(*(control.spec(layout.home(), name) for name in it.names))
     if not apart:
         st.caption("The two were told the same, on the same images, with the same programs.")
         return

@@ -11,8 +11,8 @@ from core.evaluation import filters
 from core.evaluation.percent import share
 from core.evaluation.slices import Bools, Categorical, Slice, find_slices, worse_than_rest
 from core.runs.columns import columns_of
+from core.runs.evaluated import Evaluated
 from pages.components import layout
-from pages.components.evaluated import Evaluated
 from pages.components.widgets.gallery.server import show_gallery
 
 SHOWN = 300
@@ -22,7 +22,8 @@ SHOWN = 300
 def show_parts(shown: Evaluated) -> None:
     """A filter, the parts of what it selects, and the images of the part that was clicked."""
     st.subheader("Where errors gather", anchor=False)
-    columns = _columns(shown)
+    with layout.errors(), layout.database() as db:
+        columns = columns_of(db, shown)
     right_N = shown.reading.right_N
     members_N = _ask_for_filter(shown, columns)
     if members_N is None:
@@ -38,11 +39,6 @@ def show_parts(shown: Evaluated) -> None:
             _show_images(shown, np.logical_and(members_N, value_N), right_N, part)
 
 
-def _columns(shown: Evaluated) -> dict[str, Categorical]:
-    with layout.errors(), layout.database() as db:
-        return columns_of(db, shown.page.project.id, shown.found, shown.page.spec, shown.seen_N)
-
-
 def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools | None:
     """Which samples the filter holds for: all where there is none; None where it is a mistake, which is shown."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -55,9 +51,9 @@ def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools 
             st.markdown("\n".join(f"* `{name}`: {layout.plain(meaning)}" for name, meaning in filters.NAMES.items()))
             st.markdown("\n".join(["For example:", "", *(f"* `{example}`" for example in filters.EXAMPLES)]))
     if not text:
-        return np.ones(len(shown.found.labels), dtype=bool)
+        return np.ones(len(shown.predictions.labels), dtype=bool)
     try:
-        return filters.select_read(text, shown.found.labels, shown.reading, shown.page.spec.charset, columns)
+        return filters.select_read(text, shown.predictions.labels, shown.reading, shown.spec.charset, columns)
     except OptionError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return None

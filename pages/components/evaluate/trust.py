@@ -9,22 +9,21 @@ from core.errors import StorageError
 from core.evaluation import calibration
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import Bools, Confidence, Threshold
+from core.evaluation.evidence import DELTA
 from core.evaluation.percent import share
 from core.evaluation.predictions import Predictions, Reading
 from core.evaluation.views import fingerprint
+from core.runs.evaluated import Evaluated
 from db.records import Run
-from pages.components import layout
-from pages.components.evaluated import Evaluated
-from pages.components.figures import reliability_figure, risk_figure
+from pages.components import charts, layout
 
-DELTA = 0.05
 RULES = {"wrong": "At most 1 wrong in", "lockout": "Lockout"}
 
 
 @st.fragment
 def show_trust(shown: Evaluated) -> None:
     """On val, a temperature and a threshold are chosen; on test, those that were kept are tried."""
-    run, found, reading, split, tta = shown.run, shown.found, shown.reading, shown.split, shown.tta
+    run, found, reading, split, tta = shown.run, shown.predictions, shown.reading, shown.split, shown.tta
     st.subheader("When to trust an answer", anchor=False)
     kept = _kept(layout.home().run(run.job.id))
     holds = kept is not None and kept.holds_for(found.step, tta=tta, views=found.view_set)
@@ -98,12 +97,12 @@ def _show_curves(sure_N: Confidence, right_N: Bools, coverage: float | None) -> 
     left, right = st.columns(2)
     with left:
         st.plotly_chart(
-            reliability_figure(calibration.reliability(sure_N, right_N)), key="reliability",
+            charts.reliability_figure(calibration.reliability(sure_N, right_N)), key="reliability",
             config={"displayModeBar": False}, alt="Share of right answers against confidence",
         )  # fmt: skip
     with right:
         st.plotly_chart(
-            risk_figure(calibration.risk_coverage(sure_N, right_N), coverage), key="risk",
+            charts.risk_figure(calibration.risk_coverage(sure_N, right_N), coverage), key="risk",
             config={"displayModeBar": False},
             alt="Wrong answers among those used, against the share of images answered",
         )  # fmt: skip

@@ -16,14 +16,14 @@ from core.evaluation.percent import share
 from core.evaluation.predictions import Predictions
 from core.evaluation.views import AS_IT_IS, MAX_VIEWS, View, ViewChoice, check_views, choice_of, fingerprint, seen
 from core.evaluation.views_worth import ALPHA, Entry, Ledger, told
-from core.images.frame import Frame
 from core.images.pixels import Pixels, data_url, decode, encode_png
-from core.jobs.jobdir import JobDir
+from core.jobs import control
+from core.runs.evaluated import Evaluated
 from core.runs.start import start_evaluation
 from db.records import Run
 from db.samples import find_sample, image_bytes
-from pages.components import layout
-from pages.components.evaluated import Evaluated
+from pages.components import layout, resources
+from pages.components.operators import current_operator
 
 MOVES = {"Right, %": 100, "Down, %": 100, "Zoom, %": 100, "Turn, °": 1}
 """Columns of the editor, in the order of View.geometry, and what the numbers of a view are multiplied by there."""
@@ -32,7 +32,7 @@ MOVES = {"Right, %": 100, "Down, %": 100, "Zoom, %": 100, "Turn, °": 1}
 @st.fragment
 def show_views(shown: Evaluated) -> None:
     """The ledger, the run's choice, and on val the way to another set."""
-    found, run = shown.found, shown.run
+    found, run = shown.predictions, shown.run
     if st.session_state.pop("views changed", False):
         st.rerun()  # the rest of the page speaks of them too
     st.subheader("What the views are worth", anchor=False)
@@ -40,7 +40,7 @@ def show_views(shown: Evaluated) -> None:
     with suppress(StorageError):  # the page has said so; here it can be mended
         choice = choice_of(layout.home().run(run.job.id))
     with layout.errors():
-        ledger = found.ledger(shown.page.spec)
+        ledger = found.ledger(shown.spec)
     # On test nothing is chosen, so nothing is advised.
     st.markdown(f"**{ledger.verdict if shown.split == 'val' else ledger.finding}**")
     _show_ledger(shown, ledger)
@@ -52,7 +52,7 @@ def show_views(shown: Evaluated) -> None:
 
 def _show_ledger(shown: Evaluated, ledger: Ledger) -> None:
     """A row for each view, with what it makes of one image; those images come first whose answer the views change."""
-    found, charset = shown.found, shown.page.spec.charset
+    found, charset = shown.predictions, shown.spec.charset
     order = found.kept("view examples", lambda: _examples(found, shown.reading.targets_NP))
     key = f"view example {shown.run.job.id} {shown.split}"
     place = int(order[st.session_state.get(key, 0) % len(order)])
@@ -131,19 +131,17 @@ def _network_image(shown: Evaluated, sha256: str) -> Pixels | None:
     """An image as it comes to the network, before any view; None where it is gone."""
     with layout.errors():
         with layout.database() as db:
-            sample = find_sample(db, shown.page.project.id, sha256)
+            sample = find_sample(db, shown.project.id, sha256)
             if sample is None:
                 return None
             pixels = decode(image_bytes(db, [sample.id])[sample.id])
-        choices = (JobDir(layout.home().run(shown.run.job.id)).read("run.json") or {}).get("choices", {})
-        if "image_size" not in choices:
-            return pixels
-        return Frame(tuple(choices["box"]), tuple(choices["image_size"])).apply(pixels)
+        frame = resources.run_frame(layout.home(), shown.run)
+        return frame.apply(pixels) if frame else pixels
 
 
 def _show_choice(shown: Evaluated, ledger: Ledger, choice: ViewChoice) -> None:
     """How the run reads where nobody says otherwise; on val, the buttons that change it."""
-    found = shown.found
+    found = shown.predictions
     these = found.view_set is not None and fingerprint(found.view_set) == fingerprint(choice.views)
     which = f"these {len(choice.views)} views" if these else f"{len(choice.views)} other views"
     how = f"with {which}" if choice.use else "without views"
@@ -154,7 +152,7 @@ def _show_choice(shown: Evaluated, ledger: Ledger, choice: ViewChoice) -> None:
         why = f"{who}: {choice.fixed:,} mended, {choice.broken:,} broken of {choice.n:,}, {told(choice.p)}"
     st.markdown(f"This run reads **{how}** ({why}).")
     kept = _threshold(shown.run)
-    step = JobDir(layout.home().run(shown.run.job.id)).kept_step
+    step = control.kept_step(layout.home(), shown.run.job.id)
     if kept is not None and not kept.holds_for(step, tta=choice.use, views=choice.views):
         st.caption("The threshold kept with it was chosen for other readings: choose it again under Trust.")
     if shown.split != "val":
@@ -184,7 +182,7 @@ def _threshold(run: Run) -> Acceptance | None:
 def _choose(shown: Evaluated, ledger: Ledger, before: ViewChoice, use: bool) -> None:
     """Callback: what the run reads with from now on."""
     try:
-        choice = shown.found.choice(ledger, use=use, by=shown.page.operator)
+        choice = shown.predictions.choice(ledger, use=use, by=current_operator())
         if len(choice.views) == 1:  # read without views: those that the run has stay for who asks for them
             choice = replace(choice, views=before.views)
         choice.save(layout.home().run(shown.run.job.id))
@@ -197,7 +195,7 @@ def _choose(shown: Evaluated, ledger: Ledger, before: ViewChoice, use: bool) -> 
 
 def _edit(shown: Evaluated, choice: ViewChoice) -> None:
     """The views as rows to change, and the button that reads the val images with them."""
-    found = shown.found
+    found = shown.predictions
     start = found.view_set if found.view_set and len(found.views) > 1 else choice.views
     st.caption(
         "Moves are in percent of the width and the height. The first view is the image as it is. No flips, no large "
@@ -257,7 +255,7 @@ def _start(shown: Evaluated, views: tuple[View, ...], request_id: str) -> None:
     try:
         with layout.database() as db:
             job = start_evaluation(
-                db, layout.home(), shown.run, "val", tta=len(views) > 1, views=views, operator=shown.page.operator,
+                db, layout.home(), shown.run, "val", tta=len(views) > 1, views=views, operator=current_operator(),
                 request_id=request_id,
             )  # fmt: skip
         if job.finished_at:

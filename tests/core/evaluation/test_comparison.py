@@ -8,10 +8,8 @@ from scipy.stats import binom, binomtest
 
 from core.charset import TextSpec
 from core.errors import TrainingError
-from core.evaluation.comparison import NOT_RECORDED, Comparison, Kind, Paired, common, compare, differences, runs_apart
+from core.evaluation.comparison import Comparison, Kind, Paired, common, compare
 from core.evaluation.predictions import Predictions
-from core.images.augment import DEFAULT_AUGMENT
-from core.model.config import TrainConfig
 
 SPEC = TextSpec(3, "0123")
 
@@ -184,40 +182,6 @@ def test_so_many_images_show_the_difference_four_times_in_five(b: int, c: int) -
         shown = binom.cdf(tail, size, share) + binom.sf(size - tail - 1, size, share)
         power += binom.pmf(size, needed, apart) * shown
     assert 0.74 < power < 0.86
-
-
-def test_only_differences_are_listed() -> None:
-    """Nested settings by their path; what one of the two does not have is said."""
-    first = {"lr": 0.002, "ink": True, "image_size": None, "max_steps": None, "same": [1, 2], "deep": {"p": 0.5}}
-    second = {"lr": 0.001, "ink": False, "image_size": [48, 192], "max_steps": 60, "same": [1, 2], "deep": {"q": {}}}
-
-    assert differences(first, second) == {
-        "lr": ("0.002", "0.001"),
-        "ink": ("on", "off"),
-        "image_size": ("auto", "48, 192"),
-        "max_steps": ("none", "60"),
-        "deep.p": ("0.5", NOT_RECORDED),
-        "deep.q": (NOT_RECORDED, "{}"),
-    }
-
-
-def test_runs_differ_in_what_they_were_told_and_found() -> None:
-    """By group; the default augmentation equals itself, whether it is spelled out or not."""
-    first = {
-        "preset": "fast", "config": TrainConfig().to_dict(), "dataset": {"sha256": "ab", "train": 4, "val": 2},
-        "choices": {"threads": 2, "probe_ms": {"a": 1}}, "versions": {"torch": "2.14.1"}, "operator": "ada",
-    }  # fmt: skip
-    second = first | {
-        "config": TrainConfig(lr=0.001, augment=DEFAULT_AUGMENT).to_dict(),
-        "choices": {"threads": 1, "probe_ms": {"a": 2}},
-        "operator": "bob",
-    }
-
-    assert runs_apart(first, second) == {
-        "Asked for": {"lr": ("0.002", "0.001")},
-        "Chosen at the start": {"threads": ("2", "1")},
-    }
-    assert runs_apart(first, {}).keys() == {"Asked for", "Images", "Chosen at the start", "Programs"}
 
 
 def test_a_comparison_of_a_run_with_itself_shows_nothing() -> None:

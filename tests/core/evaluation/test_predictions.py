@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 
 from core.charset import TextSpec
 from core.errors import LabelError, StorageError
+from core.evaluation.calibration import confidence
 from core.evaluation.metrics import evaluate_views
 from core.evaluation.predictions import Predictions
 from core.evaluation.views import AS_IT_IS, DEFAULT, View
@@ -31,6 +32,13 @@ def test_sure_errors_come_first() -> None:
 
     assert reading.wrong().tolist() == [1]
     assert reading.confidence_N == pytest.approx([0.81, 0.891, 0.36])
+
+
+def test_the_confidence_is_that_of_the_calibration_at_temperature_one() -> None:
+    """To the last digit: a threshold chosen on one is applied to the other."""
+    stored = predictions()
+
+    assert stored.reading(SPEC, tta=False).confidence_N.tolist() == confidence(stored.log_probs_VNPC[0]).tolist()
 
 
 def test_each_position_has_its_matrix() -> None:

@@ -23,7 +23,8 @@ from core.jobs import control
 from core.jobs.jobdir import JobDir, JobStatus
 from core.model.config import PRESETS, TrainConfig
 from core.runs import recipes
-from core.runs.start import predictions_path, start_evaluation, start_training
+from core.runs.evaluated import predictions_path
+from core.runs.start import start_evaluation, start_training
 from core.runs.watch import diagnose, follow, watch
 from core.training.snapshot import load_snapshot
 from db import evaluations, projects, runs, samples

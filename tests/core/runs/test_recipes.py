@@ -12,6 +12,7 @@ from core.home import Home
 from core.images.augment import DEFAULT_AUGMENT, Settings
 from core.model.config import TrainConfig, preset, with_options
 from core.runs import recipes
+from core.runs.recipes import recipe_differences
 from db import projects
 from db.connection import opened, write
 from db.recipes import list_recipes
@@ -197,7 +198,7 @@ def test_differences_name_what_changed_and_nothing_else() -> None:
         "invert": {"p": 0.5},
     }
 
-    assert [str(difference) for difference in recipes.differences(before, after)] == [
+    assert [str(difference) for difference in recipe_differences(before, after)] == [
         "Elastic wobble, share of images: 10% → 35%",
         "Elastic wobble, strength: 25 → 30",
         "Invert: off → on 50%",
@@ -208,5 +209,5 @@ def test_differences_name_what_changed_and_nothing_else() -> None:
 
 def test_equal_settings_have_no_differences() -> None:
     """A whole number may come back from a browser as a fraction, and what is off may stand there."""
-    assert recipes.differences({"elastic": {"p": 0.1, "strength": 25}}, {"elastic": {"strength": 25.0, "p": 0.1}}) == []
-    assert recipes.differences(DEFAULT_AUGMENT, DEFAULT_AUGMENT | {"invert": {"p": 0}}) == []
+    assert recipe_differences({"elastic": {"p": 0.1, "strength": 25}}, {"elastic": {"strength": 25.0, "p": 0.1}}) == []
+    assert recipe_differences(DEFAULT_AUGMENT, DEFAULT_AUGMENT | {"invert": {"p": 0}}) == []

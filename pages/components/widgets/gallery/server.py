@@ -23,10 +23,11 @@ from core.evaluation.percent import at_least, percent
 from core.evaluation.predictions import Reading
 from core.evaluation.ranking import Order, agreeing_N, losses_N, narrowest_N, nearest, of_cell, ranked
 from core.images.pixels import data_url, decode
+from core.runs.evaluated import Evaluated
 from db.records import Sample
 from db.samples import find_sample, image_bytes
 from pages.components import layout, resources
-from pages.components.evaluated import Evaluated
+from pages.components.operators import current_operator
 from pages.components.widgets.messages import common_data, events_by_operator, project_of, sent, told, widget_files
 
 PER_PAGE = 24
@@ -95,7 +96,7 @@ def show_images(shown: Evaluated) -> None:
         close = cell is not None and cell.is_close(shown.reading)
         first = "closeness" if close else FIRST.get(kind, "confidence")
         others = [order for order in get_args(Order) if order != first]
-        sorts = [first, *(order for order in others if order != "disagreement" or len(shown.found.views) > 1)]
+        sorts = [first, *(order for order in others if order != "disagreement" or len(shown.predictions.views) > 1)]
         sort = st.selectbox("Sort by", sorts, key=f"sort {kind} {first}", width=160, help=_explained(sorts))
     if correct == n:
         least = at_least(Evidence(n=n, wrong=0).at_least)
@@ -115,7 +116,7 @@ def _explained(sorts: Iterable[str]) -> str:
 
 def _listed(shown: Evaluated, kind: str, cell: Cell | None, sort: str) -> tuple[Ints, str]:
     """Places of the images of a list in their order, and what they are."""
-    reading, charset = shown.reading, shown.page.spec.charset
+    reading, charset = shown.reading, shown.spec.charset
     n, right_N = shown.result["n"], reading.right_N
     if cell:
         true, read = layout.plain(charset[cell.true]), layout.plain(charset[cell.read])
@@ -144,7 +145,7 @@ def _listed(shown: Evaluated, kind: str, cell: Cell | None, sort: str) -> tuple[
     if sort == "closeness":
         return places, note
     by: Any = sort
-    return ranked(places, reading, shown.found.log_probs_VNPC, by, surest_first=kind == "wrong"), note
+    return ranked(places, reading, shown.predictions.log_probs_VNPC, by, surest_first=kind == "wrong"), note
 
 
 def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
@@ -165,18 +166,18 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
         pages = -(-len(places) // PER_PAGE)
         number = st.pagination(pages, key=f"page of {shown.run.job.id} {shown.split} {name}") if pages > 1 else 1
     places = places[(number - 1) * PER_PAGE : number * PER_PAGE]
-    project = shown.page.project
+    project = shown.project
     problems: list[str] = []
     reply: dict[str, Any] = st.session_state.pop(f"{_KEY} reply", {"answers": [], "problems": []})
     with layout.errors(), layout.database() as db:
-        hashes = [shown.found.sha256[place] for place in places]
+        hashes = [shown.predictions.sha256[place] for place in places]
         samples = [find_sample(db, project.id, sha256) for sha256 in hashes]
         images = image_bytes(db, [sample.id for sample in samples if sample])
     looks = _looks(shown, [images[sample.id] for sample in samples if sample]) if looked else []
     tiles = _tiles(shown, places, samples, images, probabilities=probabilities)
     for tile, look in zip((tile for tile in tiles if not tile["gone"]), looks, strict=False):
         tile["look"] = look
-    data = common_data(project, shown.page.operator, problems) | {"tiles": tiles, "answers": reply["answers"]}
+    data = common_data(project, current_operator(), problems) | {"tiles": tiles, "answers": reply["answers"]}
     _WIDGET(
         key=_KEY,
         data=data | {"error": next(iter([*reply["problems"], *problems]), None)},
@@ -212,7 +213,7 @@ def _tiles(
     shown: Evaluated, places: Ints, samples: list[Sample | None], images: Mapping[int, bytes], *, probabilities: bool
 ) -> list[dict[str, Any]]:
     """JSON types only, anything else would silently arrive as a string."""
-    found, reading, charset = shown.found, shown.reading, shown.page.spec.charset
+    found, reading, charset = shown.predictions, shown.reading, shown.spec.charset
     log_probs_NPC, targets_NP = reading.log_probs_NPC[places], reading.targets_NP[places]
     predicted_NP, confidence_N = reading.predicted_NP[places], reading.confidence_N[places]
     loss_N, margin_N = losses_N(log_probs_NPC, targets_NP), narrowest_N(log_probs_NPC, targets_NP)
@@ -261,7 +262,7 @@ def _tiles(
                     "operator": sample.operator,
                     "disputed": bool(sample.disputed),
                 },
-                "link": f"samples?{urlencode({'project': shown.page.project.name, 'search': sample.sha256})}",
+                "link": f"samples?{urlencode({'project': shown.project.name, 'search': sample.sha256})}",
             }
         )
     return tiles
@@ -274,7 +275,7 @@ def _looks(shown: Evaluated, images: list[bytes]) -> list[dict[str, Any]]:
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return []
-    if shown.found.step not in (-1, predictor.step):
+    if shown.predictions.step not in (-1, predictor.step):
         st.caption("The run has newer weights than those that read these images; where it looked is of the newer.")
     key = (shown.run.job.id, predictor.step, [hash(data) for data in images])
     if st.session_state.get("looks", (None,))[0] == key:  # a saved label draws the same images again
@@ -291,11 +292,3 @@ def _looks(shown: Evaluated, images: list[bytes]) -> list[dict[str, Any]]:
         looks.append({"rows": rows, "columns": columns, "box": list(each.box), "cells": cells})
     st.session_state["looks"] = (key, looks)
     return looks
-
-
-def marked(chars: Iterable[str], right: Iterable[bool]) -> str:
-    """What was read, as Markdown with the wrong characters on red."""
-    return "".join(
-        layout.plain(char) if is_right else f":red-background[:red[**{layout.plain(char)}**]]"
-        for char, is_right in zip(chars, right, strict=True)
-    )

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.evaluation.confusion import confusion, soft_confusion
-from pages.components.evaluated import Evaluated
+from core.runs.evaluated import Evaluated
 from pages.components.widgets.gallery.server import Cell, view_of
 from pages.components.widgets.messages import sent, widget_files
 
@@ -50,7 +50,7 @@ def show_matrices(shown: Evaluated) -> None:
         data={
             "view": view,
             "kind": kind,
-            "charset": shown.page.spec.charset,
+            "charset": shown.spec.charset,
             "chosen": {"position": chosen.position, "row": chosen.true, "column": chosen.read}
             if chosen and chosen.view == view
             else None,
@@ -85,7 +85,7 @@ def _hard(shown: Evaluated, *, rates: bool) -> dict[str, Any]:
 
 
 def _soft(shown: Evaluated) -> dict[str, Any]:
-    found = shown.found.kept(("soft confusion", shown.tta), lambda: soft_confusion(shown.reading))
+    found = shown.predictions.kept(("soft confusion", shown.tta), lambda: soft_confusion(shown.reading))
     mass_MCC = np.nan_to_num(found.mass_MCC)
     right_P, n = shown.result["per_position_correct"], shown.result["n"]
     heads = [(right, n) for right in right_P] + [(sum(right_P), n * len(right_P))]

@@ -1,0 +1,65 @@
+"""Differences between the settings of two runs, as people read them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from core.images.augment import DEFAULT_AUGMENT
+
+NOT_RECORDED = "not recorded"
+DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights"}
+"""Choices in run.json that follow from others or are measurements."""
+
+
+def run_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, str]]]:
+    """Compare the run.json of two runs by group, each as `setting_differences` does; equal groups are left out."""
+    groups, others = _groups(first), _groups(second)
+    found = {title: setting_differences(groups[title], others[title]) for title in groups}
+    return {title: differences for title, differences in found.items() if differences}
+
+
+def setting_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the values that differ, as text, by their name; inner names follow a dot.
+
+    A value that one of them lacks is NOT_RECORDED there.
+    """
+    one, other = dict(_flat(first)), dict(_flat(second))
+    pairs = {name: (one.get(name, NOT_RECORDED), other.get(name, NOT_RECORDED)) for name in [*one, *other]}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def spelled_out(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings with its augmentation spelled out, so that a default equals itself."""
+    augment = config.get("augment")
+    return {**config, "augment": DEFAULT_AUGMENT if augment is None else augment}
+
+
+def _groups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Divide a run.json by the titles under which its settings are shown."""
+    return {
+        "Asked for": {"preset": spec.get("preset")} | spelled_out(spec.get("config", {})),
+        "Images": spec.get("dataset", {}),
+        "Chosen at the start": {name: value for name, value in spec.get("choices", {}).items() if name not in DERIVED},
+        "Programs": spec.get("versions", {}),
+    }
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", "none" if value is None and name.startswith("max") else _text(value)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "auto"
+        case bool():
+            return "on" if value else "off"
+        case list() | tuple():
+            return ", ".join(map(_text, value))
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value) or "none"

@@ -1,0 +1,92 @@
+"""What a run read on a split, loaded for the page, the report and the command alike."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from sqlite_utils import Database
+
+from core.errors import OptionError
+from core.evaluation.predictions import Predictions
+from core.evaluation.views import ViewChoice
+from core.home import Home
+from core.runs.evaluated import load_evaluated
+from core.training.snapshot import write_snapshot
+from db import jobs, runs
+from db.connection import write
+from db.records import Project, Run
+
+
+@pytest.fixture
+def run(db: Database, home: Home, project: Project) -> Run:
+    """Trained on the text 000000; read 000000 and 111111 right and 222222 as 322222, and right with its two views."""
+    with write(db):
+        job = jobs.insert_job(
+            db, id="0001-fast", number=1, kind="train", project_id=project.id, request_id="first"
+        )  # fmt: skip
+        runs.insert_run(db, job_id=job.id, preset="fast", config="{}", dataset_sha256="", train_n=1, val_n=3)
+    directory = home.run(job.id)
+    directory.mkdir(parents=True)
+    write_snapshot(directory / "dataset.npz", [("a", "train", "000000", "a.png", b""), ("b", "val", "111111", "", b"")])
+    digits_N = np.arange(3)
+    logits_VNPC = np.zeros((2, 3, 6, 10))
+    logits_VNPC[:, digits_N, :, digits_N] = 2
+    logits_VNPC[0, 2, 0, 3] = 3
+    Predictions(
+        sha256=["1", "2", "3"],
+        labels=["000000", "111111", "222222"],
+        views=["as it is", "left"],
+        log_probs_VNPC=log_softmax(logits_VNPC, axis=3).astype(np.float32),
+        step=5,
+    ).save(directory / "predictions-val.npz")
+    found = runs.find_run(db, job.id)
+    assert found is not None
+    return found
+
+
+def test_all_numbers_come_from_what_the_run_read(db: Database, home: Home, run: Run) -> None:
+    """Exact match, texts seen in training, and what the views mend."""
+    plain = load_evaluated(db, home, run, "val", tta=False)
+    with_views = load_evaluated(db, home, run, "val", tta=True)
+
+    assert plain.reading.right_N.tolist() == [True, True, False]
+    assert plain.seen_N.tolist() == [True, False, False]
+    assert plain.result["string_seen"] == {"n": 1, "correct": 1}
+    assert plain.result["string_not_seen"] == {"n": 2, "correct": 1}
+    assert with_views.result["correct"] == 3
+    assert with_views.result["tta_flips"] == {"fixed": 1, "broken": 0, "without_tta": 2}
+
+
+@pytest.mark.parametrize("use", [True, False])
+def test_it_is_shown_as_the_run_reads_unless_asked_otherwise(db: Database, home: Home, run: Run, use: bool) -> None:
+    """The choice of views stands in the run's directory."""
+    ViewChoice(use=use).save(home.run(run.job.id))
+
+    assert load_evaluated(db, home, run, "val").tta is use
+
+
+def test_files_that_a_caller_holds_are_not_read_again(db: Database, home: Home, run: Run) -> None:
+    """A page keeps them between its reruns."""
+    held = load_evaluated(db, home, run, "val", tta=True).predictions
+    (home.run(run.job.id) / "predictions-val.npz").unlink()
+    (home.run(run.job.id) / "dataset.npz").unlink()
+
+    again = load_evaluated(
+        db, home, run, "val", tta=True, predictions=replace(held), strings={"111111", "222222"}
+    )  # fmt: skip
+
+    assert again.result["correct"] == 3
+    assert again.seen_N.tolist() == [False, True, True]
+
+
+def test_what_was_not_read_is_refused(db: Database, home: Home, run: Run) -> None:
+    """Another split, one that was not evaluated, and views that were not there."""
+    with pytest.raises(OptionError, match="no split 'all'"):
+        load_evaluated(db, home, run, "all")
+    with pytest.raises(OptionError, match="has not been evaluated on test yet"):
+        load_evaluated(db, home, run, "test")
+    found = load_evaluated(db, home, run, "val").predictions
+    one = replace(found, views=found.views[:1], log_probs_VNPC=found.log_probs_VNPC[:1])
+    with pytest.raises(OptionError, match="read without other views"):
+        load_evaluated(db, home, run, "val", tta=True, predictions=one)

@@ -1,0 +1,39 @@
+"""Differences between the settings of two runs."""
+
+from core.images.augment import DEFAULT_AUGMENT
+from core.model.config import TrainConfig
+from core.runs.settings import NOT_RECORDED, run_differences, setting_differences
+
+
+def test_only_differences_are_listed() -> None:
+    """Nested settings by their path; what one of the two does not have is said."""
+    first = {"lr": 0.002, "ink": True, "image_size": None, "max_steps": None, "same": [1, 2], "deep": {"p": 0.5}}
+    second = {"lr": 0.001, "ink": False, "image_size": [48, 192], "max_steps": 60, "same": [1, 2], "deep": {"q": {}}}
+
+    assert setting_differences(first, second) == {
+        "lr": ("0.002", "0.001"),
+        "ink": ("on", "off"),
+        "image_size": ("auto", "48, 192"),
+        "max_steps": ("none", "60"),
+        "deep.p": ("0.5", NOT_RECORDED),
+        "deep.q": (NOT_RECORDED, "{}"),
+    }
+
+
+def test_runs_differ_in_what_they_were_told_and_found() -> None:
+    """By group; the default augmentation equals itself, whether it is spelled out or not."""
+    first = {
+        "preset": "fast", "config": TrainConfig().to_dict(), "dataset": {"sha256": "ab", "train": 4, "val": 2},
+        "choices": {"threads": 2, "probe_ms": {"a": 1}}, "versions": {"torch": "2.14.1"}, "operator": "ada",
+    }  # fmt: skip
+    second = first | {
+        "config": TrainConfig(lr=0.001, augment=DEFAULT_AUGMENT).to_dict(),
+        "choices": {"threads": 1, "probe_ms": {"a": 2}},
+        "operator": "bob",
+    }
+
+    assert run_differences(first, second) == {
+        "Asked for": {"lr": ("0.002", "0.001")},
+        "Chosen at the start": {"threads": ("2", "1")},
+    }
+    assert run_differences(first, {}).keys() == {"Asked for", "Images", "Chosen at the start", "Programs"}
