@@ -4,7 +4,7 @@ import json
 import uuid
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +15,7 @@ from core.evaluation.percent import counted, share_and_interval
 from core.images.augment import DEFAULT_AUGMENT, Settings, check_augment
 from core.jobs import control
 from core.jobs.jobdir import JobDir, JobStatus, duration
-from core.model.config import OPTIONS, PRESETS, TrainConfig, parse_option, with_options
+from core.model.config import OPTIONS, PRESETS, TrainConfig, with_options
 from core.runs import recipes
 from core.runs.start import changed_labels, start_training
 from core.runs.watch import watch
@@ -39,7 +39,6 @@ PRESET_HELP = {
 MAIN = ("max_minutes", "batch_size", "lr", "seed")
 ASKED = tuple(key for key in OPTIONS if key not in ("augment", "recipe"))
 """Options with a widget of their own; augmentation is asked for by its recipe."""
-TITLES = {"lr": "Learning rate", "ink": "Ink only", "crop": "Crop to the text"}
 ICONS: dict[str, tuple[str, Literal["gray", "blue", "green", "red", "orange"]]] = {
     "queued": (":material/hourglass_empty:", "gray"),
     "starting": (":material/hourglass_top:", "blue"),
@@ -79,7 +78,7 @@ def new_run() -> None:
     with st.expander("More settings", icon=":material/tune:"):
         fields, switches = st.grid("auto", min_column_width=140), st.container(horizontal=True)
         for key in (key for key in ASKED if key not in MAIN):
-            option_input(key, switches if OPTIONS[key].kind == "bool" else fields)
+            option_input(key, switches if OPTIONS[key].type is bool else fields)
     ask_recipe(project)
     try:
         asked = settings()
@@ -174,24 +173,18 @@ def option_input(key: str, where: "DeltaGenerator") -> None:
     """The widget of one option; its value is what `--set` takes."""
     base_name, _, base = start_from()
     option, default = OPTIONS[key], as_text(base, key)
-    name, widget = TITLES.get(key, key.replace("_", " ").capitalize()), f"{base_name} {key}"
-    if option.kind == "bool":
-        where.toggle(name, default == "true", key=widget, help=option.help, persist_state="session")
-    elif option.kind == "choice":
-        where.selectbox(
-            name, option.choices, option.choices.index(default), key=widget, help=option.help, persist_state="session"
-        )
+    common: dict[str, Any] = {"key": f"{base_name} {key}", "help": option.help, "persist_state": "session"}
+    if option.type is bool:
+        where.toggle(option.title, default == "true", **common)
+    elif option.choices and not option.or_path:
+        choices = [str(choice) for choice in option.choices]
+        where.selectbox(option.title, choices, choices.index(default), **common)
     else:
-        where.text_input(name, default, key=widget, help=option.help, persist_state="session")
+        where.text_input(option.title, default, **common)
 
 
 def as_text(config: TrainConfig, key: str) -> str:
-    value = getattr(config, key)
-    if value is None:
-        return "none" if key.startswith("max") else "auto"
-    if isinstance(value, tuple):
-        return "x".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return OPTIONS[key].text(getattr(config, key))
 
 
 def start(request_id: str) -> None:
@@ -239,7 +232,7 @@ def clone(run: Run) -> None:
     try:
         config = TrainConfig.from_dict(json.loads(run.config))
         for key in ASKED:
-            parse_option(key, as_text(config, key))  # an earlier version may have allowed what this one does not
+            OPTIONS[key].parse(as_text(config, key))  # an earlier version may have allowed what this one does not
         augmentation = augmentation_of(config)
     except SlotlabError as error:
         st.session_state["train refusal"] = str(error)
