@@ -33,11 +33,15 @@ OTHER_RUN = "other"
 """Box of a page: id of the run that is compared with."""
 SEARCH = "search"
 """Field: label, name or hash of the images that are asked for."""
+
+# Label, Review, Samples
+
+QUEUE = "queue"
+"""Label: the kind of images that are labelled; its widget may ask for another."""
+SHOW = "show"
+"""Review: labels or disputed images; its widget may ask for the other."""
 SAMPLES_PAGE = "page"
 """Samples: number of the page of the table."""
-
-# Samples
-
 OUTCOME = "outcome"
 """Samples: name of the image that was saved last, and what became of it; until it is shown."""
 
