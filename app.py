@@ -1,10 +1,10 @@
-"""The router: `streamlit run app.py`. What every page shares is in pages/components/layout.py."""
+"""The router: `streamlit run app.py`. What it draws around a page is in pages/components/router.py."""
 
 from pathlib import Path
 
 import streamlit as st
 
-from pages.components import layout
+from pages.components.router import around_page
 
 # Files, not ":material/...:": that icon would be fetched from fonts.gstatic.com by each browser.
 COMPONENTS = Path(__file__).parent / "pages" / "components"
@@ -27,5 +27,5 @@ page = st.navigation(
         ],
     }
 )
-with layout.frame():
+with around_page():
     page.run()

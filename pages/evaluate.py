@@ -5,7 +5,7 @@ import uuid
 import numpy as np
 import streamlit as st
 
-from core.errors import SlotlabError, StorageError
+from core.errors import StorageError
 from core.evaluation.percent import share
 from core.evaluation.views import ViewChoice, choice_of
 from core.jobs import control
@@ -31,14 +31,12 @@ project, spec, home = page.project, page.spec, layout.home()
 
 def start(tta: bool, request_id: str) -> None:
     """Callback; the request id is that of the button on screen, so a double click is one evaluation."""
-    try:
+    with layout.refuses():
         with layout.database() as db:
             job = start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
         if job.finished_at:
             st.toast("Nothing has changed since the last evaluation.", icon=":material/check:")
         st.session_state[f"open test for {run.job.id}"] = False  # one opening, one question
-    except SlotlabError as error:
-        st.session_state["evaluation refused"] = str(error)
 
 
 def ask_to_evaluate() -> None:
@@ -80,8 +78,7 @@ with layout.errors(), layout.database() as db:
 
 if split == "test":
     st.caption(f"{openings_text(openings)}.")
-if "evaluation refused" in st.session_state:
-    st.error(layout.plain(st.session_state.pop("evaluation refused")), icon=":material/error:")
+layout.show_refusal()
 for job in active:
     show_progress(job, "images")
 for job in evaluations[:1]:

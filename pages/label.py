@@ -11,7 +11,7 @@ from core.evaluation.percent import share
 from db import labels
 from db.projects import list_sources
 from db.queues import KINDS, ORDERS, PASSED, Queue, days_waiting
-from pages.components import layout
+from pages.components import layout, state
 from pages.components.widgets.labeler.server import labeler, midnight, summary
 
 page = layout.open_page("label")
@@ -79,7 +79,7 @@ def write_week() -> None:
 # A fragment: what the widget sends reruns this line and nothing else of the app.
 @st.fragment
 def label(queue: Queue) -> None:
-    labeler(page.project, page.operator, queue, kind_key="queue")
+    labeler(page.project, page.operator, queue, kind_key=state.QUEUE)
 
 
 # After a restart of the server the browser asks for the whole page again only if something on it repeats. Otherwise it
@@ -92,7 +92,7 @@ def repeat() -> None:
 
 with st.container(horizontal=True, vertical_alignment="center"):
     kind = st.segmented_control(
-        "Queue", list(KINDS), format_func=TITLES.__getitem__, default="unlabelled", required=True, key="queue",
+        "Queue", list(KINDS), format_func=TITLES.__getitem__, default="unlabelled", required=True, key=state.QUEUE,
         bind="query-params", label_visibility="collapsed",
     )  # fmt: skip
     queue = choose_filter(kind)

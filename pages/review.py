@@ -10,7 +10,7 @@ from db.labels import list_operators
 from db.projects import list_sources
 from db.queues import count_disputed
 from db.reviews import ORDERS, Review
-from pages.components import layout
+from pages.components import layout, state
 from pages.components.widgets.reviewer.server import reviewer
 
 EVERYBODY, OTHERS = "everybody", "others"
@@ -30,7 +30,7 @@ if not labelled and not disputed:
     st.stop()
 
 show = st.segmented_control(
-    "Show", ["labels", "disputed"], key="show", bind="query-params", default="labels", required=True,
+    "Show", ["labels", "disputed"], key=state.SHOW, bind="query-params", default="labels", required=True,
     format_func=str.capitalize, label_visibility="collapsed",
 )  # fmt: skip
 
@@ -88,8 +88,8 @@ review, total = chosen_review() if show == "labels" else (None, None)
 # A fragment: what the widget sends reruns these lines and nothing else of the app.
 @st.fragment
 def widget() -> None:
-    reviewer(project, page.operator, review, total, show_key="show")
-    if st.session_state["show"] != show:  # the widget leads to the other view
+    reviewer(project, page.operator, review, total, show_key=state.SHOW)
+    if st.session_state[state.SHOW] != show:  # the widget leads to the other view
         st.rerun()
 
 

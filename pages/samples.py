@@ -14,7 +14,7 @@ from db.projects import list_sources
 from db.queues import PASSED
 from db.records import Sample
 from db.samples import ORDERS, count_samples, image_bytes, select_samples, splits_of_label
-from pages.components import layout
+from pages.components import layout, state
 
 PER_PAGE = 50  # each row carries its image, a few kB, with every rerun
 STATES: dict[str, dict[str, Any]] = {
@@ -40,14 +40,14 @@ def save(sample: Sample, seen: int, action: str, event_id: str, flag: str | None
 
     `seen` is how many events of the sample the page has shown.
     """
-    text = st.session_state[f"label of {sample.id} at {sample.version}"].strip() if action == "label" else None
+    text = st.session_state[state.label_field(sample)].strip() if action == "label" else None
     if sample.disputed and action != "undo":
         action = "resolve"  # every opinion is on the page, so whoever saves here decides
     event = {"event": event_id, "action": action, "sample": sample.sha256, "base": sample.version}
     event |= {"text": text, "flag": flag, "seen": seen}
-    with layout.errors(), layout.database() as db:
+    with layout.refuses(), layout.database() as db:
         outcome = apply_events(db, project, page.operator, [event], origin="samples")[0]
-    st.session_state["outcome"] = (sample.name, outcome)
+        st.session_state[state.OUTCOME] = (sample.name, outcome)
 
 
 def looked_at(sample: Sample) -> str | None:
@@ -56,7 +56,7 @@ def looked_at(sample: Sample) -> str | None:
 
 
 def to_first_page() -> None:
-    st.session_state["page"] = 1
+    st.session_state[state.SAMPLES_PAGE] = 1
 
 
 with layout.errors(), layout.database() as db:
@@ -71,10 +71,10 @@ if not total:
 bound: dict[str, Any] = {"bind": "query-params", "on_change": to_first_page}
 with st.container(horizontal=True, vertical_alignment="bottom"):
     search = st.text_input(
-        "Search", key="search", live="300ms", icon=":material/search:", width=230,
+        "Search", key=state.SEARCH, live="300ms", icon=":material/search:", width=230,
         placeholder="Label, file name or pixel hash", **bound,
     )  # fmt: skip
-    state = st.selectbox("State", list(STATES), key="state", width=135, **bound)
+    standing = st.selectbox("State", list(STATES), key="state", width=135, **bound)
     split = st.selectbox("Split", SPLITS, key="split", width=95, **bound)
     order = st.selectbox("Sort by", list(ORDERS), key="sort", width=115, **bound)
     if len(sources) > 1:
@@ -85,7 +85,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         source_name = None
 
 where = {
-    **STATES[state],
+    **STATES[standing],
     "split": None if split == "all" else split,
     "source_id": sources[source_name].id if source_name else None,
     "text": search.strip(),
@@ -101,7 +101,7 @@ rows, below = table.container(), table.container(horizontal=True, vertical_align
 with below:
     st.caption(f"{matches:,} of {total:,} images")
     pages = -(-matches // PER_PAGE)
-    number = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
+    number = st.pagination(pages, key=state.SAMPLES_PAGE, bind="query-params") if pages > 1 else 1
 with layout.errors(), layout.database() as db:
     start = (number - 1) * PER_PAGE
     samples = select_samples(db, project.id, **where, order=order, limit=PER_PAGE, offset=start)
@@ -149,8 +149,9 @@ with rows:
     )["selection"]
 
 with detail:
-    if "outcome" in st.session_state:
-        name, outcome = st.session_state.pop("outcome")
+    layout.show_refusal()
+    if state.OUTCOME in st.session_state:
+        name, outcome = st.session_state.pop(state.OUTCOME)
         show = st.success if outcome.status in ("saved", "repeated") else st.error
         show(layout.plain(f"{name}: {outcome.message}"))
     sample = samples[selection["rows"][0]]
@@ -171,7 +172,7 @@ with detail:
     event_id = uuid.uuid4().hex
     with st.form(f"relabel {sample.id} {sample.version}", border=False):
         st.text_input(
-            "Label", sample.label or "", page.spec.length, f"label of {sample.id} at {sample.version}",
+            "Label", sample.label or "", page.spec.length, state.label_field(sample),
             placeholder=f"{page.spec.length} of {page.spec.charset}",
         )  # fmt: skip
         with st.container(horizontal=True):

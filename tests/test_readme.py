@@ -8,7 +8,8 @@ import pytest
 from typer.main import get_command
 
 from core.cli.commands import app
-from core.model.config import OPTIONS, PRESETS
+from core.cli.reference import with_table
+from core.model.config import PRESETS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,6 +47,11 @@ def test_every_command_is_named(command: str) -> None:
     assert get_command(app).commands[command].help  # type: ignore[attr-defined]
 
 
-def test_presets_and_options_are_named() -> None:
-    """What `--preset` and `--set` know."""
-    assert [name for name in [*PRESETS, *OPTIONS] if f"| `{name}` |" not in README] == []
+def test_presets_are_named() -> None:
+    """What `--preset` knows."""
+    assert [name for name in PRESETS if f"| `{name}` |" not in README] == []
+
+
+def test_the_option_table_is_written_from_the_options() -> None:
+    """`python -m core.cli.reference` would change nothing."""
+    assert with_table(README) == README

@@ -460,6 +460,6 @@ def _key_values(options: list[str]) -> dict[str, str]:
             raise OptionError(f"--set takes key=value, got {option!r}.")
         pairs[key.strip()] = value
     weights = pairs.get("pretrained", "").strip()
-    if weights and weights not in config.WEIGHTS:
+    if weights and weights not in config.OPTIONS["pretrained"].choices:
         pairs["pretrained"] = str(Path(weights).absolute())  # the worker stands in another directory than the terminal
     return pairs

@@ -30,7 +30,6 @@ from core.jobs.jobdir import JobDir
 from core.jobs.work import Work, run_worker
 from db import labels, projects, samples
 from db.connection import opened, write
-from db.jobs import active_jobs
 from db.records import Job, Project, Source
 
 BATCH = 200
@@ -137,56 +136,61 @@ def start_import(
     upload: Upload | None = None,
     request_id: str | None = None,
 ) -> Job:
-    """Start the import job; its result is a Report as JSON. Raises SlotlabError before anything is stored."""
-    if request.path is not None:
-        path = request.path.expanduser().resolve()
-        if request.watch:
-            return _start_watch(db, home, replace(request, path=path), operator, request_id)
-        in_file = request.labels not in {"none", "filename"}
-        book_rule = str(Path(request.labels).expanduser().resolve()) if in_file else request.labels
-        LabelBook(book_rule, DEFAULT_SPEC, [entry.name for entry in list_files(path)])
-    elif upload is None or not upload.files:
-        raise OptionError("There are no files to import.")
-    else:
+    """Start the import job; its result is a Report as JSON. Raises SlotlabError before anything is stored.
+
+    A folder that is watched already is not watched twice: the job that does so is returned.
+    """
+    request = _with_whole_paths(request)
+    watched = request.path is not None and request.watch
+    if request.path is None:
         _check_upload(upload)
+    elif watched:
+        _check_watch(request, request.path)
+    else:
+        LabelBook(request.labels, DEFAULT_SPEC, [entry.name for entry in list_files(request.path)])
     _check_origin(request.source, request.owner, request.authorization)
     project = open_project(db, request.project, request.length, request.charset)
-    source = open_source(db, project, request.source, request.owner, request.authorization)
+    source = _open_checked_source(db, project, request.source, request.owner, request.authorization)
+    spec: dict[str, Any] = {
+        "path": None if request.path is None else str(request.path), "labels": request.labels, "source": source.name,
+        "operator": operator,
+    }  # fmt: skip
+    if watched:
+        if job := _watching_already(db, home, project, spec):
+            return job
+        spec["watch"] = request.every
 
     def fill(directory: Path) -> None:
         if upload is not None:
             _save_upload(upload, directory)
 
-    spec = {
-        "path": None if request.path is None else str(path),
-        "labels": request.labels if request.path is None else book_rule,
-        "source": source.name,
-        "operator": operator,
-    }
     return control.start_job(db, home, project, "import", spec, request_id=request_id, fill=fill)
 
 
-def _start_watch(db: Database, home: Home, request: Request, operator: str, request_id: str | None) -> Job:
-    """Start an import that watches its folder, or return the one that does so already."""
-    assert request.path is not None
-    if not request.path.is_dir():
-        raise ImportSourceError(f"Only a folder can be watched, and {request.path} is none.")
+def _with_whole_paths(request: Request) -> Request:
+    """The worker stands in another directory, so it would not find relative ones."""
+    if request.path is None:
+        return request
+    in_file = request.labels not in {"none", "filename"}
+    rule = str(Path(request.labels).expanduser().resolve()) if in_file else request.labels
+    return replace(request, path=request.path.expanduser().resolve(), labels=rule)
+
+
+def _check_watch(request: Request, folder: Path) -> None:
+    if not folder.is_dir():
+        raise ImportSourceError(f"Only a folder can be watched, and {folder} is none.")
     if request.labels not in {"none", "filename"}:
         raise OptionError(
             "A watched folder takes its labels from the file names or not at all; import with the CSV once it is whole."
         )
     if not 0.1 <= request.every <= 3600:
         raise OptionError("A folder is looked at every 0.1 to 3,600 seconds.")
-    _check_origin(request.source, request.owner, request.authorization)
-    project = open_project(db, request.project, request.length, request.charset)
-    source = open_source(db, project, request.source, request.owner, request.authorization)
-    spec = {
-        "path": str(request.path), "labels": request.labels, "source": source.name, "operator": operator,
-        "watch": request.every,
-    }  # fmt: skip
-    control.reconcile(db, home)
-    for job in active_jobs(db):
-        other = JobDir(home.run(job.id)).read("run.json") or {}
+
+
+def _watching_already(db: Database, home: Home, project: Project, spec: dict[str, Any]) -> Job | None:
+    """Find the job that watches this folder. Raises OptionError when it does so with other labels or another source."""
+    for job in control.active(db, home):
+        other = control.spec(home, job.id)
         if job.project_id == project.id and other.get("watch") and other["path"] == spec["path"]:
             if (other["labels"], other["source"]) != (spec["labels"], spec["source"]):
                 raise OptionError(
@@ -194,12 +198,12 @@ def _start_watch(db: Database, home: Home, request: Request, operator: str, requ
                     f"{other['source']}; stop it first."
                 )
             return job
-    return control.start_job(db, home, project, "import", spec, request_id=request_id)
+    return None
 
 
 def watched_folder(home: Home, job: Job) -> str | None:
     """The folder that an import watches; None for other jobs."""
-    spec = JobDir(home.run(job.id)).read("run.json") or {}
+    spec = control.spec(home, job.id)
     return spec["path"] if spec.get("watch") else None
 
 
@@ -225,7 +229,9 @@ def _is_one_zip(upload: Upload) -> bool:
     return len(upload.files) == 1 and upload.files[0][0].lower().endswith(".zip")
 
 
-def _check_upload(upload: Upload) -> None:
+def _check_upload(upload: Upload | None) -> None:
+    if upload is None or not upload.files:
+        raise OptionError("There are no files to import.")
     if _is_one_zip(upload) and not zipfile.is_zipfile(io.BytesIO(upload.files[0][1])):
         raise ImportSourceError(f"{upload.files[0][0]} is damaged or no zip file.")
     if upload.labels_csv is not None:
@@ -348,6 +354,10 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
 def open_source(db: Database, project: Project, name: str, owner: str, authorization: str) -> Source:
     """The source of this name, made if need be. Raises OptionError unless owner and authorization are given."""
     _check_origin(name, owner, authorization)
+    return _open_checked_source(db, project, name, owner, authorization)
+
+
+def _open_checked_source(db: Database, project: Project, name: str, owner: str, authorization: str) -> Source:
     with write(db):
         source = projects.find_source(db, project.id, name)
         if source is None:
@@ -463,12 +473,12 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
         )
         labeling.update_standing(db, sample.id)
     if version is None:
-        now = {
+        why = {
             "labelled": f"is labelled {sample.label!r} already",
             "skipped": "was skipped by an operator",
             "unlabelled": "was left without a label by an operator",
         }[sample.state]
-        report.label_problem(image.name, f"{image.label!r} was not taken: the same image ({sample.name}) {now}.")
+        report.label_problem(image.name, f"{image.label!r} was not taken: the same image ({sample.name}) {why}.")
     elif not known:
         report.labelled += 1
 

@@ -16,7 +16,7 @@ Value: TypeAlias = float | list[float]
 Settings: TypeAlias = dict[str, dict[str, Value]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Param:
     """One slider: a range the transform draws from (default is a pair) or a fixed strength (default is a number)."""
 
@@ -38,15 +38,15 @@ class Param:
         return float(self.step).is_integer()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TransformInfo:
     """One switch with its ranges, as the Augment page shows it."""
 
     key: str
     title: str
-    help: str
     p: float
     """Default probability that an image gets this transform; 0 is off."""
+    help: str
     params: tuple[Param, ...] = ()
 
     def defaults(self) -> dict[str, Value]:
@@ -61,178 +61,70 @@ class TransformInfo:
 # Adding one in the middle changes the pixels of the same seed for all after it; their places key the random streams.
 # No flips, no turns beyond 6 degrees, no erosion and no large holes: 6 and 9, 1 and 7, 3 and 8 differ by that much.
 TRANSFORMS: tuple[TransformInfo, ...] = (
-    TransformInfo(
-        key="lines",
-        title="Lines",
-        help="Draws curved lines across the image, in the colour of the ink or another, as portals do.",
-        p=0.2,
-        params=(
-            Param(key="count", title="Number of lines", low=1, high=5, default=(1, 3), step=1),
-            Param(
-                key="thickness",
-                title="Thickness",
-                low=0.01,
-                high=0.06,
-                default=(0.02, 0.05),
-                step=0.01,
-                unit="of the height",
-            ),
-        ),
-    ),
-    TransformInfo(
-        key="affine",
-        title="Move, turn and stretch",
-        help="Moves, scales, turns and slants the whole image a little.",
-        p=0.8,
-        params=(
-            Param(key="zoom", title="Zoom", low=0.8, high=1.15, default=(0.92, 1.08), step=0.01, unit="times"),
-            Param(
-                key="shift_x",
-                title="Shift sideways",
-                low=-0.06,
-                high=0.06,
-                default=(-0.03, 0.03),
-                step=0.01,
-                unit="of the width",
-            ),
-            Param(
-                key="shift_y",
-                title="Shift up and down",
-                low=-0.12,
-                high=0.12,
-                default=(-0.06, 0.06),
-                step=0.01,
-                unit="of the height",
-            ),
-            Param(key="rotate", title="Turn", low=-6, high=6, default=(-4, 4), step=0.5, unit="degrees"),
-            Param(key="slant", title="Slant", low=-15, high=15, default=(-8, 8), step=0.5, unit="degrees"),
-        ),
-    ),
-    TransformInfo(
-        key="perspective",
-        title="Perspective",
-        help="Moves the four corners, as if the image were seen from the side.",
-        p=0.1,
-        params=(
-            Param(
-                key="strength",
-                title="Corner shift",
-                low=0.01,
-                high=0.06,
-                default=(0.01, 0.04),
-                step=0.01,
-                unit="of the size",
-            ),
-        ),
-    ),
-    TransformInfo(
-        key="stretch",
-        title="Uneven stretch",
-        help="Squeezes some parts of the image and widens others, so the distance between characters varies.",
-        p=0.15,
-        params=(Param(key="strength", title="Stretch", low=-0.3, high=0.3, default=(-0.15, 0.15), step=0.01),),
-    ),
-    TransformInfo(
-        key="elastic",
-        title="Elastic wobble",
-        help="Bends strokes smoothly, by about a pixel at strength 30.",
-        p=0.1,
-        params=(Param(key="strength", title="Strength", low=5, high=50, default=25, step=1),),
-    ),
-    TransformInfo(
-        key="brightness",
-        title="Brightness and contrast",
-        help="Makes the image lighter or darker, and its contrast higher or lower.",
-        p=0.5,
-        params=(
-            Param(key="brightness", title="Brightness", low=-0.3, high=0.3, default=(-0.15, 0.15), step=0.01),
-            Param(key="contrast", title="Contrast", low=-0.3, high=0.3, default=(-0.2, 0.2), step=0.01),
-        ),
-    ),
-    TransformInfo(
-        key="gamma",
-        title="Gamma",
-        help="Lifts or lowers the middle tones and leaves black and white where they are.",
-        p=0.2,
-        params=(Param(key="gamma", title="Gamma", low=0.6, high=1.6, default=(0.8, 1.25), step=0.01),),
-    ),
-    TransformInfo(
-        key="color",
-        title="Hue and saturation",
-        help="Shifts the hue and the strength of colours; without effect on a grey image.",
-        p=0.2,
-        params=(
-            Param(key="hue", title="Hue", low=-90, high=90, default=(-15, 15), step=1, unit="of 180"),
-            Param(key="saturation", title="Saturation", low=-100, high=100, default=(-30, 30), step=1, unit="of 255"),
-        ),
-    ),
-    TransformInfo(
-        key="invert",
-        title="Invert",
-        help="Turns dark text on light into light text on dark; for portals that use both.",
-        p=0.0,
-    ),
-    TransformInfo(
-        key="holes",
-        title="Holes",
-        help="Covers small rectangles with random pixels, so that no single detail decides.",
-        p=0.15,
-        params=(
-            Param(key="count", title="Number of holes", low=1, high=8, default=(1, 4), step=1),
-            Param(
-                key="height", title="Height", low=0.04, high=0.3, default=(0.05, 0.15), step=0.01, unit="of the height"
-            ),
-            Param(
-                key="width", title="Width", low=0.01, high=0.06, default=(0.01, 0.03), step=0.01, unit="of the width"
-            ),
-        ),
-    ),
-    TransformInfo(
-        key="blur",
-        title="Blur",
-        help="Softens the image.",
-        p=0.15,
-        params=(Param(key="sigma", title="Radius", low=0.2, high=1.5, default=(0.3, 0.8), step=0.1, unit="pixels"),),
-    ),
-    TransformInfo(
-        key="downscale",
-        title="Low resolution",
-        help="Shrinks the image and enlarges it again, so that detail is lost.",
-        p=0.1,
-        params=(Param(key="scale", title="Scale", low=0.5, high=0.95, default=(0.6, 0.9), step=0.05, unit="times"),),
-    ),
-    TransformInfo(
-        key="noise",
-        title="Noise",
-        help="Adds a random value to every pixel.",
-        p=0.2,
-        params=(Param(key="strength", title="Strength", low=0.01, high=0.15, default=(0.02, 0.08), step=0.01),),
-    ),
-    TransformInfo(
-        key="speckle",
-        title="Speckles",
-        help="Turns single pixels black or white.",
-        p=0.1,
-        params=(
-            Param(
-                key="amount",
-                title="Amount",
-                low=0.005,
-                high=0.06,
-                default=(0.005, 0.02),
-                step=0.005,
-                unit="of all pixels",
-            ),
-        ),
-    ),
-    TransformInfo(
-        key="compression",
-        title="JPEG compression",
-        help="Saves the image as a JPEG of this quality and reads it back.",
-        p=0.15,
-        params=(Param(key="quality", title="Quality", low=25, high=100, default=(50, 95), step=1),),
-    ),
-)
+    TransformInfo("lines", "Lines", 0.2,
+        "Draws curved lines across the image, in the colour of the ink or another, as portals do.", (
+        Param("count", "Number of lines", 1, 5, (1, 3), 1),
+        Param("thickness", "Thickness", 0.01, 0.06, (0.02, 0.05), 0.01, "of the height"),
+    )),
+    TransformInfo("affine", "Move, turn and stretch", 0.8,
+        "Moves, scales, turns and slants the whole image a little.", (
+        Param("zoom", "Zoom", 0.8, 1.15, (0.92, 1.08), 0.01, "times"),
+        Param("shift_x", "Shift sideways", -0.06, 0.06, (-0.03, 0.03), 0.01, "of the width"),
+        Param("shift_y", "Shift up and down", -0.12, 0.12, (-0.06, 0.06), 0.01, "of the height"),
+        Param("rotate", "Turn", -6, 6, (-4, 4), 0.5, "degrees"),
+        Param("slant", "Slant", -15, 15, (-8, 8), 0.5, "degrees"),
+    )),
+    TransformInfo("perspective", "Perspective", 0.1,
+        "Moves the four corners, as if the image were seen from the side.", (
+        Param("strength", "Corner shift", 0.01, 0.06, (0.01, 0.04), 0.01, "of the size"),
+    )),
+    TransformInfo("stretch", "Uneven stretch", 0.15,
+        "Squeezes some parts of the image and widens others, so the distance between characters varies.", (
+        Param("strength", "Stretch", -0.3, 0.3, (-0.15, 0.15), 0.01),
+    )),
+    TransformInfo("elastic", "Elastic wobble", 0.1, "Bends strokes smoothly, by about a pixel at strength 30.", (
+        Param("strength", "Strength", 5, 50, 25, 1),
+    )),
+    TransformInfo("brightness", "Brightness and contrast", 0.5,
+        "Makes the image lighter or darker, and its contrast higher or lower.", (
+        Param("brightness", "Brightness", -0.3, 0.3, (-0.15, 0.15), 0.01),
+        Param("contrast", "Contrast", -0.3, 0.3, (-0.2, 0.2), 0.01),
+    )),
+    TransformInfo("gamma", "Gamma", 0.2,
+        "Lifts or lowers the middle tones and leaves black and white where they are.", (
+        Param("gamma", "Gamma", 0.6, 1.6, (0.8, 1.25), 0.01),
+    )),
+    TransformInfo("color", "Hue and saturation", 0.2,
+        "Shifts the hue and the strength of colours; without effect on a grey image.", (
+        Param("hue", "Hue", -90, 90, (-15, 15), 1, "of 180"),
+        Param("saturation", "Saturation", -100, 100, (-30, 30), 1, "of 255"),
+    )),
+    TransformInfo("invert", "Invert", 0.0,
+        "Turns dark text on light into light text on dark; for portals that use both."),
+    TransformInfo("holes", "Holes", 0.15,
+        "Covers small rectangles with random pixels, so that no single detail decides.", (
+        Param("count", "Number of holes", 1, 8, (1, 4), 1),
+        Param("height", "Height", 0.04, 0.3, (0.05, 0.15), 0.01, "of the height"),
+        Param("width", "Width", 0.01, 0.06, (0.01, 0.03), 0.01, "of the width"),
+    )),
+    TransformInfo("blur", "Blur", 0.15, "Softens the image.", (
+        Param("sigma", "Radius", 0.2, 1.5, (0.3, 0.8), 0.1, "pixels"),
+    )),
+    TransformInfo("downscale", "Low resolution", 0.1,
+        "Shrinks the image and enlarges it again, so that detail is lost.", (
+        Param("scale", "Scale", 0.5, 0.95, (0.6, 0.9), 0.05, "times"),
+    )),
+    TransformInfo("noise", "Noise", 0.2, "Adds a random value to every pixel.", (
+        Param("strength", "Strength", 0.01, 0.15, (0.02, 0.08), 0.01),
+    )),
+    TransformInfo("speckle", "Speckles", 0.1, "Turns single pixels black or white.", (
+        Param("amount", "Amount", 0.005, 0.06, (0.005, 0.02), 0.005, "of all pixels"),
+    )),
+    TransformInfo("compression", "JPEG compression", 0.15,
+        "Saves the image as a JPEG of this quality and reads it back.", (
+        Param("quality", "Quality", 25, 100, (50, 95), 1),
+    )),
+)  # fmt: skip
 
 DEFAULT_AUGMENT: Settings = {info.key: info.defaults() for info in TRANSFORMS if info.p > 0}
 """Strengths for digits on an image about 48 pixels high: all transforms but `invert` are on."""

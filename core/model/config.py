@@ -1,150 +1,194 @@
-"""What a training run is told: the presets, and the options that `--set` and the Train page offer."""
+"""Settings of a training run. Each is declared once, as an option of `--set` and of the Train page; and the presets."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from core.errors import OptionError
 from core.images.augment import check_augment
 
-Kind = Literal["int", "float", "bool", "choice", "text", "weights", "size", "json"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """How one field of TrainConfig is asked for and checked."""
+    """How one setting is described, asked for and checked. Name, type and default are those of its field."""
 
+    name: str
+    type: type
+    default: Any
+    optional: bool
+    """Whether the setting may be left open, written `auto` or `none`."""
     help: str
-    kind: Kind
-    choices: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
+    title: str
+    """On the Train page; by default the name in words."""
+    choices: tuple[int | str, ...] = ()
+    or_path: bool = False
+    """Whether a whole path may stand beside the choices. A worker stands elsewhere and finds no relative one."""
+    low: float = 0
+    high: float = 0
+    """Bounds of a number; every number has them."""
     multiple: int | None = None
     """What a whole number must be divisible by."""
-    optional: bool = False
-    """Whether `auto` (or, for limits, `none`) may stand for "not set"."""
+    unset: str = "auto"
+    """How the form writes an optional setting that is left open."""
+
+    def parse(self, text: str) -> Any:
+        """Return the value that `text` stands for. Raises OptionError with the name, the value and what is allowed."""
+        text = text.strip()
+        if self.optional and text.lower() in ("auto", "none", ""):
+            return None
+        return _read_choice(self, text) if self.choices else _READERS[self.type](self, text)
+
+    def text(self, value: Any) -> str:
+        """Return what `parse` reads as `value`."""
+        if value is None:
+            return self.unset
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, tuple):
+            return "x".join(map(str, value))
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    @property
+    def allowed(self) -> str:
+        """Return the choices or bounds in words; empty where the help has to say it."""
+        if self.choices:
+            return ", ".join(map(str, self.choices))
+        if self.type is bool:
+            return "true, false"
+        return f"{self.low:,.10g} to {self.high:,.10g}" if self.high else ""
 
 
-OPTIONS: dict[str, Option] = {
-    "seed": Option(
-        help="Same seed, layout and threads (OMP_NUM_THREADS), same numbers on a CPU.",
-        kind="int",
-        low=0,
-        high=2**31 - 1,
-    ),
-    "device": Option(
-        help="Where to train; auto takes a GPU when there is one.", kind="choice", choices=("auto", "cpu", "cuda")
-    ),
-    "backbone": Option(help="Name of a timm model.", kind="text"),
-    "stride": Option(
-        help="Pixels per cell of the map that is read; 32 is the whole backbone.",
-        kind="choice",
-        choices=("8", "16", "32"),
-    ),
-    "head": Option(
-        help="How each position looks at the map: attention, a flat layer, or its average.",
-        kind="choice",
-        choices=("query", "flatten", "pool"),
-    ),
-    "tied_heads": Option(help="Heads share a part beside their own; false: they share nothing.", kind="bool"),
-    "width": Option(
-        help="Channels between the map and the heads, a multiple of 4.", kind="int", low=16, high=2048, multiple=4
-    ),
-    "ink": Option(help="Remove background colour and polarity before the backbone.", kind="bool"),
-    "crop": Option(help="Crop to the text, where the training images agree on where it is.", kind="bool"),
-    "image_size": Option(
-        help="Height x width the network sees, as 48x192; auto chooses from the images.", kind="size", optional=True
-    ),
-    "pretrained": Option(
-        help="ImageNet weights: auto, hub, none, or the whole path of a file; a terminal takes a relative one too.",
-        kind="weights",
-    ),
-    "layout": Option(
-        help="Order of an image batch in memory; auto measures which is faster.",
-        kind="choice",
-        choices=("auto", "channels_last", "contiguous"),
-    ),
-    "batch_size": Option(help="Images per step.", kind="int", low=2, high=4096),
-    "lr": Option(help="Highest learning rate.", kind="float", low=1e-6, high=1.0),
-    "weight_decay": Option(
-        help="Decay of weights; never of gains, biases, norms and embeddings.", kind="float", low=0.0, high=1.0
-    ),
-    "steps": Option(
-        help="Optimiser steps of a full run; auto follows from the number of images.",
-        kind="int",
-        low=1,
-        high=10_000_000,
-        optional=True,
-    ),
-    "epochs": Option(
-        help="Passes over the training images, instead of steps.", kind="int", low=1, high=100_000, optional=True
-    ),
-    "max_steps": Option(
-        help="Stop after so many steps; the schedule is fitted to it.",
-        kind="int",
-        low=1,
-        high=10_000_000,
-        optional=True,
-    ),
-    "max_minutes": Option(
-        help="Stop after so many minutes; the schedule is fitted to it.",
-        kind="float",
-        low=0.01,
-        high=100_000,
-        optional=True,
-    ),
-    "drop_seen_strings": Option(help="Leave out training images whose text also occurs in val or test.", kind="bool"),
-    "augment": Option(
-        help="Augmentation settings as JSON, as the Augment page shows them; auto is the default.",
-        kind="json",
-        optional=True,
-    ),
-    "recipe": Option(
-        help="Augmentation recipe of the project, as NAME or NAME@VERSION; auto is the project's default.",
-        kind="text",
-        optional=True,
-    ),
+def option(default: Any, help: str, **rules: Any) -> Any:  # noqa: A002 - the word that click and argparse use
+    """Declare a setting as an option; `rules` are fields of Option."""
+    return field(default=default, metadata={"help": help, **rules})
+
+
+def _read_number(option: Option, text: str) -> float:
+    try:
+        number: float = option.type(text)
+    except ValueError:
+        wanted = "a whole number" if option.type is int else "a number"
+        raise OptionError(f"{option.name} must be {wanted}, got {text!r}.") from None
+    if not option.low <= number <= option.high:
+        raise OptionError(f"{option.name} must be between {option.low:g} and {option.high:g}, got {text}.")
+    if option.multiple and number % option.multiple:
+        raise OptionError(f"{option.name} must be a multiple of {option.multiple}, got {text}.")
+    return number
+
+
+def _read_bool(option: Option, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise OptionError(f"{option.name} must be true or false, got {text!r}.")
+    return text.lower() == "true"
+
+
+def _read_text(option: Option, text: str) -> str:
+    if not text:
+        raise OptionError(f"{option.name} must not be empty.")
+    return text
+
+
+def _read_choice(option: Option, text: str) -> int | str:
+    by_text = {str(choice): choice for choice in option.choices}
+    if text in by_text:
+        return by_text[text]
+    if option.or_path and Path(text).is_absolute():
+        return text
+    names = ", ".join(by_text)
+    wanted = f"{names} or the whole path of a file" if option.or_path else f"one of {names}"
+    raise OptionError(f"{option.name} must be {wanted}, got {text!r}.")
+
+
+def _read_size(option: Option, text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and 16 <= int(side) <= 1024 for side in sides):
+        raise OptionError(f"{option.name} must be HEIGHTxWIDTH with sides from 16 to 1024, as 48x192; got {text!r}.")
+    return int(sides[0]), int(sides[1])
+
+
+def _read_augment(option: Option, text: str) -> dict[str, dict[str, Any]]:
+    try:
+        settings = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise OptionError(f"{option.name} is not valid JSON: {error}.") from None
+    if not isinstance(settings, dict):
+        raise OptionError(f"{option.name} must be a JSON object of transforms, as {{}} for none, got {text}.")
+    return check_augment(settings)
+
+
+_READERS: dict[type, Callable[[Option, str], Any]] = {
+    int: _read_number,
+    float: _read_number,
+    bool: _read_bool,
+    str: _read_text,
+    tuple: _read_size,
+    dict: _read_augment,
 }
-"""Every key of `--set`, in the order in which they are listed."""
-
-WEIGHTS = ("auto", "hub", "none")
-"""What `pretrained` may be beside a path."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """All settings of one run. `None` means: chosen at the start of the run, and recorded there."""
 
-    seed: int = 0
-    device: str = "auto"
-    backbone: str = "resnet10t"
-    stride: int = 8
-    head: str = "query"
-    tied_heads: bool = True
-    width: int = 256
-    ink: bool = False
-    crop: bool = True
-    image_size: tuple[int, int] | None = None
-    """Height, width in pixels."""
-    pretrained: str = "auto"
-    layout: str = "auto"
-    batch_size: int = 32
-    lr: float = 2e-3
-    weight_decay: float = 0.02
-    steps: int | None = None
+    seed: int = option(
+        0, "Same seed, layout and threads (OMP_NUM_THREADS), same numbers on a CPU.", low=0, high=2**31 - 1
+    )
+    device: str = option("auto", "Where to train; auto takes a GPU when there is one.", choices=("auto", "cpu", "cuda"))
+    backbone: str = option("resnet10t", "Name of a timm model.")
+    stride: int = option(8, "Pixels per cell of the map that is read; 32 is the whole backbone.", choices=(8, 16, 32))
+    head: str = option(
+        "query",
+        "How each position looks at the map: attention, a flat layer, or its average.",
+        choices=("query", "flatten", "pool"),
+    )
+    tied_heads: bool = option(True, "Heads share a part beside their own; false: they share nothing.")
+    width: int = option(256, "Channels between the map and the heads, a multiple of 4.", low=16, high=2048, multiple=4)
+    ink: bool = option(False, "Remove background colour and polarity before the backbone.", title="Ink only")
+    crop: bool = option(
+        True, "Crop to the text, where the training images agree on where it is.", title="Crop to the text"
+    )
+    image_size: tuple[int, int] | None = option(
+        None, "Height x width the network sees, as 48x192; auto chooses from the images."
+    )
+    pretrained: str = option(
+        "auto",
+        "ImageNet weights: auto, hub, none, or the whole path of a file; a terminal takes a relative one too.",
+        choices=("auto", "hub", "none"),
+        or_path=True,
+    )
+    layout: str = option(
+        "auto",
+        "Order of an image batch in memory; auto measures which is faster.",
+        choices=("auto", "channels_last", "contiguous"),
+    )
+    batch_size: int = option(32, "Images per step.", low=2, high=4096)
+    lr: float = option(2e-3, "Highest learning rate.", title="Learning rate", low=1e-6, high=1)
+    weight_decay: float = option(0.02, "Decay of weights; never of gains, biases, norms and embeddings.", low=0, high=1)
+    steps: int | None = option(
+        None, "Optimiser steps of a full run; auto follows from the number of images.", low=1, high=10_000_000
+    )
     auto_steps: int = 1500
     """Without `steps` and `epochs`: so many steps, but at least `auto_epochs` passes over a large set."""
     auto_epochs: int = 30
-    epochs: int | None = None
-    max_steps: int | None = None
-    max_minutes: float | None = None
-    drop_seen_strings: bool = False
-    augment: dict[str, dict[str, Any]] | None = None
-    """Settings of core.images.augment; None is its DEFAULT_AUGMENT, an empty dict is no augmentation."""
-    recipe: str | None = None
-    """Name of these settings in core.runs.recipes; None: they have none, or they are yet to be looked up."""
+    epochs: int | None = option(None, "Passes over the training images, instead of steps.", low=1, high=100_000)
+    max_steps: int | None = option(
+        None, "Stop after so many steps; the schedule is fitted to it.", low=1, high=10_000_000, unset="none"
+    )
+    max_minutes: float | None = option(
+        None, "Stop after so many minutes; the schedule is fitted to it.", low=0.01, high=100_000, unset="none"
+    )
+    drop_seen_strings: bool = option(False, "Leave out training images whose text also occurs in val or test.")
+    # None is DEFAULT_AUGMENT of core.images.augment; an empty dict is no augmentation.
+    augment: dict[str, dict[str, Any]] | None = option(  # noqa: RUF009 - it is frozen, and None
+        None, "Augmentation settings as JSON, as the Augment page shows them; auto is the default."
+    )
+    # None: the settings have no name in core.runs.recipes, or it is yet to be looked up.
+    recipe: str | None = option(
+        None, "Augmentation recipe of the project, as NAME or NAME@VERSION; auto is the project's default."
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -186,60 +230,28 @@ def preset(name: str) -> TrainConfig:
     return PRESETS[name]
 
 
+def _options() -> dict[str, Option]:
+    hints, options = get_type_hints(TrainConfig), {}
+    for setting in fields(TrainConfig):
+        if setting.metadata:
+            hint = hints[setting.name]
+            optional = NoneType in get_args(hint)
+            kind = get_args(hint)[0] if optional else hint
+            title = setting.name.replace("_", " ").capitalize()
+            options[setting.name] = Option(
+                name=setting.name, type=get_origin(kind) or kind, default=setting.default, optional=optional,
+                **{"title": title, **setting.metadata},
+            )  # fmt: skip
+    return options
+
+
+OPTIONS = _options()
+"""Every key of `--set`, in the order in which they are listed."""
+
+
 def with_options(config: TrainConfig, options: Mapping[str, str]) -> TrainConfig:
     """Return `config` with text values, as from `--set key=value`, parsed and checked. Raises OptionError."""
-    changes: dict[str, Any] = {}
-    for key, text in options.items():
-        if key not in OPTIONS:
-            raise OptionError(f"There is no option {key!r}; valid ones are {', '.join(OPTIONS)}.")
-        changes[key] = parse_option(key, text)
-    return replace(config, **changes)
-
-
-def parse_option(key: str, text: str) -> Any:
-    """The value that `text` stands for. Raises OptionError with the key, the value and what would be right."""
-    option, text = OPTIONS[key], text.strip()
-    if option.optional and text.lower() in ("auto", "none", ""):
-        return None
-    match option.kind:
-        case "int" | "float":
-            try:
-                number = int(text) if option.kind == "int" else float(text)
-            except ValueError:
-                wanted = "a whole number" if option.kind == "int" else "a number"
-                raise OptionError(f"{key} must be {wanted}, got {text!r}.") from None
-            if not (option.low is None or option.low <= number) or not (option.high is None or number <= option.high):
-                raise OptionError(f"{key} must be between {option.low:g} and {option.high:g}, got {text}.")
-            if option.multiple and number % option.multiple:
-                raise OptionError(f"{key} must be a multiple of {option.multiple}, got {text}.")
-            return number
-        case "bool":
-            if text.lower() not in ("true", "false"):
-                raise OptionError(f"{key} must be true or false, got {text!r}.")
-            return text.lower() == "true"
-        case "choice":
-            if text not in option.choices:
-                raise OptionError(f"{key} must be one of {', '.join(option.choices)}, got {text!r}.")
-            return int(text) if text.isdigit() else text
-        case "size":
-            sides = text.lower().split("x")
-            if len(sides) != 2 or not all(side.isdecimal() and 16 <= int(side) <= 1024 for side in sides):
-                raise OptionError(f"{key} must be HEIGHTxWIDTH with sides from 16 to 1024, as 48x192; got {text!r}.")
-            return int(sides[0]), int(sides[1])
-        case "json":
-            try:
-                settings = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise OptionError(f"{key} is not valid JSON: {error}.") from None
-            if not isinstance(settings, dict):
-                raise OptionError(f"{key} must be a JSON object of transforms, as {{}} for none, got {text}.")
-            return check_augment(settings)
-        case "weights":
-            # A worker would look for a relative path where it stands itself, which nobody knows.
-            if text not in WEIGHTS and not Path(text).is_absolute():
-                raise OptionError(f"{key} must be {', '.join(WEIGHTS)} or the whole path of a file, got {text!r}.")
-            return text
-        case "text":
-            if not text:
-                raise OptionError(f"{key} must not be empty.")
-            return text
+    for name in options:
+        if name not in OPTIONS:
+            raise OptionError(f"There is no option {name!r}; valid ones are {', '.join(OPTIONS)}.")
+    return replace(config, **{name: OPTIONS[name].parse(text) for name, text in options.items()})

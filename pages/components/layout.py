@@ -1,4 +1,4 @@
-"""What every page shares: the way in, the sidebar, the empty states, and one sentence for each error."""
+"""What every page shares: the way in, the empty states, one sentence for each error, the boxes for runs."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,9 +17,10 @@ from db.connection import opened
 from db.projects import find_project, list_projects
 from db.records import Job, Project, Run
 from db.runs import list_runs
-from pages.components import operators
+from pages.components import state
+from pages.components.operators import current_operator
 
-_ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
+ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
 """Whether app.py runs around this page. Set per script thread: two runs of one session can overlap."""
 
 
@@ -32,21 +33,6 @@ class Page:
     operator: str
 
 
-@contextmanager
-def frame() -> Iterator[None]:
-    """Router's part: demand the login, draw the sidebar, then let the page run inside."""
-    token = _ROUTED.set(True)
-    try:
-        with errors():
-            operators.demand_login()
-            if address := operators.address_before_login():
-                st.switch_page(address[0], query_params=address[1])
-            _sidebar()
-            yield
-    finally:
-        _ROUTED.reset(token)
-
-
 def open_page(name: str) -> Page:
     """First statement of every page but home: returns its project, or shows what is missing and stops the script."""
     enter(name)
@@ -56,9 +42,9 @@ def open_page(name: str) -> Page:
         st.info("There is no project yet. Import images first; a project is made on the way.", icon=":material/inbox:")
         st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
         st.stop()
-    st.session_state["came from project"] = st.session_state.get("is on project")
-    st.session_state["is on project"] = project.id
-    return Page(project=project, spec=spec_of(project), operator=operators.current_operator())
+    st.session_state[state.PROJECT_ID_BEFORE] = st.session_state.get(state.PROJECT_ID)
+    st.session_state[state.PROJECT_ID] = project.id
+    return Page(project=project, spec=spec_of(project), operator=current_operator())
 
 
 def enter(name: str) -> None:
@@ -69,11 +55,11 @@ def enter(name: str) -> None:
     before a restart of the server would send what it holds in between, under the other page's address, and Streamlit
     would clear this page for it (1.67: a blank page after 3 of 42 restarts under load).
     """
-    if not _ROUTED.get():
+    if not ROUTED.get():
         PagesManager.uses_pages_directory = False  # as st.navigation does
         st.rerun()
-    st.session_state["came from"] = st.session_state.get("is on")
-    st.session_state["is on"] = name
+    st.session_state[state.PAGE_BEFORE] = st.session_state.get(state.PAGE)
+    st.session_state[state.PAGE] = name
     st.set_page_config(page_title=f"{name.capitalize()} · Slotlab")
     st.title(name.capitalize(), anchor=False)
 
@@ -97,6 +83,27 @@ def errors() -> Iterator[None]:
     except SlotlabError as error:
         st.error(plain(str(error)), icon=":material/error:")
         st.stop()
+
+
+@contextmanager
+def refuses(place: str = "") -> Iterator[None]:
+    """In a callback, whose own output is lost: keep the sentence of a mistake for show_refusal of the same place."""
+    try:
+        yield
+    except SlotlabError as error:
+        st.session_state[_refusal(place)] = str(error)
+
+
+def show_refusal(place: str = "") -> bool:
+    """Show what a callback refused, once, and return whether it did; a page with several places names them."""
+    sentence = st.session_state.pop(_refusal(place), None)
+    if sentence:
+        st.error(plain(sentence), icon=":material/error:")
+    return sentence is not None
+
+
+def _refusal(place: str) -> str:
+    return f"refusal on {place or st.session_state[state.PAGE]}"
 
 
 def plain(text: str) -> str:
@@ -125,10 +132,10 @@ def keep_run(ids: Collection[str]) -> None:
 
     Streamlit takes ?run= out of a link between two pages that both bind it: it belongs to the page that is left.
     """
-    came = st.session_state.get("came from") not in (None, st.session_state["is on"])
-    if came and "run" not in st.query_params and st.session_state.get("run") in ids:
-        st.query_params["run"] = st.session_state["run"]
-        st.session_state["run"] = st.session_state["run"]  # else the new box starts with its default
+    came = st.session_state.get(state.PAGE_BEFORE) not in (None, st.session_state[state.PAGE])
+    if came and state.RUN not in st.query_params and st.session_state.get(state.RUN) in ids:
+        st.query_params[state.RUN] = st.session_state[state.RUN]
+        st.session_state[state.RUN] = st.session_state[state.RUN]  # else the new box starts with its default
 
 
 def runs_with_a_model(project: Project) -> dict[str, Run]:
@@ -148,14 +155,14 @@ def runs_with_a_model(project: Project) -> dict[str, Run]:
 def choose_run(ids: list[str]) -> str:
     """Ask for one of these runs, newest first; the address may name it by its number alone, as ?run=7."""
     keep_run(ids)
-    return _choose_run("Run", ids, "run", ids)
+    return _choose_run("Run", ids, state.RUN, ids)
 
 
 def choose_other_run(ids: list[str], run_id: str) -> str:
     """Ask for a second run, which is never the first one."""
-    if run_id in (st.session_state.get("other"), _named(st.query_params.get("other", ""), ids)):
-        st.session_state["other"] = next(name for name in ids if name != run_id)
-    return _choose_run("With", [name for name in ids if name != run_id], "other", ids)
+    if run_id in (st.session_state.get(state.OTHER_RUN), _named(st.query_params.get(state.OTHER_RUN, ""), ids)):
+        st.session_state[state.OTHER_RUN] = next(name for name in ids if name != run_id)
+    return _choose_run("With", [name for name in ids if name != run_id], state.OTHER_RUN, ids)
 
 
 def _choose_run(title: str, ids: list[str], key: str, known: list[str]) -> str:
@@ -176,7 +183,7 @@ def take_run_asked_for(key: str, known: Collection[str], refusal: str) -> None:
         return
     if name := _named(asked, known):
         st.session_state[key] = name
-    elif st.session_state["came from project"] in (None, st.session_state["is on project"]):
+    elif st.session_state[state.PROJECT_ID_BEFORE] in (None, st.session_state[state.PROJECT_ID]):
         st.error(plain(refusal.format(repr(asked))), icon=":material/error:")
 
 
@@ -193,15 +200,7 @@ def number(title: str, value: str, note: str) -> None:
         st.caption(note)
 
 
-def _sidebar() -> None:
-    with st.sidebar:
-        names = _project_names()
-        if names:
-            _choose_project(names)
-        operators.sidebar()
-
-
-def _project_names() -> list[str]:
+def project_names() -> list[str]:
     if not home().db.exists():
         return []
     with database() as db:
@@ -209,18 +208,10 @@ def _project_names() -> list[str]:
         return [project.name for project in sorted(list_projects(db), key=lambda project: project.id)]
 
 
-def _choose_project(names: list[str]) -> None:
-    asked = st.query_params.get("project")
-    if asked and asked not in names:
-        st.session_state["project"] = None
-        st.error(plain(f"There is no project {asked!r}."), icon=":material/error:")
-    st.selectbox("Project", names, key="project", bind="query-params", placeholder="Choose a project")
-
-
 def _current_project() -> Project | None:
-    if not _project_names():
+    if not project_names():
         return None
-    name = st.session_state.get("project")
+    name = st.session_state.get(state.PROJECT)
     if name is None:
         st.info("Choose a project in the sidebar.", icon=":material/arrow_back:")
         st.stop()

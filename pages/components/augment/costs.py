@@ -10,7 +10,7 @@ from core.images.augment import TRANSFORMS, Settings
 from core.images.costs import Costs
 from core.images.pixels import Pixels
 from core.jobs import control
-from core.jobs.jobdir import JobDir, duration
+from core.jobs.jobdir import duration
 from db.records import Project
 from db.runs import list_runs
 from db.samples import counts, select_samples
@@ -41,7 +41,7 @@ def show_costs(project: Project, settings: Settings) -> None:
                 "An epoch", duration(seconds) if seconds >= 60 else f"{seconds:.1f} s", f"{labelled:,} images"
             )
         for run in known:
-            spec = JobDir(home.run(run.job.id)).read("run.json")
+            spec = control.spec(home, run.job.id)
             seconds_a_step = costs.step_seconds(control.metrics(home, run.job.id))
             if spec and seconds_a_step:
                 size = min(int(spec["config"]["batch_size"]), run.train_n)

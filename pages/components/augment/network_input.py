@@ -10,7 +10,7 @@ from core.home import Home
 from core.images.frame import Frame
 from core.images.ink import ink_pixels
 from core.images.pixels import Pixels, decode
-from core.jobs.jobdir import JobDir
+from core.jobs import control
 from core.model.config import PRESETS, TrainConfig
 from db.records import Project, Sample
 from db.runs import list_runs
@@ -58,7 +58,7 @@ class Network:
 def network(home: Home, db: Database, project: Project) -> Network:
     """Of the newest run whose choices are made."""
     frame, origin = training_frame(home, db, project)
-    specs = (JobDir(home.run(run.job.id)).read("run.json") or {} for run in list_runs(db, project.id))
+    specs = (control.spec(home, run.job.id) for run in list_runs(db, project.id))
     config: dict[str, Any] = next((spec["config"] for spec in specs if "image_size" in spec.get("choices", {})), {})
     return Network(frame=frame, origin=origin, ink=bool(config.get("ink", TrainConfig().ink)))
 

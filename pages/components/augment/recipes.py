@@ -7,7 +7,7 @@ import streamlit as st
 from core.images.augment import Settings
 from core.runs.recipes import BUILT_IN, default_title, find, titles
 from db.records import Project
-from pages.components import layout
+from pages.components import layout, state
 
 OWN = "as set on the Augment page"
 """The choice of settings that have no name."""
@@ -15,13 +15,13 @@ OWN = "as set on the Augment page"
 
 def own_settings() -> dict[str, Settings]:
     """Settings without a name that the Augment page handed over, by project."""
-    handed_over: dict[str, Settings] = st.session_state.setdefault("augment", {})
+    handed_over: dict[str, Settings] = st.session_state.setdefault(state.OWN_SETTINGS, {})
     return handed_over
 
 
 def chosen_recipes() -> dict[str, str]:
     """Titles of the recipes chosen for the next run, by project; none where its own settings or its default apply."""
-    chosen: dict[str, str] = st.session_state.setdefault("recipe for the next run", {})
+    chosen: dict[str, str] = st.session_state.setdefault(state.CHOSEN_RECIPES, {})
     return chosen
 
 
@@ -59,7 +59,7 @@ def next_settings(project: Project) -> tuple[str | None, Settings]:
 
 def ask_recipe(project: Project) -> None:
     """The form's box for the augmentation of a new run, with what it does below."""
-    own, key = own_settings().get(project.name), f"recipe of {project.name}"
+    own, key = own_settings().get(project.name), state.next_recipe(project)
     title, settings = next_settings(project)
     shown = OWN if title is None else title
     with layout.database() as db:

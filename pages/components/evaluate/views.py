@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.errors import OptionError, SlotlabError, StorageError
+from core.errors import OptionError, StorageError
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.metrics import Ints
 from core.evaluation.percent import share
@@ -181,14 +181,11 @@ def _threshold(run: Run) -> Acceptance | None:
 
 def _choose(shown: Evaluated, ledger: Ledger, before: ViewChoice, use: bool) -> None:
     """Callback: what the run reads with from now on."""
-    try:
+    with layout.refuses():
         choice = shown.predictions.choice(ledger, use=use, by=current_operator())
         if len(choice.views) == 1:  # read without views: those that the run has stay for who asks for them
             choice = replace(choice, views=before.views)
         choice.save(layout.home().run(shown.run.job.id))
-    except SlotlabError as error:
-        st.session_state["evaluation refused"] = str(error)
-    else:
         st.session_state["tta"] = use
     st.session_state["views changed"] = True
 
@@ -252,7 +249,7 @@ def _of_rows(rows: pd.DataFrame) -> list[View]:
 
 def _start(shown: Evaluated, views: tuple[View, ...], request_id: str) -> None:
     """Callback; the request id is that of the button on screen, so a double click is one evaluation."""
-    try:
+    with layout.refuses():
         with layout.database() as db:
             job = start_evaluation(
                 db, layout.home(), shown.run, "val", tta=len(views) > 1, views=views, operator=current_operator(),
@@ -260,6 +257,4 @@ def _start(shown: Evaluated, views: tuple[View, ...], request_id: str) -> None:
             )  # fmt: skip
         if job.finished_at:
             st.toast("The numbers on this page are those of these views already.", icon=":material/check:")
-    except SlotlabError as error:
-        st.session_state["evaluation refused"] = str(error)
     st.session_state["views changed"] = True

@@ -11,11 +11,10 @@ import streamlit as st
 
 from core.charset import MAX_LENGTH
 from core.data.importing import DEFAULT_SPEC, Report, Request, Upload, report_so_far, start_import
-from core.errors import SlotlabError
 from core.jobs.jobdir import JobStatus
 from db.projects import get_project, list_sources
 from db.records import ACTIVE, Job, Project
-from pages.components import layout
+from pages.components import layout, state
 from pages.components.operators import current_operator
 from pages.components.progress import follow, show_progress, stop_button
 
@@ -30,8 +29,7 @@ def import_form(projects: list[Project]) -> None:
         images = _ask_for_images()
     with right:
         target, typed = _ask_for_target({project.name: project for project in projects})
-    if "import refused" in st.session_state:
-        st.error(layout.plain(st.session_state.pop("import refused")), icon=":material/error:")
+    layout.show_refusal()
     request = Request(**images, **target)
     st.button(
         "Import", type="primary", icon=":material/upload:", on_click=_start, args=(request, typed, uuid.uuid4().hex)
@@ -44,26 +42,23 @@ def _start(request: Request, typed: dict[str, str], request_id: str) -> None:
     `request` is as the form was drawn; what has been typed since, by a quick click after the last field, is in the
     session's state under the keys of `typed`.
     """
-    now = {field: st.session_state[key] for field, key in typed.items() if key in st.session_state}
+    since = {field: st.session_state[key] for field, key in typed.items() if key in st.session_state}
     stripped: dict[str, Any] = {
-        field: value.strip() if isinstance(value, str) else value for field, value in now.items()
+        field: value.strip() if isinstance(value, str) else value for field, value in since.items()
     }
     request = replace(request, **stripped)
     upload = None
     if request.path is None:
-        labels_csv = st.session_state.get("import label file")
+        labels_csv = st.session_state.get(state.IMPORT_LABEL_FILE)
         upload = Upload(
-            files=[(file.name, file.getvalue()) for file in st.session_state.get("import files") or []],
+            files=[(file.name, file.getvalue()) for file in st.session_state.get(state.IMPORT_FILES) or []],
             labels_csv=labels_csv.getvalue() if labels_csv else None,
         )
-    try:
+    with layout.refuses():
         home = layout.home().create()
         with layout.database(create=True) as db:
             start_import(db, home, request, operator=current_operator(), upload=upload, request_id=request_id)
-    except SlotlabError as error:
-        st.session_state["import refused"] = str(error)
-    else:
-        st.session_state["project"] = request.project
+        st.session_state[state.PROJECT] = request.project
 
 
 def _ask_for_images() -> dict[str, Any]:
@@ -80,7 +75,9 @@ def _ask_for_images() -> dict[str, Any]:
             help="Takes what is new there, as it comes, until you stop it. The app need not stay open.",
         )  # fmt: skip
     else:
-        st.file_uploader("Image files, or one zip", type=IMAGE_TYPES, accept_multiple_files=True, key="import files")
+        st.file_uploader(
+            "Image files, or one zip", type=IMAGE_TYPES, accept_multiple_files=True, key=state.IMPORT_FILES
+        )
     rule = st.selectbox("Labels", list(LABEL_RULES), format_func=LABEL_RULES.__getitem__, **_kept("import labels"))
     if rule == "filename":
         st.caption("The name up to its extension, or up to its first underscore: 004420.png, 004420_2.png.")
@@ -90,7 +87,7 @@ def _ask_for_images() -> dict[str, Any]:
             typed = st.text_input("Label file", placeholder="/data/portal/labels.csv", **_kept("import csv"))
             rule = typed.strip() or "labels.csv"
         else:
-            st.file_uploader("Label file", type="csv", key="import label file")
+            st.file_uploader("Label file", type="csv", key=state.IMPORT_LABEL_FILE)
             rule = "none"  # the uploaded file is what counts
     return {"path": path, "labels": rule, "watch": watch}
 

@@ -2,10 +2,7 @@
 
 import streamlit as st
 
-from core.errors import SlotlabError
-from core.home import Home
 from core.jobs import control
-from core.jobs.jobdir import JobDir
 from pages.components import layout
 
 
@@ -16,22 +13,20 @@ def show_queue(project_name: str) -> None:
 
 
 def _show_queue(project_name: str) -> None:
-    home = layout.home()
-    queue = control.queue(home)
+    queue = control.queue(layout.home())
     if not queue:
         st.rerun()
     st.subheader("Queue", anchor=False)
-    if refusal := st.session_state.pop("queue refusal", None):
-        st.error(layout.plain(refusal), icon=":material/error:")
+    layout.show_refusal("queue")
     for device, ids in queue.items():
         st.caption(f"{len(ids)} waiting for the {device.upper()}, in the order of their turns.")
         with st.container(border=True, gap="xsmall"):
             for place, run_id in enumerate(ids):
-                _show_place(home, project_name, ids, place, run_id)
+                _show_place(project_name, ids, place, run_id)
 
 
-def _show_place(home: Home, project_name: str, ids: list[str], place: int, run_id: str) -> None:
-    project = (JobDir(home.run(run_id)).read("run.json") or {}).get("project", {}).get("name", "")
+def _show_place(project_name: str, ids: list[str], place: int, run_id: str) -> None:
+    project = control.spec(layout.home(), run_id).get("project", {}).get("name", "")
     with st.container(horizontal=True, vertical_alignment="center", key=f"turn of {run_id}"):
         of = "" if project == project_name else f" of {layout.plain(project)}"
         st.markdown(f"{place + 1}\\. {layout.plain(run_id)}{of}")
@@ -50,15 +45,10 @@ def _show_place(home: Home, project_name: str, ids: list[str], place: int, run_i
 
 
 def _move(run_id: str, before: str | None) -> None:
-    try:
+    with layout.refuses("queue"):
         control.move(layout.home(), run_id, before=before)
-    except SlotlabError as error:
-        st.session_state["queue refusal"] = str(error)
 
 
 def _cancel(run_id: str) -> None:
-    try:
-        with layout.database() as db:
-            control.cancel(db, layout.home(), run_id)
-    except SlotlabError as error:
-        st.session_state["queue refusal"] = str(error)
+    with layout.refuses("queue"), layout.database() as db:
+        control.cancel(db, layout.home(), run_id)

@@ -19,9 +19,21 @@ def test_options_become_typed_values() -> None:
     assert (config.drop_seen_strings, config.max_minutes) == (True, 2.5)
 
 
-def test_every_option_is_a_field_and_changes_it() -> None:
-    """No option is accepted and then ignored."""
-    assert set(OPTIONS) <= {field.name for field in fields(TrainConfig)}
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("key", OPTIONS)
+def test_an_option_reads_what_it_writes(key: str, name: str) -> None:
+    """The form of the Train page shows a setting as text, and takes it back unchanged."""
+    option, value = OPTIONS[key], getattr(preset(name), key)
+
+    assert option.parse(option.text(value)) == value
+    assert option.parse(option.text(option.default)) == option.default == getattr(TrainConfig(), key)
+
+
+def test_settings_without_an_option_cannot_be_set() -> None:
+    """They belong to a preset."""
+    assert {field.name for field in fields(TrainConfig)} - set(OPTIONS) == {"auto_steps", "auto_epochs"}
+    with pytest.raises(OptionError, match="no option 'auto_steps'"):
+        with_options(preset("fast"), {"auto_steps": "3"})
 
 
 def test_an_unknown_option_lists_the_valid_ones() -> None:
