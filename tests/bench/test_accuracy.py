@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.helpers.networks import make
 
 from bench import tables
 from bench.accuracy import accuracy, speed
@@ -24,8 +25,7 @@ from core.errors import LabelError
 from core.evaluation.predictions import Predictions
 from core.jobs.jobdir import JobDir
 from core.training.snapshot import Row, load_snapshot
-from tests.core.model.test_network import make
-from tests.pictures import png, write_files
+from tests.helpers.pictures import png, write_files
 
 SPEC = TextSpec(3, "0123456789")
 

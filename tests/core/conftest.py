@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.jobs.jobdir import JobDir
-from tests.core.stand_in import FOREVER, MakeJob, RunJob, start_runner
+from tests.helpers.stand_in import FOREVER, MakeJob, RunJob, start_runner
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from core.model.config import preset, with_options
 from core.runs.start import start_training
 from db.connection import opened
 from db.records import Project
+from tests.helpers.repository import APP
 
-APP = Path(__file__).parents[2] / "app.py"
 OpenPage = Callable[..., AppTest]
 
 

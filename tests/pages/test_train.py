@@ -24,7 +24,9 @@ from core.runs.start import start_training
 from db import projects, runs, samples
 from db.connection import opened, write
 from db.records import Project, now
-from tests.core.stand_in import ROOT, RUNNER, wait_for_end, wait_until_working
+from tests.helpers.repository import ROOT
+from tests.helpers.stand_in import RUNNER
+from tests.helpers.waiting import wait_for_end, wait_until_working
 
 OpenPage = Callable[..., AppTest]
 

@@ -20,8 +20,8 @@ from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerpri
 from core.home import Home
 from core.images import renderer
 from core.jobs.jobdir import JobDir
+from tests.helpers.repository import ROOT
 
-ROOT = Path(__file__).parents[3]
 TINY = [
     "--set", "max_steps=12", "--set", "batch_size=8", "--set", "image_size=32x96", "--set", "width=32",
     "--set", "pretrained=none", "--set", "device=cpu", "--set", "layout=channels_last",

@@ -30,7 +30,9 @@ from db import evaluations, projects, runs, samples
 from db import jobs as rows
 from db.connection import opened, write
 from db.records import Project, Run, now
-from tests.core.stand_in import ROOT, RUNNER, start_runner, wait_for, wait_until_working
+from tests.helpers.repository import ROOT
+from tests.helpers.stand_in import RUNNER, start_runner
+from tests.helpers.waiting import wait_for, wait_until_working
 
 CPU = TrainConfig(device="cpu")
 
@@ -178,7 +180,7 @@ from core.model.config import TrainConfig
 from core.runs.start import start_training
 from db.connection import opened
 from db.projects import find_project
-from tests.core.stand_in import RUNNER
+from tests.helpers.stand_in import RUNNER
 control.RUNNER = (sys.executable, "-c", RUNNER)
 from pathlib import Path
 home = Home(Path({str(home.root)!r}))

@@ -15,7 +15,7 @@ from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerpri
 from core.evaluation.views import FILE as VIEWS_FILE
 from core.model.predictor import Predictor
 from core.training import engine
-from tests.core import toy
+from tests.helpers import toy
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_images_are_read_as_they_are_whatever_the_views_file_holds(run_dir: Path
 
 
 def test_the_seconds_of_each_view_are_measured(run_dir: Path) -> None:
-    """They add up to the time of the whole reading."""
+    """Together they are no more than the time of the whole reading."""
     predictor, images = Predictor.load(run_dir), [toy.draw("x-", np.random.default_rng(7))] * 200
     predictor.read(images[:8], DEFAULT[:1])
 
@@ -128,7 +128,19 @@ def test_the_seconds_of_each_view_are_measured(run_dir: Path) -> None:
 
     assert log_probs_VNPC.shape == (len(DEFAULT), 200, 2, 3)
     assert (seconds_V > 0).all()
-    assert 0.5 * took < seconds_V.sum() <= took
+    assert seconds_V.sum() <= took
+
+
+@pytest.mark.timing
+def test_the_seconds_of_the_views_are_most_of_the_reading(run_dir: Path) -> None:
+    """What belongs to no view is less than what does."""
+    predictor, images = Predictor.load(run_dir), [toy.draw("x-", np.random.default_rng(7))] * 200
+    predictor.read(images[:8], DEFAULT[:1])
+
+    began = time.perf_counter()
+    _, seconds_V = predictor.read(images, DEFAULT)
+
+    assert seconds_V.sum() > 0.5 * (time.perf_counter() - began)
 
 
 def test_every_view_and_their_aggregate_are_reported(run_dir: Path) -> None:
@@ -176,6 +188,7 @@ def test_a_directory_without_weights_is_refused(tmp_path: Path) -> None:
         Predictor.load(tmp_path)
 
 
+@pytest.mark.timing
 def test_one_image_is_read_quickly(run_dir: Path) -> None:
     """A generous bound that only a mistake can break."""
     predictor, image = Predictor.load(run_dir), toy.draw("-|", np.random.default_rng(5))

@@ -16,7 +16,7 @@ from core.model.predictor import Predictor
 from core.training import engine
 from core.training.engine import Outcome, evaluation_interval, is_kept, learning_rate_factor
 from core.training.snapshot import Snapshot, load_snapshot, write_snapshot
-from tests.core import toy
+from tests.helpers import toy
 
 SHORT = replace(toy.CONFIG, max_steps=14, augment=None)
 """With the full augmentation: its randomness must be repeatable too."""
