@@ -1,5 +1,6 @@
 """Reading images with a trained run."""
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,26 +10,18 @@ import numpy as np
 import pytest
 
 from core.errors import CheckpointError, StorageError
-from core.evaluation.acceptance import FILE, Acceptance
+from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import confidence
 from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerprint
 from core.evaluation.views import FILE as VIEWS_FILE
 from core.model.predictor import Predictor
-from core.training import engine
 from tests.helpers import toy
 
 
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the toy portal."""
-    folder = tmp_path_factory.mktemp("run")
-    data, config = toy.snapshot(folder), replace(toy.CONFIG, max_steps=120)
-    choices = engine.choose(data, config, toy.SPEC, say=lambda _: None) | {"threads": 1}
-    engine.fit(
-        data, config, toy.SPEC, choices, folder / "checkpoints",
-        on_step=lambda _: None, on_val=lambda _: None, should_stop=lambda: False, say=lambda _: None,
-    )  # fmt: skip
-    return folder
+@pytest.fixture
+def run_dir(toy_run: toy.Trained, tmp_path: Path) -> Path:
+    """A run of the toy portal, which the test may change."""
+    return shutil.copytree(toy_run.folder, tmp_path / "run")
 
 
 def test_it_reads_unseen_images(run_dir: Path) -> None:
@@ -72,7 +65,6 @@ def test_answers_are_accepted_by_the_threshold_kept_with_the_run(run_dir: Path) 
     assert sum(prediction.accepted is True for prediction in after) in (1, 2)
     assert [prediction.text for prediction in after] == [prediction.text for prediction in before.predict(images)]
     assert [prediction.accepted for prediction in Predictor.load(run_dir).predict(images, tta=True)] == [None] * 3
-    (run_dir / FILE).unlink()
 
 
 def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> None:
@@ -98,8 +90,6 @@ def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> 
     assert Predictor.load(run_dir).predict([image])[0].accepted is None
     ViewChoice(views=views, use=False).save(run_dir)
     assert len(Predictor.load(run_dir).predict([image])[0].views) == 1
-    (run_dir / FILE).unlink()
-    (run_dir / VIEWS_FILE).unlink()
 
 
 def test_images_are_read_as_they_are_whatever_the_views_file_holds(run_dir: Path) -> None:
@@ -114,7 +104,6 @@ def test_images_are_read_as_they_are_whatever_the_views_file_holds(run_dir: Path
     for tta in (None, True):
         with pytest.raises(StorageError, match="choose its views again"):
             found.predict([image], tta=tta)
-    (run_dir / VIEWS_FILE).unlink()
 
 
 def test_the_seconds_of_each_view_are_measured(run_dir: Path) -> None:
