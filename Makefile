@@ -1,13 +1,16 @@
-# make demo | test | test-long | app | check | install        SERVE=0|1 and FRESH=1 belong to demo
+# make demo | test | test-browser | test-long | test-all | app | check | install     SERVE=0|1 and FRESH=1 belong to demo
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8501
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help install demo app test test-long check browser
+.PHONY: help install demo app test test-browser test-long test-all check browser
 help:
 	@echo "make demo     install, train on rendered images, show the result, open the app (SERVE=0: stop before the app, FRESH=1: start over)"
-	@echo "make test     install and run the tests"
+	@echo "make test     install and run the tests that need no browser"
+	@echo "make test-browser  those in a browser and those of the benches"
 	@echo "make test-long  those that take longest"
+	@echo "make test-all  every test; those that read a clock run alone"
 	@echo "make app      open the app on ./slotlab-data (PORT=8501)"
 	@echo "make check    lint, format and type checks"
 	@echo "make install  only install, into .venv"
@@ -19,12 +22,19 @@ demo: .venv/installed
 app: .venv/installed
 	@$(BIN)/slotlab app --port $(PORT)
 
-test: .venv/installed-test browser
-	$(BIN)/python -m pytest
+test: .venv/installed-test
+	$(PYTEST) --ignore=tests/browser --ignore=tests/bench
+
+test-browser: .venv/installed-test browser
+	$(PYTEST) tests/browser tests/bench
 	@command -v chromium >/dev/null || echo "The browser tests were skipped: there is no Chromium on this machine."
 
 test-long: .venv/installed-test browser
-	$(BIN)/python -m pytest -m long
+	$(PYTEST) -m long
+
+test-all: .venv/installed-test browser
+	$(BIN)/python -m pytest -m timing
+	$(PYTEST) -m 'not timing'
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -1,6 +1,8 @@
 """A Slotlab folder for each test that asks for one; folders below may say more exactly what is in theirs."""
 
 import os
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +10,13 @@ import pytest
 from sqlite_utils import Database
 
 from core.home import Home
+from core.jobs import control
+from core.jobs.jobdir import JobDir
 from db import projects
 from db.connection import opened, write
 from db.records import Project
+from tests.helpers.runs import add_labelled
+from tests.helpers.stand_in import RUNNER
 
 # Before anything imports torch: the networks of the tests are too small to gain by threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,3 +40,27 @@ def project(db: Database) -> Project:
     """Six digits, no images."""
     with write(db):
         return projects.insert_project(db, "portal", 6, "0123456789")
+
+
+@pytest.fixture
+def short_project(db: Database) -> Project:
+    """Three digits, no images."""
+    with write(db):
+        return projects.insert_project(db, "portal", 3, "0123456789")
+
+
+@pytest.fixture
+def labelled(db: Database, short_project: Project) -> Project:
+    """Three digits, with four training images, two validation images and one test image."""
+    add_labelled(db, short_project, train=["123", "456", "789", "124"], val=["123", "457"], test=["789"])
+    return short_project
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch, home: Home) -> Iterator[None]:
+    """Runners start a stand-in for the worker; none is left after the test."""
+    monkeypatch.setattr(control, "RUNNER", (sys.executable, "-c", RUNNER))
+    yield
+    for path in home.runs.glob("[0-9]*"):
+        JobDir(path).write("cancel", {"at": time.time()})
+        JobDir(path).kill()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.repository import ROOT
+
 UNPICKLERS = {"pickle", "joblib", "cloudpickle", "dill"}
 HEAVY = {"torch", "timm", "albumentations", "cv2"}
 FOLDERS = ("core", "db", "pages", "bench")

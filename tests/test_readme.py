@@ -10,8 +10,8 @@ from typer.main import get_command
 from core.cli.commands import app
 from core.cli.reference import with_table
 from core.model.config import PRESETS
+from tests.helpers.repository import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ROOMS = sorted(
     path.parent.relative_to(ROOT)

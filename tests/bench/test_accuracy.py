@@ -24,8 +24,8 @@ from core.errors import LabelError
 from core.evaluation.predictions import Predictions
 from core.jobs.jobdir import JobDir
 from core.training.snapshot import Row, load_snapshot
-from tests.core.model.test_network import make
-from tests.pictures import png, write_files
+from tests.helpers.networks import make
+from tests.helpers.pictures import png, write_files
 
 SPEC = TextSpec(3, "0123456789")
 

@@ -23,8 +23,8 @@ from db import projects
 from db.connection import opened, write
 from db.records import Project
 from db.samples import insert_sample
+from tests.helpers.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
     "--no-sandbox",  # tests may run as root, where Chromium's sandbox does not start

@@ -1,7 +1,6 @@
 """Login by a real OpenID Connect provider, in a real browser."""
 
 import urllib.parse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from db import projects, samples
 from db.connection import opened
+from tests.helpers.repository import PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tests.browser.provider import Provider
 
 pytest.importorskip("authlib", reason="login needs the extra `auth`")
-PAGES = sorted(path.stem for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
 
 
 @pytest.fixture

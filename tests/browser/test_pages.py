@@ -3,7 +3,6 @@
 import io
 import urllib.parse
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,11 +17,11 @@ from core.training.snapshot import write_snapshot
 from db import jobs, runs, samples
 from db.connection import opened, write
 from db.records import Project
+from tests.helpers.repository import PAGES
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Lab
 
-PAGES = sorted(path.stem for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
 SECOND_DIGIT_WRONG = 3
 """Validation images of `add_run` whose second digit is read wrongly."""
 

@@ -7,11 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from core.jobs.jobdir import JobDir
-from tests.core.stand_in import FOREVER, MakeJob, RunJob, start_runner
+from tests.helpers.shared import made_once
+from tests.helpers.stand_in import FOREVER, MakeJob, RunJob, start_runner
+
+if TYPE_CHECKING:
+    from tests.helpers import toy
 
 
 @pytest.fixture
@@ -44,3 +49,11 @@ def run_job() -> Iterator[RunJob]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory) -> "toy.Trained":
+    """A run that reads the toy portal; copy its folder before writing to it."""
+    from tests.helpers import toy  # torch, which most tests here do without
+
+    return toy.trained(made_once(tmp_path_factory, "toy", toy.train))

@@ -21,8 +21,7 @@ from db.projects import find_project, insert_project, list_projects
 from db.records import Project
 from db.samples import get_sample
 from tests.db.conftest import AddSample
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers.repository import ROOT
 
 
 @pytest.fixture

@@ -9,33 +9,19 @@ from sqlite_utils import Database
 from core.errors import StorageError
 from core.home import Home
 from db import samples
-from db.connection import APPLICATION_ID, connect, opened, write
+from db.connection import connect, opened, write
 from db.labels import append_event, events_of
-from db.migrations import MIGRATIONS, SCHEMA_VERSION
+from db.migrations import SCHEMA_VERSION
 from db.projects import list_projects
 from db.records import Project
 from tests.db.conftest import AddSample
-
-STEPS = [step.name for step in MIGRATIONS.pending(Database(memory=True))]
+from tests.helpers.old_database import STEPS, make_old
 
 
 def schema(path: Path) -> list[tuple[str, str, str]]:
     """Everything that the file defines, apart from the time at which each step was applied."""
     with opened(path) as db:
         return db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
-
-
-def make_old(path: Path, steps: int) -> None:
-    """A file as a Slotlab that knew so many steps left it, with a project in it."""
-    db = Database(sqlite3.connect(path, isolation_level=None), execute_plugins=False)
-    MIGRATIONS.apply(db, stop_before=STEPS[steps])
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {steps}")
-    if steps:
-        db.execute(
-            "INSERT INTO projects (name, length, charset, created_at) VALUES ('portal', 6, '0123456789', 'then')"
-        )
-    db.conn.close()
 
 
 def test_the_version_is_the_number_of_steps() -> None:

@@ -9,7 +9,7 @@ from sqlite_utils import Database
 from db.connection import opened, write
 from db.recipes import find_default, find_recipe, insert_default, insert_recipe, list_recipes
 from db.records import Project
-from tests.db.test_migrations import make_old
+from tests.helpers.old_database import make_old
 
 
 def insert(db: Database, project: Project, version: int, name: str = "hard") -> None:

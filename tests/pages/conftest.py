@@ -19,8 +19,9 @@ from core.model.config import preset, with_options
 from core.runs.start import start_training
 from db.connection import opened
 from db.records import Project
+from tests.helpers.repository import APP
+from tests.helpers.shared import made_once
 
-APP = Path(__file__).parents[2] / "app.py"
 OpenPage = Callable[..., AppTest]
 
 
@@ -77,24 +78,29 @@ def portal(home: Home, tmp_path: Path) -> Project:
     return project
 
 
-@pytest.fixture(scope="session")
-def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A project of rendered images and a run of two steps on it, made once by the real worker; copy before use."""
-    home = Home(tmp_path_factory.mktemp("trained")).create()
+def train_once(root: Path) -> None:
+    """Make a project of rendered images and a run of two steps on it, by the real worker."""
+    home = Home(root).create()
+    folder = root / "images"
+    folder.mkdir()
+    for name, _, data in renderer.samples(60, seed=0, length=3, charset="0123"):
+        (folder / name).write_bytes(data)
     with opened(home.db, create=True) as db:
         project = open_project(db, "portal", 3, "0123")
         source = open_source(db, project, "rendered", "the team", "ticket 1")
-        files = [(name, data) for name, _, data in renderer.samples(60, seed=0, length=3, charset="0123")]
-        folder = tmp_path_factory.mktemp("images")
-        for name, data in files:
-            (folder / name).write_bytes(data)
         import_images(db, project, source, folder, "filename", operator="import", on_progress=lambda *_: None)
         settings = {"max_steps": "2", "batch_size": "8", "image_size": "32x96", "pretrained": "none", "device": "cpu"}
         config = with_options(preset("fast"), settings)
         run = start_training(db, home, project, config, preset="fast", operator="the team")
         done = control.follow(db, home, run.job.id, lambda _: None)
     assert done.state == "finished", done.reason
-    return home
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """What `train_once` makes; copy before use."""
+    return Home(made_once(tmp_path_factory, "trained", train_once))
 
 
 @pytest.fixture

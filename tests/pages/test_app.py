@@ -1,7 +1,6 @@
 """The router and what every page shares."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -10,12 +9,12 @@ from core.home import Home
 from db.connection import opened, write
 from db.projects import insert_project
 from pages.components.layout import plain
+from tests.helpers.repository import PAGES
 
-NAMES = sorted(path.stem for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
 OpenPage = Callable[..., AppTest]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PAGES)
 def test_each_page_opens_without_a_database(home: Home, open_page: OpenPage, name: str) -> None:
     """A fresh machine gets a page that says what to do, and no database is made by looking."""
     app = open_page(name)
@@ -25,7 +24,7 @@ def test_each_page_opens_without_a_database(home: Home, open_page: OpenPage, nam
     assert not home.db.exists()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PAGES)
 def test_each_page_opens_on_a_project_without_images(home: Home, open_page: OpenPage, name: str) -> None:
     """A project whose import is still under way has nothing to show yet."""
     with opened(home.db, create=True) as db, write(db):
@@ -37,7 +36,7 @@ def test_each_page_opens_on_a_project_without_images(home: Home, open_page: Open
     assert not app.error
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PAGES)
 def test_a_fresh_server_brings_a_deep_link_through_the_router(
     home: Home, open_page_first: OpenPage, name: str
 ) -> None:  # fmt: skip

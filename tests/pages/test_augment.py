@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,8 +24,8 @@ from db.connection import opened
 from db.recipes import find_default, list_recipes
 from db.records import Project
 from pages.components.augment.network_input import network
+from tests.helpers.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 OpenPage = Callable[..., AppTest]
 
 

@@ -14,9 +14,8 @@ from core.errors import OptionError
 from core.home import Home, default_operator
 from db.records import Project
 from pages.components.operators import MAX_NAME, check_name
+from tests.helpers.repository import APP, PAGES
 
-APP = Path(__file__).parents[2] / "app.py"
-PAGES = sorted(path.stem for path in (APP.parent / "pages").glob("*.py"))
 OpenPage = Callable[..., AppTest]
 ANN = {"is_logged_in": True, "email": "ann@portal.example", "name": "Ann", "sub": "1"}
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,40 +23,12 @@ from core.model.config import TrainConfig
 from core.runs.start import start_training
 from db import projects, runs, samples
 from db.connection import opened, write
-from db.records import Project, now
-from tests.core.stand_in import ROOT, RUNNER, wait_for_end, wait_until_working
+from db.records import Project
+from tests.helpers.repository import ROOT
+from tests.helpers.waiting import wait_for_end, wait_until_working
 
 OpenPage = Callable[..., AppTest]
-
-
-@pytest.fixture
-def labelled(home: Home) -> Project:
-    """A project with four labelled training images, two validation images and one test image."""
-    with opened(home.db, create=True) as db, write(db):
-        project = projects.insert_project(db, "portal", 3, "0123456789")
-        source = projects.insert_source(db, project.id, "images", "the team", "ticket 1")
-        texts = {"train": ["123", "456", "789", "124"], "val": ["123", "457"], "test": ["789"]}
-        for number, (split, text) in enumerate((split, text) for split, listed in texts.items() for text in listed):
-            sample_id = samples.insert_sample(
-                db, project_id=project.id, source_id=source.id, sha256=f"{number:064}", name=f"{text}.png",
-                width=8, height=4, split=split, image=encode_png(np.full((4, 8, 3), number, np.uint8)),
-            )  # fmt: skip
-            db.execute(
-                "UPDATE samples SET state = 'labelled', label = ?, version = 1, operator = 'ada', labelled_at = ?"
-                " WHERE id = ?",
-                [text, now(), sample_id],
-            )
-    return project
-
-
-@pytest.fixture(autouse=True)
-def _stand_in(monkeypatch: pytest.MonkeyPatch, home: Home) -> Iterator[None]:
-    """Runners start a stand-in for the worker; none is left after the test."""
-    monkeypatch.setattr(control, "RUNNER", (sys.executable, "-c", RUNNER))
-    yield
-    for path in home.runs.glob("[0-9]*"):
-        JobDir(path).write("cancel", {"at": time.time()})
-        JobDir(path).kill()
+pytestmark = pytest.mark.usefixtures("stand_in")
 
 
 def start(home: Home, project: Project) -> JobDir:
@@ -143,8 +115,8 @@ def test_a_wrong_setting_is_one_sentence(open_page: OpenPage, labelled: Project)
 
 def test_a_refusal_is_shown_with_its_counts(open_page: OpenPage, home: Home, labelled: Project) -> None:
     """What core says about the data is shown where the button was pressed."""
-    with opened(home.db) as db:
-        db.execute("UPDATE samples SET state = 'skipped', label = NULL WHERE split = 'val'")
+    for text in ("123", "457"):
+        relabel(home, labelled, "val", text, None)
     app = open_page("train", project="portal")
 
     click(app, "Start training")
@@ -335,8 +307,7 @@ def test_a_second_clone_starts_from_the_original_again(open_page: OpenPage, home
 def test_a_clone_tells_of_more_images(open_page: OpenPage, home: Home, labelled: Project) -> None:
     """The settings are copied, the labels are those of now."""
     job = start(home, labelled)
-    with opened(home.db) as db, write(db):
-        db.execute("UPDATE samples SET state = 'unlabelled', label = NULL WHERE label = '124'")
+    relabel(home, labelled, "train", "124", None)
 
     app = click(open_page("train", project="portal", run=job.id), "Clone")
 

@@ -1,4 +1,4 @@
-"""The `slotlab` command as people's scripts use it: real processes, exit codes, stdout and stderr."""
+"""The `slotlab` command as people's scripts use it: exit codes, stdout and stderr, of real processes too."""
 
 import json
 import os
@@ -15,13 +15,14 @@ import pytest
 import timm
 import torch
 
+from core.cli import commands
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerprint
 from core.home import Home
 from core.images import renderer
 from core.jobs.jobdir import JobDir
+from tests.helpers.repository import ROOT
 
-ROOT = Path(__file__).parents[3]
 TINY = [
     "--set", "max_steps=12", "--set", "batch_size=8", "--set", "image_size=32x96", "--set", "width=32",
     "--set", "pretrained=none", "--set", "device=cpu", "--set", "layout=channels_last",
@@ -65,8 +66,19 @@ def home(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
 
 
 @pytest.fixture
-def slotlab(home: Path) -> Slotlab:
-    return lambda *arguments: command(home, *arguments)
+def slotlab(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Slotlab:
+    """The command within this process, where torch is imported once; `command` starts a process of its own."""
+    monkeypatch.setenv("SLOTLAB_HOME", str(home))
+    monkeypatch.chdir(ROOT)
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["slotlab", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            commands.main()
+        return subprocess.CompletedProcess(sys.argv, int(end.value.code or 0), *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture
@@ -149,13 +161,13 @@ def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotl
     assert json.loads(done.stdout)["accepted"] is None
 
 
-def test_prediction_goes_on_after_a_bad_file(slotlab: Slotlab, images: Path, tmp_path: Path) -> None:
+def test_prediction_goes_on_after_a_bad_file(home: Path, images: Path, tmp_path: Path) -> None:
     """One object a line, an error for the bad file, exit code 1."""
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     good = sorted(images.iterdir())[:2]
 
-    done = slotlab("predict", "0002-fast", good[0], bad, good[1], "--tta", "--json")
+    done = command(home, "predict", "0002-fast", good[0], bad, good[1], "--tta", "--json")
 
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1

@@ -4,14 +4,13 @@ import os
 import pty
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from core.cli.progress import LINE_SECONDS, Progress
 from core.jobs.jobdir import JobStatus, duration
+from tests.helpers.repository import ROOT
 
-ROOT = Path(__file__).parents[3]
 SHOW = """
 from core.cli.progress import Progress
 with Progress() as progress:

@@ -15,8 +15,8 @@ import pytest
 
 from core.cli.serving import HOST, check_port
 from core.errors import OptionError
+from tests.helpers.repository import ROOT
 
-ROOT = Path(__file__).parents[3]
 SERVE = (
     "import sys; from core.cli.commands import app, main; sys.argv = ['slotlab', 'app', '--port', sys.argv[1]]; main()"
 )

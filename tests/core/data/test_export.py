@@ -18,7 +18,7 @@ from db import samples
 from db.connection import opened, write
 from db.projects import insert_project
 from db.records import Project
-from tests.pictures import encoded, pixels, png, write_files
+from tests.helpers.pictures import encoded, pixels, png, write_files
 
 FORMS = ("csv", "jsonl", "filename")
 

@@ -23,9 +23,8 @@ from core.jobs import control
 from db import labels, projects, samples
 from db.connection import opened
 from db.records import Job, Project, Sample, Source
-from tests.pictures import encoded, pixels, png, write_files
-
-ROOT = Path(__file__).parents[3]
+from tests.helpers.pictures import encoded, pixels, png, write_files
+from tests.helpers.repository import ROOT
 
 
 @pytest.fixture

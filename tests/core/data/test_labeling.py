@@ -13,7 +13,7 @@ from core.home import default_operator
 from db import labels, projects, samples
 from db.connection import opened, write
 from db.records import Project, Sample
-from tests.pictures import png, write_files
+from tests.helpers.pictures import png, write_files
 
 
 @pytest.fixture

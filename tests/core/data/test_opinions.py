@@ -9,7 +9,7 @@ from core.data.importing import import_images, open_source
 from core.data.labeling import Standing, apply_events, standing
 from db import labels, samples
 from db.records import Project, Sample
-from tests.pictures import png, write_files
+from tests.helpers.pictures import png, write_files
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from db.connection import write
 from db.projects import insert_source
 from db.records import Project, Sample
 from db.reviews import Review
-from tests.pictures import pixels, png
+from tests.helpers.pictures import pixels, png
 
 
 @pytest.fixture

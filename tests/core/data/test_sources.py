@@ -23,7 +23,7 @@ from core.data.sources import (
 )
 from core.errors import ImageError, ImportSourceError, LabelError
 from core.images.pixels import MAX_BYTES
-from tests.pictures import write_files
+from tests.helpers.pictures import write_files
 
 SIX = TextSpec(6, "0123456789")
 MakeZip = Callable[..., Path]

@@ -7,7 +7,7 @@ import pytest
 
 from core.data.watching import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError
-from tests.pictures import png, write_files
+from tests.helpers.pictures import png, write_files
 
 
 def look(watch: Watch) -> list[str]:

@@ -1,7 +1,6 @@
 """Parts of a held-out set, counted again by hand."""
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from scipy.stats import binomtest, fisher_exact
 from core.charset import TextSpec
 from core.evaluation.metrics import intervals95
 from core.evaluation.slices import Categorical, Slice, find_slices, holm, text_columns
+from tests.helpers.work import python_lines
 
 DIGITS = "0123456789"
 LABELS = ["0123", "1123", "1023", "2222", "0011", "9876"]
@@ -119,19 +119,11 @@ def test_many_intervals_are_those_of_one() -> None:
         assert (low, high) == pytest.approx((exact.low, exact.high))
 
 
-def test_a_hundred_thousand_samples_take_no_time() -> None:
-    """A tenth of a second alone on two cores; the bound leaves room for what else runs here."""
+def test_a_hundred_thousand_samples_are_counted_by_columns() -> None:
+    """Less than a tenth of a line of Python for each sample; NumPy does the rest."""
     rng = np.random.default_rng(3)
     targets_NP, right_N = rng.integers(0, 10, (100_000, 6)), rng.random(100_000) > 0.1
     facts = {"operator": Categorical.of(map(str, rng.integers(0, 20, 100_000)))}
     find_slices(facts, right_N)  # imports scipy
 
-    took = min(timed(lambda: find_slices(text_columns(targets_NP, DIGITS) | facts, right_N)) for _ in range(3))
-
-    assert took < 0.5
-
-
-def timed(call: object) -> float:
-    start = time.perf_counter()
-    call()  # type: ignore[operator]
-    return time.perf_counter() - start
+    assert python_lines(lambda: find_slices(text_columns(targets_NP, DIGITS) | facts, right_N)) < 10_000

@@ -9,7 +9,8 @@ import pytest
 from core.errors import JobError, StorageError
 from core.jobs import order
 from core.jobs.jobdir import JobDir
-from tests.core.stand_in import MakeJob, RunJob, wait_for, wait_for_end, wait_until_working
+from tests.helpers.stand_in import MakeJob, RunJob
+from tests.helpers.waiting import wait_for, wait_for_end, wait_until_working
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from core.jobs.jobdir import process_identity
-from tests.core.stand_in import MakeJob, RunJob, wait_for, wait_for_end, wait_until_working
+from tests.helpers.stand_in import MakeJob, RunJob
+from tests.helpers.waiting import wait_for, wait_for_end, wait_until_working
 
 
 def test_a_job_runs_to_its_end(make_job: MakeJob, run_job: RunJob) -> None:

@@ -14,8 +14,7 @@ import torch
 
 from core.errors import CheckpointError
 from core.model import checkpoint
-
-ROOT = Path(__file__).parents[3]
+from tests.helpers.repository import ROOT
 
 
 def state(value: float) -> dict[str, Any]:

@@ -6,23 +6,8 @@ import pytest
 import torch
 
 from core.errors import OptionError
-from core.model.network import Heads, QueryPool, Recognizer, ink_normalize, parameter_groups
-
-
-def make(**changes: object) -> Recognizer:
-    options = {
-        "positions": 3,
-        "classes": 10,
-        "image_size": (32, 96),
-        "backbone": "test_resnet",
-        "stride": 16,
-        "head": "query",
-        "width": 32,
-        "ink": True,
-        "centers": [0.2, 0.5, 0.8],
-        "sigma": 0.2,
-    }
-    return Recognizer(**(options | changes))  # type: ignore[arg-type]
+from core.model.network import Heads, QueryPool, ink_normalize, parameter_groups
+from tests.helpers.networks import make
 
 
 @pytest.mark.parametrize("head", ["query", "flatten", "pool"])

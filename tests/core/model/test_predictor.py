@@ -1,5 +1,6 @@
 """Reading images with a trained run."""
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,26 +10,18 @@ import numpy as np
 import pytest
 
 from core.errors import CheckpointError, StorageError
-from core.evaluation.acceptance import FILE, Acceptance
+from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import confidence
 from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerprint
 from core.evaluation.views import FILE as VIEWS_FILE
 from core.model.predictor import Predictor
-from core.training import engine
-from tests.core import toy
+from tests.helpers import toy
 
 
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the toy portal."""
-    folder = tmp_path_factory.mktemp("run")
-    data, config = toy.snapshot(folder), replace(toy.CONFIG, max_steps=120)
-    choices = engine.choose(data, config, toy.SPEC, say=lambda _: None) | {"threads": 1}
-    engine.fit(
-        data, config, toy.SPEC, choices, folder / "checkpoints",
-        on_step=lambda _: None, on_val=lambda _: None, should_stop=lambda: False, say=lambda _: None,
-    )  # fmt: skip
-    return folder
+@pytest.fixture
+def run_dir(toy_run: toy.Trained, tmp_path: Path) -> Path:
+    """A run of the toy portal, which the test may change."""
+    return shutil.copytree(toy_run.folder, tmp_path / "run")
 
 
 def test_it_reads_unseen_images(run_dir: Path) -> None:
@@ -72,7 +65,6 @@ def test_answers_are_accepted_by_the_threshold_kept_with_the_run(run_dir: Path) 
     assert sum(prediction.accepted is True for prediction in after) in (1, 2)
     assert [prediction.text for prediction in after] == [prediction.text for prediction in before.predict(images)]
     assert [prediction.accepted for prediction in Predictor.load(run_dir).predict(images, tta=True)] == [None] * 3
-    (run_dir / FILE).unlink()
 
 
 def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> None:
@@ -98,8 +90,6 @@ def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> 
     assert Predictor.load(run_dir).predict([image])[0].accepted is None
     ViewChoice(views=views, use=False).save(run_dir)
     assert len(Predictor.load(run_dir).predict([image])[0].views) == 1
-    (run_dir / FILE).unlink()
-    (run_dir / VIEWS_FILE).unlink()
 
 
 def test_images_are_read_as_they_are_whatever_the_views_file_holds(run_dir: Path) -> None:
@@ -114,11 +104,10 @@ def test_images_are_read_as_they_are_whatever_the_views_file_holds(run_dir: Path
     for tta in (None, True):
         with pytest.raises(StorageError, match="choose its views again"):
             found.predict([image], tta=tta)
-    (run_dir / VIEWS_FILE).unlink()
 
 
 def test_the_seconds_of_each_view_are_measured(run_dir: Path) -> None:
-    """They add up to the time of the whole reading."""
+    """Together they are no more than the time of the whole reading."""
     predictor, images = Predictor.load(run_dir), [toy.draw("x-", np.random.default_rng(7))] * 200
     predictor.read(images[:8], DEFAULT[:1])
 
@@ -128,7 +117,19 @@ def test_the_seconds_of_each_view_are_measured(run_dir: Path) -> None:
 
     assert log_probs_VNPC.shape == (len(DEFAULT), 200, 2, 3)
     assert (seconds_V > 0).all()
-    assert 0.5 * took < seconds_V.sum() <= took
+    assert seconds_V.sum() <= took
+
+
+@pytest.mark.timing
+def test_the_seconds_of_the_views_are_most_of_the_reading(run_dir: Path) -> None:
+    """What belongs to no view is less than what does."""
+    predictor, images = Predictor.load(run_dir), [toy.draw("x-", np.random.default_rng(7))] * 200
+    predictor.read(images[:8], DEFAULT[:1])
+
+    began = time.perf_counter()
+    _, seconds_V = predictor.read(images, DEFAULT)
+
+    assert seconds_V.sum() > 0.5 * (time.perf_counter() - began)
 
 
 def test_every_view_and_their_aggregate_are_reported(run_dir: Path) -> None:
@@ -176,6 +177,7 @@ def test_a_directory_without_weights_is_refused(tmp_path: Path) -> None:
         Predictor.load(tmp_path)
 
 
+@pytest.mark.timing
 def test_one_image_is_read_quickly(run_dir: Path) -> None:
     """A generous bound that only a mistake can break."""
     predictor, image = Predictor.load(run_dir), toy.draw("-|", np.random.default_rng(5))

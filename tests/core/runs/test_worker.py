@@ -18,8 +18,9 @@ from core.evaluation.views import DEFAULT, ViewChoice, from_dicts
 from core.jobs.jobdir import JobDir
 from core.model import checkpoint
 from core.training.snapshot import write_snapshot
-from tests.core import toy
-from tests.core.stand_in import ROOT, wait_for, wait_for_end
+from tests.helpers import toy
+from tests.helpers.repository import ROOT
+from tests.helpers.waiting import wait_for, wait_for_end
 
 MakeRun = Callable[..., JobDir]
 PATIENCE = 200

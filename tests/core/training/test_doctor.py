@@ -26,8 +26,10 @@ from core.model.config import TrainConfig
 from core.training import engine
 from core.training.doctor import Diagnosis, Line, diagnose, kept_line, lines_of_kind
 from core.training.snapshot import Row, load_snapshot, write_snapshot
-from tests.core import toy
-from tests.core.stand_in import ROOT, MakeJob, RunJob, wait_for_end, wait_until_working
+from tests.helpers import toy
+from tests.helpers.repository import ROOT
+from tests.helpers.stand_in import MakeJob, RunJob
+from tests.helpers.waiting import wait_for_end, wait_until_working
 
 TOY = replace(toy.CONFIG, stride=16)
 SMALL = replace(TOY, image_size=(16, 48))

@@ -16,7 +16,7 @@ from core.model.predictor import Predictor
 from core.training import engine
 from core.training.engine import Outcome, evaluation_interval, is_kept, learning_rate_factor
 from core.training.snapshot import Snapshot, load_snapshot, write_snapshot
-from tests.core import toy
+from tests.helpers import toy
 
 SHORT = replace(toy.CONFIG, max_steps=14, augment=None)
 """With the full augmentation: its randomness must be repeatable too."""
@@ -130,17 +130,12 @@ def test_a_finished_run_is_not_trained_further(data: Snapshot, tmp_path: Path) -
     assert watch.steps == []
 
 
-def test_it_learns_the_toy_portal(data: Snapshot, tmp_path: Path) -> None:
+def test_it_learns_the_toy_portal(toy_run: toy.Trained) -> None:
     """From chance to nearly all of 18 unseen images, with the loss falling."""
-    watch = Watch()
-
-    outcome = fit(data, replace(toy.CONFIG, max_steps=120), tmp_path, watch)
-
-    assert outcome.best is not None
-    assert outcome.best["correct"] >= 16
-    assert watch.steps[0]["loss"] > 0.7
-    assert watch.steps[-1]["loss"] < 0.3
-    assert len(watch.vals) >= 8
+    assert toy_run.best["correct"] >= 16
+    assert toy_run.steps[0]["loss"] > 0.7
+    assert toy_run.steps[-1]["loss"] < 0.3
+    assert len(toy_run.vals) >= 8
 
 
 def test_lines_are_what_the_metrics_file_holds(data: Snapshot, tmp_path: Path) -> None:

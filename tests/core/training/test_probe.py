@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from core.training.probe import probe
-from tests.core import toy
+from tests.helpers import toy
 
 CHOICES = {"device": "cpu", "image_size": [32, 64], "centers": [0.3, 0.7], "sigma": 0.3}
 

@@ -7,7 +7,8 @@ import pytest
 
 from core.errors import LabelError, StorageError, TrainingError
 from core.training.snapshot import batch_order, load_snapshot, write_snapshot
-from tests.core.toy import SPEC, rows
+from tests.helpers.repository import ROOT
+from tests.helpers.toy import SPEC, rows
 
 
 def test_a_snapshot_returns_what_was_written(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_the_writing_side_needs_no_torch() -> None:
     modules = "core.training.snapshot, core.model.config, core.evaluation.metrics"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
 
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """A toy portal that a tiny network learns in seconds: two strokes side by side, in any colours."""
 
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,6 +11,7 @@ import numpy as np
 from core.charset import TextSpec
 from core.images.pixels import Pixels, encode_png, pixel_hash
 from core.model.config import TrainConfig
+from core.training import engine
 from core.training.snapshot import Row, Snapshot, load_snapshot, write_snapshot
 
 SPEC = TextSpec(2, "|-x")
@@ -23,6 +27,18 @@ CONFIG = TrainConfig(
     augment={},
 )
 """The smallest that still has every part of a real run."""
+LEARNT = replace(CONFIG, max_steps=120)
+"""As many steps as it takes to read nearly everything."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` has left in a folder, and what was said of it."""
+
+    folder: Path
+    best: dict[str, Any]
+    steps: list[dict[str, Any]]
+    vals: list[dict[str, Any]]
 
 
 def draw(text: str, rng: np.random.Generator) -> Pixels:
@@ -56,3 +72,18 @@ def rows(count: int, *, val: int = 18, seed: int = 0) -> list[Row]:
 def snapshot(folder: Path, count: int = 90) -> Snapshot:
     write_snapshot(folder / "dataset.npz", rows(count))
     return load_snapshot(folder / "dataset.npz")
+
+
+def train(folder: Path) -> None:
+    """Train LEARNT as the worker of a run in `folder` does; `trained` reads what it leaves."""
+    data, steps, vals = snapshot(folder), [], []
+    choices = engine.choose(data, LEARNT, SPEC, say=lambda _: None) | {"threads": 1}
+    outcome = engine.fit(
+        data, LEARNT, SPEC, choices, folder / "checkpoints",
+        on_step=steps.append, on_val=vals.append, should_stop=lambda: False, say=lambda _: None,
+    )  # fmt: skip
+    (folder / "said.json").write_text(json.dumps({"best": outcome.best, "steps": steps, "vals": vals}))
+
+
+def trained(folder: Path) -> Trained:
+    return Trained(folder, **json.loads((folder / "said.json").read_text()))

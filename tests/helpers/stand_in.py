@@ -6,19 +6,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from core.errors import TrainingError
-from core.jobs.jobdir import JobDir, JobStatus
+from core.jobs.jobdir import JobDir
 from core.jobs.work import Work, run_worker
+from tests.helpers.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 RUNNER = """
 import sys, core.jobs.runner as runner
-runner.MODULES = dict.fromkeys(runner.MODULES, "tests.core.stand_in")
+runner.MODULES = dict.fromkeys(runner.MODULES, "tests.helpers.stand_in")
 runner.GRACE_SECONDS = 0.5
 runner.main(sys.argv[1])
 """
@@ -60,26 +57,6 @@ def start_runner(job: JobDir) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
         )
-
-
-def wait_for(job: JobDir, wanted: Callable[[JobStatus], Any], seconds: float = 20) -> JobStatus:
-    """The first view of the job that is as wanted."""
-    end = time.monotonic() + seconds
-    while not wanted(view := job.observe()):
-        if time.monotonic() > end:
-            pytest.fail(f"{view}\n{job.log_tail(50)}")
-        time.sleep(0.02)
-    return view
-
-
-def wait_until_working(job: JobDir) -> int:
-    """Wait for the worker's first steps; returns its process number."""
-    wait_for(job, lambda view: view.state == "running" and view.step > 2)
-    return int(job.metrics()[-1]["pid"])
-
-
-def wait_for_end(job: JobDir, seconds: float = 20) -> JobStatus:
-    return wait_for(job, lambda view: not view.active, seconds)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,165 @@
+"""Trainings and evaluations as they are started: what is frozen, and what is refused."""
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlite_utils import Database
+
+from core.errors import JobError, TrainingError
+from core.evaluation.predictions import Predictions
+from core.home import Home
+from core.jobs.jobdir import JobDir
+from core.model.config import PRESETS, TrainConfig
+from core.runs import recipes
+from core.runs.evaluated import predictions_path
+from core.runs.start import start_evaluation, start_training
+from core.training.snapshot import load_snapshot
+from db import evaluations, runs
+from db import jobs as rows
+from db.connection import opened, write
+from db.records import Project
+from tests.helpers.runs import CPU, add_labelled, start
+
+pytestmark = pytest.mark.usefixtures("stand_in")
+
+
+def test_a_run_freezes_its_data_and_settings(db: Database, home: Home, labelled: Project) -> None:
+    """What a run was trained on is in its directory, whatever is labelled later; test images are not."""
+    run = start(db, home, labelled)
+
+    assert (run.job.id, run.train_n, run.val_n, run.val_correct) == ("0001-fast", 4, 2, None)
+    job = JobDir(home.run(run.job.id))
+    snapshot = load_snapshot(job.path / "dataset.npz")
+    assert sorted(snapshot.splits) == ["train"] * 4 + ["val"] * 2
+    spec = job.spec()
+    assert spec["dataset"] == {"sha256": run.dataset_sha256, "train": 4, "val": 2}
+    config = recipes.resolve(db, labelled, CPU)
+    assert spec["config"] == json.loads(run.config) == json.loads(json.dumps(config.to_dict()))
+    assert spec["project"] == {"name": "portal", "length": 3, "charset": "0123456789"}
+    assert not list(home.runs.glob(".new-*"))
+
+
+def test_strings_of_held_out_images_can_be_left_out(db: Database, home: Home, labelled: Project) -> None:
+    """With drop_seen_strings no training image reads what a val or test image reads."""
+    config = TrainConfig(device="cpu", drop_seen_strings=True)
+
+    run = start_training(db, home, labelled, config, preset="fast", operator="ada")
+
+    snapshot = load_snapshot(home.run(run.job.id) / "dataset.npz")
+    assert run.train_n == 2
+    assert {snapshot.labels[index] for index in snapshot.labelled("train")} == {"456", "124"}
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "sentence"),
+    [
+        ([], [], "There are no labels yet"),
+        (["123"], ["456"], "There are 1 labelled training images and 1 labelled validation images"),
+        (["123", "456"], [], "There are 2 labelled training images and 0 labelled validation images"),
+        (["111", "111"], ["111"], "All 2 training labels read '111'"),
+        (["121", "121", "121"], ["456"], "All 3 training labels read '121'"),
+    ],
+)
+def test_too_little_to_learn_from_is_refused(
+    db: Database, home: Home, short_project: Project, train: list[str], val: list[str], sentence: str
+) -> None:
+    """The refusal comes with the counts, and before anything is written."""
+    add_labelled(db, short_project, train=train, val=val)
+
+    with pytest.raises(TrainingError, match=sentence):
+        start(db, home, short_project)
+
+    assert rows.list_jobs(db) == []
+    assert list(home.runs.iterdir()) == []
+
+
+def test_pressing_start_twice_is_one_run(db: Database, home: Home, labelled: Project) -> None:
+    """A double click, and two threads that carry out the same click, start one run."""
+    found = []
+
+    def press() -> None:
+        with opened(home.db) as own:
+            found.append(start(own, home, labelled, request_id="one click").job.id)
+
+    presses = [threading.Thread(target=press) for _ in range(4)]
+    for thread in presses:
+        thread.start()
+    for thread in presses:
+        thread.join()
+
+    assert found == ["0001-fast"] * 4
+    assert [path.name for path in home.runs.glob("[0-9]*")] == ["0001-fast"]
+    assert not list(home.runs.glob(".new-*"))
+
+
+def test_a_test_evaluation_is_written_down_before_it_starts(db: Database, home: Home, labelled: Project) -> None:
+    """The opening of the sealed split is counted even where the evaluation comes to nothing."""
+    run = start(db, home, labelled)
+    (home.run(run.job.id) / "checkpoints").mkdir()
+
+    job = start_evaluation(db, home, run, "test", tta=True, operator="ada")
+
+    assert evaluations.count_test_openings(db, labelled.id) == 1
+    assert job.id == "0002-evaluate"
+    directory = JobDir(home.run(job.id))
+    assert (directory.spec()["run"], directory.spec()["split"], directory.spec()["tta"]) == (run.job.id, "test", True)
+    assert load_snapshot(directory.path / "dataset.npz").labels == ["789"]
+
+
+def test_an_evaluation_without_images_or_weights_is_refused(db: Database, home: Home, labelled: Project) -> None:
+    """And the sealed split stays sealed."""
+    run = start(db, home, labelled)
+
+    with pytest.raises(JobError, match="no checkpoint yet"):
+        start_evaluation(db, home, run, "test", tta=False, operator="ada")
+    with pytest.raises(JobError, match="not on 'train'"):
+        start_evaluation(db, home, run, "train", tta=False, operator="ada")
+
+    assert evaluations.count_test_openings(db, labelled.id) == 0
+
+
+def test_presets_are_names_of_directories() -> None:
+    """A preset's name becomes part of a path."""
+    assert all(name.replace("-", "").isalnum() for name in PRESETS)
+
+
+def test_what_a_run_read_with_later_weights_is_newer_than_an_evaluation(
+    db: Database, home: Home, project: Project
+) -> None:
+    """It was evaluated while it was at work; at the same weights the evaluation counts, which somebody asked for."""
+    with write(db):
+        run, job = (
+            rows.insert_job(
+                db, id=f"{number:04}-{kind}", number=number, kind=kind, project_id=project.id, request_id=kind
+            ).id
+            for number, kind in ((1, "train"), (2, "evaluate"))
+        )
+        runs.insert_run(db, job_id=run, preset="fast", config="{}", dataset_sha256="", train_n=1, val_n=1)
+        evaluations.insert_evaluation(
+            db, run_id=run, job_id=job, split="val", tta=False, n=1, correct=1, result="{}"
+        )  # fmt: skip
+    found = runs.find_run(db, run)
+    assert found is not None
+
+    def read(job_id: str, step: int) -> Path:
+        path = home.run(job_id) / "predictions-val.npz"
+        path.parent.mkdir(exist_ok=True)
+        log_probs_VNPC = np.zeros((1, 1, 3, 10), dtype=np.float32)
+        Predictions(
+            sha256=["0"], labels=["000"], views=["as it is"], log_probs_VNPC=log_probs_VNPC, step=step
+        ).save(path)  # fmt: skip
+        return path
+
+    assert predictions_path(db, home, found, "val") is None
+    evaluated = read(job, 100)
+    assert predictions_path(db, home, found, "val") == evaluated
+    own = read(run, 100)
+    assert predictions_path(db, home, found, "val") == evaluated
+    read(run, 300)
+    assert predictions_path(db, home, found, "val") == own
+    read(job, 300)
+    assert predictions_path(db, home, found, "val") == evaluated
+    assert predictions_path(db, home, found, "test") is None

@@ -1,0 +1,54 @@
+"""A run as the page and the terminal watch it."""
+
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from core.home import Home
+from core.jobs import control
+from core.jobs.jobdir import JobStatus
+from core.runs.watch import diagnose, follow, watch
+from db.records import Project
+from tests.helpers.runs import start_forever
+
+pytestmark = pytest.mark.usefixtures("stand_in")
+
+
+def test_who_follows_a_run_hears_each_finding_once(
+    db: Database, home: Home, labelled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the last one at the end, however seldom the doctor is asked; other jobs have no doctor."""
+    monkeypatch.setattr("core.runs.watch.DIAGNOSE_SECONDS", 0.0)
+    job, told = start_forever(db, home, labelled), []
+
+    def go_on(view: JobStatus) -> None:
+        step = len(job.metrics()) + 1
+        loss = 2.3 if not told else 0.5
+        job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": loss, "accuracy": 0.5, "lr": 1e-3})
+        if step > 4:
+            control.cancel(db, home, job.id)
+            job.append_metrics({"kind": "step", "step": 1000, "epoch": 1, "loss": 0.5, "accuracy": 0.9, "lr": 1e-3})
+
+    follow(db, home, job.id, go_on, lambda found: told.append(found.state))
+
+    assert told == ["plateau", "learning"]
+    assert diagnose(home, control.start_job(db, home, labelled, "import", {}).id) is None
+
+
+def test_a_look_at_a_run_reads_its_metrics_once(
+    db: Database, home: Home, labelled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page looks every second, and the file grows with the run."""
+    job, opened_files = start_forever(db, home, labelled), []
+    for step in range(1, 40):
+        job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": 2.3, "accuracy": 0.1, "lr": 1e-3})
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: opened_files.append(path.name) or read_bytes(path))
+
+    seen = watch(home, job.id)
+
+    assert opened_files.count("metrics.jsonl") == 1
+    assert (seen.view.state, len(seen.metrics)) == ("running", 40)
+    assert seen.diagnosis is not None
+    assert seen.diagnosis.state == "plateau"

@@ -1,0 +1,7 @@
+"""Where the code under test lies."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+APP = ROOT / "app.py"
+PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py"))

@@ -1,0 +1,46 @@
+"""Runs on labelled samples, started as the app does; the fixture `stand_in` replaces their worker."""
+
+import numpy as np
+from sqlite_utils import Database
+
+from core.home import Home
+from core.images.pixels import encode_png
+from core.jobs.jobdir import JobDir
+from core.model.config import TrainConfig
+from core.runs.start import start_training
+from db import labels, projects, samples
+from db.connection import write
+from db.records import Project, Run
+from tests.helpers.waiting import wait_until_working
+
+CPU = TrainConfig(device="cpu")
+
+
+def add_labelled(db: Database, project: Project, **texts: list[str]) -> None:
+    """Add an image for each text, by split, labelled by Ada."""
+    with write(db):
+        source = projects.find_source(db, project.id, "images") or projects.insert_source(
+            db, project.id, "images", "the team", "ticket 1"
+        )
+        for split, listed in texts.items():
+            for text in listed:
+                number = samples.count_samples(db, project.id)
+                sample_id = samples.insert_sample(
+                    db, project_id=project.id, source_id=source.id, sha256=f"{number:064}", name=f"{text}.png",
+                    width=8, height=4, split=split, image=encode_png(np.full((4, 8, 3), number, np.uint8)),
+                )  # fmt: skip
+                labels.append_event(
+                    db, samples.get_sample(db, sample_id), event_id=f"label {number}", operator="ada",
+                    action="label", state="labelled", text=text, base_version=0,
+                )  # fmt: skip
+
+
+def start(db: Database, home: Home, project: Project, request_id: str | None = None) -> Run:
+    return start_training(db, home, project, CPU, preset="fast", operator="ada", request_id=request_id)
+
+
+def start_forever(db: Database, home: Home, project: Project) -> JobDir:
+    """Start a run and wait until its stand-in works, which ends only when asked to."""
+    job = JobDir(home.run(start(db, home, project).job.id))
+    wait_until_working(job)
+    return job
