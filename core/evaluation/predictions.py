@@ -19,7 +19,7 @@ from core.errors import StorageError
 from core.evaluation.calibration import confidence, fit_temperature
 from core.evaluation.metrics import Evaluation, Floats, Ints, aggregate, confusion_PCC, evaluate, in_parts
 from core.evaluation.views import DEFAULT, View, ViewChoice
-from core.evaluation.views_worth import Ledger, make_ledger
+from core.evaluation.views_worth import ViewsWorth, weigh_views
 from core.files import replacing
 
 T = TypeVar("T")
@@ -160,24 +160,24 @@ class Predictions:
         reading, plain = self.reading(spec, tta=tta), self.reading(spec, tta=False)
         return in_parts(reading.evaluation, reading.right_N, seen_N, plain.right_N if tta else None)
 
-    def ledger(self, spec: TextSpec) -> Ledger:
+    def views_worth(self, spec: TextSpec) -> ViewsWorth:
         """What each view, and all together, are worth against the images as they are."""
 
-        def made() -> Ledger:
+        def made() -> ViewsWorth:
             targets_NP = self.targets_NP(spec)
-            return make_ledger(
+            return weigh_views(
                 self.views, self.predicted_VNP, self.without_VNP, self.together_NP, targets_NP, self.seconds_V
             )
 
-        return self.kept(("ledger", spec), made)
+        return self.kept(("views worth", spec), made)
 
-    def choice(self, ledger: Ledger, *, use: bool, by: str = "") -> ViewChoice:
-        """To read with these views, or to have them and read without; with what the ledger says for it."""
+    def choice(self, worth: ViewsWorth, *, use: bool, by: str = "") -> ViewChoice:
+        """To read with these views, or to have them and read without; with what they are worth."""
         if self.view_set is None:
             raise StorageError("These readings do not say what their views did; evaluate the run again.")
-        found = ledger.together
+        found = worth.together
         return ViewChoice(
-            views=self.view_set, use=use, by=by, n=ledger.n, fixed=found.fixed, broken=found.broken, p=found.p,
+            views=self.view_set, use=use, by=by, n=worth.n, fixed=found.fixed, broken=found.broken, p=found.p,
             step=self.step,
         )  # fmt: skip
 

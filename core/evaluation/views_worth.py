@@ -15,7 +15,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ViewWorth:
     """One way of reading the images, against reading them as they are."""
 
     name: str
@@ -34,11 +34,11 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ledger:
+class ViewsWorth:
     n: int
-    views: list[Entry]
+    views: list[ViewWorth]
     """In the order of the views; the first is the image as it is."""
-    together: Entry
+    together: ViewWorth
     """The mean of all views."""
 
     @property
@@ -63,7 +63,7 @@ class Ledger:
         cost = f", {time}" if time else ""
         return (
             f"All {count} views together mend {all_views.fixed:,} and break {all_views.broken:,} of {self.n:,}: "
-            f"{told(all_views.p)}{cost}."
+            f"{format_p(all_views.p)}{cost}."
         )
 
     @property
@@ -77,7 +77,7 @@ class Ledger:
         return f"{self.finding} " + ("That may be chance: without them." if chance else "Without them.")
 
 
-def told(p: float) -> str:
+def format_p(p: float) -> str:
     """As a sentence has it."""
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
@@ -89,34 +89,36 @@ def mcnemar(fixed: int, broken: int) -> float:
     return float(binomtest(fixed, fixed + broken, 0.5).pvalue) if fixed + broken else 1.0
 
 
-def make_ledger(
+def weigh_views(
     names: list[str],
     predicted_VNP: NDArray[np.uint16],
     without_VNP: NDArray[np.uint16],
     together_NP: Ints | NDArray[np.uint16],
     targets_NP: Ints | NDArray[np.uint16],
     seconds_V: NDArray[np.float64] | None,
-) -> Ledger:
+) -> ViewsWorth:
     """`without_VNP` is what all views but one read together; what `seconds_V` says of view 0 comes before any view."""
     targets_NP = targets_NP.astype(predicted_VNP.dtype)  # numbers of one kind are compared in a third of the time
     right_VN = (predicted_VNP == targets_NP).all(axis=2)
     without_V = (without_VNP == targets_NP).all(axis=2).sum(axis=1)
     together_N = (together_NP == targets_NP).all(axis=1)
     times_V = [None] * len(names) if seconds_V is None else (seconds_V / max(seconds_V[0], 1e-9)).tolist()
-    return Ledger(
+    return ViewsWorth(
         n=len(targets_NP),
         views=[
-            _entry(name, right_N, right_VN[0], times, lost=int(together_N.sum() - without) if len(names) > 1 else None)
+            _view_worth(
+                name, right_N, right_VN[0], times, lost=int(together_N.sum() - without) if len(names) > 1 else None
+            )
             for name, right_N, times, without in zip(names, right_VN, times_V, without_V.tolist(), strict=True)
         ],
-        together=_entry("all together", together_N, right_VN[0], None if seconds_V is None else sum(times_V)),
+        together=_view_worth("all together", together_N, right_VN[0], None if seconds_V is None else sum(times_V)),
     )
 
 
-def _entry(name: str, right_N: Bools, plain_N: Bools, times: float | None, lost: int | None = None) -> Entry:
+def _view_worth(name: str, right_N: Bools, plain_N: Bools, times: float | None, lost: int | None = None) -> ViewWorth:
     fixed, broken = int((right_N & ~plain_N).sum()), int((plain_N & ~right_N).sum())
     correct = int(right_N.sum())
-    return Entry(
+    return ViewWorth(
         name=name,
         correct=correct,
         ci95=interval95(correct, len(right_N)),

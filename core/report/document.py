@@ -150,15 +150,15 @@ def _views(shown: Evaluated) -> dict[str, Any] | None:
     """Return what the views are worth; None where the images were read without others."""
     if len(shown.predictions.views) < 2:
         return None
-    ledger = shown.predictions.ledger(shown.spec)
+    worth = shown.predictions.views_worth(shown.spec)
     rows = [
-        [entry.name, *_right(entry.correct, ledger.n), f"{entry.fixed:,}", f"{entry.broken:,}", f"{entry.p:.2g}"]
+        [entry.name, *_right(entry.correct, worth.n), f"{entry.fixed:,}", f"{entry.broken:,}", f"{entry.p:.2g}"]
         + ([] if entry.times is None else [f"{entry.times:.1f}"])
-        for entry in (*ledger.views, ledger.together)
+        for entry in (*worth.views, worth.together)
     ]
     # On test nothing is chosen, so nothing is advised.
-    text = ledger.verdict if shown.split == "val" else ledger.finding
-    return {"text": text, "rows": rows, "timed": ledger.together.times is not None}
+    text = worth.verdict if shown.split == "val" else worth.finding
+    return {"text": text, "rows": rows, "timed": worth.together.times is not None}
 
 
 def _parts(db: Database, shown: Evaluated) -> dict[str, Any]:

@@ -170,9 +170,9 @@ def choose_views(run: Path, spec: TextSpec) -> None:
         if choice_of(run).by:
             return
     found = Predictions.load(run / "predictions-val.npz")
-    ledger = found.ledger(spec)
-    found.choice(ledger, use=ledger.wins).save(run)
-    print(ledger.verdict)
+    worth = found.views_worth(spec)
+    found.choice(worth, use=worth.wins).save(run)
+    print(worth.verdict)
 
 
 def text_spec(work: Work) -> TextSpec:

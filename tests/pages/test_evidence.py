@@ -370,12 +370,12 @@ def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Ho
     found = stored(home)
     with opened(home.db) as db, write(db):
         insert_test_opening(db, project_id=trained.id, job_id=RUN, operator="<b>ann & bob</b>")
-    ledger = found.ledger(spec_of(trained))
+    worth = found.views_worth(spec_of(trained))
 
     page = Page(report_of(home, tta=True))
 
-    assert f"{ledger.together.correct} of {ledger.n}" in page.text
-    assert ledger.verdict in page.text
+    assert f"{worth.together.correct} of {worth.n}" in page.text
+    assert worth.verdict in page.text
     assert "<b>ann & bob</b>" in page.text
     assert "opened once. Every reading of them is counted" in page.text
 
@@ -401,13 +401,13 @@ def test_the_report_on_test_advises_no_views(home: Home, trained: Project) -> No
     """They are chosen on val; here stands what they did."""
     found = stored(home)
     found.save(home.run(RUN) / "predictions-test.npz")
-    ledger = found.ledger(spec_of(trained))
+    worth = found.views_worth(spec_of(trained))
 
     page = Page(report_of(home, "test", tta=True))
 
-    assert ledger.finding in page.text
-    assert ledger.verdict != ledger.finding
-    assert ledger.verdict not in page.text
+    assert worth.finding in page.text
+    assert worth.verdict != worth.finding
+    assert worth.verdict not in page.text
 
 
 def test_the_report_escapes_names_and_texts(home: Home, trained: Project) -> None:

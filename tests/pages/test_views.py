@@ -70,19 +70,19 @@ def test_the_ledger_is_that_of_the_stored_readings(home: Home, open_page: OpenPa
     app = open_page("evaluate", project=trained.name, section="Views")
 
     found = stored(home)
-    ledger = found.ledger(SPEC)
+    worth = found.views_worth(SPEC)
     table = app.dataframe[0].value
-    entries = [*ledger.views, ledger.together]
+    entries = [*worth.views, worth.together]
     assert not app.exception
     assert table["View"].tolist() == [*found.views, "all together"]
-    assert table["Right"].tolist() == [f"{entry.correct} of {ledger.n}" for entry in entries]
+    assert table["Right"].tolist() == [f"{entry.correct} of {worth.n}" for entry in entries]
     assert table["Mends"].tolist()[1:] == [entry.fixed for entry in entries[1:]]
     assert table["p"].tolist()[1:] == [entry.p for entry in entries[1:]]
     assert table["Time"].iloc[0] == 1
     assert table["Time"].iloc[-1] == pytest.approx(table["Time"].iloc[:-1].sum())
     assert all(picture.startswith("data:image/png") for picture in table["Image"][:-1])
     assert len(set(table["Image"][:-1])) == len(found.views)
-    assert any(ledger.verdict in line.value for line in app.markdown)
+    assert any(worth.verdict in line.value for line in app.markdown)
     first = table["Image"][0]
     assert press(app, "Another image").dataframe[0].value["Image"][0] != first
 
@@ -201,7 +201,7 @@ def test_a_bad_set_is_one_sentence(
 
 
 def test_views_are_chosen_on_val_only(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """On test the ledger stands, and nothing to choose with."""
+    """On test the table stands, and nothing to choose with."""
     stored(home).save(home.run("0001-fast") / "predictions-test.npz")
 
     app = open_page("evaluate", project=trained.name, split="test", section="Views")
@@ -215,7 +215,7 @@ def test_views_are_chosen_on_val_only(home: Home, open_page: OpenPage, trained: 
 
 
 def test_readings_of_one_view_can_be_made_anew_with_more(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """They have no ledger to speak of; the editor begins with the run's views."""
+    """They have no table to speak of; the editor begins with the run's views."""
     found = stored(home)
     alone = replace(
         found, views=found.views[:1], log_probs_VNPC=found.log_probs_VNPC[:1], moves_V4=None, seconds_V=None

@@ -15,7 +15,7 @@ from core.evaluation.metrics import Ints
 from core.evaluation.percent import share
 from core.evaluation.predictions import Predictions
 from core.evaluation.views import AS_IT_IS, MAX_VIEWS, View, ViewChoice, check_views, choice_of, fingerprint, seen
-from core.evaluation.views_worth import ALPHA, Entry, Ledger, told
+from core.evaluation.views_worth import ALPHA, ViewsWorth, ViewWorth, format_p
 from core.images.pixels import Pixels, data_url, decode, encode_png
 from core.jobs import control
 from core.runs.evaluated import Evaluated
@@ -31,7 +31,7 @@ MOVES = {"Right, %": 100, "Down, %": 100, "Zoom, %": 100, "Turn, °": 1}
 
 @st.fragment
 def show_views(shown: Evaluated) -> None:
-    """The ledger, the run's choice, and on val the way to another set."""
+    """What the views are worth, the run's choice, and on val the way to another set."""
     found, run = shown.predictions, shown.run
     if st.session_state.pop("views changed", False):
         st.rerun()  # the rest of the page speaks of them too
@@ -40,17 +40,17 @@ def show_views(shown: Evaluated) -> None:
     with suppress(StorageError):  # the page has said so; here it can be mended
         choice = choice_of(layout.home().run(run.job.id))
     with layout.errors():
-        ledger = found.ledger(shown.spec)
+        worth = found.views_worth(shown.spec)
     # On test nothing is chosen, so nothing is advised.
-    st.markdown(f"**{ledger.verdict if shown.split == 'val' else ledger.finding}**")
-    _show_ledger(shown, ledger)
-    _show_choice(shown, ledger, choice)
+    st.markdown(f"**{worth.verdict if shown.split == 'val' else worth.finding}**")
+    _show_worth(shown, worth)
+    _show_choice(shown, worth, choice)
     if shown.split == "val":
         with st.expander("Change the views", expanded=len(found.views) == 1):
             _edit(shown, choice)
 
 
-def _show_ledger(shown: Evaluated, ledger: Ledger) -> None:
+def _show_worth(shown: Evaluated, worth: ViewsWorth) -> None:
     """A row for each view, with what it makes of one image; those images come first whose answer the views change."""
     found, charset = shown.predictions, shown.spec.charset
     order = found.kept("view examples", lambda: _examples(found, shown.reading.targets_NP))
@@ -67,13 +67,13 @@ def _show_ledger(shown: Evaluated, ledger: Ledger) -> None:
         for view in found.view_set or [AS_IT_IS] * len(found.views)
     ]
     reads = ["".join(charset[char] for char in row_P) for row_P in found.predicted_VNP[:, place]]
-    entries = list(ledger.views)
+    entries = list(worth.views)
     if len(entries) > 1:
-        entries.append(ledger.together)
+        entries.append(worth.together)
         pictures.append(None)
         reads.append("".join(charset[char] for char in found.together_NP[place]))
     st.dataframe(
-        _table(entries, pictures, reads, ledger.n),
+        _table(entries, pictures, reads, worth.n),
         column_config={
             "Image": st.column_config.ImageColumn(width=120),
             "Exact match": st.column_config.TextColumn(help="With its 95% interval (Clopper-Pearson)"),
@@ -91,11 +91,11 @@ def _show_ledger(shown: Evaluated, ledger: Ledger) -> None:
         placeholder="",
         row_height=40,
         height=38 + 40 * len(entries) + 2,
-        alt=f"{len(ledger.views)} views with what they mend and break",
+        alt=f"{len(worth.views)} views with what they mend and break",
     )
 
 
-def _table(entries: Sequence[Entry], pictures: Sequence[str | None], reads: Sequence[str], n: int) -> pd.DataFrame:
+def _table(entries: Sequence[ViewWorth], pictures: Sequence[str | None], reads: Sequence[str], n: int) -> pd.DataFrame:
     against = [[None] * 3] + [[entry.fixed, entry.broken, entry.p] for entry in entries[1:]]
     fixed, broken, p = zip(*against, strict=True)
     return pd.DataFrame(
@@ -139,7 +139,7 @@ def _network_image(shown: Evaluated, sha256: str) -> Pixels | None:
         return frame.apply(pixels) if frame else pixels
 
 
-def _show_choice(shown: Evaluated, ledger: Ledger, choice: ViewChoice) -> None:
+def _show_choice(shown: Evaluated, worth: ViewsWorth, choice: ViewChoice) -> None:
     """How the run reads where nobody says otherwise; on val, the buttons that change it."""
     found = shown.predictions
     these = found.view_set is not None and fingerprint(found.view_set) == fingerprint(choice.views)
@@ -149,7 +149,7 @@ def _show_choice(shown: Evaluated, ledger: Ledger, choice: ViewChoice) -> None:
         why = "nothing has been chosen yet"
     else:
         who = f"chosen by {layout.plain(choice.by)}" if choice.by else "by the rule at the end of its training"
-        why = f"{who}: {choice.fixed:,} mended, {choice.broken:,} broken of {choice.n:,}, {told(choice.p)}"
+        why = f"{who}: {choice.fixed:,} mended, {choice.broken:,} broken of {choice.n:,}, {format_p(choice.p)}"
     st.markdown(f"This run reads **{how}** ({why}).")
     kept = _threshold(shown.run)
     step = control.kept_step(layout.home(), shown.run.job.id)
@@ -160,11 +160,11 @@ def _show_choice(shown: Evaluated, ledger: Ledger, choice: ViewChoice) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Use these views", icon=":material/done_all:", on_click=_choose, args=(shown, ledger, choice, True),
+            "Use these views", icon=":material/done_all:", on_click=_choose, args=(shown, worth, choice, True),
             disabled=found.view_set is None or len(found.views) == 1 or (these and choice.use),
         )  # fmt: skip
         st.button(
-            "Read without views", icon=":material/looks_one:", on_click=_choose, args=(shown, ledger, choice, False),
+            "Read without views", icon=":material/looks_one:", on_click=_choose, args=(shown, worth, choice, False),
             disabled=found.view_set is None or not (choice.use or not choice.n),
         )  # fmt: skip
     st.caption(
@@ -179,10 +179,10 @@ def _threshold(run: Run) -> Acceptance | None:
         return Acceptance.load(layout.home().run(run.job.id))
 
 
-def _choose(shown: Evaluated, ledger: Ledger, before: ViewChoice, use: bool) -> None:
+def _choose(shown: Evaluated, worth: ViewsWorth, before: ViewChoice, use: bool) -> None:
     """Callback: what the run reads with from now on."""
     with layout.refuses():
-        choice = shown.predictions.choice(ledger, use=use, by=current_operator())
+        choice = shown.predictions.choice(worth, use=use, by=current_operator())
         if len(choice.views) == 1:  # read without views: those that the run has stay for who asks for them
             choice = replace(choice, views=before.views)
         choice.save(layout.home().run(shown.run.job.id))

@@ -151,12 +151,12 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert found.view_set == DEFAULT
     assert (found.step, found.seconds_V, found.colors_N23) == (-1, None, None)
     assert found.reading(SPEC, tta=True).targets_NP.tolist() == [[0, 1], [1, 0]]
-    assert found.ledger(SPEC).together.times is None
+    assert found.views_worth(SPEC).together.times is None
     np.savez(path, **arrays | {"views": np.array([*names[:-1], "other"])})
     unknown = Predictions.load(path)
     assert unknown.view_set is None
     with pytest.raises(StorageError, match="evaluate the run again"):
-        unknown.choice(unknown.ledger(SPEC), use=True)
+        unknown.choice(unknown.views_worth(SPEC), use=True)
 
 
 def test_a_file_cut_short_is_damage(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_what_was_read_of_the_other_views_leaves_the_memory(tmp_path: Path) -> N
 
     stored = Predictions.load(path)
     stored.reading(SPEC, tta=True)
-    stored.ledger(SPEC)
+    stored.views_worth(SPEC)
 
     assert in_memory(path) < log_probs_VNPC.nbytes / 4
     np.testing.assert_array_equal(stored.log_probs_VNPC, log_probs_VNPC)

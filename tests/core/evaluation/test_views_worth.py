@@ -6,7 +6,7 @@ from scipy.stats import binom, binomtest
 
 from core.charset import TextSpec
 from core.evaluation.predictions import Predictions
-from core.evaluation.views_worth import Entry, Ledger, make_ledger, mcnemar
+from core.evaluation.views_worth import ViewsWorth, ViewWorth, mcnemar, weigh_views
 
 SPEC = TextSpec(3, "0123")
 NAMES = ["as it is", "left", "larger", "turned"]
@@ -35,26 +35,26 @@ def right(log_probs_NPC: np.ndarray, labels: list[str]) -> list[bool]:
 
 def test_every_number_is_that_of_a_count_by_hand(found: Predictions) -> None:
     """Right, mended, broken, interval, p, time, and what is lost without the view."""
-    ledger = found.ledger(SPEC)
+    worth = found.views_worth(SPEC)
     plain = right(found.log_probs_VNPC[0], found.labels)
     together = right(found.log_probs_VNPC.mean(axis=0), found.labels)
     assert 20 < sum(plain) < sum(together)
 
-    rows = [(right(one, found.labels), entry) for one, entry in zip(found.log_probs_VNPC, ledger.views, strict=True)]
-    for hits, entry in [*rows, (together, ledger.together)]:
+    rows = [(right(one, found.labels), entry) for one, entry in zip(found.log_probs_VNPC, worth.views, strict=True)]
+    for hits, entry in [*rows, (together, worth.together)]:
         fixed = sum(now and not before for now, before in zip(hits, plain, strict=True))
         broken = sum(before and not now for now, before in zip(hits, plain, strict=True))
         assert (entry.correct, entry.fixed, entry.broken) == (sum(hits), fixed, broken)
         interval = binomtest(sum(hits), 200).proportion_ci(0.95, method="exact")
         assert entry.ci95 == pytest.approx((interval.low, interval.high))
         assert entry.p == pytest.approx(min(1.0, 2 * binom.cdf(min(fixed, broken), fixed + broken, 0.5)))
-    for view, entry in enumerate(ledger.views):
+    for view, entry in enumerate(worth.views):
         others = right(np.delete(found.log_probs_VNPC, view, axis=0).mean(axis=0), found.labels)
         assert entry.lost == sum(together) - sum(others)
-    assert [entry.times for entry in ledger.views] == [1.0, 0.5, 0.75, 0.75]
-    assert ledger.together.times == pytest.approx(3.0)
-    assert [entry.name for entry in ledger.views] == NAMES
-    assert ledger.n == 200
+    assert [entry.times for entry in worth.views] == [1.0, 0.5, 0.75, 0.75]
+    assert worth.together.times == pytest.approx(3.0)
+    assert [entry.name for entry in worth.views] == NAMES
+    assert worth.n == 200
 
 
 @pytest.mark.parametrize(("fixed", "broken"), [(0, 0), (1, 0), (6, 1), (6, 0), (3, 3), (31, 13), (0, 9)])
@@ -67,13 +67,13 @@ def test_mcnemar_is_the_binomial_test_of_what_changed(fixed: int, broken: int) -
     assert mcnemar(fixed, broken) == mcnemar(broken, fixed) == pytest.approx(min(1.0, 2 * tail))
 
 
-def ledger_of(fixed: int, broken: int, n: int = 610, times: float | None = 8.7) -> Ledger:
-    def entry(name: str, times: float | None) -> Entry:
-        return Entry(
+def worth_of(fixed: int, broken: int, n: int = 610, times: float | None = 8.7) -> ViewsWorth:
+    def entry(name: str, times: float | None) -> ViewWorth:
+        return ViewWorth(
             name=name, correct=n, ci95=(0, 1), fixed=fixed, broken=broken, p=mcnemar(fixed, broken), times=times
         )
 
-    return Ledger(n=n, views=[entry(name, 1.0) for name in NAMES], together=entry("all together", times))
+    return ViewsWorth(n=n, views=[entry(name, 1.0) for name in NAMES], together=entry("all together", times))
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def ledger_of(fixed: int, broken: int, n: int = 610, times: float | None = 8.7) 
 )
 def test_a_run_reads_with_its_views_only_where_they_win(fixed: int, broken: int, wins: bool, verdict: str) -> None:
     """Their cost is sure, so their gain has to be more than chance; said in words."""
-    ledger = ledger_of(fixed, broken)
+    worth = worth_of(fixed, broken)
 
-    assert ledger.wins is wins
-    assert ledger.verdict == f"All 4 views together {verdict}"
+    assert worth.wins is wins
+    assert worth.verdict == f"All 4 views together {verdict}"
 
 
 def test_where_no_time_was_measured_none_is_told(found: Predictions) -> None:
     """As in files of earlier versions."""
-    assert "time" not in ledger_of(6, 1, times=None).verdict
-    without = make_ledger(
+    assert "time" not in worth_of(6, 1, times=None).verdict
+    without = weigh_views(
         NAMES, found.predicted_VNP, found.without_VNP, found.together_NP, found.targets_NP(SPEC), None
     )  # fmt: skip
     assert [entry.times for entry in [*without.views, without.together]] == [None] * 5
@@ -108,10 +108,10 @@ def test_where_no_time_was_measured_none_is_told(found: Predictions) -> None:
 
 def test_one_view_alone_is_compared_with_nothing(found: Predictions) -> None:
     """And nothing divides by what is left without it."""
-    ledger = make_ledger(
+    worth = weigh_views(
         NAMES[:1], found.predicted_VNP[:1], found.without_VNP[:1], found.predicted_VNP[0], found.targets_NP(SPEC), None
     )
 
-    assert ledger.views[0].lost is None
-    assert not ledger.wins
-    assert ledger.verdict.endswith("there is nothing to compare.")
+    assert worth.views[0].lost is None
+    assert not worth.wins
+    assert worth.verdict.endswith("there is nothing to compare.")
