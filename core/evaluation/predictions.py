@@ -124,7 +124,7 @@ class Predictions:
 
     def seen_N(self, strings: Collection[str]) -> NDArray[np.bool_]:
         """Tell whose label is among `strings`, those of the images that the run was trained on."""
-        return self.kept("seen", lambda: np.array([label in strings for label in self.labels], dtype=bool))
+        return self.cached("seen", lambda: np.array([label in strings for label in self.labels], dtype=bool))
 
     def reading(self, spec: TextSpec, *, tta: bool) -> "Reading":
         """Made once, with all that follows from it: the pages ask for the same again and again."""
@@ -133,17 +133,17 @@ class Predictions:
             log_probs_NPC = aggregate(self.log_probs_VNPC) if tta else self.log_probs_VNPC[0]
             return Reading(self.targets_NP(spec), log_probs_NPC)
 
-        return self.kept(("reading", spec, tta), made)
+        return self.cached(("reading", spec, tta), made)
 
-    def kept(self, name: Hashable, make: Callable[[], T]) -> T:
+    def cached(self, name: Hashable, make: Callable[[], T]) -> T:
         """What else follows from these predictions: made once, and there for as long as they are in memory."""
-        if name not in self._kept:
-            self._kept[name] = make()
-            self._let_go()
-        found: T = self._kept[name]
+        if name not in self._cache:
+            self._cache[name] = make()
+            self.release_pages()
+        found: T = self._cache[name]
         return found
 
-    def _let_go(self) -> None:
+    def release_pages(self) -> None:
         """Give back the memory of what was read from the file: 200 MB of 100,000 images under nine views."""
         under: Any = self.log_probs_VNPC
         while isinstance(under, np.ndarray):
@@ -152,7 +152,7 @@ class Predictions:
             under.madvise(mmap.MADV_DONTNEED)  # what is looked at again comes from the file again
 
     @cached_property
-    def _kept(self) -> dict[Hashable, Any]:
+    def _cache(self) -> dict[Hashable, Any]:
         return {}
 
     def result(self, spec: TextSpec, *, tta: bool, seen_N: NDArray[np.bool_]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class Predictions:
                 self.views, self.predicted_VNP, self.without_VNP, self.together_NP, targets_NP, self.seconds_V
             )
 
-        return self.kept(("views worth", spec), made)
+        return self.cached(("views worth", spec), made)
 
     def choice(self, worth: ViewsWorth, *, use: bool, by: str = "") -> ViewChoice:
         """To read with these views, or to have them and read without; with what they are worth."""

@@ -20,4 +20,4 @@ def columns_of(db: Database, evaluated: Evaluated) -> dict[str, Categorical]:
         targets_NP = evaluated.reading.targets_NP
         return all_columns(targets_NP, spec.charset, evaluated.seen_N, facts, predictions.colors_N23)
 
-    return predictions.kept(("columns", spec), read)
+    return predictions.cached(("columns", spec), read)

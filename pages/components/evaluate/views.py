@@ -53,7 +53,7 @@ def show_views(shown: Evaluated) -> None:
 def _show_worth(shown: Evaluated, worth: ViewsWorth) -> None:
     """A row for each view, with what it makes of one image; those images come first whose answer the views change."""
     found, charset = shown.predictions, shown.spec.charset
-    order = found.kept("view examples", lambda: _examples(found, shown.reading.targets_NP))
+    order = found.cached("view examples", lambda: _examples(found, shown.reading.targets_NP))
     key = f"view example {shown.run.job.id} {shown.split}"
     place = int(order[st.session_state.get(key, 0) % len(order)])
     with st.container(horizontal=True, vertical_alignment="center"):

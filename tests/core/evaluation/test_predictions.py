@@ -200,8 +200,8 @@ def test_what_follows_is_made_once() -> None:
     """Under its name, for these predictions alone."""
     stored, other = predictions(), predictions()
 
-    assert stored.kept("sum", lambda: 1) == stored.kept("sum", lambda: 2) == 1
-    assert other.kept("sum", lambda: 3) == 3
+    assert stored.cached("sum", lambda: 1) == stored.cached("sum", lambda: 2) == 1
+    assert other.cached("sum", lambda: 3) == 3
 
 
 def test_a_part_of_a_reading_reads_the_same() -> None:

@@ -85,7 +85,7 @@ def _hard(shown: Evaluated, *, rates: bool) -> dict[str, Any]:
 
 
 def _soft(shown: Evaluated) -> dict[str, Any]:
-    found = shown.predictions.kept(("soft confusion", shown.tta), lambda: soft_confusion(shown.reading))
+    found = shown.predictions.cached(("soft confusion", shown.tta), lambda: soft_confusion(shown.reading))
     mass_MCC = np.nan_to_num(found.mass_MCC)
     right_P, n = shown.result["per_position_correct"], shown.result["n"]
     heads = [(right, n) for right in right_P] + [(sum(right_P), n * len(right_P))]
