@@ -51,7 +51,7 @@ class Cell:
     """What was clicked in a matrix."""
 
     view: str
-    """What the matrix was of, as `view_of` names it."""
+    """What the matrix was of, as `identity_of` names it."""
     position: int | None
     """None: any."""
     true: int
@@ -64,7 +64,7 @@ class Cell:
         return self.soft or not len(of_cell(reading, self.position, self.true, self.read))
 
 
-def view_of(shown: Evaluated) -> str:
+def identity_of(shown: Evaluated) -> str:
     """A name of what is shown: a click that comes late is told from one on this."""
     return f"{shown.run.job.id} {shown.split} {shown.tta}"
 
@@ -75,12 +75,12 @@ def show_images(shown: Evaluated) -> None:
     st.subheader("Images", anchor=False)
     n, correct = shown.result["n"], shown.result["correct"]
     cell: Cell | None = st.session_state.get("cell")
-    if cell and cell.view != view_of(shown):
+    if cell and cell.view != identity_of(shown):
         cell = None  # of another run
     choices = ["wrong"] * (correct < n) + ["near misses"] * (correct > 0) + ["least sure", "one cell"]
     # Each click begins the choice anew: what a callback puts into it does not reach the browser with a rerun of one
     # fragment (Streamlit 1.67).
-    key = f"show {view_of(shown)} {st.session_state.get('clicks', 0)}"
+    key = f"show {identity_of(shown)} {st.session_state.get('clicks', 0)}"
     if st.session_state.get(key) not in choices:
         st.session_state.pop(key, None)  # of an evaluation with other errors
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.evaluation.confusion import confusion, soft_confusion
 from core.runs.evaluated import Evaluated
-from pages.components.widgets.gallery.server import Cell, view_of
+from pages.components.widgets.gallery.server import Cell, identity_of
 from pages.components.widgets.messages import sent, widget_files
 
 _KEY = "matrices"
@@ -34,7 +34,7 @@ def show_matrices(shown: Evaluated) -> None:
         f"Rows are true, columns read. {what} Point at a cell to read it in every matrix, click it for its images, "
         "drag over cells to zoom."
     )
-    view = view_of(shown)
+    view = identity_of(shown)
 
     def pick_cell() -> None:
         cell = sent(_KEY, "cell")
