@@ -30,7 +30,7 @@ def widget_files(name: str) -> dict[str, str]:
     }
 
 
-def sent(key: str, name: str) -> Any:
+def widget_message(key: str, name: str) -> Any:
     """What the widget with this key has just sent under this name; None when the session has forgotten the widget.
 
     A message that arrives under another page's address makes Streamlit drop the states of all widgets, but not their
@@ -66,7 +66,7 @@ def project_of(db: Database, message: Mapping[str, Any]) -> Project:
 def common_data(project: Project, operator: str, problems: list[str]) -> dict[str, Any]:
     """What every widget is sent: the id of this answer, the project, and who is at work."""
     login = True  # as long as nobody can tell, no event goes under another's name
-    with told(problems):
+    with collect_errors(problems):
         login = login_is_asked()
     return {
         "reply": uuid4().hex,
@@ -80,7 +80,7 @@ def common_data(project: Project, operator: str, problems: list[str]) -> dict[st
 
 
 @contextmanager
-def told(problems: list[str]) -> Iterator[None]:
+def collect_errors(problems: list[str]) -> Iterator[None]:
     """Tell the browser of a mistake instead of ending the script: the widget would go, and the typing with it."""
     try:
         yield

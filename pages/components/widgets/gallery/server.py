@@ -28,7 +28,14 @@ from db.records import Sample
 from db.samples import find_sample, image_bytes
 from pages.components import layout, resources
 from pages.components.operators import current_operator
-from pages.components.widgets.messages import common_data, events_by_operator, project_of, sent, told, widget_files
+from pages.components.widgets.messages import (
+    collect_errors,
+    common_data,
+    events_by_operator,
+    project_of,
+    widget_files,
+    widget_message,
+)
 
 PER_PAGE = 24
 _KEY = "gallery"
@@ -187,12 +194,12 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
 
 def _receive() -> None:
     """Callback: store what was entered, each event under the name of its operator."""
-    message: Mapping[str, Any] | None = sent(_KEY, "outbox")
+    message: Mapping[str, Any] | None = widget_message(_KEY, "outbox")
     if not message:
         return
     outcomes: list[Outcome] = []
     problems: list[str] = []
-    with told(problems), layout.database() as db:
+    with collect_errors(problems), layout.database() as db:
         project = project_of(db, message)
         for name, events in events_by_operator(message["events"]):
             outcomes += apply_events(db, project, name, events, origin="evaluate")

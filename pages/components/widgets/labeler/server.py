@@ -38,7 +38,14 @@ from db import labels, queues, samples
 from db.queues import KINDS, Queue
 from db.records import Project
 from pages.components import layout
-from pages.components.widgets.messages import common_data, events_by_operator, project_of, sent, told, widget_files
+from pages.components.widgets.messages import (
+    collect_errors,
+    common_data,
+    events_by_operator,
+    project_of,
+    widget_files,
+    widget_message,
+)
 
 FIRST = 12
 """Images in the first batch, so that the first is on the screen soon."""
@@ -72,11 +79,11 @@ def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> Non
     """
 
     def receive() -> None:
-        if message := sent(_KEY, "outbox"):
+        if message := widget_message(_KEY, "outbox"):
             st.session_state[_RECEIVED] = _store(message)
 
     def change_kind() -> None:
-        if kind := sent(_KEY, "queue"):
+        if kind := widget_message(_KEY, "queue"):
             st.session_state[kind_key] = kind
             st.session_state[_ANOTHER] = True
 
@@ -99,7 +106,7 @@ def _store(message: Mapping[str, Any]) -> _Received:
     The message names its project and queue: the page may have gone on to another since it was sent.
     """
     received = _Received(message)
-    with told(received.problems), layout.database() as db:
+    with collect_errors(received.problems), layout.database() as db:
         project = project_of(db, message)
         for name, events in events_by_operator(message["events"]):
             received.outcomes += apply_events(db, project, name, events)
@@ -131,7 +138,7 @@ def _data(project: Project, operator: str, queue: Queue, received: _Received | N
             }
             for outcome in received.outcomes
         ]
-    with told(problems), layout.database() as db:
+    with collect_errors(problems), layout.database() as db:
         numbers = samples.counts(db, project.id)
         of_state = {state: sum(n for (_, each), n in numbers.items() if each == state) for state in KINDS.values()}
         data["counts"] = {

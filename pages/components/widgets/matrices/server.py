@@ -8,7 +8,7 @@ import streamlit as st
 from core.evaluation.confusion import confusion, soft_confusion
 from core.runs.evaluated import Evaluated
 from pages.components.widgets.gallery.server import Cell, identity_of
-from pages.components.widgets.messages import sent, widget_files
+from pages.components.widgets.messages import widget_files, widget_message
 
 _KEY = "matrices"
 # In the document, not in a shadow root, so that any driver finds it by its data attributes.
@@ -37,7 +37,7 @@ def show_matrices(shown: Evaluated) -> None:
     view = identity_of(shown)
 
     def pick_cell() -> None:
-        cell = sent(_KEY, "cell")
+        cell = widget_message(_KEY, "cell")
         if cell and cell["view"] == view:
             soft = kind == "probability"
             st.session_state["cell"] = Cell(view, cell["position"], cell["true"], cell["read"], soft)

@@ -19,7 +19,14 @@ from db import queues, reviews, samples
 from db.records import LabelEvent, Project, Sample
 from db.reviews import Review
 from pages.components import layout
-from pages.components.widgets.messages import common_data, events_by_operator, project_of, sent, told, widget_files
+from pages.components.widgets.messages import (
+    collect_errors,
+    common_data,
+    events_by_operator,
+    project_of,
+    widget_files,
+    widget_message,
+)
 
 BATCH = 48
 """Labelled images sent at once where the browser does not say how many it shows; 48 of 150 x 40 pixels are 300 kB."""
@@ -52,11 +59,11 @@ def reviewer(project: Project, operator: str, review: Review | None, total: int 
     view = sha256(repr((project, operator, review)).encode()).hexdigest()[:16]
 
     def receive() -> None:
-        if message := sent(_KEY, "outbox"):
+        if message := widget_message(_KEY, "outbox"):
             st.session_state[f"{_KEY}-reply-{message['view']}"] = _store(message)
 
     def change_show() -> None:
-        if show := sent(_KEY, "show"):
+        if show := widget_message(_KEY, "show"):
             st.session_state[show_key] = show
 
     reply = st.session_state.pop(f"{_KEY}-reply-{view}", _Reply())
@@ -69,7 +76,7 @@ def _store(message: Mapping[str, Any]) -> _Reply:
     """Apply the events, each under the name of its operator."""
     answers: list[reviewing.Answer] = []
     problems: list[str] = []
-    with told(problems), layout.database() as db:
+    with collect_errors(problems), layout.database() as db:
         project = project_of(db, message)
         for name, events in events_by_operator(message["events"]):
             answers += reviewing.apply_review(db, project, name, events)
@@ -82,7 +89,7 @@ def _data(project: Project, operator: str, review: Review | None, reply: _Reply)
     place, disputed, more = reply.after, None, None
     problems = list(reply.problems)
     common = common_data(project, operator, problems)
-    with told(problems), layout.database() as db:
+    with collect_errors(problems), layout.database() as db:
         disputed = queues.count_disputed(db, project.id)
         if reply.want:
             batch, reached = _batch(db, project, operator, review, reply)
