@@ -125,7 +125,7 @@ def fingerprint(views: Sequence[View]) -> str:
     return hashlib.sha256(json.dumps(moves).encode()).hexdigest()[:16]
 
 
-def seen(pixels_HW3: Pixels, view: View) -> Pixels:
+def move_image(pixels_HW3: Pixels, view: View) -> Pixels:
     """The image under one view, as core.model.tta.apply_view shows it to the network, within one grey level."""
     if view.as_it_is:
         return pixels_HW3

@@ -13,7 +13,7 @@ from core.charset import TextSpec
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import at_temperature
 from core.evaluation.metrics import Floats, aggregate
-from core.evaluation.views import AS_IT_IS, View, ViewChoice, choice_of, seen
+from core.evaluation.views import AS_IT_IS, View, ViewChoice, choice_of, move_image
 from core.images.frame import Frame
 from core.images.pixels import Pixels
 from core.model import checkpoint
@@ -116,7 +116,7 @@ class Predictor:
     def view_images(self, image: Pixels) -> list[Pixels]:
         """The image under each view of `views(tta=True)`, at the size the network sees, as uint8."""
         framed = self.frame.apply(image)
-        return [seen(framed, view) for view in self.views(tta=True)]
+        return [move_image(framed, view) for view in self.views(tta=True)]
 
     def log_probs(self, images: Sequence[Pixels], *, tta: bool = False) -> NDArray[np.float32]:
         """Log-probabilities V x N x P x C; view 0 is the image as it is."""

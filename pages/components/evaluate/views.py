@@ -14,7 +14,7 @@ from core.evaluation.acceptance import Acceptance
 from core.evaluation.metrics import Ints
 from core.evaluation.percent import share
 from core.evaluation.predictions import Predictions
-from core.evaluation.views import AS_IT_IS, MAX_VIEWS, View, ViewChoice, check_views, choice_of, fingerprint, seen
+from core.evaluation.views import AS_IT_IS, MAX_VIEWS, View, ViewChoice, check_views, choice_of, fingerprint, move_image
 from core.evaluation.views_worth import ALPHA, ViewsWorth, ViewWorth, format_p
 from core.images.pixels import Pixels, data_url, decode, encode_png
 from core.jobs import control
@@ -63,7 +63,7 @@ def _show_worth(shown: Evaluated, worth: ViewsWorth) -> None:
     if pixels is None:
         st.caption("This image is no longer in the project.")
     pictures = [
-        None if pixels is None or found.view_set is None else data_url(encode_png(seen(pixels, view)))
+        None if pixels is None or found.view_set is None else data_url(encode_png(move_image(pixels, view)))
         for view in found.view_set or [AS_IT_IS] * len(found.views)
     ]
     reads = ["".join(charset[char] for char in row_P) for row_P in found.predicted_VNP[:, place]]

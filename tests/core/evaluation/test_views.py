@@ -22,7 +22,7 @@ from core.evaluation.views import (
     choice_of,
     fingerprint,
     from_dicts,
-    seen,
+    move_image,
     to_dicts,
 )
 
@@ -94,11 +94,11 @@ def test_a_view_moves_the_picture_as_it_says() -> None:
     image = np.zeros((20, 100, 3), dtype=np.uint8)
     image[5, 40] = 200
 
-    moved = seen(image, View("", shift_x=0.1, shift_y=0.1))
+    moved = move_image(image, View("", shift_x=0.1, shift_y=0.1))
 
     assert moved[7, 50].tolist() == [200] * 3
     assert int(moved.sum()) == 600
-    assert seen(image, AS_IT_IS) is image
+    assert move_image(image, AS_IT_IS) is image
 
 
 def test_the_choice_of_a_run_is_read_back(tmp_path: Path) -> None:

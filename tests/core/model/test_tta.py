@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.evaluation.views import DEFAULT, View, seen
+from core.evaluation.views import DEFAULT, View, move_image
 from core.model.tta import apply_view
 
 
@@ -67,4 +67,4 @@ def test_what_people_are_shown_is_what_the_network_sees(view: View) -> None:
 
     network_HW3 = (apply_view(image_13HW, view)[0].permute(1, 2, 0) * 255).numpy()
 
-    assert np.abs(seen(pixels_HW3, view) - network_HW3).max() <= 1
+    assert np.abs(move_image(pixels_HW3, view) - network_HW3).max() <= 1
