@@ -78,19 +78,16 @@ def _try_out(reading: Reading, kept: Acceptance) -> None:
     """The kept threshold on images that have chosen nothing."""
     right_N = reading.right_N
     sure_N = calibration.confidence(reading.log_probs_NPC, kept.temperature)
-    used_N = sure_N >= kept.threshold
-    used, wrong = int(used_N.sum()), int((~right_N[used_N]).sum())
+    tried = calibration.try_threshold(sure_N, right_N, kept.threshold, DELTA)
     st.caption(
         f"The kept temperature {kept.temperature:.2f} and threshold {kept.threshold:.4f}, chosen on val for at most "
         f"{kept.max_risk:.3%} wrong answers, on test images that have chosen nothing."
     )
-    _show_curves(sure_N, right_N, used / len(right_N))
-    if not used:
+    _show_curves(sure_N, right_N, tried.coverage)
+    if tried.used:
+        _show_numbers(tried, kept.tries)
+    else:
         st.info("It answers none of them.", icon=":material/rule:")
-        return
-    bound = calibration.upper_bound(wrong, used, DELTA)
-    tried = Threshold(threshold=kept.threshold, n=len(right_N), used=used, wrong=wrong, risk_bound=bound)
-    _show_numbers(tried, kept.tries)
 
 
 def _show_curves(sure_N: Confidence, right_N: Bools, coverage: float | None) -> None:
