@@ -1,4 +1,4 @@
-"""Two runs on the same images: which reads more, whether that can be chance, and where they disagree."""
+"""Compare two runs on the same images: which reads more, whether that can be chance, where they disagree."""
 
 import pandas as pd
 import streamlit as st
@@ -18,7 +18,7 @@ project, home = page.project, layout.home()
 
 
 def ask_for_evaluation(name: str) -> None:
-    """Where a run has read nothing yet: the way there. Nothing is read from this page, least of all test images."""
+    """Link to the evaluation of a run that has none. This page reads no images, least of all test images."""
     note = " Each opening of the test images is counted, so it is asked for there." * (split == "test")
     st.info(f"Run {layout.plain(name)} has not been evaluated on {split} yet.{note}", icon=":material/grid_on:")
     st.page_link(
@@ -49,7 +49,7 @@ def compared(first: Predictions, second: Predictions) -> Compared:
 
 
 def all_runs(listed: list[Run]) -> None:
-    """Runs with a result; two chosen rows are the two that are compared."""
+    """List the runs with a result; choosing two rows compares them."""
     # Rows chosen in another list, of another project or before a new run came, are not those of this one.
     key = f"runs to compare {project.id} {len(listed)}"
 

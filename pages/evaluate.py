@@ -1,4 +1,4 @@
-"""How good a run is, where it is wrong, and which labels to look at again."""
+"""Show how good a run is, where it is wrong, and which labels to check again."""
 
 import uuid
 
@@ -30,7 +30,7 @@ project, spec, home = page.project, page.spec, layout.home()
 
 
 def start(tta: bool, request_id: str) -> None:
-    """Callback; the request id is that of the button on screen, so a double click is one evaluation."""
+    """Start an evaluation. The request id belongs to the button on screen, so a double click starts one."""
     with layout.refuses():
         with layout.database() as db:
             job = start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
@@ -40,7 +40,7 @@ def start(tta: bool, request_id: str) -> None:
 
 
 def ask_to_evaluate() -> None:
-    """The button; the test images have one more step before it, because every look at them wears them off."""
+    """Draw the button. The test images need a tick before it, because every look at them wears them off."""
     confirmed = split == "val" or st.checkbox(
         "Open the test images. This is counted: choose between runs on val, and use test for the final number.",
         key=f"open test for {run.job.id}",

@@ -1,4 +1,4 @@
-"""A run reads images: what it says, how sure it is of each character, and what every view of the image says."""
+"""Let a run read images: its text, its confidence in each character, and the text of every view."""
 
 import numpy as np
 import pandas as pd

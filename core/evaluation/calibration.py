@@ -211,6 +211,15 @@ def choose_threshold(
     return Threshold(threshold=threshold, n=n, used=used, wrong=wrong, risk_bound=upper_bound(wrong, used, share))
 
 
+def try_threshold(confidence_N: Confidence, right_N: Bools, threshold: float, delta: float = 0.05) -> Threshold:
+    """Count what a threshold accepts of samples that did not choose it, and bound its risk but for `delta`."""
+    used_N = confidence_N >= threshold
+    used, wrong = int(used_N.sum()), int((used_N & ~right_N).sum())
+    return Threshold(
+        threshold=threshold, n=len(used_N), used=used, wrong=wrong, risk_bound=upper_bound(wrong, used, delta)
+    )
+
+
 def samples_needed(max_risk: float, delta: float = 0.05, wrong: int = 0) -> int:
     """How many samples with no more than `wrong` errors show that at most `max_risk` are wrong.
 

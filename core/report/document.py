@@ -47,7 +47,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters["count"] = "{:,}".format
+TEMPLATES.filters |= {"count": "{:,}".format, "share": share}
 
 Rows = list[list[str]]
 
@@ -118,22 +118,18 @@ def _trust(home: Home, shown: Evaluated) -> dict[str, Any]:
     temperature = rule.temperature if rule else 1.0
     sure_N = calibration.confidence(shown.reading.log_probs_NPC, temperature)
     bins = calibration.reliability(sure_N, right_N)
-    used_N = sure_N >= rule.threshold if rule else np.ones(len(sure_N), dtype=bool)
-    used, wrong = int(used_N.sum()), int((~right_N[used_N]).sum())
     # As for Trust: the images that have chosen among many thresholds bound the chosen one less tightly.
     delta = DELTA / len(calibration.STARTS) if shown.split == "val" else DELTA
+    tried = calibration.try_threshold(sure_N, right_N, rule.threshold, delta) if rule else None
     curve = calibration.risk_coverage(sure_N, right_N)
     return {
         "rule": rule,
         "temperature": temperature,
         "error": calibration.calibration_error(bins),
         "brier": calibration.brier(sure_N, right_N),
-        "used": used,
-        "wrong": wrong,
-        "share": share(used, len(sure_N)),
-        "bound": calibration.upper_bound(wrong, used, delta) if used else None,
+        "tried": tried,
         "reliability": svg.reliability_chart(bins),
-        "risk": svg.risk_chart(curve, used / len(sure_N) if rule else None),
+        "risk": svg.risk_chart(curve, tried.coverage if tried else None),
     }
 
 

@@ -1,4 +1,4 @@
-"""What pages draw as plotly figures. Imports no streamlit, which gives the figures its theme.
+"""The plotly figures of the pages. Imports no streamlit, which gives the figures its theme.
 
 The colors hold on a light and on a dark ground.
 """
@@ -17,7 +17,7 @@ from core.evaluation.percent import counted
 from core.training.doctor import Line, lines_of_kind
 
 POINTS = 400
-"""Points drawn of one curve: about the pixels it gets on the page."""
+"""Points drawn per curve: about the pixels it gets on the page."""
 BLUE, ORANGE, RED, GRAY = "#2f6fed", "#d9822b", "#d94838", "#8a8f98"
 BLUE_BAND, ORANGE_BAND = "rgba(47, 111, 237, 0.18)", "rgba(217, 130, 43, 0.18)"
 PAIR = ((BLUE, BLUE_BAND), (ORANGE, ORANGE_BAND))
@@ -27,7 +27,7 @@ _HOVER = {"step": "step %{x}", "minutes": "%{x:.1f} min"}
 
 
 def loss_figure(metrics: Sequence[Line]) -> go.Figure:
-    """Training loss as it came, thinned by averages, and the validation loss."""
+    """Draw the training loss, thinned by averages, and the validation loss."""
     steps, val = lines_of_kind(metrics, "step"), lines_of_kind(metrics, "val")
     x, y = thinned(steps, "loss")
     figure = go.Figure()
@@ -45,7 +45,7 @@ def loss_figure(metrics: Sequence[Line]) -> go.Figure:
 
 
 def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
-    """Exact match on the validation images with its 95% interval, and characters right in training."""
+    """Draw exact match on the validation images with its 95% interval, and characters right in training."""
     steps, val = lines_of_kind(metrics, "step"), lines_of_kind(metrics, "val")
     x, y = thinned(steps, "accuracy")
     at = [line["step"] for line in val]
@@ -75,7 +75,7 @@ def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
 
 
 def positions_figure(metrics: Sequence[Line]) -> go.Figure:
-    """Characters right at each position on the validation images: a position left behind shows where to look."""
+    """Draw the share of right characters at each position on the validation images."""
     val = lines_of_kind(metrics, "val")
     count = len(val[-1]["per_position"]) if val else 0
     figure = go.Figure()
@@ -94,7 +94,7 @@ def positions_figure(metrics: Sequence[Line]) -> go.Figure:
 
 
 def overlaid_loss(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
-    """The losses of several runs, by `step` or by `minutes`: training thin, validation with its points."""
+    """Draw the losses of several runs by `step` or `minutes`: training thin, validation with its points."""
     figure = go.Figure()
     for (name, metrics), (color, _) in zip(runs.items(), PAIR, strict=False):
         x, y = thinned(lines_of_kind(metrics, "step"), "loss", by)
@@ -112,7 +112,7 @@ def overlaid_loss(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
 
 
 def overlaid_accuracy(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
-    """Exact match on the validation images of several runs, each with its 95% interval, by `step` or by `minutes`."""
+    """Draw exact match on the validation images of several runs with 95% intervals, by `step` or `minutes`."""
     figure = go.Figure()
     for (name, metrics), (color, band) in zip(runs.items(), PAIR, strict=False):
         val = _timed(lines_of_kind(metrics, "val"), by)
@@ -132,7 +132,7 @@ def overlaid_accuracy(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
 
 
 def thinned(lines: Sequence[Line], key: str, by: str = "step") -> tuple[list[float], list[float]]:
-    """Steps or minutes and values, averaged over equal stretches where there are more than POINTS."""
+    """Return steps or minutes and values, averaged over equal stretches where there are more than POINTS."""
     known = [(at, line[key]) for at, line in _timed(lines, by) if line.get(key) is not None]
     if not known:
         return [], []
@@ -141,14 +141,14 @@ def thinned(lines: Sequence[Line], key: str, by: str = "step") -> tuple[list[flo
 
 
 def _timed(lines: Sequence[Line], by: str) -> list[tuple[float, Line]]:
-    """Each line with where it stands on the axis; lines that do not say when they were written are left out."""
+    """Pair each line with its place on the axis; lines that do not record their time are left out."""
     if by == "step":
         return [(line["step"], line) for line in lines]
     return [(line["seconds"] / 60, line) for line in lines if line.get("seconds") is not None]
 
 
 def _add_band(figure: go.Figure, at: Sequence[float], val: Sequence[Line], color: str) -> None:
-    """The 95% intervals of these validations as a band."""
+    """Draw the 95% intervals of these validations as a band."""
     bounds = [interval95(line["correct"], line["n"]) for line in val]
     figure.add_scatter(
         x=[*at, *reversed(at)],
@@ -174,7 +174,7 @@ def _framed(figure: go.Figure, title: str, subtitle: str, by: str = "step") -> g
 
 
 def confidence_figure(texts: Sequence[str], seconds: Sequence[str], probs_P2: NDArray[np.floating]) -> go.Figure:
-    """For each position, how sure the best character is, and the second best beside it."""
+    """Draw the probability of the best and the second best character at each position."""
     figure = go.Figure()
     places = [f"{place}" for place in range(1, len(texts) + 1)]
     for rank, (chars, color, name) in enumerate(((texts, BLUE, "best"), (seconds, GRAY, "second best"))):
@@ -202,7 +202,7 @@ def confidence_figure(texts: Sequence[str], seconds: Sequence[str], probs_P2: ND
 
 
 def reliability_figure(bins: Sequence[Bin]) -> go.Figure:
-    """How often answers of like confidence are right, with its interval; on the line the confidence is honest."""
+    """Draw how often answers of like confidence are right, with intervals; on the line confidence is honest."""
     shares = [part.correct / part.n for part in bins]
     figure = go.Figure()
     low = min(*(part.confidence for part in bins), *(part.ci95[0] for part in bins))
@@ -228,7 +228,7 @@ def reliability_figure(bins: Sequence[Bin]) -> go.Figure:
 
 
 def risk_figure(curve: Curve, chosen: float | None) -> go.Figure:
-    """Wrong answers among those used, as fewer and fewer are; the chosen coverage is a line."""
+    """Draw the share of wrong answers against coverage; the chosen coverage is a line."""
     n = len(curve.wrong_N)
     # A thousand points are all that a screen shows.
     places = np.unique(np.linspace(0, n - 1, min(n, 1000)).astype(int))
@@ -250,5 +250,5 @@ def risk_figure(curve: Curve, chosen: float | None) -> go.Figure:
 
 
 def _escaped(char: str) -> str:
-    """Plotly reads texts as a kind of HTML."""
+    """Escape a character, because plotly reads texts as a kind of HTML."""
     return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(char, char)

@@ -1,4 +1,4 @@
-"""What the pages read from run directories: the only st.cache_* wrappers."""
+"""Files of run directories as the pages read them: the only st.cache_* wrappers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def find_predictions(db: Database, home: Home, run: Run, split: str) -> Predictions | None:
-    """Of the newest evaluation of this run on this split, else those the run left at its end."""
+    """Return what core.runs.evaluated.predictions_path finds, loaded once; None if the run was not evaluated."""
     path = predictions_path(db, home, run, split)
     return _predictions(str(path), path.stat().st_mtime) if path else None
 
@@ -37,7 +37,7 @@ def _predictions(path: str, changed: float) -> Predictions:  # noqa: ARG001 - pa
 
 
 def training_strings(home: Home, run: Run) -> frozenset[str]:
-    """The label strings that a run was trained on, from its snapshot; the images in it are not read."""
+    """Return the label strings that a run was trained on; the images in its snapshot are not read."""
     return _training_strings(str(home.run(run.job.id) / "dataset.npz"))
 
 
@@ -48,7 +48,7 @@ def _training_strings(path: str) -> frozenset[str]:
 
 
 def predictor(home: Home, run: Run) -> "Predictor":
-    """The best weights of a run, loaded once until the run writes better ones."""
+    """Return the best weights of a run, loaded once until the run writes better ones."""
     return _predictor(str(home.run(run.job.id)), control.weights_at(home, run.job.id))
 
 
@@ -67,7 +67,7 @@ def run_frame(home: Home, run: Run) -> Frame | None:
 
 
 def training_frame(home: Home, db: Database, project: Project) -> tuple[Frame, str]:
-    """Crop and size of what a model of this project sees, and where that is known from."""
+    """Return crop and size of what a model of this project sees, and where that is known from."""
     for run in list_runs(db, project.id):
         if frame := run_frame(home, run):
             return frame, f"as run {run.job.id} saw it"

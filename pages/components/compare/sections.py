@@ -1,4 +1,4 @@
-"""What the sections of the Compare page are about, and those sections."""
+"""The sections of the Compare page, and the data that they show."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Compared:
     split: str
     common: Common
     sha256: list[str]
-    """Of all images of the first run, which `common` points into."""
+    """Hashes of all images of the first run; `common` indexes them."""
     plain: Comparison
     with_views: Comparison | None
     """None where neither run was read with views."""
@@ -45,7 +45,7 @@ class Compared:
 
 
 def show_numbers(it: Compared) -> None:
-    """The verdict, then each measure of both side by side."""
+    """Show the verdict, then each measure of both side by side."""
     paired = it.shown.paired
     st.markdown(f"**{layout.plain(paired.verdict(*it.names))}**")
     if left_out := it.common.sentence(*it.names):
@@ -98,7 +98,7 @@ def _loss_row(title: str, scores: tuple[Evaluation, Evaluation]) -> list[str]:
 
 @st.fragment
 def show_disagreements(it: Compared) -> None:
-    """The images on which the two part, and those that both read wrong."""
+    """Show the images on which the two disagree, and those that both read wrong."""
     first, second = it.names
     titles: dict[Kind, str] = {
         "first": f"Only {first} right",
@@ -156,13 +156,13 @@ def _show_images(it: Compared, places: list[int]) -> None:
 
 @st.fragment
 def show_curves(it: Compared) -> None:
-    """How both came there."""
+    """Show how both learned."""
     home = layout.home()
     overlay({name: control.metrics(home, name) for name in it.names})
 
 
 def overlay(metrics: dict[str, list[Line]]) -> None:
-    """Losses and exact matches of two runs in one figure each."""
+    """Draw the losses of two runs in one figure, and their exact matches in another."""
     by = st.segmented_control("By", charts.AXES, default="step", required=True, key="by", bind="query-params")
     names = " and ".join(metrics)
     grid = st.grid("auto", min_column_width=360)
@@ -177,7 +177,7 @@ def overlay(metrics: dict[str, list[Line]]) -> None:
 
 
 def show_settings(it: Compared) -> None:
-    """Only what is not the same: what was asked for, the images, what was chosen at the start, the programs."""
+    """List the settings, images, choices and programs in which the two differ."""
     first, second = it.names
     apart = run_differences(*(control.spec(layout.home(), name) for name in it.names))
     if not apart:

@@ -1,4 +1,4 @@
-"""What the numbers of an evaluation show, how often the test images were opened for it, and the report to send."""
+"""Sections of Evaluate: what its numbers show, who opened the test images, and the report to send."""
 
 import pandas as pd
 import streamlit as st
@@ -17,7 +17,7 @@ BEFORE_TEST = (
 
 
 def show_evidence(shown: Evaluated) -> None:
-    """What so many images show, how many more would show the next thing, and each opening of the test images."""
+    """Show what so many images prove, how many more would prove more, and each opening of the test images."""
     st.subheader("What this shows", anchor=False)
     n, correct = shown.result["n"], shown.result["correct"]
     st.markdown(layout.plain(Evidence(n=n, wrong=n - correct).sentence))
@@ -36,7 +36,7 @@ def show_evidence(shown: Evaluated) -> None:
 
 
 def show_report(shown: Evaluated) -> None:
-    """The evaluation as one file."""
+    """Offer the evaluation as one file."""
     st.subheader("Report", anchor=False)
     st.caption(
         "Everything about this evaluation in one HTML file: numbers with intervals, matrices, calibration, parts, "

@@ -1,4 +1,4 @@
-"""Where the errors gather: exact match on parts of the split, worst first, or on what a filter selects."""
+"""Section of Evaluate: exact match on parts of the split, worst first, or on what a filter selects."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ SHOWN = 300
 
 @st.fragment
 def show_parts(shown: Evaluated) -> None:
-    """A filter, the parts of what it selects, and the images of the part that was clicked."""
+    """Show a filter, the parts of what it selects, and the images of the part that was clicked."""
     st.subheader("Where errors gather", anchor=False)
     with layout.errors(), layout.database() as db:
         columns = columns_of(db, shown)
@@ -40,7 +40,7 @@ def show_parts(shown: Evaluated) -> None:
 
 
 def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools | None:
-    """Which samples the filter holds for: all where there is none; None where it is a mistake, which is shown."""
+    """Return the samples that the filter selects, all without a filter. Show an invalid one and return None."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
             "Filter", key="filter", bind="query-params", max_chars=filters.LONGEST, icon=":material/filter_alt:",
@@ -60,7 +60,7 @@ def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools 
 
 
 def show_filtered(right_N: Bools, members_N: Bools) -> None:
-    """What the filter selects against the rest."""
+    """Show the samples that the filter selects against the rest."""
     n, total = int(members_N.sum()), len(right_N)
     correct, wrong = int(right_N[members_N].sum()), int((~right_N[members_N]).sum())
     if not n:
@@ -79,7 +79,7 @@ def show_filtered(right_N: Bools, members_N: Bools) -> None:
 
 
 def _ask_for_part(shown: Evaluated, columns: dict[str, Categorical], right_N: Bools) -> Slice | None:
-    """A table of the parts; the one whose row was clicked."""
+    """Show a table of the parts and return the one whose row was clicked."""
     least = st.slider("Images at least", 1, 100, 10, key="part of", persist_state="session", width=240)
     parts = find_slices(columns, right_N, least)
     if not parts:
@@ -105,7 +105,7 @@ def _ask_for_part(shown: Evaluated, columns: dict[str, Categorical], right_N: Bo
 
 
 def show_table(parts: Sequence[Slice], key: str) -> list[int]:
-    """The rows that are chosen."""
+    """Show the parts as rows and return the rows that are chosen."""
     table = st.dataframe(
         pd.DataFrame(
             {
@@ -141,7 +141,7 @@ def show_table(parts: Sequence[Slice], key: str) -> list[int]:
 
 
 def _show_images(shown: Evaluated, members_N: Bools, right_N: Bools, part: Slice | None) -> None:
-    """The wrong ones first, then those that were least sure."""
+    """Show the images of a part: the wrong ones first, then the least sure."""
     places = np.flatnonzero(members_N)
     places = places[np.lexsort((shown.reading.confidence_N[places], right_N[places]))]
     name = "the filter" if part is None else f"{part.kind}: {part.value}"

@@ -1,4 +1,4 @@
-"""How far a run's confidence can be trusted, and the threshold from which on its answers are used."""
+"""Section of Evaluate: how well a run's confidence is calibrated, and the threshold for its answers."""
 
 import math
 from pathlib import Path
@@ -22,7 +22,7 @@ RULES = {"wrong": "At most 1 wrong in", "lockout": "Lockout"}
 
 @st.fragment
 def show_trust(shown: Evaluated) -> None:
-    """On val, a temperature and a threshold are chosen; on test, those that were kept are tried."""
+    """Choose a temperature and a threshold on val; try the kept ones on test."""
     run, found, reading, split, tta = shown.run, shown.predictions, shown.reading, shown.split, shown.tta
     st.subheader("When to trust an answer", anchor=False)
     kept = _kept(layout.home().run(run.job.id))
@@ -75,22 +75,19 @@ def _choose(run: Run, found: Predictions, reading: Reading, kept: Acceptance | N
 
 
 def _try_out(reading: Reading, kept: Acceptance) -> None:
-    """The kept threshold on images that have chosen nothing."""
+    """Show what the kept threshold does on images that did not choose it."""
     right_N = reading.right_N
     sure_N = calibration.confidence(reading.log_probs_NPC, kept.temperature)
-    used_N = sure_N >= kept.threshold
-    used, wrong = int(used_N.sum()), int((~right_N[used_N]).sum())
+    tried = calibration.try_threshold(sure_N, right_N, kept.threshold, DELTA)
     st.caption(
         f"The kept temperature {kept.temperature:.2f} and threshold {kept.threshold:.4f}, chosen on val for at most "
         f"{kept.max_risk:.3%} wrong answers, on test images that have chosen nothing."
     )
-    _show_curves(sure_N, right_N, used / len(right_N))
-    if not used:
+    _show_curves(sure_N, right_N, tried.coverage)
+    if tried.used:
+        _show_numbers(tried, kept.tries)
+    else:
         st.info("It answers none of them.", icon=":material/rule:")
-        return
-    bound = calibration.upper_bound(wrong, used, DELTA)
-    tried = Threshold(threshold=kept.threshold, n=len(right_N), used=used, wrong=wrong, risk_bound=bound)
-    _show_numbers(tried, kept.tries)
 
 
 def _show_curves(sure_N: Confidence, right_N: Bools, coverage: float | None) -> None:
@@ -109,7 +106,7 @@ def _show_curves(sure_N: Confidence, right_N: Bools, coverage: float | None) -> 
 
 
 def _ask_for_risk() -> tuple[float, int]:
-    """Share of wrong answers to be allowed, and the tries of a login."""
+    """Ask for the share of wrong answers to allow, and the tries of a login."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rule = st.segmented_control(
             "Allow", list(RULES), format_func=RULES.__getitem__, default="wrong", required=True, key="risk rule",
@@ -158,7 +155,7 @@ def _show_numbers(chosen: Threshold, tries: int) -> None:
 
 
 def _why_none(sure_N: Confidence, right_N: Bools, max_risk: float) -> str:
-    """Too few images, too few before the first error, or errors of which the run is sure."""
+    """Say why no threshold holds: too few images, too few before the first error, or errors of high confidence."""
     n, delta = len(right_N), DELTA / len(calibration.STARTS)
     needed = calibration.samples_needed(max_risk, delta)
     if needed > n:
@@ -182,7 +179,7 @@ def _why_none(sure_N: Confidence, right_N: Bools, max_risk: float) -> str:
 
 
 def _one_in(chance: float) -> str:
-    """As "1 in 103,000", rounded to three digits towards the worse."""
+    """Format a chance as "1 in 103,000", rounded to three digits towards the worse."""
     if not chance:
         return "none"
     one_in = 1 / chance

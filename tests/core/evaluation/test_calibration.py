@@ -181,6 +181,17 @@ def test_equal_confidences_are_used_together_or_not_at_all() -> None:
     assert found.used in (400, 600)
 
 
+def test_a_threshold_is_tried_on_other_samples() -> None:
+    """Three of four are accepted, one of them wrong; where none is accepted, nothing bounds the risk."""
+    confidence_N, right_N = np.array([0.95, 0.9, 0.99, 0.1]), np.array([True, False, True, False])
+
+    tried = calibration.try_threshold(confidence_N, right_N, 0.9)
+
+    assert (tried.n, tried.used, tried.wrong) == (4, 3, 1)
+    assert tried.risk_bound == pytest.approx(stats.beta.ppf(0.95, 2, 2))
+    assert calibration.try_threshold(confidence_N, right_N, 0.999).risk_bound == 1
+
+
 @pytest.mark.parametrize(("wrong", "risk"), [(0, 0.001), (0, 0.05), (3, 0.01), (10, 0.001)])
 def test_the_samples_needed_are_the_fewest_that_show_it(wrong: int, risk: float) -> None:
     """By the binomial distribution itself: so few errors in so many samples have a chance of 5% at this risk."""

@@ -11,9 +11,9 @@ from core.errors import OptionError
 from core.evaluation.predictions import Predictions
 from core.evaluation.views import ViewChoice
 from core.home import Home
-from core.runs.evaluated import load_evaluated
+from core.runs.evaluated import load_evaluated, predictions_path
 from core.training.snapshot import write_snapshot
-from db import jobs, runs
+from db import evaluations, jobs, runs
 from db.connection import write
 from db.records import Project, Run
 
@@ -90,3 +90,25 @@ def test_what_was_not_read_is_refused(db: Database, home: Home, run: Run) -> Non
     one = replace(found, views=found.views[:1], log_probs_VNPC=found.log_probs_VNPC[:1])
     with pytest.raises(OptionError, match="read without other views"):
         load_evaluated(db, home, run, "val", tta=True, predictions=one)
+
+
+def test_readings_of_later_weights_are_newer_than_an_evaluation(db: Database, home: Home, run: Run) -> None:
+    """The run was evaluated while it trained; at equal weights the evaluation counts, which somebody asked for."""
+    own, job = home.run(run.job.id) / "predictions-val.npz", home.run("0002-evaluate")
+    job.mkdir()
+    with write(db):
+        jobs.insert_job(
+            db, id=job.name, number=2, kind="evaluate", project_id=run.job.project_id, request_id="second"
+        )  # fmt: skip
+        evaluations.insert_evaluation(
+            db, run_id=run.job.id, job_id=job.name, split="val", tta=False, n=1, correct=1, result="{}"
+        )  # fmt: skip
+    assert predictions_path(db, home, run, "val") == own
+    assert predictions_path(db, home, run, "test") is None
+
+    for step, newest in ((4, own), (5, job / own.name), (6, job / own.name)):
+        replace(Predictions.load(own), step=step).save(job / own.name)
+        assert predictions_path(db, home, run, "val") == newest
+
+    own.unlink()
+    assert predictions_path(db, home, run, "val") == job / own.name

@@ -2,24 +2,20 @@
 
 import json
 import threading
-from pathlib import Path
 
-import numpy as np
 import pytest
 from sqlite_utils import Database
 
 from core.errors import JobError, TrainingError
-from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.jobs.jobdir import JobDir
 from core.model.config import PRESETS, TrainConfig
 from core.runs import recipes
-from core.runs.evaluated import predictions_path
 from core.runs.start import start_evaluation, start_training
 from core.training.snapshot import load_snapshot
-from db import evaluations, runs
+from db import evaluations
 from db import jobs as rows
-from db.connection import opened, write
+from db.connection import opened
 from db.records import Project
 from tests.helpers.runs import CPU, add_labelled, start
 
@@ -124,42 +120,3 @@ def test_an_evaluation_without_images_or_weights_is_refused(db: Database, home: 
 def test_presets_are_names_of_directories() -> None:
     """A preset's name becomes part of a path."""
     assert all(name.replace("-", "").isalnum() for name in PRESETS)
-
-
-def test_what_a_run_read_with_later_weights_is_newer_than_an_evaluation(
-    db: Database, home: Home, project: Project
-) -> None:
-    """It was evaluated while it was at work; at the same weights the evaluation counts, which somebody asked for."""
-    with write(db):
-        run, job = (
-            rows.insert_job(
-                db, id=f"{number:04}-{kind}", number=number, kind=kind, project_id=project.id, request_id=kind
-            ).id
-            for number, kind in ((1, "train"), (2, "evaluate"))
-        )
-        runs.insert_run(db, job_id=run, preset="fast", config="{}", dataset_sha256="", train_n=1, val_n=1)
-        evaluations.insert_evaluation(
-            db, run_id=run, job_id=job, split="val", tta=False, n=1, correct=1, result="{}"
-        )  # fmt: skip
-    found = runs.find_run(db, run)
-    assert found is not None
-
-    def read(job_id: str, step: int) -> Path:
-        path = home.run(job_id) / "predictions-val.npz"
-        path.parent.mkdir(exist_ok=True)
-        log_probs_VNPC = np.zeros((1, 1, 3, 10), dtype=np.float32)
-        Predictions(
-            sha256=["0"], labels=["000"], views=["as it is"], log_probs_VNPC=log_probs_VNPC, step=step
-        ).save(path)  # fmt: skip
-        return path
-
-    assert predictions_path(db, home, found, "val") is None
-    evaluated = read(job, 100)
-    assert predictions_path(db, home, found, "val") == evaluated
-    own = read(run, 100)
-    assert predictions_path(db, home, found, "val") == evaluated
-    read(run, 300)
-    assert predictions_path(db, home, found, "val") == own
-    read(job, 300)
-    assert predictions_path(db, home, found, "val") == evaluated
-    assert predictions_path(db, home, found, "test") is None
