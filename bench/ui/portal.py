@@ -19,7 +19,7 @@ from bench.ui.million import add_project
 from bench.ui.proxy import delayed
 from db.connection import opened
 from db.projects import find_project
-from tests.browser.conftest import Lab
+from tests.helpers.lab import Lab
 
 RUN_SECONDS = 120.0
 """Until a run is training."""

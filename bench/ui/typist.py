@@ -18,7 +18,7 @@ from playwright.async_api import Browser, BrowserContext, CDPSession, Page, asyn
 
 from bench.cells import CellError, Interrupted
 from core.images.pixels import decode, pixel_hash
-from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.helpers.lab import CHROMIUM, FLAGS
 
 READY = "[data-testid=labeler][data-ready=true]"
 PATIENCE_SECONDS = 120.0

@@ -43,7 +43,7 @@ WARMUPS = 3
 LEASES = 5
 PER_MINUTE = 4
 """Labels of an operator over the websocket."""
-MADE_OF = ("app.py", ".streamlit", "pages", "core", "db", "bench/*.py", "tests/browser/conftest.py")
+MADE_OF = ("app.py", ".streamlit", "pages", "core", "db", "bench/*.py", "tests/helpers/lab.py")
 PACKAGES = ("streamlit", "playwright", "websockets", "sqlite-utils", "pillow")
 
 

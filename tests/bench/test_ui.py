@@ -32,7 +32,7 @@ from core.images.pixels import data_url, decode, pixel_hash, split_of
 from db import labels, projects, samples
 from db.connection import opened
 from db.queues import Queue, days_waiting
-from tests.browser.conftest import Lab
+from tests.helpers.lab import Lab
 
 T = TypeVar("T")
 browser = [

@@ -18,8 +18,8 @@ from db.connection import opened
 from db.labels import events_of
 from db.records import LabelEvent, Project
 from db.samples import find_sample
-from tests.browser.conftest import Lab
-from tests.browser.test_pages import SECOND_DIGIT_WRONG, add_run, open_at, settle
+from tests.helpers.browsing import SECOND_DIGIT_WRONG, add_run, open_at, settle
+from tests.helpers.lab import Lab
 
 COLUMNS = [4, 8, 12, 1, 20, 23]
 """Of the map's 24, where each position of the run looks."""

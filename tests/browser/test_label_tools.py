@@ -2,36 +2,20 @@
 
 import json
 import re
-import time
 import urllib.parse
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from core.data.labeling import apply_events
 from db.connection import opened, write
+from tests.helpers.labeler import OpenLabel, expect_all_saved, expect_ready, shown, typed, widget
+from tests.helpers.waiting import wait_until
 
 if TYPE_CHECKING:
     from db.records import Project
-    from tests.browser.conftest import Lab
-
-OpenLabel = Callable[..., Page]
-
-
-def widget(page: Page) -> Locator:
-    return page.get_by_test_id("labeler")
-
-
-def shown(page: Page) -> str:
-    """Hash of the image on the screen."""
-    return widget(page).get_attribute("data-sample") or ""
-
-
-def typed(page: Page) -> str:
-    """What stands in the boxes, a dot for an empty one."""
-    return "".join(text or "." for text in widget(page).locator(".slot").all_inner_texts())
+    from tests.helpers.lab import Lab
 
 
 def at_box(page: Page) -> int | None:
@@ -42,14 +26,6 @@ def at_box(page: Page) -> int | None:
         if "next" in (slot.get_attribute("class") or "")
     ]
     return marked[0] if marked else None
-
-
-def expect_ready(page: Page) -> None:
-    expect(widget(page)).to_have_attribute("data-ready", "true", timeout=15_000)
-
-
-def expect_all_saved(page: Page) -> None:
-    expect(widget(page)).to_have_attribute("data-unsaved", "0", timeout=15_000)
 
 
 def rows(lab: "Lab", sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -72,13 +48,6 @@ def leased(lab: "Lab", project: "Project") -> dict[str, str]:
 def change(lab: "Lab", sql: str, *values: object) -> None:
     with opened(lab.home.db) as db, write(db):
         db.execute(sql, values)
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def look_again(page: Page) -> None:

@@ -13,8 +13,8 @@ from tests.helpers.repository import PAGES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.browser.conftest import Lab
     from tests.browser.provider import Provider
+    from tests.helpers.lab import Lab
 
 pytest.importorskip("authlib", reason="login needs the extra `auth`")
 

@@ -10,7 +10,7 @@ from core.data.labeling import apply_events
 from db.connection import opened
 from db.records import Project
 from db.samples import select_samples
-from tests.browser.conftest import Lab
+from tests.helpers.lab import Lab
 
 RUN_MS = 180_000
 """For a run of 30 seconds to start and end, beside the browser on two cores."""

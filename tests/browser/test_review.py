@@ -13,7 +13,7 @@ from db.connection import opened
 from db.records import LabelEvent, Project, Sample
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import Lab
+    from tests.helpers.lab import Lab
 
 OpenReview = Callable[..., Page]
 

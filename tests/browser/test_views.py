@@ -2,8 +2,8 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Lab
-from tests.browser.test_pages import add_run, open_at, settle
+from tests.helpers.browsing import add_run, open_at, settle
+from tests.helpers.lab import Lab
 
 ROW, HEADER, ZOOM = 35, 36, 410
 """Pixels: the height of a row and of what stands above the rows, and where the column Zoom is."""

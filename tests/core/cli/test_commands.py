@@ -45,6 +45,18 @@ def command(home: Path, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.
     )
 
 
+def command_here(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str | Path
+) -> subprocess.CompletedProcess[str]:
+    monkeypatch.setenv("SLOTLAB_HOME", str(home))
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["slotlab", *map(str, arguments)])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        commands.main()
+    return subprocess.CompletedProcess(sys.argv, int(end.value.code or 0), *capsys.readouterr())
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty demo images named by their labels."""
@@ -56,35 +68,27 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
-    """A Slotlab folder with project p, 60 labelled images, and one finished tiny run."""
+    """A Slotlab folder with project p, 60 labelled images, one finished tiny run, and what its command printed."""
     folder = tmp_path_factory.mktemp("home")
     imported = command(folder, "import", images, "--project", "p", "--labels", "filename", *WHO, "--json")
     assert imported.returncode == 0, imported.stderr
     trained = command(folder, "train", "--project", "p", *TINY, "--json")
     assert trained.returncode == 0, trained.stderr
+    (folder / "out").write_text(trained.stdout)
+    (folder / "err").write_text(trained.stderr)
     return folder
 
 
 @pytest.fixture
 def slotlab(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Slotlab:
     """The command within this process, where torch is imported once; `command` starts a process of its own."""
-    monkeypatch.setenv("SLOTLAB_HOME", str(home))
-    monkeypatch.chdir(ROOT)
-
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["slotlab", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            commands.main()
-        return subprocess.CompletedProcess(sys.argv, int(end.value.code or 0), *capsys.readouterr())
-
-    return run
+    return lambda *arguments: command_here(home, capsys, monkeypatch, *arguments)
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Slotlab:
-    """A Slotlab folder that does not exist yet."""
-    return lambda *arguments: command(tmp_path / "fresh", *arguments)
+def fresh(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Slotlab:
+    """The same on a Slotlab folder that does not exist yet."""
+    return lambda *arguments: command_here(tmp_path / "fresh", capsys, monkeypatch, *arguments)
 
 
 def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
@@ -104,13 +108,12 @@ def test_runs_are_listed_with_their_validation_result(slotlab: Slotlab) -> None:
     assert "0002-fast" in slotlab("runs").stdout
 
 
-def test_train_ends_with_one_json_object(home: Path, slotlab: Slotlab) -> None:
+def test_train_ends_with_one_json_object(home: Path) -> None:
     """Progress and what the doctor says go to stderr, so stdout can be parsed."""
-    done = slotlab("train", "--project", "p", *TINY, "--json")
-
-    record = json.loads(done.stdout)
+    record = json.loads((home / "out").read_text())
     assert record["state"] == "finished"
-    told = [line for line in done.stderr.splitlines() if line.startswith(("Plateau: ", "Learning: ", "Finished: "))]
+    lines = (home / "err").read_text().splitlines()
+    told = [line for line in lines if line.startswith(("Plateau: ", "Learning: ", "Finished: "))]
     assert any(" of 12 steps" in line or "after 12 steps" in line for line in told)
     assert (Home(home).run(record["run"]) / "metrics.jsonl").exists()
 
@@ -453,6 +456,11 @@ def test_an_empty_zip_a_length_of_zero_and_missing_words_are_refused(
     refused(fresh("import", images, "--project", "p", "--length", "0", *WHO), "The length must be between 1 and 32")
     blank = ["--source", "s", "--owner", " ", "--authorization", "a"]
     refused(fresh("import", images, "--project", "p", *blank), "The owner is missing")
+
+
+def test_a_mistake_ends_the_process_with_its_sentence(tmp_path: Path) -> None:
+    """As a script sees it."""
+    refused(command(tmp_path / "fresh", "runs"), "There is no database")
 
 
 def test_training_needs_labels_of_more_than_one_text(fresh: Slotlab, images: Path, tmp_path: Path) -> None:

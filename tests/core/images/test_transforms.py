@@ -17,7 +17,7 @@ from core.images.augment import DEFAULT_AUGMENT, TRANSFORMS, TransformInfo, chec
 from core.images.transforms import Augmenter, variants
 
 GEOMETRY = ("affine", "perspective", "stretch", "elastic")
-SIZES = [(48, 192), (40, 128), (32, 96), (64, 256)]
+SIZES = [(32, 96), (64, 256)]
 
 
 def picture(height: int = 48, width: int = 192) -> NDArray[np.uint8]:

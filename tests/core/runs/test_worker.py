@@ -2,6 +2,8 @@
 
 import json
 import os
+import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -16,11 +18,14 @@ import torch
 from core.evaluation.predictions import Predictions
 from core.evaluation.views import DEFAULT, ViewChoice, from_dicts
 from core.jobs.jobdir import JobDir
+from core.jobs.work import run_worker
 from core.model import checkpoint
+from core.runs import worker
+from core.training import engine
 from core.training.snapshot import write_snapshot
 from tests.helpers import toy
 from tests.helpers.repository import ROOT
-from tests.helpers.waiting import wait_for, wait_for_end
+from tests.helpers.waiting import wait_for, wait_for_end, wait_until
 
 MakeRun = Callable[..., JobDir]
 PATIENCE = 200
@@ -64,6 +69,15 @@ def launch(job: JobDir, *before: str) -> None:
             stderr=log,
             start_new_session=True,
         )
+
+
+def work_here(job: JobDir) -> int:
+    """Do the worker's part in this process, which has torch; return its exit code."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return run_worker(str(job.path), worker.do)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def weights(job: JobDir, kind: checkpoint.Kind = "step") -> dict[str, torch.Tensor]:
@@ -117,9 +131,8 @@ def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None
         one.path.mkdir()
         write_snapshot(one.path / "dataset.npz", toy.rows(90))
         one.write("run.json", job.spec() | {"kind": "evaluate", "run": job.id, "split": "val"} | asked)
-        launch(one)
+        assert work_here(one) == 0
 
-    assert wait_for_end(evaluation, PATIENCE).state == "finished", evaluation.log_tail(50)
     again = evaluation.read("result.json")
     assert again is not None
     assert {key: again[key] for key in result["val"]} == result["val"]
@@ -127,7 +140,6 @@ def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None
     alone = Predictions.load(evaluation.path / "predictions-val.npz")
     assert np.array_equal(alone.log_probs_VNPC[0], predictions.log_probs_VNPC[0])
 
-    assert wait_for_end(edited, PATIENCE).state == "finished", edited.log_tail(50)
     assert (edited.read("result.json") or {})["views"] == ["as it is", "nearer"]
     other = Predictions.load(edited.path / "predictions-val.npz")
     assert other.view_set == from_dicts(views)
@@ -174,21 +186,18 @@ sys.exit(run_worker(sys.argv[1], do))
 """
 
 
-def test_a_run_killed_twice_reaches_the_same_weights(make_run: MakeRun) -> None:
+def test_a_run_killed_twice_reaches_the_same_weights(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kill -9 between, or in the middle of, any two steps or checkpoints changes no bit of the result."""
+    monkeypatch.setattr(engine, "SAVE_SECONDS", 0.0)
     straight, killed = make_run("0001-fast", max_steps=40), make_run("0002-fast", max_steps=40)
 
-    def start(job: JobDir) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", SAVING_ALWAYS, str(job.path)], cwd=ROOT)
-
-    undisturbed = start(straight)
     for least in (5, 20):
-        worker = start(killed)
-        wait_until(lambda least=least: last_saved(killed) >= least)
-        worker.kill()
-        worker.wait()
+        at_work = subprocess.Popen([sys.executable, "-c", SAVING_ALWAYS, str(killed.path)], cwd=ROOT)
+        wait_until(lambda least=least: last_saved(killed) >= least, PATIENCE)
+        at_work.kill()
+        at_work.wait()
         assert not (killed.path / "result.json").exists()
-    assert start(killed).wait(PATIENCE) == undisturbed.wait(PATIENCE) == 0
+    assert work_here(killed) == work_here(straight) == 0
 
     for kind in ("step", "best"):
         ours, theirs = weights(killed, kind), weights(straight, kind)
@@ -197,13 +206,6 @@ def test_a_run_killed_twice_reaches_the_same_weights(make_run: MakeRun) -> None:
 
 def last_saved(job: JobDir) -> int:
     return max((int(path.stem.split("-")[1]) for path in (job.path / "checkpoints").glob("step-*.json")), default=0)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_full_disk_is_named_and_costs_no_checkpoint(make_run: MakeRun) -> None:
@@ -225,29 +227,27 @@ def test_settings_of_a_newer_version_fail_at_once(make_run: MakeRun) -> None:
     spec = job.spec()
     spec["config"]["wings"] = 2
     job.write("run.json", spec)
-    launch(job)
 
-    view = wait_for_end(job, PATIENCE)
+    assert work_here(job) == 1
+    assert (job.read("status.json") or {})["reason"] == (
+        "The run's settings hold wings, which this version does not know."
+    )
 
-    assert (view.state, view.reason) == ("failed", "The run's settings hold wings, which this version does not know.")
 
-
-def test_more_than_one_process_is_refused(make_run: MakeRun) -> None:
+def test_more_than_one_process_is_refused(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under torchrun only rank 0 writes, and it writes the reason."""
     job = make_run("0001-fast")
     before = sorted(path.name for path in job.path.iterdir())
 
-    for rank in ("1", "0"):
-        done = subprocess.run(
-            [sys.executable, "-m", "core.runs.worker", str(job.path)],
-            cwd=ROOT,
-            env=os.environ | {"RANK": rank, "WORLD_SIZE": "2"},
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 1
-        if rank == "1":
-            assert sorted(path.name for path in job.path.iterdir()) == before
+    monkeypatch.setattr(sys, "argv", ["worker", str(job.path)])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+
+    with pytest.raises(SystemExit, match="Only rank 0 writes"):
+        runpy.run_path(worker.__file__, run_name="__main__")
+    assert sorted(path.name for path in job.path.iterdir()) == before
+    monkeypatch.setenv("RANK", "0")
+    assert work_here(job) == 1
 
     status = json.loads((job.path / "status.json").read_text())
     assert status["reason"] == "This version trains in one process; start it without torchrun."

@@ -1,5 +1,6 @@
 """The training loop on a toy portal: repeatable, resumable bit for bit, and it learns."""
 
+import shutil
 import time
 from dataclasses import replace
 from itertools import accumulate
@@ -48,6 +49,16 @@ def fit(data: Snapshot, config: TrainConfig, folder: Path, watch: Watch) -> Outc
     )  # fmt: skip
 
 
+Short = tuple[Path, Watch, Outcome]
+
+
+@pytest.fixture(scope="module")
+def short(data: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Short:
+    """A finished run of SHORT; copy its folder before training in it."""
+    folder, watch = tmp_path_factory.mktemp("short"), Watch()
+    return folder, watch, fit(data, SHORT, folder, watch)
+
+
 def numbers(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
@@ -69,16 +80,19 @@ def newest(folder: Path) -> dict[str, Any]:
     return state
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_does_not(data: Snapshot, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(
+    data: Snapshot, short: Short, tmp_path: Path
+) -> None:
     """Every logged number and every weight."""
-    watches = [Watch(), Watch(), Watch()]
-    for index, config in enumerate([SHORT, SHORT, replace(SHORT, seed=1)]):
-        fit(data, config, tmp_path / str(index), watches[index])
+    folder, first, _ = short
+    again, other = Watch(), Watch(stop_at=1)
+    fit(data, SHORT, tmp_path / "again", again)
+    fit(data, replace(SHORT, seed=1), tmp_path / "other", other)
 
-    assert numbers(watches[0].steps) == numbers(watches[1].steps)
-    assert numbers(watches[0].vals) == numbers(watches[1].vals)
-    assert same(newest(tmp_path / "0")["model"], newest(tmp_path / "1")["model"])
-    assert watches[0].steps[0]["loss"] != watches[2].steps[0]["loss"]
+    assert numbers(first.steps) == numbers(again.steps)
+    assert numbers(first.vals) == numbers(again.vals)
+    assert same(newest(folder)["model"], newest(tmp_path / "again")["model"])
+    assert first.steps[0]["loss"] != other.steps[0]["loss"]
 
 
 def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path) -> None:
@@ -102,29 +116,31 @@ def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path)
 
 
 @pytest.mark.parametrize("stop_at", [3, 8])
-def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(data: Snapshot, tmp_path: Path, stop_at: int) -> None:
+def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(
+    data: Snapshot, short: Short, tmp_path: Path, stop_at: int
+) -> None:
     """Stopped within an epoch and at the end of one: weights, averages, optimiser and best are equal."""
-    straight, first, second = Watch(), Watch(stop_at), Watch()
-    fit(data, SHORT, tmp_path / "straight", straight)
+    folder, straight, _ = short
+    first, second = Watch(stop_at), Watch()
 
-    stopped = fit(data, SHORT, tmp_path / "resumed", first)
-    finished = fit(data, SHORT, tmp_path / "resumed", second)
+    stopped = fit(data, SHORT, tmp_path, first)
+    finished = fit(data, SHORT, tmp_path, second)
 
     assert (stopped.state, stopped.step) == ("stopped", stop_at)
     assert (finished.state, finished.step) == ("finished", 14)
     assert numbers(first.steps + second.steps) == numbers(straight.steps)
-    left, right = newest(tmp_path / "straight"), newest(tmp_path / "resumed")
+    left, right = newest(folder), newest(tmp_path)
     for state in (left, right):
         state["best"].pop("seconds")
     assert same(left, right)
 
 
-def test_a_finished_run_is_not_trained_further(data: Snapshot, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_trained_further(data: Snapshot, short: Short, tmp_path: Path) -> None:
     """Resuming it returns what it had reached."""
-    done = fit(data, SHORT, tmp_path, Watch())
+    folder, _, done = short
     watch = Watch()
 
-    again = fit(data, SHORT, tmp_path, watch)
+    again = fit(data, SHORT, shutil.copytree(folder, tmp_path / "copy"), watch)
 
     assert (again.state, again.step, again.best) == ("finished", 14, done.best)
     assert watch.steps == []
@@ -138,10 +154,9 @@ def test_it_learns_the_toy_portal(toy_run: toy.Trained) -> None:
     assert len(toy_run.vals) >= 8
 
 
-def test_lines_are_what_the_metrics_file_holds(data: Snapshot, tmp_path: Path) -> None:
+def test_lines_are_what_the_metrics_file_holds(short: Short) -> None:
     """Readers of metrics.jsonl rely on these keys."""
-    watch = Watch()
-    fit(data, SHORT, tmp_path, watch)
+    _, watch, _ = short
 
     assert list(watch.steps[0]) == ["kind", "step", "epoch", "loss", "accuracy", "lr", "seconds"]
     assert list(watch.vals[0]) == [
