@@ -10,7 +10,7 @@ from core.jobs import control
 from core.runs.openings import openings_text
 from db.evaluations import count_test_openings
 from db.records import Run
-from pages.components import layout, resources
+from pages.components import layout, resources, state
 from pages.components.compare.sections import Compared, show_curves, show_disagreements, show_numbers, show_settings
 
 page = layout.open_page("compare")
@@ -31,7 +31,7 @@ def compared(first: Predictions, second: Predictions) -> Compared:
     with layout.errors():
         both = common(first, second)
         have_views = len(first.views) > 1, len(second.views) > 1
-        tta = any(have_views) and views.toggle("Test-time augmentation", key="tta", bind="query-params")
+        tta = any(have_views) and views.toggle("Test-time augmentation", key=state.TTA, bind="query-params")
         for name, has in zip((run.job.id, other.job.id), have_views, strict=True):
             if any(have_views) and not has:
                 note = f"{name} was read without views, and stands as it is in the rows with views; evaluate it again."
@@ -56,7 +56,7 @@ def all_runs(listed: list[Run]) -> None:
     def choose_rows() -> None:
         rows = st.session_state[key]["selection"]["rows"]
         if len(rows) == 2:
-            st.session_state["run"], st.session_state["other"] = (listed[row].job.id for row in rows)
+            st.session_state[state.RUN], st.session_state[state.OTHER_RUN] = (listed[row].job.id for row in rows)
 
     st.subheader("All runs", anchor=False)
     st.caption("Choose two rows to compare them. A click on a column's name sorts by it.")
@@ -98,7 +98,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(list(runs))]
     other = runs[layout.choose_other_run(list(runs), run.job.id)]
     split = st.segmented_control(
-        "Split", ["val", "test"], default="val", required=True, key="split", bind="query-params"
+        "Split", ["val", "test"], default="val", required=True, key=state.SPLIT, bind="query-params"
     )
     views = st.container(width="content")
 if split == "test":
@@ -112,7 +112,8 @@ if first and second:
     show_numbers(shown)
     sections = {"Images": show_disagreements, "Curves": show_curves, "Settings": show_settings}
     # Only the section that is open is computed.
-    for tab, show in zip(st.tabs(list(sections), key="section", bind="query-params"), sections.values(), strict=True):
+    tabs = st.tabs(list(sections), key=state.SECTION, bind="query-params")
+    for tab, show in zip(tabs, sections.values(), strict=True):
         if tab.open:
             with tab:
                 show(shown)

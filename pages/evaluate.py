@@ -16,7 +16,7 @@ from db.evaluations import count_test_openings
 from db.jobs import list_jobs
 from db.labels import relabelled
 from db.records import ACTIVE
-from pages.components import layout, resources
+from pages.components import layout, resources, state
 from pages.components.evaluate.evidence import show_evidence, show_report
 from pages.components.evaluate.parts import show_parts
 from pages.components.evaluate.trust import show_trust
@@ -36,14 +36,14 @@ def start(tta: bool, request_id: str) -> None:
             job = start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
         if job.finished_at:
             st.toast("Nothing has changed since the last evaluation.", icon=":material/check:")
-        st.session_state[f"open test for {run.job.id}"] = False  # one opening, one question
+        st.session_state[state.open_test_box(run)] = False  # one opening, one question
 
 
 def ask_to_evaluate() -> None:
     """Draw the button. The test images need a tick before it, because every look at them wears them off."""
     confirmed = split == "val" or st.checkbox(
         "Open the test images. This is counted: choose between runs on val, and use test for the final number.",
-        key=f"open test for {run.job.id}",
+        key=state.open_test_box(run),
     )
     tta = st.checkbox(
         "With test-time augmentation",
@@ -64,7 +64,7 @@ runs = layout.runs_with_a_model(project)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(list(runs))]
-    split = st.segmented_control("Split", SPLITS, default="val", required=True, key="split", bind="query-params")
+    split = st.segmented_control("Split", SPLITS, default="val", required=True, key=state.SPLIT, bind="query-params")
     views = st.container(width="content")
 found, damaged = None, ""
 with layout.errors(), layout.database() as db:
@@ -99,10 +99,10 @@ try:
 except StorageError as error:
     st.error(layout.plain(str(error)), icon=":material/error:")
 if st.session_state.get("tta of") not in (None, run.job.id):
-    st.session_state["tta"] = choice.use  # another run was chosen: as it reads
+    st.session_state[state.TTA] = choice.use  # another run was chosen: as it reads
 st.session_state["tta of"] = run.job.id
 tta = len(found.views) > 1 and views.toggle(
-    "Test-time augmentation", value=choice.use, key="tta", bind="query-params",
+    "Test-time augmentation", value=choice.use, key=state.TTA, bind="query-params",
     help=f"Average over the views: {layout.plain(', '.join(found.views))}.",
 )  # fmt: skip
 with layout.errors(), layout.database() as db:
@@ -141,7 +141,8 @@ SECTIONS = {
     "Report": [show_report],
 }
 # Only the section that is open is computed.
-for tab, section in zip(st.tabs(list(SECTIONS), key="section", bind="query-params"), SECTIONS.values(), strict=True):
+tabs = st.tabs(list(SECTIONS), key=state.SECTION, bind="query-params")
+for tab, section in zip(tabs, SECTIONS.values(), strict=True):
     if tab.open:
         with tab:
             for show in section:

@@ -3,7 +3,7 @@
 The key of a widget that is bound to the address is also the name of its query parameter.
 """
 
-from db.records import Project, Sample
+from db.records import Project, Run, Sample
 
 # Where the browser is
 
@@ -93,6 +93,25 @@ def recipe_box(project: Project) -> str:
 def transform_field(transform: str, param: str = "") -> str:
     """Augment: the switch of a transform, or the slider of one of its parameters; p is the share of images."""
     return f"{transform} {param}" if param else transform
+
+
+# Evaluate, Compare
+
+SPLIT = "split"
+"""Box: val or test."""
+TTA = "tta"
+"""Switch: whether the numbers are those with test-time augmentation."""
+SECTION = "section"
+"""Tabs: the section that is open."""
+VIEWS_CHANGED = "views changed"
+"""Evaluate: set when the section of the views changed what the rest of the page speaks of."""
+PARTS_FILTER = "filter"
+"""Evaluate: the field for a filter of one's own."""
+
+
+def open_test_box(run: Run) -> str:
+    """Evaluate: the box that opens the test images for a run, once."""
+    return f"open test for {run.job.id}"
 
 
 # Home

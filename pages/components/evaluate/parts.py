@@ -12,7 +12,7 @@ from core.evaluation.percent import share
 from core.evaluation.slices import Bools, Categorical, Slice, find_slices, worse_than_rest
 from core.runs.columns import columns_of
 from core.runs.evaluated import Evaluated
-from pages.components import layout
+from pages.components import layout, state
 from pages.components.widgets.gallery.server import show_gallery
 
 SHOWN = 300
@@ -43,8 +43,8 @@ def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools 
     """Return the samples that the filter selects, all without a filter. Show an invalid one and return None."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "Filter", key="filter", bind="query-params", max_chars=filters.LONGEST, icon=":material/filter_alt:",
-            placeholder=filters.EXAMPLES[0],
+            "Filter", key=state.PARTS_FILTER, bind="query-params", max_chars=filters.LONGEST,
+            icon=":material/filter_alt:", placeholder=filters.EXAMPLES[0],
         )  # fmt: skip
         with st.popover("Help", icon=":material/help:"):
             st.markdown("Compare with `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`; join with `and`, `or`, `not`, brackets.")
@@ -99,7 +99,7 @@ def _ask_for_part(shown: Evaluated, columns: dict[str, Categorical], right_N: Bo
         )
     parts = parts[:SHOWN]
     # Another list begins without a choice: a row that was clicked is another part there.
-    text = st.session_state.get("filter", "")
+    text = st.session_state.get(state.PARTS_FILTER, "")
     rows = show_table(parts, f"parts {shown.run.job.id} {shown.split} {shown.tta} {least} {text}")
     return parts[rows[0]] if rows and rows[0] < len(parts) else None
 

@@ -22,7 +22,7 @@ from core.runs.evaluated import Evaluated
 from core.runs.start import start_evaluation
 from db.records import Run
 from db.samples import find_sample, image_bytes
-from pages.components import layout, resources
+from pages.components import layout, resources, state
 from pages.components.operators import current_operator
 
 MOVES = {"Right, %": 100, "Down, %": 100, "Zoom, %": 100, "Turn, °": 1}
@@ -33,7 +33,7 @@ MOVES = {"Right, %": 100, "Down, %": 100, "Zoom, %": 100, "Turn, °": 1}
 def show_views(shown: Evaluated) -> None:
     """What the views are worth, the run's choice, and on val the way to another set."""
     found, run = shown.predictions, shown.run
-    if st.session_state.pop("views changed", False):
+    if st.session_state.pop(state.VIEWS_CHANGED, False):
         st.rerun()  # the rest of the page speaks of them too
     st.subheader("What the views are worth", anchor=False)
     choice = ViewChoice()
@@ -186,8 +186,8 @@ def _choose(shown: Evaluated, worth: ViewsWorth, before: ViewChoice, use: bool) 
         if len(choice.views) == 1:  # read without views: those that the run has stay for who asks for them
             choice = replace(choice, views=before.views)
         choice.save(layout.home().run(shown.run.job.id))
-        st.session_state["tta"] = use
-    st.session_state["views changed"] = True
+        st.session_state[state.TTA] = use
+    st.session_state[state.VIEWS_CHANGED] = True
 
 
 def _edit(shown: Evaluated, choice: ViewChoice) -> None:
@@ -257,4 +257,4 @@ def _start(shown: Evaluated, views: tuple[View, ...], request_id: str) -> None:
             )  # fmt: skip
         if job.finished_at:
             st.toast("The numbers on this page are those of these views already.", icon=":material/check:")
-    st.session_state["views changed"] = True
+    st.session_state[state.VIEWS_CHANGED] = True

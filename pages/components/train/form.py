@@ -54,32 +54,32 @@ def show_form(page: Page, cloned: Run | None) -> None:
             "Preset", list(PRESETS), default="fast", required=True, key=state.PRESET, persist_state="session"
         )
         st.caption(PRESET_HELP[preset])
-    basis = basis_of(cloned)
+    basis = _basis_of(cloned)
     for name, column in zip(MAIN, st.columns(len(MAIN)), strict=True):
-        show_field(basis, name, column)
+        _show_field(basis, name, column)
     with st.expander("More settings", icon=":material/tune:"):
         fields, switches = st.grid("auto", min_column_width=140), st.container(horizontal=True)
         for name in (name for name in ASKED if name not in MAIN):
-            show_field(basis, name, switches if OPTIONS[name].type is bool else fields)
+            _show_field(basis, name, switches if OPTIONS[name].type is bool else fields)
     ask_recipe(page.project)
     try:
-        asked = settings(page.project, basis)
+        asked = _settings(page.project, basis)
         if cloned:
-            show_changes(page.project, cloned, asked, labelled)
+            _show_changes(page.project, cloned, asked, labelled)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
     # The id belongs to this showing of the form: however often its button is pressed, it starts one run.
     request_id = st.session_state.setdefault(state.TRAIN_REQUEST, uuid.uuid4().hex)
     st.button(
-        "Start training", type="primary", icon=":material/play_arrow:", on_click=start, args=(page, cloned, request_id)
+        "Start training", type="primary", icon=":material/play_arrow:", on_click=_start, args=(page, cloned, request_id)
     )
 
 
 # What is asked for
 
 
-class Basis(NamedTuple):
+class _Basis(NamedTuple):
     """What the form starts from: a preset, or the run that is cloned."""
 
     name: str
@@ -88,18 +88,18 @@ class Basis(NamedTuple):
     config: TrainConfig
 
 
-def basis_of(cloned: Run | None) -> Basis:
+def _basis_of(cloned: Run | None) -> _Basis:
     if cloned:
-        return Basis(cloned.job.id, cloned.preset, config_of(cloned))
+        return _Basis(cloned.job.id, cloned.preset, _config_of(cloned))
     preset: str = st.session_state.get(state.PRESET, "fast")
-    return Basis(preset, preset, PRESETS[preset])
+    return _Basis(preset, preset, PRESETS[preset])
 
 
-def config_of(run: Run) -> TrainConfig:
+def _config_of(run: Run) -> TrainConfig:
     return TrainConfig.from_dict(json.loads(run.config))
 
 
-def show_field(basis: Basis, name: str, where: "DeltaGenerator") -> None:
+def _show_field(basis: _Basis, name: str, where: "DeltaGenerator") -> None:
     """Draw the widget of one option; its value is what `--set` takes."""
     option = OPTIONS[name]
     default = option.text(getattr(basis.config, name))
@@ -115,7 +115,7 @@ def show_field(basis: Basis, name: str, where: "DeltaGenerator") -> None:
         where.text_input(option.title, default, **common)
 
 
-def settings(project: Project, basis: Basis) -> TrainConfig:
+def _settings(project: Project, basis: _Basis) -> TrainConfig:
     """Return what the form asks for at this moment. Raises OptionError."""
     changed = {}
     for name in ASKED:
@@ -128,17 +128,17 @@ def settings(project: Project, basis: Basis) -> TrainConfig:
     return replace(with_options(basis.config, changed), **augmentation)
 
 
-def start(page: Page, cloned: Run | None, request_id: str) -> None:
+def _start(page: Page, cloned: Run | None, request_id: str) -> None:
     """Start the run and show it; the callback of Start.
 
     The settings are read here and not bound to the button: a click right after the last key would else start a run
     with those that were drawn before.
     """
     with layout.refuses():
-        basis = basis_of(cloned)
+        basis = _basis_of(cloned)
         with layout.database() as db:
             run = start_training(
-                db, layout.home(), page.project, settings(page.project, basis), preset=basis.preset,
+                db, layout.home(), page.project, _settings(page.project, basis), preset=basis.preset,
                 operator=page.operator, request_id=request_id,
             )  # fmt: skip
         if state.RUN not in st.session_state:  # the first run of a project: the box that keeps the address comes later
@@ -159,17 +159,17 @@ def open_empty_form() -> None:
 def clone(project: Project, run: Run) -> None:
     """Show the form filled with the settings of this run, its augmentation included; a callback."""
     with layout.refuses():
-        config = config_of(run)
+        config = _config_of(run)
         for name in ASKED:  # an earlier version may have allowed what this one does not
             OPTIONS[name].parse(OPTIONS[name].text(getattr(config, name)))
-        hand_over(project, *augmentation_of(project, config))
+        hand_over(project, *_augmentation_of(project, config))
         for name in ASKED:
             st.session_state.pop(state.option_field(run.job.id, name), None)  # what an earlier copy was changed to
         st.session_state[state.CLONED] = run.job.id
         st.session_state[state.RUN] = None
 
 
-def augmentation_of(project: Project, config: TrainConfig) -> tuple[Settings, str | None]:
+def _augmentation_of(project: Project, config: TrainConfig) -> tuple[Settings, str | None]:
     """Return a run's augmentation, and the recipe that it still is; None where no name stands for it."""
     augment = check_augment(DEFAULT_AUGMENT if config.augment is None else config.augment)
     with layout.database() as db:
@@ -177,12 +177,12 @@ def augmentation_of(project: Project, config: TrainConfig) -> tuple[Settings, st
         return augment, next((name for name in named if recipes.find(db, project, name)[1] == augment), None)
 
 
-def show_changes(project: Project, cloned: Run, asked: TrainConfig, labelled: dict[str, int]) -> None:
+def _show_changes(project: Project, cloned: Run, asked: TrainConfig, labelled: dict[str, int]) -> None:
     """Draw in what the new run will differ from the one that is cloned."""
     with layout.database() as db:
         now = recipes.resolve(db, project, asked)
-    then = config_of(cloned)
-    then = replace(then, augment=augmentation_of(project, then)[0])
+    then = _config_of(cloned)
+    then = replace(then, augment=_augmentation_of(project, then)[0])
     apart = setting_differences(spelled_out(then.to_dict()), spelled_out(now.to_dict()))
     if NOT_RECORDED in apart.get("recipe", ()):
         del apart["recipe"]  # runs from before there were recipes; the settings themselves are compared
@@ -190,14 +190,14 @@ def show_changes(project: Project, cloned: Run, asked: TrainConfig, labelled: di
     listed = [
         f"{layout.plain(key)}: {layout.plain(one)} → **{layout.plain(new)}**" for key, (one, new) in apart.items()
     ]
-    listed += changes_of_data(cloned, asked, labelled)
+    listed += _changes_of_data(cloned, asked, labelled)
     if not listed:
         st.info(f"Nothing differs from {name} yet: settings, images and labels are the same.")
         return
     st.markdown("\n".join([f"Differs from {name} in", "", *(f"* {line}" for line in listed)]))
 
 
-def changes_of_data(cloned: Run, asked: TrainConfig, labelled: dict[str, int]) -> list[str]:
+def _changes_of_data(cloned: Run, asked: TrainConfig, labelled: dict[str, int]) -> list[str]:
     """Return the same for images and labels, of which a run is given those of its start; what is not known is said."""
     told, gone = [], Counter[str]()
     try:
