@@ -16,7 +16,10 @@ const shown = (entry) => [entry.chars.map((char) => char || ".").join(""), entry
 
 test("Characters fill the boxes from the left, and the last one ends the label.", () => {
   const entry = new Entry(3);
-  assert.deepEqual(["1", "2", "3"].map((char) => entry.put(char)), [false, false, true]);
+  assert.deepEqual(
+    ["1", "2", "3"].map((char) => entry.put(char)),
+    [false, false, true],
+  );
   assert.equal(entry.text, "123");
 });
 

@@ -56,7 +56,12 @@ test("The light of a position has the color of its characters.", () => {
 // ---- matrices -----------------------------------------------------------------------------------------------------
 
 test("A frame stays within the axes.", () => {
-  assert.deepEqual(clamped({ top: -3, left: 33.4, rows: 4, columns: 4 }, 36), { top: 0, left: 32, rows: 4, columns: 4 });
+  assert.deepEqual(clamped({ top: -3, left: 33.4, rows: 4, columns: 4 }, 36), {
+    top: 0,
+    left: 32,
+    rows: 4,
+    columns: 4,
+  });
   assert.deepEqual(clamped({ top: 5, left: 5, rows: 90, columns: 90 }, 36), WHOLE);
 });
 
@@ -89,7 +94,13 @@ test("The arrow keys stay within what is shown.", () => {
 test("A point belongs to the cell under it, or to none beside the cells.", () => {
   const frame = { top: 5, left: 7, rows: 4, columns: 4 };
   assert.deepEqual(cellAt(frame, 10, 25, 5), { row: 5, column: 9 });
-  for (const [x, y] of [[-1, 5], [40, 5], [5, 40], [NaN, 5]]) assert.equal(cellAt(frame, 10, x, y), null);
+  for (const [x, y] of [
+    [-1, 5],
+    [40, 5],
+    [5, 40],
+    [NaN, 5],
+  ])
+    assert.equal(cellAt(frame, 10, x, y), null);
 });
 
 test("Right and wrong answers have a scale each, over all matrices.", () => {
@@ -98,7 +109,12 @@ test("Right and wrong answers have a scale each, over all matrices.", () => {
 });
 
 test("A cell is told by its count and share; an empty one by what it may be at most.", () => {
-  const matrix = /** @type {any} */ ({ cells: [3, 1, 0, 0], rows: [4, 0], shares: { 1: "25.0%" }, none: ["at most 60.2%"] });
+  const matrix = /** @type {any} */ ({
+    cells: [3, 1, 0, 0],
+    rows: [4, 0],
+    shares: { 1: "25.0%" },
+    none: ["at most 60.2%"],
+  });
   const chars = ["a", "b"];
   assert.deepEqual(linesOf(matrix, chars, "counts", { row: 0, column: 1 }), ["a read as b: 1 of 4", "25.0%"]);
   assert.deepEqual(linesOf(matrix, chars, "counts", { row: 1, column: 0 }), ["No b here"]);
@@ -108,7 +124,12 @@ test("A cell is told by its count and share; an empty one by what it may be at m
 });
 
 test("A mean probability comes with the closest call.", () => {
-  const matrix = /** @type {any} */ ({ cells: [0.9, 0.1], rows: [1200], shares: ["90.00%", "10.00%"], margins: [-0.31] });
+  const matrix = /** @type {any} */ ({
+    cells: [0.9, 0.1],
+    rows: [1200],
+    shares: ["90.00%", "10.00%"],
+    margins: [-0.31],
+  });
   const lines = linesOf(matrix, ["a"], "probability", { row: 0, column: 0 });
   assert.deepEqual(lines, ["a read as a: 90.00% on average", "1,200 with a, closest call −0.3 nats"]);
 });

@@ -149,7 +149,10 @@ test("A widget shows how much is unsaved, and why.", (t) => {
   const { exchange, enter } = exchangeOf(t);
   const classes = new Set();
   /** @type {any} */
-  const root = { dataset: {}, classList: { toggle: (name, isOn) => (isOn ? classes.add(name) : classes.delete(name)) } };
+  const root = {
+    dataset: {},
+    classList: { toggle: (name, isOn) => (isOn ? classes.add(name) : classes.delete(name)) },
+  };
   browser.isFull = true;
   enter();
   exchange.receive({ ...DATA, error: "The disk is full." }, exchange.trigger);

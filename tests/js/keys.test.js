@@ -56,12 +56,10 @@ test("AltGraph types a character, though Ctrl and Alt seem to be down.", () => {
 });
 
 test("In review the space bar marks, Enter is done, and any other character is typed.", () => {
-  assert.deepEqual([" ", "Enter", "7", "F1"].map((key) => reviewCommand(pressed(key))), [
-    "mark",
-    "done",
-    "type",
-    undefined,
-  ]);
+  assert.deepEqual(
+    [" ", "Enter", "7", "F1"].map((key) => reviewCommand(pressed(key))),
+    ["mark", "done", "type", undefined],
+  );
 });
 
 test("In review Alt goes by the place of the key, and Ctrl belongs to the browser.", () => {

@@ -20,11 +20,10 @@ beforeEach(() => browser.reset());
 test("A label takes the image out of the queue; a second look leaves the figures of the project.", () => {
   assert.deepEqual(label("unlabelled", "123").change, { delta: 1, left: -1, work: 1 });
   assert.deepEqual(label("second", "123").change, { delta: 0, left: 0, work: 1 });
-  assert.deepEqual(["unlabelled", "skipped", "second"].map((kind) => label(kind, "1").action), [
-    "label",
-    "label",
-    "second",
-  ]);
+  assert.deepEqual(
+    ["unlabelled", "skipped", "second"].map((kind) => label(kind, "1").action),
+    ["label", "label", "second"],
+  );
 });
 
 test("Only an unlabelled image is skipped; the others are passed, and nothing is stored.", () => {

@@ -26,7 +26,10 @@ test("Events of one millisecond keep their order.", (t) => {
   t.mock.timers.enable({ apis: ["Date"], now: 1000 });
   const outbox = new Outbox("outbox", DATA);
   for (const id of ["z", "y"]) outbox.add(eventOf(id));
-  assert.deepEqual(outbox.events.map(({ at }) => at), [1000, 1001]);
+  assert.deepEqual(
+    outbox.events.map(({ at }) => at),
+    [1000, 1001],
+  );
 });
 
 test("Two tabs of a project never overwrite each other's events.", () => {
@@ -77,7 +80,10 @@ test("An event that the browser could not store is stored when an answer makes r
   outbox.add(eventOf("1"));
   browser.isFull = true;
   outbox.add(eventOf("2"));
-  assert.deepEqual(outbox.unstored.map(({ event }) => event), ["2"]);
+  assert.deepEqual(
+    outbox.unstored.map(({ event }) => event),
+    ["2"],
+  );
   browser.isFull = false;
   outbox.drop("1");
   assert.deepEqual(outbox.unstored, []);

@@ -6,7 +6,12 @@ import { count } from "../shared/words.js";
 import { drawLook, hue } from "./look.js";
 import { mended } from "./mended.js";
 
-/** @typedef {{ read: string, label: string, best: [string, string, string][] }} Position best: character, share in full, and rounded for a column */
+/**
+ * @typedef {object} Position
+ * @property {string} read
+ * @property {string} label
+ * @property {[string, string, string][]} best character, its share, and that as short as a column needs it
+ */
 
 const TALLEST = 150; // pixels of an image on the screen
 const WIDEST = 4; // times as large as it is, at most

@@ -115,7 +115,13 @@ export class Screen {
       slot.classList.toggle("next", place === entry?.cursor);
     });
     if (!this.isComposing) {
-      const value = entry && !entry.isEmpty ? entry.chars.map((char) => char || " ").join("").trimEnd() : "";
+      const value =
+        entry && !entry.isEmpty
+          ? entry.chars
+              .map((char) => char || " ")
+              .join("")
+              .trimEnd()
+          : "";
       if (field.value !== value) field.value = value;
     }
     this.lookAtBox();

@@ -4,6 +4,7 @@ import { number } from "../shared/words.js";
 
 /** @typedef {import("./frame.js").Frame} Frame */
 /** @typedef {import("./frame.js").Cell} Cell */
+/** @typedef {CanvasRenderingContext2D} Pen */
 /** @typedef {{ text: string, font: string, line: string }} Colors */
 
 /**
@@ -37,16 +38,29 @@ const BELOW = 32; // pixels for the axis of what was read
 const LARGEST = 64; // pixels of a cell
 const SMALLEST_TEXT = 6.5;
 
-/** @type {Record<string, { depth: (value: number, max: number) => number, faintest: number, first: string, last?: string }>} */
+/**
+ * @typedef {object} Kind
+ * @property {(value: number, max: number) => number} depth of the color, from 0 to 1
+ * @property {number} faintest opacity where wrong
+ * @property {[string, string | null]} ends of the legend; null: the largest value
+ */
+
+/** @param {number} value @param {number} decades */
+const onDecades = (value, decades) => Math.max(0, 1 + Math.log10(value) / decades);
+
+/** @type {Record<string, Kind>} */
 export const KINDS = {
-  // Depth of the color from 0 to 1, its faintest opacity where wrong, ends of the legend.
-  counts: { depth: (value, max) => Math.log1p(value) / Math.log1p(Math.max(max, 2)), faintest: 0.5, first: "1" },
-  rates: { depth: (value) => Math.max(0, 1 + Math.log10(value) / 3), faintest: 0.4, first: "0.1%", last: "100%" },
-  probability: { depth: (value) => Math.max(0, 1 + Math.log10(value) / 5), faintest: 0.02, first: "0.001%", last: "100%" },
+  counts: {
+    depth: (value, max) => Math.log1p(value) / Math.log1p(Math.max(max, 2)),
+    faintest: 0.5,
+    ends: ["1", null],
+  },
+  rates: { depth: (value) => onDecades(value, 3), faintest: 0.4, ends: ["0.1%", "100%"] },
+  probability: { depth: (value) => onDecades(value, 5), faintest: 0.02, ends: ["0.001%", "100%"] },
 };
 
-// Returns the largest value of all matrices, among the right or the wrong ones: errors are few beside right answers, and
-// have a scale of their own.
+// Returns the largest value of all matrices, among the right or the wrong ones. Errors are few beside right answers, so
+// they have a scale of their own.
 /** @param {Matrix[]} matrices @param {number} C @param {boolean} isRight */
 export function greatest(matrices, C, isRight) {
   /** @param {number} most @param {number} value @param {number} at */
@@ -87,7 +101,7 @@ function prepared(canvas, width, height) {
   return pen;
 }
 
-/** @param {CanvasRenderingContext2D} pen @param {number} size @param {Matrix} matrix @param {Shown} shown @param {Colors} colors */
+/** @param {Pen} pen @param {number} size @param {Matrix} matrix @param {Shown} shown @param {Colors} colors */
 function drawCells(pen, size, { cells, labels }, { kind, chars, list, frame, greatest: most }, colors) {
   const { depth: depthOf, faintest } = KINDS[kind];
   const gap = size > 8 ? 1 : 0.5;
@@ -111,7 +125,7 @@ function drawCells(pen, size, { cells, labels }, { kind, chars, list, frame, gre
 }
 
 /**
- * @param {CanvasRenderingContext2D} pen @param {string} text @param {number} x @param {number} y
+ * @param {Pen} pen @param {string} text @param {number} x @param {number} y
  * @param {number} size of the cell @param {string} color @param {string} font
  */
 function drawText(pen, text, x, y, size, color, font) {
@@ -122,7 +136,7 @@ function drawText(pen, text, x, y, size, color, font) {
   pen.fillText(text, x, y);
 }
 
-/** @param {CanvasRenderingContext2D} pen @param {number} size @param {Matrix} matrix @param {Shown} shown @param {Colors} colors */
+/** @param {Pen} pen @param {number} size @param {Matrix} matrix @param {Shown} shown @param {Colors} colors */
 function drawAxes(pen, size, { rows: support }, { chars, list, frame, pointed }, colors) {
   const { top, left, rows, columns } = frame;
   const every = Math.ceil(11 / size);
@@ -156,7 +170,7 @@ function drawAxes(pen, size, { rows: support }, { chars, list, frame, pointed },
   pen.globalAlpha = 1;
 }
 
-/** @param {CanvasRenderingContext2D} pen @param {number} size @param {Frame} frame @param {Cell} place @param {number} width */
+/** @param {Pen} pen @param {number} size @param {Frame} frame @param {Cell} place @param {number} width */
 function outline(pen, size, { top, left, rows, columns }, place, width) {
   const [row, column] = [place.row - top, place.column - left];
   if (row < 0 || row >= rows || column < 0 || column >= columns) return;

@@ -1,6 +1,6 @@
 // Which part of the axes is shown, the same in every matrix.
 
-/** @typedef {{ top: number, left: number, rows: number, columns: number }} Frame in places on the axes, not characters */
+/** @typedef {{ top: number, left: number, rows: number, columns: number }} Frame in places on the axes */
 /** @typedef {{ row: number, column: number }} Cell */
 
 export const FEWEST = 4; // characters that a zoom leaves

@@ -9,7 +9,14 @@ import { linesOf } from "./readout.js";
 
 /** @typedef {import("./frame.js").Cell} Cell */
 /** @typedef {import("./drawing.js").Matrix} Matrix */
-/** @typedef {{ panel: HTMLElement, canvas: HTMLCanvasElement, readout: HTMLElement, place: number, size: number }} Panel */
+/**
+ * @typedef {object} Panel
+ * @property {HTMLElement} panel
+ * @property {HTMLCanvasElement} canvas
+ * @property {HTMLElement} readout
+ * @property {number} place of its matrix
+ * @property {number} size of a cell
+ */
 
 const MANY = 16; // characters, above which zooming is offered
 /** @type {Record<string, number[]>} */
@@ -118,11 +125,11 @@ class Matrices {
   }
 
   legend() {
-    const { faintest, first, last } = KINDS[this.data.kind];
+    const { faintest, ends } = KINDS[this.data.kind];
     const bar = element("i");
     bar.style.background = `linear-gradient(90deg, rgba(${WRONG}, ${faintest}), rgba(${WRONG}, 0.95))`;
-    const end = last ?? number(Math.max(1, this.greatest.wrong));
-    this.root.querySelector(".scale").replaceChildren("wrong: ", first, bar, end);
+    const last = ends[1] ?? number(Math.max(1, this.greatest.wrong));
+    this.root.querySelector(".scale").replaceChildren("wrong: ", ends[0], bar, last);
   }
 
   // ---- what is shown of the axes ----------------------------------------------------------------------------------

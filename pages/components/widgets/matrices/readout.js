@@ -3,8 +3,9 @@
 import { number } from "../shared/words.js";
 
 /** @typedef {import("./drawing.js").Matrix} Matrix */
+/** @typedef {import("./frame.js").Cell} Cell */
 
-/** @param {Matrix} matrix @param {string[]} chars @param {string} kind @param {import("./frame.js").Cell} cell @returns {string[]} */
+/** @param {Matrix} matrix @param {string[]} chars @param {string} kind @param {Cell} cell @returns {string[]} */
 export function linesOf({ cells, rows, shares, none, margins }, chars, kind, { row, column }) {
   const [is, as] = [chars[row], chars[column]];
   const at = row * chars.length + column;

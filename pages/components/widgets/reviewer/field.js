@@ -6,9 +6,11 @@ import { focused, isComposed } from "../shared/keyboard.js";
 import { count } from "../shared/words.js";
 
 /** @typedef {import("./types.d.ts").Tile} Tile */
+/** @typedef {import("./widget.js").Widget} Widget */
+/** @typedef {import("../shared/charset.js").Charset} Charset */
 
 export class LabelField {
-  /** @param {import("../shared/charset.js").Charset} charset @param {number} length @param {import("./widget.js").Widget} widget */
+  /** @param {Charset} charset @param {number} length @param {Widget} widget */
   constructor(charset, length, widget) {
     this.charset = charset;
     this.length = length;
@@ -27,9 +29,7 @@ export class LabelField {
     input.addEventListener("compositionend", () => this.read());
     input.addEventListener("keydown", (event) => this.key(event));
     // Later, as it may have lost the focus to a change of the screen that is under way.
-    input.addEventListener("blur", () =>
-      setTimeout(() => document.hasFocus() && focused() !== input && this.giveUp()),
-    );
+    input.addEventListener("blur", () => setTimeout(() => document.hasFocus() && focused() !== input && this.giveUp()));
   }
 
   /** @param {Tile} tile @param {HTMLElement} place @param {string} char */

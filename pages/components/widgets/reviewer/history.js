@@ -8,7 +8,13 @@ import { element } from "../shared/dom.js";
 /** @type {Record<string, string>} */
 const STANDINGS = { lost: "came second, changed nothing", opinion: "opinion", "": "" };
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} and its seconds */
-const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
+const UNITS = [
+  ["year", 31557600],
+  ["month", 2629800],
+  ["day", 86400],
+  ["hour", 3600],
+  ["minute", 60],
+];
 
 let wasOpen = false; // stays so from one view to the next
 

@@ -174,7 +174,9 @@ export class Widget {
     const at = new Date().toISOString();
     const what = text ?? flag?.replace("_", " ") ?? shown;
     const { operator } = this.data;
-    tile.history = [...tile.history, { at, operator, did: SAID[action], what, standing: "", origin: "review", ms: null }];
+    /** @type {import("./types.d.ts").Line} */
+    const line = { at, operator, did: SAID[action], what, standing: "", origin: "review", ms: null };
+    tile.history = [...tile.history, line];
     return event;
   }
 

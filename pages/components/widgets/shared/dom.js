@@ -60,7 +60,11 @@ export function imageOf(url, alt = "") {
 export function notice(url, what, message) {
   const line = element("li");
   if (url) line.append(imageOf(url));
-  line.append(element("strong", "", what), element("span", "", message), button("Dismiss", () => line.remove()));
+  line.append(
+    element("strong", "", what),
+    element("span", "", message),
+    button("Dismiss", () => line.remove()),
+  );
   return line;
 }
 

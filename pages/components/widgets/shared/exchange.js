@@ -21,6 +21,14 @@ const SEND_MS = 150; // between messages: of those that wait for a busy script S
 const RESEND_MS = 3000; // a message is lost without a sign when the server is away
 const BUSY_MS = 30; // between two looks at whether the page takes messages
 
+const USUAL = {
+  message: () => /** @type {object} */ ({}), // what a message holds beside the project and the events
+  wants: () => false, // whether the server shall send more
+  isReady: () => true, // whether messages can be sent yet
+  idleMs: () => Infinity, // how long the server need not hear anything
+  unansweredMs: SEND_MS, // between messages while the last one has no answer
+};
+
 // Whether a message cannot be answered now. While a server that was restarted draws the whole page, a message to the
 // widget's part of it makes Streamlit (1.67) throw away what it has not sent yet, and the page stays blank.
 function pageIsBusy() {
@@ -37,31 +45,10 @@ export function uuid() {
 }
 
 export class Exchange {
-  /**
-   * @param {import("./outbox.js").Outbox} outbox
-   * @param {object} options
-   * @param {() => object} [options.message] returns what a message holds beside the project and the events
-   * @param {() => boolean} [options.wants] returns whether the server shall send more
-   * @param {() => boolean} [options.isReady] returns whether messages can be sent yet
-   * @param {() => number} [options.idleMs] returns how long the server need not hear anything
-   * @param {number} [options.unansweredMs] time between messages while the last one has no answer
-   */
-  constructor(
-    outbox,
-    {
-      message = () => ({}),
-      wants = () => false,
-      isReady = () => true,
-      idleMs = () => Infinity,
-      unansweredMs = SEND_MS,
-    } = {},
-  ) {
+  /** @param {import("./outbox.js").Outbox} outbox @param {Partial<typeof USUAL>} options */
+  constructor(outbox, options = {}) {
     this.outbox = outbox;
-    this.message = message;
-    this.wants = wants;
-    this.isReady = isReady;
-    this.idleMs = idleMs;
-    this.unansweredMs = unansweredMs;
+    this.options = { ...USUAL, ...options };
     /** @type {Data | null} */
     this.data = null;
     this.sentAt = -Infinity;
@@ -99,14 +86,15 @@ export class Exchange {
   }
 
   get dueMs() {
-    if (this.hasNews) return this.isUnanswered ? this.unansweredMs : SEND_MS;
-    return this.outbox.events.length || this.wants() ? RESEND_MS : this.idleMs();
+    const { unansweredMs, wants, idleMs } = this.options;
+    if (this.hasNews) return this.isUnanswered ? unansweredMs : SEND_MS;
+    return this.outbox.events.length || wants() ? RESEND_MS : idleMs();
   }
 
   // Sends the whole outbox when there is news or an answer is overdue.
   pump() {
     clearTimeout(this.timer);
-    if (!this.data || this.ending.signal.aborted || !this.isReady()) return;
+    if (!this.data || this.ending.signal.aborted || !this.options.isReady()) return;
     const due = this.dueMs;
     if (due === Infinity) return;
     let wait = this.sentAt + due - performance.now();
@@ -123,7 +111,7 @@ export class Exchange {
     this.hasNews = false;
     this.isUnanswered = true;
     const { project, created } = this.data;
-    this.trigger("outbox", { project, created, ...this.message(), events: this.outbox.events });
+    this.trigger("outbox", { project, created, ...this.options.message(), events: this.outbox.events });
   }
 
   // Sends a value again and again: it can get lost like any message. When it has arrived, the widget is closed.
@@ -142,6 +130,7 @@ export class Exchange {
     const { events, unstored } = this.outbox;
     root.dataset.unsaved = String(events.length);
     root.classList.toggle("failing", Boolean(error || unstored.length));
-    return [error, unstored.length ? "This browser keeps nothing: do not close the tab." : ""].filter(Boolean).join(" ");
+    const kept = unstored.length ? "This browser keeps nothing: do not close the tab." : "";
+    return [error, kept].filter(Boolean).join(" ");
   }
 }

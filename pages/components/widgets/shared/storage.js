@@ -55,8 +55,8 @@ export const storage = {
   },
 };
 
-// Names what the browser keeps of a project. Another Slotlab folder may be served at the same address, with a project of
-// the same name; it was not made in the same second.
+// Names what the browser keeps of a project. Another Slotlab folder may be served at the same address, with a project
+// of the same name; it was not made in the same second.
 /** @param {string} kind @param {{ project: string, created: string }} data @param {string[]} more */
 export function keyOf(kind, { project, created }, ...more) {
   return ["slotlab", kind, ...[project, created, ...more].map(encodeURIComponent)].join("/");
