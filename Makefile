@@ -1,10 +1,11 @@
 # make demo | test | test-browser | test-long | test-all | app | check | install     SERVE=0|1 and FRESH=1 belong to demo
 PYTHON ?= python3
 BIN := .venv/bin
+JS_BIN := tests/js/node_modules/.bin
 PORT ?= 8501
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help install demo app test test-browser test-long test-all check browser
+.PHONY: help install demo app test test-browser test-long test-all test-js check check-js browser
 help:
 	@echo "make demo     install, train on rendered images, show the result, open the app (SERVE=0: stop before the app, FRESH=1: start over)"
 	@echo "make test     install and run the tests that need no browser"
@@ -12,6 +13,7 @@ help:
 	@echo "make test-long  those that take longest"
 	@echo "make test-all  every test; those that read a clock run alone"
 	@echo "make app      open the app on ./slotlab-data (PORT=8501)"
+	@echo "make test-js  the unit tests of the browser widgets' scripts (Node)"
 	@echo "make check    lint, format and type checks"
 	@echo "make install  only install, into .venv"
 
@@ -41,6 +43,20 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-js; \
+		else echo "The scripts of the widgets were not checked: there is no Node on this machine."; fi
+
+# Node is only here to check and to test the scripts of the browser widgets.
+check-js: tests/js/node_modules/.installed
+	$(JS_BIN)/tsc --project tests/js
+	$(JS_BIN)/eslint --config tests/js/eslint.config.js --max-warnings 0 pages/components/widgets tests/js
+
+test-js:
+	@if command -v node >/dev/null; then node --test tests/js/*.test.js; \
+		else echo "The scripts of the widgets were not tested: there is no Node on this machine."; fi
+
+tests/js/node_modules/.installed: tests/js/package.json
+	npm --prefix tests/js install --no-audit --no-fund --loglevel=error && touch $@
 
 # Debian's Chromium drives the browser tests. Only root on a machine with apt gets it by itself.
 browser:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -88,9 +89,12 @@ def test_each_cell_of_each_matrix_is_counted(home: Home, open_page: OpenPage, tr
                 cell = matrix["cells"][4 * row + column]
                 assert cell == (k if kind == "counts" else pytest.approx(k / max(n, 1), abs=1e-6))
                 if n:
-                    low, high = matrix["bounds"].get(str(4 * row + column), (0, matrix["zeros"][row]))
                     exact = binomtest(k, n).proportion_ci(method="exact")
-                    assert (low, high) == pytest.approx((exact.low, exact.high), abs=1e-6)
+                    share = matrix["shares"].get(str(4 * row + column), matrix["none"][row])
+                    shown_ends = [float(end) for end in re.findall(r"([\d.]+)%", share)]
+                    ends = [k / n, exact.low, exact.high] if k else [exact.high]
+                    assert shown_ends == pytest.approx([100 * end for end in ends], abs=0.06)
+                    assert share.startswith("at most") == (k == 0)
 
 
 def test_probability_shows_where_counts_show_nothing(home: Home, open_page: OpenPage, trained: Project) -> None:
@@ -139,7 +143,7 @@ def test_wrong_images_come_with_what_was_read_and_how_surely(home: Home, open_pa
             assert tile["positions"][position] == {
                 "read": tile["read"][position],
                 "label": tile["label"][position],
-                "best": [[trained.charset[char], f"{row[char]:.1%}"] for char in best],
+                "best": [[trained.charset[char], f"{row[char]:.1%}", f"{100 * row[char]:.0f}"] for char in best],
             }
 
 

@@ -1,33 +1,53 @@
 """What the server sides of the widgets share: files, whose events a message brings, errors as sentences."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import streamlit as st
 from sqlite_utils import Database
 
+from core.data.labeling import Outcome
 from core.errors import OptionError, SlotlabError
 from db.projects import find_project
 from db.records import Project
+from pages.components import layout
 from pages.components.operators import current_operator, login_is_asked, name_of_event
 
+_Answer = TypeVar("_Answer")
 WIDGETS = Path(__file__).parent
+_IMPORT = re.compile(r'^import [^"]+ from "(.+?)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
 
 
 def widget_files(name: str) -> dict[str, str]:
-    """html, css and js of a widget; what all share comes before its own style, and its own script, in one module."""
-
-    def text(file: str) -> str:
-        return (WIDGETS / file).read_text("utf-8")
-
-    return {"html": text(f"{name}/{name}.html")} | {
-        kind: text(f"shared.{kind}") + text(f"{name}/{name}.{kind}") for kind in ("css", "js")
+    """Return html, css and js of a widget; the style that all share comes before its own."""
+    folder = WIDGETS / name
+    return {
+        "html": (folder / f"{name}.html").read_text("utf-8"),
+        "css": "".join(path.read_text("utf-8") for path in (WIDGETS / "shared/shared.css", folder / f"{name}.css")),
+        "js": joined_scripts(folder / f"{name}.js"),
     }
+
+
+def joined_scripts(script: Path) -> str:
+    """Join a script to those it imports: Streamlit gives the browser one module, which can import no other file."""
+    texts: dict[Path, str] = {}
+
+    def add(path: Path) -> None:
+        text = path.read_text("utf-8")
+        for imported in _IMPORT.findall(text):
+            if (path.parent / imported).resolve() not in texts:
+                add((path.parent / imported).resolve())
+        texts[path] = _EXPORT.sub("", _IMPORT.sub("", text))
+
+    add(script.resolve())
+    return "\n".join(texts.values())
 
 
 def widget_message(key: str, name: str) -> Any:
@@ -61,6 +81,30 @@ def project_of(db: Database, message: Mapping[str, Any]) -> Project:
     if message.get("created", project.created_at) != project.created_at:
         raise OptionError(f"The project {message['project']!r} here is not the one that these labels are of.")
     return project
+
+
+def apply_message(
+    message: Mapping[str, Any], apply: Callable[[Database, Project, str, list[Mapping[str, Any]]], Iterable[_Answer]]
+) -> tuple[list[_Answer], list[str]]:
+    """Apply the events of a message, each under the name of its operator; return the answers and what went wrong."""
+    answers: list[_Answer] = []
+    problems: list[str] = []
+    with collect_errors(problems), layout.database() as db:
+        project = project_of(db, message)
+        for name, events in events_by_operator(message["events"]):
+            answers += apply(db, project, name, events)
+    return answers, problems
+
+
+def answer_data(outcome: Outcome) -> dict[str, Any]:
+    """Return what the browser is told of an event."""
+    return {
+        "event": outcome.event_id,
+        "sample": outcome.sample,
+        "status": outcome.status,
+        "message": outcome.message,
+        "version": outcome.version,
+    }
 
 
 def common_data(project: Project, operator: str, problems: list[str]) -> dict[str, Any]:

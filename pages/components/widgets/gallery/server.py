@@ -8,13 +8,14 @@ place.
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, get_args
 from urllib.parse import urlencode
 
 import numpy as np
 import streamlit as st
 
-from core.data.labeling import Outcome, apply_events
+from core.data.labeling import apply_events
 from core.data.reviewing import words
 from core.errors import SlotlabError
 from core.evaluation.evidence import Evidence
@@ -28,14 +29,7 @@ from db.records import Sample
 from db.samples import find_sample, image_bytes
 from pages.components import layout, resources
 from pages.components.operators import current_operator
-from pages.components.widgets.messages import (
-    collect_errors,
-    common_data,
-    events_by_operator,
-    project_of,
-    widget_files,
-    widget_message,
-)
+from pages.components.widgets.messages import answer_data, apply_message, common_data, widget_files, widget_message
 
 PER_PAGE = 24
 _KEY = "gallery"
@@ -197,22 +191,8 @@ def _receive() -> None:
     message: Mapping[str, Any] | None = widget_message(_KEY, "outbox")
     if not message:
         return
-    outcomes: list[Outcome] = []
-    problems: list[str] = []
-    with collect_errors(problems), layout.database() as db:
-        project = project_of(db, message)
-        for name, events in events_by_operator(message["events"]):
-            outcomes += apply_events(db, project, name, events, origin="evaluate")
-    answers = [
-        {
-            "event": outcome.event_id,
-            "sample": outcome.sample,
-            "status": outcome.status,
-            "message": outcome.message,
-            "version": outcome.version,
-        }
-        for outcome in outcomes
-    ]
+    outcomes, problems = apply_message(message, partial(apply_events, origin="evaluate"))
+    answers = [answer_data(outcome) for outcome in outcomes]
     st.session_state[f"{_KEY} reply"] = {"answers": answers, "problems": problems}
 
 
@@ -254,7 +234,7 @@ def _tiles(
                         "read": read[position],
                         "label": label[position],
                         "best": [
-                            [charset[char], percent(share)]
+                            [charset[char], percent(share), percent(share, 0).removesuffix("%")]
                             for char, share in zip(best_NP2[index, position], share_NP2[index, position], strict=True)
                         ],
                     }

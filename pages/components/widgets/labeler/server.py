@@ -9,7 +9,7 @@ received; `reply` the id of the last answer that arrived. The tab has the images
 reloaded, and is done with `passed` though they stay in the queue. It `wants` images when few are left. The answer:
 
     {reply, tab, project, created, length, charset, operator, login, queue, images: [{sample, version, url}], low, more,
-     elsewhere, lost: [hash], answers: [{event, sample, status, message}], counts, today, error}
+     elsewhere, lost: [hash], answers: [{event, sample, status, message, version}], counts, today, error}
 
 `low` is how few images at hand are few. `more` says whether others wait, or None when none were asked for, and
 `elsewhere` that all of those are on other screens. `lost` images are no longer this tab's. `today` is None while the
@@ -23,7 +23,7 @@ for again.
 import statistics
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -39,10 +39,10 @@ from db.queues import KINDS, Queue
 from db.records import Project
 from pages.components import layout
 from pages.components.widgets.messages import (
+    answer_data,
+    apply_message,
     collect_errors,
     common_data,
-    events_by_operator,
-    project_of,
     widget_files,
     widget_message,
 )
@@ -68,8 +68,8 @@ class _Received:
     """What the callback leaves for the script run that follows it."""
 
     message: Mapping[str, Any]
-    outcomes: list[Outcome] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    outcomes: list[Outcome]
+    problems: list[str]
 
 
 def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> None:
@@ -101,16 +101,8 @@ def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> Non
 
 
 def _store(message: Mapping[str, Any]) -> _Received:
-    """Apply the events, each under the name of its operator.
-
-    The message names its project and queue: the page may have gone on to another since it was sent.
-    """
-    received = _Received(message)
-    with collect_errors(received.problems), layout.database() as db:
-        project = project_of(db, message)
-        for name, events in events_by_operator(message["events"]):
-            received.outcomes += apply_events(db, project, name, events)
-    return received
+    """Apply the events of a message. It names its project and queue: the page may show another by now."""
+    return _Received(message, *apply_message(message, apply_events))
 
 
 def _data(project: Project, operator: str, queue: Queue, received: _Received | None) -> dict[str, Any]:
@@ -129,15 +121,7 @@ def _data(project: Project, operator: str, queue: Queue, received: _Received | N
         "today": None,
     }
     if received and received.message["project"] == project.name:
-        data["answers"] = [
-            {
-                "event": outcome.event_id,
-                "sample": outcome.sample,
-                "status": outcome.status,
-                "message": outcome.message,
-            }
-            for outcome in received.outcomes
-        ]
+        data["answers"] = [answer_data(outcome) for outcome in received.outcomes]
     with collect_errors(problems), layout.database() as db:
         numbers = samples.counts(db, project.id)
         of_state = {state: sum(n for (_, each), n in numbers.items() if each == state) for state in KINDS.values()}

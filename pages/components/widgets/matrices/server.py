@@ -1,11 +1,13 @@
 """Which characters are taken for which: a matrix for each position and one of all, whose cells lead to their images."""
 
+import math
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from core.evaluation.confusion import confusion, soft_confusion
+from core.evaluation.percent import percent
 from core.runs.evaluated import Evaluated
 from pages.components.widgets.gallery.server import Cell, identity_of
 from pages.components.widgets.messages import widget_files, widget_message
@@ -66,18 +68,21 @@ def _hard(shown: Evaluated, *, rates: bool) -> dict[str, Any]:
     matrices = []
     for place, (counts_CC, support_C) in enumerate(zip(found.counts_MCC, found.support_MC, strict=True)):
         low_CC, high_CC = found.low_MCC[place], found.high_MCC[place]
-        cells_CC = counts_CC / np.maximum(support_C, 1)[:, None] if rates else counts_CC
-        filled = np.flatnonzero(counts_CC)
-        bounds = np.stack([low_CC.flat[filled], high_CC.flat[filled]], axis=1).round(6)
+        cells_CC = counts_CC / np.maximum(support_C, 1)[:, None]
+        filled = np.flatnonzero(counts_CC).tolist()
         # Of the empty cells of a row each has the same bound.
         zeros_C = np.nan_to_num(np.where(counts_CC == 0, high_CC, 0)).max(axis=1)
         matrices.append(
             {
                 **_head(shown, place, int(np.trace(counts_CC)), int(support_C.sum())),
-                "cells": cells_CC.ravel().round(6).tolist(),
+                "cells": (cells_CC.round(6) if rates else counts_CC).ravel().tolist(),
                 "rows": support_C.tolist(),
-                "zeros": zeros_C.round(6).tolist(),
-                "bounds": dict(zip(map(str, filled.tolist()), bounds.tolist(), strict=True)),
+                "shares": {
+                    str(at): f"{_share(cells_CC.flat[at])} ({_share(low_CC.flat[at])} to {_share(high_CC.flat[at])})"
+                    for at in filled
+                },
+                "none": [f"at most {_share(high)}" for high in zeros_C],
+                "labels": {str(at): _in_cell(cells_CC.flat[at]) for at in filled} if rates else None,
             }
         )
     wrong_CC = found.counts_MCC[-1] - np.diag(np.diag(found.counts_MCC[-1]))
@@ -93,6 +98,7 @@ def _soft(shown: Evaluated) -> dict[str, Any]:
         {
             **_head(shown, place, *heads[place]),
             "cells": [float(f"{value:.3g}") for value in mass_CC.ravel().tolist()],
+            "shares": [_share(value, 2) for value in mass_CC.ravel().tolist()],
             "rows": support_C.tolist(),
             "margins": np.nan_to_num(margin_C).round(2).tolist(),
         }
@@ -102,6 +108,16 @@ def _soft(shown: Evaluated) -> dict[str, Any]:
     ]
     wrong_CC = (mass_MCC >= WORTH_A_LOOK).any(axis=0) & ~np.eye(mass_MCC.shape[1], dtype=bool)
     return {"matrices": _all_first(matrices), "confused": np.flatnonzero(wrong_CC.any(0) | wrong_CC.any(1)).tolist()}
+
+
+def _share(value: float, places: int = 1) -> str:
+    """Return the share with at least so many decimals, and with as many as show its first digit."""
+    return percent(value, places if value <= 0 else min(9, max(places, -math.floor(math.log10(100 * value)))))
+
+
+def _in_cell(value: float) -> str:
+    """Return the percentage without its sign, for which a cell has no room."""
+    return percent(value, 1 if value < 0.01 else 0).removesuffix("%")
 
 
 def _head(shown: Evaluated, place: int, right: int, n: int) -> dict[str, Any]:

@@ -19,14 +19,7 @@ from db import queues, reviews, samples
 from db.records import LabelEvent, Project, Sample
 from db.reviews import Review
 from pages.components import layout
-from pages.components.widgets.messages import (
-    collect_errors,
-    common_data,
-    events_by_operator,
-    project_of,
-    widget_files,
-    widget_message,
-)
+from pages.components.widgets.messages import apply_message, collect_errors, common_data, widget_files, widget_message
 
 BATCH = 48
 """Labelled images sent at once where the browser does not say how many it shows; 48 of 150 x 40 pixels are 300 kB."""
@@ -74,12 +67,7 @@ def reviewer(project: Project, operator: str, review: Review | None, total: int 
 
 def _store(message: Mapping[str, Any]) -> _Reply:
     """Apply the events, each under the name of its operator."""
-    answers: list[reviewing.Answer] = []
-    problems: list[str] = []
-    with collect_errors(problems), layout.database() as db:
-        project = project_of(db, message)
-        for name, events in events_by_operator(message["events"]):
-            answers += reviewing.apply_review(db, project, name, events)
+    answers, problems = apply_message(message, reviewing.apply_review)
     return _Reply(answers=answers, after=message["after"], want=min(message["want"], MOST), problems=problems)
 
 

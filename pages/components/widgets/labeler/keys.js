@@ -1,0 +1,36 @@
+// Which command a key gives.
+
+/** @type {Record<string, string>} */
+const KEYS = {
+  Enter: "enter",
+  Backspace: "back",
+  Delete: "erase",
+  Escape: "skip",
+  ArrowLeft: "left",
+  ArrowRight: "right",
+  Home: "home",
+  End: "end",
+  F1: "help",
+};
+/** @type {Record<string, string>} */
+const ALT_KEYS = { z: "zoom", i: "invert", c: "contrast", u: "unreadable", o: "notOurs" };
+
+export const MOVES = ["ArrowLeft", "ArrowRight", "Home", "End"];
+export const REPEATED = ["back", "erase", "left", "right"];
+
+// Returns undefined for a key that is none of the widget's.
+/** @param {KeyboardEvent} event @param {{ has(char: string): boolean }} charset */
+export function commandOf(event, charset) {
+  const isAltGraph = event.getModifierState("AltGraph"); // types a character, though Ctrl and Alt seem to be down
+  if (event.altKey && !event.ctrlKey && !isAltGraph) return altCommandOf(event, charset);
+  if (event.ctrlKey && !isAltGraph) return undefined;
+  return [...event.key].length === 1 ? "type" : KEYS[event.key];
+}
+
+// Other layouts have their letters elsewhere; Option on macOS makes others of them, which a charset may hold.
+/** @param {KeyboardEvent} event @param {{ has(char: string): boolean }} charset */
+function altCommandOf({ key, code }, charset) {
+  if (/^[a-z]$/i.test(key)) return ALT_KEYS[key.toLowerCase()];
+  if (/\P{ASCII}/u.test(key) && charset.has(key)) return "type";
+  return ALT_KEYS[/^Key([A-Z])$/.exec(code)?.[1].toLowerCase() ?? ""];
+}

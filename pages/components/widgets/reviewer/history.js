@@ -1,0 +1,71 @@
+// Everything that was done to the chosen image.
+
+import { element } from "../shared/dom.js";
+
+/** @typedef {import("./types.d.ts").Line} Line */
+/** @typedef {{ shown: string, history: Line[] }} Shown */
+
+/** @type {Record<string, string>} */
+const STANDINGS = { lost: "came second, changed nothing", opinion: "opinion", "": "" };
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} and its seconds */
+const UNITS = [
+  ["year", 31557600],
+  ["month", 2629800],
+  ["day", 86400],
+  ["hour", 3600],
+  ["minute", 60],
+];
+
+let wasOpen = false; // stays so from one view to the next
+
+export class HistoryPanel {
+  /** @param {HTMLElement} panel @param {boolean} isOpen */
+  constructor(panel, isOpen) {
+    this.panel = panel;
+    panel.replaceChildren();
+    panel.hidden = !(isOpen || wasOpen);
+  }
+
+  /** @param {boolean} isOpen */
+  setOpen(isOpen) {
+    this.panel.hidden = !isOpen;
+  }
+
+  /** @param {Shown | undefined} tile */
+  toggle(tile) {
+    wasOpen = Boolean(this.panel.hidden);
+    this.panel.hidden = !wasOpen;
+    this.show(tile);
+  }
+
+  /** @param {Shown | undefined} tile */
+  show(tile) {
+    if (this.panel.hidden) return;
+    this.panel.replaceChildren(element("h4", "", tile ? `History of ${tile.shown}` : "History"));
+    if (!tile) return;
+    const list = element("ol");
+    list.append(...tile.history.toReversed().map(rowOf));
+    this.panel.append(list);
+  }
+}
+
+/** @param {Line} line */
+function rowOf(line) {
+  const row = element("li");
+  row.dataset.standing = line.standing;
+  row.append(element("strong", "", line.operator), ` ${line.did} `, element("code", "", line.what));
+  const time = element("time", "", ago(line.at));
+  time.title = new Date(line.at).toLocaleString();
+  const seconds = line.ms === null ? "" : `${(line.ms / 1000).toFixed(1)} s`;
+  const rest = [STANDINGS[line.standing], seconds, line.origin].filter(Boolean);
+  row.append(element("br"), time, rest.map((each) => ` · ${each}`).join(""));
+  return row;
+}
+
+/** @param {string} at */
+export function ago(at) {
+  const format = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  const past = (Date.now() - new Date(at).getTime()) / 1000;
+  const unit = UNITS.find(([, seconds]) => past >= seconds);
+  return unit ? format.format(-Math.round(past / unit[1]), unit[0]) : "just now";
+}

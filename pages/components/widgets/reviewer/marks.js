@@ -1,0 +1,29 @@
+// Which tiles are marked as wrong. The browser keeps a mark until its screen is done.
+
+import { keyOf, storage } from "../shared/storage.js";
+
+export class Marks {
+  /** @param {{ project: string, created: string, operator: string }} data */
+  constructor(data) {
+    this.key = keyOf("marks", data, data.operator);
+  }
+
+  /** @returns {Record<string, number>} version of each marked sample */
+  read() {
+    return storage.read("localStorage", this.key) ?? {};
+  }
+
+  // A mark is of what was seen: it goes when the image has another version.
+  /** @param {{ sample: string, version: number }} tile */
+  has({ sample, version }) {
+    return this.read()[sample] === version;
+  }
+
+  /** @param {{ sample: string, version: number }} tile @param {boolean} isMarked */
+  keep({ sample, version }, isMarked) {
+    const marks = this.read();
+    if (isMarked) marks[sample] = version;
+    else delete marks[sample];
+    storage.write("localStorage", this.key, marks);
+  }
+}

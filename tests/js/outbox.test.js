@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import test, { beforeEach } from "node:test";
+
+import { browser } from "./browser.js";
+
+const { Outbox } = await import("../../pages/components/widgets/shared/outbox.js");
+
+const DATA = { project: "p", created: "c", operator: "Ann", login: false };
+const PREFIX = "slotlab/outbox/p/c/";
+
+/** @param {string} event @param {object} more */
+const eventOf = (event, more = {}) => ({ event, sample: `s${event}`, action: "label", operator: "Ann", ...more });
+
+/** @param {any} outbox */
+const ids = (outbox) => outbox.events.map(({ event }) => event);
+
+beforeEach(() => browser.reset());
+
+test("The next tab goes on with what has no answer, in the order it was entered.", () => {
+  const first = new Outbox("outbox", DATA);
+  for (const id of ["b", "a", "c"]) first.add(eventOf(id));
+  assert.deepEqual(ids(new Outbox("outbox", DATA)), ["b", "a", "c"]);
+});
+
+test("Events of one millisecond keep their order.", (t) => {
+  t.mock.timers.enable({ apis: ["Date"], now: 1000 });
+  const outbox = new Outbox("outbox", DATA);
+  for (const id of ["z", "y"]) outbox.add(eventOf(id));
+  assert.deepEqual(
+    outbox.events.map(({ at }) => at),
+    [1000, 1001],
+  );
+});
+
+test("Two tabs of a project never overwrite each other's events.", () => {
+  const [one, other] = [new Outbox("outbox", DATA), new Outbox("outbox", DATA)];
+  one.add(eventOf("1"));
+  other.add(eventOf("2"));
+  assert.deepEqual(ids(new Outbox("outbox", DATA)).sort(), ["1", "2"]);
+});
+
+test("Events of another project of the same name stay where they are.", () => {
+  new Outbox("outbox", { ...DATA, created: "earlier" }).add(eventOf("1"));
+  assert.deepEqual(ids(new Outbox("outbox", DATA)), []);
+  assert.equal(Object.keys(browser.stored()).length, 1);
+});
+
+test("Whatever else lies under the key is left out.", () => {
+  browser.reset({ [`${PREFIX}1`]: eventOf("2"), [`${PREFIX}3`]: "text", [`${PREFIX}4`]: { event: "4" } });
+  assert.deepEqual(ids(new Outbox("outbox", DATA)), []);
+});
+
+test("An answered event is given out once and forgotten by the browser.", () => {
+  const outbox = new Outbox("outbox", DATA);
+  outbox.add(eventOf("1"));
+  assert.equal(outbox.drop("1").event, "1");
+  assert.equal(outbox.drop("1"), undefined);
+  assert.deepEqual(browser.stored(), {});
+});
+
+test("With login, events of another name wait for it and are told.", () => {
+  browser.reset({
+    [`${PREFIX}1`]: eventOf("1", { operator: "Ben" }),
+    [`${PREFIX}2`]: eventOf("2", { operator: "Ben" }),
+    [`${PREFIX}3`]: eventOf("3"),
+    [`${PREFIX}4`]: eventOf("4", { operator: undefined }),
+  });
+  const outbox = new Outbox("outbox", { ...DATA, login: true });
+  assert.deepEqual(ids(outbox), ["3"]);
+  assert.equal(outbox.waiting, "2 labels of Ben wait for that login. 1 label of nobody waits for that login.");
+});
+
+test("Without login, whoever sits there sends the events of every name.", () => {
+  browser.reset({ [`${PREFIX}1`]: eventOf("1", { operator: "Ben" }) });
+  assert.deepEqual(ids(new Outbox("outbox", DATA)), ["1"]);
+});
+
+test("An event that the browser could not store is stored when an answer makes room.", () => {
+  const outbox = new Outbox("outbox", DATA);
+  outbox.add(eventOf("1"));
+  browser.isFull = true;
+  outbox.add(eventOf("2"));
+  assert.deepEqual(
+    outbox.unstored.map(({ event }) => event),
+    ["2"],
+  );
+  browser.isFull = false;
+  outbox.drop("1");
+  assert.deepEqual(outbox.unstored, []);
+  assert.deepEqual(Object.keys(browser.stored()), [`${PREFIX}2`]);
+});
+
+test("What waits adds up to a figure, and says which images it is about.", () => {
+  const outbox = new Outbox("outbox", DATA);
+  outbox.add(eventOf("1", { delta: 1, left: -1 }));
+  outbox.add(eventOf("2", { left: -1 }));
+  assert.deepEqual([outbox.sum("delta"), outbox.sum("left"), outbox.sum("work")], [1, -2, 0]);
+  assert.deepEqual([outbox.isAbout("s1"), outbox.isAbout("s3")], [true, false]);
+});

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import test, { beforeEach } from "node:test";
+
+import { layoutOf } from "../../pages/components/widgets/reviewer/layout.js";
+import { browser } from "./browser.js";
+
+const { Marks } = await import("../../pages/components/widgets/reviewer/marks.js");
+const { ago } = await import("../../pages/components/widgets/reviewer/history.js");
+const { isDecided, stateOf } = await import("../../pages/components/widgets/reviewer/tile.js");
+
+const IMAGE = { width: 150, height: 50 };
+
+beforeEach(() => browser.reset());
+
+test("No tile is below the edge of the window, whose last row is whole.", () => {
+  const { columns, tiles, imageHeight } = layoutOf({ width: 800, height: 500 }, IMAGE, 6);
+  const rows = tiles / columns;
+  assert.equal(rows, Math.floor(rows));
+  assert.ok(rows * (imageHeight + 50 + 10) - 10 + 8 <= 500);
+  assert.ok((rows + 1) * (imageHeight + 50 + 10) - 10 + 8 > 500);
+});
+
+test("A low window has one row, a narrow one two columns, a large one at most 60 tiles.", () => {
+  const low = layoutOf({ width: 800, height: 10 }, IMAGE, 6);
+  assert.equal(low.tiles, low.columns);
+  assert.equal(layoutOf({ width: 300, height: 500 }, IMAGE, 6).columns, 2);
+  const large = layoutOf({ width: 3000, height: 3000 }, IMAGE, 6);
+  assert.ok(large.tiles <= 60);
+  assert.equal(large.tiles % large.columns, 0);
+});
+
+test("A long label makes the tiles wide enough for it.", () => {
+  const long = layoutOf({ width: 1000, height: 500 }, IMAGE, 30);
+  assert.ok(1000 / long.columns >= 30 * 13);
+});
+
+test("A mark is of one operator and of the version that was seen.", () => {
+  const marks = new Marks({ project: "p", created: "c", operator: "Ann" });
+  marks.keep({ sample: "a", version: 2 }, true);
+  const again = new Marks({ project: "p", created: "c", operator: "Ann" });
+  assert.deepEqual([again.has({ sample: "a", version: 2 }), again.has({ sample: "a", version: 3 })], [true, false]);
+  assert.equal(new Marks({ project: "p", created: "c", operator: "Ben" }).has({ sample: "a", version: 2 }), false);
+  marks.keep({ sample: "a", version: 2 }, false);
+  assert.deepEqual(again.read(), {});
+});
+
+test("A mark shows above all but a decision of the reviewer's own.", () => {
+  const tile = { isMarked: true, isTakenOut: false, status: "", disputed: true, checked: true };
+  /** @param {object} more @returns {any} */
+  const like = (more) => ({ ...tile, ...more });
+  assert.equal(stateOf(like({})), "marked");
+  assert.equal(stateOf(like({ status: "resolved" })), "resolved");
+  assert.equal(isDecided(like({ isTakenOut: true, status: "unreadable" })), true);
+  assert.equal(stateOf(like({ isMarked: false })), "disputed");
+  assert.equal(stateOf(like({ isMarked: false, disputed: false })), "checked");
+});
+
+test("A time is told in the largest unit that it fills.", (t) => {
+  t.mock.timers.enable({ apis: ["Date"], now: new Date("2026-01-10T12:00:00Z") });
+  const times = ["2026-01-10T11:59:30Z", "2026-01-10T11:57:00Z", "2026-01-09T11:00:00Z", "2024-01-01T00:00:00Z"];
+  assert.deepEqual(times.map(ago), ["just now", "3 minutes ago", "yesterday", "2 years ago"]);
+});

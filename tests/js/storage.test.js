@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import test, { beforeEach } from "node:test";
+
+import { browser } from "./browser.js";
+
+const { keyOf, storage } = await import("../../pages/components/widgets/shared/storage.js");
+
+beforeEach(() => browser.reset());
+
+test("What was written is read, by the next visit too.", () => {
+  storage.write("localStorage", "a", { n: 1 });
+  assert.deepEqual(storage.read("localStorage", "a"), { n: 1 });
+  assert.deepEqual(browser.stored(), { a: '{"n":1}' });
+});
+
+test("A missing or damaged value is undefined.", () => {
+  localStorage.setItem("damaged", "{");
+  assert.equal(storage.read("localStorage", "damaged"), undefined);
+  assert.equal(storage.read("localStorage", "missing"), undefined);
+});
+
+test("A full storage keeps the value as long as the tab.", () => {
+  browser.isFull = true;
+  storage.write("localStorage", "a", 1);
+  assert.equal(storage.read("localStorage", "a"), 1);
+  assert.equal(storage.endsWithTab("a"), true);
+  assert.deepEqual(browser.stored(), {});
+});
+
+test("A value that finds room later is stored and outlives the tab.", () => {
+  browser.isFull = true;
+  storage.write("localStorage", "a", 1);
+  browser.isFull = false;
+  storage.write("localStorage", "a", 2);
+  assert.equal(storage.endsWithTab("a"), false);
+  assert.deepEqual(browser.stored(), { a: "2" });
+});
+
+test("A browser that forbids storage loses nothing while the tab is open.", () => {
+  browser.isForbidden = true;
+  storage.write("localStorage", "a/1", 1);
+  assert.equal(storage.read("localStorage", "a/1"), 1);
+  assert.deepEqual(storage.keys("localStorage", "a/"), ["a/1"]);
+  storage.forget("localStorage", "a/1");
+  assert.equal(storage.read("localStorage", "a/1"), undefined);
+});
+
+test("The keys are those of the browser and of the tab that begin alike, each once.", () => {
+  browser.reset({ "a/1": 1, "b/1": 1 });
+  browser.isFull = true;
+  storage.write("localStorage", "a/1", 2);
+  storage.write("localStorage", "a/2", 2);
+  assert.deepEqual(storage.keys("localStorage", "a/").sort(), ["a/1", "a/2"]);
+});
+
+test("A project's key names its making too, and no name can leave its part.", () => {
+  const project = { project: "a/b", created: "2026-01-01" };
+  assert.equal(keyOf("outbox", project), "slotlab/outbox/a%2Fb/2026-01-01");
+  assert.equal(keyOf("marks", project, "Ann B"), "slotlab/marks/a%2Fb/2026-01-01/Ann%20B");
+});
