@@ -24,7 +24,7 @@ demo: .venv/installed
 app: .venv/installed
 	@$(BIN)/slotlab app --port $(PORT)
 
-test: .venv/installed-test
+test: .venv/installed-test test-js
 	$(PYTEST) --ignore=tests/browser --ignore=tests/bench
 
 test-browser: .venv/installed-test browser
@@ -34,7 +34,7 @@ test-browser: .venv/installed-test browser
 test-long: .venv/installed-test browser
 	$(PYTEST) -m long
 
-test-all: .venv/installed-test browser
+test-all: .venv/installed-test browser test-js
 	$(BIN)/python -m pytest -m timing
 	$(PYTEST) -m 'not timing'
 

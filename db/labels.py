@@ -72,7 +72,7 @@ def append_event(
 
 
 def set_standing(db: Database, sample_id: int, *, disputed: bool, checked: bool) -> None:
-    """Keep beside the sample what core.data.labeling.standing found in its ledger. Call inside `write(db)`."""
+    """Keep beside the sample what core.data.standing found in its ledger. Call inside `write(db)`."""
     db.execute("UPDATE samples SET disputed = ?, checked = ? WHERE id = ?", [disputed, checked, sample_id])
 
 

@@ -175,7 +175,7 @@ def m004_queues_and_opinions(db: Database) -> None:
         ALTER TABLE samples ADD COLUMN flag TEXT
         CHECK (flag IS NULL OR (flag IN ('unreadable', 'not_ours') AND state = 'skipped'))
         """,
-        # Both follow from the ledger (core.data.labeling.standing) and are kept here for the queues.
+        # Both follow from the ledger (core.data.standing) and are kept here for the queues.
         "ALTER TABLE samples ADD COLUMN disputed INTEGER NOT NULL DEFAULT 0 CHECK (disputed IN (0, 1))",
         "ALTER TABLE samples ADD COLUMN checked INTEGER NOT NULL DEFAULT 0 CHECK (checked IN (0, 1))",
         # A CHECK cannot be altered, so the ledger is copied. second, confirm and doubt are opinions: they change no

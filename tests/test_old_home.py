@@ -10,8 +10,8 @@ import pytest
 from sqlite_utils import Database
 from streamlit.testing.v1 import AppTest
 
-from core.data.labeling import standing
 from core.data.reviewing import history_of
+from core.data.standing import standing
 from core.evaluation.predictions import Predictions
 from core.evaluation.views import choice_of
 from core.home import Home

@@ -19,8 +19,8 @@ from typing import Any
 from sqlite_utils import Database
 
 from core.charset import TextSpec, spec_of
-from core.data import labeling
 from core.data.sources import LabelBook, SourceFile, list_files, parse_csv
+from core.data.standing import update_standing
 from core.data.watching import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError, LabelError, OptionError, StorageError
 from core.home import Home
@@ -471,7 +471,7 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
             base_version=sample.version if sample.state == "unlabelled" else -1,
             origin="import",
         )
-        labeling.update_standing(db, sample.id)
+        update_standing(db, sample.id)
     if version is None:
         why = {
             "labelled": f"is labelled {sample.label!r} already",

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from sqlite_utils import Database
 
-from core.data.labeling import OPINIONS, Outcome, apply_events, is_opinion, standing
+from core.data.labeling import OPINIONS, Outcome, apply_events, is_opinion
+from core.data.standing import standing
 from db import reviews, samples
 from db.records import Content, LabelEvent, Project, Sample
 from db.reviews import Review

@@ -6,7 +6,8 @@ import pytest
 from sqlite_utils import Database
 
 from core.data.importing import import_images, open_source
-from core.data.labeling import Standing, apply_events, standing
+from core.data.labeling import apply_events
+from core.data.standing import Standing, standing
 from db import labels, samples
 from db.records import Project, Sample
 from tests.helpers.pictures import png, write_files
