@@ -83,18 +83,18 @@ def show_run(page: Page, run: Run, others: list[str]) -> None:
 
 
 def _ask_for_another(others: list[str]) -> str | None:
-    """Return the run whose charts are to be laid over those of the run that is shown."""
+    """Return the run whose curves are to be laid over those of the run that is shown."""
     if st.session_state.get("over", st.query_params.get("over")) not in others:
         st.session_state["over"] = None
     if not others:
         return None
     return st.selectbox(
-        "Lay another run over its charts", others, None, key="over", bind="query-params", placeholder="None", width=240
+        "Lay another run over its curves", others, None, key="over", bind="query-params", placeholder="None", width=240
     )
 
 
 def _show_live(page: Page, run: Run, views: list[JobStatus]) -> None:
-    """Draw progress and charts from the runs' files only; the second view is of the run that is laid over."""
+    """Draw progress and curves from the runs' files only; the second view is of the run that is laid over."""
     seen = [watch(layout.home(), view.id) for view in views]
     if [one.view.state for one in seen] != [view.state for view in views]:
         st.rerun()  # the buttons and the table outside have to follow

@@ -27,7 +27,7 @@ from core.images.pixels import data_url, decode
 from core.runs.evaluated import Evaluated
 from db.records import Sample
 from db.samples import find_sample, image_bytes
-from pages.components import layout, resources
+from pages.components import layout, resources, state
 from pages.components.operators import current_operator
 from pages.components.widgets.messages import answer_data, apply_message, common_data, widget_files, widget_message
 
@@ -75,13 +75,13 @@ def show_images(shown: Evaluated) -> None:
     """The images of one cell of a matrix, or those that are wrong, nearly wrong, or least sure."""
     st.subheader("Images", anchor=False)
     n, correct = shown.result["n"], shown.result["correct"]
-    cell: Cell | None = st.session_state.get("cell")
+    cell: Cell | None = st.session_state.get(state.CELL)
     if cell and cell.view != identity_of(shown):
         cell = None  # of another run
     choices = ["wrong"] * (correct < n) + ["near misses"] * (correct > 0) + ["least sure", "one cell"]
     # Each click begins the choice anew: what a callback puts into it does not reach the browser with a rerun of one
     # fragment (Streamlit 1.67).
-    key = f"show {identity_of(shown)} {st.session_state.get('clicks', 0)}"
+    key = f"show {identity_of(shown)} {st.session_state.get(state.CLICKS, 0)}"
     if st.session_state.get(key) not in choices:
         st.session_state.pop(key, None)  # of an evaluation with other errors
     with st.container(horizontal=True, vertical_alignment="bottom"):

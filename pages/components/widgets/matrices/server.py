@@ -9,6 +9,7 @@ import streamlit as st
 from core.evaluation.confusion import confusion, soft_confusion
 from core.evaluation.percent import percent
 from core.runs.evaluated import Evaluated
+from pages.components import state
 from pages.components.widgets.gallery.server import Cell, identity_of
 from pages.components.widgets.messages import widget_files, widget_message
 
@@ -42,11 +43,11 @@ def show_matrices(shown: Evaluated) -> None:
         cell = widget_message(_KEY, "cell")
         if cell and cell["view"] == view:
             soft = kind == "probability"
-            st.session_state["cell"] = Cell(view, cell["position"], cell["true"], cell["read"], soft)
-            st.session_state["clicks"] = st.session_state.get("clicks", 0) + 1
+            st.session_state[state.CELL] = Cell(view, cell["position"], cell["true"], cell["read"], soft)
+            st.session_state[state.CLICKS] = st.session_state.get(state.CLICKS, 0) + 1
             st.rerun(scope="images")
 
-    chosen: Cell | None = st.session_state.get("cell")
+    chosen: Cell | None = st.session_state.get(state.CELL)
     _WIDGET(
         key=_KEY,
         data={
