@@ -1,6 +1,7 @@
 """A Slotlab folder for each test that asks for one; folders below may say more exactly what is in theirs."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
+from core.data.importing import open_project
 from core.home import Home
 from core.jobs import control
 from core.jobs.jobdir import JobDir
@@ -16,6 +18,7 @@ from db import projects
 from db.connection import opened, write
 from db.records import Project
 from tests.helpers.runs import add_labelled
+from tests.helpers.shared import made_once
 from tests.helpers.stand_in import RUNNER
 
 # Before anything imports torch: the networks of the tests are too small to gain by threads.
@@ -64,3 +67,19 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, home: Home) -> Iterator[None]:
     for path in home.runs.glob("[0-9]*"):
         JobDir(path).write("cancel", {"at": time.time()})
         JobDir(path).kill()
+
+
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A project of rendered images and a run of two steps on it, by the real worker; copy before use."""
+    from tests.helpers.trained import train_once  # SciPy, which most tests do without
+
+    return Home(made_once(tmp_path_factory, "trained", train_once))
+
+
+@pytest.fixture
+def trained(home: Home, trained_home: Home) -> Project:
+    """The folder of `home` with a project and a finished run, 0001-fast."""
+    shutil.copytree(trained_home.root, home.root, dirs_exist_ok=True)
+    with opened(home.db) as db:
+        return open_project(db, "portal", None, None)

@@ -1,6 +1,5 @@
 """Pages are opened as a user opens them: through app.py, on a Slotlab folder of their own."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.importing import import_images, open_project, open_source
 from core.home import Home
-from core.images import renderer
 from core.images.pixels import encode_png
-from core.jobs import control
-from core.model.config import preset, with_options
-from core.runs.start import start_training
 from db.connection import opened
 from db.records import Project
 from tests.helpers.repository import APP
-from tests.helpers.shared import made_once
 
 OpenPage = Callable[..., AppTest]
 
@@ -76,36 +70,3 @@ def portal(home: Home, tmp_path: Path) -> Project:
         source = open_source(db, project, "portal images", "the team", "ticket 1")
         import_images(db, project, source, folder, "filename", operator="import", on_progress=lambda *_: None)
     return project
-
-
-def train_once(root: Path) -> None:
-    """Make a project of rendered images and a run of two steps on it, by the real worker."""
-    home = Home(root).create()
-    folder = root / "images"
-    folder.mkdir()
-    for name, _, data in renderer.samples(60, seed=0, length=3, charset="0123"):
-        (folder / name).write_bytes(data)
-    with opened(home.db, create=True) as db:
-        project = open_project(db, "portal", 3, "0123")
-        source = open_source(db, project, "rendered", "the team", "ticket 1")
-        import_images(db, project, source, folder, "filename", operator="import", on_progress=lambda *_: None)
-        settings = {"max_steps": "2", "batch_size": "8", "image_size": "32x96", "pretrained": "none", "device": "cpu"}
-        config = with_options(preset("fast"), settings)
-        run = start_training(db, home, project, config, preset="fast", operator="the team")
-        done = control.follow(db, home, run.job.id, lambda _: None)
-    assert done.state == "finished", done.reason
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """What `train_once` makes; copy before use."""
-    return Home(made_once(tmp_path_factory, "trained", train_once))
-
-
-@pytest.fixture
-def trained(home: Home, trained_home: Home) -> Project:
-    """The folder of `home` with a project and a finished run, 0001-fast."""
-    shutil.copytree(trained_home.root, home.root, dirs_exist_ok=True)
-    with opened(home.db) as db:
-        return open_project(db, "portal", None, None)

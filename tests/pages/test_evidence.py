@@ -3,58 +3,22 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
-from scipy.stats import beta, binomtest
+from scipy.stats import beta
 from streamlit.testing.v1 import AppTest
 
-from core.charset import TextSpec
-from core.cli import commands
-from core.data.importing import open_source
 from core.data.labeling import spec_of
-from core.errors import SlotlabError
 from core.evaluation.acceptance import Acceptance
-from core.evaluation.calibration import choose_threshold, confidence
-from core.evaluation.predictions import Predictions
+from core.evaluation.calibration import confidence
 from core.home import Home
-from core.report.document import make_report
-from core.runs.evaluated import load_evaluated
 from db.connection import opened, write
-from db.evaluations import insert_test_opening, list_test_openings
+from db.evaluations import insert_test_opening
 from db.records import Project
-from db.runs import find_run
+from tests.helpers.trained import RUN, write_run
 
 OpenPage = Callable[..., AppTest]
-RUN = "0001-fast"
-
-
-def stored(home: Home, split: str = "val") -> Predictions:
-    return Predictions.load(home.run(RUN) / f"predictions-{split}.npz")
-
-
-def write_run(home: Home, project: Project, split: str, wrong: int, n: int = 600) -> Predictions:
-    """Readings of a run of which only the `wrong` least sure are wrong, as it would have left them."""
-    found, spec = stored(home), spec_of(project)
-    targets_NP = found.reading(spec, tta=False).targets_NP
-    rng = np.random.default_rng(0)
-    sure_N, chosen = rng.uniform(4, 9, n), rng.integers(0, len(targets_NP), n)
-    logits_NPC = np.zeros((n, spec.length, spec.num_classes), dtype=np.float32)
-    np.put_along_axis(logits_NPC, targets_NP[chosen][:, :, None], sure_N[:, None, None].astype(np.float32), axis=2)
-    for place in np.argsort(sure_N)[:wrong]:
-        logits_NPC[place, 0] = np.roll(logits_NPC[place, 0], 1)
-    made = Predictions(
-        sha256=[found.sha256[place] for place in chosen],
-        labels=[found.labels[place] for place in chosen],
-        views=found.views[:1],
-        log_probs_VNPC=log_softmax(logits_NPC, axis=2)[None],
-        step=found.step,
-    )
-    made.save(home.run(RUN) / f"predictions-{split}.npz")
-    return made
 
 
 def metric(app: AppTest, label: str) -> str:
@@ -296,153 +260,6 @@ def test_parts_say_when_nothing_is_wrong(home: Home, open_page: OpenPage, traine
     assert app.dataframe[0].value["From"].is_monotonic_increasing
 
 
-class Page(HTMLParser):
-    """Text, tags and addresses of an HTML file; every tag that is opened is closed."""
-
-    VOID = ("meta", "img", "br")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.open += [] if tag in self.VOID else [tag]
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.texts)
-
-
-def report_of(home: Home, split: str = "val", *, tta: bool = False) -> str:
-    with opened(home.db) as db:
-        run = find_run(db, RUN)
-        assert run is not None
-        return make_report(db, home, load_evaluated(db, home, run, split, tta=tta))
-
-
-@pytest.mark.parametrize("wrong", [0, 60])
-def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
-    home: Home, trained: Project, wrong: int
-) -> None:
-    """No script, no address but those of its images; k, n and interval of each line again by hand."""
-    made = write_run(home, trained, "val", wrong=wrong)
-    reading = made.reading(spec_of(trained), tta=False)
-
-    text = report_of(home)
-    page = Page(text)
-
-    assert page.open == []
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
-    assert all(address.startswith("data:image/") for address in page.addresses)
-    assert "http" not in text.replace("\n", "")
-    assert "url(" not in text
-    assert "@import" not in text
-    assert page.tags.count("img") == min(wrong, 40) + 12
-    assert len(text.encode()) < 3_000_000
-    for correct in [600 - wrong, *(reading.predicted_NP == reading.targets_NP).sum(axis=0).tolist()]:
-        exact = binomtest(int(correct), 600).proportion_ci(0.95, "exact")
-        assert f"{correct} of 600" in page.text
-        assert f"{exact.low:.1%} to {exact.high:.1%}" in page.text
-    assert text.count('<rect class="wrong"') >= (reading.predicted_NP != reading.targets_NP)[:, 0].any()
-    assert f"{wrong} wrong of 600 shows" in page.text
-    assert "the team" in page.text
-    assert "ticket 1" in page.text
-
-
-def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Home, trained: Project) -> None:
-    """With all views, of a project in which the test images were opened."""
-    found = stored(home)
-    with opened(home.db) as db, write(db):
-        insert_test_opening(db, project_id=trained.id, job_id=RUN, operator="<b>ann & bob</b>")
-    worth = found.views_worth(spec_of(trained))
-
-    page = Page(report_of(home, tta=True))
-
-    assert f"{worth.together.correct} of {worth.n}" in page.text
-    assert worth.verdict in page.text
-    assert "<b>ann & bob</b>" in page.text
-    assert "opened once. Every reading of them is counted" in page.text
-
-
-def test_the_report_bounds_the_kept_threshold_as_trust_does(home: Home, trained: Project) -> None:
-    """On val, which has chosen it among many, no better than what was kept with it."""
-    made = write_run(home, trained, "val", wrong=60)
-    reading = made.reading(spec_of(trained), tta=False)
-    chosen = choose_threshold(reading.fitted_N, reading.right_N, 0.05)
-    assert chosen is not None
-    Acceptance(
-        step=made.step, tta=False, temperature=reading.temperature, threshold=chosen.threshold, max_risk=0.05,
-        n=chosen.n, used=chosen.used, wrong=chosen.wrong, risk_bound=chosen.risk_bound,
-    ).save(home.run(RUN))  # fmt: skip
-
-    page = Page(report_of(home))
-
-    assert f"it accepts {chosen.used:,}" in page.text
-    assert f"at most {chosen.risk_bound:.3%} with 95% confidence" in page.text
-
-
-def test_the_report_on_test_advises_no_views(home: Home, trained: Project) -> None:
-    """They are chosen on val; here stands what they did."""
-    found = stored(home)
-    found.save(home.run(RUN) / "predictions-test.npz")
-    worth = found.views_worth(spec_of(trained))
-
-    page = Page(report_of(home, "test", tta=True))
-
-    assert worth.finding in page.text
-    assert worth.verdict != worth.finding
-    assert worth.verdict not in page.text
-
-
-def test_the_report_escapes_names_and_texts(home: Home, trained: Project) -> None:
-    """Project, owner, operator and charset hold the characters that HTML gives a meaning."""
-    name, owner, charset = "<script>alert(1)</script>", "\"'><img src=x>", '<>&"'
-    with opened(home.db) as db:
-        with write(db):
-            insert_test_opening(db, project_id=trained.id, job_id=RUN, operator=name)
-        open_source(db, trained, "other", owner, "ticket 2")
-        run = find_run(db, RUN)
-        assert run is not None
-        shown = load_evaluated(db, home, run, "val", tta=True)
-        labels = [label.translate(str.maketrans("0123", charset)) for label in shown.predictions.labels]
-        text = make_report(
-            db,
-            home,
-            replace(
-                shown,
-                project=replace(trained, name=name, charset=charset),
-                spec=TextSpec(3, charset),
-                predictions=replace(shown.predictions, labels=labels),
-            ),
-        )
-    page = Page(text)
-
-    assert page.open == []
-    assert "script" not in page.tags
-    assert all(address.startswith("data:image/") for address in page.addresses)
-    assert page.texts.count(name) == 1
-    assert f"{name}: run {RUN} on val" in page.texts
-    assert f"owner {owner}; authorization ticket 2" in page.texts
-    assert "true <, read as &: " in page.text
-    assert set(labels) <= set(page.texts)
-
-
 def test_the_page_offers_the_report(open_page: OpenPage, trained: Project) -> None:
     """In its own section, with the command that writes the same."""
     app = open_page("evaluate", project=trained.name, section="Report")
@@ -452,27 +269,3 @@ def test_the_page_offers_the_report(open_page: OpenPage, trained: Project) -> No
     assert "slotlab report 1 --split val --no-tta --out FILE" in said(app)
     app.toggle(key="tta").set_value(True).run()
     assert "slotlab report 1 --split val --tta --out FILE" in said(app)
-
-
-def test_the_command_writes_the_report(
-    home: Home, trained: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The same as the page's; what cannot be written or was never evaluated is one sentence."""
-    commands.report("1", out=tmp_path / "report.html")
-    assert (tmp_path / "report.html").read_text(encoding="utf-8") == report_of(home)
-    assert "MB" in capsys.readouterr().out
-
-    with pytest.raises(SlotlabError, match=r"has not been evaluated on test yet; `slotlab evaluate`"):
-        commands.report("1", out=tmp_path / "x.html", split="test")
-    with pytest.raises(SlotlabError, match="no split 'all'"):
-        commands.report("1", out=tmp_path / "x.html", split="all")
-    with pytest.raises(SlotlabError, match="could not be written"):
-        commands.report("1", out=tmp_path / "no" / "x.html")
-    with pytest.raises(SlotlabError):
-        commands.report("77", out=tmp_path / "x.html")
-    write_run(home, trained, "val", wrong=1)
-    with pytest.raises(SlotlabError, match="read without other views"):
-        commands.report("1", out=tmp_path / "x.html", tta=True)
-    assert not (tmp_path / "x.html").exists()
-    with opened(home.db) as db:
-        assert list_test_openings(db, trained.id) == []

@@ -1,0 +1,196 @@
+"""The report of an evaluation: one whole file, with the numbers of the predictions."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from scipy.stats import binomtest
+
+from core.charset import TextSpec
+from core.cli import commands
+from core.data.importing import open_source
+from core.data.labeling import spec_of
+from core.errors import SlotlabError
+from core.evaluation.acceptance import Acceptance
+from core.evaluation.calibration import choose_threshold
+from core.home import Home
+from core.report.document import make_report
+from core.runs.evaluated import load_evaluated
+from db.connection import opened, write
+from db.evaluations import insert_test_opening, list_test_openings
+from db.records import Project
+from db.runs import find_run
+from tests.helpers.trained import RUN, stored, write_run
+
+
+class Page(HTMLParser):
+    """Text, tags and addresses of an HTML file; every tag that is opened is closed."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.open += [] if tag in self.VOID else [tag]
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.texts)
+
+
+def report_of(home: Home, split: str = "val", *, tta: bool = False) -> str:
+    with opened(home.db) as db:
+        run = find_run(db, RUN)
+        assert run is not None
+        return make_report(db, home, load_evaluated(db, home, run, split, tta=tta))
+
+
+@pytest.mark.parametrize("wrong", [0, 60])
+def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
+    home: Home, trained: Project, wrong: int
+) -> None:
+    """No script, no address but those of its images; k, n and interval of each line again by hand."""
+    made = write_run(home, trained, "val", wrong=wrong)
+    reading = made.reading(spec_of(trained), tta=False)
+
+    text = report_of(home)
+    page = Page(text)
+
+    assert page.open == []
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert "http" not in text.replace("\n", "")
+    assert "url(" not in text
+    assert "@import" not in text
+    assert page.tags.count("img") == min(wrong, 40) + 12
+    assert len(text.encode()) < 3_000_000
+    for correct in [600 - wrong, *(reading.predicted_NP == reading.targets_NP).sum(axis=0).tolist()]:
+        exact = binomtest(int(correct), 600).proportion_ci(0.95, "exact")
+        assert f"{correct} of 600" in page.text
+        assert f"{exact.low:.1%} to {exact.high:.1%}" in page.text
+    assert text.count('<rect class="wrong"') >= (reading.predicted_NP != reading.targets_NP)[:, 0].any()
+    assert f"{wrong} wrong of 600 shows" in page.text
+    assert "the team" in page.text
+    assert "ticket 1" in page.text
+
+
+def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Home, trained: Project) -> None:
+    """With all views, of a project in which the test images were opened."""
+    found = stored(home)
+    with opened(home.db) as db, write(db):
+        insert_test_opening(db, project_id=trained.id, job_id=RUN, operator="<b>ann & bob</b>")
+    worth = found.views_worth(spec_of(trained))
+
+    page = Page(report_of(home, tta=True))
+
+    assert f"{worth.together.correct} of {worth.n}" in page.text
+    assert worth.verdict in page.text
+    assert "<b>ann & bob</b>" in page.text
+    assert "opened once. Every reading of them is counted" in page.text
+
+
+def test_the_report_bounds_the_kept_threshold_as_trust_does(home: Home, trained: Project) -> None:
+    """On val, which has chosen it among many, no better than what was kept with it."""
+    made = write_run(home, trained, "val", wrong=60)
+    reading = made.reading(spec_of(trained), tta=False)
+    chosen = choose_threshold(reading.fitted_N, reading.right_N, 0.05)
+    assert chosen is not None
+    Acceptance(
+        step=made.step, tta=False, temperature=reading.temperature, threshold=chosen.threshold, max_risk=0.05,
+        n=chosen.n, used=chosen.used, wrong=chosen.wrong, risk_bound=chosen.risk_bound,
+    ).save(home.run(RUN))  # fmt: skip
+
+    page = Page(report_of(home))
+
+    assert f"it accepts {chosen.used:,}" in page.text
+    assert f"at most {chosen.risk_bound:.3%} with 95% confidence" in page.text
+
+
+def test_the_report_on_test_advises_no_views(home: Home, trained: Project) -> None:
+    """They are chosen on val; here stands what they did."""
+    found = stored(home)
+    found.save(home.run(RUN) / "predictions-test.npz")
+    worth = found.views_worth(spec_of(trained))
+
+    page = Page(report_of(home, "test", tta=True))
+
+    assert worth.finding in page.text
+    assert worth.verdict != worth.finding
+    assert worth.verdict not in page.text
+
+
+def test_the_report_escapes_names_and_texts(home: Home, trained: Project) -> None:
+    """Project, owner, operator and charset hold the characters that HTML gives a meaning."""
+    name, owner, charset = "<script>alert(1)</script>", "\"'><img src=x>", '<>&"'
+    with opened(home.db) as db:
+        with write(db):
+            insert_test_opening(db, project_id=trained.id, job_id=RUN, operator=name)
+        open_source(db, trained, "other", owner, "ticket 2")
+        run = find_run(db, RUN)
+        assert run is not None
+        shown = load_evaluated(db, home, run, "val", tta=True)
+        labels = [label.translate(str.maketrans("0123", charset)) for label in shown.predictions.labels]
+        text = make_report(
+            db,
+            home,
+            replace(
+                shown,
+                project=replace(trained, name=name, charset=charset),
+                spec=TextSpec(3, charset),
+                predictions=replace(shown.predictions, labels=labels),
+            ),
+        )
+    page = Page(text)
+
+    assert page.open == []
+    assert "script" not in page.tags
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert page.texts.count(name) == 1
+    assert f"{name}: run {RUN} on val" in page.texts
+    assert f"owner {owner}; authorization ticket 2" in page.texts
+    assert "true <, read as &: " in page.text
+    assert set(labels) <= set(page.texts)
+
+
+def test_the_command_writes_the_report(
+    home: Home, trained: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as the page's; what cannot be written or was never evaluated is one sentence."""
+    monkeypatch.setenv("SLOTLAB_HOME", str(home.root))
+    commands.report("1", out=tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == report_of(home)
+    assert "MB" in capsys.readouterr().out
+
+    with pytest.raises(SlotlabError, match=r"has not been evaluated on test yet; `slotlab evaluate`"):
+        commands.report("1", out=tmp_path / "x.html", split="test")
+    with pytest.raises(SlotlabError, match="no split 'all'"):
+        commands.report("1", out=tmp_path / "x.html", split="all")
+    with pytest.raises(SlotlabError, match="could not be written"):
+        commands.report("1", out=tmp_path / "no" / "x.html")
+    with pytest.raises(SlotlabError):
+        commands.report("77", out=tmp_path / "x.html")
+    write_run(home, trained, "val", wrong=1)
+    with pytest.raises(SlotlabError, match="read without other views"):
+        commands.report("1", out=tmp_path / "x.html", tta=True)
+    assert not (tmp_path / "x.html").exists()
+    with opened(home.db) as db:
+        assert list_test_openings(db, trained.id) == []
