@@ -42,7 +42,7 @@ export class Input {
   }
 
   isListening() {
-    return !this.screen.isHelpOpen && isListening(this.field);
+    return !this.screen.isHelpOpen && isListening(this.field, this.screen.parts.help);
   }
 
   // ---- keys -------------------------------------------------------------------------------------------------------

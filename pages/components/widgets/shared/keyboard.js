@@ -13,12 +13,13 @@ export function focused() {
   return active === document.body ? null : /** @type {HTMLElement | null} */ (active);
 }
 
-// Whether keys are for the widget: no field but its own has the focus, no dialog or menu is open.
-/** @param {HTMLElement | null} field */
-export function isListening(field = null) {
+// Whether keys are for the widget: no field but its own has the focus, no dialog or menu but its own is open. Its own is
+// left out first, because checkVisibility makes the browser compute all styles, twice a key.
+/** @param {HTMLElement | null} field @param {HTMLElement | null} dialog */
+export function isListening(field = null, dialog = null) {
   const active = focused();
   if (active !== field && (active?.isContentEditable || active?.matches(EDITABLE))) return false;
-  return ![...document.querySelectorAll(OVERLAYS)].some((overlay) => overlay.checkVisibility());
+  return ![...document.querySelectorAll(OVERLAYS)].some((each) => each !== dialog && each.checkVisibility());
 }
 
 // Whether the key presses the button that has the focus.
