@@ -56,8 +56,9 @@ def connect(path: Path, *, create: bool = False) -> Database:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Database:
-    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    # In this order: another process may commit the tables together with the id between the two questions.
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     if application_id != APPLICATION_ID and tables:
         raise StorageError(f"{path} is a database of another program.")
     if not tables and not create:  # what an interrupted copy leaves; a new database in its place would hide the loss

@@ -68,11 +68,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
-    """A Slotlab folder with project p, 60 labelled images, one finished tiny run, and what its command printed."""
+    """A Slotlab folder with project p, 60 labelled images, one finished tiny run; `out` and `err` are its command's."""
     folder = tmp_path_factory.mktemp("home")
     imported = command(folder, "import", images, "--project", "p", "--labels", "filename", *WHO, "--json")
     assert imported.returncode == 0, imported.stderr
-    trained = command(folder, "train", "--project", "p", *TINY, "--json")
+    torch.save(timm.create_model("test_resnet").state_dict(), folder / "weights.pth")
+    weights = ["--set", "backbone=test_resnet", "--set", "pretrained=weights.pth"]
+    trained = command(folder, "train", "--project", "p", *TINY, *weights, "--json", cwd=folder)
     assert trained.returncode == 0, trained.stderr
     (folder / "out").write_text(trained.stdout)
     (folder / "err").write_text(trained.stderr)
@@ -118,14 +120,10 @@ def test_train_ends_with_one_json_object(home: Path) -> None:
     assert (Home(home).run(record["run"]) / "metrics.jsonl").exists()
 
 
-def test_weights_are_found_from_where_the_terminal_stands(home: Path, tmp_path: Path) -> None:
-    """The worker stands elsewhere."""
-    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pth")
-    options = [*TINY, "--set", "backbone=test_resnet", "--set", "pretrained=weights.pth"]
-
-    done = command(home, "train", "--project", "p", *options, "--json", cwd=tmp_path)
-
-    assert json.loads(done.stdout)["state"] == "finished", done.stderr
+def test_weights_are_found_from_where_the_terminal_stands(home: Path) -> None:
+    """The worker stands elsewhere, and has read them."""
+    assert json.loads((home / "out").read_text())["state"] == "finished"
+    assert JobDir(Home(home).run("0002-fast")).spec()["config"]["pretrained"] == str(home / "weights.pth")
 
 
 @pytest.mark.parametrize(

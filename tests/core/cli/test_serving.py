@@ -55,6 +55,7 @@ def server(port: int, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a background job ignores it
     )
     end = time.monotonic() + 60
     while not _answers(port):
@@ -79,7 +80,7 @@ def _answers(port: int) -> bool:
 def test_the_app_ends_when_it_is_told_to(server: subprocess.Popen[str], port: int, number: signal.Signals) -> None:
     """The server it has started ends with it, without an error, also where only the command itself gets the signal."""
     server.send_signal(number)
-    out, errors = server.communicate(timeout=20)
+    out, errors = server.communicate(timeout=60)
 
     assert server.returncode == 0, errors
     assert f"Slotlab is at http://{HOST}:{port}/" in out
