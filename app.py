@@ -1,10 +1,10 @@
-"""The router: `streamlit run app.py`. What it draws around a page is in pages/components/router.py."""
+"""The router: `streamlit run app.py`. What it draws around a page is in pages/components/shell.py."""
 
 from pathlib import Path
 
 import streamlit as st
 
-from pages.components.router import around_page
+from pages.components.shell import around_page
 
 # Files, not ":material/...:": that icon would be fetched from fonts.gstatic.com by each browser.
 COMPONENTS = Path(__file__).parent / "pages" / "components"

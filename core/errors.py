@@ -15,7 +15,7 @@ SlotlabError             anything a user can cause or mend; str(error) may be sh
 from typing import Literal
 
 Cause = Literal["non_finite", "out_of_memory", "disk_full"]
-"""Why a job failed, where somebody decides by it. Its sentence is for people alone and may be reworded."""
+"""Why a job failed, for programs: the doctor advises by it. The sentence is for people and may be reworded."""
 
 
 class SlotlabError(Exception):

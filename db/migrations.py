@@ -289,7 +289,7 @@ def m005_recipes(db: Database) -> None:
     ]
     _run(
         db,
-        # Augmentation settings (core.images.augment) under a name; a change is a version more.
+        # Augmentation settings (core.images.augment_settings) under a name; a change is a version more.
         """
         CREATE TABLE recipes (
             id INTEGER PRIMARY KEY,

@@ -144,7 +144,7 @@ class Recipe:
     name: str
     version: int
     settings: str
-    """JSON of core.images.augment.Settings."""
+    """JSON of core.images.augment_settings.Settings."""
     note: str
     operator: str
     created_at: str

@@ -4,11 +4,12 @@ import json
 
 import streamlit as st
 
-from core.images.augment import check_augment
+from core.images.augment_settings import check_augment
 from core.runs import recipes
 from pages.components import layout, state
 from pages.components.augment.costs import show_costs
-from pages.components.augment.library import (
+from pages.components.augment.readability import show_readability
+from pages.components.augment.recipes import (
     choose_recipe,
     keep_settings,
     open_settings,
@@ -16,7 +17,6 @@ from pages.components.augment.library import (
     show_changes,
     show_history,
 )
-from pages.components.augment.readability import show_readability
 from pages.components.augment.settings import ask_settings, put
 from pages.components.augment.variants import keep, pick_another, pick_sample, show_variants
 

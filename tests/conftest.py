@@ -17,8 +17,8 @@ from core.jobs.jobdir import JobDir
 from db import projects
 from db.connection import opened, write
 from db.records import Project
+from tests.helpers.made_once import made_once
 from tests.helpers.runs import add_labelled
-from tests.helpers.shared import made_once
 from tests.helpers.stand_in import RUNNER
 
 # Before anything imports torch: the networks of the tests are too small to gain by threads.

@@ -61,7 +61,7 @@ def test_only_one_module_imports_albumentations() -> None:
     """Its last free release is archived; the day it is replaced, one file changes."""
     using = [path.name for path in python_files("core", "pages") if "albumentations" in packages_of(path)]
 
-    assert using == ["transforms.py"]
+    assert using == ["augmenter.py"]
 
 
 def test_nothing_is_unpickled() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from bench.cells import ROOT
 from core.charset import TextSpec
 from core.errors import LabelError
 from core.evaluation.metrics import evaluate, interval95
 from core.evaluation.predictions import Predictions
 
-AUDITS = Path(__file__).resolve().parent / "audits"
+AUDITS = ROOT / "bench" / "audits"
 MAX_ERRORS = 200
 
 Audit = Mapping[str, tuple[str, str]]

@@ -21,7 +21,7 @@ from sqlite_utils import Database
 from core.charset import TextSpec, spec_of
 from core.data.sources import LabelBook, SourceFile, list_files, parse_csv
 from core.data.standing import update_standing
-from core.data.watching import UnsettledError, Watch
+from core.data.watched_folder import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError, LabelError, OptionError, StorageError
 from core.home import Home
 from core.images.pixels import decode, pixel_hash, split_of

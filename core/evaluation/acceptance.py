@@ -1,4 +1,7 @@
-"""From where on a run's answers are used: chosen by a person on the val images, kept in the run's directory."""
+"""The threshold of a run: the least confidence of an accepted answer, chosen on val and kept in the run's directory.
+
+It is chosen with core.evaluation.calibration, and core.model.predictor applies it.
+"""
 
 import json
 import math

@@ -1,1 +1,1 @@
-"""Pixels: decode, crop, color, draw and augment images. No torch."""
+"""Pixels: decode, crop, name colors, draw and augment images. No torch."""

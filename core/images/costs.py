@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.images.augment import TRANSFORMS, check_augment
+from core.images.augment_settings import TRANSFORMS, check_augment
 from core.images.pixels import Pixels
 
 ROUNDS = 5
@@ -50,7 +50,7 @@ def measure(images: Sequence[Pixels], settings: Mapping[str, Any], *, rounds: in
 
     Raises OptionError for settings that cannot be.
     """
-    from core.images.transforms import Augmenter
+    from core.images.augmenter import Augmenter
 
     checked = check_augment(settings)
     augmenters = {"": Augmenter({}, seed=0)}

@@ -1,6 +1,6 @@
 """The directory of a job: which files it holds, and how they are read and written.
 
-    run.json        what was asked for; written once at the start
+    run.json        what was asked for; a run adds what it chose at its first start
     dataset.npz     the samples it works on
     lock            held (flock) by the runner, its worker and their children; names them
     status.json     what is happening now; replaced as a whole
@@ -9,6 +9,7 @@
     cancel          somebody wants it to stop
     exit.json       how the worker ended
     result.json     what came out; once it is there the job is finished
+    checkpoints/, predictions-SPLIT.npz, views.json, acceptance.json     of a run: weights, readings, choices
 
 While a job lives, this directory is the truth and the database follows. A job lives as long as its lock is held: a
 process number says nothing, because it is reused, and a dead process that nobody has waited for still answers to it.
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple
 
 from core.errors import Cause, JobError
 from core.files import replacing
+from core.jobs.failures import cause_of_earlier
 from db.records import ACTIVE
 
 STOPPED = 128 + signal.SIGTERM
@@ -237,7 +239,7 @@ class JobDir:
             epoch=status.get("epoch", 0),
             epochs=status.get("epochs", 0),
             eta_s=status.get("eta_s") if active else None,
-            idle=active and status.get("idle", False),
+            idle=active and not cancelling and status.get("idle", False),
             cancelling=cancelling,
             stalled=state == "running" and _stalled(self.path, status.get("beat", 0)),
         )
@@ -262,12 +264,13 @@ class JobDir:
         if end.get("code") == STOPPED or number == signal.SIGTERM:
             return Ended("lost", f"It was told to stop{reached} by something other than Cancel, perhaps a shutdown.")
         if number == signal.SIGKILL:
+            # The kernel does so when the memory has run out, and nobody is left to say it.
             reason = f"It was killed by signal 9{reached}, perhaps because the memory ran out."
             return Ended("failed", reason, "out_of_memory")
         if number:
             return Ended("failed", f"It died of signal {number} ({signal.strsignal(number)}){reached}; see the log.")
         reason = status.get("reason") or f"It ended with code {end.get('code')}; see the log."
-        return Ended("failed", reason, status.get("cause"))
+        return Ended("failed", reason, status["cause"] if "cause" in status else cause_of_earlier(reason))
 
     def launch_overdue(self) -> bool:
         """Whether a launch has had its time and no runner has shown up."""

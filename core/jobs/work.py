@@ -1,30 +1,21 @@
-"""What every worker does beside its work: notice a stop, say how far it is, leave a result or a reason."""
+"""What every worker does beside its work: notice a stop, say how far it is, leave a result or why there is none."""
 
-import errno
 import os
 import signal
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.errors import Cause, SlotlabError
+from core.errors import Cause
+from core.jobs.failures import explain
 from core.jobs.jobdir import STOPPED, JobDir
 from core.jobs.runner import PARENT_VARIABLE
 
 STATUS_SECONDS = 0.5
 """How often status.json is replaced at most."""
-NO_MEMORY = (
-    "out of memory",
-    "n't allocate memory",
-    "cannot allocate memory",
-    "insufficient memory",
-    "bad_alloc",
-    "alloc_failed",
-)
-"""How torch, its CPU and GPU libraries and the system say it; only Python and NumPy have an exception of their own."""
 
 
 class Work:
@@ -96,35 +87,3 @@ def run_worker(directory: str, work: Callable[[Work], dict[str, Any] | None]) ->
         return 1
     task.end()
     return STOPPED if result is None else 0
-
-
-def explain(error: BaseException, spec: Mapping[str, Any]) -> tuple[str, Cause | None]:
-    """One sentence on why the work failed, with what to do where that is known, and the cause.
-
-    `spec` is the job's run.json.
-    """
-    causes = [error]
-    while (cause := causes[-1].__cause__) is not None:
-        causes.append(cause)
-    codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
-    if errno.ENOSPC in codes or errno.EDQUOT in codes or errno.EFBIG in codes:
-        return "The disk or its quota is full; make room and resume. Earlier checkpoints are intact.", "disk_full"
-    if any(map(_lacks_memory, causes)):
-        return _out_of_memory(spec), "out_of_memory"
-    if isinstance(error, SlotlabError):
-        return str(error), error.cause
-    return f"An unexpected {type(error).__name__} ended it; the log has the details.", None
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)
-
-
-def _out_of_memory(spec: Mapping[str, Any]) -> str:
-    """The sentence with which a job fails that found no memory; a training names what needs so much."""
-    batch_size = spec.get("config", {}).get("batch_size")
-    if batch_size is None:
-        return "The memory ran out; end other programs, then try again."
-    size = (spec.get("choices") or {}).get("image_size") or spec["config"].get("image_size")
-    pixels = f" and image_size={size[0]}x{size[1]}" if size else ""
-    return f"The memory ran out with batch_size={batch_size}{pixels}; smaller ones need less."

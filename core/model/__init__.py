@@ -1,1 +1,1 @@
-"""The network, its weights, and how it reads images. Torch begins here."""
+"""The network, its settings, its weights, and how it reads images. Torch begins here."""

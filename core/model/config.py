@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from core.errors import OptionError
-from core.images.augment import check_augment
+from core.images.augment_settings import check_augment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +181,7 @@ class TrainConfig:
         None, "Stop after so many minutes; the schedule is fitted to it.", low=0.01, high=100_000, unset="none"
     )
     drop_seen_strings: bool = option(False, "Leave out training images whose text also occurs in val or test.")
-    # None is DEFAULT_AUGMENT of core.images.augment; an empty dict is no augmentation.
+    # None is DEFAULT_AUGMENT of core.images.augment_settings; an empty dict is no augmentation.
     augment: dict[str, dict[str, Any]] | None = option(  # noqa: RUF009 - it is frozen, and None
         None, "Augmentation settings as JSON, as the Augment page shows them; auto is the default."
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import TrainingError
-from core.images.augment import check_augment
+from core.images.augment_settings import check_augment
 from core.images.frame import WHOLE, Frame
 from core.images.pixels import Pixels
 
@@ -131,7 +131,7 @@ def check(
 
 
 def _variants(images: Sequence[Pixels], settings: Mapping[str, Any], seed: int) -> Iterator[Pixels]:
-    from core.images.transforms import Augmenter
+    from core.images.augmenter import Augmenter
 
     augment = Augmenter(settings, seed)
     for index, image in enumerate(images):

@@ -13,7 +13,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from core.errors import OptionError
-from core.images.augment import DEFAULT_AUGMENT, TRANSFORMS, Settings, check_augment
+from core.images.augment_settings import DEFAULT_AUGMENT, TRANSFORMS, Settings, check_augment
 from core.model.config import TrainConfig
 from db import recipes
 from db.connection import write

@@ -23,9 +23,9 @@ from torch.nn import functional
 from core.charset import TextSpec
 from core.errors import CheckpointError, NonFiniteError
 from core.evaluation import metrics
-from core.images.augment import DEFAULT_AUGMENT
+from core.images.augment_settings import DEFAULT_AUGMENT
+from core.images.augmenter import Augmenter
 from core.images.frame import Frame, choose_frame, sampled
-from core.images.transforms import Augmenter
 from core.model import checkpoint
 from core.model.config import TrainConfig
 from core.model.network import build_model, memory_format, parameter_groups, pick_device, to_input

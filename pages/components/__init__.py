@@ -1,1 +1,1 @@
-"""What the pages are made of: what any page may use lies here, the rest in one folder a page."""
+"""What any page may use; a folder with the name of a page holds its sections."""

@@ -16,7 +16,7 @@ from bench import tables
 from bench.accuracy import accuracy, speed
 from bench.accuracy.data import FOLDS, SETS, ImageSet, fold_of, freeze
 from bench.accuracy.reading import parameters
-from bench.accuracy.scores import audited, score_run, tally
+from bench.accuracy.scores import AUDITS, audited, load_audit, score_run, tally
 from bench.cells import ROOT, Bench, save_result
 from bench.grid import run, state_of
 from core.charset import TextSpec
@@ -217,6 +217,13 @@ def test_audited_labels_change_only_the_audited_figure() -> None:
     assert after["errors"] == before["errors"]
     assert (before["audited"]["corrected"], after["audited"]["corrected"]) == (0, 1)
     assert (before["audited"]["tta"]["k"], after["audited"]["tta"]["k"]) == (2, 3)
+
+
+def test_every_audit_is_found() -> None:
+    """A folder without one has none, so a wrong path would go unnoticed."""
+    assert {path.stem for path in AUDITS.glob("*.json")} == {"digits4", "portal6"}
+    assert all(load_audit(path.stem) for path in AUDITS.glob("*.json"))
+    assert load_audit("nobody looked") == {}
 
 
 def test_an_audit_of_other_labels_is_refused() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.jobs.jobdir import JobDir
-from tests.helpers.shared import made_once
+from tests.helpers.made_once import made_once
 from tests.helpers.stand_in import FOREVER, MakeJob, RunJob, start_runner
 
 if TYPE_CHECKING:

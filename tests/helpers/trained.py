@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import log_softmax
 
+from core.charset import spec_of
 from core.data.importing import import_images, open_project, open_source
-from core.data.labeling import spec_of
 from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.images import renderer

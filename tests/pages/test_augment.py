@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.importing import open_project
 from core.home import Home
-from core.images.augment import DEFAULT_AUGMENT
+from core.images.augment_settings import DEFAULT_AUGMENT
 from core.images.ink import ink_pixels
 from core.jobs import control
 from core.jobs.jobdir import JobDir

@@ -12,7 +12,8 @@ import pytest
 from scipy.stats import binomtest
 from streamlit.testing.v1 import AppTest
 
-from core.data.labeling import apply_events, spec_of
+from core.charset import spec_of
+from core.data.labeling import apply_events
 from core.evaluation.predictions import Predictions, Reading
 from core.home import Home
 from core.images.pixels import decode

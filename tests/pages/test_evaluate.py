@@ -59,7 +59,7 @@ def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:
 
 
 def jobs_spec(project: Project) -> Any:
-    from core.data.labeling import spec_of
+    from core.charset import spec_of
 
     return spec_of(project)
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import beta
 from streamlit.testing.v1 import AppTest
 
-from core.data.labeling import spec_of
+from core.charset import spec_of
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import confidence
 from core.home import Home

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.labeling import apply_events
 from core.home import Home
-from core.images.augment import check_augment
+from core.images.augment_settings import check_augment
 from core.images.pixels import encode_png
 from core.jobs import control
 from core.jobs.jobdir import JobDir

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.images import costs
-from core.images.augment import TRANSFORMS, Settings
+from core.images.augment_settings import TRANSFORMS, Settings
 from core.images.costs import Costs
 from core.images.pixels import Pixels
 from core.jobs import control

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.evaluation.percent import share
-from core.images.augment import TRANSFORMS, Settings
+from core.images.augment_settings import TRANSFORMS, Settings
 from core.images.pixels import encode_png
 from core.model import readability
 from core.model.readability import LOSS, RECIPE, Readability, VariantReading

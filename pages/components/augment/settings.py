@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.images.augment import TRANSFORMS, Param, Settings, TransformInfo
+from core.images.augment_settings import TRANSFORMS, Param, Settings, TransformInfo
 from pages.components import state
 
 

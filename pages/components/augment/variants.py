@@ -4,7 +4,7 @@ import random
 
 import streamlit as st
 
-from core.images.augment import Settings
+from core.images.augment_settings import Settings
 from core.images.pixels import Pixels, encode_png
 from db.records import Project, Sample
 from db.samples import count_samples, select_samples
@@ -40,7 +40,7 @@ def show_variants(project: Project, sample: Sample, compared: dict[str, Settings
         seen = network(layout.home(), db, project)
         framed = framed_images(db, seen.frame, [sample])[0]
     with st.spinner("Loading the transforms", show_time=False):
-        from core.images.transforms import variants  # a second at the first time; nothing else on the page needs it
+        from core.images.augmenter import variants  # a second at the first time; nothing else on the page needs it
 
     name = sample.label or sample.name
     columns = st.columns(len(compared))

@@ -10,12 +10,12 @@ from core.evaluation.metrics import Evaluation
 from core.evaluation.percent import counted, percent
 from core.images.pixels import data_url
 from core.jobs import control
-from core.runs.settings import run_differences
-from core.training.doctor import Line
+from core.runs.differences import run_differences
 from db.records import Run
 from db.samples import find_sample, image_bytes
-from pages.components import charts, layout
+from pages.components import layout
 from pages.components.layout import Page
+from pages.components.overlay import overlay
 
 PER_PAGE = 24
 
@@ -159,21 +159,6 @@ def show_curves(it: Compared) -> None:
     """Show how both learned."""
     home = layout.home()
     overlay({name: control.metrics(home, name) for name in it.names})
-
-
-def overlay(metrics: dict[str, list[Line]]) -> None:
-    """Draw the losses of two runs in one figure, and their exact matches in another."""
-    by = st.segmented_control("By", charts.AXES, default="step", required=True, key="by", bind="query-params")
-    names = " and ".join(metrics)
-    grid = st.grid("auto", min_column_width=360)
-    grid.plotly_chart(
-        charts.overlaid_loss(metrics, by), key=f"loss {names}", alt=f"Loss of {names} by {by}, training and validation"
-    )
-    grid.plotly_chart(
-        charts.overlaid_accuracy(metrics, by),
-        key=f"accuracy {names}",
-        alt=f"Exact match of {names} on the validation images by {by}, with 95% intervals",
-    )
 
 
 def show_settings(it: Compared) -> None:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from core.errors import SlotlabError, StorageError
-from core.images.augment import DEFAULT_AUGMENT, Settings, check_augment
+from core.images.augment_settings import DEFAULT_AUGMENT, Settings, check_augment
 from core.model.config import OPTIONS, PRESETS, TrainConfig, with_options
 from core.runs import recipes
-from core.runs.settings import NOT_RECORDED, setting_differences, spelled_out
+from core.runs.differences import NOT_RECORDED, setting_differences, spelled_out
 from core.runs.start import changed_labels, start_training
 from db.records import Project, Run
 from db.samples import counts
 from pages.components import layout, state
-from pages.components.augment.recipes import ask_recipe, hand_over, next_augmentation
 from pages.components.layout import Page
+from pages.components.next_recipe import ask_recipe, hand_over, next_augmentation
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

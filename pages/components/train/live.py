@@ -12,8 +12,8 @@ from core.runs.watch import watch
 from core.training.doctor import Diagnosis, Line, kept_line, lines_of_kind
 from db.records import Run
 from pages.components import charts, layout
-from pages.components.compare.sections import overlay
 from pages.components.layout import Page
+from pages.components.overlay import overlay
 from pages.components.train.form import clone, open_empty_form
 
 if TYPE_CHECKING:

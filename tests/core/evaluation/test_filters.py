@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import OptionError, SlotlabError
 from core.evaluation.filters import LONGEST, select
-from tests.helpers.work import python_lines
+from tests.helpers.python_lines import python_lines
 
 RNG = np.random.default_rng(0)
 LABELS = ["".join(map(str, row)) for row in RNG.integers(0, 10, (300, 4))]

@@ -9,7 +9,7 @@ from scipy.stats import binomtest, fisher_exact
 from core.charset import TextSpec
 from core.evaluation.metrics import intervals95
 from core.evaluation.slices import Categorical, Slice, find_slices, holm, text_columns
-from tests.helpers.work import python_lines
+from tests.helpers.python_lines import python_lines
 
 DIGITS = "0123456789"
 LABELS = ["0123", "1123", "1023", "2222", "0011", "9876"]

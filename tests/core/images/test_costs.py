@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import OptionError
-from core.images.augment import DEFAULT_AUGMENT
+from core.images.augment_settings import DEFAULT_AUGMENT
 from core.images.costs import Cost, Costs, measure, step_seconds
 
 IMAGES = [np.random.default_rng(seed).integers(0, 256, (48, 128, 3), dtype=np.uint8) for seed in range(3)]

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from core.errors import TrainingError
-from core.images.augment import Settings
-from core.images.transforms import variants
+from core.images.augment_settings import Settings
+from core.images.augmenter import variants
 from core.model.readability import RECIPE, Misread, VariantReading, check
 
 Image = NDArray[np.uint8]

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest
 
-from core.charset import TextSpec
+from core.charset import TextSpec, spec_of
 from core.cli import commands
 from core.data.importing import open_source
-from core.data.labeling import spec_of
 from core.errors import SlotlabError
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import choose_threshold

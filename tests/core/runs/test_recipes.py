@@ -9,7 +9,7 @@ from sqlite_utils import Database
 
 from core.errors import OptionError
 from core.home import Home
-from core.images.augment import DEFAULT_AUGMENT, Settings
+from core.images.augment_settings import DEFAULT_AUGMENT, Settings
 from core.model.config import TrainConfig, preset, with_options
 from core.runs import recipes
 from core.runs.recipes import recipe_differences

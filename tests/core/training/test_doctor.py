@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from core.charset import TextSpec
-from core.errors import OptionError, TrainingError
+from core.errors import TrainingError
 from core.images.pixels import encode_png
+from core.jobs.failures import explain
 from core.jobs.jobdir import JobDir
-from core.jobs.work import explain
 from core.model.config import TrainConfig
 from core.training import engine
 from core.training.doctor import Diagnosis, Line, diagnose, kept_line, lines_of_kind
@@ -111,6 +110,7 @@ def test_the_first_steps_are_a_plateau_with_its_expected_end(fit: Fit) -> None:
     assert "within 300 steps, for which this run may be too short" in found.advice
 
 
+@pytest.mark.long
 def test_labels_of_other_images_are_misaligned_once_they_are_learnt_by_heart(fit: Fit) -> None:
     """As after a CSV that is shifted: each image under the label of another one."""
     labels = [text for _, _, text, _, _ in toy.rows(90)]
@@ -191,6 +191,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_reason(fit: Fit) -> None:
     assert "0.1 instead of 1" in found.advice
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="its memory is limited as Linux does it")
 def test_a_worker_without_memory_says_so(tmp_path: Path) -> None:
     """One sentence with the settings, as the reason of the job."""
@@ -239,42 +240,6 @@ def test_a_worker_that_was_killed_may_have_had_no_memory(make_job: MakeJob, run_
 
 
 # Reasons
-
-
-def array_too_large() -> None:
-    np.empty(1 << 60, np.uint8)
-
-
-def tensor_too_large() -> None:
-    torch.empty(1 << 60, dtype=torch.uint8)
-
-
-def gpu_too_small() -> None:
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-
-
-def backbone_too_large() -> None:
-    try:
-        array_too_large()
-    except MemoryError as error:
-        raise OptionError("The backbone cannot be built.") from error
-
-
-@pytest.mark.parametrize("fail", [array_too_large, tensor_too_large, gpu_too_small, backbone_too_large])
-def test_every_library_without_memory_gives_the_same_reason(fail: Callable[[], None]) -> None:
-    """With the settings of a run; other jobs have none to change."""
-    run = {"kind": "train", "config": TrainConfig(batch_size=8).to_dict(), "choices": {"image_size": [48, 192]}}
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the reason made of it is what is looked at
-        fail()
-
-    reason, cause = explain(caught.value, run)
-
-    assert cause == "out_of_memory"
-    assert "with batch_size=8 and image_size=48x192; smaller ones need less." in reason
-    assert explain(caught.value, {"kind": "import"}) == (
-        "The memory ran out; end other programs, then try again.",
-        "out_of_memory",
-    )
 
 
 def test_another_failure_is_not_explained_away() -> None:

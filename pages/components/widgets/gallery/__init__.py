@@ -1,1 +1,1 @@
-"""Images of an evaluation, with a desk to correct a label."""
+"""Images of an evaluation, each with a field to correct its label."""

@@ -29,7 +29,14 @@ from db.records import Sample
 from db.samples import find_sample, image_bytes
 from pages.components import layout, resources, state
 from pages.components.operators import current_operator
-from pages.components.widgets.messages import answer_data, apply_message, common_data, widget_files, widget_message
+from pages.components.widgets.messages import (
+    answer_data,
+    apply_message,
+    collect_errors,
+    common_data,
+    widget_files,
+    widget_message,
+)
 
 PER_PAGE = 24
 _KEY = "gallery"
@@ -178,7 +185,10 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
     tiles = _tiles(shown, places, samples, images, probabilities=probabilities)
     for tile, look in zip((tile for tile in tiles if not tile["gone"]), looks, strict=False):
         tile["look"] = look
-    data = common_data(project, current_operator(), problems) | {"tiles": tiles, "answers": reply["answers"]}
+    operator = ""
+    with collect_errors(problems):
+        operator = current_operator()
+    data = common_data(project, operator, problems) | {"tiles": tiles, "answers": reply["answers"]}
     _WIDGET(
         key=_KEY,
         data=data | {"error": next(iter([*reply["problems"], *problems]), None)},

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from core.errors import OptionError
-from core.images.augment import DEFAULT_AUGMENT, TRANSFORMS, TransformInfo, check_augment
-from core.images.transforms import Augmenter, variants
+from core.images.augment_settings import DEFAULT_AUGMENT, TRANSFORMS, TransformInfo, check_augment
+from core.images.augmenter import Augmenter, variants
 
 GEOMETRY = ("affine", "perspective", "stretch", "elastic")
 SIZES = [(32, 96), (64, 256)]
@@ -181,9 +181,8 @@ def test_opencv_starts_no_threads_of_its_own() -> None:
 
 def test_settings_are_known_without_loading_any_image_library() -> None:
     """Reading or checking settings must not cost the seconds of importing albumentations and torch."""
-    code = (
-        "import sys, core.images.augment; print(sorted({'cv2', 'torch', 'albumentations', 'numpy'} & set(sys.modules)))"
-    )
+    heavy = {"cv2", "torch", "albumentations", "numpy"}
+    code = f"import sys, core.images.augment_settings; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.images.augment import TRANSFORMS, check_augment
+from core.images.augment_settings import TRANSFORMS, check_augment
 
 cv2.setNumThreads(0)  # images this small lose by threads, and torch needs the cores
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.data.watching import UnsettledError, Watch
+from core.data.watched_folder import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError
 from tests.helpers.pictures import png, write_files
 
@@ -120,8 +120,8 @@ def test_links_are_refused_and_slotlabs_own_folder_is_left_out(tmp_path: Path) -
 
 def test_many_files_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller may stop between them, and where there is nothing to take for long."""
-    monkeypatch.setattr("core.data.watching.BATCH", 4)
-    monkeypatch.setattr("core.data.watching.BREATH", 10)
+    monkeypatch.setattr("core.data.watched_folder.BATCH", 4)
+    monkeypatch.setattr("core.data.watched_folder.BREATH", 10)
     write_files(tmp_path, {f"{number:02}.png": b"x" for number in range(30)})
     watch = Watch(tmp_path)
 

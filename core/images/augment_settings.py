@@ -1,7 +1,7 @@
 """The augmentation settings: which transforms exist, their safe ranges, the defaults, and the check of a settings dict.
 
 Settings are a JSON dict `{transform: {"p": probability, parameter: [low, high] or number}}`. A transform that is absent
-or has p = 0 is off; a parameter that is absent takes its default. `core.images.transforms` turns settings into pixels;
+or has p = 0 is off; a parameter that is absent takes its default. `core.images.augmenter` turns settings into pixels;
 this module imports nothing heavy, because it is read where no image is touched (albumentations costs a second).
 """
 

@@ -1,8 +1,8 @@
 """Differences between the settings of two runs."""
 
-from core.images.augment import DEFAULT_AUGMENT
+from core.images.augment_settings import DEFAULT_AUGMENT
 from core.model.config import TrainConfig
-from core.runs.settings import NOT_RECORDED, run_differences, setting_differences
+from core.runs.differences import NOT_RECORDED, run_differences, setting_differences
 
 
 def test_only_differences_are_listed() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core.images.augment import DEFAULT_AUGMENT
+from core.images.augment_settings import DEFAULT_AUGMENT
 
 NOT_RECORDED = "not recorded"
 DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights"}
