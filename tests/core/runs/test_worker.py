@@ -186,6 +186,7 @@ sys.exit(run_worker(sys.argv[1], do))
 """
 
 
+@pytest.mark.long
 def test_a_run_killed_twice_reaches_the_same_weights(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kill -9 between, or in the middle of, any two steps or checkpoints changes no bit of the result."""
     monkeypatch.setattr(engine, "SAVE_SECONDS", 0.0)

@@ -191,6 +191,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_reason(fit: Fit) -> None:
     assert "0.1 instead of 1" in found.advice
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="its memory is limited as Linux does it")
 def test_a_worker_without_memory_says_so(tmp_path: Path) -> None:
     """One sentence with the settings, as the reason of the job."""
