@@ -27,7 +27,7 @@ CONFIG = TrainConfig(
     augment={},
 )
 """The smallest that still has every part of a real run."""
-LEARNT = replace(CONFIG, max_steps=120)
+LEARNT = replace(CONFIG, max_steps=80)
 """As many steps as it takes to read nearly everything."""
 
 

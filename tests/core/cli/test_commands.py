@@ -128,7 +128,10 @@ def test_weights_are_found_from_where_the_terminal_stands(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("split", "option", "views"),
-    [("val", "--tta", [view.name for view in DEFAULT]), ("test", "--no-tta", ["as it is"])],
+    [
+        ("val", "--tta", [view.name for view in DEFAULT]),
+        pytest.param("test", "--no-tta", ["as it is"], marks=pytest.mark.long),
+    ],
 )
 def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str, views: list[str]) -> None:
     """k, n, interval, one accuracy per position, and the views."""
@@ -162,13 +165,13 @@ def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotl
     assert json.loads(done.stdout)["accepted"] is None
 
 
-def test_prediction_goes_on_after_a_bad_file(home: Path, images: Path, tmp_path: Path) -> None:
+def test_prediction_goes_on_after_a_bad_file(slotlab: Slotlab, images: Path, tmp_path: Path) -> None:
     """One object a line, an error for the bad file, exit code 1."""
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     good = sorted(images.iterdir())[:2]
 
-    done = command(home, "predict", "0002-fast", good[0], bad, good[1], "--tta", "--json")
+    done = slotlab("predict", "0002-fast", good[0], bad, good[1], "--tta", "--json")
 
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1
