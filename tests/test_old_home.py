@@ -127,6 +127,7 @@ def test_predictions_are_the_same_as_before(db: Database, home: Home, project: P
     assert all(each.accepted is not None for each in predicted)
 
 
+@pytest.mark.long
 def test_a_cancelled_run_goes_on(db: Database, home: Home) -> None:
     """From its last checkpoint to its planned end."""
     assert 0 < control.observe(home, CANCELLED).step < 60

@@ -136,6 +136,7 @@ def test_a_position_whose_labels_are_random_is_a_dead_head(fit: Fit) -> None:
     assert "100% at the others" in found.sentence
 
 
+@pytest.mark.long
 def test_images_without_their_text_get_one_constant_answer(fit: Fit) -> None:
     """Blank ones; as long as a plateau is to be expected, that is what it is called."""
     config = replace(SMALL, max_steps=310, batch_size=8)
@@ -152,6 +153,7 @@ def test_images_without_their_text_get_one_constant_answer(fit: Fit) -> None:
     assert "All 18 validation images are read as the same text after 310 of 310 steps" in found.sentence
 
 
+@pytest.mark.long
 def test_wrong_labels_learnt_by_heart_are_overfitting(fit: Fit) -> None:
     """Every seventh or so is wrong, and there is no augmentation: sure of its errors, it gets worse."""
     rng = random.Random(0)
