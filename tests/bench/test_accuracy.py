@@ -70,7 +70,7 @@ def test_a_killed_cell_goes_on_and_leaves_its_figures(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_the_speed_bench_reads_its_own_clock(tmp_path: Path) -> None:
     """Validation lines are timed from the start of the process, so all lie within its life."""
-    done = subprocess.run(command("speed", "--quick"), cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command("accuracy.speed", "--quick"), cwd=ROOT, capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
     seconds = [line["seconds"] for line in result["validation"]]
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,16 @@ class Lab:
             os.killpg(self.process.pid, with_signal)
             self.process.wait()
             self.process = None
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Let the server answer nothing during the block."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.process.pid, signal.SIGCONT)
 
     def mistakes(self) -> str:
         """What the server has logged since the last call, if a traceback is in it."""
