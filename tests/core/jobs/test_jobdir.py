@@ -131,3 +131,16 @@ def test_the_status_file_never_decides_whether_a_job_lives(make_job: MakeJob) ->
     assert view.state == "lost"
     assert view.reason is not None
     assert "at step 7" in view.reason
+
+
+@pytest.mark.parametrize("end", [{"code": 143, "signal": None}, {"code": None, "signal": 15}])
+def test_a_job_that_something_else_stopped_is_lost(tmp_path: Path, end: dict[str, int | None]) -> None:
+    """Whether its worker could still save and leave by itself, or died of the signal."""
+    job = jobdir.JobDir(tmp_path)
+    job.write("status.json", {"state": "running", "step": 7})
+    job.write("exit.json", end)
+
+    state, reason, cause = job.outcome()
+
+    assert (state, cause) == ("lost", None)
+    assert "at step 7" in (reason or "")
