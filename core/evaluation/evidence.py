@@ -1,4 +1,4 @@
-"""What so many images show, and how many more would show the next thing."""
+"""Say what k wrong of n images prove, and how many more right ones would prove the next level."""
 
 from dataclasses import dataclass
 

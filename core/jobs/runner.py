@@ -1,4 +1,4 @@
-"""Watches over one job: `python -m core.jobs.runner RUN_DIR`.
+"""Watches over one job: `python -m core.jobs.runner JOB_DIR`.
 
 It holds the job's lock, waits until the device is free, starts the worker, passes a cancel on to it, and records how it
 ended. It is small, imports neither torch nor the database, and lives in its own session, so that it survives whoever
@@ -22,7 +22,7 @@ from core.jobs import order
 from core.jobs.jobdir import JobDir, try_lock
 
 MODULES = {"train": "core.runs.worker", "evaluate": "core.runs.worker", "import": "core.data.importing"}
-"""What runs a job of each kind: `python -m MODULE RUN_DIR`."""
+"""What runs a job of each kind: `python -m MODULE JOB_DIR`."""
 GRACE_SECONDS = 15.0
 """From SIGTERM to SIGKILL. A worker answers after its current step and one checkpoint."""
 POLL_SECONDS = 0.2

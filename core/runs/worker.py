@@ -1,4 +1,7 @@
-"""Trains or evaluates: `python -m core.runs.worker JOB_DIR`. Reads and writes that directory, and knows no database."""
+"""Trains or evaluates: `python -m core.runs.worker JOB_DIR`. It knows no database.
+
+It reads and writes that directory; an evaluation also reads the directory of its run.
+"""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A job under way, for the pages that start one."""
+"""Show a job under way, with a button to stop it: Home and Evaluate use it."""
 
 import streamlit as st
 

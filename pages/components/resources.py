@@ -1,4 +1,4 @@
-"""Files of run directories as the pages read them: the only st.cache_* wrappers."""
+"""Read what several pages need of a run, once: the only st.cache_* wrappers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

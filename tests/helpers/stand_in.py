@@ -1,4 +1,4 @@
-"""A job whose worker has no network, for tests of everything around it: `behave` in run.json says what it does."""
+"""A job whose worker trains no model, for tests of everything around it: `behave` in run.json says what it does."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Wait for what another process does; apart from the stand-in, whose processes need no pytest."""
+"""Wait for what another process does. Not in stand_in.py, whose processes must not import pytest."""
 
 import time
 from collections.abc import Callable
