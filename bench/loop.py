@@ -1,4 +1,4 @@
-"""The whole loop on a folder of labelled images: import, train, evaluate. Prints one JSON object.
+"""The whole loop on a folder of labeled images: import, train, evaluate. Prints one JSON object.
 
     python bench/loop.py --data images/ --labels filename --length 6 [--preset fast] [--set key=value ...] [--test]
 
@@ -69,7 +69,7 @@ def loop(options: argparse.Namespace, home: Path) -> dict[str, object]:
         result = slotlab(home, "evaluate", str(run["run"]), "--split", split, "--tta")
         scores[split] = {key: result[key] for key in SHOWN}
     return {
-        "imported": {key: imported[key] for key in ("files", "imported", "duplicates", "labelled", "rejected")},
+        "imported": {key: imported[key] for key in ("files", "imported", "duplicates", "labeled", "rejected")},
         "import_seconds": round(import_s, 1),
         "preset": options.preset,
         "set": options.set,

@@ -143,7 +143,7 @@ def pooled_rows(results: Results) -> list[list[str]]:
 
 
 SLICES = {
-    "repeat": "two equal neighbours",
+    "repeat": "two equal neighbors",
     "no_repeat": "none",
     "seen": "text seen in training",
     "not_seen": "text not seen",
@@ -240,7 +240,7 @@ def _time_to(goal: Mapping[str, Any]) -> str:
     return f"{first}, for good {'never' if lasting is None else lasting}"
 
 
-# Labelling
+# Labeling
 
 
 def latency_table(results: Results) -> str:
@@ -256,7 +256,7 @@ def latency_table(results: Results) -> str:
             f"{answers['median']:g}, {answers['p99']:g} ms",
         ]
 
-    head = ["labelling: last key to next image", "where", "median", "95th percentile", "most", "labels"]
+    head = ["labeling: last key to next image", "where", "median", "95th percentile", "most", "labels"]
     head += ["saved after, median, 99th percentile"]
     cells = [cell for cell in ui.CELLS if cell.group == "latency" or cell.name == "million-latency"]
     return table(head, cell_rows(cells, results, len(head) - 2, row))

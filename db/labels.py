@@ -18,10 +18,10 @@ def events_of(db: Database, sample_id: int) -> list[LabelEvent]:
     return [LabelEvent(**row) for row in db.query("SELECT * FROM labels WHERE sample_id = ? ORDER BY id", [sample_id])]
 
 
-def relabelled(db: Database, project_id: int, since: str) -> dict[str, str | None]:
+def relabeled(db: Database, project_id: int, since: str) -> dict[str, str | None]:
     """Current label, by pixel hash, of the samples that had an event since then, and of some that had one just before.
 
-    The ledger is read from its end, so that it costs nothing where nobody has labelled meanwhile.
+    The ledger is read from its end, so that it costs nothing where nobody has labeled meanwhile.
     """
     # An hour more than asked for: clocks are set, and the labels of a run are read a little before it is made.
     begin = (datetime.fromisoformat(since) - timedelta(hours=1)).isoformat()
@@ -57,7 +57,7 @@ def append_event(
     changed = (
         not opinion
         and db.execute(
-            "UPDATE samples SET state = ?, label = ?, flag = ?, version = version + 1, operator = ?, labelled_at = ?"
+            "UPDATE samples SET state = ?, label = ?, flag = ?, version = version + 1, operator = ?, labeled_at = ?"
             " WHERE id = ? AND version = ?",
             [state, text, flag, operator, at, sample.id, base_version],
         ).rowcount

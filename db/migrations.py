@@ -233,7 +233,7 @@ def m004_queues_and_opinions(db: Database) -> None:
             until INTEGER NOT NULL
         ) STRICT
         """,
-        # Counting a million samples takes longer than labelling one; these are counted as they change.
+        # Counting a million samples takes longer than labeling one; these are counted as they change.
         """
         CREATE TABLE tallies (
             project_id INTEGER NOT NULL REFERENCES projects (id),

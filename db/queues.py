@@ -8,7 +8,7 @@ from sqlite_utils import Database
 
 from db.records import Sample
 
-KINDS = {"unlabelled": "unlabelled", "skipped": "skipped", "second": "labelled"}
+KINDS = {"unlabeled": "unlabeled", "skipped": "skipped", "second": "labeled"}
 """The queues, and the state of the samples in each. second: labels that nobody but their operator has looked at."""
 ORDERS = {"import": "id", "random": "substr(sha256, 33)"}
 """How the training images may be ordered; a strategy that ranks images is another line. The split comes from the first
@@ -21,7 +21,7 @@ PASSED = "passed"
 class Queue:
     """What an operator wants to be shown."""
 
-    kind: str = "unlabelled"
+    kind: str = "unlabeled"
     order: str = "import"
     source_id: int | None = None
     day: str | None = None

@@ -7,7 +7,7 @@ ACTIVE = ("queued", "starting", "running")
 """States of a job that has not ended."""
 Content = tuple[str, str | None, str | None]
 """What a sample is, or should be: its state, label and flag."""
-UNLABELLED: Content = ("unlabelled", None, None)
+UNLABELED: Content = ("unlabeled", None, None)
 
 
 def now() -> str:
@@ -47,12 +47,12 @@ class Sample:
     height: int
     split: str
     state: str
-    """unlabelled, labelled or skipped"""
+    """unlabeled, labeled or skipped"""
     label: str | None
     version: int
     """Number of label events applied so far; a save names the version it saw."""
     operator: str | None
-    labelled_at: str | None
+    labeled_at: str | None
     created_at: str
     flag: str | None
     """Why it is skipped: unreadable or not_ours; None: passed by for later."""

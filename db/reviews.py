@@ -1,4 +1,4 @@
-"""Queries on labelled samples as a reviewer walks them: a place in an order, and the samples after it."""
+"""Queries on labeled samples as a reviewer walks them: a place in an order, and the samples after it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ ORDERS = {
     "random": "substr(sha256, 33)",
     "label": "label",
     "character": "substr(label, {position}, 1)",
-    "newest": "labelled_at",
+    "newest": "labeled_at",
 }
-"""What labelled samples may be walked by. character: equal characters at one position together, where a wrong one
+"""What labeled samples may be walked by. character: equal characters at one position together, where a wrong one
 stands out. Random and label have an index; the others read every label of the project for each screen."""
 SPLITS = ("train", "val", "test")
 Place = tuple[str, int]
@@ -41,7 +41,7 @@ class Review:
     """Only labels with this character at the position."""
 
 
-def select_labelled(
+def select_labeled(
     db: Database,
     project_id: int,
     review: Review,
@@ -51,7 +51,7 @@ def select_labelled(
     end: str | None = None,
     limit: int,
 ) -> list[tuple[Place, Sample]]:
-    """The next labelled samples after a place, each with its own; values of the order from `start` up to `end`."""
+    """The next labeled samples after a place, each with its own; values of the order from `start` up to `end`."""
     key = ORDERS[review.order].format(position=int(review.position))
     newest = review.order == "newest"
     where, values = _where(project_id, review)
@@ -75,7 +75,7 @@ def select_labelled(
     return sorted(page, key=lambda pair: pair[0], reverse=newest)[:limit]
 
 
-def count_labelled(db: Database, project_id: int, review: Review) -> int:
+def count_labeled(db: Database, project_id: int, review: Review) -> int:
     """How many labels a review is about; reads every label of the project."""
     where, values = _where(project_id, review)
     if review.split is not None:
@@ -84,7 +84,7 @@ def count_labelled(db: Database, project_id: int, review: Review) -> int:
 
 
 def _where(project_id: int, review: Review) -> tuple[str, list[Any]]:
-    terms = ["project_id = ?", "state = 'labelled'", "label IS NOT NULL"]  # the last opens the index by label
+    terms = ["project_id = ?", "state = 'labeled'", "label IS NOT NULL"]  # the last opens the index by label
     values: list[Any] = [project_id]
     if review.unchecked:
         terms.append("NOT checked AND NOT disputed")

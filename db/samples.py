@@ -13,7 +13,7 @@ ORDERS = {
     "newest": "id DESC",
     "label": "label, id",
     "name": "name, id",
-    "labelled": "labelled_at DESC, id DESC",
+    "labeled": "labeled_at DESC, id DESC",
 }
 """How a list of samples may be sorted."""
 HASH_LENGTH = 64

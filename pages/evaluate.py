@@ -14,7 +14,7 @@ from core.runs.openings import openings_text
 from core.runs.start import start_evaluation
 from db.evaluations import count_test_openings
 from db.jobs import list_jobs
-from db.labels import relabelled
+from db.labels import relabeled
 from db.records import ACTIVE
 from pages.components import layout, resources, state
 from pages.components.evaluate.evidence import show_evidence, show_report
@@ -72,7 +72,7 @@ with layout.errors(), layout.database() as db:
         found = resources.find_predictions(db, home, run, split)
     except StorageError as error:
         damaged = str(error)
-    now = relabelled(db, project.id, run.job.created_at) if found else {}
+    now = relabeled(db, project.id, run.job.created_at) if found else {}
     evaluations = list_jobs(db, project_id=project.id, kind="evaluate", limit=20)
     active = [job for job in evaluations if job.state in ACTIVE]
 

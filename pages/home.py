@@ -42,13 +42,13 @@ def show_project(project: Project, run: Run | None, count: dict[tuple[str, str],
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader(layout.plain(project.name), anchor=False)
             with st.container(horizontal=True, width="content"):
-                link_to_next_steps(project, run, total("labelled"), total("unlabelled"))
+                link_to_next_steps(project, run, total("labeled"), total("unlabeled"))
         images, labels, newest = st.columns([2, 3, 3])
-        splits = [f"{split} {total(split, 'labelled'):,}" for split in ("train", "val", "test")]
+        splits = [f"{split} {total(split, 'labeled'):,}" for split in ("train", "val", "test")]
         spec = f"{project.length} of {layout.plain(project.charset)}"
         show_number(images, "Images", f"{total():,}", spec)
-        of = f"{total('labelled'):,} of {total('labelled') + total('unlabelled'):,}"
-        show_number(labels, "Labelled", of, " · ".join([*splits, f"skipped {total('skipped'):,}"]))
+        of = f"{total('labeled'):,} of {total('labeled') + total('unlabeled'):,}"
+        show_number(labels, "Labeled", of, " · ".join([*splits, f"skipped {total('skipped'):,}"]))
         if run is None:
             show_number(newest, "Newest run", "none yet", "")
         elif run.val_correct is None:
@@ -64,16 +64,16 @@ def show_number(place: DeltaGenerator, title: str, value: str, note: str) -> Non
         st.caption(note)
 
 
-def link_to_next_steps(project: Project, run: Run | None, labelled: int, unlabelled: int) -> None:
+def link_to_next_steps(project: Project, run: Run | None, labeled: int, unlabeled: int) -> None:
     steps = []
     if run is not None and run.job.state in ACTIVE:
         steps.append(("pages/train.py", "Watch the run", ":material/show_chart:"))
     elif run is not None and run.val_correct is not None:
         steps.append(("pages/evaluate.py", "See where it is wrong", ":material/grid_on:"))
-    elif labelled and not unlabelled:
+    elif labeled and not unlabeled:
         steps.append(("pages/train.py", "Train on them", ":material/play_arrow:"))
-    if unlabelled:
-        steps.append(("pages/label.py", f"Label {unlabelled:,}", ":material/keyboard:"))
+    if unlabeled:
+        steps.append(("pages/label.py", f"Label {unlabeled:,}", ":material/keyboard:"))
     for page, label, icon in steps:
         query = {"project": project.name} | ({"run": run.job.id} if run and "label" not in page else {})
         st.page_link(page, label=label, icon=icon, query_params=query, width="content")
@@ -84,7 +84,7 @@ for card in cards:
 if not projects:
     st.markdown(
         "Slotlab reads short texts of fixed length, such as the CAPTCHA of a portal you are allowed to automate. "
-        "Import some images, label them here, train a recogniser, and see where it is wrong."
+        "Import some images, label them here, train a recognizer, and see where it is wrong."
     )
 
 for job, folder in watches.values():

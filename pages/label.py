@@ -15,7 +15,7 @@ from pages.components import layout, state
 from pages.components.widgets.labeler.server import labeler, midnight, summary
 
 page = layout.open_page("label")
-TITLES = {"unlabelled": "Unlabelled", "skipped": "Skipped", "second": "Second look"}
+TITLES = {"unlabeled": "Unlabeled", "skipped": "Skipped", "second": "Second look"}
 REASONS = dict(zip((*FLAGS, PASSED), ("unreadable", "not ours", "passed by"), strict=True))
 
 
@@ -30,7 +30,7 @@ def choose_filter(kind: str) -> Queue:
         for name in ("source", "day", "flag", "order")
     }
     if asked["day"] not in days and re.fullmatch(r"\d{4}-\d\d-\d\d", asked["day"]):
-        days = [*days, asked["day"]]  # its last image has just been labelled
+        days = [*days, asked["day"]]  # its last image has just been labeled
     flags = {said: flag for flag, said in REASONS.items()} if kind == "skipped" else {}
     options = {"source": [*sources], "day": days, "flag": [*flags], "order": ["random"]}
     said = ", ".join(layout.plain(asked[name]) for name in options if asked[name] in options[name])
@@ -39,7 +39,7 @@ def choose_filter(kind: str) -> Queue:
         order = st.segmented_control(
             "Order", list(ORDERS), default="import", required=True, key="order", **bound,
             help="Images of the val and test splits come at random and in their share, whatever the order: those "
-            "labelled so far are then a fair sample, and what is measured on them can be believed.",
+            "labeled so far are then a fair sample, and what is measured on them can be believed.",
         )  # fmt: skip
         source = st.selectbox("Source", [*sources], index=None, key="source", placeholder="All sources", **bound)
         day = st.selectbox("Imported on (UTC)", days, index=None, key="day", placeholder="All days", **bound)
@@ -92,7 +92,7 @@ def repeat() -> None:
 
 with st.container(horizontal=True, vertical_alignment="center"):
     kind = st.segmented_control(
-        "Queue", list(KINDS), format_func=TITLES.__getitem__, default="unlabelled", required=True, key=state.QUEUE,
+        "Queue", list(KINDS), format_func=TITLES.__getitem__, default="unlabeled", required=True, key=state.QUEUE,
         bind="query-params", label_visibility="collapsed",
     )  # fmt: skip
     queue = choose_filter(kind)

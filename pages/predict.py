@@ -21,7 +21,7 @@ runs = layout.runs_with_a_model(project)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(list(runs))]
     source = st.segmented_control(
-        "Images", ["upload", "val", "unlabelled"], default="val", required=True, key="images", persist_state="session"
+        "Images", ["upload", "val", "unlabeled"], default="val", required=True, key="images", persist_state="session"
     )
     text = ""
     if source != "upload":
@@ -38,7 +38,7 @@ if source == "upload":
     uploads = st.file_uploader("Images", accept_multiple_files=True, label_visibility="collapsed", key="uploads")
     files = [(upload.name, None, upload.getvalue()) for upload in uploads]
 else:
-    split, state = ("val", None) if source == "val" else (None, "unlabelled")
+    split, state = ("val", None) if source == "val" else (None, "unlabeled")
     with layout.errors(), layout.database() as db:
         samples = select_samples(db, project.id, split=split, state=state, text=text, limit=FROM_PROJECT)
         stored = image_bytes(db, [sample.id for sample in samples])
@@ -96,8 +96,8 @@ picture, answer = st.columns([2, 3], gap="large")
 with picture:
     st.image(data, width="stretch", alt=f"The image {name}")
     st.text(name)
-    st.metric("All views together", best.text, help="The mean of the views' log-probabilities, normalised again.")
-    st.caption(layout.plain(f"{percent(best.confidence)} sure" + (f", labelled {label}" if label else "")))
+    st.metric("All views together", best.text, help="The mean of the views' log-probabilities, normalized again.")
+    st.caption(layout.plain(f"{percent(best.confidence)} sure" + (f", labeled {label}" if label else "")))
     st.image(encode_png(predictor.preprocess(pixels)), width="stretch", alt="The image as the network sees it")
     st.caption("As the network sees it")
 with answer:

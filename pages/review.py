@@ -21,8 +21,8 @@ project = page.project
 with layout.errors(), layout.database() as db:
     numbers = samples.counts(db, project.id)
     disputed = count_disputed(db, project.id)
-labelled = sum(n for (_, state), n in numbers.items() if state == "labelled")
-if not labelled and not disputed:
+labeled = sum(n for (_, state), n in numbers.items() if state == "labeled")
+if not labeled and not disputed:
     st.info("This project has no labels to review yet.", icon=":material/inbox:")
     st.page_link(
         "pages/label.py", label="Label images", icon=":material/keyboard:", query_params={"project": project.name}
@@ -72,14 +72,14 @@ def chosen_review() -> tuple[Review, int | None]:
         position=position,
         char=char,
     )
-    if labelled > SLOW_FROM:
+    if labeled > SLOW_FROM:
         if order not in ("random", "label") or review.text or char:
             st.caption(
                 f"With more than {SLOW_FROM:,} labels each screen takes seconds; random or by label it does not."
             )
         return review, None
     with layout.errors(), layout.database() as db:
-        return review, reviews.count_labelled(db, project.id, review)
+        return review, reviews.count_labeled(db, project.id, review)
 
 
 review, total = chosen_review() if show == "labels" else (None, None)

@@ -1,4 +1,4 @@
-"""Every image of a project: find it, look at it, see who labelled it, correct the label."""
+"""Every image of a project: find it, look at it, see who labeled it, correct the label."""
 
 import uuid
 from typing import Any
@@ -19,10 +19,10 @@ from pages.components import layout, state
 PER_PAGE = 50  # each row carries its image, a few kB, with every rerun
 STATES: dict[str, dict[str, Any]] = {
     "all": {},
-    "unlabelled": {"state": "unlabelled"},
-    "labelled": {"state": "labelled"},
-    "not checked": {"state": "labelled", "checked": False},
-    "checked": {"state": "labelled", "checked": True},
+    "unlabeled": {"state": "unlabeled"},
+    "labeled": {"state": "labeled"},
+    "not checked": {"state": "labeled", "checked": False},
+    "checked": {"state": "labeled", "checked": True},
     "disputed": {"disputed": True},
     "skipped": {"state": "skipped"},
     "passed by": {"flag": PASSED},
@@ -119,7 +119,7 @@ with rows:
                 "split": [sample.split for sample in samples],
                 "name": [sample.name for sample in samples],
                 "operator": [sample.operator for sample in samples],
-                "labelled": pd.to_datetime(pd.Series([sample.labelled_at for sample in samples]), utc=True),
+                "labeled": pd.to_datetime(pd.Series([sample.labeled_at for sample in samples]), utc=True),
                 "source": [source_names[sample.source_id] for sample in samples],
                 "size": [f"{sample.width} x {sample.height}" for sample in samples],
             }
@@ -134,7 +134,7 @@ with rows:
             "split": st.column_config.TextColumn("Split", width="small"),
             "name": st.column_config.TextColumn("File"),
             "operator": st.column_config.TextColumn("Operator"),
-            "labelled": st.column_config.DatetimeColumn("Labelled", format="distance"),
+            "labeled": st.column_config.DatetimeColumn("Labeled", format="distance"),
             "source": st.column_config.TextColumn("Source"),
             "size": st.column_config.TextColumn("Pixels"),
         },
@@ -229,4 +229,4 @@ with detail:
             alt="History of this image, newest first",
         )
     else:
-        st.caption("Nobody has labelled this image yet.")
+        st.caption("Nobody has labeled this image yet.")

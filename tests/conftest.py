@@ -18,7 +18,7 @@ from db import projects
 from db.connection import opened, write
 from db.records import Project
 from tests.helpers.made_once import made_once
-from tests.helpers.runs import add_labelled
+from tests.helpers.runs import add_labeled
 from tests.helpers.stand_in import RUNNER
 
 # Before anything imports torch: the networks of the tests are too small to gain by threads.
@@ -53,9 +53,9 @@ def short_project(db: Database) -> Project:
 
 
 @pytest.fixture
-def labelled(db: Database, short_project: Project) -> Project:
+def labeled(db: Database, short_project: Project) -> Project:
     """Three digits, with four training images, two validation images and one test image."""
-    add_labelled(db, short_project, train=["123", "456", "789", "124"], val=["123", "457"], test=["789"])
+    add_labeled(db, short_project, train=["123", "456", "789", "124"], val=["123", "457"], test=["789"])
     return short_project
 
 

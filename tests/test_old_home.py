@@ -24,7 +24,7 @@ from db.connection import opened
 from db.records import Project
 
 HERE = Path(__file__).parent
-RUN, WITH_VIEWS, CANCELLED = "0002-fast", "0003-evaluate", "0006-fast"
+RUN, WITH_VIEWS, CANCELED = "0002-fast", "0003-evaluate", "0006-fast"
 
 
 @pytest.fixture
@@ -57,14 +57,14 @@ def test_what_each_sample_is_follows_from_its_ledger(db: Database, project: Proj
     assert {event.action for ledger in ledgers.values() for event in ledger} == {
         "import", "label", "skip", "undo", "second", "confirm", "doubt", "resolve",
     }  # fmt: skip
-    assert {sample.state for sample in everything} == {"unlabelled", "labelled", "skipped"}
+    assert {sample.state for sample in everything} == {"unlabeled", "labeled", "skipped"}
     assert {sample.flag for sample in everything} == {None, "unreadable", "not_ours"}
     assert sum(sample.disputed for sample in everything) > 2
     assert sum(sample.checked for sample in everything) > 2
     for sample in everything:
         ledger = ledgers[sample.id]
         applied = [event for event in ledger if event.version is not None]
-        assert (applied[-1].content if applied else ("unlabelled", None, None)) == sample.content
+        assert (applied[-1].content if applied else ("unlabeled", None, None)) == sample.content
         now = standing(ledger)
         assert (bool(now.dissents), now.checked) == (bool(sample.disputed), bool(sample.checked))
         assert len(history_of(ledger)) == len(ledger)
@@ -77,7 +77,7 @@ def test_runs_and_their_results_are_listed(db: Database, home: Home, project: Pr
     control.reconcile(db, home)
 
     assert list(db.conn.iterdump()) == before
-    assert [(run.job.id, run.job.state) for run in runs.list_runs(db)] == [(CANCELLED, "cancelled"), (RUN, "finished")]
+    assert [(run.job.id, run.job.state) for run in runs.list_runs(db)] == [(CANCELED, "canceled"), (RUN, "finished")]
     assert [each.split for each in evaluations.list_evaluations(db, RUN)] == ["test", "val", "val"]
     assert evaluations.count_test_openings(db, project.id) == 1
     report = jobs.find_job(db, "0001-import")
@@ -117,7 +117,7 @@ def test_predictions_are_the_same_as_before(db: Database, home: Home, project: P
     from core.model.predictor import Predictor
 
     expected = json.loads((home.root / "predicted.json").read_text())
-    chosen = samples.select_samples(db, project.id, state="labelled", split="val")
+    chosen = samples.select_samples(db, project.id, state="labeled", split="val")
     images = samples.image_bytes(db, [sample.id for sample in chosen])
 
     predicted = Predictor.load(home.run(RUN)).predict([decode(images[sample.id]) for sample in chosen])
@@ -128,16 +128,16 @@ def test_predictions_are_the_same_as_before(db: Database, home: Home, project: P
 
 
 @pytest.mark.long
-def test_a_cancelled_run_goes_on(db: Database, home: Home) -> None:
+def test_a_canceled_run_goes_on(db: Database, home: Home) -> None:
     """From its last checkpoint to its planned end."""
-    assert 0 < control.observe(home, CANCELLED).step < 60
+    assert 0 < control.observe(home, CANCELED).step < 60
 
-    control.resume(db, home, CANCELLED)
-    job = control.follow(db, home, CANCELLED, lambda _: None)
+    control.resume(db, home, CANCELED)
+    job = control.follow(db, home, CANCELED, lambda _: None)
 
     assert job.state == "finished", job.reason
     assert json.loads(job.result or "")["step"] == 60
-    steps = [line["step"] for line in control.metrics(home, CANCELLED) if line["kind"] == "val"]
+    steps = [line["step"] for line in control.metrics(home, CANCELED) if line["kind"] == "val"]
     assert steps == sorted(set(steps))
 
 

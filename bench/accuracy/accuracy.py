@@ -141,7 +141,7 @@ def read_trained(cell: Cell, bench: Bench) -> dict[str, Any]:
     trained = train(cell, bench)
     test = evaluate(cell, bench, trained, "test")
     snapshot = load_snapshot(trained.job.path / "dataset.npz")
-    seen = {snapshot.labels[index] or "" for index in snapshot.labelled("train")}
+    seen = {snapshot.labels[index] or "" for index in snapshot.labeled("train")}
     audit = load_audit(cell.image_set.folder)
     return trained.described(cell) | {
         "splits": {
@@ -161,7 +161,7 @@ def read_untrained(cell: Cell, bench: Bench) -> dict[str, Any]:
 
     frozen = freeze(cell.image_set, bench.work, bench.data)
     snapshot = load_snapshot(frozen.path)
-    places = snapshot.labelled("test")
+    places = snapshot.labeled("test")
     reader, filtering_reader = ddddocr.DdddOcr(show_ad=False), ddddocr.DdddOcr(show_ad=False)
     filtering_reader.set_ranges(DIGITS)
     reads: dict[str, list[str]] = {"as_it_is": [], "filtered": [], "digits": []}

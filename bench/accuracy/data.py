@@ -29,7 +29,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """Either read from a folder of labelled images, or rendered from `parts`."""
+    """Either read from a folder of labeled images, or rendered from `parts`."""
 
     name: str
     length: int
@@ -94,7 +94,7 @@ def _rendered(images: ImageSet) -> Iterator[Row]:
 
 
 def _from_folder(images: ImageSet, data: Path | None) -> list[Row]:
-    """Every labelled image of the folder once, however often its pixels are there."""
+    """Every labeled image of the folder once, however often its pixels are there."""
     assert data is not None
     assert images.folder is not None
     folder = data / images.folder

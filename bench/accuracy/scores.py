@@ -42,7 +42,7 @@ def audited(sha256: Sequence[str], labels: Sequence[str], audit: Audit) -> list[
 
 
 def has_repeat(label: str) -> bool:
-    """Whether two neighbours are equal: what a reader that merges repeats gets wrong."""
+    """Whether two neighbors are equal: what a reader that merges repeats gets wrong."""
     return any(left == right for left, right in pairwise(label))
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong while somebody types, and the neighbour who makes saves slow.
+"""What goes wrong while somebody types, and the neighbor who makes saves slow.
 
     python -m bench.ui.faults DATABASE
 

@@ -3,7 +3,7 @@
     python -m bench.ui.million --home DIR [--samples 1000000]
 
 Every image is a PNG of its own, stored under the hash of its own pixels as core.images.pixels decodes them. Nine in a
-hundred are labelled with their text and one is skipped, by three operators; they come from five sources on eight days.
+hundred are labeled with their text and one is skipped, by three operators; they come from five sources on eight days.
 DIR/truth.txt has a line "hash text" for every sample.
 """
 
@@ -39,11 +39,11 @@ from db.records import Project
 PROJECT = "million"
 LENGTH, CHARSET = 6, "0123456789"
 RENDERS = 2000
-COLOURS = 16
+COLORS = 16
 """Half a byte a pixel: an image then takes one page of the database, and a million of them 5 GB instead of 12."""
 SOURCES = 5
 DAYS = 8
-LABELLED, SKIPPED = 0.09, 0.01
+LABELED, SKIPPED = 0.09, 0.01
 OPERATORS = ("Ann", "Bob", "Cleo")
 FLAGS = ("unreadable", "not_ours", None)
 BATCH = 100_000
@@ -69,7 +69,7 @@ class Render:
 
     def __init__(self, text: str, pixels: NDArray[np.uint8]) -> None:
         self.text = text
-        image = Image.fromarray(pixels).quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        image = Image.fromarray(pixels).quantize(COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         self.palette = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
         indices = np.asarray(image)
         height, width = indices.shape
@@ -80,8 +80,8 @@ class Render:
         self.adler = zlib.adler32(raw)
         self.deflated = deflate.compress(raw) + deflate.flush(zlib.Z_FULL_FLUSH)
         self.hashed = hashlib.sha256(b"RGB%dx%d:" % (width, height) + self.palette[np.stack(rows)].tobytes())
-        if len(np.unique(self.palette[: indices.max() + 1], axis=0)) != COLOURS:
-            raise OptionError(f"The image of {text} has too few colours.")  # variants could be equal
+        if len(np.unique(self.palette[: indices.max() + 1], axis=0)) != COLORS:
+            raise OptionError(f"The image of {text} has too few colors.")  # variants could be equal
         self.variant(0, check=True)
 
     def variant(self, number: int, *, check: bool = False) -> Variant:
@@ -111,7 +111,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 @cache
 def renders(n: int, seed: int) -> list[Render]:
-    """`n` rendered images, all texts distinct: a label that goes to a neighbour is then always a wrong one."""
+    """`n` rendered images, all texts distinct: a label that goes to a neighbor is then always a wrong one."""
     rng = np.random.default_rng(seed)
     texts = rng.choice(10**LENGTH, n, replace=False)
     return [Render(text, renderer.render(text, rng)) for text in (f"{number:0{LENGTH}}" for number in texts)]
@@ -126,12 +126,12 @@ def variants(n: int, seed: int = 0) -> Iterator[Variant]:
 
 
 def add_project(
-    db: Database, name: str, n: int, *, seed: int = 0, labelled: float = 0.0, skipped: float = 0.0,
+    db: Database, name: str, n: int, *, seed: int = 0, labeled: float = 0.0, skipped: float = 0.0,
     sources: int = 1, days: int = 1, val: int = 0, progress: Progress | None = None,
 ) -> tuple[Project, dict[str, str]]:  # fmt: skip
     """Make a project of `n` samples; returns it and the true text by pixel hash.
 
-    The oldest samples are labelled with their text, those after them skipped; a ledger says so. The first `val` are
+    The oldest samples are labeled with their text, those after them skipped; a ledger says so. The first `val` are
     validation images whatever their hash says: as many would else take ten times as many samples.
     """
     with write(db):
@@ -147,10 +147,10 @@ def add_project(
     for begin in range(0, n, BATCH):
         rows, blobs, events = [], [], []
         for index, image in enumerate(islice(images, min(BATCH, n - begin)), begin):
-            state, label, flag, operator = "unlabelled", None, None, None
-            if index < labelled * n:
-                state, label, operator = "labelled", image.text, OPERATORS[int(index / (labelled * n) * len(OPERATORS))]
-            elif index < (labelled + skipped) * n:
+            state, label, flag, operator = "unlabeled", None, None, None
+            if index < labeled * n:
+                state, label, operator = "labeled", image.text, OPERATORS[int(index / (labeled * n) * len(OPERATORS))]
+            elif index < (labeled + skipped) * n:
                 state, flag, operator = "skipped", FLAGS[index % len(FLAGS)], OPERATORS[index % len(OPERATORS)]
             imported = start + timedelta(days=index * days // n)
             at = (imported + timedelta(hours=1)).isoformat() if operator else None
@@ -179,7 +179,7 @@ def _insert(db: Database, rows: list[Any], blobs: list[Any], events: list[Any]) 
     assert db.conn is not None
     db.conn.executemany(
         "INSERT INTO samples (id, project_id, source_id, sha256, name, width, height, split, state, label, version,"
-        " operator, labelled_at, created_at, flag) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " operator, labeled_at, created_at, flag) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
     db.conn.executemany("INSERT INTO images (sample_id, bytes) VALUES (?, ?)", blobs)
@@ -208,7 +208,7 @@ def make(home: Home, n: int, progress: Progress | None = None) -> dict[str, Any]
     with opened(home.db, create=True) as db:
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         _, truth = add_project(
-            db, PROJECT, n, labelled=LABELLED, skipped=SKIPPED, sources=SOURCES, days=DAYS, progress=progress
+            db, PROJECT, n, labeled=LABELED, skipped=SKIPPED, sources=SOURCES, days=DAYS, progress=progress
         )
     save_truth(truth_path, truth)
     made = {"samples": n, "seconds": round(time.monotonic() - began, 1), "bytes": home.db.stat().st_size}

@@ -1,4 +1,4 @@
-"""Operators without a browser: they speak the labelling widget's own messages over the app's websocket.
+"""Operators without a browser: they speak the labeling widget's own messages over the app's websocket.
 
     python -m bench.ui.operators URL --project NAME --truth FILE [--operators 20] [--per-minute 4] [--seconds 600]
 

@@ -111,12 +111,12 @@ def compared(portal: Portal, typed: Sequence[Mapping[str, str]]) -> dict[str, in
 
 @contextmanager
 def training(lab: Lab, options: Sequence[str]) -> Iterator[Callable[[], dict[str, Any] | None]]:
-    """A run on a labelled project of the same folder; yields what says how it is. Cancelled at the end."""
+    """A run on a labeled project of the same folder; yields what says how it is. Canceled at the end."""
     if not options:
         yield lambda: None
         return
     with opened(lab.home.db) as db:
-        add_project(db, "beside", 1000, seed=1, labelled=1.0)
+        add_project(db, "beside", 1000, seed=1, labeled=1.0)
     settings = [word for option in options for word in ("--set", option)]
     run = slotlab(lab, "train", "--project", "beside", *settings, "--detach", "--json")["run"]
 

@@ -1,4 +1,4 @@
-"""A project with very many labelled validation images and two runs whose predictions on them are generated.
+"""A project with very many labeled validation images and two runs whose predictions on them are generated.
 
 Everything a page reads is there as a run leaves it, but that nothing was trained: the weights are random, and the
 log-probabilities are drawn so that about 99 in 100 images are read without an error and the views mend a few.
@@ -27,7 +27,7 @@ from db.records import Project, now
 
 PROJECT = "readings"
 TRAIN_SHARE = 0.05
-"""Labelled training images beside the validation images: enough for every page to have some."""
+"""Labeled training images beside the validation images: enough for every page to have some."""
 RUNS = {1: 9.0, 2: 9.8}
 """Number of each run, and by how many nats its true characters lead in the mean; the newer one reads better."""
 VIEWS = ("as it is", "left", "right", "up", "down", "smaller", "larger", "turned left", "turned right")
@@ -66,7 +66,7 @@ def make(home: Home, n: int) -> dict[str, Any]:
     train = max(20, int(TRAIN_SHARE * n))
     with opened(home.db, create=True) as db:
         project, truth = add_project(
-            db, PROJECT, n + train, labelled=1.0, sources=SOURCES, days=DAYS, val=n
+            db, PROJECT, n + train, labeled=1.0, sources=SOURCES, days=DAYS, val=n
         )  # fmt: skip
         texts = list(truth.items())
         val = Val(*map(list, zip(*sorted(texts[:n]), strict=True)))
@@ -168,7 +168,7 @@ def generated(targets_NP: NDArray[np.int64], views: int, lead: float, *, seed: i
     n, positions = targets_NP.shape
     rng = np.random.default_rng(seed)
     shared_NPC = rng.standard_normal((n, positions, len(CHARSET)), dtype=np.float32)
-    # Some images are harder than others as a whole, and some characters are likelier to be taken for their neighbour.
+    # Some images are harder than others as a whole, and some characters are likelier to be taken for their neighbor.
     lead_NP = lead + 1.2 * rng.standard_normal((n, 1)) + 1.8 * rng.standard_normal((n, positions))
     np.put_along_axis(shared_NPC, targets_NP[:, :, None], lead_NP[:, :, None].astype(np.float32), axis=2)
     next_NP1 = ((targets_NP + 5) % len(CHARSET))[:, :, None]

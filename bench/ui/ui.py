@@ -1,4 +1,4 @@
-"""How labelling feels and what it loses, cell by cell, in a real browser; each leaves a JSON file in bench/results/ui.
+"""How labeling feels and what it loses, cell by cell, in a real browser; each leaves a JSON file in bench/results/ui.
 
     python -m bench.ui [--only 'typing-60keys*'] [--list] [--again] [--quick]
 
@@ -49,7 +49,7 @@ PACKAGES = ("streamlit", "playwright", "websockets", "sqlite-utils", "pillow")
 
 @dataclass(frozen=True, kw_only=True)
 class UiCell(BenchCell):
-    """One figure of the labelling screen."""
+    """One figure of the labeling screen."""
 
     labels: int = 200
     """Typed in browsers, by all tabs together."""

@@ -148,7 +148,7 @@ def _watch(
         control.cancel(db, home, job.id)
         job = control.follow(db, home, job.id, show)
     show(None)
-    if job.state not in ("finished", "cancelled"):
+    if job.state not in ("finished", "canceled"):
         raise JobError(job.reason or f"{job.id} was {job.state}.")
     return job, importing.report_so_far(home, job)
 
@@ -241,7 +241,7 @@ def evaluate(
     tta: Tta = None,
     as_json: Json = False,
 ) -> None:
-    """Exact match of a run on labelled images that it was not trained on."""
+    """Exact match of a run on labeled images that it was not trained on."""
     home = Home.from_env()
     with _database(home) as db, Progress() as progress:
         control.reconcile(db, home)

@@ -75,7 +75,7 @@ def _start_over(home: Home) -> None:
 
 def _with_images(db: Database, home: Home, count: int, progress: Progress) -> Project:
     project = projects.find_project(db, PROJECT)
-    if project is not None and samples.count_samples(db, project.id, state="labelled") >= count:
+    if project is not None and samples.count_samples(db, project.id, state="labeled") >= count:
         return project
     files, labels = [], ["filename,label\n"]
     for index, (name, text, png) in enumerate(renderer.samples(count, SEED)):
@@ -101,10 +101,10 @@ def _with_images(db: Database, home: Home, count: int, progress: Progress) -> Pr
 def _with_run(db: Database, home: Home, project: Project, settings: TrainConfig, progress: Progress) -> Run:
     known = [run for run in runs.list_runs(db, project.id) if run.preset == "fast"]
     job = next((run.job for run in known if run.job.state == "finished"), None)
-    job = job or next((run.job for run in known if run.job.state in (*ACTIVE, "cancelled", "lost")), None)
+    job = job or next((run.job for run in known if run.job.state in (*ACTIVE, "canceled", "lost")), None)
     if job is None:
         job = start_training(db, home, project, settings, preset="fast", operator=default_operator()).job
-    elif job.state in ("cancelled", "lost"):
+    elif job.state in ("canceled", "lost"):
         job = control.resume(db, home, job.id)
     control.finish(db, home, job.id, progress.show_job)
     run = runs.find_run(db, job.id)

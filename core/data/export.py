@@ -18,7 +18,7 @@ from db.records import Project, Sample
 
 FORMATS = ("csv", "filename", "jsonl")
 COLUMNS = (
-    "filename", "label", "split", "sha256", "state", "operator", "labelled_at", "source", "owner", "authorization",
+    "filename", "label", "split", "sha256", "state", "operator", "labeled_at", "source", "owner", "authorization",
 )  # fmt: skip
 FREE_TEXT = ("filename", "operator", "source", "owner", "authorization")
 """Columns whose content comes from outside; a label holds the charset's characters only."""
@@ -27,8 +27,8 @@ FREE_TEXT = ("filename", "operator", "source", "owner", "authorization")
 def export(db: Database, project: Project, form: str, out: Path) -> int:
     """Write the project to `out` and return the number of samples written.
 
-    csv: labelled samples, columns COLUMNS; labels are exact, a free text that a spreadsheet would take for a formula
-    has a quote before it, which an import takes off again. jsonl: every sample, labelled or not, all texts exact, and
+    csv: labeled samples, columns COLUMNS; labels are exact, a free text that a spreadsheet would take for a formula
+    has a quote before it, which an import takes off again. jsonl: every sample, labeled or not, all texts exact, and
     why a skipped one was: `flag`.
     filename: a folder of the original image files, named LABEL_HASH.ext, with a sources.csv that is written last.
     Raises OptionError or StorageError; `out` is then as it was.
@@ -37,10 +37,10 @@ def export(db: Database, project: Project, form: str, out: Path) -> int:
         raise OptionError(f"There is no format {form!r}; choose one of {', '.join(FORMATS)}.")
     if not out.parent.is_dir():
         raise OptionError(f"There is no folder {out.parent} to export into.")
-    chosen = samples.select_samples(db, project.id, state=None if form == "jsonl" else "labelled")
+    chosen = samples.select_samples(db, project.id, state=None if form == "jsonl" else "labeled")
     rows = _rows(db, project, chosen)
     if not rows and form != "jsonl":
-        raise OptionError(f"Project {project.name} has no labels yet; only jsonl exports unlabelled samples.")
+        raise OptionError(f"Project {project.name} has no labels yet; only jsonl exports unlabeled samples.")
     try:
         if form == "jsonl":
             lines = [json.dumps({"name": row.pop("filename"), **row}, ensure_ascii=False) + "\n" for row in rows]
@@ -65,7 +65,7 @@ def _rows(db: Database, project: Project, chosen: Sequence[Sample]) -> list[dict
             "state": sample.state,
             "flag": sample.flag,
             "operator": sample.operator,
-            "labelled_at": sample.labelled_at,
+            "labeled_at": sample.labeled_at,
             "source": sources[sample.source_id].name,
             "owner": sources[sample.source_id].owner,
             "authorization": sources[sample.source_id].authorization,
@@ -76,7 +76,7 @@ def _rows(db: Database, project: Project, chosen: Sequence[Sample]) -> list[dict
 
 def _csv(rows: list[dict[str, str | None]]) -> str:
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, COLUMNS, extrasaction="ignore")  # a labelled sample has no flag
+    writer = csv.DictWriter(buffer, COLUMNS, extrasaction="ignore")  # a labeled sample has no flag
     writer.writeheader()
     for row in rows:
         writer.writerow(row | {column: with_formula_guard(row[column] or "") for column in FREE_TEXT})

@@ -2,7 +2,7 @@
 
 The job is `python -m core.data.importing JOB_DIR`.
 Running an import again changes nothing that is there, so an interrupted one is finished by running it again. An import
-that watches its folder goes on until it is cancelled, and takes what is new there.
+that watches its folder goes on until it is canceled, and takes what is new there.
 """
 
 import io
@@ -61,7 +61,7 @@ class Request:
     owner: str
     authorization: str
     watch: bool = False
-    """Whether to go on taking what is new in the folder, until cancelled."""
+    """Whether to go on taking what is new in the folder, until canceled."""
     every: float = WATCH_SECONDS
 
 
@@ -81,7 +81,7 @@ class Report:
     imported: int = 0
     duplicates: int = 0
     """Files whose pixels the project held already."""
-    labelled: int = 0
+    labeled: int = 0
     """Labels taken from the import now."""
     rejected: int = 0
     label_problems: int = 0
@@ -95,7 +95,7 @@ class Report:
     def sentence(self) -> str:
         return (
             f"{self.files} files: {self.imported} imported, {self.duplicates} known already, {self.rejected} rejected; "
-            f"{self.labelled} labels taken, {self.label_problems} not."
+            f"{self.labeled} labels taken, {self.label_problems} not."
         )
 
     def reject(self, name: str, reason: str) -> None:
@@ -108,7 +108,7 @@ class Report:
 
     def add(self, news: "Report") -> None:
         """Count what has become of further files."""
-        for name in ("files", "imported", "duplicates", "labelled", "rejected", "label_problems"):
+        for name in ("files", "imported", "duplicates", "labeled", "rejected", "label_problems"):
             setattr(self, name, getattr(self, name) + getattr(news, name))
         self.reasons += news.reasons[: LISTED - len(self.reasons)]
 
@@ -284,7 +284,7 @@ def _target(db: Database, spec: dict[str, Any]) -> tuple[Project, Source]:
 
 
 def _watch(work: Work) -> dict[str, object] | None:
-    """Take what is new in a folder, look after look, until cancelled; that is its end, and the report its result."""
+    """Take what is new in a folder, look after look, until canceled; that is its end, and the report its result."""
     home, folder = Home.of_job(work.job.path), Path(work.spec["path"])
     watch, report, refused = Watch(folder, leave_out=home.root), Report(), set[str]()
     work.job.write(REPORT, report.to_dict())
@@ -465,22 +465,22 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
             event_id=event_id,
             operator=operator,
             action="import",
-            state="labelled",
+            state="labeled",
             text=image.label,
             # An image whose label was undone waits for one; where a label or a skip stands, nothing is replaced.
-            base_version=sample.version if sample.state == "unlabelled" else -1,
+            base_version=sample.version if sample.state == "unlabeled" else -1,
             origin="import",
         )
         update_standing(db, sample.id)
     if version is None:
         why = {
-            "labelled": f"is labelled {sample.label!r} already",
+            "labeled": f"is labeled {sample.label!r} already",
             "skipped": "was skipped by an operator",
-            "unlabelled": "was left without a label by an operator",
+            "unlabeled": "was left without a label by an operator",
         }[sample.state]
         report.label_problem(image.name, f"{image.label!r} was not taken: the same image ({sample.name}) {why}.")
     elif not known:
-        report.labelled += 1
+        report.labeled += 1
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from core.data.standing import TAKEN_BACK, update_standing
 from core.errors import LabelError
 from db import labels, queues, samples
 from db.connection import write
-from db.records import UNLABELLED, Content, LabelEvent, Project, Sample
+from db.records import UNLABELED, Content, LabelEvent, Project, Sample
 
 ACTIONS = ("label", "skip", "undo", "second", "confirm", "doubt", "resolve")
 """What an event may be. second: a label by somebody who was not shown the first. confirm, doubt: found right, found
@@ -181,7 +181,7 @@ def _others_spoke(ledger: Sequence[LabelEvent], operator: str, seen: int | None)
 
 def _content(event: Event, ledger: Sequence[LabelEvent], spec: TextSpec, base: int, *, opinion: bool) -> Content:
     if event.text is not None:
-        return "labelled", spec.check(event.text), None
+        return "labeled", spec.check(event.text), None
     if event.action in ("skip", "second", "resolve"):
         return "skipped", None, event.flag
     if opinion:  # A confirm or doubt is about what its operator saw, which may have changed since.
@@ -192,7 +192,7 @@ def _content(event: Event, ledger: Sequence[LabelEvent], spec: TextSpec, base: i
 
 
 def _content_at(ledger: Sequence[LabelEvent], version: int) -> Content:
-    return next((event.content for event in ledger if event.version == version), UNLABELLED)
+    return next((event.content for event in ledger if event.version == version), UNLABELED)
 
 
 def _store(db: Database, sample: Sample, operator: str, event: Event, decision: Decision, origin: str) -> int | None:
@@ -225,7 +225,7 @@ def answer(action: str, decision: Decision, version: int | None, sample: Sample)
         return "conflict", "Others have spoken since you saw it: still disputed."
     if sample.content == decision.content:
         return "saved", f"{sample.operator} had entered the same."
-    now_is = f"labelled {sample.label!r}" if sample.state == "labelled" else sample.state
+    now_is = f"labeled {sample.label!r}" if sample.state == "labeled" else sample.state
     first = sample.operator or "Someone"
     return "conflict", f"{first} was first: the image is {now_is}; your entry is kept in its history."
 

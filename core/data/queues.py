@@ -42,7 +42,7 @@ def lease(
 
     `holder` names the tab, `have` are pixel hashes; those of `without` it does not want to see again, others may.
     Whatever the order of the training images, val and test images come at random and in their share: the images
-    labelled so far are then a fair sample of each.
+    labeled so far are then a fair sample of each.
     """
     now = int(time.time())
     with write(db):

@@ -21,7 +21,7 @@ SLOW_FROM = 100_000
 Cursor = tuple[int, str, int]
 """Round (1: past the end, from the beginning on), value of the order, id: the last sample that a browser got."""
 SAID = {
-    "label": "labelled",
+    "label": "labeled",
     "skip": "skipped",
     "undo": "undid",
     "import": "imported",
@@ -33,10 +33,10 @@ SAID = {
 """An action in the words of a history."""
 
 
-def next_labelled(
+def next_labeled(
     db: Database, project: Project, review: Review, operator: str, *, after: Cursor | None, n: int
 ) -> tuple[list[Sample], Cursor | None]:
-    """Up to `n` labelled samples after a cursor, and the cursor of the last; fewer than `n` mean the end.
+    """Up to `n` labeled samples after a cursor, and the cursor of the last; fewer than `n` mean the end.
 
     The random order is the same for all, but everybody starts elsewhere in it, so that two who review at once meet
     late.
@@ -48,7 +48,7 @@ def next_labelled(
         if this < turn or len(page) == n:
             continue
         bounds = {"start": start} if this == 0 else {"end": start}
-        rows = reviews.select_labelled(
+        rows = reviews.select_labeled(
             db, project.id, review, after=place if this == turn else None, limit=n - len(page), **bounds
         )
         page += [((this, *at), sample) for at, sample in rows]
@@ -127,7 +127,7 @@ def choices_of(sample: Sample, events: Sequence[LabelEvent]) -> list[Choice]:
     return [
         Choice(text, flag, words(state, text, flag), (state, text, flag) == now, tuple(dict.fromkeys(said)))
         for (state, text, flag), said in voices.items()
-        if state != "unlabelled"
+        if state != "unlabeled"
     ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlite_utils import Database
 
 from db import labels
-from db.records import UNLABELLED, Content, LabelEvent
+from db.records import UNLABELED, Content, LabelEvent
 
 TAKEN_BACK = -1
 """Base version of an undo that takes back an opinion; also of an event that comes too late whatever the version."""
@@ -34,7 +34,7 @@ def standing(ledger: Sequence[LabelEvent]) -> Standing:
 class _Voices:
     """Who has said what of a sample up to one event of its ledger."""
 
-    content: Content = UNLABELLED
+    content: Content = UNLABELED
     words: dict[str, LabelEvent] = field(default_factory=dict)
     """Last word of each operator that nobody has decided on."""
     checkers: set[str] = field(default_factory=set)

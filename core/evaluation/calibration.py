@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.metrics import Floats, interval95, normalised
+from core.evaluation.metrics import Floats, interval95, normalized
 
 Bools = NDArray[np.bool_]
 Confidence = NDArray[np.float64]
@@ -23,7 +23,7 @@ TEMPERATURES = (0.05, 20.0)
 
 def at_temperature(log_probs_NPC: Floats, temperature: float) -> Floats:
     """Log-probabilities made less sure (above 1) or surer (below 1), with the same characters on top; float64."""
-    return normalised(log_probs_NPC.astype(np.float64) / temperature)
+    return normalized(log_probs_NPC.astype(np.float64) / temperature)
 
 
 def confidence(log_probs_NPC: Floats, temperature: float = 1.0) -> Confidence:
@@ -54,7 +54,7 @@ def _doubt_N(gaps_CNP: Floats, temperature: float) -> Confidence:
 def fit_temperature(log_probs_NPC: Floats, right_N: Bools) -> float:
     """The temperature under which the confidence predicts best which samples are right as a whole.
 
-    Minimises the log loss of `right_N`. Its targets are drawn in by one pseudo-sample each, as Platt (1999) does:
+    Minimizes the log loss of `right_N`. Its targets are drawn in by one pseudo-sample each, as Platt (1999) does:
     without an error the best temperature would be 0, and every confidence 1. Of few samples these two can outweigh what
     was seen; where the samples themselves are then predicted no better than before, the temperature stays 1.
     """

@@ -31,7 +31,7 @@ class Common:
     """Of the common images in the predictions of each run, in the order of the first."""
     only: tuple[int, int]
     """Images that only this run read."""
-    relabelled: int
+    relabeled: int
     """Images that both read, but the label was changed in between."""
 
     @property
@@ -41,7 +41,7 @@ class Common:
     def sentence(self, first: str, second: str) -> str:
         """What was left out, and why; empty where nothing was."""
         counts = {f"only {first} read": self.only[0], f"only {second} read": self.only[1]}
-        counts["have another label in one of them"] = self.relabelled
+        counts["have another label in one of them"] = self.relabeled
         left = [f"{count:,} {why}" for why, count in counts.items() if count]
         if not left:
             return ""
@@ -57,7 +57,7 @@ def common(first: Predictions, second: Predictions) -> Common:
     return Common(
         places_N=(places_F[same_N], places_S[same_N]),
         only=(len(first.sha256) - len(places_F), len(second.sha256) - len(places_F)),
-        relabelled=int((~same_N).sum()),
+        relabeled=int((~same_N).sum()),
     )
 
 

@@ -24,7 +24,7 @@ Columns = Mapping[str, Callable[[], Column]]
 """Each name that can be asked for; its column is made only when it is: text (U), numbers, or truths."""
 LONGEST = 300
 NAMES = {
-    "label": "the text as it was labelled",
+    "label": "the text as it was labeled",
     "read": "the text as the run read it",
     "char(1)": "the first character of the label; char(2) the second",
     "read_char(1)": "the first character that was read",
@@ -35,10 +35,10 @@ NAMES = {
     "loss": "how improbable the label is, in nats over all positions",
     "source": "name under which the image was imported",
     "day": 'of the import, as "2026-11-23"',
-    "operator": "who labelled it",
+    "operator": "who labeled it",
     "width": "of the image, in pixels",
     "height": "of the image, in pixels",
-    "colours": 'of ink and background, as "blue on white"; where the evaluation recorded them',
+    "colors": 'of ink and background, as "blue on white"; where the evaluation recorded them',
 }
 """What a filter can ask for, and what it means."""
 EXAMPLES = (
@@ -120,7 +120,7 @@ def columns_of(labels: Sequence[str], reading: Reading, columns: Mapping[str, Ca
         "width": sides(0),
         "height": sides(1),
     }
-    return made | ({"colours": texts("colours")} if "colours" in columns else {})
+    return made | ({"colors": texts("colors")} if "colors" in columns else {})
 
 
 def select_read(

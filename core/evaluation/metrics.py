@@ -37,7 +37,7 @@ def intervals95(correct: Ints, n: Ints) -> tuple[NDArray[np.float64], NDArray[np
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What one model does on one set of labelled images."""
+    """What one model does on one set of labeled images."""
 
     n: int
     correct: int
@@ -59,7 +59,7 @@ def evaluate(log_probs_NPC: Floats, targets_NP: Ints) -> Evaluation:
     right_NP = log_probs_NPC.argmax(axis=2) == targets_NP
     n, correct = len(right_NP), int(right_NP.all(axis=1).sum())
     if n == 0:
-        raise TrainingError("There are no labelled images to evaluate on.")
+        raise TrainingError("There are no labeled images to evaluate on.")
     picked_NP = np.take_along_axis(log_probs_NPC, targets_NP[:, :, None], axis=2)[:, :, 0]
     return Evaluation(
         n=n,
@@ -73,14 +73,14 @@ def evaluate(log_probs_NPC: Floats, targets_NP: Ints) -> Evaluation:
 
 
 def aggregate(log_probs_VNPC: Floats) -> Floats:
-    """One answer from all views: the mean of their log-probabilities, normalised again.
+    """One answer from all views: the mean of their log-probabilities, normalized again.
 
     Averaging logarithms lets one dissenting view pull the confidence down, which is what a rejection rule wants.
     """
-    return normalised(log_probs_VNPC.mean(axis=0))
+    return normalized(log_probs_VNPC.mean(axis=0))
 
 
-def normalised(scores_NPC: Floats) -> Floats:
+def normalized(scores_NPC: Floats) -> Floats:
     """Logarithms of any height as log-probabilities: those of the characters at each position sum to 1."""
     from scipy.special import log_softmax
 

@@ -44,7 +44,7 @@ class Predictions:
     seconds_V: NDArray[np.float64] | None = None
     """Measured for all images; those of view 0 hold what has to be done to an image before any view."""
     colors_N23: NDArray[np.uint8] | None = None
-    """Colour of background and ink of each image, as core.images.colors finds them."""
+    """Color of background and ink of each image, as core.images.colors finds them."""
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":

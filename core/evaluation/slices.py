@@ -68,10 +68,10 @@ class Slice:
 
 
 def text_columns(targets_NP: Ints, charset: str) -> dict[str, Categorical]:
-    """What the label alone decides: equal neighbours, a leading zero, and the character at each position."""
+    """What the label alone decides: equal neighbors, a leading zero, and the character at each position."""
     equal_NQ = targets_NP[:, 1:] == targets_NP[:, :-1]
     three_N = (equal_NQ[:, 1:] & equal_NQ[:, :-1]).any(axis=1)
-    columns = {"neighbours": Categorical.either(equal_NQ.any(axis=1), "two equal", "all different")}
+    columns = {"neighbors": Categorical.either(equal_NQ.any(axis=1), "two equal", "all different")}
     if three_N.any():
         columns["in a row"] = Categorical.either(three_N, "three equal", "at most two equal")
     if charset.isdecimal() and "0" in charset:
@@ -89,14 +89,14 @@ def all_columns(
 ) -> dict[str, Categorical]:
     """Everything by which samples are divided into parts.
 
-    `seen_N` says whose text also occurs in the training images; `facts` has FACTS of each sample; colours are those of
+    `seen_N` says whose text also occurs in the training images; `facts` has FACTS of each sample; colors are those of
     core.images.colors, None where they were not recorded.
     """
     columns = text_columns(targets_NP, charset)
     columns["text"] = Categorical.either(seen_N, "seen in training", "new to the run")
     columns |= {kind: Categorical.of(row[kind] for row in facts) for kind in FACTS}
     if colors_N23 is not None:
-        columns["colours"] = Categorical.of(name_colors(colors_N23))
+        columns["colors"] = Categorical.of(name_colors(colors_N23))
     return columns
 
 

@@ -126,7 +126,7 @@ def fingerprint(views: Sequence[View]) -> str:
 
 
 def move_image(pixels_HW3: Pixels, view: View) -> Pixels:
-    """The image under one view, as core.model.tta.apply_view shows it to the network, within one grey level."""
+    """The image under one view, as core.model.tta.apply_view shows it to the network, within one gray level."""
     if view.as_it_is:
         return pixels_HW3
     from scipy.ndimage import affine_transform

@@ -1,4 +1,4 @@
-"""What the views of test-time augmentation are worth on labelled images, and whether a run should read with them.
+"""What the views of test-time augmentation are worth on labeled images, and whether a run should read with them.
 
 N samples, P positions, V views (view 0 is the image as it is).
 """

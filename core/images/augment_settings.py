@@ -62,7 +62,7 @@ class TransformInfo:
 # No flips, no turns beyond 6 degrees, no erosion and no large holes: 6 and 9, 1 and 7, 3 and 8 differ by that much.
 TRANSFORMS: tuple[TransformInfo, ...] = (
     TransformInfo("lines", "Lines", 0.2,
-        "Draws curved lines across the image, in the colour of the ink or another, as portals do.", (
+        "Draws curved lines across the image, in the color of the ink or another, as portals do.", (
         Param("count", "Number of lines", 1, 5, (1, 3), 1),
         Param("thickness", "Thickness", 0.01, 0.06, (0.02, 0.05), 0.01, "of the height"),
     )),
@@ -95,7 +95,7 @@ TRANSFORMS: tuple[TransformInfo, ...] = (
         Param("gamma", "Gamma", 0.6, 1.6, (0.8, 1.25), 0.01),
     )),
     TransformInfo("color", "Hue and saturation", 0.2,
-        "Shifts the hue and the strength of colours; without effect on a grey image.", (
+        "Shifts the hue and the strength of colors; without effect on a gray image.", (
         Param("hue", "Hue", -90, 90, (-15, 15), 1, "of 180"),
         Param("saturation", "Saturation", -100, 100, (-30, 30), 1, "of 255"),
     )),

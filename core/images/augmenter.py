@@ -35,7 +35,7 @@ Image = NDArray[np.uint8]
 
 
 class LineNoise(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Curved lines over the whole image, half of them in the colour of the ink: the distractor that portals draw."""
+    """Curved lines over the whole image, half of them in the color of the ink: the distractor that portals draw."""
 
     def __init__(self, count: tuple[int, int], thickness: tuple[float, float], p: float = 1.0) -> None:
         super().__init__(p=p)
@@ -46,7 +46,7 @@ class LineNoise(A.ImageOnlyTransform):  # type: ignore[misc]
         height, width = img.shape[:2]
         rng = self.random_generator
         pixels = img.reshape(-1, 3)[rng.integers(0, height * width, 64)].astype(np.int16)
-        # The background is the colour most pixels have; ink is what differs most from it.
+        # The background is the color most pixels have; ink is what differs most from it.
         ink = pixels[np.abs(pixels - np.median(pixels, axis=0)).sum(axis=1).argmax()]
         drawn = img.copy()
         t = np.linspace(0, 1, 17)[:, None]

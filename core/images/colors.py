@@ -1,4 +1,4 @@
-"""What colour an image's background and ink are, in words a person would use. N images, H rows, W columns; sRGB."""
+"""What color an image's background and ink are, in words a person would use. N images, H rows, W columns; sRGB."""
 
 from functools import cache
 
@@ -11,11 +11,11 @@ ENOUGH = 3000
 FRAME = 2
 """Pixels at each edge that are not looked at: many portals draw a frame there."""
 
-# The basic colour terms of English, each with the shades that carry its name. They are fixed, where clusters found in
+# The basic color terms of English, each with the shades that carry its name. They are fixed, where clusters found in
 # the data would not be: an image keeps its name in every split, and two runs can be compared.
 TERMS = {
     "black": [(0, 0, 0), (40, 40, 40)],
-    "grey": [(90, 90, 90), (130, 130, 130), (175, 175, 175), (205, 205, 205)],
+    "gray": [(90, 90, 90), (130, 130, 130), (175, 175, 175), (205, 205, 205)],
     "white": [(240, 240, 240), (255, 255, 255)],
     "red": [(225, 40, 35), (170, 20, 25), (110, 10, 15)],
     "orange": [(245, 145, 25)],
@@ -31,10 +31,10 @@ NAMES = tuple(TERMS)
 
 
 def background_and_ink(pixels_HW3: Bytes) -> Bytes:
-    """Two colours, (2, 3): the median along the border, and that of the pixels which differ most from it.
+    """Two colors, (2, 3): the median along the border, and that of the pixels which differ most from it.
 
     Those beyond half of the difference that one pixel in a hundred exceeds: a few stray pixels do not decide, and the
-    blurred edges of the strokes do not count. An image of one colour has that as its ink too. The image has sides of
+    blurred edges of the strokes do not count. An image of one color has that as its ink too. The image has sides of
     at least 8 pixels, as core.images.pixels.decode gives them.
     """
     inner = pixels_HW3[FRAME:-FRAME, FRAME:-FRAME]
@@ -71,7 +71,7 @@ def _median(colors_3K: Bytes) -> Bytes:
 
 @cache
 def _terms_of_cells() -> NDArray[np.int64]:
-    """Place in NAMES of the term of each of 32 x 32 x 32 colours; naming 100,000 images then is a look into it."""
+    """Place in NAMES of the term of each of 32 x 32 x 32 colors; naming 100,000 images then is a look into it."""
     shades = [(NAMES.index(name), shade) for name, several in TERMS.items() for shade in several]
     level = np.arange(32) * 8 + 4
     cells_K3 = np.stack(np.meshgrid(level, level, level, indexing="ij"), axis=-1).reshape(-1, 3)

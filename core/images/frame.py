@@ -68,10 +68,10 @@ def sampled(indices: Sequence[int]) -> Sequence[int]:
 
 
 def find_text(images: Sequence[Pixels], positions: int) -> tuple[Box, list[float]]:
-    """Where the text of these images is: a box around all of it, and the centre of each position inside the box.
+    """Where the text of these images is: a box around all of it, and the center of each position inside the box.
 
     Text is where the images differ from each other in fine detail: frames and gradients are the same on all and
-    vanish, noise is everywhere and raises only the floor. Centres are fractions of the box's width that share the
+    vanish, noise is everywhere and raises only the floor. Centers are fractions of the box's width that share the
     text's mass evenly.
     """
     detail_HW = _detail(images)

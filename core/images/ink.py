@@ -6,7 +6,7 @@ from core.images.pixels import Pixels
 
 
 def ink_pixels(image: Pixels) -> Pixels:
-    """Distance of each pixel to the border's colour, the largest 255, on three channels; H x W x 3 of 8 bits.
+    """Distance of each pixel to the border's color, the largest 255, on three channels; H x W x 3 of 8 bits.
 
     To show it, values 0..1 are rounded to 8 bits; the network gets them unrounded.
     """

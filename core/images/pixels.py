@@ -1,4 +1,4 @@
-"""Image bytes to normalised pixels, and the pixels' identity.
+"""Image bytes to normalized pixels, and the pixels' identity.
 
 Every image that enters Slotlab, at import, in training and at prediction, passes through `decode`, so all of
 them see the same pixels.
@@ -29,10 +29,10 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 def decode(data: bytes) -> Pixels:
-    """Return the normalised pixels (H, W, 3) of an encoded image.
+    """Return the normalized pixels (H, W, 3) of an encoded image.
 
     EXIF rotation is applied, alpha is laid over white (dropping it turns black text on transparent ground into a
-    black rectangle), 16-bit grey is scaled (Pillow's own conversion clips it to white), CMYK and palettes are
+    black rectangle), 16-bit gray is scaled (Pillow's own conversion clips it to white), CMYK and palettes are
     converted. Raises ImageError with the reason otherwise.
     """
     if not data:
@@ -40,7 +40,7 @@ def decode(data: bytes) -> Pixels:
     if len(data) > MAX_BYTES:
         raise ImageError(f"The file has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
     try:
-        return _normalise(_load(data))
+        return _normalize(_load(data))
     except ImageError:
         raise
     except Exception as error:  # Pillow raises OSError, ValueError, SyntaxError, struct.error ... on damaged files
@@ -66,15 +66,15 @@ def _load(data: bytes) -> Image.Image:
     return image
 
 
-def _normalise(image: Image.Image) -> Pixels:
+def _normalize(image: Image.Image) -> Pixels:
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16-bit grey: "I;16" and its byte orders, or "I" from older Pillow
-        grey = np.array(image, dtype=np.int64)
+    if image.mode.startswith("I"):  # 16-bit gray: "I;16" and its byte orders, or "I" from older Pillow
+        gray = np.array(image, dtype=np.int64)
         if (transparent := image.info.get("transparency")) is not None:
-            grey[grey == transparent] = 65535
-        if grey.min() < 0 or grey.max() > 65535:
+            gray[gray == transparent] = 65535
+        if gray.min() < 0 or gray.max() > 65535:
             raise ImageError("The image has more than 16 bits per pixel.")
-        return np.repeat((grey // 257).astype(np.uint8)[:, :, None], 3, axis=2)
+        return np.repeat((gray // 257).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode == "F":
         raise ImageError("Images of floating-point pixels are not read.")
     if image.has_transparency_data:

@@ -1,6 +1,6 @@
-"""Images of a made-up portal, for the demo project and the tests: seeded, and labelled by construction.
+"""Images of a made-up portal, for the demo project and the tests: seeded, and labeled by construction.
 
-One portal, one style: ink of one colour per image on pale gradient paper with a hatch, characters of mixed fonts that
+One portal, one style: ink of one color per image on pale gradient paper with a hatch, characters of mixed fonts that
 are turned, slanted and pushed into each other, somewhere in the image, under lines, arcs and specks of that ink. Plain
 for a person, hard enough for a general reader: pre-trained ddddocr 1.6.1 reads 403 of 500 as it stands (80.6%, 95%
 interval 76.9-84.0) and 438 of 500 (87.6%, 84.4-90.4) when told that only digits occur
@@ -68,7 +68,7 @@ class Glyph:
     mask: Image.Image
     """Coverage of its tight box as it comes from the font, 0 to 255."""
     matrix: NDArray[np.float64]
-    """2x2, from coordinates of the mask around its centre to those of the canvas."""
+    """2x2, from coordinates of the mask around its center to those of the canvas."""
     center: Point
 
 
@@ -118,7 +118,7 @@ def layout(text: str, rng: np.random.Generator, style: Style = DEMO) -> list[Gly
     size = rng.uniform(0.82, 1.0)
     matrices = [_matrix(size * rng.uniform(0.9, 1.1), rng, style) for _ in text]
     boxes = np.array([np.abs(matrix) @ mask.size for matrix, mask in zip(matrices, masks, strict=True)])
-    # Neighbours share a part of their widths, so that no column separates them for sure.
+    # Neighbors share a part of their widths, so that no column separates them for sure.
     steps = (boxes[:-1, 0] + boxes[1:, 0]) / 2 * rng.uniform(*style.advance, len(text) - 1)
     span = (boxes[0, 0] + boxes[-1, 0]) / 2 + steps.sum()
     fit = min(1.0, (_W - 2 * _MARGIN) / max(span, boxes[:, 0].max()), (_H - 2 * _MARGIN) / boxes[:, 1].max())

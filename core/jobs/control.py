@@ -310,7 +310,7 @@ def cancel(db: Database, home: Home, job_id: str) -> None:
 
 
 def resume(db: Database, home: Home, job_id: str) -> Job:
-    """Go on with a job that was cancelled, lost or failed: same directory and settings, from its last checkpoint."""
+    """Go on with a job that was canceled, lost or failed: same directory and settings, from its last checkpoint."""
     reconcile(db, home)
     job, directory = find_job(db, job_id), JobDir(home.run(job_id))
     if job.state in ACTIVE:

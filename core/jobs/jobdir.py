@@ -45,7 +45,7 @@ class JobStatus:
 
     id: str
     state: str
-    """queued, starting, running, finished, failed, cancelled or lost"""
+    """queued, starting, running, finished, failed, canceled or lost"""
     message: str = ""
     """What an active job is doing."""
     reason: str | None = None
@@ -59,7 +59,7 @@ class JobStatus:
     eta_s: float | None = None
     idle: bool = False
     """Whether an active job has nothing to do at the moment, as a watched folder without new files."""
-    cancelling: bool = False
+    canceling: bool = False
     stalled: bool = False
 
     @property
@@ -227,11 +227,11 @@ class JobDir:
         if not free and state not in ACTIVE:
             state = "starting" if state == "launching" else "running"
         active = state in ACTIVE
-        cancelling = active and self.cancel_asked
+        canceling = active and self.cancel_asked
         return JobStatus(
             id=self.id,
             state=state,
-            message="Stopping …" if cancelling else str(status.get("message", "")) if active else "",
+            message="Stopping …" if canceling else str(status.get("message", "")) if active else "",
             reason=ended.reason,
             cause=ended.cause,
             step=status.get("step", 0),
@@ -239,8 +239,8 @@ class JobDir:
             epoch=status.get("epoch", 0),
             epochs=status.get("epochs", 0),
             eta_s=status.get("eta_s") if active else None,
-            idle=active and not cancelling and status.get("idle", False),
-            cancelling=cancelling,
+            idle=active and not canceling and status.get("idle", False),
+            canceling=canceling,
             stalled=state == "running" and _stalled(self.path, status.get("beat", 0)),
         )
 
@@ -253,7 +253,7 @@ class JobDir:
         if (self.path / "result.json").exists():  # written last: a cancel or a kill after it changes nothing
             return Ended("finished") if self.read("result.json") else Ended("failed", "Its result.json is damaged.")
         if self.cancel_asked:
-            return Ended("cancelled", f"Cancelled{reached or ' before its first step'}.")
+            return Ended("canceled", f"Canceled{reached or ' before its first step'}.")
         if end is None and status.get("state") == "launching":
             return Ended("starting")
         if end is None:

@@ -146,7 +146,7 @@ class TrainConfig:
     )
     tied_heads: bool = option(True, "Heads share a part beside their own; false: they share nothing.")
     width: int = option(256, "Channels between the map and the heads, a multiple of 4.", low=16, high=2048, multiple=4)
-    ink: bool = option(False, "Remove background colour and polarity before the backbone.", title="Ink only")
+    ink: bool = option(False, "Remove background color and polarity before the backbone.", title="Ink only")
     crop: bool = option(
         True, "Crop to the text, where the training images agree on where it is.", title="Crop to the text"
     )
@@ -168,7 +168,7 @@ class TrainConfig:
     lr: float = option(2e-3, "Highest learning rate.", title="Learning rate", low=1e-6, high=1)
     weight_decay: float = option(0.02, "Decay of weights; never of gains, biases, norms and embeddings.", low=0, high=1)
     steps: int | None = option(
-        None, "Optimiser steps of a full run; auto follows from the number of images.", low=1, high=10_000_000
+        None, "Optimizer steps of a full run; auto follows from the number of images.", low=1, high=10_000_000
     )
     auto_steps: int = 1500
     """Without `steps` and `epochs`: so many steps, but at least `auto_epochs` passes over a large set."""

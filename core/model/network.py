@@ -1,4 +1,4 @@
-"""The recogniser: one shared backbone, one learnable embedding and one linear head per position."""
+"""The recognizer: one shared backbone, one learnable embedding and one linear head per position."""
 
 import math
 from typing import Any
@@ -16,12 +16,12 @@ from core.model.config import TrainConfig
 
 
 def ink_normalize(images_B3HW: Tensor) -> Tensor:
-    """Distance of each pixel to the image's border colour, scaled to 0..1 and repeated on three channels.
+    """Distance of each pixel to the image's border color, scaled to 0..1 and repeated on three channels.
 
-    Background colour and polarity vanish: light on dark equals dark on light. An option, not the default: a network
-    that sees colours learns polarity by itself and can tell a line from a stroke by it, and the border is no background
+    Background color and polarity vanish: light on dark equals dark on light. An option, not the default: a network
+    that sees colors learns polarity by itself and can tell a line from a stroke by it, and the border is no background
     where there is a frame or a gradient. Unseen images of two real portals, 1,600 and 600 steps: 936 of 951 right with
-    colours and 925 without, mean loss 0.036 and 0.043; 108 and 107 of 113, 0.038 and 0.050. On the rendered hard
+    colors and 925 without, mean loss 0.036 and 0.043; 108 and 107 of 113, 0.038 and 0.050. On the rendered hard
     style, 700 steps, 948 and 958 of 1,000, 0.024 and 0.022.
     """
     border_B3N = torch.cat(

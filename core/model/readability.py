@@ -103,7 +103,7 @@ def check(
     Raises TrainingError without images, OptionError for settings that cannot be.
     """
     if not images:
-        raise TrainingError("There are no labelled training images to read.")
+        raise TrainingError("There are no labeled training images to read.")
     checked = check_augment(settings)
     asked = {RECIPE: checked} | {key: {key: values | {"p": 1.0}} for key, values in checked.items()}
     plain = read(images)

@@ -36,7 +36,7 @@ def start_training(
     operator: str,
     request_id: str | None = None,
 ) -> Run:
-    """Freeze the labelled images of train and val, and train on them in the background.
+    """Freeze the labeled images of train and val, and train on them in the background.
 
     The same `request_id` again returns the run that it started. Raises TrainingError when there is too little to learn,
     OptionError when the project has no such augmentation recipe.
@@ -67,23 +67,23 @@ def start_training(
 
 def training_samples(db: Database, project: Project, config: TrainConfig) -> tuple[list[Sample], list[Sample]]:
     """The samples that a run would train on and validate on. Raises TrainingError when they are too few."""
-    labelled = [
+    labeled = [
         sample
         for split in ("train", "val", "test")
-        for sample in samples.select_samples(db, project.id, state="labelled", split=split)
+        for sample in samples.select_samples(db, project.id, state="labeled", split=split)
     ]
     train, val = choose_samples(
-        ((sample.split, sample.label) for sample in labelled), drop_seen_strings=config.drop_seen_strings
+        ((sample.split, sample.label) for sample in labeled), drop_seen_strings=config.drop_seen_strings
     )
-    return [labelled[index] for index in train], [labelled[index] for index in val]
+    return [labeled[index] for index in train], [labeled[index] for index in val]
 
 
 def changed_labels(db: Database, home: Home, run: Run) -> tuple[int, Counter[str]]:
     """Of the images that a run was given: how many have another label now, and how many of each split have none.
 
-    Costs nothing where nobody has labelled meanwhile. Raises StorageError when the run's data cannot be read.
+    Costs nothing where nobody has labeled meanwhile. Raises StorageError when the run's data cannot be read.
     """
-    current = labels.relabelled(db, run.job.project_id, run.job.created_at)
+    current = labels.relabeled(db, run.job.project_id, run.job.created_at)
     changed, gone = 0, Counter[str]()
     if not current:
         return changed, gone
@@ -128,11 +128,11 @@ def start_evaluation(
             evaluations.insert_test_opening(db, project_id=project.id, job_id=job.id, operator=operator)
 
     def fill(directory: Path) -> None:
-        chosen = samples.select_samples(db, project.id, state="labelled", split=split)
+        chosen = samples.select_samples(db, project.id, state="labeled", split=split)
         write_snapshot(directory / "dataset.npz", _rows(db, chosen))
 
-    if not samples.count_samples(db, project.id, state="labelled", split=split):
-        raise JobError(f"There are no labelled {split} images to evaluate on; label more images.")
+    if not samples.count_samples(db, project.id, state="labeled", split=split):
+        raise JobError(f"There are no labeled {split} images to evaluate on; label more images.")
     if not (home.run(run.job.id) / "checkpoints").is_dir():
         raise JobError(f"Run {run.job.id} has no checkpoint yet to evaluate.")
     spec = {"run": run.job.id, "split": split, "tta": tta, "views": to_dicts(views), "operator": operator}
@@ -153,10 +153,10 @@ def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec:
     # Weights that a run at work wrote while they were read are not those that were read.
     if not path.exists() or begun.stat().st_mtime <= JobDir(home.run(run.job.id)).weights_at():
         return None
-    now_labelled = samples.select_samples(db, project.id, state="labelled", split="val")
+    now_labeled = samples.select_samples(db, project.id, state="labeled", split="val")
     with suppress(StorageError):  # damaged: it is made anew
         found = Predictions.load(path)
-        if dict(zip(found.sha256, found.labels, strict=True)) == {each.sha256: each.label for each in now_labelled}:
+        if dict(zip(found.sha256, found.labels, strict=True)) == {each.sha256: each.label for each in now_labeled}:
             return jobs.find_job(db, newest.job_id)
     return None
 

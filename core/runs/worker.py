@@ -130,9 +130,9 @@ def read_split(
     work: Work, run: Path, snapshot: Snapshot, split: str, *, seen: frozenset[str], views: Sequence[View]
 ) -> list[dict[str, Any]] | None:
     """Write predictions-SPLIT.npz; return the result of the images as they are and, if there are more, of all views."""
-    indices = snapshot.labelled(split)
+    indices = snapshot.labeled(split)
     if not indices:
-        raise TrainingError(f"There are no labelled {split} images to read.")
+        raise TrainingError(f"There are no labeled {split} images to read.")
     predictor = Predictor.load(run)
     spec = predictor.spec
     log_probs_VNPC = np.empty((len(views), len(indices), spec.length, spec.num_classes), dtype=np.float32)

@@ -100,7 +100,7 @@ def diagnose(
             advice=_lower_lr(config),
         )
     # What explains most comes first: at chance, every position is dead and the answers are nearly the same.
-    for sign in (_diverging, _learnt_by_heart, _constant_answer, _plateau, _dead_head, _overfitting):
+    for sign in (_diverging, _learned_by_heart, _constant_answer, _plateau, _dead_head, _overfitting):
         if found := sign(history):
             return found
     return _finished(history) if state == "finished" and history.val else _learning(history)
@@ -195,7 +195,7 @@ def _diverging(history: _History) -> Diagnosis | None:
     )
 
 
-def _learnt_by_heart(history: _History) -> Diagnosis | None:
+def _learned_by_heart(history: _History) -> Diagnosis | None:
     """The network tells the training images apart, and knows nothing about any other."""
     recent = history.recent()
     if not recent or not all(map(history.guesses, recent)):

@@ -42,8 +42,8 @@ class Snapshot:
         """Decoded image, H x W x 3. Raises ImageError."""
         return decode(self.blob(index))
 
-    def labelled(self, split: str) -> list[int]:
-        """Indices of the labelled samples of a split."""
+    def labeled(self, split: str) -> list[int]:
+        """Indices of the labeled samples of a split."""
         rows = zip(self.splits, self.labels, strict=True)
         return [index for index, (where, label) in enumerate(rows) if where == split and label]
 
@@ -130,20 +130,20 @@ def choose_samples(
     Raises TrainingError when there is too little to learn from. `drop_seen_strings` leaves out the training images
     whose text also occurs in val or test.
     """
-    labelled = [(index, split, label) for index, (split, label) in enumerate(samples) if label]
-    train = [(index, label) for index, split, label in labelled if split == "train"]
-    val = [index for index, split, _ in labelled if split == "val"]
+    labeled = [(index, split, label) for index, (split, label) in enumerate(samples) if label]
+    train = [(index, label) for index, split, label in labeled if split == "train"]
+    val = [index for index, split, _ in labeled if split == "val"]
     if not train and not val:
         raise TrainingError("There are no labels yet: label some images, then train.")
     dropped = 0
     if drop_seen_strings:
-        held_out = {label for _, split, label in labelled if split != "train"}
+        held_out = {label for _, split, label in labeled if split != "train"}
         kept = [(index, label) for index, label in train if label not in held_out]
         train, dropped = kept, len(train) - len(kept)
     if len(train) < 2 or not val:
         without = f" ({dropped} more were left out by drop_seen_strings)" if dropped else ""
         raise TrainingError(
-            f"There are {len(train)} labelled training images{without} and {len(val)} labelled validation images; at "
+            f"There are {len(train)} labeled training images{without} and {len(val)} labeled validation images; at "
             "least 2 and 1 are needed. The split follows from the pixels, so label more images."
         )
     texts = {label for _, label in train}

@@ -107,7 +107,7 @@ def _refusal(place: str) -> str:
 
 
 def plain(text: str) -> str:
-    """User's text as Markdown that shows it as it is: no formatting, links, images, maths, icons or colours."""
+    """User's text as Markdown that shows it as it is: no formatting, links, images, math, icons or colors."""
     escaped = "".join(f"\\{char}" if char in "\\`*_{}[]()<>#+-.!|~$:&" else char for char in text)
     return " ".join(escaped.split())
 

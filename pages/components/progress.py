@@ -35,6 +35,6 @@ def follow(job_id: str) -> tuple[Job, JobStatus]:
 
 
 def stop_button(job_id: str, view: JobStatus) -> None:
-    if st.button("Stop", icon=":material/stop:", disabled=view.cancelling, key=f"stop {job_id}"):
+    if st.button("Stop", icon=":material/stop:", disabled=view.canceling, key=f"stop {job_id}"):
         with layout.errors(), layout.database() as db:
             control.cancel(db, layout.home(), job_id)

@@ -37,7 +37,7 @@ SEARCH = "search"
 # Label, Review, Samples
 
 QUEUE = "queue"
-"""Label: the kind of images that are labelled; its widget may ask for another."""
+"""Label: the kind of images that are labeled; its widget may ask for another."""
 SHOW = "show"
 """Review: labels or disputed images; its widget may ask for the other."""
 SAMPLES_PAGE = "page"

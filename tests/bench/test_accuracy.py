@@ -155,7 +155,7 @@ def test_folds_are_disjoint_and_complete() -> None:
 
 def test_a_folder_is_frozen_by_pixels(tmp_path: Path) -> None:
     """The same pixels under two names count once; files without a label are left out."""
-    files = {f"{n}.png": png(n) for n in range(30)} | {"again.png": png(0), "unlabelled.png": png(99)}
+    files = {f"{n}.png": png(n) for n in range(30)} | {"again.png": png(0), "unlabeled.png": png(99)}
     labels = "filename,label\n" + "".join(f"{n}.png,{n:03}\n" for n in range(30)) + "again.png,000\n"
     write_files(tmp_path / "data" / "some", files | {"labels.csv": labels.encode()})
     images = ImageSet(name="some", length=3, folder="some", labels="labels.csv")

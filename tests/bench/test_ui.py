@@ -188,13 +188,13 @@ def test_a_large_project_holds_what_it_says(tmp_path: Path, monkeypatch: pytest.
         blobs = samples.image_bytes(db, [row.id for row in rows])
         counts = samples.counts(db, project.id)
         events = [labels.events_of(db, row.id) for row in rows]
-        days = days_waiting(db, project.id, "unlabelled")
+        days = days_waiting(db, project.id, "unlabeled")
         batch = lease(db, project, Queue(), holder="tab", operator="Ann", have=[], n=20)
 
     assert len(truth) == len(rows) == made["samples"] == 1000
     assert [pixel_hash(decode(blobs[row.id])) for row in rows] == [row.sha256 for row in rows] == list(truth)
     assert [row.split for row in rows] == [split_of(row.sha256) for row in rows]
-    assert sum(n for (_, state), n in counts.items() if state == "labelled") == 90
+    assert sum(n for (_, state), n in counts.items() if state == "labeled") == 90
     assert sum(counts.values()) == 1000
     assert all(row.label in (None, truth[row.sha256]) for row in rows)
     assert all(

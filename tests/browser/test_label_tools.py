@@ -59,7 +59,7 @@ def look_again(page: Page) -> None:
 
 
 def test_two_operators_never_get_the_same_image(lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
-    """Both type as fast as they can; every image is labelled once, by one of them."""
+    """Both type as fast as they can; every image is labeled once, by one of them."""
     project = lab.make_project("hands", 40)
     pages = [open_label(lab, project), open_label(lab, project, browser.new_page())]
     texts: list[dict[str, str]] = [{}, {}]
@@ -316,8 +316,8 @@ def test_a_screen_reader_is_told_what_matters(lab: "Lab", open_label: OpenLabel)
     expect(field).to_be_focused()
     expect(field).to_have_accessible_description("")
     page.keyboard.type("123456")
-    expect(status).to_have_text("Labelled 123456. 4 left.")
-    expect(widget(page).get_by_role("progressbar", name="Labelled images")).to_have_attribute("aria-valuenow", "1")
+    expect(status).to_have_text("Labeled 123456. 4 left.")
+    expect(widget(page).get_by_role("progressbar", name="Labeled images")).to_have_attribute("aria-valuenow", "1")
     page.keyboard.press("Backspace")
     expect(status).to_have_text("Undone. 123456 is back. 5 left.")
     expect(field).to_have_value("123456")
@@ -509,7 +509,7 @@ def test_the_operator_sees_his_day_and_his_week(lab: "Lab", open_label: OpenLabe
 
     times = [ms for (ms,) in rows(lab, "SELECT ms FROM labels WHERE ms IS NOT NULL ORDER BY id DESC LIMIT 2")]
     assert all(300 <= ms < 5000 for ms in times)
-    expect(widget(page)).to_contain_text("2 of 4 labelled")
+    expect(widget(page)).to_contain_text("2 of 4 labeled")
     expect(widget(page)).to_contain_text("Today 2")
     page.get_by_role("button", name="My week").click()
     expect(page.get_by_text("2 labels", exact=True)).to_be_visible()

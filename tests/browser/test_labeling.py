@@ -1,4 +1,4 @@
-"""The labelling widget in a real browser: whatever happens, the database holds what was typed, and nothing else."""
+"""The labeling widget in a real browser: whatever happens, the database holds what was typed, and nothing else."""
 
 import json
 import random
@@ -217,7 +217,7 @@ def test_skipped_images_wait_in_their_own_queue(lab: "Lab", open_label: OpenLabe
     texts |= type_labels(page, 1)
 
     expect_all_saved(page)
-    expect(widget(page)).to_contain_text("3 of 3 labelled")
+    expect(widget(page)).to_contain_text("3 of 3 labeled")
     assert texts == lab.labels(project)
 
 

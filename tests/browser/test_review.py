@@ -237,8 +237,8 @@ def test_the_mouse_marks_and_corrects(lab: "Lab", open_review: OpenReview) -> No
     expect(tile(page, second)).to_have_attribute("data-state", "resolved")
     page.get_by_role("button", name="History").click()
 
-    expect(widget(page).get_by_label("History of the image")).to_contain_text("labelled 787878")
-    expect(widget(page).get_by_label("History of the image")).to_contain_text("Ann labelled")
+    expect(widget(page).get_by_label("History of the image")).to_contain_text("labeled 787878")
+    expect(widget(page).get_by_label("History of the image")).to_contain_text("Ann labeled")
     expect_all_saved(page)
     assert lab.actions(project)[3:] == ["label"]
     expect(page.get_by_role("button", name="Done, 1 wrong")).to_be_visible()
@@ -354,8 +354,8 @@ def test_disputed_images_are_decided_by_keyboard(own_lab: "Lab", page: Page) -> 
     expect(widget(page)).to_contain_text("0 of 3 decided")
     expect(widget(page)).to_have_attribute("data-sample", images[0])
     opinions = widget(page).get_by_role("option")
-    expect(opinions.nth(0)).to_contain_text("Ann labelled it")
-    expect(opinions.nth(1)).to_contain_text("Ben labelled it, after another")
+    expect(opinions.nth(0)).to_contain_text("Ann labeled it")
+    expect(opinions.nth(1)).to_contain_text("Ben labeled it, after another")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(widget(page)).to_have_attribute("data-sample", images[1])

@@ -31,7 +31,7 @@ def test_a_text_that_fits_is_kept_as_it_is(text: str) -> None:
         ("12345", "'12345' has 5 characters; this project uses 4."),
         ("12a4", "'12a4' holds 'a', which is not in the charset '0123456789'."),
         ("12 4", "'12 4' holds ' ', which is not in the charset '0123456789'."),
-        ("１２３４", "holds '１'"),  # full width: no normalisation behind the user's back
+        ("１２３４", "holds '１'"),  # full width: no normalization behind the user's back
         ("12\n4", "holds '\\n'"),
         ("12\ud800", "has 3 characters"),
     ],

@@ -14,7 +14,7 @@ AddSample = Callable[..., Sample]
 
 @pytest.fixture
 def add_sample(db: Database, project: Project) -> AddSample:
-    """Add an unlabelled sample; its hash is its number, and its bytes are its name."""
+    """Add an unlabeled sample; its hash is its number, and its bytes are its name."""
 
     def added(number: int, *, name: str | None = None, split: str = "train", source: str = "mail") -> Sample:
         name = name or f"{number}.png"

@@ -351,7 +351,7 @@ def test_processes_may_make_the_database_at_the_same_time(path: Path) -> None:
 def test_a_full_disk_saves_nothing_and_says_so(db: Database, project: Project, add_sample: AddSample) -> None:
     """The label before it stays, the file is sound, and reading goes on."""
     sample = add_sample(1)
-    append = {"operator": "Ann", "action": "label", "state": "labelled", "text": "123456"}
+    append = {"operator": "Ann", "action": "label", "state": "labeled", "text": "123456"}
     with write(db):
         append_event(db, sample, event_id="saved", base_version=0, **append)
     pages = db.execute("PRAGMA page_count").fetchone()[0]

@@ -14,12 +14,12 @@ from tests.db.conftest import AddSample
 
 @pytest.fixture
 def sample(add_sample: AddSample) -> Sample:
-    """Unlabelled."""
+    """Unlabeled."""
     return add_sample(1)
 
 
 def append(db: Database, sample: Sample, event: str, text: str | None, base: int, operator: str = "Ann") -> int | None:
-    state = "skipped" if text is None else "labelled"
+    state = "skipped" if text is None else "labeled"
     action = "skip" if text is None else "label"
     with write(db):
         return labels.append_event(
@@ -34,8 +34,8 @@ def test_an_event_that_knows_the_newest_version_is_applied(db: Database, sample:
     assert append(db, sample, "a2", "000123", 2) == 3
 
     after = samples.get_sample(db, sample.id)
-    assert (after.state, after.label, after.version, after.operator) == ("labelled", "000123", 3, "Ann")
-    assert after.labelled_at is not None
+    assert (after.state, after.label, after.version, after.operator) == ("labeled", "000123", 3, "Ann")
+    assert after.labeled_at is not None
 
 
 @pytest.mark.parametrize("base", [0, 2, -1])
@@ -103,14 +103,14 @@ def test_the_work_of_an_operator_is_what_he_did_since(db: Database, project: Pro
         for number, sample_id in enumerate((1, 3)):
             labels.append_event(
                 db, samples.get_sample(db, sample_id), event_id=f"u{number}", operator="Ann", action="undo",
-                state="unlabelled", text=None, base_version=1,
+                state="unlabeled", text=None, base_version=1,
             )  # fmt: skip
     done = [action for _, action, _ in labels.work_of(db, project.id, "Ann", "2000-01-01")]
     assert done == ["label", "skip", "undo label", "undo skip"]
     assert labels.work_of(db, project.id + 1, "Ann", "2000-01-01") == []
 
 
-def test_what_was_labelled_since_then_is_read_from_the_end_of_the_ledger(
+def test_what_was_labeled_since_then_is_read_from_the_end_of_the_ledger(
     db: Database, project: Project, add_sample: AddSample
 ) -> None:
     """The present label of each; what lies long before is not among them, nor is another project."""
@@ -124,11 +124,11 @@ def test_what_was_labelled_since_then_is_read_from_the_end_of_the_ledger(
     append(db, skipped, "pass", None, 0)
     append(db, third, "once", "444444", 0)
 
-    assert labels.relabelled(db, project.id, now()) == {
+    assert labels.relabeled(db, project.id, now()) == {
         new.sha256: "333333", skipped.sha256: None, third.sha256: "444444",
     }  # fmt: skip
-    assert labels.relabelled(db, other.id, now()) == {}
-    assert old.sha256 in labels.relabelled(db, project.id, "2020-01-01T00:30:00+00:00")
+    assert labels.relabeled(db, other.id, now()) == {}
+    assert old.sha256 in labels.relabeled(db, project.id, "2020-01-01T00:30:00+00:00")
 
 
 def test_second_looks_by_others_are_counted(db: Database, project: Project, add_sample: AddSample) -> None:

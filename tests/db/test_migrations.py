@@ -51,18 +51,18 @@ def test_labels_of_an_earlier_step_keep_their_history(tmp_path: Path) -> None:
     raw = sqlite3.connect(old)
     raw.executescript(
         "INSERT INTO sources VALUES (1, 1, 'mail', 'the team', 'ticket 1', 'then');"
-        f"INSERT INTO samples VALUES (1, 1, 1, '{'a' * 64}', 'a.png', 40, 16, 'val', 'labelled', '123456', 2, 'Ben',"
+        f"INSERT INTO samples VALUES (1, 1, 1, '{'a' * 64}', 'a.png', 40, 16, 'val', 'labeled', '123456', 2, 'Ben',"
         " 'later', 'then');"
-        "INSERT INTO labels VALUES (1, 'e1', 1, 'Ann', 'label', 'labelled', '111111', 0, 1, 'soon'),"
-        " (2, 'e2', 1, 'Ben', 'label', 'labelled', '123456', 1, 2, 'later'),"
-        " (3, 'e3', 1, 'Cem', 'label', 'labelled', '222222', 0, NULL, 'later');"
+        "INSERT INTO labels VALUES (1, 'e1', 1, 'Ann', 'label', 'labeled', '111111', 0, 1, 'soon'),"
+        " (2, 'e2', 1, 'Ben', 'label', 'labeled', '123456', 1, 2, 'later'),"
+        " (3, 'e3', 1, 'Cem', 'label', 'labeled', '222222', 0, NULL, 'later');"
     )
     raw.close()
 
     with opened(old) as db:
         history = [(event.event_id, event.operator, event.text, event.version) for event in events_of(db, 1)]
         sample = samples.get_sample(db, 1)
-        assert samples.counts(db, 1) == {("val", "labelled"): 1}
+        assert samples.counts(db, 1) == {("val", "labeled"): 1}
 
     assert history == [
         ("e1", "Ann", "111111", 1), ("e2", "Ben", "123456", 2), ("e3", "Cem", "222222", None),
@@ -87,12 +87,12 @@ def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def labelled(db: Database, add_sample: AddSample) -> int:
+def labeled(db: Database, add_sample: AddSample) -> int:
     """The id of a sample with one label event."""
     sample = add_sample(1)
     with write(db):
         append_event(
-            db, sample, event_id="e1", operator="Ann", action="label", state="labelled", text="123456", base_version=0
+            db, sample, event_id="e1", operator="Ann", action="label", state="labeled", text="123456", base_version=0
         )
     return sample.id
 
@@ -110,7 +110,7 @@ def labelled(db: Database, add_sample: AddSample) -> int:
         ),
     ],
 )
-def test_the_ledger_is_append_only(db: Database, labelled: int, statement: str) -> None:
+def test_the_ledger_is_append_only(db: Database, labeled: int, statement: str) -> None:
     """REPLACE deletes without asking a trigger, unless recursive triggers are on."""
     before = list(db.query("SELECT * FROM labels"))
 
@@ -121,14 +121,14 @@ def test_the_ledger_is_append_only(db: Database, labelled: int, statement: str) 
 
 
 @pytest.mark.parametrize("column", ["sha256 = 'f' || substr(sha256, 2)", "split = 'test'", "project_id = 2"])
-def test_the_identity_of_a_sample_is_fixed(db: Database, labelled: int, column: str) -> None:
+def test_the_identity_of_a_sample_is_fixed(db: Database, labeled: int, column: str) -> None:
     """No correction may move an image between train and test."""
     with pytest.raises(sqlite3.IntegrityError, match="never change"), write(db):
         db.execute(f"UPDATE samples SET {column}")
 
 
 @pytest.mark.parametrize("label", ["12345", "1234567", ""])
-def test_a_label_has_the_length_of_its_project(db: Database, labelled: int, label: str) -> None:
+def test_a_label_has_the_length_of_its_project(db: Database, labeled: int, label: str) -> None:
     """Whatever wrote it."""
     with pytest.raises(sqlite3.IntegrityError, match="length of its project"), write(db):
         db.execute("UPDATE samples SET label = ?", [label])
@@ -139,27 +139,27 @@ def test_a_label_has_the_length_of_its_project(db: Database, labelled: int, labe
     [
         "label = NULL",
         "state = 'skipped'",
-        "state = 'unlabelled'",
+        "state = 'unlabeled'",
         "state = 'done'",
         "label = 123456, version = 'two'",
     ],
 )
-def test_state_and_label_fit_each_other(db: Database, labelled: int, change: str) -> None:
-    """A labelled sample has a label and no other has one; types are kept strictly."""
+def test_state_and_label_fit_each_other(db: Database, labeled: int, change: str) -> None:
+    """A labeled sample has a label and no other has one; types are kept strictly."""
     with pytest.raises(sqlite3.IntegrityError), write(db):
         db.execute(f"UPDATE samples SET {change}")
 
 
 @pytest.mark.parametrize("table", ["samples", "projects", "sources"])
-def test_rows_that_others_need_stay(db: Database, labelled: int, table: str) -> None:
+def test_rows_that_others_need_stay(db: Database, labeled: int, table: str) -> None:
     """Foreign keys are checked: SQLite does so only when it is told to."""
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"), write(db):
         db.execute(f"DELETE FROM {table}")
 
 
-def test_a_replacing_insert_cannot_wipe_a_label(db: Database, labelled: int, project: Project) -> None:
+def test_a_replacing_insert_cannot_wipe_a_label(db: Database, labeled: int, project: Project) -> None:
     """INSERT OR REPLACE on the hash would delete the sample and its label with it."""
-    sample = samples.get_sample(db, labelled)
+    sample = samples.get_sample(db, labeled)
 
     with pytest.raises(sqlite3.IntegrityError), write(db):
         db["samples"].insert(  # as sqlite-utils would do it
@@ -170,10 +170,10 @@ def test_a_replacing_insert_cannot_wipe_a_label(db: Database, labelled: int, pro
             replace=True,
         )  # fmt: skip
 
-    assert samples.get_sample(db, labelled) == sample
+    assert samples.get_sample(db, labeled) == sample
 
 
-def test_a_version_of_a_sample_is_reached_once(db: Database, labelled: int) -> None:
+def test_a_version_of_a_sample_is_reached_once(db: Database, labeled: int) -> None:
     """Two events that both claim to have led to version 1 cannot both be right."""
     with pytest.raises(sqlite3.IntegrityError), write(db):
         db.execute(

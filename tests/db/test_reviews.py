@@ -1,4 +1,4 @@
-"""Walking labelled samples."""
+"""Walking labeled samples."""
 
 import pytest
 from sqlite_utils import Database
@@ -12,7 +12,7 @@ from tests.db.conftest import AddSample
 
 @pytest.fixture
 def six(db: Database, project: Project, add_sample: AddSample) -> list[Sample]:
-    """Labelled 120000, 210000, 120001 by Ann and 020000 by Ben, then one unlabelled, one of another source."""
+    """Labeled 120000, 210000, 120001 by Ann and 020000 by Ben, then one unlabeled, one of another source."""
     made = [add_sample(number, split=split) for number, split in enumerate(("train", "val", "train", "test", "train"))]
     made.append(add_sample(9, source="post"))
     texts = [("120000", "Ann"), ("210000", "Ann"), ("120001", "Ann"), ("020000", "Ben"), None, ("999999", "Ben")]
@@ -20,7 +20,7 @@ def six(db: Database, project: Project, add_sample: AddSample) -> list[Sample]:
         for sample, given in zip(made, texts, strict=True):
             if given:
                 labels.append_event(
-                    db, sample, event_id=f"{sample.id}", operator=given[1], action="label", state="labelled",
+                    db, sample, event_id=f"{sample.id}", operator=given[1], action="label", state="labeled",
                     text=given[0], base_version=0,
                 )  # fmt: skip
     return made
@@ -30,7 +30,7 @@ def walk(db: Database, project: Project, review: Review, limit: int = 2) -> list
     """The labels of a whole walk, a few at a time."""
     found: list[str] = []
     after = None
-    while rows := reviews.select_labelled(db, project.id, review, after=after, limit=limit):
+    while rows := reviews.select_labeled(db, project.id, review, after=after, limit=limit):
         found += [sample.label or "" for _, sample in rows]
         after = rows[-1][0]
     return found
@@ -68,7 +68,7 @@ def test_the_filters(db: Database, project: Project, six: list[Sample]) -> None:
         (Review(text="' OR 1"), []),
     ):
         assert sorted(walk(db, project, review)) == wanted, review
-        assert reviews.count_labelled(db, project.id, review) == len(wanted), review
+        assert reviews.count_labeled(db, project.id, review) == len(wanted), review
 
 
 def test_what_has_been_looked_at_is_left_out(db: Database, project: Project, six: list[Sample]) -> None:
@@ -87,7 +87,7 @@ def test_the_random_order_reads_no_more_than_its_screen(db: Database, project: P
     """On a million labels a scan would take seconds; the first screens come from the index."""
     asked: list[str] = []
     db.conn.set_trace_callback(asked.append)
-    reviews.select_labelled(db, project.id, Review(), after=("8", 1), start="1", limit=5)
+    reviews.select_labeled(db, project.id, Review(), after=("8", 1), start="1", limit=5)
     db.conn.set_trace_callback(None)
 
     (statement, *_) = [sql for sql in asked if sql.startswith("SELECT *")]

@@ -23,7 +23,7 @@ def set_state(db: Database, sample: Sample, state: str, label: str | None = None
 
 @pytest.fixture
 def five(db: Database, add_sample: AddSample) -> list[Sample]:
-    """Train, train, val, test, train; labelled, skipped, labelled, labelled, unlabelled; the last from elsewhere."""
+    """Train, train, val, test, train; labeled, skipped, labeled, labeled, unlabeled; the last from elsewhere."""
     made = [
         add_sample(1, name="b/One.png"),
         add_sample(2, name="a.png"),
@@ -31,10 +31,10 @@ def five(db: Database, add_sample: AddSample) -> list[Sample]:
         add_sample(4, name="d.png", split="test"),
         add_sample(5, name="e%_.png", source="post"),
     ]
-    set_state(db, made[0], "labelled", "222222")
+    set_state(db, made[0], "labeled", "222222")
     set_state(db, made[1], "skipped")
-    set_state(db, made[2], "labelled", "111111")
-    set_state(db, made[3], "labelled", "222222", operator="Ben")
+    set_state(db, made[2], "labeled", "111111")
+    set_state(db, made[3], "labeled", "222222", operator="Ben")
     return made
 
 
@@ -48,11 +48,11 @@ def test_a_sample_is_found_by_its_pixels(db: Database, project: Project, add_sam
 
     assert samples.find_sample(db, project.id, sample.sha256) == sample
     assert samples.find_sample(db, project.id + 1, sample.sha256) is None
-    assert (sample.state, sample.label, sample.version) == ("unlabelled", None, 0)
+    assert (sample.state, sample.label, sample.version) == ("unlabeled", None, 0)
 
 
 def test_what_is_known_of_an_image_is_told_by_its_hash(db: Database, project: Project, five: list[Sample]) -> None:
-    """Source, import day, who labelled it, size; what the project does not hold is absent."""
+    """Source, import day, who labeled it, size; what the project does not hold is absent."""
     facts = samples.facts_by_hash(db, project.id, [five[3].sha256, five[4].sha256, "f" * 64])
 
     day = five[3].created_at[:10]
@@ -68,7 +68,7 @@ def test_counts_follow_every_change(db: Database, project: Project, five: list[S
     by_hand = {(split, state): n for split, state, n in db.execute(sql, [project.id]).fetchall()}
 
     assert samples.counts(db, project.id) == by_hand
-    assert samples.counts(db, project.id)["train", "labelled"] == 1
+    assert samples.counts(db, project.id)["train", "labeled"] == 1
 
 
 def test_a_project_holds_the_same_pixels_once(db: Database, add_sample: AddSample) -> None:
@@ -86,9 +86,9 @@ def test_samples_can_be_chosen(db: Database, project: Project, five: list[Sample
     one, two, three, four, five_ = ids(five)
     for wanted, choice in (
         ([one, two, three, four, five_], {}),
-        ([one, three, four], {"state": "labelled"}),
+        ([one, three, four], {"state": "labeled"}),
         ([one, two, five_], {"split": "train"}),
-        ([one], {"split": "train", "state": "labelled"}),
+        ([one], {"split": "train", "state": "labeled"}),
         ([five_], {"source_id": five[4].source_id}),
         ([one, four], {"text": "2222"}),
         ([one], {"text": "one.PNG"}),
@@ -114,17 +114,17 @@ def test_samples_can_be_sorted_and_paged(db: Database, project: Project, five: l
         assert ids(samples.select_samples(db, project.id, order=order)) == wanted, order
         pages = [samples.select_samples(db, project.id, order=order, limit=2, offset=start) for start in (0, 2, 4)]
         assert [number for page in pages for number in ids(page)] == wanted, order
-    assert set(samples.ORDERS) == {*orders, "labelled"}
+    assert set(samples.ORDERS) == {*orders, "labeled"}
 
 
 def test_samples_are_counted_by_split_and_state(db: Database, project: Project, five: list[Sample]) -> None:
     """Combinations that do not occur are absent."""
     assert samples.counts(db, project.id) == {
-        ("train", "labelled"): 1,
+        ("train", "labeled"): 1,
         ("train", "skipped"): 1,
-        ("train", "unlabelled"): 1,
-        ("val", "labelled"): 1,
-        ("test", "labelled"): 1,
+        ("train", "unlabeled"): 1,
+        ("val", "labeled"): 1,
+        ("test", "labeled"): 1,
     }
     assert samples.counts(db, project.id + 1) == {}
     assert samples.splits_of_label(db, project.id, "222222") == {"train": 1, "test": 1}
@@ -163,7 +163,7 @@ def test_samples_can_be_chosen_by_what_was_found_of_them(db: Database, project: 
         ([], {"disputed": True, "text": five[0].sha256}),
         ([one], {"checked": True}),
         ([one, two, three, five_], {"disputed": False}),
-        ([four], {"checked": False, "state": "labelled"}),
+        ([four], {"checked": False, "state": "labeled"}),
         ([], {"checked": True, "disputed": True}),
     ):
         assert ids(samples.select_samples(db, project.id, **choice)) == wanted, choice
@@ -180,7 +180,7 @@ def test_a_million_samples_are_not_read_in_the_order_of_an_index(
     samples.splits_of_label(db, project.id, "222222")
     samples.select_samples(db, project.id, text=five[0].sha256)
     samples.select_samples(db, project.id, disputed=True)
-    samples.count_samples(db, project.id, state="labelled")
+    samples.count_samples(db, project.id, state="labeled")
     db.conn.set_trace_callback(None)
 
     plans = [

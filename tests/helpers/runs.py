@@ -1,4 +1,4 @@
-"""Runs on labelled samples, started as the app does; the fixture `stand_in` replaces their worker."""
+"""Runs on labeled samples, started as the app does; the fixture `stand_in` replaces their worker."""
 
 import numpy as np
 from sqlite_utils import Database
@@ -16,8 +16,8 @@ from tests.helpers.waiting import wait_until_working
 CPU = TrainConfig(device="cpu")
 
 
-def add_labelled(db: Database, project: Project, **texts: list[str]) -> None:
-    """Add an image for each text, by split, labelled by Ada."""
+def add_labeled(db: Database, project: Project, **texts: list[str]) -> None:
+    """Add an image for each text, by split, labeled by Ada."""
     with write(db):
         source = projects.find_source(db, project.id, "images") or projects.insert_source(
             db, project.id, "images", "the team", "ticket 1"
@@ -31,7 +31,7 @@ def add_labelled(db: Database, project: Project, **texts: list[str]) -> None:
                 )  # fmt: skip
                 labels.append_event(
                     db, samples.get_sample(db, sample_id), event_id=f"label {number}", operator="ada",
-                    action="label", state="labelled", text=text, base_version=0,
+                    action="label", state="labeled", text=text, base_version=0,
                 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A toy portal that a tiny network learns in seconds: two strokes side by side, in any colours."""
+"""A toy portal that a tiny network learns in seconds: two strokes side by side, in any colors."""
 
 import json
 from dataclasses import dataclass, replace

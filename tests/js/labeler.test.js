@@ -10,36 +10,36 @@ const { Zoom, changed, fittedScale } = await import("../../pages/components/widg
 const { Supply } = await import("../../pages/components/widgets/labeler/supply.js");
 const { Outbox } = await import("../../pages/components/widgets/shared/outbox.js");
 
-const QUEUE = { kind: "unlabelled", source_id: null, day: null, flag: null };
-const COUNTS = { labelled: 5, skipped: 2, total: 10, disputed: 0 };
+const QUEUE = { kind: "unlabeled", source_id: null, day: null, flag: null };
+const COUNTS = { labeled: 5, skipped: 2, total: 10, disputed: 0 };
 
 beforeEach(() => browser.reset());
 
 // ---- what becomes of an image -------------------------------------------------------------------------------------
 
 test("A label takes the image out of the queue; a second look leaves the figures of the project.", () => {
-  assert.deepEqual(label("unlabelled", "123").change, { delta: 1, left: -1, work: 1 });
+  assert.deepEqual(label("unlabeled", "123").change, { delta: 1, left: -1, work: 1 });
   assert.deepEqual(label("second", "123").change, { delta: 0, left: 0, work: 1 });
   assert.deepEqual(
-    ["unlabelled", "skipped", "second"].map((kind) => label(kind, "1").action),
+    ["unlabeled", "skipped", "second"].map((kind) => label(kind, "1").action),
     ["label", "label", "second"],
   );
 });
 
-test("Only an unlabelled image is skipped; the others are passed, and nothing is stored.", () => {
-  assert.deepEqual([skip("unlabelled").action, skip("unlabelled").isPassed], ["skip", false]);
+test("Only an unlabeled image is skipped; the others are passed, and nothing is stored.", () => {
+  assert.deepEqual([skip("unlabeled").action, skip("unlabeled").isPassed], ["skip", false]);
   for (const kind of ["skipped", "second"]) assert.deepEqual([skip(kind).action, skip(kind).isPassed], [null, true]);
 });
 
 test("An image that nobody can read leaves its queue, and stays among the skipped ones.", () => {
-  assert.deepEqual(takeOut("unlabelled", "unreadable").change, { delta: 0, left: -1, work: 0 });
+  assert.deepEqual(takeOut("unlabeled", "unreadable").change, { delta: 0, left: -1, work: 0 });
   assert.deepEqual(takeOut("skipped", "notOurs").change, { delta: 0, left: 0, work: 0 });
   assert.equal(takeOut("skipped", "notOurs").isPassed, true);
   assert.deepEqual(takeOut("second", "notOurs").what, { flag: "not_ours" });
 });
 
 test("An undo takes back exactly what was added.", () => {
-  const { change } = label("unlabelled", "123");
+  const { change } = label("unlabeled", "123");
   assert.deepEqual(opposite(change), { delta: -1, left: 1, work: -1 });
 });
 

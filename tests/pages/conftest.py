@@ -58,7 +58,7 @@ def open_page(open_page_first: OpenPage, monkeypatch: pytest.MonkeyPatch) -> Ope
 
 @pytest.fixture
 def portal(home: Home, tmp_path: Path) -> Project:
-    """A project of twelve small images; the first eight are labelled by their file names."""
+    """A project of twelve small images; the first eight are labeled by their file names."""
     folder = tmp_path / "images"
     folder.mkdir()
     for index in range(12):

@@ -126,7 +126,7 @@ def test_a_kept_sample_stays(open_page: OpenPage, portal: Project) -> None:
 
 @pytest.mark.parametrize("ink", [True, False])
 def test_what_the_network_gets_follows_the_newest_run(home: Home, trained: Project, ink: bool) -> None:
-    """With ink each image stands above its normalised form; without, alone; a preset that differs is named."""
+    """With ink each image stands above its normalized form; without, alone; a preset that differs is named."""
     folder = JobDir(home.run("0001-fast"))
     spec = folder.spec()
     folder.write("run.json", spec | {"config": spec["config"] | {"ink": ink}})
@@ -143,7 +143,7 @@ def test_what_the_network_gets_follows_the_newest_run(home: Home, trained: Proje
         assert "background and polarity are gone" in seen.in_words
     else:
         assert len(pair) == 32
-        assert "colours as they are" in seen.in_words
+        assert "colors as they are" in seen.in_words
     assert ("preset fast" in seen.in_words) == (ink != PRESETS["fast"].ink)
 
 

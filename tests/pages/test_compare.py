@@ -27,7 +27,7 @@ def path_of(home: Home, run: str, split: str = "val") -> Path:
 
 
 def read(predictions: Predictions, wrong: list[int]) -> Predictions:
-    """The same images, each read as labelled but these, which are read wrong at position 2 by every view."""
+    """The same images, each read as labeled but these, which are read wrong at position 2 by every view."""
     log_probs_VNPC = np.full_like(predictions.log_probs_VNPC, np.log(0.1))
     for place, label in enumerate(predictions.labels):
         for position, char in enumerate(SPEC.encode(label)):
@@ -108,12 +108,12 @@ def test_the_images_on_which_they_part(open_page: OpenPage, home: Home, pair: Pr
         "Both wrong, the same (1)",
     ]
     shown = texts(app.caption)
-    assert f"labelled {labels[2]}" in shown
-    assert f"labelled {labels[3]}" in shown
+    assert f"labeled {labels[2]}" in shown
+    assert f"labeled {labels[3]}" in shown
     assert len(app.get("page_link")) == 2
 
     app = lists.set_value("same").run()
-    assert f"labelled {labels[1]}" in texts(app.caption)
+    assert f"labeled {labels[1]}" in texts(app.caption)
     assert "look at the label first" in texts(app.caption)
     app = app.segmented_control(key="list").set_value("differently").run()
     assert not app.exception

@@ -217,6 +217,6 @@ def test_parts_are_counted_by_what_the_database_knows(open_page: OpenPage, train
 
     assert not app.exception
     table = app.dataframe[0].value
-    assert {"neighbours", "character at 1"} <= set(table["Images with"])
+    assert {"neighbors", "character at 1"} <= set(table["Images with"])
     assert (table["From"] <= table["Exact match"]).all()
     assert (table["Exact match"] <= table["To"]).all()

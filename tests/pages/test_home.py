@@ -91,7 +91,7 @@ def test_a_project_shows_its_counts_and_the_next_step(open_page: OpenPage, porta
 
     values = {metric.label: metric.value for metric in app.metric}
     assert values["Images"] == "12"
-    assert values["Labelled"] == "8 of 12"
+    assert values["Labeled"] == "8 of 12"
     assert values["Newest run"] == "none yet"
 
 

@@ -24,21 +24,21 @@ OpenPage = Callable[..., AppTest]
 
 @pytest.fixture
 def project(home: Home) -> Project:
-    """Three images, of which one is labelled and one skipped."""
+    """Three images, of which one is labeled and one skipped."""
     with opened(home.db, create=True) as db:
         with write(db):
             project = projects.insert_project(db, "portal", 6, "0123456789")
             source = projects.insert_source(db, project.id, "mail", "owner", "reference")
             hashes = []
-            for grey in (10, 20, 30):
-                pixels = np.full((20, 60, 3), grey, np.uint8)
+            for gray in (10, 20, 30):
+                pixels = np.full((20, 60, 3), gray, np.uint8)
                 hashes.append(pixel_hash(pixels))
                 insert_sample(
                     db,
                     project_id=project.id,
                     source_id=source.id,
                     sha256=hashes[-1],
-                    name=f"{grey:06}.png",
+                    name=f"{gray:06}.png",
                     width=60,
                     height=20,
                     split="train",
@@ -68,7 +68,7 @@ def answer(project: Project, received: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def many(home: Home, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Sixty unlabelled images, and the memory of one browser session."""
+    """Sixty unlabeled images, and the memory of one browser session."""
     monkeypatch.setattr("streamlit.session_state", {})
     with opened(home.db, create=True) as db, write(db):
         project = projects.insert_project(db, "many", 6, "0123456789")
@@ -86,9 +86,9 @@ def test_the_widget_starts_without_images(open_page: OpenPage, project: Project)
     data = sent(open_page("label", project="portal"))
 
     assert (data["project"], data["length"], data["charset"]) == ("portal", 6, "0123456789")
-    assert data["counts"] == {"labelled": 1, "skipped": 1, "total": 3, "disputed": 0}
+    assert data["counts"] == {"labeled": 1, "skipped": 1, "total": 3, "disputed": 0}
     assert (data["images"], data["more"], data["error"]) == ([], None, None)
-    assert data["queue"] == {"kind": "unlabelled", "order": "import", "source_id": None, "day": None, "flag": None}
+    assert data["queue"] == {"kind": "unlabeled", "order": "import", "source_id": None, "day": None, "flag": None}
 
 
 def test_the_queues_have_addresses(open_page: OpenPage, project: Project) -> None:

@@ -20,9 +20,9 @@ OpenPage = Callable[..., AppTest]
 
 @pytest.fixture
 def hashes(home: Home, portal: Project) -> list[str]:
-    """The eight labelled images: the first confirmed by Ben, the second labelled anew by him, the third doubted."""
+    """The eight labeled images: the first confirmed by Ben, the second labeled anew by him, the third doubted."""
     with opened(home.db) as db:
-        found = [sample.sha256 for sample in select_samples(db, portal.id, state="labelled")]
+        found = [sample.sha256 for sample in select_samples(db, portal.id, state="labeled")]
         events = [
             {"event": "1", "action": "confirm", "sample": found[0], "base": 1},
             {"event": "2", "action": "label", "sample": found[1], "base": 1, "text": "777771"},
@@ -44,10 +44,10 @@ def shown(app: AppTest) -> set[str]:
 
 
 def test_a_project_without_labels_says_so(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """There is nothing to review before somebody has labelled."""
+    """There is nothing to review before somebody has labeled."""
     with opened(home.db) as db:
-        labelled = select_samples(db, portal.id, state="labelled")
-        undos = [{"event": sample.sha256, "action": "undo", "sample": sample.sha256, "base": 1} for sample in labelled]
+        labeled = select_samples(db, portal.id, state="labeled")
+        undos = [{"event": sample.sha256, "action": "undo", "sample": sample.sha256, "base": 1} for sample in labeled]
         apply_events(db, portal, "import", undos)
 
     app = open_page("review", project="portal")
@@ -72,7 +72,7 @@ def test_the_widget_gets_what_nobody_has_checked(open_page: OpenPage) -> None:
     assert (changed["version"], changed["operator"]) == (2, "Ben")
     assert [(line["operator"], line["did"]) for line in changed["history"]] == [
         ("import", "imported"),
-        ("Ben", "labelled"),
+        ("Ben", "labeled"),
     ]
 
 

@@ -89,7 +89,7 @@ def test_skip_and_undo(home: Home, open_page: OpenPage, portal: Project) -> None
         assert len(events_of(db, after.id)) == before.version + 2
 
 
-@pytest.mark.parametrize(("state", "count"), [("labelled", 8), ("unlabelled", 4)])
+@pytest.mark.parametrize(("state", "count"), [("labeled", 8), ("unlabeled", 4)])
 def test_the_state_of_the_address_filters(open_page: OpenPage, portal: Project, state: str, count: int) -> None:
     """A link to a filtered list shows that list."""
     app = open_page("samples", project=portal.name, state=state)

@@ -70,11 +70,11 @@ def test_without_labels_the_page_says_what_to_do(open_page: OpenPage, home: Home
 
 
 def test_start_shows_the_run_and_a_second_press_starts_no_other(
-    open_page: OpenPage, home: Home, labelled: Project
+    open_page: OpenPage, home: Home, labeled: Project
 ) -> None:
     """The form counts what there is to learn from; its button belongs to one run."""
     app = open_page("train", project="portal")
-    assert "**4** labelled images to train on" in texts(app.markdown)
+    assert "**4** labeled images to train on" in texts(app.markdown)
     request_id = app.session_state["train request"]
 
     click(app, "Start training")
@@ -84,12 +84,12 @@ def test_start_shows_the_run_and_a_second_press_starts_no_other(
     assert "Cancel" in labels_of_buttons(app)
 
     with opened(home.db) as db:
-        again = start_training(db, home, labelled, TrainConfig(), preset="fast", operator="ada", request_id=request_id)
+        again = start_training(db, home, labeled, TrainConfig(), preset="fast", operator="ada", request_id=request_id)
         assert again.job.id == "0001-fast"
         assert len(runs.list_runs(db)) == 1
 
 
-def test_settings_reach_the_run(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_settings_reach_the_run(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """What is chosen here and on the Augment page is what the run is told, and nothing else is changed."""
     app = open_page("train", project="portal")
     app.session_state["augment"] = {"portal": {}}
@@ -103,7 +103,7 @@ def test_settings_reach_the_run(open_page: OpenPage, home: Home, labelled: Proje
     assert TrainConfig.from_dict(config) == TrainConfig(batch_size=7, device="cpu", augment={})
 
 
-def test_a_wrong_setting_is_one_sentence(open_page: OpenPage, labelled: Project) -> None:
+def test_a_wrong_setting_is_one_sentence(open_page: OpenPage, labeled: Project) -> None:
     """And there is no button to start with it."""
     app = open_page("train", project="portal")
 
@@ -113,22 +113,22 @@ def test_a_wrong_setting_is_one_sentence(open_page: OpenPage, labelled: Project)
     assert "Start training" not in labels_of_buttons(app)
 
 
-def test_a_refusal_is_shown_with_its_counts(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_a_refusal_is_shown_with_its_counts(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """What core says about the data is shown where the button was pressed."""
     for text in ("123", "457"):
-        relabel(home, labelled, "val", text, None)
+        relabel(home, labeled, "val", text, None)
     app = open_page("train", project="portal")
 
     click(app, "Start training")
 
-    assert "4 labelled training images and 0 labelled validation images" in texts(app.error)
+    assert "4 labeled training images and 0 labeled validation images" in texts(app.error)
     with opened(home.db) as db:
         assert runs.list_runs(db) == []
 
 
-def test_a_link_to_a_run_shows_it_live(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_a_link_to_a_run_shows_it_live(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """Progress, the best validation with its interval, and a plateau told for what it is."""
-    job = start(home, labelled)
+    job = start(home, labeled)
     wait_until_working(job)
     for step in (5, 10):
         job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": 2.3, "accuracy": 0.1, "lr": 1e-3})
@@ -150,9 +150,9 @@ def test_a_link_to_a_run_shows_it_live(open_page: OpenPage, home: Home, labelled
     assert "Plateau" not in texts(app.info)
 
 
-def test_a_past_run_shows_what_went_wrong(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_a_past_run_shows_what_went_wrong(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """The doctor's findings stay; of a failure whose reason is shown it says only what to do."""
-    job = start(home, labelled)
+    job = start(home, labeled)
     wait_until_working(job)
     for step in (10, 20):
         job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": 0.9, "accuracy": 0.7, "lr": 1e-3})
@@ -174,11 +174,11 @@ def test_a_past_run_shows_what_went_wrong(open_page: OpenPage, home: Home, label
     assert f"**Out of memory.** Resume would repeat these settings: {advice}" in texts(app.warning).replace(r"\:", ":")
 
 
-def test_a_queued_run_says_for_whom_it_waits(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_a_queued_run_says_for_whom_it_waits(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """The holder of the device is named."""
-    first = start(home, labelled)
+    first = start(home, labeled)
     wait_until_working(first)
-    second = start(home, labelled)
+    second = start(home, labeled)
     while second.observe().state != "queued":
         time.sleep(0.05)
 
@@ -187,9 +187,9 @@ def test_a_queued_run_says_for_whom_it_waits(open_page: OpenPage, home: Home, la
     assert r"run 0001\-fast is using it" in texts(app.info)
 
 
-def test_cancel_and_resume(open_page: OpenPage, home: Home, labelled: Project) -> None:
-    """Both are one press; a run that was cancelled says where, and goes on when asked."""
-    job = start(home, labelled)
+def test_cancel_and_resume(open_page: OpenPage, home: Home, labeled: Project) -> None:
+    """Both are one press; a run that was canceled says where, and goes on when asked."""
+    job = start(home, labeled)
     wait_until_working(job)
     app = open_page("train", project="portal", run=job.id)
 
@@ -197,7 +197,7 @@ def test_cancel_and_resume(open_page: OpenPage, home: Home, labelled: Project) -
     assert job.cancel_asked
     wait_for_end(job)
     app.run()
-    assert "Cancelled at step" in texts(app.warning)
+    assert "Canceled at step" in texts(app.warning)
 
     click(app, "Resume")
     wait_until_working(job)
@@ -206,9 +206,9 @@ def test_cancel_and_resume(open_page: OpenPage, home: Home, labelled: Project) -
     assert "Cancel" in labels_of_buttons(app)
 
 
-def test_a_failed_run_shows_reason_and_log(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_a_failed_run_shows_reason_and_log(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """The sentence first, the traceback below; neither is read as Markdown."""
-    job = start(home, labelled)
+    job = start(home, labeled)
     wait_until_working(job)
     job.kill()
     wait_for_end(job)
@@ -223,7 +223,7 @@ def test_a_failed_run_shows_reason_and_log(open_page: OpenPage, home: Home, labe
     assert "Resume" in labels_of_buttons(app)
 
 
-def test_an_unknown_run_in_the_address_is_named(open_page: OpenPage, labelled: Project) -> None:
+def test_an_unknown_run_in_the_address_is_named(open_page: OpenPage, labeled: Project) -> None:
     """A link to a run of another project, or to one that was deleted, shows no other one instead."""
     app = open_page("train", project="portal", run="0099-fast")
 
@@ -231,7 +231,7 @@ def test_an_unknown_run_in_the_address_is_named(open_page: OpenPage, labelled: P
     assert "This project has no run '0099\\-fast'" in texts(app.error)
 
 
-def test_the_page_does_without_torch(home: Home, labelled: Project) -> None:
+def test_the_page_does_without_torch(home: Home, labeled: Project) -> None:
     """Torch costs the server 500 MB and 5 s; training has a process of its own."""
     script = """
 import sys
@@ -260,11 +260,11 @@ def set_config(home: Home, run_id: str, **changes: object) -> None:
         db.execute("UPDATE runs SET config = ? WHERE job_id = ?", [config, run_id])
 
 
-def test_a_clone_is_told_what_its_original_was(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_a_clone_is_told_what_its_original_was(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """Settings without a widget and the augmentation too; only what is changed is different, and is shown."""
     told = TrainConfig(device="cpu", lr=0.0005, batch_size=5, ink=False, auto_steps=77, augment={"affine": {"p": 0.3}})
     with opened(home.db) as db:
-        first = start_training(db, home, labelled, told, preset="article", operator="ada").job
+        first = start_training(db, home, labeled, told, preset="article", operator="ada").job
     original = json.loads((home.run(first.id) / "run.json").read_text())["config"]
     app = open_page("train", project="portal", run=first.id)
 
@@ -285,9 +285,9 @@ def test_a_clone_is_told_what_its_original_was(open_page: OpenPage, home: Home, 
     assert config["auto_steps"] == 77
 
 
-def test_a_second_clone_starts_from_the_original_again(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_a_second_clone_starts_from_the_original_again(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """What an earlier copy was changed to is forgotten; a new run starts from a preset."""
-    job = start(home, labelled)
+    job = start(home, labeled)
     app = open_page("train", project="portal", run=job.id)
     click(app, "Clone")
     app.text_input(key=f"{job.id} batch_size").set_value("9").run()
@@ -304,10 +304,10 @@ def test_a_second_clone_starts_from_the_original_again(open_page: OpenPage, home
     assert "Nothing differs" in texts(app.info)
 
 
-def test_a_clone_tells_of_more_images(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_a_clone_tells_of_more_images(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """The settings are copied, the labels are those of now."""
-    job = start(home, labelled)
-    relabel(home, labelled, "train", "124", None)
+    job = start(home, labeled)
+    relabel(home, labeled, "train", "124", None)
 
     app = click(open_page("train", project="portal", run=job.id), "Clone")
 
@@ -317,7 +317,7 @@ def test_a_clone_tells_of_more_images(open_page: OpenPage, home: Home, labelled:
 def relabel(home: Home, project: Project, split: str, text: str | None, new: str | None) -> None:
     """As the Label page does; None skips."""
     with opened(home.db) as db:
-        state = "labelled" if text else "unlabelled"
+        state = "labeled" if text else "unlabeled"
         found = samples.select_samples(db, project.id, split=split, state=state)
         sample = next(one for one in found if one.label == text)
         event = {
@@ -327,14 +327,14 @@ def relabel(home: Home, project: Project, split: str, text: str | None, new: str
         assert [outcome.status for outcome in apply_events(db, project, "ada", [event])] == ["saved"]
 
 
-def test_a_clone_tells_of_mended_labels(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_a_clone_tells_of_mended_labels(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """As many images as before are not the same data; a label that is as it was is no change."""
-    job = start(home, labelled)
-    relabel(home, labelled, "train", "124", "125")
-    relabel(home, labelled, "val", "457", "458")
-    relabel(home, labelled, "train", "789", "788")
-    relabel(home, labelled, "train", "788", "789")
-    relabel(home, labelled, "test", "789", "780")
+    job = start(home, labeled)
+    relabel(home, labeled, "train", "124", "125")
+    relabel(home, labeled, "val", "457", "458")
+    relabel(home, labeled, "train", "789", "788")
+    relabel(home, labeled, "train", "788", "789")
+    relabel(home, labeled, "test", "789", "780")
 
     app = click(open_page("train", project="portal", run=job.id), "Clone")
 
@@ -343,18 +343,18 @@ def test_a_clone_tells_of_mended_labels(open_page: OpenPage, home: Home, labelle
     assert "images:" not in texts(app.markdown)
 
 
-def test_a_clone_tells_of_other_images(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_a_clone_tells_of_other_images(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """In either split, and also where one came for one that left."""
-    job = start(home, labelled)
-    relabel(home, labelled, "val", "457", None)
-    relabel(home, labelled, "train", "124", None)
+    job = start(home, labeled)
+    relabel(home, labeled, "val", "457", None)
+    relabel(home, labeled, "train", "124", None)
     with opened(home.db) as db, write(db):
-        source = projects.insert_source(db, labelled.id, "more", "the team", "ticket 2")
+        source = projects.insert_source(db, labeled.id, "more", "the team", "ticket 2")
         samples.insert_sample(
-            db, project_id=labelled.id, source_id=source.id, sha256="f" * 64, name="more.png", width=8, height=4,
+            db, project_id=labeled.id, source_id=source.id, sha256="f" * 64, name="more.png", width=8, height=4,
             split="train", image=encode_png(np.full((4, 8, 3), 99, np.uint8)),
         )  # fmt: skip
-    relabel(home, labelled, "train", None, "321")
+    relabel(home, labeled, "train", None, "321")
 
     app = click(open_page("train", project="portal", run=job.id), "Clone")
 
@@ -363,10 +363,10 @@ def test_a_clone_tells_of_other_images(open_page: OpenPage, home: Home, labelled
     assert "labels changed" not in texts(app.markdown)
 
 
-def test_what_is_not_known_of_a_clones_data_is_said(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_what_is_not_known_of_a_clones_data_is_said(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """The form stays."""
-    job = start(home, labelled)
-    relabel(home, labelled, "train", "124", "125")
+    job = start(home, labeled)
+    relabel(home, labeled, "train", "124", "125")
     (job.path / "dataset.npz").unlink()
     app = click(open_page("train", project="portal", run=job.id), "Clone")
 
@@ -385,10 +385,10 @@ def test_what_is_not_known_of_a_clones_data_is_said(open_page: OpenPage, home: H
     ],
 )
 def test_a_run_that_cannot_be_copied_says_why(
-    open_page: OpenPage, home: Home, labelled: Project, changes: dict[str, object], sentence: str
+    open_page: OpenPage, home: Home, labeled: Project, changes: dict[str, object], sentence: str
 ) -> None:
     """Settings of another version are one sentence, and the run stays on the page."""
-    job = start(home, labelled)
+    job = start(home, labeled)
     set_config(home, job.id, **changes)
 
     app = click(open_page("train", project="portal", run=job.id), "Clone")
@@ -398,9 +398,9 @@ def test_a_run_that_cannot_be_copied_says_why(
     assert app.session_state["run"] == job.id
 
 
-def test_another_run_is_laid_over_the_one_that_is_shown(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_another_run_is_laid_over_the_one_that_is_shown(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """Both curves follow their runs while either is at work; nothing lies over itself."""
-    first, second = start(home, labelled), start(home, labelled)
+    first, second = start(home, labeled), start(home, labeled)
     wait_until_working(first)
     for job, correct in ((first, 3), (second, 5)):
         for step in (5, 10):
@@ -425,9 +425,9 @@ def test_another_run_is_laid_over_the_one_that_is_shown(open_page: OpenPage, hom
     assert len(app.get("plotly_chart")) == 3
 
 
-def test_the_queue_is_listed_moved_and_left(open_page: OpenPage, home: Home, labelled: Project) -> None:
+def test_the_queue_is_listed_moved_and_left(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """In the order of the turns; who waits no longer is one sentence, and nobody is lost."""
-    jobs_ = [start(home, labelled) for _ in range(4)]
+    jobs_ = [start(home, labeled) for _ in range(4)]
     wait_until_working(jobs_[0])
     while len(control.queue(home).get("cpu", [])) < 3:
         time.sleep(0.05)

@@ -26,7 +26,7 @@ def show_costs(project: Project, settings: Settings) -> None:
     with layout.database() as db:
         seen = network(home, db, project)
         images = framed_images(db, seen.frame, select_samples(db, project.id, split="train", limit=IMAGES))
-        labelled = counts(db, project.id).get(("train", "labelled"), 0)
+        labeled = counts(db, project.id).get(("train", "labeled"), 0)
         known = list_runs(db, project.id)
     if not images:
         st.info("This project has no training images yet.")
@@ -35,11 +35,9 @@ def show_costs(project: Project, settings: Settings) -> None:
     height, width = seen.frame.size
     with st.grid("auto", min_column_width=200):
         layout.number("An image", f"{found.total_ms:.2f} ms", f"mean over images of {height} x {width} pixels")
-        if labelled:
-            seconds = found.total_ms * labelled / 1000
-            layout.number(
-                "An epoch", duration(seconds) if seconds >= 60 else f"{seconds:.1f} s", f"{labelled:,} images"
-            )
+        if labeled:
+            seconds = found.total_ms * labeled / 1000
+            layout.number("An epoch", duration(seconds) if seconds >= 60 else f"{seconds:.1f} s", f"{labeled:,} images")
         for run in known:
             spec = control.spec(home, run.job.id)
             seconds_a_step = costs.step_seconds(control.metrics(home, run.job.id))

@@ -1,4 +1,4 @@
-"""What the network gets of a project's images: crop, size, and whether colour is normalised away."""
+"""What the network gets of a project's images: crop, size, and whether color is normalized away."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ class Network:
     """Where that is known from, to be read after a comma."""
     ink: bool
 
-    def normalised(self, framed: Pixels) -> Pixels:
+    def normalized(self, framed: Pixels) -> Pixels:
         """A framed image as it enters the backbone, but for a shift and scale of all its values."""
         return ink_pixels(framed) if self.ink else framed
 
@@ -38,18 +38,18 @@ class Network:
         if not self.ink:
             return drawn_HW4
         gap_HW4 = np.zeros_like(drawn_HW4[: max(1, height // 16)])
-        return np.concatenate([drawn_HW4, gap_HW4, np.concatenate([self.normalised(framed), opaque], axis=2)])
+        return np.concatenate([drawn_HW4, gap_HW4, np.concatenate([self.normalized(framed), opaque], axis=2)])
 
     @property
     def in_words(self) -> str:
-        """What becomes of colour."""
+        """What becomes of color."""
         if self.ink:
             text = (
-                "Below each: what the network gets of it, the distance of each pixel from the border's colour, so that "
+                "Below each: what the network gets of it, the distance of each pixel from the border's color, so that "
                 "background and polarity are gone."
             )
         else:
-            text = "The network gets these colours as they are; only their values are shifted and scaled."
+            text = "The network gets these colors as they are; only their values are shifted and scaled."
         if self.ink != PRESETS["fast"].ink:
             text += f" A new run with preset fast has ink {'on' if PRESETS['fast'].ink else 'off'} instead."
         return text

@@ -12,7 +12,7 @@ from core.images.pixels import encode_png
 from core.model import readability
 from core.model.readability import LOSS, RECIPE, Readability, VariantReading
 from db.records import Project, Run
-from db.reviews import Review, select_labelled
+from db.reviews import Review, select_labeled
 from db.runs import list_runs
 from pages.components import layout, resources
 from pages.components.augment.network_input import framed_images
@@ -55,7 +55,7 @@ def _read(
     predictor = resources.predictor(layout.home(), run)
     order = Review(order="random", unchecked=False, split="train")
     with layout.database() as db:
-        samples = [sample for _, sample in select_labelled(db, project.id, order, limit=IMAGES)]
+        samples = [sample for _, sample in select_labeled(db, project.id, order, limit=IMAGES)]
         images = framed_images(db, predictor.frame, samples)
     labels = [sample.label or "" for sample in samples]
     return readability.check(

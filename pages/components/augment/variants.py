@@ -61,5 +61,5 @@ def show_variants(project: Project, sample: Sample, compared: dict[str, Settings
 
 def _show(seen: Network, drawn: Pixels, caption: str, alt: str) -> None:
     """Draw an image, and below it what the network gets, where that is not the same."""
-    alt += ", and below it normalised" if seen.ink else ""
+    alt += ", and below it normalized" if seen.ink else ""
     st.image(encode_png(seen.pair(drawn)), caption=caption, width="stretch", alt=alt)

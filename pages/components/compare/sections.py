@@ -140,14 +140,14 @@ def _show_images(it: Compared, places: list[int]) -> None:
                     continue
                 target_P = it.shown.first.targets_NP[place]
                 label = "".join(project.charset[char] for char in target_P)
-                st.image(data_url(images[sample.id]), width="stretch", alt=f"Image labelled {label}")
+                st.image(data_url(images[sample.id]), width="stretch", alt=f"Image labeled {label}")
                 for name, reading in zip(it.names, (it.shown.first, it.shown.second), strict=True):
                     sure = percent(reading.confidence_N[place])
                     chars = (project.charset[char] for char in reading.predicted_NP[place])
                     read = layout.marked(chars, reading.right_NP[place])
                     st.markdown(f":small[{layout.plain(name)}] {read}, {sure}")
                 now = "" if sample.label == label else f", now {layout.plain(sample.label or sample.state)}"
-                st.caption(f"labelled {layout.plain(label)}{now}")
+                st.caption(f"labeled {layout.plain(label)}{now}")
                 st.page_link(
                     "pages/samples.py", label="Look at the label", icon=":material/edit:",
                     query_params={"project": project.name, "search": sample.sha256},

@@ -179,7 +179,7 @@ def _why_none(sure_N: Confidence, right_N: Bools, max_risk: float) -> str:
 
 
 def _one_in(chance: float) -> str:
-    """Format a chance as "1 in 103,000", rounded to three digits towards the worse."""
+    """Format a chance as "1 in 103,000", rounded to three digits toward the worse."""
     if not chance:
         return "none"
     one_in = 1 / chance

@@ -58,7 +58,7 @@ def _show_worth(shown: Evaluated, worth: ViewsWorth) -> None:
     place = int(order[st.session_state.get(key, 0) % len(order)])
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Another image", icon=":material/casino:", on_click=_advance, args=(key,))
-        st.caption(f"Labelled {layout.plain(found.labels[place])}; first come those whose answer the views change.")
+        st.caption(f"Labeled {layout.plain(found.labels[place])}; first come those whose answer the views change.")
     pixels = _network_image(shown, found.sha256[place])
     if pixels is None:
         st.caption("This image is no longer in the project.")

@@ -189,7 +189,7 @@ def show_report(report: Report) -> None:
         st.metric("Files", f"{report.files:,}")
         st.metric("Imported", f"{report.imported:,}")
         st.metric("Known already", f"{report.duplicates:,}", help="The project held the same pixels before.")
-        st.metric("Labels taken", f"{report.labelled:,}")
+        st.metric("Labels taken", f"{report.labeled:,}")
         st.metric("Rejected", f"{report.rejected:,}")
         st.metric("Label problems", f"{report.label_problems:,}", help="The image is imported, its label is not.")
     if report.reasons:

@@ -37,10 +37,10 @@ ASKED = tuple(name for name in OPTIONS if name not in ("augment", "recipe"))
 def show_form(page: Page, cloned: Run | None) -> None:
     """Draw the form that starts a run."""
     with layout.database() as db:
-        labelled = {split: n for (split, done), n in counts(db, page.project.id).items() if done == "labelled"}
-    train, val, test = (labelled.get(split, 0) for split in ("train", "val", "test"))
+        labeled = {split: n for (split, done), n in counts(db, page.project.id).items() if done == "labeled"}
+    train, val, test = (labeled.get(split, 0) for split in ("train", "val", "test"))
     st.subheader("New run", anchor=False)
-    st.markdown(f"**{train:,}** labelled images to train on · **{val:,}** to validate · {test:,} sealed for the test")
+    st.markdown(f"**{train:,}** labeled images to train on · **{val:,}** to validate · {test:,} sealed for the test")
     if not train + val:
         st.info("There are no labels yet: label some images, then train.", icon=":material/keyboard:")
         st.page_link("pages/label.py", label="Label images", icon=":material/keyboard:")
@@ -65,7 +65,7 @@ def show_form(page: Page, cloned: Run | None) -> None:
     try:
         asked = _settings(page.project, basis)
         if cloned:
-            _show_changes(page.project, cloned, asked, labelled)
+            _show_changes(page.project, cloned, asked, labeled)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
@@ -177,7 +177,7 @@ def _augmentation_of(project: Project, config: TrainConfig) -> tuple[Settings, s
         return augment, next((name for name in named if recipes.find(db, project, name)[1] == augment), None)
 
 
-def _show_changes(project: Project, cloned: Run, asked: TrainConfig, labelled: dict[str, int]) -> None:
+def _show_changes(project: Project, cloned: Run, asked: TrainConfig, labeled: dict[str, int]) -> None:
     """Draw in what the new run will differ from the one that is cloned."""
     with layout.database() as db:
         now = recipes.resolve(db, project, asked)
@@ -190,14 +190,14 @@ def _show_changes(project: Project, cloned: Run, asked: TrainConfig, labelled: d
     listed = [
         f"{layout.plain(key)}: {layout.plain(one)} → **{layout.plain(new)}**" for key, (one, new) in apart.items()
     ]
-    listed += _changes_of_data(cloned, asked, labelled)
+    listed += _changes_of_data(cloned, asked, labeled)
     if not listed:
         st.info(f"Nothing differs from {name} yet: settings, images and labels are the same.")
         return
     st.markdown("\n".join([f"Differs from {name} in", "", *(f"* {line}" for line in listed)]))
 
 
-def _changes_of_data(cloned: Run, asked: TrainConfig, labelled: dict[str, int]) -> list[str]:
+def _changes_of_data(cloned: Run, asked: TrainConfig, labeled: dict[str, int]) -> list[str]:
     """Return the same for images and labels, of which a run is given those of its start; what is not known is said."""
     told, gone = [], Counter[str]()
     try:
@@ -214,7 +214,7 @@ def _changes_of_data(cloned: Run, asked: TrainConfig, labelled: dict[str, int]) 
             layout.plain("perhaps training images: those that drop_seen_strings leaves out are found at the start")
         )
     for split, (what, before) in given.items():
-        now = labelled.get(split, 0)
+        now = labeled.get(split, 0)
         if now != before or gone[split]:
             new = now - before + gone[split]
             told.append(f"{what}: {before:,} → **{now:,}**" + (f", {new:,} of them new" if gone[split] and new else ""))

@@ -25,7 +25,7 @@ ICONS: dict[str, tuple[str, Literal["gray", "blue", "green", "red", "orange"]]] 
     "running": (":material/play_arrow:", "blue"),
     "finished": (":material/check:", "green"),
     "failed": (":material/error:", "red"),
-    "cancelled": (":material/block:", "gray"),
+    "canceled": (":material/block:", "gray"),
     "lost": (":material/link_off:", "orange"),
 }
 
@@ -35,7 +35,7 @@ def show_actions(page: Page, run: Run, *, has_others: bool) -> None:
     view = control.observe(layout.home(), run.job.id)
     if view.active:
         st.button(
-            "Cancel", icon=":material/stop:", on_click=_cancel, args=(run.job.id,), disabled=view.cancelling,
+            "Cancel", icon=":material/stop:", on_click=_cancel, args=(run.job.id,), disabled=view.canceling,
             help="Stops after the current step and saves; the run can be resumed.",
         )  # fmt: skip
     elif view.state != "finished":
@@ -117,7 +117,7 @@ def _show_state(view: JobStatus) -> None:
     if view.state == "queued":
         st.info(layout.plain(view.message), icon=":material/hourglass_empty:")
     elif view.active:
-        left = f" · about {duration(view.eta_s)} left" if view.eta_s is not None and not view.cancelling else ""
+        left = f" · about {duration(view.eta_s)} left" if view.eta_s is not None and not view.canceling else ""
         st.progress(min(1.0, view.step / view.steps) if view.steps else 0.0, text=layout.plain(view.message) + left)
     elif view.reason:
         show = st.error if view.state == "failed" else st.warning

@@ -30,7 +30,7 @@ def _show_place(project_name: str, ids: list[str], place: int, run_id: str) -> N
     with st.container(horizontal=True, vertical_alignment="center", key=f"turn of {run_id}"):
         of = "" if project == project_name else f" of {layout.plain(project)}"
         st.markdown(f"{place + 1}\\. {layout.plain(run_id)}{of}")
-        # Each names the neighbour that is on the screen, so that a second click does not go on moving.
+        # Each names the neighbor that is on the screen, so that a second click does not go on moving.
         after = ids[place + 2] if place + 2 < len(ids) else None
         moves = {
             "First": (":material/vertical_align_top:", ids[0], place > 0),

@@ -68,7 +68,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
-    """A Slotlab folder with project p, 60 labelled images, one finished tiny run; `out` and `err` are its command's."""
+    """A Slotlab folder with project p, 60 labeled images, one finished tiny run; `out` and `err` are its command's."""
     folder = tmp_path_factory.mktemp("home")
     imported = command(folder, "import", images, "--project", "p", "--labels", "filename", *WHO, "--json")
     assert imported.returncode == 0, imported.stderr
@@ -214,8 +214,8 @@ def test_a_killed_run_resumes_and_predicts(home: Path, slotlab: Slotlab, images:
     assert slotlab("predict", run, min(images.iterdir()), "--json").returncode == 0
 
 
-def test_a_run_is_cancelled_from_another_process(slotlab: Slotlab) -> None:
-    """Cancelling twice is the same as once."""
+def test_a_run_is_canceled_from_another_process(slotlab: Slotlab) -> None:
+    """Canceling twice is the same as once."""
     options = [*TINY, "--set", "epochs=100000", "--set", "max_steps=100000"]
     run = json.loads(slotlab("train", "--project", "p", *options, "--detach", "--json").stdout)["run"]
 
@@ -223,7 +223,7 @@ def test_a_run_is_cancelled_from_another_process(slotlab: Slotlab) -> None:
     second = slotlab("cancel", run)
 
     assert (first.returncode, second.returncode) == (0, 0)
-    assert state_of(slotlab, run) == "cancelled"
+    assert state_of(slotlab, run) == "canceled"
 
 
 def test_an_export_can_be_imported_again(slotlab: Slotlab, fresh: Slotlab, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_an_export_can_be_imported_again(slotlab: Slotlab, fresh: Slotlab, tmp_p
 
     assert len(rows) == 60
     assert {"sha256", "name", "label", "split", "source", "operator", "owner", "authorization"} <= set(rows[0])
-    assert json.loads(again.stdout)["imported"] == json.loads(again.stdout)["labelled"] == 60
+    assert json.loads(again.stdout)["imported"] == json.loads(again.stdout)["labeled"] == 60
 
 
 def test_importing_twice_changes_nothing(slotlab: Slotlab, images: Path) -> None:
@@ -245,7 +245,7 @@ def test_importing_twice_changes_nothing(slotlab: Slotlab, images: Path) -> None
 
     report = json.loads(done.stdout)
     assert done.returncode == 0
-    assert (report["imported"], report["duplicates"], report["labelled"]) == (0, 60, 0)
+    assert (report["imported"], report["duplicates"], report["labeled"]) == (0, 60, 0)
 
 
 # A watched folder
@@ -352,7 +352,7 @@ def test_a_watch_that_was_killed_is_resumed_by_running_it_again(
     code, report = again.end(signal.SIGTERM)
 
     assert (code, report["job"]) == (0, "0002-import")
-    assert (report["imported"], report["duplicates"], report["labelled"]) == (3, 5, 3)
+    assert (report["imported"], report["duplicates"], report["labeled"]) == (3, 5, 3)
 
 
 def test_a_watch_is_in_nobodys_way(watching: Callable[..., Watching], tmp_path: Path, images: Path) -> None:
@@ -406,7 +406,7 @@ def test_a_watched_folder_may_vanish_for_a_while(
     [
         (["train", "--project", "nobody"], "There is no project 'nobody'"),
         (["train", "--project", "p", "--preset", "slow"], "There is no preset 'slow'"),
-        (["train", "--project", "p", "--set", "colour=red"], "There is no option 'colour'; valid ones are seed"),
+        (["train", "--project", "p", "--set", "color=red"], "There is no option 'color'; valid ones are seed"),
         (["train", "--project", "p", "--set", "lr=much"], "lr must be a number"),
         (["train", "--project", "p", "--set", "seed"], "--set takes key=value"),
         (["cancel", "77"], "There is no run or job '77'"),
@@ -441,7 +441,7 @@ def test_bad_images_and_labels_are_named_one_by_one(fresh: Slotlab, images: Path
 
     report = json.loads(done.stdout)
     assert done.returncode == 1
-    assert (report["imported"], report["labelled"], report["rejected"], report["label_problems"]) == (3, 1, 1, 2)
+    assert (report["imported"], report["labeled"], report["rejected"], report["label_problems"]) == (3, 1, 1, 2)
     assert "12345.png: '12345' has 5 characters; this project uses 6." in done.stderr
     assert "12345a.png: '12345a' holds 'a', which is not in the charset '0123456789'." in done.stderr
     assert "654321.png: The image cannot be decoded" in done.stderr

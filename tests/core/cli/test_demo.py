@@ -33,7 +33,7 @@ def test_the_demo_makes_data_a_run_and_a_held_out_result_and_reuses_them(home: H
     with opened(home.db) as db:
         project = projects.find_project(db, demo.PROJECT)
         assert project is not None
-        assert samples.count_samples(db, project.id, state="labelled") == 60
+        assert samples.count_samples(db, project.id, state="labeled") == 60
 
     (home.root / "notes.txt").write_text("mine")
     anew = run(home, fresh=True)

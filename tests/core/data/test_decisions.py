@@ -8,10 +8,10 @@ import pytest
 from core.charset import TextSpec
 from core.data.labeling import TAKEN_BACK, Decision, Event, answer, decide, read_event
 from core.errors import LabelError
-from db.records import UNLABELLED, Content, LabelEvent, Sample
+from db.records import UNLABELED, Content, LabelEvent, Sample
 
 SPEC = TextSpec(3, "0123456789")
-LABELLED: Content = ("labelled", "111", None)
+LABELED: Content = ("labeled", "111", None)
 
 
 def entry(number: int, action: str, content: Content, *, operator: str = "Ann", version: int | None) -> LabelEvent:
@@ -35,12 +35,12 @@ def entry(number: int, action: str, content: Content, *, operator: str = "Ann", 
 
 
 LEDGER = (
-    entry(1, "label", LABELLED, version=1),
+    entry(1, "label", LABELED, version=1),
     entry(2, "skip", ("skipped", None, "not_ours"), version=2),
-    entry(3, "second", ("labelled", "222", None), operator="Ben", version=None),
-    entry(4, "label", ("labelled", "333", None), operator="Cem", version=None),
+    entry(3, "second", ("labeled", "222", None), operator="Ben", version=None),
+    entry(4, "label", ("labeled", "333", None), operator="Cem", version=None),
 )
-"""Ann labelled and then skipped the image; Ben has another opinion, and a label of Cem came too late."""
+"""Ann labeled and then skipped the image; Ben has another opinion, and a label of Cem came too late."""
 
 
 def event(action: str, **more: object) -> Event:
@@ -54,17 +54,17 @@ def decided(action: str, **more: object) -> Decision:
 @pytest.mark.parametrize(
     ("action", "more", "content"),
     [
-        ("label", {"text": "123", "flag": "not_ours"}, ("labelled", "123", None)),
-        ("second", {"text": "123"}, ("labelled", "123", None)),
+        ("label", {"text": "123", "flag": "not_ours"}, ("labeled", "123", None)),
+        ("second", {"text": "123"}, ("labeled", "123", None)),
         ("second", {"flag": "unreadable"}, ("skipped", None, "unreadable")),
-        ("resolve", {"text": "123"}, ("labelled", "123", None)),
+        ("resolve", {"text": "123"}, ("labeled", "123", None)),
         ("resolve", {}, ("skipped", None, None)),
         ("skip", {"text": "123"}, ("skipped", None, None)),
-        ("undo", {}, LABELLED),
-        ("undo", {"base": 1}, UNLABELLED),
+        ("undo", {}, LABELED),
+        ("undo", {"base": 1}, UNLABELED),
         ("confirm", {}, ("skipped", None, "not_ours")),
-        ("doubt", {"base": 1}, LABELLED),
-        ("doubt", {"base": 0}, UNLABELLED),
+        ("doubt", {"base": 1}, LABELED),
+        ("doubt", {"base": 0}, UNLABELED),
     ],
 )
 def test_each_action_has_its_content(action: str, more: dict[str, object], content: Content) -> None:
@@ -96,7 +96,7 @@ def test_after_an_own_event_its_version_counts(after: str, base: int) -> None:
 
 def test_an_undo_after_an_opinion_takes_it_back() -> None:
     """The label stays, although the base names a version."""
-    assert decided("undo", after="e3") == Decision(UNLABELLED, TAKEN_BACK, opinion=True)
+    assert decided("undo", after="e3") == Decision(UNLABELED, TAKEN_BACK, opinion=True)
 
 
 @pytest.mark.parametrize(("more", "base"), [({"base": 0}, 0), ({"after": "e4"}, TAKEN_BACK)])
@@ -147,11 +147,11 @@ SAMPLE = Sample(
     width=30,
     height=20,
     split="train",
-    state="labelled",
+    state="labeled",
     label="111",
     version=2,
     operator="Ann",
-    labelled_at=None,
+    labeled_at=None,
     created_at="",
     flag=None,
     disputed=0,
@@ -162,15 +162,15 @@ SAMPLE = Sample(
 @pytest.mark.parametrize(
     ("action", "decision", "version", "sample", "status", "sentence"),
     [
-        ("label", Decision(LABELLED, 1, opinion=False), 2, SAMPLE, "saved", "Saved."),
-        ("doubt", Decision(UNLABELLED, 1, opinion=True), None, SAMPLE, "saved", "Saved."),
-        ("label", Decision(LABELLED, 1, opinion=False), None, SAMPLE, "saved", "Ann had entered the same."),
-        ("resolve", Decision(LABELLED, TAKEN_BACK, opinion=False), None, SAMPLE, "conflict", "Others have spoken"),
-        ("resolve", Decision(LABELLED, 1, opinion=False), None, SAMPLE, "saved", "Ann had entered the same."),
-        ("label", Decision(UNLABELLED, 1, opinion=False), None, SAMPLE, "conflict", "Ann was first: .* labelled '111'"),
+        ("label", Decision(LABELED, 1, opinion=False), 2, SAMPLE, "saved", "Saved."),
+        ("doubt", Decision(UNLABELED, 1, opinion=True), None, SAMPLE, "saved", "Saved."),
+        ("label", Decision(LABELED, 1, opinion=False), None, SAMPLE, "saved", "Ann had entered the same."),
+        ("resolve", Decision(LABELED, TAKEN_BACK, opinion=False), None, SAMPLE, "conflict", "Others have spoken"),
+        ("resolve", Decision(LABELED, 1, opinion=False), None, SAMPLE, "saved", "Ann had entered the same."),
+        ("label", Decision(UNLABELED, 1, opinion=False), None, SAMPLE, "conflict", "Ann was first: .* labeled '111'"),
         (
             "skip",
-            Decision(LABELLED, 1, opinion=False),
+            Decision(LABELED, 1, opinion=False),
             None,
             replace(SAMPLE, state="skipped", label=None, operator=None),
             "conflict",

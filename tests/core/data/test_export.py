@@ -25,7 +25,7 @@ FORMS = ("csv", "jsonl", "filename")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Labelled by a CSV: two of one text, a format that is no PNG, a name that a spreadsheet would run."""
+    """Labeled by a CSV: two of one text, a format that is no PNG, a name that a spreadsheet would run."""
     return write_files(
         tmp_path / "photos",
         {
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
             "sub/b.png": png(2),
             'c, "d"\nü.gif': encoded(Image.fromarray(pixels(3)).quantize(16), "GIF"),
             "=HYPERLINK(1).png": png(4),
-            "unlabelled.png": png(5),
+            "unlabeled.png": png(5),
             "labels.csv": (
                 'filename,label\na.png,001230\nsub/b.png,001230\n"c, ""d""\nü.gif",000000\n=HYPERLINK(1).png,999999\n'
             ).encode(),
@@ -50,12 +50,12 @@ def fill(db: Database, folder: Path, rule: str, *, length: int = 6, charset: str
 
 @pytest.fixture
 def portal(db: Database, folder: Path) -> Project:
-    """Four labelled images and one that is not."""
+    """Four labeled images and one that is not."""
     return fill(db, folder, str(folder / "labels.csv"))
 
 
 def labels_by_hash(db: Database, project: Project) -> dict[str, str | None]:
-    return {sample.sha256: sample.label for sample in samples.select_samples(db, project.id, state="labelled")}
+    return {sample.sha256: sample.label for sample in samples.select_samples(db, project.id, state="labeled")}
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -66,7 +66,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 
 
 def test_jsonl_has_every_sample(db: Database, portal: Project, tmp_path: Path) -> None:
-    """Labelled or not, all texts exact, each with its owner and authorization."""
+    """Labeled or not, all texts exact, each with its owner and authorization."""
     out = tmp_path / "out.jsonl"
 
     assert export(db, portal, "jsonl", out) == 5
@@ -74,7 +74,7 @@ def test_jsonl_has_every_sample(db: Database, portal: Project, tmp_path: Path) -
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").split("\n")[:-1]]
     assert {row["name"]: row["label"] for row in rows} == {
         "a.png": "001230", "sub/b.png": "001230", 'c, "d"\nü.gif': "000000", "=HYPERLINK(1).png": "999999",
-        "unlabelled.png": None,
+        "unlabeled.png": None,
     }  # fmt: skip
     for row in rows:
         sample = samples.find_sample(db, portal.id, row["sha256"])
@@ -98,10 +98,10 @@ def test_jsonl_says_why_a_sample_was_skipped(db: Database, portal: Project, tmp_
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     given = {row["sha256"]: (row["state"], row["label"], row["flag"]) for row in rows}
     assert [given[sample.sha256] for sample in chosen] == [("skipped", None, flag) for flag in flags]
-    assert {row["flag"] for row in rows if row["state"] == "labelled"} == {None}
+    assert {row["flag"] for row in rows if row["state"] == "labeled"} == {None}
 
 
-def test_csv_has_the_labelled_samples(db: Database, portal: Project, tmp_path: Path) -> None:
+def test_csv_has_the_labeled_samples(db: Database, portal: Project, tmp_path: Path) -> None:
     """Labels are exact; texts that a spreadsheet would carry out have a quote before them."""
     out = tmp_path / "out.csv"
 
@@ -236,8 +236,8 @@ def test_a_target_in_use_is_left_alone(db: Database, portal: Project, tmp_path: 
 
 @pytest.mark.parametrize("form", ["csv", "filename"])
 def test_a_project_without_labels_is_refused(db: Database, project: Project, tmp_path: Path, form: str) -> None:
-    """An empty file would pass for an export; jsonl lists unlabelled samples, of which there may be none."""
-    with pytest.raises(OptionError, match="Project portal has no labels yet; only jsonl exports unlabelled samples"):
+    """An empty file would pass for an export; jsonl lists unlabeled samples, of which there may be none."""
+    with pytest.raises(OptionError, match="Project portal has no labels yet; only jsonl exports unlabeled samples"):
         export(db, project, form, tmp_path / "out")
 
     assert not (tmp_path / "out").exists()

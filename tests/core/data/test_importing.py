@@ -84,11 +84,11 @@ def test_an_image_is_stored_with_what_is_known_of_it(
     sha256 = pixel_hash(pixels(1))
     assert (sample.sha256, sample.split, sample.name) == (sha256, split_of(sha256), "sub/004420_x.png")
     assert (sample.width, sample.height, sample.source_id) == (40, 16, source.id)
-    assert (sample.state, sample.label, sample.version, sample.operator) == ("labelled", "004420", 1, "import")
+    assert (sample.state, sample.label, sample.version, sample.operator) == ("labeled", "004420", 1, "import")
     assert samples.image_bytes(db, [sample.id]) == {sample.id: png(1)}
     (event,) = labels.events_of(db, sample.id)
     assert (event.action, event.text, event.operator) == ("import", "004420", "import")
-    assert (report.files, report.imported, report.labelled, report.reasons) == (1, 1, 1, [])
+    assert (report.files, report.imported, report.labeled, report.reasons) == (1, 1, 1, [])
 
 
 def test_every_file_is_accounted_for(db: Database, project: Project, source: Source, folder: Path) -> None:
@@ -112,7 +112,7 @@ def test_every_file_is_accounted_for(db: Database, project: Project, source: Sou
     report = run(db, project, source, folder)
 
     assert (report.files, report.imported, report.duplicates, report.rejected) == (10, 4, 2, 4)
-    assert (report.labelled, report.label_problems) == (2, 2)
+    assert (report.labeled, report.label_problems) == (2, 2)
     reasons = {item["name"]: item["reason"] for item in report.reasons}
     assert set(reasons) == {"000005.png", "000006.png", "000007.png", "readme.txt", "12345.png", "12345x.png"}
     assert reasons["12345.png"] == "'12345' has 5 characters; this project uses 6."
@@ -134,7 +134,7 @@ def test_labels_of_a_csv_are_kept_as_text(db: Database, project: Project, source
     report = run(db, project, source, folder, str(folder / "labels.csv"))
 
     assert stored(db, project) == {"0.png": "001230", "1.png": None, "2.png": None}
-    assert (report.imported, report.labelled, report.label_problems) == (3, 1, 3)
+    assert (report.imported, report.labeled, report.label_problems) == (3, 1, 3)
     assert [item["name"] for item in report.reasons] == ["1.png", "9.png", "8.png"]
     assert "does not hold exactly one file of this name" in report.reasons[1]["reason"]
 
@@ -202,7 +202,7 @@ def test_a_second_import_changes_nothing(db: Database, project: Project, source:
     second = run(db, project, source, mixed)
 
     assert dump(db) == before
-    assert (second.imported, second.labelled, second.duplicates) == (0, 0, 33)
+    assert (second.imported, second.labeled, second.duplicates) == (0, 0, 33)
     assert second.reasons == first.reasons
     assert second.rejected == first.rejected == 1
     assert second.label_problems == first.label_problems == 2
@@ -220,7 +220,7 @@ def test_a_second_import_leaves_corrections_alone(db: Database, project: Project
     report = run(db, project, source, mixed)
 
     assert dump(db) == before
-    assert report.labelled == 0
+    assert report.labeled == 0
 
 
 KILLED = """
@@ -305,11 +305,11 @@ def test_an_operators_label_is_kept(db: Database, project: Project, source: Sour
     for _ in range(2):
         report = run(db, project, source, folder)
 
-        assert (report.labelled, report.label_problems) == (0, 1)
+        assert (report.labeled, report.label_problems) == (0, 1)
         assert report.reasons == [
             {
                 "name": "222222.png",
-                "reason": "'222222' was not taken: the same image (a.png) is labelled '111111' already.",
+                "reason": "'222222' was not taken: the same image (a.png) is labeled '111111' already.",
             }
         ]
     assert samples.get_sample(db, sample.id).label == "111111"
@@ -326,7 +326,7 @@ def test_of_two_labels_in_one_import_the_first_is_taken(
     report = run(db, project, source, folder)
 
     assert stored(db, project) == {"111111.png": "111111"}
-    assert (report.imported, report.duplicates, report.labelled, report.label_problems) == (1, 2, 1, 2)
+    assert (report.imported, report.duplicates, report.labeled, report.label_problems) == (1, 2, 1, 2)
 
 
 def test_a_skip_is_kept(db: Database, project: Project, source: Source, folder: Path) -> None:
@@ -354,7 +354,7 @@ def test_an_image_without_a_label_takes_one(db: Database, project: Project, sour
 
     report = run(db, project, source, folder)
 
-    assert (report.labelled, report.label_problems) == (1, 0)
+    assert (report.labeled, report.label_problems) == (1, 0)
     assert samples.get_sample(db, sample.id).label == "222222"
 
 
@@ -441,11 +441,11 @@ def test_a_folder_is_imported_by_a_job(db: Database, home: Home, mixed: Path) ->
     """In a process of its own; relative label files are found from where the user stands."""
     job, report = finish(db, home, start_import(db, home, request(mixed, labels="filename"), operator="Ann"))
 
-    assert (job.state, report.imported, report.labelled) == ("finished", 31, 30)
+    assert (job.state, report.imported, report.labeled) == ("finished", 31, 30)
     project = projects.find_project(db, "portal")
     assert project is not None
-    labelled = samples.select_samples(db, project.id, state="labelled")
-    assert [sample.operator for sample in labelled] == ["Ann"] * 30
+    labeled = samples.select_samples(db, project.id, state="labeled")
+    assert [sample.operator for sample in labeled] == ["Ann"] * 30
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
@@ -473,7 +473,7 @@ def test_uploaded_files_are_imported_and_leave_nothing_behind(
 
     job, report = finish(db, home, start_import(db, home, request(None), operator="Ann", upload=upload))
 
-    assert (job.state, report.imported, report.labelled, report.reasons) == ("finished", len(HOSTILE), 2, [])
+    assert (job.state, report.imported, report.labeled, report.reasons) == ("finished", len(HOSTILE), 2, [])
     project = projects.find_project(db, "portal")
     assert project is not None
     found = stored(db, project)

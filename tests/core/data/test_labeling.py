@@ -18,7 +18,7 @@ from tests.helpers.pictures import png, write_files
 
 @pytest.fixture
 def images(db: Database, project: Project, tmp_path: Path) -> list[Sample]:
-    """Five unlabelled images."""
+    """Five unlabeled images."""
     source = open_source(db, project, "mail", "the team", "ticket 1")
     folder = write_files(tmp_path / "photos", {f"{number}.png": png(number) for number in range(5)})
     import_images(db, project, source, folder, "none", operator="import", on_progress=lambda *_: None)
@@ -38,7 +38,7 @@ def test_a_label_is_saved_with_its_operator(db: Database, project: Project, imag
     (outcome,) = act(db, project, event("a1", "label", images[0], "000123"))
 
     assert (outcome.event_id, outcome.sample, outcome.status) == ("a1", images[0].sha256, "saved")
-    assert (outcome.version, outcome.state, outcome.label) == (1, "labelled", "000123")
+    assert (outcome.version, outcome.state, outcome.label) == (1, "labeled", "000123")
     file = Path(db.execute("PRAGMA database_list").fetchone()[2])
     with opened(file) as other:
         after = samples.get_sample(other, images[0].id)
@@ -63,7 +63,7 @@ def test_the_second_of_two_operators_is_told(db: Database, project: Project, ima
     (outcome,) = act(db, project, event("b1", "label", images[0], "222222"), operator="Ben")
 
     assert (outcome.status, outcome.label, outcome.version) == ("conflict", "111111", 1)
-    assert outcome.message == ("Ann was first: the image is labelled '111111'; your entry is kept in its history.")
+    assert outcome.message == ("Ann was first: the image is labeled '111111'; your entry is kept in its history.")
     history = [(event.operator, event.text, event.version) for event in labels.events_of(db, images[0].id)]
     assert history == [("Ann", "111111", 1), ("Ben", "222222", None)]
 
@@ -119,11 +119,11 @@ def test_undo_goes_back_one_version(db: Database, project: Project, images: list
 
     assert [outcome.status for outcome in outcomes] == ["saved"] * 5
     assert [(outcome.state, outcome.label, outcome.version) for outcome in outcomes[2::2]] == [
-        ("labelled", "111111", 3),
-        ("unlabelled", None, 2),
+        ("labeled", "111111", 3),
+        ("unlabeled", None, 2),
     ]
     assert len(labels.events_of(db, images[0].id)) == 3
-    assert samples.get_sample(db, images[1].id).state == "unlabelled"
+    assert samples.get_sample(db, images[1].id).state == "unlabeled"
 
 
 def test_a_skip_can_be_undone(db: Database, project: Project, images: list[Sample]) -> None:
@@ -135,8 +135,8 @@ def test_a_skip_can_be_undone(db: Database, project: Project, images: list[Sampl
     outcomes = act(db, project, event("a4", "undo", images[0], base=1), event("a5", "undo", images[1], base=2))
 
     assert [(outcome.status, outcome.state, outcome.label) for outcome in outcomes] == [
-        ("saved", "unlabelled", None),
-        ("saved", "labelled", "111111"),
+        ("saved", "unlabeled", None),
+        ("saved", "labeled", "111111"),
     ]
 
 
@@ -146,7 +146,7 @@ def test_an_undo_of_an_undo_is_a_redo(db: Database, project: Project, images: li
 
     (outcome,) = act(db, project, event("a3", "undo", images[0], base=2))
 
-    assert (outcome.state, outcome.label) == ("labelled", "111111")
+    assert (outcome.state, outcome.label) == ("labeled", "111111")
 
 
 def test_there_is_nothing_to_undo_on_a_fresh_image(db: Database, project: Project, images: list[Sample]) -> None:

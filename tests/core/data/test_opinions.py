@@ -15,7 +15,7 @@ from tests.helpers.pictures import png, write_files
 
 @pytest.fixture
 def sample(db: Database, project: Project, tmp_path: Path) -> Sample:
-    """One image, which Ann has labelled 111111."""
+    """One image, which Ann has labeled 111111."""
     source = open_source(db, project, "mail", "the team", "ticket 1")
     folder = write_files(tmp_path / "photos", {"1.png": png(1)})
     import_images(db, project, source, folder, "none", operator="import", on_progress=lambda *_: None)

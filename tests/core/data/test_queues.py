@@ -18,7 +18,7 @@ from db.records import Project, Sample
 
 @pytest.fixture
 def hundred(db: Database, project: Project) -> list[Sample]:
-    """A hundred unlabelled samples, the last twenty from another source, split as an import splits them."""
+    """A hundred unlabeled samples, the last twenty from another source, split as an import splits them."""
     with write(db):
         mail, post = (insert_source(db, project.id, name, "the team", "ticket 1").id for name in ("mail", "post"))
         for number in range(100):
@@ -98,7 +98,7 @@ def test_a_tab_gives_back_what_it_does_not_name(db: Database, project: Project, 
 def test_an_image_that_is_done_leaves_the_queue_and_the_hands_of_others(
     db: Database, project: Project, hundred: list[Sample]
 ) -> None:
-    """Labelled elsewhere, on the Samples page for example."""
+    """Labeled elsewhere, on the Samples page for example."""
     mine = lease(db, project, "a").samples
     act(db, project, mine[0], "Ben", "label", text="111111")
 
@@ -145,7 +145,7 @@ def test_a_source_or_a_day_narrows_every_split(db: Database, project: Project, h
     source_id, today = hundred[-1].source_id, hundred[-1].created_at[:10]
 
     assert {sample.source_id for sample in lease(db, project, "a", n=100, source_id=source_id).samples} == {source_id}
-    assert days_waiting(db, project.id, "unlabelled") == [today]
+    assert days_waiting(db, project.id, "unlabeled") == [today]
     assert lease(db, project, "a", n=100, day="2020-01-01").samples == []
     assert len(lease(db, project, "a", n=100, day=today).samples) == 100
 

@@ -6,7 +6,7 @@ import pytest
 from sqlite_utils import Database
 
 from core.data.labeling import apply_events
-from core.data.reviewing import apply_review, choices_of, history_of, next_labelled
+from core.data.reviewing import apply_review, choices_of, history_of, next_labeled
 from core.images.pixels import pixel_hash, split_of
 from db import labels, samples
 from db.connection import write
@@ -18,7 +18,7 @@ from tests.helpers.pictures import pixels, png
 
 @pytest.fixture
 def hashes(db: Database, project: Project) -> list[str]:
-    """Forty images that Ann labelled 000000 to 000039."""
+    """Forty images that Ann labeled 000000 to 000039."""
     with write(db):
         source = insert_source(db, project.id, "mail", "the team", "ticket 1")
         found = []
@@ -47,7 +47,7 @@ def walk(db: Database, project: Project, operator: str, n: int) -> list[str]:
     found: list[str] = []
     after = None
     while True:
-        batch, after = next_labelled(db, project, Review(), operator, after=after, n=n)
+        batch, after = next_labeled(db, project, Review(), operator, after=after, n=n)
         found += [sample.sha256 for sample in batch]
         if len(batch) < n:
             return found
@@ -73,7 +73,7 @@ def test_confirm_and_doubt_are_kept_with_their_page(db: Database, project: Proje
     assert (one.label, one.checked, one.disputed) == ("000000", 1, 0)
     assert (two.label, two.checked, two.disputed) == ("000001", 0, 1)
     assert [(line.did, line.standing, line.origin, line.ms) for line in history_of(answers[0].events)] == [
-        ("labelled", "", "label", None),
+        ("labeled", "", "label", None),
         ("confirmed", "opinion", "review", 500),
     ]
 
@@ -144,8 +144,8 @@ def test_every_opinion_on_a_disputed_image_is_a_choice(db: Database, project: Pr
 
     assert sample.disputed
     assert [(choice.shown, choice.current, choice.voices) for choice in choices_of(sample, events(db, sample))] == [
-        ("000000", True, ("Ann labelled it", "Hal confirmed it", "Gus doubted it")),
-        ("111111", False, ("Ben labelled it, after another", "Eve read it blind")),
+        ("000000", True, ("Ann labeled it", "Hal confirmed it", "Gus doubted it")),
+        ("111111", False, ("Ben labeled it, after another", "Eve read it blind")),
         ("unreadable", False, ("Flo read it blind",)),
     ]
     flag = choices_of(sample, events(db, sample))[2]
@@ -202,8 +202,8 @@ def test_a_decision_ends_a_dispute_and_its_undo_opens_it_again(
 
     assert (sample.label, sample.disputed) == ("000000", 1)
     assert [(line.operator, line.did, line.what, line.standing) for line in history_of(events(db, sample))] == [
-        ("Ann", "labelled", "000000", ""),
-        ("Ben", "labelled", "111111", "lost"),
+        ("Ann", "labeled", "000000", ""),
+        ("Ben", "labeled", "111111", "lost"),
         ("Eve", "decided", "111111", ""),
         ("Eve", "undid", "000000", ""),
     ]

@@ -100,7 +100,7 @@ def test_a_filter_without_a_column_holds_for_all_or_none() -> None:
         ("", "The filter is empty"),
         ("confidence <", "no whole expression at character"),
         ("confidence < 0.9 und wrong", "no whole expression at character 18"),
-        ("width > 100 and colour == 1", "at character 17 (colour == 1): there is no 'colour'"),
+        ("width > 100 and color == 1", "at character 17 (color == 1): there is no 'color'"),
         ("source == portal", "at character 11 (portal): there is no 'portal'; texts stand in quotes"),
         ('"ü" == source and x', "at character 19 (x)"),
         ("confidence", "this is a number; compare it"),

@@ -13,7 +13,7 @@ from core.evaluation.metrics import (
     evaluate,
     evaluate_views,
     interval95,
-    normalised,
+    normalized,
     soft_confusion_PCC,
     support_PC,
     worst_margin_PC,
@@ -54,7 +54,7 @@ def test_exact_match_needs_every_position() -> None:
 
 def test_nothing_has_no_accuracy() -> None:
     """0 of 0 is refused, not reported as 0% or 100%."""
-    with pytest.raises(TrainingError, match="no labelled images"):
+    with pytest.raises(TrainingError, match="no labeled images"):
         evaluate(np.zeros((0, 2, 4)), np.zeros((0, 2), dtype=np.int64))
 
 
@@ -75,7 +75,7 @@ def test_scores_of_any_height_become_log_probabilities() -> None:
     scores_NPC = np.random.default_rng(0).normal(0, 300, (30, 2, 5))
     before_NPC = scores_NPC.copy()
 
-    np.testing.assert_allclose(normalised(scores_NPC), log_softmax(scores_NPC, axis=2))
+    np.testing.assert_allclose(normalized(scores_NPC), log_softmax(scores_NPC, axis=2))
     np.testing.assert_array_equal(scores_NPC, before_NPC)
 
 

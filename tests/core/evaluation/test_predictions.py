@@ -137,7 +137,7 @@ def test_a_file_that_is_replaced_meanwhile_is_read_whole(tmp_path: Path) -> None
 
 
 def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    """It has no moves, no times and no colours; the views were always the standard ones."""
+    """It has no moves, no times and no colors; the views were always the standard ones."""
     path = tmp_path / "predictions-val.npz"
     names = [view.name for view in DEFAULT]
     arrays = {

@@ -32,8 +32,8 @@ def test_each_slice_counts_its_own_samples() -> None:
     found = by_name(find_slices(columns_of(LABELS, FACTS), RIGHT_N))
 
     counts = {name: (part.correct, part.n) for name, part in found.items()}
-    assert counts["neighbours", "two equal"] == (1, 3)
-    assert counts["neighbours", "all different"] == (3, 3)
+    assert counts["neighbors", "two equal"] == (1, 3)
+    assert counts["neighbors", "all different"] == (3, 3)
     assert counts["in a row", "three equal"] == (0, 1)
     assert counts["leading zero", "yes"] == counts["character at 1", "0"] == (2, 2)
     assert counts["leading zero", "no"] == (2, 4)
@@ -49,7 +49,7 @@ def test_letters_have_no_leading_zero() -> None:
     """Nor have texts without three equal characters in a row a slice for them."""
     columns = columns_of(["ab", "ba"], {}, charset="ab0")
 
-    assert set(columns) == {"neighbours", "character at 1", "character at 2"}
+    assert set(columns) == {"neighbors", "character at 1", "character at 2"}
 
 
 def test_a_slice_of_all_samples_is_left_out() -> None:
@@ -73,7 +73,7 @@ def test_the_worst_comes_first() -> None:
 def test_the_lift_compares_with_all_other_samples() -> None:
     """2 of 3 wrong here, none of 3 there; without any error there is nothing to compare."""
     columns = columns_of(LABELS, FACTS)
-    assert by_name(find_slices(columns, RIGHT_N))["neighbours", "two equal"].lift == math.inf
+    assert by_name(find_slices(columns, RIGHT_N))["neighbors", "two equal"].lift == math.inf
     assert by_name(find_slices(columns, RIGHT_N))["source", "mail"].lift == pytest.approx(1.0)
     assert math.isnan(find_slices(columns, np.ones(6, dtype=bool))[0].lift)
 

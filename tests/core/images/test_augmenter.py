@@ -161,7 +161,7 @@ def test_no_settings_give_the_image_back() -> None:
 
 
 def test_lines_are_drawn_in_the_ink_of_the_image_as_well() -> None:
-    """Some lines continue the text's own colour, also where text is light on dark."""
+    """Some lines continue the text's own color, also where text is light on dark."""
     for image in (picture(), 255 - picture()):
         dark_on_light = image.mean() > 128
         for_sure = np.abs(image.astype(int).mean(axis=2) - np.median(image.mean(axis=2))) > 60

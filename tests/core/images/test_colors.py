@@ -1,4 +1,4 @@
-"""Colours of images drawn with colours that are known."""
+"""Colors of images drawn with colors that are known."""
 
 import colorsys
 
@@ -9,7 +9,7 @@ from core.images.colors import NAMES, TERMS, background_and_ink, name_colors
 
 
 def drawn(background: tuple[int, ...], ink: tuple[int, ...], share: float = 0.1) -> np.ndarray:
-    """An image of 60 x 200 with bars, a little noise, and a few pixels of quite another colour."""
+    """An image of 60 x 200 with bars, a little noise, and a few pixels of quite another color."""
     rng = np.random.default_rng(0)
     pixels = np.full((60, 200, 3), background, dtype=np.int64)
     pixels[12:48, 20 : 20 + round(160 * share / 0.1 * 0.35)] = ink
@@ -23,7 +23,7 @@ def drawn(background: tuple[int, ...], ink: tuple[int, ...], share: float = 0.1)
     [
         ((245, 245, 245), (25, 40, 170), "blue on white"),
         ((15, 15, 15), (240, 240, 240), "white on black"),
-        ((128, 128, 128), (190, 20, 30), "red on grey"),
+        ((128, 128, 128), (190, 20, 30), "red on gray"),
         ((250, 225, 60), (0, 0, 0), "black on yellow"),
     ],
 )
@@ -44,21 +44,21 @@ def test_a_frame_is_not_the_background() -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 500), (1000, 2000)])
-def test_an_image_of_one_colour_has_no_other_ink(shape: tuple[int, int]) -> None:
+def test_an_image_of_one_color_has_no_other_ink(shape: tuple[int, int]) -> None:
     """At any size that an import takes."""
     assert (background_and_ink(np.full((*shape, 3), 77, dtype=np.uint8)) == 77).all()
 
 
 def test_each_shade_bears_the_name_of_its_term() -> None:
-    """And a colour that differs a little from it too."""
+    """And a color that differs a little from it too."""
     for name, shades in TERMS.items():
         for shade in shades:
             near = np.clip(np.array(shade) + 5, 0, 255).astype(np.uint8)
             assert name_colors(np.array([[shade, near]], dtype=np.uint8)) == [f"{name} on {name}"]
 
 
-def test_every_colour_has_one_name_whatever_stands_beside_it() -> None:
-    """The name depends on the colour alone; full colours are called what their hue is."""
+def test_every_color_has_one_name_whatever_stands_beside_it() -> None:
+    """The name depends on the color alone; full colors are called what their hue is."""
     rng = np.random.default_rng(0)
     colors_N23 = rng.integers(0, 256, (2000, 2, 3)).astype(np.uint8)
     names = name_colors(colors_N23)

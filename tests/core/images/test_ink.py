@@ -34,7 +34,7 @@ def test_rendered_text_is_normalised_as_the_network_does() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_an_image_of_one_colour_has_no_ink(value: int) -> None:
+def test_an_image_of_one_color_has_no_ink(value: int) -> None:
     """Nothing is divided by nothing."""
     image = np.full((16, 32, 3), value, dtype=np.uint8)
 
@@ -43,7 +43,7 @@ def test_an_image_of_one_colour_has_no_ink(value: int) -> None:
 
 
 def test_ink_by_hand() -> None:
-    """A red dot on grey: its strongest channel is as far from the border as any gets, the blue dot half as far."""
+    """A red dot on gray: its strongest channel is as far from the border as any gets, the blue dot half as far."""
     image = np.full((5, 5, 3), 100, dtype=np.uint8)
     image[2, 2] = 200, 100, 100
     image[1, 1] = 100, 100, 50

@@ -39,7 +39,7 @@ def header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", fields) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
-# Normalising
+# Normalizing
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_black_on_white_is_black_on_white_in_every_mode(image: Image.Image, form
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "RGB", "I;16", "1"])
-def test_a_transparent_colour_is_white(mode: str) -> None:
-    """A PNG or GIF may name one colour that is not there."""
+def test_a_transparent_color_is_white(mode: str) -> None:
+    """A PNG or GIF may name one color that is not there."""
     ground, ink = {"P": (1, 0), "L": (7, 0), "RGB": ((1, 2, 3), (0, 0, 0)), "I;16": (77, 0), "1": (1, 0)}[mode]
     image = glyph(mode, ground, ink)
     if mode == "P":
@@ -101,7 +101,7 @@ def test_sixteen_bits_are_scaled_to_eight() -> None:
     assert (decoded[:, :, 0] == decoded[:, :, 2]).all()
 
 
-def test_cmyk_keeps_its_colours() -> None:
+def test_cmyk_keeps_its_colors() -> None:
     """Print programs write such JPEGs."""
     decoded = decode(encoded(glyph("CMYK", (0, 0, 0, 0), (0, 255, 255, 0)), "JPEG", quality=100))
 
@@ -126,7 +126,7 @@ def test_exif_rotation_is_applied(orientation: int) -> None:
     assert (decode(encoded(stored, "PNG", exif=exif)) == np.asarray(upright)).all()
 
 
-def test_an_image_without_colour_profile_or_comment_is_the_same_image() -> None:
+def test_an_image_without_color_profile_or_comment_is_the_same_image() -> None:
     """What is written beside the pixels does not count."""
     plain = Image.fromarray(pixels(1))
     noted = encoded(plain, "PNG", dpi=(300, 300), icc_profile=b"no profile")
@@ -191,7 +191,7 @@ FORMS = [
 
 @pytest.mark.parametrize(("form", "options"), FORMS)
 def test_a_file_that_was_cut_off_gives_the_same_pixels_or_none(form: str, options: dict[str, bool]) -> None:
-    """Half an image, the rest grey, would be labelled and trained on."""
+    """Half an image, the rest gray, would be labeled and trained on."""
     data = encoded(Image.fromarray(pixels(1)), form, **options)
     whole = decode(data)
     refused = 0

@@ -49,7 +49,7 @@ def test_files_are_pngs_of_one_size_named_by_their_text() -> None:
 
 
 def test_texts_are_distinct_and_uniform_at_every_position() -> None:
-    """No string comes twice, and no digit is favoured anywhere."""
+    """No string comes twice, and no digit is favored anywhere."""
     texts = [text for _, text, _ in samples(600, seed=0)]
     assert len(set(texts)) == 600
     for position in range(6):
@@ -101,7 +101,7 @@ def test_text_stands_out_wherever_it_is() -> None:
 
 
 def test_the_hard_style_pushes_characters_into_each_other() -> None:
-    """Neighbours share more of their widths than in the demo."""
+    """Neighbors share more of their widths than in the demo."""
     spans = dict.fromkeys((DEMO, HARD), 0.0)
     for style in spans:
         for seed in range(40):

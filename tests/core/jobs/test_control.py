@@ -27,9 +27,9 @@ from tests.helpers.waiting import wait_for, wait_until_working
 pytestmark = pytest.mark.usefixtures("stand_in")
 
 
-def test_a_run_that_was_started_has_a_runner(db: Database, home: Home, labelled: Project) -> None:
+def test_a_run_that_was_started_has_a_runner(db: Database, home: Home, labeled: Project) -> None:
     """The row follows the directory, from whatever process looks."""
-    job = start_forever(db, home, labelled)
+    job = start_forever(db, home, labeled)
 
     control.reconcile(db, home)
 
@@ -37,7 +37,7 @@ def test_a_run_that_was_started_has_a_runner(db: Database, home: Home, labelled:
     assert [active.id for active in control.active(db, home)] == [job.id]
 
 
-def test_a_job_survives_the_process_that_started_it(db: Database, home: Home, labelled: Project) -> None:
+def test_a_job_survives_the_process_that_started_it(db: Database, home: Home, labeled: Project) -> None:
     """The app may be killed, with its whole process group; the next one finds the run at work."""
     script = f"""
 import sys, os, signal
@@ -68,9 +68,9 @@ os.killpg(0, signal.SIGKILL)
     assert [job.state for job in control.active(db, home)] == ["running"]
 
 
-def test_cancel_twice_is_cancel_once(db: Database, home: Home, labelled: Project) -> None:
+def test_cancel_twice_is_cancel_once(db: Database, home: Home, labeled: Project) -> None:
     """A second press, from another session too, and one after the end change nothing."""
-    job = start_forever(db, home, labelled)
+    job = start_forever(db, home, labeled)
 
     control.cancel(db, home, job.id)
     asked = job.read("cancel")
@@ -79,7 +79,7 @@ def test_cancel_twice_is_cancel_once(db: Database, home: Home, labelled: Project
     ended = control.follow(db, home, job.id, lambda _: None)
     control.cancel(db, home, job.id)
 
-    assert ended.state == "cancelled"
+    assert ended.state == "canceled"
     assert rows.get_job(db, job.id) == ended
     assert job.read("cancel") == asked
 
@@ -96,15 +96,15 @@ def test_who_must_have_a_result_gets_it_or_the_reason(db: Database, home: Home, 
 def test_runs_that_wait_are_listed_and_moved(
     db: Database,
     home: Home,
-    labelled: Project,
+    labeled: Project,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """By device, in the order of their turns, on the terminal too; nobody waits where nothing runs."""
     monkeypatch.setenv("SLOTLAB_HOME", str(home.root))
     assert control.queue(home) == {}
-    start_forever(db, home, labelled)
-    waiting = [JobDir(home.run(start(db, home, labelled).job.id)) for _ in range(2)]
+    start_forever(db, home, labeled)
+    waiting = [JobDir(home.run(start(db, home, labeled).job.id)) for _ in range(2)]
     for job in waiting:
         wait_for(job, lambda view: view.state == "queued")
 
@@ -124,9 +124,9 @@ def test_runs_that_wait_are_listed_and_moved(
     assert control.queue(home) == {"cpu": ["0002-fast"]}
 
 
-def test_a_cancelled_run_can_be_resumed(db: Database, home: Home, labelled: Project) -> None:
+def test_a_canceled_run_can_be_resumed(db: Database, home: Home, labeled: Project) -> None:
     """The same directory goes on from where it stopped; pressing Resume twice starts one runner."""
-    job = start_forever(db, home, labelled)
+    job = start_forever(db, home, labeled)
     control.cancel(db, home, job.id)
     control.follow(db, home, job.id, lambda _: None)
     saved = job.read("saved.json")["step"]
@@ -163,9 +163,9 @@ def test_follow_tells_the_progress_and_returns_the_result(db: Database, home: Ho
     assert all(view.active for view in views)
 
 
-def test_a_finished_run_tells_its_validation_result(db: Database, home: Home, labelled: Project) -> None:
+def test_a_finished_run_tells_its_validation_result(db: Database, home: Home, labeled: Project) -> None:
     """What the worker has written is copied into the rows, once, by whoever looks first."""
-    run = start(db, home, labelled)
+    run = start(db, home, labeled)
     job = JobDir(home.run(run.job.id))
     wait_until_working(job)
     job.write("result.json", {"val": {"correct": 2, "n": 2}})
@@ -180,11 +180,11 @@ def test_a_finished_run_tells_its_validation_result(db: Database, home: Home, la
 
 
 def test_a_job_that_never_comes_up_fails_after_a_minute(
-    db: Database, home: Home, labelled: Project, monkeypatch: pytest.MonkeyPatch
+    db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An app killed between row and process leaves a job that is soon seen to have failed."""
     monkeypatch.setattr(control, "RUNNER", (sys.executable, "-c", "pass"))
-    run = start(db, home, labelled)
+    run = start(db, home, labeled)
     job = JobDir(home.run(run.job.id))
     control.reconcile(db, home)
     assert rows.get_job(db, job.id).state == "starting"
@@ -201,9 +201,9 @@ def test_a_job_that_never_comes_up_fails_after_a_minute(
     assert job.metrics() == []
 
 
-def test_a_deleted_directory_fails_the_job(db: Database, home: Home, labelled: Project) -> None:
+def test_a_deleted_directory_fails_the_job(db: Database, home: Home, labeled: Project) -> None:
     """The row stays, with the reason; one whose directory is only just being written is left alone."""
-    job = rows.insert_job(db, id="0007-fast", number=7, kind="train", project_id=labelled.id, request_id="a")
+    job = rows.insert_job(db, id="0007-fast", number=7, kind="train", project_id=labeled.id, request_id="a")
     control.reconcile(db, home)
     assert rows.get_job(db, job.id).state == "starting"
 
@@ -239,7 +239,7 @@ def test_a_worker_that_outlives_its_runner_and_ignores_cancel_is_killed(
     os.kill(runner, signal.SIGKILL)
 
     directory.write("cancel", {"at": time.time() - 60})
-    assert control.follow(db, home, job.id, lambda _: None).state == "cancelled"
+    assert control.follow(db, home, job.id, lambda _: None).state == "canceled"
 
 
 def test_numbers_of_directories_are_not_given_again(db: Database, home: Home, project: Project) -> None:

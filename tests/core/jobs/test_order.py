@@ -77,7 +77,7 @@ def test_many_moves_at_once_lose_no_run(waiting: list[JobDir]) -> None:
 
 
 def test_a_second_press_changes_nothing(waiting: list[JobDir]) -> None:
-    """A move names the neighbour it goes before; doing it again leaves it there, also before itself."""
+    """A move names the neighbor it goes before; doing it again leaves it there, also before itself."""
     runs = waiting[0].path.parent
     for before in ("0003-fast", "0003-fast", "0004-fast"):
         order.move(runs, "0004-fast", before=before)
@@ -86,7 +86,7 @@ def test_a_second_press_changes_nothing(waiting: list[JobDir]) -> None:
 
 
 def test_who_waits_no_longer_cannot_be_moved(waiting: list[JobDir]) -> None:
-    """A run at work, one that was cancelled, and one that never was: one sentence, and the order stays."""
+    """A run at work, one that was canceled, and one that never was: one sentence, and the order stays."""
     first, second, third, _ = waiting
     end(third)
 

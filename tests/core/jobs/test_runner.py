@@ -55,24 +55,24 @@ def test_cancel_saves_and_stops(make_job: MakeJob, run_job: RunJob) -> None:
     job.write("cancel", {"at": time.time()})
     view = wait_for_end(job)
 
-    assert view.state == "cancelled"
+    assert view.state == "canceled"
     assert job.read("saved.json")["step"] >= 2
-    assert view.reason == f"Cancelled at step {view.step}."
+    assert view.reason == f"Canceled at step {view.step}."
 
 
 def test_cancel_before_start_never_starts(make_job: MakeJob, run_job: RunJob) -> None:
-    """A job that was cancelled before its runner came up does no work."""
+    """A job that was canceled before its runner came up does no work."""
     job = make_job()
     job.write("cancel", {"at": time.time()})
 
     run_job(job).wait()
 
-    assert job.observe().state == "cancelled"
+    assert job.observe().state == "canceled"
     assert job.metrics() == []
 
 
 def test_a_worker_that_ignores_a_cancel_is_killed(make_job: MakeJob, run_job: RunJob) -> None:
-    """After the grace SIGKILL follows; the job counts as cancelled once nothing of it is left."""
+    """After the grace SIGKILL follows; the job counts as canceled once nothing of it is left."""
     job = make_job(behave="ignore")
     run_job(job)
     worker = wait_until_working(job)
@@ -80,7 +80,7 @@ def test_a_worker_that_ignores_a_cancel_is_killed(make_job: MakeJob, run_job: Ru
     job.write("cancel", {"at": time.time()})
     view = wait_for_end(job)
 
-    assert view.state == "cancelled"
+    assert view.state == "canceled"
     assert job.read("exit.json")["signal"] == signal.SIGKILL
     assert process_identity(worker) is None
 
@@ -215,7 +215,7 @@ def test_runs_take_turns_in_the_order_of_their_numbers(make_job: MakeJob, run_jo
     assert third.metrics() == []
 
 
-def test_a_queued_run_can_be_cancelled(make_job: MakeJob, run_job: RunJob) -> None:
+def test_a_queued_run_can_be_canceled(make_job: MakeJob, run_job: RunJob) -> None:
     """It leaves the queue without having started."""
     first, second = make_job("0001-fast"), make_job("0002-fast")
     run_job(first)
@@ -225,7 +225,7 @@ def test_a_queued_run_can_be_cancelled(make_job: MakeJob, run_job: RunJob) -> No
 
     second.write("cancel", {"at": time.time()})
 
-    assert wait_for_end(second).reason == "Cancelled before its first step."
+    assert wait_for_end(second).reason == "Canceled before its first step."
     assert first.observe().state == "running"
 
 

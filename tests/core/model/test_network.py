@@ -1,4 +1,4 @@
-"""The recogniser: shapes, what it must not see, and which weights decay."""
+"""The recognizer: shapes, what it must not see, and which weights decay."""
 
 import re
 
@@ -35,7 +35,7 @@ def test_positions_have_their_own_embedding_and_head(head: str) -> None:
 
 
 def test_ink_knows_neither_polarity_nor_background() -> None:
-    """Light on dark gives what dark on light gives, in grey and in colour."""
+    """Light on dark gives what dark on light gives, in gray and in color."""
     stroke = torch.zeros(1, 1, 32, 96)
     stroke[:, :, 8:24, 30:34] = 1
     stroke[:, :, 12:14, 60:80] = 0.5

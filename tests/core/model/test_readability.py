@@ -15,7 +15,7 @@ Image = NDArray[np.uint8]
 INVERT: Settings = {"invert": {"p": 1.0}}
 
 
-def grey(value: int) -> Image:
+def gray(value: int) -> Image:
     return np.full((16, 32, 3), value, dtype=np.uint8)
 
 
@@ -29,8 +29,8 @@ def reading(n: int, lost: int, gained: int = 0) -> VariantReading:
 
 
 def test_what_is_lost_and_gained_is_counted_by_pairs() -> None:
-    """Three dark images, two of them labelled so: inverted, these are lost and the third is gained."""
-    images = [grey(10), grey(20), grey(30)]
+    """Three dark images, two of them labeled so: inverted, these are lost and the third is gained."""
+    images = [gray(10), gray(20), gray(30)]
 
     found = check(read_dark, images, ["1", "1", "2"], INVERT, seed=0)
 
@@ -47,7 +47,7 @@ def test_what_is_lost_and_gained_is_counted_by_pairs() -> None:
 
 def test_a_transform_alone_is_applied_to_every_image() -> None:
     """Inverting a tenth of the images costs the recipe little, and by itself all."""
-    images = [grey(10) for _ in range(60)]
+    images = [gray(10) for _ in range(60)]
 
     found = check(read_dark, images, ["1"] * 60, {"invert": {"p": 0.1}}, seed=3)
 
@@ -99,7 +99,7 @@ def test_the_interval_holds_the_true_drop_as_often_as_it_says(p_lost: float, p_g
 
 def test_a_model_that_reads_little_is_no_judge() -> None:
     """At chance nothing can get worse."""
-    images = [grey(10), grey(20), grey(30)]
+    images = [gray(10), gray(20), gray(30)]
 
     assert not check(read_dark, images, ["1", "2", "2"], INVERT, seed=0).can_judge
     assert check(read_dark, images, ["1", "1", "2"], INVERT, seed=0).can_judge
@@ -107,14 +107,14 @@ def test_a_model_that_reads_little_is_no_judge() -> None:
 
 def test_all_off_is_read_as_it_is() -> None:
     """The recipe as a whole is then the plain image."""
-    found = check(read_dark, [grey(10)], ["1"], {}, seed=0)
+    found = check(read_dark, [gray(10)], ["1"], {}, seed=0)
 
     assert [(one.key, one.right, one.misread) for one in found.readings] == [(RECIPE, 1, [])]
 
 
 def test_no_more_than_a_few_misread_images_are_kept() -> None:
     """Enough to look at."""
-    found = check(read_dark, [grey(value) for value in range(20)], ["1"] * 20, INVERT, seed=0)
+    found = check(read_dark, [gray(value) for value in range(20)], ["1"] * 20, INVERT, seed=0)
 
     assert len(found.readings[0].misread) == 6
     assert isinstance(found.readings[0].misread[0], Misread)
@@ -123,8 +123,8 @@ def test_no_more_than_a_few_misread_images_are_kept() -> None:
 def test_progress_is_told_and_nothing_is_refused() -> None:
     """From the first reading to the last; without images there is nothing to say."""
     told: list[float] = []
-    check(read_dark, [grey(10)], ["1"], INVERT | {"gamma": {"p": 1.0}}, seed=0, on_progress=told.append)
+    check(read_dark, [gray(10)], ["1"], INVERT | {"gamma": {"p": 1.0}}, seed=0, on_progress=told.append)
 
     assert told == pytest.approx([0.25, 0.5, 0.75])
-    with pytest.raises(TrainingError, match="no labelled training images"):
+    with pytest.raises(TrainingError, match="no labeled training images"):
         check(read_dark, [], [], INVERT, seed=0)

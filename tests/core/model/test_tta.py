@@ -10,7 +10,7 @@ from core.model.tta import apply_view
 
 @pytest.fixture
 def image() -> torch.Tensor:
-    """A bright dot on grey, left of and above the middle."""
+    """A bright dot on gray, left of and above the middle."""
     image_13HW = torch.full((1, 3, 40, 120), 0.5)
     image_13HW[:, :, 9:12, 29:32] = 1.0
     return image_13HW
@@ -61,7 +61,7 @@ def test_every_image_of_a_batch_is_moved_alike(image: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("view", [*DEFAULT, View("all", 0.07, -0.1, 0.8, 10), View("other", -0.1, 0.03, 1.25, -9)])
 def test_what_people_are_shown_is_what_the_network_sees(view: View) -> None:
-    """Within a grey level, on noise of an odd size, where every mistake of half a pixel would show."""
+    """Within a gray level, on noise of an odd size, where every mistake of half a pixel would show."""
     pixels_HW3 = np.random.default_rng(0).integers(0, 256, (31, 96, 3), dtype=np.uint8)
     image_13HW = torch.from_numpy(pixels_HW3).permute(2, 0, 1)[None].float() / 255
 

@@ -17,14 +17,14 @@ from db import evaluations
 from db import jobs as rows
 from db.connection import opened
 from db.records import Project
-from tests.helpers.runs import CPU, add_labelled, start
+from tests.helpers.runs import CPU, add_labeled, start
 
 pytestmark = pytest.mark.usefixtures("stand_in")
 
 
-def test_a_run_freezes_its_data_and_settings(db: Database, home: Home, labelled: Project) -> None:
-    """What a run was trained on is in its directory, whatever is labelled later; test images are not."""
-    run = start(db, home, labelled)
+def test_a_run_freezes_its_data_and_settings(db: Database, home: Home, labeled: Project) -> None:
+    """What a run was trained on is in its directory, whatever is labeled later; test images are not."""
+    run = start(db, home, labeled)
 
     assert (run.job.id, run.train_n, run.val_n, run.val_correct) == ("0001-fast", 4, 2, None)
     job = JobDir(home.run(run.job.id))
@@ -32,29 +32,29 @@ def test_a_run_freezes_its_data_and_settings(db: Database, home: Home, labelled:
     assert sorted(snapshot.splits) == ["train"] * 4 + ["val"] * 2
     spec = job.spec()
     assert spec["dataset"] == {"sha256": run.dataset_sha256, "train": 4, "val": 2}
-    config = recipes.resolve(db, labelled, CPU)
+    config = recipes.resolve(db, labeled, CPU)
     assert spec["config"] == json.loads(run.config) == json.loads(json.dumps(config.to_dict()))
     assert spec["project"] == {"name": "portal", "length": 3, "charset": "0123456789"}
     assert not list(home.runs.glob(".new-*"))
 
 
-def test_strings_of_held_out_images_can_be_left_out(db: Database, home: Home, labelled: Project) -> None:
+def test_strings_of_held_out_images_can_be_left_out(db: Database, home: Home, labeled: Project) -> None:
     """With drop_seen_strings no training image reads what a val or test image reads."""
     config = TrainConfig(device="cpu", drop_seen_strings=True)
 
-    run = start_training(db, home, labelled, config, preset="fast", operator="ada")
+    run = start_training(db, home, labeled, config, preset="fast", operator="ada")
 
     snapshot = load_snapshot(home.run(run.job.id) / "dataset.npz")
     assert run.train_n == 2
-    assert {snapshot.labels[index] for index in snapshot.labelled("train")} == {"456", "124"}
+    assert {snapshot.labels[index] for index in snapshot.labeled("train")} == {"456", "124"}
 
 
 @pytest.mark.parametrize(
     ("train", "val", "sentence"),
     [
         ([], [], "There are no labels yet"),
-        (["123"], ["456"], "There are 1 labelled training images and 1 labelled validation images"),
-        (["123", "456"], [], "There are 2 labelled training images and 0 labelled validation images"),
+        (["123"], ["456"], "There are 1 labeled training images and 1 labeled validation images"),
+        (["123", "456"], [], "There are 2 labeled training images and 0 labeled validation images"),
         (["111", "111"], ["111"], "All 2 training labels read '111'"),
         (["121", "121", "121"], ["456"], "All 3 training labels read '121'"),
     ],
@@ -63,7 +63,7 @@ def test_too_little_to_learn_from_is_refused(
     db: Database, home: Home, short_project: Project, train: list[str], val: list[str], sentence: str
 ) -> None:
     """The refusal comes with the counts, and before anything is written."""
-    add_labelled(db, short_project, train=train, val=val)
+    add_labeled(db, short_project, train=train, val=val)
 
     with pytest.raises(TrainingError, match=sentence):
         start(db, home, short_project)
@@ -72,13 +72,13 @@ def test_too_little_to_learn_from_is_refused(
     assert list(home.runs.iterdir()) == []
 
 
-def test_pressing_start_twice_is_one_run(db: Database, home: Home, labelled: Project) -> None:
+def test_pressing_start_twice_is_one_run(db: Database, home: Home, labeled: Project) -> None:
     """A double click, and two threads that carry out the same click, start one run."""
     found = []
 
     def press() -> None:
         with opened(home.db) as own:
-            found.append(start(own, home, labelled, request_id="one click").job.id)
+            found.append(start(own, home, labeled, request_id="one click").job.id)
 
     presses = [threading.Thread(target=press) for _ in range(4)]
     for thread in presses:
@@ -91,30 +91,30 @@ def test_pressing_start_twice_is_one_run(db: Database, home: Home, labelled: Pro
     assert not list(home.runs.glob(".new-*"))
 
 
-def test_a_test_evaluation_is_written_down_before_it_starts(db: Database, home: Home, labelled: Project) -> None:
+def test_a_test_evaluation_is_written_down_before_it_starts(db: Database, home: Home, labeled: Project) -> None:
     """The opening of the sealed split is counted even where the evaluation comes to nothing."""
-    run = start(db, home, labelled)
+    run = start(db, home, labeled)
     (home.run(run.job.id) / "checkpoints").mkdir()
 
     job = start_evaluation(db, home, run, "test", tta=True, operator="ada")
 
-    assert evaluations.count_test_openings(db, labelled.id) == 1
+    assert evaluations.count_test_openings(db, labeled.id) == 1
     assert job.id == "0002-evaluate"
     directory = JobDir(home.run(job.id))
     assert (directory.spec()["run"], directory.spec()["split"], directory.spec()["tta"]) == (run.job.id, "test", True)
     assert load_snapshot(directory.path / "dataset.npz").labels == ["789"]
 
 
-def test_an_evaluation_without_images_or_weights_is_refused(db: Database, home: Home, labelled: Project) -> None:
+def test_an_evaluation_without_images_or_weights_is_refused(db: Database, home: Home, labeled: Project) -> None:
     """And the sealed split stays sealed."""
-    run = start(db, home, labelled)
+    run = start(db, home, labeled)
 
     with pytest.raises(JobError, match="no checkpoint yet"):
         start_evaluation(db, home, run, "test", tta=False, operator="ada")
     with pytest.raises(JobError, match="not on 'train'"):
         start_evaluation(db, home, run, "train", tta=False, operator="ada")
 
-    assert evaluations.count_test_openings(db, labelled.id) == 0
+    assert evaluations.count_test_openings(db, labeled.id) == 0
 
 
 def test_presets_are_names_of_directories() -> None:

@@ -16,11 +16,11 @@ pytestmark = pytest.mark.usefixtures("stand_in")
 
 
 def test_who_follows_a_run_hears_each_finding_once(
-    db: Database, home: Home, labelled: Project, monkeypatch: pytest.MonkeyPatch
+    db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the last one at the end, however seldom the doctor is asked; other jobs have no doctor."""
     monkeypatch.setattr("core.runs.watch.DIAGNOSE_SECONDS", 0.0)
-    job, told = start_forever(db, home, labelled), []
+    job, told = start_forever(db, home, labeled), []
 
     def go_on(view: JobStatus) -> None:
         step = len(job.metrics()) + 1
@@ -33,14 +33,14 @@ def test_who_follows_a_run_hears_each_finding_once(
     follow(db, home, job.id, go_on, lambda found: told.append(found.state))
 
     assert told == ["plateau", "learning"]
-    assert diagnose(home, control.start_job(db, home, labelled, "import", {}).id) is None
+    assert diagnose(home, control.start_job(db, home, labeled, "import", {}).id) is None
 
 
 def test_a_look_at_a_run_reads_its_metrics_once(
-    db: Database, home: Home, labelled: Project, monkeypatch: pytest.MonkeyPatch
+    db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page looks every second, and the file grows with the run."""
-    job, opened_files = start_forever(db, home, labelled), []
+    job, opened_files = start_forever(db, home, labeled), []
     for step in range(1, 40):
         job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": 2.3, "accuracy": 0.1, "lr": 1e-3})
     read_bytes = Path.read_bytes

@@ -155,7 +155,7 @@ def test_a_stopped_and_resumed_run_reaches_the_same_weights(make_run: MakeRun) -
     wait_for(stopped, lambda view: view.step > 10, PATIENCE)
     stopped.write("cancel", {"at": time.time()})
     view = wait_for_end(stopped, PATIENCE)
-    assert view.state == "cancelled"
+    assert view.state == "canceled"
     assert 10 < view.step < 60
     assert not (stopped.path / "result.json").exists()
 

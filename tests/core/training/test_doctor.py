@@ -64,7 +64,7 @@ def fit(tmp_path: Path) -> Fit:
     return trained
 
 
-def relabelled(rows: list[Row], label: Callable[[int, str], str]) -> list[Row]:
+def relabeled(rows: list[Row], label: Callable[[int, str], str]) -> list[Row]:
     """The same images under the texts that `label` makes of row number and true text."""
     return [
         (sha256, split, label(index, text or ""), name, png)
@@ -111,13 +111,13 @@ def test_the_first_steps_are_a_plateau_with_its_expected_end(fit: Fit) -> None:
 
 
 @pytest.mark.long
-def test_labels_of_other_images_are_misaligned_once_they_are_learnt_by_heart(fit: Fit) -> None:
+def test_labels_of_other_images_are_misaligned_once_they_are_learned_by_heart(fit: Fit) -> None:
     """As after a CSV that is shifted: each image under the label of another one."""
     labels = [text for _, _, text, _, _ in toy.rows(90)]
     random.Random(0).shuffle(labels)
     config = replace(TOY, max_steps=100)
 
-    found = of(fit(relabelled(toy.rows(90), lambda index, _: labels[index] or ""), config), config)
+    found = of(fit(relabeled(toy.rows(90), lambda index, _: labels[index] or ""), config), config)
 
     assert found.state == "misaligned"
     assert "Learnt by heart" in found.sentence
@@ -129,7 +129,7 @@ def test_a_position_whose_labels_are_random_is_a_dead_head(fit: Fit) -> None:
     rng = random.Random(0)
     config = replace(TOY, max_steps=60)
 
-    found = of(fit(relabelled(toy.rows(90), lambda _, text: text[0] + rng.choice("|-x")), config), config)
+    found = of(fit(relabeled(toy.rows(90), lambda _, text: text[0] + rng.choice("|-x")), config), config)
 
     assert found.state == "dead_head"
     assert found.sentence.startswith("Position 2 is still at chance after 60 of 60 steps")
@@ -154,11 +154,11 @@ def test_images_without_their_text_get_one_constant_answer(fit: Fit) -> None:
 
 
 @pytest.mark.long
-def test_wrong_labels_learnt_by_heart_are_overfitting(fit: Fit) -> None:
+def test_wrong_labels_learned_by_heart_are_overfitting(fit: Fit) -> None:
     """Every seventh or so is wrong, and there is no augmentation: sure of its errors, it gets worse."""
     rng = random.Random(0)
     config = replace(SMALL, max_steps=150)
-    rows = relabelled(
+    rows = relabeled(
         toy.rows(90, val=30), lambda _, text: text if rng.random() < 0.85 else rng.choice("|-x") + rng.choice("|-x")
     )
 

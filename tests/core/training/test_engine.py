@@ -119,7 +119,7 @@ def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path)
 def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(
     data: Snapshot, short: Short, tmp_path: Path, stop_at: int
 ) -> None:
-    """Stopped within an epoch and at the end of one: weights, averages, optimiser and best are equal."""
+    """Stopped within an epoch and at the end of one: weights, averages, optimizer and best are equal."""
     folder, straight, _ = short
     first, second = Watch(stop_at), Watch()
 

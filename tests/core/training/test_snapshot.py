@@ -23,7 +23,7 @@ def test_a_snapshot_returns_what_was_written(tmp_path: Path) -> None:
         sha256, split, label, name, data = row
         assert (snapshot.sha256[index], snapshot.splits[index]) == (sha256, split)
         assert (snapshot.labels[index], snapshot.names[index], snapshot.blob(index)) == (label, name, data)
-    assert len(snapshot.labelled("train")) == 16
+    assert len(snapshot.labeled("train")) == 16
     assert snapshot.pixels(0).shape == (32, 64, 3)
 
 
@@ -86,8 +86,8 @@ def test_the_writing_side_needs_no_torch() -> None:
     ("data", "sentence"),
     [
         ([], "no labels yet"),
-        (rows(6, val=0), "6 labelled training images and 0 labelled validation"),
-        (rows(6, val=6), "0 labelled training images and 6 labelled validation"),
+        (rows(6, val=0), "6 labeled training images and 0 labeled validation"),
+        (rows(6, val=6), "0 labeled training images and 6 labeled validation"),
         ([(row[0], row[1], "||", row[3], row[4]) for row in rows(6, val=2)], "All 4 training labels read"),
     ],
 )

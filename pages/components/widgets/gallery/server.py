@@ -1,6 +1,6 @@
 """Images beside their label and what a run read: probabilities, where each position looked, and a field to mend it.
 
-As with the labelling widget, what is entered is an event that the browser keeps until it is answered (gallery.js); each
+As with the labeling widget, what is entered is an event that the browser keeps until it is answered (gallery.js); each
 message brings all that wait. The order of a list follows from the stored predictions alone: a mended image keeps its
 place.
 """
@@ -168,7 +168,7 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
         )  # fmt: skip
         looked = st.toggle(
             "Where it looked", key="looked", persist_state="session",
-            help="Each position in its colour, over the image as it is, without other views. Point at a character to "
+            help="Each position in its color, over the image as it is, without other views. Point at a character to "
             "see where that one looked.",
         )  # fmt: skip
         pages = -(-len(places) // PER_PAGE)

@@ -173,8 +173,8 @@ export class Tile {
   // The tile stays where another run is chosen, or the views; what was read and how surely does not.
   showReading() {
     const { label, read, figures } = this.data;
-    this.img.alt = `Image labelled ${label}, read as ${read}`;
-    this.field.setAttribute("aria-label", `Right text of the image labelled ${label}`);
+    this.img.alt = `Image labeled ${label}, read as ${read}`;
+    this.field.setAttribute("aria-label", `Right text of the image labeled ${label}`);
     const lines = figures.flatMap((/** @type {string} */ line) => [element("br"), line]);
     this.figures.replaceChildren(...lines.slice(1));
     this.takeRead.textContent = `Use ${read}`;
@@ -202,7 +202,7 @@ export class Tile {
     made.type = "button";
     made.title = title;
     made.tabIndex = look || probabilities ? 0 : -1;
-    made.setAttribute("aria-label", `${title}; labelled ${label}`);
+    made.setAttribute("aria-label", `${title}; labeled ${label}`);
     made.style.setProperty("--hue", hue(place, positions.length));
     made.append(element("b", "", read), element("b", "label", label));
     for (const [char, , share] of probabilities ? best : []) {

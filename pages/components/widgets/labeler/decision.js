@@ -23,7 +23,7 @@ export function label(kind, text) {
 
 /** @param {string} kind @returns {Decision} */
 export function skip(kind) {
-  if (kind === "unlabelled") {
+  if (kind === "unlabeled") {
     return { action: "skip", what: {}, change: { delta: 0, left: -1, work: 0 }, said: "Skipped", isPassed: false };
   }
   const said = kind === "skipped" ? "Left as skipped" : "Passed";

@@ -1,4 +1,4 @@
-// The labelling widget. Typing never waits for the server: images are fetched ahead, and what the operator does is an
+// The labeling widget. Typing never waits for the server: images are fetched ahead, and what the operator does is an
 // event that the exchange sends until it is answered.
 
 import { Charset } from "../shared/charset.js";
@@ -58,7 +58,7 @@ class Labeler {
     this.history = [];
     /** @type {Picture | null} whose time the clock takes */
     this.timed = null;
-    this.counts = { labelled: 0, skipped: 0, total: 0, disputed: 0 };
+    this.counts = { labeled: 0, skipped: 0, total: 0, disputed: 0 };
 
     this.ending = new AbortController();
     const on = listener(this.ending.signal);
@@ -214,7 +214,7 @@ class Labeler {
     if (this.history.length > UNDONE) this.history.shift();
     this.screen.hint(`Last: ${said}`);
     this.show();
-    this.screen.announce(() => `${action === "label" ? `Labelled ${said}` : said}. ${this.leftText}`);
+    this.screen.announce(() => `${action === "label" ? `Labeled ${said}` : said}. ${this.leftText}`);
   }
 
   undo() {

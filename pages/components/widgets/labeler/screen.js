@@ -1,11 +1,11 @@
-// What the labelling widget shows: the image, the boxes, figures, and sentences.
+// What the labeling widget shows: the image, the boxes, figures, and sentences.
 
 import { animate, button, element, notice, showProgress } from "../shared/dom.js";
 import { count, number } from "../shared/words.js";
 import { Zoom } from "./zoom.js";
 
 /** @typedef {import("./picture.js").Picture} Picture */
-/** @typedef {{ labelled: number, skipped: number, total: number, disputed: number }} Counts */
+/** @typedef {{ labeled: number, skipped: number, total: number, disputed: number }} Counts */
 
 export class Screen {
   /** @param {HTMLElement} root @param {any} data @param {import("../shared/charset.js").Charset} charset */
@@ -33,11 +33,11 @@ export class Screen {
     this.field.inputMode = charset.inputMode;
     this.field.autocapitalize = charset.text === charset.text.toUpperCase() ? "characters" : "none";
     this.field.setAttribute("aria-label", `Label, ${count(length, "character")} of ${charset.text}`);
-    this.buttons.skip.firstElementChild.textContent = queue.kind === "unlabelled" ? "Skip" : "Pass";
+    this.buttons.skip.firstElementChild.textContent = queue.kind === "unlabeled" ? "Skip" : "Pass";
     if (/Mac|iP(hone|ad|od)/.test(navigator.platform)) {
       for (const key of root.querySelectorAll("kbd")) key.textContent = key.textContent.replace("Alt+", "⌥");
     }
-    this.hint(queue.kind === "second" ? "Somebody has labelled these. Type what you read." : "");
+    this.hint(queue.kind === "second" ? "Somebody has labeled these. Type what you read." : "");
     this.zoom = new Zoom(this.parts.stage);
     this.resizes = new ResizeObserver(([{ contentRect }]) => {
       this.room = contentRect;
@@ -147,12 +147,12 @@ export class Screen {
   }
 
   /** @param {Counts} counts @param {string} project @param {import("../shared/outbox.js").Outbox} outbox */
-  showCounts({ labelled, total, skipped, disputed }, project, outbox) {
-    const now = labelled + outbox.sum("delta");
+  showCounts({ labeled, total, skipped, disputed }, project, outbox) {
+    const now = labeled + outbox.sum("delta");
     const link = /** @type {HTMLAnchorElement} */ (this.parts.disputed);
     showProgress(this.root, now, total);
     const rest = skipped ? `, ${number(skipped)} skipped` : "";
-    this.parts.total.textContent = `${number(now)} of ${number(total)} labelled${rest}`;
+    this.parts.total.textContent = `${number(now)} of ${number(total)} labeled${rest}`;
     link.hidden = !disputed;
     link.textContent = `${number(disputed)} disputed`;
     link.href = `review?project=${encodeURIComponent(project)}`;

@@ -1,4 +1,4 @@
-"""The labelling widget's server side: what it is sent, and what becomes of what it sends.
+"""The labeling widget's server side: what it is sent, and what becomes of what it sends.
 
 The browser keeps the images at hand and an outbox of events (labeler.js). A message, from the browser:
 
@@ -126,7 +126,7 @@ def _data(project: Project, operator: str, queue: Queue, received: _Received | N
         numbers = samples.counts(db, project.id)
         of_state = {state: sum(n for (_, each), n in numbers.items() if each == state) for state in KINDS.values()}
         data["counts"] = {
-            "labelled": of_state["labelled"],
+            "labeled": of_state["labeled"],
             "skipped": of_state["skipped"],
             "total": sum(of_state.values()),
             "disputed": queues.count_disputed(db, project.id),

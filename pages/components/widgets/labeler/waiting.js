@@ -8,9 +8,9 @@ const isFiltered = ({ source_id: source, day, flag }) => source !== null || day 
 
 // Returns null where the server does not count them.
 /** @param {Queue} queue @param {Counts} counts @param {number} unsaved what unsaved events add to them */
-export function remaining(queue, { labelled, skipped, total }, unsaved) {
+export function remaining(queue, { labeled, skipped, total }, unsaved) {
   if (queue.kind === "second" || isFiltered(queue)) return null;
-  return Math.max(0, (queue.kind === "skipped" ? skipped : total - labelled - skipped) + unsaved);
+  return Math.max(0, (queue.kind === "skipped" ? skipped : total - labeled - skipped) + unsaved);
 }
 
 /**
@@ -19,7 +19,7 @@ export function remaining(queue, { labelled, skipped, total }, unsaved) {
  */
 export function emptyMessage({ more, elsewhere, counts, queue, hasPassed }) {
   /** @type {[string, string]} */
-  const back = ["Back to unlabelled images", "unlabelled"];
+  const back = ["Back to unlabeled images", "unlabeled"];
   if (more) {
     return { lines: [elsewhere ? "The other images are on other screens." : "Waiting for images…"], buttons: [] };
   }
@@ -32,7 +32,7 @@ export function emptyMessage({ more, elsewhere, counts, queue, hasPassed }) {
   if (queue.kind === "second") return { lines: ["No labels of others wait for a second look."], buttons: [back] };
   const { skipped } = counts;
   return {
-    lines: [skipped ? "All images are labelled or skipped." : "All images are labelled."],
+    lines: [skipped ? "All images are labeled or skipped." : "All images are labeled."],
     buttons: [
       ...(skipped ? /** @type {[string, string][]} */ ([["Label the skipped ones", "skipped"]]) : []),
       ["Second look at labels of others", "second"],

@@ -1,6 +1,6 @@
 """The reviewing widget's server side: what it is sent, and what becomes of what it sends.
 
-As with the labelling widget, the browser keeps everything (reviewer.js): the tiles it got, the place in the order up to
+As with the labeling widget, the browser keeps everything (reviewer.js): the tiles it got, the place in the order up to
 which it got them, and an outbox of events. Each message brings the whole outbox and asks for the images after that
 place; an answer or a batch that gets lost is asked for again.
 """
@@ -22,7 +22,7 @@ from pages.components import layout
 from pages.components.widgets.messages import apply_message, collect_errors, common_data, widget_files, widget_message
 
 BATCH = 48
-"""Labelled images sent at once where the browser does not say how many it shows; 48 of 150 x 40 pixels are 300 kB."""
+"""Labeled images sent at once where the browser does not say how many it shows; 48 of 150 x 40 pixels are 300 kB."""
 MOST = 120
 DISPUTED_BATCH = 10
 
@@ -111,7 +111,7 @@ def _batch(
         found = reviews.select_disputed(db, project.id, after=reply.after[0] if reply.after else 0, limit=n)
         return found, [found[-1].id] if found else reply.after
     after = (reply.after[0], reply.after[1], reply.after[2]) if reply.after else None
-    found, place = reviewing.next_labelled(db, project, review, operator, after=after, n=n)
+    found, place = reviewing.next_labeled(db, project, review, operator, after=after, n=n)
     return found, list(place) if place else None
 
 
@@ -138,7 +138,7 @@ def _known(sample: Sample, events: Sequence[LabelEvent]) -> dict[str, Any]:
         "label": sample.label,
         "shown": reviewing.words(sample.state, sample.label, sample.flag),
         "operator": sample.operator,
-        "at": sample.labelled_at,
+        "at": sample.labeled_at,
         "checked": bool(sample.checked),
         "disputed": bool(sample.disputed),
         "history": [asdict(line) for line in reviewing.history_of(events)],

@@ -17,7 +17,7 @@ import { commandOf } from "./keys.js";
 const SETTLE_MS = 250; // a screen that is not older than this has not been seen: a second Enter came by mistake
 /** @type {Record<string, string>} */
 const SAID = {
-  label: "labelled",
+  label: "labeled",
   skip: "skipped",
   confirm: "confirmed",
   doubt: "doubted",
