@@ -72,7 +72,6 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Dat
     for pragma in (
         f"journal_mode = {journal_mode(sqlite3.sqlite_version_info)}",
         "synchronous = FULL",
-        "foreign_keys = ON",
         "trusted_schema = OFF",
         "recursive_triggers = ON",
     ):
@@ -80,6 +79,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Dat
     db = Database(connection, execute_plugins=False)
     if version < SCHEMA_VERSION:
         _migrate(db)
+    connection.execute("PRAGMA foreign_keys = ON")
     return db
 
 
@@ -87,6 +87,8 @@ def _migrate(db: Database) -> None:
     # The outer IMMEDIATE transaction makes two processes that start together take turns.
     with write(db):
         MIGRATIONS.apply(db)
+        if db.execute("PRAGMA foreign_key_check").fetchone():
+            raise StorageError("The database was not updated: some of its rows refer to rows that are missing.")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

@@ -1,8 +1,8 @@
-"""Queries on evaluations, and on the openings of the sealed test split."""
+"""Queries on evaluations, and on the uses of the sealed test split."""
 
 from sqlite_utils import Database
 
-from db.records import Evaluation, TestOpening, now
+from db.records import Evaluation, UseOfTest, now
 
 
 def insert_evaluation(
@@ -25,25 +25,25 @@ def list_evaluations(db: Database, run_id: str, split: str | None = None) -> lis
     return [Evaluation(**row) for row in list(rows)]
 
 
-def insert_test_opening(db: Database, *, project_id: int, job_id: str, operator: str) -> None:
+def insert_test_use(db: Database, *, project_id: int, job_id: str, operator: str) -> None:
     db.execute(
-        "INSERT INTO test_openings (project_id, job_id, operator, at) VALUES (?, ?, ?, ?)",
+        "INSERT INTO test_uses (project_id, job_id, operator, at) VALUES (?, ?, ?, ?)",
         [project_id, job_id, operator, now()],
     )
 
 
-def list_test_openings(db: Database, project_id: int) -> list[TestOpening]:
+def list_test_uses(db: Database, project_id: int) -> list[UseOfTest]:
     """Every reading of the test images of a project, oldest first, with its result where there is one."""
     rows = db.query(
-        "SELECT test_openings.at, test_openings.operator, test_openings.job_id, run_id, tta, n, correct"
-        " FROM test_openings LEFT JOIN evaluations ON evaluations.job_id = test_openings.job_id"
-        " WHERE project_id = ? ORDER BY test_openings.id",
+        "SELECT test_uses.at, test_uses.operator, test_uses.job_id, run_id, tta, n, correct"
+        " FROM test_uses LEFT JOIN evaluations ON evaluations.job_id = test_uses.job_id"
+        " WHERE project_id = ? ORDER BY test_uses.id",
         [project_id],
     )
-    return [TestOpening(**row) for row in list(rows)]
+    return [UseOfTest(**row) for row in list(rows)]
 
 
-def count_test_openings(db: Database, project_id: int) -> int:
+def count_test_uses(db: Database, project_id: int) -> int:
     """How often the test images of a project have been read."""
-    sql = "SELECT count(*) FROM test_openings WHERE project_id = ?"
+    sql = "SELECT count(*) FROM test_uses WHERE project_id = ?"
     return int(db.execute(sql, [project_id]).fetchone()[0])

@@ -1,4 +1,11 @@
-"""The schema, as the list of steps that led to it. A step that has been released is never edited."""
+"""The schema, as the list of steps that led to it. Never edit a step: databases that took it exist.
+
+Steps run with foreign keys off, so that a table can be rebuilt; db.connection checks the keys before it commits.
+"""
+
+import json
+import re
+from pathlib import Path
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
@@ -318,10 +325,69 @@ def m005_recipes(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m006_american_spelling(db: Database) -> None:
+    for table in ("samples", "labels", "jobs"):
+        _respell(db, table)
+    _run(
+        db,
+        """
+        UPDATE jobs SET result = json_set(json_remove(result, '$.labelled'), '$.labeled', result ->> '$.labelled')
+        WHERE kind = 'import' AND result ->> '$.labelled' IS NOT NULL
+        """,
+        "DELETE FROM tallies",
+        "INSERT INTO tallies SELECT project_id, split, state, count(*) FROM samples GROUP BY project_id, split, state",
+        "ALTER TABLE test_openings RENAME TO test_uses",
+    )
+    _respell_results(db)
+
+
+def _respell(db: Database, table: str) -> None:
+    """Rebuild a table with American spelling: a CHECK cannot be altered, and the ledger refuses an UPDATE."""
+    columns = [column.name for column in db[table].columns]
+    (create, *others) = [
+        sql
+        for (sql,) in db.execute(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type <> 'table', name",
+            [table],
+        )
+    ]
+    values = ", ".join(
+        "replace(replace(state, 'labelled', 'labeled'), 'cancelled', 'canceled')" if column == "state" else column
+        for column in columns
+    )
+    _run(
+        db,
+        re.sub(rf'^CREATE TABLE "?{table}"?', f"CREATE TABLE {table}_new", _american(create)),
+        f"INSERT INTO {table}_new ({', '.join(map(_american, columns))}) SELECT {values} FROM {table}",
+        f"DROP TABLE {table}",
+        f"ALTER TABLE {table}_new RENAME TO {table}",
+        *map(_american, others),
+    )
+
+
+def _respell_results(db: Database) -> None:
+    """Rename the key in the results of imports, which a job's directory holds too."""
+    (path,) = [file for _, name, file in db.execute("PRAGMA database_list") if name == "main"]
+    for file in Path(path).parent.glob("runs/*-import/result.json"):
+        try:
+            result = json.loads(file.read_text())
+        except ValueError:
+            continue  # whoever reads the damaged result says so
+        if "labelled" in result:
+            new = file.with_name("result.json.new")
+            new.write_text(json.dumps({_american(key): value for key, value in result.items()}))
+            new.replace(file)
+
+
+def _american(text: str) -> str:
+    return text.replace("labelled", "labeled").replace("cancelled", "canceled")
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Number of steps above, kept in the file's user_version (checked by a test)."""

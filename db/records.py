@@ -151,7 +151,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class TestOpening:
+class UseOfTest:
     """One reading of the sealed test images; the result is None where the evaluation brought none."""
 
     __test__ = False

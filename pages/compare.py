@@ -7,8 +7,8 @@ from core.evaluation.comparison import common, compare
 from core.evaluation.percent import counted
 from core.evaluation.predictions import Predictions
 from core.jobs import control
-from core.runs.openings import openings_text
-from db.evaluations import count_test_openings
+from core.runs.uses import uses_text
+from db.evaluations import count_test_uses
 from db.records import Run
 from pages.components import layout, resources, state
 from pages.components.compare.sections import Compared, show_curves, show_disagreements, show_numbers, show_settings
@@ -87,7 +87,7 @@ def all_runs(listed: list[Run]) -> None:
 
 with layout.errors(), layout.database() as db:
     control.reconcile(db, home)
-    openings = count_test_openings(db, project.id)
+    uses = count_test_uses(db, project.id)
 runs = layout.runs_with_a_model(project)
 if len(runs) < 2:
     st.info("One run has saved a model so far; it takes two to compare.", icon=":material/compare_arrows:")
@@ -102,9 +102,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     views = st.container(width="content")
 if split == "test":
-    st.caption(
-        f"{openings_text(openings)}. Choose between runs on val: what is chosen on test is no longer tested by it."
-    )
+    st.caption(f"{uses_text(uses)}. Choose between runs on val: what is chosen on test is no longer tested by it.")
 with layout.errors(), layout.database() as db:
     first, second = (resources.find_predictions(db, home, one, split) for one in (run, other))
 if first and second:

@@ -10,9 +10,9 @@ from core.evaluation.percent import share
 from core.evaluation.views import ViewChoice, choice_of
 from core.jobs import control
 from core.runs.evaluated import SPLITS, load_evaluated
-from core.runs.openings import openings_text
 from core.runs.start import start_evaluation
-from db.evaluations import count_test_openings
+from core.runs.uses import uses_text
+from db.evaluations import count_test_uses
 from db.jobs import list_jobs
 from db.labels import relabeled
 from db.records import ACTIVE
@@ -59,7 +59,7 @@ def ask_to_evaluate() -> None:
 
 with layout.errors(), layout.database() as db:
     control.reconcile(db, home)
-    openings = count_test_openings(db, project.id)
+    uses = count_test_uses(db, project.id)
 runs = layout.runs_with_a_model(project)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -77,7 +77,7 @@ with layout.errors(), layout.database() as db:
     active = [job for job in evaluations if job.state in ACTIVE]
 
 if split == "test":
-    st.caption(f"{openings_text(openings)}.")
+    st.caption(f"{uses_text(uses)}.")
 layout.show_refusal()
 for job in active:
     show_progress(job, "images")

@@ -79,7 +79,7 @@ def test_runs_and_their_results_are_listed(db: Database, home: Home, project: Pr
     assert list(db.conn.iterdump()) == before
     assert [(run.job.id, run.job.state) for run in runs.list_runs(db)] == [(CANCELED, "canceled"), (RUN, "finished")]
     assert [each.split for each in evaluations.list_evaluations(db, RUN)] == ["test", "val", "val"]
-    assert evaluations.count_test_openings(db, project.id) == 1
+    assert evaluations.count_test_uses(db, project.id) == 1
     report = jobs.find_job(db, "0001-import")
     assert report is not None
     assert json.loads(report.result or "")["imported"] == 90

@@ -27,8 +27,8 @@ from core.jobs import control
 from core.report import svg
 from core.runs.columns import columns_of
 from core.runs.evaluated import Evaluated
-from core.runs.openings import opening_rows, openings_text
-from db.evaluations import list_test_openings
+from core.runs.uses import use_rows, uses_text
+from db.evaluations import list_test_uses
 from db.projects import list_sources
 from db.records import now
 from db.samples import find_sample, image_bytes
@@ -64,7 +64,7 @@ def write_report(path: Path, text: str) -> None:
 def make_report(db: Database, home: Home, shown: Evaluated) -> str:
     """Return the whole file. Raises StorageError."""
     n, correct = shown.result["n"], shown.result["correct"]
-    openings = list_test_openings(db, shown.project.id)
+    uses = list_test_uses(db, shown.project.id)
     return TEMPLATES.get_template("report.html").render(
         shown=shown,
         n=n,
@@ -79,8 +79,8 @@ def make_report(db: Database, home: Home, shown: Evaluated) -> str:
         views=_views(shown),
         parts=_parts(db, shown),
         images=_images(db, shown),
-        opened=openings_text(len(openings)),
-        openings=opening_rows(openings),
+        opened=uses_text(len(uses)),
+        uses=use_rows(uses),
         made=_made(db, home, shown),
     )
 

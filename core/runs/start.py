@@ -125,7 +125,7 @@ def start_evaluation(
 
     def record(job: Job) -> None:
         if split == "test":
-            evaluations.insert_test_opening(db, project_id=project.id, job_id=job.id, operator=operator)
+            evaluations.insert_test_use(db, project_id=project.id, job_id=job.id, operator=operator)
 
     def fill(directory: Path) -> None:
         chosen = samples.select_samples(db, project.id, state="labeled", split=split)

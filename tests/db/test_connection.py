@@ -211,7 +211,7 @@ def test_a_connection_belongs_to_its_thread(db: Database) -> None:
     assert len(errors) == 1
 
 
-def test_opening_again_changes_no_byte(made: Path) -> None:
+def test_use_again_changes_no_byte(made: Path) -> None:
     """Looking at a database is no write."""
     before = digest(made)
 

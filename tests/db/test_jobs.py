@@ -111,12 +111,12 @@ def test_an_evaluation_is_stored_once(db: Database, project: Project) -> None:
     assert evaluations.list_evaluations(db, run.id, "test") == []
 
 
-def test_openings_of_the_test_split_are_counted(db: Database, project: Project) -> None:
+def test_uses_of_the_test_split_are_counted(db: Database, project: Project) -> None:
     """Each use of the sealed images leaves a row of its own."""
     with write(db):
         job = insert(db, project, "evaluate", "evaluate")
-        assert evaluations.count_test_openings(db, project.id) == 0
-        evaluations.insert_test_opening(db, project_id=project.id, job_id=job.id, operator="ada")
-        evaluations.insert_test_opening(db, project_id=project.id, job_id=job.id, operator="bob")
+        assert evaluations.count_test_uses(db, project.id) == 0
+        evaluations.insert_test_use(db, project_id=project.id, job_id=job.id, operator="ada")
+        evaluations.insert_test_use(db, project_id=project.id, job_id=job.id, operator="bob")
 
-    assert evaluations.count_test_openings(db, project.id) == 2
+    assert evaluations.count_test_uses(db, project.id) == 2

@@ -1,5 +1,6 @@
 """The schema: how older files get it, and what it refuses whatever the code above it does."""
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from core.errors import StorageError
 from core.home import Home
 from db import samples
 from db.connection import connect, opened, write
+from db.evaluations import count_test_uses
 from db.labels import append_event, events_of
 from db.migrations import SCHEMA_VERSION
 from db.projects import list_projects
@@ -51,11 +53,11 @@ def test_labels_of_an_earlier_step_keep_their_history(tmp_path: Path) -> None:
     raw = sqlite3.connect(old)
     raw.executescript(
         "INSERT INTO sources VALUES (1, 1, 'mail', 'the team', 'ticket 1', 'then');"
-        f"INSERT INTO samples VALUES (1, 1, 1, '{'a' * 64}', 'a.png', 40, 16, 'val', 'labeled', '123456', 2, 'Ben',"
+        f"INSERT INTO samples VALUES (1, 1, 1, '{'a' * 64}', 'a.png', 40, 16, 'val', 'labelled', '123456', 2, 'Ben',"
         " 'later', 'then');"
-        "INSERT INTO labels VALUES (1, 'e1', 1, 'Ann', 'label', 'labeled', '111111', 0, 1, 'soon'),"
-        " (2, 'e2', 1, 'Ben', 'label', 'labeled', '123456', 1, 2, 'later'),"
-        " (3, 'e3', 1, 'Cem', 'label', 'labeled', '222222', 0, NULL, 'later');"
+        "INSERT INTO labels VALUES (1, 'e1', 1, 'Ann', 'label', 'labelled', '111111', 0, 1, 'soon'),"
+        " (2, 'e2', 1, 'Ben', 'label', 'labelled', '123456', 1, 2, 'later'),"
+        " (3, 'e3', 1, 'Cem', 'label', 'labelled', '222222', 0, NULL, 'later');"
     )
     raw.close()
 
@@ -68,6 +70,58 @@ def test_labels_of_an_earlier_step_keep_their_history(tmp_path: Path) -> None:
         ("e1", "Ann", "111111", 1), ("e2", "Ben", "123456", 2), ("e3", "Cem", "222222", None),
     ]  # fmt: skip
     assert (sample.label, sample.flag, sample.disputed, sample.checked) == ("123456", None, 1, 0)
+
+
+def test_stored_words_get_american_spelling(tmp_path: Path) -> None:
+    """States, keys of results and names of columns and tables change; an import that was not read yet changes too."""
+    old = tmp_path / "slotlab.db"
+    make_old(old, 5)
+    result = tmp_path / "runs" / "0001-import" / "result.json"
+    result.parent.mkdir(parents=True)
+    result.write_text('{"files": 2, "labelled": 1}')
+    raw = sqlite3.connect(old)
+    raw.executescript(
+        "INSERT INTO sources VALUES (1, 1, 'mail', 'the team', 'ticket 1', 'then');"
+        f"INSERT INTO samples VALUES (1, 1, 1, '{'a' * 64}', 'a.png', 40, 16, 'val', 'labelled', '123456', 1, 'Ben',"
+        " 'later', 'then', NULL, 0, 0),"
+        f" (2, 1, 1, '{'b' * 64}', 'b.png', 40, 16, 'val', 'unlabelled', NULL, 0, NULL, NULL, 'then', NULL, 1, 0);"
+        "INSERT INTO labels VALUES (1, 'e1', 1, 'Ben', 'label', 'labelled', '123456', NULL, 0, 1, 'later', NULL, 900);"
+        "INSERT INTO jobs VALUES ('0001-import', 1, 'import', 1, 'r1', 'cancelled', NULL,"
+        """ '{"files": 2, "labelled": 1, "reasons": []}', 'then', 'later'),"""
+        " ('0002-fast', 2, 'train', 1, 'r2', 'finished', NULL, NULL, 'then', 'later');"
+        "INSERT INTO test_openings VALUES (1, 1, '0002-fast', 'Ben', 'later');"
+    )
+    raw.close()
+
+    with opened(old) as db:
+        assert samples.counts(db, 1) == {("val", "labeled"): 1, ("val", "unlabeled"): 1}
+        assert [(sample.state, sample.labeled_at, sample.disputed) for sample in samples.select_samples(db, 1)] == [
+            ("labeled", "later", 0), ("unlabeled", None, 1),
+        ]  # fmt: skip
+        assert [(event.state, event.ms) for event in events_of(db, 1)] == [("labeled", 900)]
+        jobs = db.execute("SELECT state, result FROM jobs ORDER BY id").fetchall()
+        assert [(state, result and json.loads(result)) for state, result in jobs] == [
+            ("canceled", {"files": 2, "reasons": [], "labeled": 1}), ("finished", None),
+        ]  # fmt: skip
+        assert count_test_uses(db, 1) == 1
+        assert json.loads(result.read_text()) == {"files": 2, "labeled": 1}
+        assert not [sql for _, _, sql in schema(old) if "labelled" in (sql or "") or "cancelled" in (sql or "")]
+
+
+def test_an_update_that_would_lose_a_reference_is_refused(tmp_path: Path) -> None:
+    """Foreign keys are off while tables are rebuilt, so they are checked before anything is committed."""
+    old = tmp_path / "slotlab.db"
+    make_old(old, 5)
+    raw = sqlite3.connect(old)
+    raw.execute("INSERT INTO leases VALUES (7, 'a tab', 0)")
+    raw.commit()
+    before = list(raw.iterdump())
+
+    with pytest.raises(StorageError, match="was not updated: some of its rows refer to rows that are missing"):
+        connect(old)
+
+    assert list(raw.iterdump()) == before
+    raw.close()
 
 
 def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_test_images_are_not_opened_here(open_page: OpenPage, home: Home, pair: 
         "for there."
     )
     with opened(home.db) as db:
-        assert evaluations.count_test_openings(db, pair.id) == 0
+        assert evaluations.count_test_uses(db, pair.id) == 0
         assert jobs.list_jobs(db, kind="evaluate") == []
 
 

@@ -15,7 +15,7 @@ from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.jobs import control
 from db.connection import opened
-from db.evaluations import count_test_openings
+from db.evaluations import count_test_uses
 from db.jobs import list_jobs
 from db.records import Project
 from db.samples import find_sample
@@ -92,7 +92,7 @@ def test_the_test_split_is_opened_on_purpose_only(home: Home, open_page: OpenPag
     press(app, "Evaluate on test")
     assert not app.exception
     with opened(home.db) as db:
-        assert count_test_openings(db, trained.id) == 1
+        assert count_test_uses(db, trained.id) == 1
         job = list_jobs(db, kind="evaluate")[0]
         assert control.follow(db, home, job.id, lambda _: None).state == "finished"
     app.run()
@@ -134,7 +134,7 @@ def test_each_opening_of_the_test_images_is_asked_for(home: Home, open_page: Ope
 
     assert not app.exception
     with opened(home.db) as db:
-        assert count_test_openings(db, trained.id) == 1
+        assert count_test_uses(db, trained.id) == 1
         control.follow(db, home, list_jobs(db, kind="evaluate")[0].id, lambda _: None)
     app.run()
     assert not app.exception

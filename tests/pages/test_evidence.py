@@ -14,7 +14,7 @@ from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import confidence
 from core.home import Home
 from db.connection import opened, write
-from db.evaluations import insert_test_opening
+from db.evaluations import insert_test_use
 from db.records import Project
 from tests.helpers.trained import RUN, write_run
 
@@ -59,7 +59,7 @@ def test_what_the_images_show_stands_with_the_openings(home: Home, open_page: Op
     """0.05 ** (1 / 600) is 99.50%; val chose the weights; who opened the test images, without a result."""
     write_run(home, trained, "val", wrong=0)
     with opened(home.db) as db, write(db):
-        insert_test_opening(db, project_id=trained.id, job_id=RUN, operator="<ann>")
+        insert_test_use(db, project_id=trained.id, job_id=RUN, operator="<ann>")
 
     app = open_page("evaluate", project=trained.name, section="Trust")
 

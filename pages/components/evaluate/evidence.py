@@ -6,8 +6,8 @@ import streamlit as st
 from core.evaluation.evidence import Evidence
 from core.report.document import make_report
 from core.runs.evaluated import Evaluated
-from core.runs.openings import opening_rows, openings_text
-from db.evaluations import list_test_openings
+from core.runs.uses import use_rows, uses_text
+from db.evaluations import list_test_uses
 from pages.components import layout
 
 BEFORE_TEST = (
@@ -22,16 +22,16 @@ def show_evidence(shown: Evaluated) -> None:
     n, correct = shown.result["n"], shown.result["correct"]
     st.markdown(layout.plain(Evidence(n=n, wrong=n - correct).sentence))
     with layout.errors(), layout.database() as db:
-        openings = list_test_openings(db, shown.project.id)
+        uses = list_test_uses(db, shown.project.id)
     st.caption(BEFORE_TEST if shown.split == "val" else "Test images have chosen nothing, if they are opened rarely.")
-    if not openings:
-        st.caption(f"{openings_text(0)}.")
+    if not uses:
+        st.caption(f"{uses_text(0)}.")
         return
-    with st.expander(openings_text(len(openings))):
+    with st.expander(uses_text(len(uses))):
         st.dataframe(
-            pd.DataFrame(opening_rows(openings), columns=["When (UTC)", "Who", "Run", "Views", "Right"]),
+            pd.DataFrame(use_rows(uses), columns=["When (UTC)", "Who", "Run", "Views", "Right"]),
             hide_index=True,
-            alt=f"{len(openings)} openings of the test images",
+            alt=f"{len(uses)} uses of the test images",
         )
 
 
@@ -40,7 +40,7 @@ def show_report(shown: Evaluated) -> None:
     st.subheader("Report", anchor=False)
     st.caption(
         "Everything about this evaluation in one HTML file: numbers with intervals, matrices, calibration, parts, "
-        "images that were read wrong, settings, and the openings of the test images. It loads nothing and runs no "
+        "images that were read wrong, settings, and the uses of the test images. It loads nothing and runs no "
         "script. It holds images of the portal and their labels: send it to those only who may see them."
     )
     with layout.errors(), layout.database() as db, st.spinner("Writing the report"):

@@ -17,7 +17,7 @@ from core.home import Home
 from core.report.document import make_report
 from core.runs.evaluated import load_evaluated
 from db.connection import opened, write
-from db.evaluations import insert_test_opening, list_test_openings
+from db.evaluations import insert_test_use, list_test_uses
 from db.records import Project
 from db.runs import find_run
 from tests.helpers.trained import RUN, stored, write_run
@@ -93,10 +93,10 @@ def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
 
 
 def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Home, trained: Project) -> None:
-    """With all views, of a project in which the test images were opened."""
+    """With all views, of a project whose test set has been used."""
     found = stored(home)
     with opened(home.db) as db, write(db):
-        insert_test_opening(db, project_id=trained.id, job_id=RUN, operator="<b>ann & bob</b>")
+        insert_test_use(db, project_id=trained.id, job_id=RUN, operator="<b>ann & bob</b>")
     worth = found.views_worth(spec_of(trained))
 
     page = Page(report_of(home, tta=True))
@@ -104,7 +104,7 @@ def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Ho
     assert f"{worth.together.correct} of {worth.n}" in page.text
     assert worth.verdict in page.text
     assert "<b>ann & bob</b>" in page.text
-    assert "opened once. Every reading of them is counted" in page.text
+    assert "used once. Every reading of them is counted" in page.text
 
 
 def test_the_report_bounds_the_kept_threshold_as_trust_does(home: Home, trained: Project) -> None:
@@ -142,7 +142,7 @@ def test_the_report_escapes_names_and_texts(home: Home, trained: Project) -> Non
     name, owner, charset = "<script>alert(1)</script>", "\"'><img src=x>", '<>&"'
     with opened(home.db) as db:
         with write(db):
-            insert_test_opening(db, project_id=trained.id, job_id=RUN, operator=name)
+            insert_test_use(db, project_id=trained.id, job_id=RUN, operator=name)
         open_source(db, trained, "other", owner, "ticket 2")
         run = find_run(db, RUN)
         assert run is not None
@@ -192,4 +192,4 @@ def test_the_command_writes_the_report(
         commands.report("1", out=tmp_path / "x.html", tta=True)
     assert not (tmp_path / "x.html").exists()
     with opened(home.db) as db:
-        assert list_test_openings(db, trained.id) == []
+        assert list_test_uses(db, trained.id) == []

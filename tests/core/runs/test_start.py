@@ -98,7 +98,7 @@ def test_a_test_evaluation_is_written_down_before_it_starts(db: Database, home: 
 
     job = start_evaluation(db, home, run, "test", tta=True, operator="ada")
 
-    assert evaluations.count_test_openings(db, labeled.id) == 1
+    assert evaluations.count_test_uses(db, labeled.id) == 1
     assert job.id == "0002-evaluate"
     directory = JobDir(home.run(job.id))
     assert (directory.spec()["run"], directory.spec()["split"], directory.spec()["tta"]) == (run.job.id, "test", True)
@@ -114,7 +114,7 @@ def test_an_evaluation_without_images_or_weights_is_refused(db: Database, home: 
     with pytest.raises(JobError, match="not on 'train'"):
         start_evaluation(db, home, run, "train", tta=False, operator="ada")
 
-    assert evaluations.count_test_openings(db, labeled.id) == 0
+    assert evaluations.count_test_uses(db, labeled.id) == 0
 
 
 def test_presets_are_names_of_directories() -> None:
