@@ -185,7 +185,7 @@ def test_test_images_are_not_opened_here(open_page: OpenPage, home: Home, pair: 
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", split="test")
     assert not app.exception
     assert texts(app.info).count("has not been evaluated on test yet") == 2
-    assert "opened 0 times" in texts(app.caption)
+    assert "used 0 times" in texts(app.caption)
     shutil.copy(path_of(home, "0001-fast"), path_of(home, "0001-fast", "test"))
 
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", split="test")

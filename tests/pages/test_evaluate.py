@@ -86,7 +86,7 @@ def test_the_test_split_is_opened_on_purpose_only(home: Home, open_page: OpenPag
     app = open_page("evaluate", project=trained.name, split="test")
     button = next(button for button in app.button if button.label == "Evaluate on test")
     assert button.disabled
-    assert "opened 0 times" in app.caption[0].value
+    assert "used 0 times" in app.caption[0].value
 
     app.checkbox[0].check().run()
     press(app, "Evaluate on test")
@@ -98,7 +98,7 @@ def test_the_test_split_is_opened_on_purpose_only(home: Home, open_page: OpenPag
     app.run()
 
     assert not app.exception
-    assert "opened once" in app.caption[0].value
+    assert "used once" in app.caption[0].value
     assert "Exact match on test" in [metric.label for metric in app.metric]
 
 

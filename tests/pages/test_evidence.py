@@ -66,7 +66,7 @@ def test_what_the_images_show_stands_with_the_openings(home: Home, open_page: Op
     assert not app.exception
     assert "0 wrong of 600 shows with 95% confidence that at least 99.5% are right" in said(app).replace("\\", "")
     assert "chose which weights are kept" in said(app)
-    assert "opened once" in app.expander[-1].label
+    assert "used once" in app.expander[-1].label
     assert app.dataframe[0].value["Right"].tolist() == ["no result"]
     assert app.dataframe[0].value["Who"].tolist() == ["<ann>"]
 
