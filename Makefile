@@ -43,6 +43,8 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	git ls-files | xargs $(BIN)/codespell
+	$(BIN)/python -m pytest -q tests/test_english.py
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-js; \
 		else echo "The scripts of the widgets were not checked: there is no Node on this machine."; fi
 
