@@ -1,11 +1,11 @@
-# make demo | test | test-browser | test-long | test-all | app | check | install     SERVE=0|1 and FRESH=1 belong to demo
+# make demo | test | test-browser | test-long | test-all | app | check | install | wheel | constraints     SERVE=0|1 and FRESH=1 belong to demo
 PYTHON ?= python3
 BIN := .venv/bin
 JS_BIN := tests/js/node_modules/.bin
 PORT ?= 8501
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help install demo app test test-browser test-long test-all test-js check check-js browser
+.PHONY: help install demo app test test-browser test-long test-all test-js check check-js browser wheel constraints
 help:
 	@echo "make demo     install, train on rendered images, show the result, open the app (SERVE=0: stop before the app, FRESH=1: start over)"
 	@echo "make test     install and run the tests that need no browser"
@@ -16,6 +16,8 @@ help:
 	@echo "make test-js  the unit tests of the browser widgets' scripts (Node)"
 	@echo "make check    lint, format and type checks"
 	@echo "make install  only install, into .venv"
+	@echo "make wheel    build a wheel into dist"
+	@echo "make constraints  upgrade .venv and pin the new versions in constraints.txt"
 
 install: .venv/installed
 demo: .venv/installed
@@ -70,10 +72,23 @@ browser:
 		{ echo "Slotlab needs Python 3.11 or newer; name one with make PYTHON=python3.12."; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/installed: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --editable . && touch $@
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install -c constraints.txt --editable . && touch $@
 .venv/installed-test: .venv/installed
-	$(BIN)/pip install --editable '.[test]' && touch $@
+	$(BIN)/pip install -c constraints.txt --editable '.[test]' && touch $@
 # The type checks read bench, which drives Playwright.
 .venv/installed-dev: .venv/installed-test
-	$(BIN)/pip install --editable '.[dev]' && touch $@
+	$(BIN)/pip install -c constraints.txt --editable '.[dev]' && touch $@
+
+# setuptools never empties build/lib, so a module deleted since the last build would be in the wheel.
+wheel: .venv/installed
+	rm -rf build/lib
+	$(BIN)/pip wheel . --no-deps --wheel-dir dist
+
+constraints: .venv/installed-dev
+	$(BIN)/pip install --upgrade --upgrade-strategy eager --editable '.[test,dev]'
+	sed '/^[^#]/d' constraints.txt >.venv/constraints.txt
+	$(BIN)/pip list --format=freeze --exclude slotlab --exclude pip | sed 's/+.*//' | \
+		grep -Ev '^(cuda-|nvidia-|triton=)' >>.venv/constraints.txt
+	mv .venv/constraints.txt constraints.txt
+	touch .venv/installed .venv/installed-test .venv/installed-dev

@@ -11,7 +11,7 @@ from tests.helpers.repository import ROOT
 
 UNPICKLERS = {"pickle", "joblib", "cloudpickle", "dill"}
 HEAVY = {"torch", "timm", "albumentations", "cv2"}
-FOLDERS = ("core", "db", "pages", "bench")
+FOLDERS = ("core", "db", "pages", "bench", "packaging")
 
 
 def imports_of(path: Path) -> set[str]:

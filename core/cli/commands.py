@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +49,22 @@ Tta = Annotated[
     bool | None,
     typer.Option("--tta/--no-tta", help="Average over shifted, scaled and turned views; by default as the run does."),
 ]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"slotlab {version('slotlab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
 
 
 @app.command()
