@@ -1,0 +1,234 @@
+"""The wheel: what is in it, and whether it works where there is no checkout."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Playwright, expect
+
+from core.cli import commands
+from tests.helpers.lab import CHROMIUM, FLAGS, free_port
+from tests.helpers.made_once import made_once
+from tests.helpers.pictures import png, write_files
+from tests.helpers.repository import ROOT
+from tests.helpers.waiting import wait_until
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+DEVELOPMENT = {".json", ".ts"}
+"""Suffixes of files that the checks of the widgets need, and no browser."""
+LABELS = {"123456": 1, "654321": 2, "000000": 3}
+"""Image number of each label."""
+WHERE = """
+import importlib.util, sys
+print([name for name in ("app", "core", "db", "pages") if importlib.util.find_spec(name)])
+from slotlab import __version__, launch
+sys.argv = ["slotlab", "--version"]
+try:
+    launch.main()
+finally:
+    print(__version__, sys.modules["core"].__file__)
+"""
+
+
+def tracked(*paths: str) -> set[Path]:
+    """Files of the repository that git knows or would add, relative to its root."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    return {Path(name) for name in names if (ROOT / name).is_file()}
+
+
+def app_files() -> set[Path]:
+    """Files that the installed app may read."""
+    paths = tracked("app.py", ".streamlit", "core", "db", "pages")
+    return {path for path in paths if path.suffix not in DEVELOPMENT}
+
+
+def test_the_build_names_every_file_of_the_app() -> None:
+    """A new kind of file has to be added to package-data, or the installed app lacks it."""
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["slotlab._tree"]
+    named = {path.relative_to(ROOT) for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
+
+    assert named | {Path("app.py")} == app_files()
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["slotlab", "--version"])
+    with pytest.raises(SystemExit) as end:
+        commands.main()
+
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"slotlab {PROJECT['project']['version']}\n"
+
+
+def test_constraints_are_names_and_versions_only() -> None:
+    """Neither addresses nor local versions, which exist on one index only; torch's pair is pinned."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+
+    assert all(name.replace("-", "").replace("_", "").isalnum() for name in pins)
+    assert all(version.replace(".", "").isalnum() for version in pins.values())
+    assert {"torch", "torchvision", "streamlit", "pytest", "ruff"} <= pins.keys()
+
+
+def build(folder: Path) -> None:
+    """Write an sdist of the checkout, and one wheel from the checkout and one from the sdist."""
+    source = folder / "source"
+    for path in tracked():
+        target = source / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, target)
+    script = f"import setuptools.build_meta as backend; backend.build_sdist({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", script], cwd=source, capture_output=True, check=True)
+    (sdist,) = folder.glob("*.tar.gz")
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--wheel-dir", folder, source], capture_output=True, check=True)
+    subprocess.run([*pip, "--wheel-dir", folder / "from-sdist", sdist], capture_output=True, check=True)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the checkout; one made from the sdist is in from-sdist beside it."""
+    (path,) = made_once(tmp_path_factory, "wheel", build).glob("*.whl")
+    return path
+
+
+class Installed:
+    """A new environment with the wheel in it; its dependencies are those of the environment that runs the tests."""
+
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        self.folder = folder
+        self.bin = folder / "venv" / "bin"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", self.bin / "python", "install", "--no-deps", "--no-index"]
+        subprocess.run([*pip, wheel], capture_output=True, check=True)
+        # Python reads no .pth file in a folder that a .pth file names, so the editable Slotlab there stays out.
+        (self.packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+        self.env = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "DISPLAY"}}
+        self.env["SLOTLAB_HOME"] = str(folder / "home")
+
+    @property
+    def packages(self) -> Path:
+        (path,) = self.folder.glob("venv/lib/python*/site-packages")
+        return path
+
+    def run(self, program: str, *arguments: str | Path) -> str:
+        """Run a program of the environment outside the checkout; return its standard output."""
+        command = [self.bin / program, *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def import_images(self, images: dict[str, bytes], labels: str) -> str:
+        """Import images into project `portal` by a job."""
+        folder = write_files(self.folder / f"images-{labels}", images)
+        source = ["--source", "s", "--owner", "o", "--authorization", "a"]
+        return self.run("slotlab", "import", folder, "--project", "portal", *source, "--labels", labels)
+
+    @contextmanager
+    def app(self) -> Iterator[str]:
+        """Serve the app on a free port; yield its address."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        log = self.folder / "app.log"
+        with log.open("wb") as out:
+            command = [self.bin / "slotlab", "app", "--port", str(port)]
+            app = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=out, stderr=out)
+        try:
+            wait_until(lambda: app.poll() is not None or answers(url))
+            assert app.poll() is None, log.read_text()
+            yield url
+        finally:
+            app.send_signal(signal.SIGTERM)
+            app.wait(timeout=30)
+        assert "Traceback" not in log.read_text()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
+            return bool(answer.read() == b"ok")
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def installed(tmp_path: Path, wheel: Path) -> Installed:
+    return Installed(tmp_path, wheel)
+
+
+@pytest.mark.long
+def test_the_wheel_holds_the_app_under_one_name(wheel: Path) -> None:
+    """Neither tests nor benches; a wheel from the sdist is the same."""
+    launcher = {path.relative_to("packaging") for path in tracked("packaging")}
+    with zipfile.ZipFile(wheel) as file:
+        names = {Path(name) for name in file.namelist()}
+    files = {path for path in names if path.parts[0] == "slotlab"}
+    with zipfile.ZipFile(wheel.parent / "from-sdist" / wheel.name) as file:
+        from_sdist = {Path(name) for name in file.namelist()}
+
+    assert {path.parts[0] for path in names - files} == {f"slotlab-{PROJECT['project']['version']}.dist-info"}
+    assert files == launcher | {"slotlab" / Path("_tree") / path for path in app_files()}
+    assert from_sdist == names
+
+
+@pytest.mark.long
+def test_the_wheel_imports_and_exports_by_jobs_of_its_own(installed: Installed) -> None:
+    """Runner and worker find the modules of the wheel, which Python does not find without the launcher."""
+    tree = installed.packages / "slotlab" / "_tree"
+    version = PROJECT["project"]["version"]
+    importable, shown, where = installed.run("python", "-c", WHERE).splitlines()
+
+    assert importable == "[]"
+    assert shown == f"slotlab {version}"
+    assert where == f"{version} {tree / 'core' / '__init__.py'}"
+    assert "import" in installed.run("slotlab", "--help")
+    assert installed.run("python", "-m", "slotlab", "--version") == f"slotlab {version}\n"
+
+    installed.import_images({f"{label}.png": png(number) for label, number in LABELS.items()}, "filename")
+    installed.run("slotlab", "export", "--project", "portal", "--out", installed.folder / "labels.csv")
+
+    with (installed.folder / "labels.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["filename"]: row["label"] for row in csv.DictReader(file)}
+    assert rows == {f"{label}.png": label for label in LABELS}
+
+
+@pytest.mark.long
+def test_the_app_of_the_wheel_answers(installed: Installed) -> None:
+    """It may be asked where to go, too: data are in SLOTLAB_HOME, not beside the modules."""
+    with installed.app() as url:
+        assert answers(url)
+
+    assert not (installed.packages / "slotlab" / "_tree" / "slotlab-data").exists()
+
+
+@pytest.mark.long
+@pytest.mark.browser
+@pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("SLOTLAB_REQUIRE_BROWSER"), reason="there is no chromium on this machine"
+)
+def test_the_app_of_the_wheel_shows_its_pages(installed: Installed, playwright: Playwright) -> None:
+    """Home has its project, and the Label page the scripts of its widget."""
+    installed.import_images({"image.png": png(4)}, "none")
+    with installed.app() as url:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        page = browser.new_page()
+        page.goto(f"{url}/?project=portal")
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=30_000)
+        expect(page.get_by_test_id("stMain")).to_contain_text("portal", timeout=30_000)
+        assert page.get_by_test_id("stException").count() == 0
+        page.goto(f"{url}/label?project=portal")
+        expect(page.get_by_test_id("labeler")).to_have_attribute("data-ready", "true", timeout=30_000)
+        browser.close()
