@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and whether it works where there is no checkout."""
+"""The wheel: its files, and its work outside a checkout."""
 
 import csv
 import os
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import packaging.version
 import pytest
 from playwright.sync_api import Playwright, expect
 
@@ -26,7 +27,7 @@ from tests.helpers.waiting import wait_until
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DEVELOPMENT = {".json", ".ts"}
-"""Suffixes of files that the checks of the widgets need, and no browser."""
+"""Suffixes of files that only the checks of the widgets read."""
 LABELS = {"123456": 1, "654321": 2, "000000": 3}
 """Image number of each label."""
 WHERE = """
@@ -42,20 +43,20 @@ finally:
 
 
 def tracked(*paths: str) -> set[Path]:
-    """Files of the repository that git knows or would add, relative to its root."""
+    """Return the files that git tracks or would add, relative to the root of the repository."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     return {Path(name) for name in names if (ROOT / name).is_file()}
 
 
 def app_files() -> set[Path]:
-    """Files that the installed app may read."""
+    """Return the files that the installed app may read."""
     paths = tracked("app.py", ".streamlit", "core", "db", "pages")
     return {path for path in paths if path.suffix not in DEVELOPMENT}
 
 
 def test_the_build_names_every_file_of_the_app() -> None:
-    """A new kind of file has to be added to package-data, or the installed app lacks it."""
+    """A kind of file that package-data lacks is missing from the installed app."""
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["slotlab._tree"]
     named = {path.relative_to(ROOT) for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
 
@@ -72,13 +73,19 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 
 def test_constraints_are_names_and_versions_only() -> None:
-    """Neither addresses nor local versions, which exist on one index only; torch's pair is pinned."""
+    """Addresses and local versions such as 2.14.1+cpu would tie an install to one index."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
 
     assert all(name.replace("-", "").replace("_", "").isalnum() for name in pins)
     assert all(version.replace(".", "").isalnum() for version in pins.values())
     assert {"torch", "torchvision", "streamlit", "pytest", "ruff"} <= pins.keys()
+
+
+def test_the_folder_packaging_hides_no_library() -> None:
+    """Torch and Streamlit import the library of this name. The folder has no `__init__.py`, so the library wins."""
+    assert not Path(packaging.version.__file__).is_relative_to(ROOT / "packaging")
+    assert not (ROOT / "packaging" / "__init__.py").exists()
 
 
 def build(folder: Path) -> None:
@@ -91,20 +98,20 @@ def build(folder: Path) -> None:
     script = f"import setuptools.build_meta as backend; backend.build_sdist({str(folder)!r})"
     subprocess.run([sys.executable, "-c", script], cwd=source, capture_output=True, check=True)
     (sdist,) = folder.glob("*.tar.gz")
-    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--no-cache-dir"]
     subprocess.run([*pip, "--wheel-dir", folder, source], capture_output=True, check=True)
     subprocess.run([*pip, "--wheel-dir", folder / "from-sdist", sdist], capture_output=True, check=True)
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the checkout; one made from the sdist is in from-sdist beside it."""
+    """The wheel of the checkout. The one built from the sdist is in from-sdist beside it."""
     (path,) = made_once(tmp_path_factory, "wheel", build).glob("*.whl")
     return path
 
 
 class Installed:
-    """A new environment with the wheel in it; its dependencies are those of the environment that runs the tests."""
+    """A new environment that has the wheel, and its dependencies from the environment that runs the tests."""
 
     def __init__(self, folder: Path, wheel: Path) -> None:
         self.folder = folder
@@ -112,7 +119,7 @@ class Installed:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
         pip = [sys.executable, "-m", "pip", "--python", self.bin / "python", "install", "--no-deps", "--no-index"]
         subprocess.run([*pip, wheel], capture_output=True, check=True)
-        # Python reads no .pth file in a folder that a .pth file names, so the editable Slotlab there stays out.
+        # Python ignores the .pth files of a folder that a .pth file adds, so the editable Slotlab there is not found.
         (self.packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
         self.env = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "DISPLAY"}}
         self.env["SLOTLAB_HOME"] = str(folder / "home")
@@ -123,7 +130,7 @@ class Installed:
         return path
 
     def run(self, program: str, *arguments: str | Path) -> str:
-        """Run a program of the environment outside the checkout; return its standard output."""
+        """Run a program of the environment outside the checkout and return its standard output."""
         command = [self.bin / program, *arguments]
         done = subprocess.run(
             command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False, timeout=120
@@ -132,7 +139,7 @@ class Installed:
         return done.stdout
 
     def import_images(self, images: dict[str, bytes], labels: str) -> str:
-        """Import images into project `portal` by a job."""
+        """Run an import job into project `portal`."""
         folder = write_files(self.folder / f"images-{labels}", images)
         source = ["--source", "s", "--owner", "o", "--authorization", "a"]
         return self.run("slotlab", "import", folder, "--project", "portal", *source, "--labels", labels)
@@ -171,7 +178,7 @@ def installed(tmp_path: Path, wheel: Path) -> Installed:
 
 @pytest.mark.long
 def test_the_wheel_holds_the_app_under_one_name(wheel: Path) -> None:
-    """Neither tests nor benches; a wheel from the sdist is the same."""
+    """It has no tests and no benches. The wheel from the sdist has the same files."""
     launcher = {path.relative_to("packaging") for path in tracked("packaging")}
     with zipfile.ZipFile(wheel) as file:
         names = {Path(name) for name in file.namelist()}
@@ -185,8 +192,8 @@ def test_the_wheel_holds_the_app_under_one_name(wheel: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_wheel_imports_and_exports_by_jobs_of_its_own(installed: Installed) -> None:
-    """Runner and worker find the modules of the wheel, which Python does not find without the launcher."""
+def test_the_installed_wheel_imports_and_exports(installed: Installed) -> None:
+    """Runner and worker find the modules of the wheel. Without the launcher, Python finds none of them."""
     tree = installed.packages / "slotlab" / "_tree"
     version = PROJECT["project"]["version"]
     importable, shown, where = installed.run("python", "-c", WHERE).splitlines()
@@ -207,7 +214,7 @@ def test_the_wheel_imports_and_exports_by_jobs_of_its_own(installed: Installed) 
 
 @pytest.mark.long
 def test_the_app_of_the_wheel_answers(installed: Installed) -> None:
-    """It may be asked where to go, too: data are in SLOTLAB_HOME, not beside the modules."""
+    """Data are in SLOTLAB_HOME, not beside the modules."""
     with installed.app() as url:
         assert answers(url)
 
@@ -220,7 +227,7 @@ def test_the_app_of_the_wheel_answers(installed: Installed) -> None:
     CHROMIUM is None and not os.environ.get("SLOTLAB_REQUIRE_BROWSER"), reason="there is no chromium on this machine"
 )
 def test_the_app_of_the_wheel_shows_its_pages(installed: Installed, playwright: Playwright) -> None:
-    """Home has its project, and the Label page the scripts of its widget."""
+    """Home shows the project, and the Label page loads the scripts of its widget."""
     installed.import_images({"image.png": png(4)}, "none")
     with installed.app() as url:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
