@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SlotlabError
-from core.files import replacing
+from core.files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -146,5 +146,5 @@ def save_result(path: Path, result: Mapping[str, Any]) -> None:
     # A line break is never part of a JSON string, so only the layout is changed.
     text = re.sub(r"\[\n *([^\[\]{}]*)\n *\]", lambda match: "[" + re.sub(r"\n *", " ", match[1]) + "]", text)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, sync=False) as file:
+    with atomic_write(path, sync=False) as file:
         file.write(f"{text}\n".encode())

@@ -1,4 +1,4 @@
-"""Fixed-length text over a charset: the one place that turns characters into class numbers and back."""
+"""Fixed-length text over a charset, and its conversion to class numbers and back."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Any, Protocol
 from core.errors import LabelError, OptionError
 
 MAX_LENGTH = 32
-"""Characters. Longer strings are no longer what one head per position is for."""
+"""Characters. One head per position does not suit longer texts."""
 
 
 @dataclass(frozen=True)
 class TextSpec:
-    """How long every text of a project is, and of which characters it is made."""
+    """The text length and charset of a project."""
 
     length: int
     """Characters in every text; the number of positions and of heads."""
     charset: str
-    """All characters that may occur, each once; the order gives the class numbers."""
+    """The allowed characters, each once. Their order defines the class numbers."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.length <= MAX_LENGTH:
@@ -26,13 +26,13 @@ class TextSpec:
             raise OptionError(f"The charset needs at least two characters, got {self.charset!r}.")
         for char in self.charset:
             if self.charset.count(char) > 1:
-                raise OptionError(f"The charset names {char!r} more than once.")
+                raise OptionError(f"The charset contains {char!r} more than once.")
             if char.isspace() or not char.isprintable():
-                raise OptionError(f"The charset cannot hold the invisible character {char!r}.")
+                raise OptionError(f"The charset contains the invisible character {char!r}.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TextSpec":
-        """Read `length` and `charset`, as a job's run.json and a checkpoint hold them; other keys are left alone."""
+        """Read `length` and `charset` from a run.json or checkpoint; ignore other keys."""
         return cls(values["length"], values["charset"])
 
     @property
@@ -40,18 +40,18 @@ class TextSpec:
         return len(self.charset)
 
     def check(self, text: str) -> str:
-        """Return `text` unchanged, or raise LabelError saying what is wrong with it."""
-        shown = repr(text if len(text) <= 2 * MAX_LENGTH else text[:MAX_LENGTH] + "…")
+        """Return `text` unchanged, or raise LabelError with the reason."""
+        quoted = repr(text if len(text) <= 2 * MAX_LENGTH else text[:MAX_LENGTH] + "…")
         if len(text) != self.length:
             count = f"{len(text)} character{'' if len(text) == 1 else 's'}"
-            raise LabelError(f"{shown} has {count}; this project uses {self.length}.")
+            raise LabelError(f"{quoted} has {count}; this project uses {self.length}.")
         for char in text:
             if char not in self.charset:
-                raise LabelError(f"{shown} holds {char!r}, which is not in the charset {self.charset!r}.")
+                raise LabelError(f"{quoted} contains {char!r}, which is not in the charset {self.charset!r}.")
         return text
 
     def encode(self, text: str) -> list[int]:
-        """Class number of each character, in order. Raises LabelError."""
+        """Return the class number of each character. Raises LabelError."""
         return [self.charset.index(char) for char in self.check(text)]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -59,7 +59,7 @@ class TextSpec:
 
 
 class FixedLength(Protocol):
-    """Anything whose texts are of one length and charset, as a project."""
+    """Anything with a text length and a charset, such as a project."""
 
     @property
     def length(self) -> int: ...
@@ -68,5 +68,5 @@ class FixedLength(Protocol):
 
 
 def spec_of(project: FixedLength) -> TextSpec:
-    """Length and charset of a project."""
+    """Return the length and charset of a project."""
     return TextSpec(project.length, project.charset)

@@ -1,25 +1,25 @@
-"""What can go wrong because of input, in one sentence each, with a cause where a program decides by it.
+"""Errors that a user can cause or fix. The text is one sentence for people; the cause is a code for programs.
 
-SlotlabError             anything a user can cause or mend; str(error) may be shown as it is
-├── OptionError          a setting, an argument or a name of a project is wrong
-├── LabelError           a text does not fit the project's length and charset
-├── ImageError           bytes that are no usable image
-├── ImportSourceError    a folder, zip or CSV that cannot be imported
-├── TrainingError        a run that cannot start or cannot go on
-│   └── NonFiniteError   its loss is no longer a finite number
-├── CheckpointError      saved weights are missing, damaged or of another format
-├── JobError             a job that does not exist, or is in the wrong state
-└── StorageError         the database file is missing, damaged, newer, or cannot be written
+SlotlabError             the base class; str(error) can be shown to the user
+├── OptionError          invalid setting, argument or project name
+├── LabelError           text that does not fit the project's length and charset
+├── ImageError           bytes that are not a usable image
+├── ImportSourceError    folder, zip or CSV that cannot be imported
+├── TrainingError        run that cannot start or continue
+│   └── NonFiniteError   loss that is not finite
+├── CheckpointError      saved weights that are missing, damaged or in another format
+├── JobError             job that does not exist or is in the wrong state
+└── StorageError         database or file that is missing, damaged, newer or not writable
 """
 
 from typing import Literal
 
 Cause = Literal["non_finite", "out_of_memory", "disk_full"]
-"""Why a job failed, for programs: the doctor advises by it. The sentence is for people and may be reworded."""
+"""Why a job failed, as a code. Programs decide by it and never by the sentence, which may be reworded."""
 
 
 class SlotlabError(Exception):
-    """The root: command line and pages show its text and nothing else."""
+    """The base class. The command line and the pages show only its text."""
 
     cause: Cause | None = None
 
@@ -40,7 +40,7 @@ class TrainingError(SlotlabError): ...
 
 
 class NonFiniteError(TrainingError):
-    """A loss that is infinite or no number."""
+    """A loss that is infinite or not a number."""
 
     cause = "non_finite"
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever dies while they are written."""
+"""Atomic writing of files."""
 
 import os
 import uuid
@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
-    """What the block writes takes the place of `path` at its end; without `sync`, a power cut may leave it empty.
+def atomic_write(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
+    """Replace `path` with what the block writes. Without `sync`, a power cut may leave the file empty.
 
-    Nothing of it stays when the block raises: on a full disk, half a file would take the last room. Raises OSError.
+    Deletes the temporary file on error, so a half-written file cannot fill the disk. Raises OSError.
     """
-    # A name of its own: two who write at once would else write into one file, and the first would put it in place half.
+    # A unique name, so two writers at once cannot write to the same file and publish it half-written.
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
         with temporary.open("wb") as file:

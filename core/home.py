@@ -1,4 +1,4 @@
-"""Where files live, and who is at this machine. No other module joins these names to a path."""
+"""Paths of the Slotlab folder, and the default operator. Only this module builds these paths."""
 
 import getpass
 import os
@@ -8,27 +8,27 @@ from pathlib import Path
 
 
 def default_operator() -> str:
-    """Name the user of this machine: who acts where nobody has given a name."""
+    """Return the name of this machine's user, for when no operator is given."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # before and from Python 3.13 on: a container may run under a user id without a name
+    except (KeyError, OSError):  # KeyError before Python 3.13. A container's user id may have no name.
         return "operator"
 
 
 @dataclass(frozen=True)
 class Home:
-    """One Slotlab folder: a database, and a directory for each job."""
+    """A Slotlab folder: the database and one directory per job."""
 
     root: Path
 
     @classmethod
     def from_env(cls) -> "Home":
-        """The folder named by SLOTLAB_HOME, else `slotlab-data` in the current directory."""
+        """Return the folder in SLOTLAB_HOME, or `slotlab-data` in the current directory."""
         return cls(Path(os.environ.get("SLOTLAB_HOME") or "slotlab-data").expanduser().resolve())
 
     @classmethod
     def of_job(cls, directory: Path) -> "Home":
-        """The folder that a job's directory belongs to."""
+        """Return the folder that contains a job's directory."""
         return cls(directory.resolve().parent.parent)
 
     @property
@@ -55,14 +55,14 @@ class Home:
         return self.runs / run_id
 
     def remove(self) -> None:
-        """Delete what Slotlab has made here, and nothing else that may lie in the folder."""
+        """Delete the files Slotlab created, and no others."""
         for path in self.root.glob(f"{self.db.name}*"):
             path.unlink()
         for folder in (self.runs, self.bundles, self.cache, self.backups):
             shutil.rmtree(folder, ignore_errors=True)
 
     def create(self) -> "Home":
-        """Make the folders; readable by their owner only, because whoever has them can read the portal's images."""
+        """Create the folders. Only their owner can read them, because they hold the portal's images."""
         for folder in (self.root, self.runs, self.bundles, self.cache, self.backups):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self

@@ -18,7 +18,7 @@ def events_of(db: Database, sample_id: int) -> list[LabelEvent]:
     return [LabelEvent(**row) for row in db.query("SELECT * FROM labels WHERE sample_id = ? ORDER BY id", [sample_id])]
 
 
-def relabeled(db: Database, project_id: int, since: str) -> dict[str, str | None]:
+def labels_since(db: Database, project_id: int, since: str) -> dict[str, str | None]:
     """Current label, by pixel hash, of the samples that had an event since then, and of some that had one just before.
 
     The ledger is read from its end, so that it costs nothing where nobody has labeled meanwhile.
@@ -104,7 +104,7 @@ def work_of(db: Database, project_id: int, operator: str, since: str) -> list[tu
     return db.execute(sql, [operator, since, project_id]).fetchall()
 
 
-def second_looks(db: Database, project_id: int, operator: str, since: str) -> tuple[int, int]:
+def count_second_opinions(db: Database, project_id: int, operator: str, since: str) -> tuple[int, int]:
     """Of second labels by others on what an operator entered from a time on: how many agree, and how many there are."""
     sql = (
         "SELECT coalesce(sum(second.state = first.state AND second.text IS first.text), 0), count(*)"

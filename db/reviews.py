@@ -31,7 +31,7 @@ class Review:
     split: str | None = None
     operator: str | None = None
     """Only labels of this operator."""
-    others_than: str | None = None
+    not_by: str | None = None
     """Only labels of other operators than this one."""
     text: str = ""
     """Part of the label."""
@@ -91,7 +91,7 @@ def _where(project_id: int, review: Review) -> tuple[str, list[Any]]:
     for condition, value in (
         ("source_id = ?", review.source_id),
         ("operator = ?", review.operator),
-        ("operator <> ?", review.others_than),
+        ("operator <> ?", review.not_by),
         ("instr(label, ?)", review.text or None),
         (f"substr(label, {int(review.position)}, 1) = ?", review.char),
     ):

@@ -127,10 +127,10 @@ before = zip(found.sha256, found.labels, strict=True)
 changed = sum(now.get(sha256, label) != label for sha256, label in before) if now else 0
 if changed:
     st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
-kept_step = control.kept_step(home, run.job.id)
-outdated = 0 <= found.step < kept_step
+selected_step = control.selected_step(home, run.job.id)
+outdated = 0 <= found.step < selected_step
 if outdated:
-    st.warning(f"Read by the weights of step {found.step:,}; the run has those of step {kept_step:,} now.")
+    st.warning(f"Read by the weights of step {found.step:,}; the run has those of step {selected_step:,} now.")
 with st.expander("Evaluate again", expanded=changed > 0 or outdated):
     ask_to_evaluate()
 SECTIONS = {

@@ -64,7 +64,7 @@ def write_week() -> None:
     since = (midnight() - timedelta(days=6)).isoformat(timespec="seconds")
     with layout.errors(), layout.database() as db:
         work = labels.work_of(db, page.project.id, page.operator, since)
-        same, seen = labels.second_looks(db, page.project.id, page.operator, since)
+        same, seen = labels.count_second_opinions(db, page.project.id, page.operator, since)
     numbers = summary(work)
     st.markdown(f"**{layout.plain(page.operator)}**, last 7 days")
     st.markdown(f"{numbers['labels']:,} labels")

@@ -67,7 +67,7 @@ def chosen_review() -> tuple[Review, int | None]:
         source_id=sources[source] if source else None,
         split=None if split == "all" else split,
         operator=by if by in operators else None,
-        others_than=page.operator if by == OTHERS else None,
+        not_by=page.operator if by == OTHERS else None,
         text=text.strip(),
         position=position,
         char=char,

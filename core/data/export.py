@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from core.data.sources import with_formula_guard
 from core.errors import OptionError, StorageError
-from core.files import replacing
+from core.files import atomic_write
 from core.images.pixels import image_format
 from db import projects, samples
 from db.records import Project, Sample
@@ -87,7 +87,7 @@ def _write(out: Path, text: str) -> None:
     """All or nothing: a half-written export would pass for a whole one."""
     if out.is_dir():
         raise OptionError(f"{out} is a folder; name the file to write.")
-    with replacing(out, sync=False) as file:
+    with atomic_write(out, sync=False) as file:
         file.write(text.encode())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.errors import StorageError
 from core.evaluation.views import DEFAULT, View, fingerprint
-from core.files import replacing
+from core.files import atomic_write
 
 FILE = "acceptance.json"
 
@@ -42,7 +42,7 @@ class Acceptance:
     def save(self, run_dir: Path) -> None:
         """Write the file whole or not at all. Raises StorageError."""
         try:
-            with replacing(run_dir / FILE) as file:
+            with atomic_write(run_dir / FILE) as file:
                 file.write(json.dumps(asdict(self), indent=1).encode() + b"\n")
         except OSError as error:
             raise StorageError(f"The threshold could not be written ({error.strerror}).") from error

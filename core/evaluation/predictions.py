@@ -20,7 +20,7 @@ from core.evaluation.calibration import confidence, fit_temperature
 from core.evaluation.metrics import Evaluation, Floats, Ints, aggregate, confusion_PCC, evaluate, in_parts
 from core.evaluation.views import DEFAULT, View, ViewChoice
 from core.evaluation.views_worth import ViewsWorth, weigh_views
-from core.files import replacing
+from core.files import atomic_write
 
 T = TypeVar("T")
 OPTIONAL = ("moves", "seconds", "colors")
@@ -72,7 +72,7 @@ class Predictions:
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""
         known: dict[str, Any] = dict(zip(OPTIONAL, (self.moves_V4, self.seconds_V, self.colors_N23), strict=True))
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             np.savez(
                 file,
                 sha256=np.array(self.sha256, dtype=np.str_),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import OptionError, StorageError
-from core.files import replacing
+from core.files import atomic_write
 from core.images.pixels import Pixels
 
 FILE = "views.json"
@@ -167,7 +167,7 @@ class ViewChoice:
         """Write views.json whole or not at all. Raises StorageError."""
         values = asdict(self) | {"views": to_dicts(self.views)}
         try:
-            with replacing(run_dir / FILE) as file:
+            with atomic_write(run_dir / FILE) as file:
                 file.write(json.dumps(values, indent=1).encode() + b"\n")
         except OSError as error:
             raise StorageError(f"The views of the run could not be written ({error.strerror}).") from error

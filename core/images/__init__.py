@@ -1,1 +1,1 @@
-"""Pixels: decode, crop, name colors, draw and augment images. No torch."""
+"""Image processing without torch: decode, crop, color names, rendering, augmentation."""

@@ -1,15 +1,14 @@
-"""Random image variants for training: the only module that imports albumentations (2.0.8, the last MIT release).
+"""Random image variants for training. Only this module imports albumentations (2.0.8, the last MIT release).
 
-The training loop and the Augment page use the same Augmenter on the same resized training image, so the page shows what
-the model sees. Every transform draws from its own random stream, keyed by (seed, index, place of the transform): the
-result of one image depends on nothing else, and turning one transform off or its range down leaves the others as they
-were. Compose is not used: its set_random_seed costs 13 us per transform and gives all of them the same stream, so that
-they would fire together.
+The training loop and the Augment page use the same Augmenter on the same resized image, so the page shows what the
+model sees. Each transform has its own random stream, keyed by (seed, index, position of the transform). So a variant
+depends on nothing else, and changing one transform leaves the others unchanged. We do not use A.Compose: its
+set_random_seed costs 13 us per transform and gives all transforms the same stream, so they would fire together.
 """
 
 import os
 
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else importing albumentations asks the network for a newer version
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # otherwise the import checks for updates online
 
 import random
 import sys
@@ -18,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 # ruff: noqa: E402 - this has to come before albumentations
-# Which would load torch for conversions that are not used here: 4 s at the first look at a variant instead of 0.9.
+# Albumentations loads torch for conversions we do not use: the first variant would take 4 s instead of 0.9.
 sys.modules.setdefault("albumentations.pytorch", ModuleType("albumentations.pytorch"))
 
 import albumentations as A  # noqa: N812
@@ -28,14 +27,14 @@ from numpy.typing import NDArray
 
 from core.images.augment_settings import TRANSFORMS, check_augment
 
-cv2.setNumThreads(0)  # images this small lose by threads, and torch needs the cores
+cv2.setNumThreads(0)  # threads slow down images this small, and torch needs the cores
 
 Image = NDArray[np.uint8]
 """RGB, HxWx3."""
 
 
 class LineNoise(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Curved lines over the whole image, half of them in the color of the ink: the distractor that portals draw."""
+    """Curved lines across the image, half of them in the ink color, as portals draw them."""
 
     def __init__(self, count: tuple[int, int], thickness: tuple[float, float], p: float = 1.0) -> None:
         super().__init__(p=p)
@@ -46,12 +45,12 @@ class LineNoise(A.ImageOnlyTransform):  # type: ignore[misc]
         height, width = img.shape[:2]
         rng = self.random_generator
         pixels = img.reshape(-1, 3)[rng.integers(0, height * width, 64)].astype(np.int16)
-        # The background is the color most pixels have; ink is what differs most from it.
+        # The median color is the background; the ink is the color farthest from it.
         ink = pixels[np.abs(pixels - np.median(pixels, axis=0)).sum(axis=1).argmax()]
         drawn = img.copy()
         t = np.linspace(0, 1, 17)[:, None]
         for _ in range(rng.integers(self.count[0], self.count[1] + 1)):
-            # A quadratic curve from the left part through anywhere to the right part, as fractions of the image.
+            # A quadratic curve from left to right, in fractions of the image.
             start, bend, end = rng.uniform([[-0.1, 0], [0.2, -0.5], [0.6, 0]], [[0.4, 1], [0.8, 1.5], [1.1, 1]])
             points = ((1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end) * (width, height)
             color = ink if rng.random() < 0.5 else rng.integers(0, 256, 3)
@@ -62,8 +61,8 @@ class LineNoise(A.ImageOnlyTransform):  # type: ignore[misc]
 
 Builder = Callable[[Any], A.BasicTransform]
 
-# One albumentations transform per entry of TRANSFORMS, from that entry's parameters. p = 1: the Augmenter decides.
-# Borders are continued, never black: a black wedge would tell the network how the image was turned.
+# One albumentations transform per entry of TRANSFORMS. p = 1, because the Augmenter decides when to apply it.
+# Borders are replicated: a black wedge would tell the network how the image was rotated.
 _BUILD: dict[str, Builder] = {
     "lines": lambda v: LineNoise(tuple(v["count"]), tuple(v["thickness"])),
     "affine": lambda v: A.Affine(
@@ -95,7 +94,7 @@ _BUILD: dict[str, Builder] = {
     "blur": lambda v: A.GaussianBlur(blur_limit=0, sigma_limit=tuple(v["sigma"]), p=1),
     "downscale": lambda v: A.Downscale(
         scale_range=tuple(v["scale"]),
-        # The default, nearest, would drop whole strokes instead of thinning them.
+        # The default (nearest) drops whole strokes instead of thinning them.
         interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
         p=1,
     ),
@@ -106,15 +105,15 @@ _BUILD: dict[str, Builder] = {
 
 
 class Augmenter:
-    """Settings as a function from (image, index) to a variant of that image.
+    """A function from (image, index) to a variant of the image.
 
-    Same (settings, seed, index), same pixels, in any order of calls. Not to be shared between threads.
+    The same settings, seed and index give the same pixels, in any order of calls. Not thread-safe.
     """
 
     def __init__(self, settings: Mapping[str, Any], seed: int) -> None:
-        """Check the settings (raises OptionError) and take any seed from 0 to 2**64 - 1."""
+        """Check the settings (raises OptionError). The seed is 0 to 2**64 - 1."""
         checked = check_augment(settings)
-        # Philox is keyed directly by (seed, index) and rewound in place: 1.1 us, against 7 us for a new generator.
+        # Rewinding one Philox, keyed by (seed, index), takes 1.1 us; a new generator takes 7 us.
         self._philox = np.random.Philox(key=np.array([seed, 0], np.uint64))
         self._state: Any = self._philox.state
         self._generator = np.random.Generator(self._philox)
@@ -127,7 +126,7 @@ class Augmenter:
                 self._steps.append((place, float(checked[info.key]["p"]), transform))  # type: ignore[arg-type]
 
     def __call__(self, image: Image, index: int) -> Image:
-        """Return a new uint8 array of the shape of `image`; index is any number from 0 to 2**64 - 1."""
+        """Return a new uint8 array of the shape of `image`. The index is 0 to 2**64 - 1."""
         self._rewind(index, 0)
         draws = self._generator.random(len(TRANSFORMS))
         variant = image

@@ -1,4 +1,4 @@
-"""What color an image's background and ink are, in words a person would use. N images, H rows, W columns; sRGB."""
+"""Names for the background and ink colors of images. N images, H rows, W columns; sRGB."""
 
 from functools import cache
 
@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
-ENOUGH = 3000
-"""Pixels that are looked at; the median of more says the same later."""
-FRAME = 2
-"""Pixels at each edge that are not looked at: many portals draw a frame there."""
+SAMPLE_PIXELS = 3000
+"""Pixels per image that are sampled. The median of more pixels is the same."""
+EDGE = 2
+"""Pixels ignored at each edge, because many portals draw a frame there."""
 
-# The basic color terms of English, each with the shades that carry its name. They are fixed, where clusters found in
-# the data would not be: an image keeps its name in every split, and two runs can be compared.
+# The basic color terms of English, each with its shades. The list is fixed, unlike clusters found in the data, so an
+# image has the same color name in every split and two runs can be compared.
 TERMS = {
     "black": [(0, 0, 0), (40, 40, 40)],
     "gray": [(90, 90, 90), (130, 130, 130), (175, 175, 175), (205, 205, 205)],
@@ -31,20 +31,20 @@ NAMES = tuple(TERMS)
 
 
 def background_and_ink(pixels_HW3: Bytes) -> Bytes:
-    """Two colors, (2, 3): the median along the border, and that of the pixels which differ most from it.
+    """Return two colors, (2, 3): the median along the border, and the median of the pixels farthest from it.
 
-    Those beyond half of the difference that one pixel in a hundred exceeds: a few stray pixels do not decide, and the
-    blurred edges of the strokes do not count. An image of one color has that as its ink too. The image has sides of
-    at least 8 pixels, as core.images.pixels.decode gives them.
+    A pixel counts as ink if its distance exceeds half the 99th percentile. This ignores stray pixels and the blurred
+    edges of strokes. An image of one color has that color as its ink. Sides must be at least 8 pixels, as
+    core.images.pixels.decode ensures.
     """
-    inner = pixels_HW3[FRAME:-FRAME, FRAME:-FRAME]
+    inner = pixels_HW3[EDGE:-EDGE, EDGE:-EDGE]
     border_K3 = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
     background_3 = _median(border_K3.T)
-    step = max(1, int((inner.shape[0] * inner.shape[1] / ENOUGH) ** 0.5))
-    # A row for each of red, green and blue: numpy is slow along an axis of three.
+    step = max(1, int((inner.shape[0] * inner.shape[1] / SAMPLE_PIXELS) ** 0.5))
+    # One row per channel, because numpy is slow along an axis of length three.
     sampled_3K = np.ascontiguousarray(inner[::step, ::step].reshape(-1, 3).T)
     ground_31 = background_3[:, None]
-    # The larger less the smaller: bytes have no sign.
+    # Maximum minus minimum, because bytes are unsigned.
     red_K, green_K, blue_K = np.maximum(sampled_3K, ground_31) - np.minimum(sampled_3K, ground_31)
     apart_K = red_K.astype(np.uint16) + green_K + blue_K
     most = len(apart_K) - 1 - len(apart_K) // 100
@@ -54,7 +54,7 @@ def background_and_ink(pixels_HW3: Bytes) -> Bytes:
 
 
 def name_colors(colors_N23: Bytes) -> list[str]:
-    """Ink and background in words, as "blue on white"; each is the basic term whose shades look nearest to it."""
+    """Return names such as "blue on white". Each color gets the basic term with the nearest shade."""
     lookup = _terms_of_cells()
     red_N2, green_N2, blue_N2 = np.moveaxis(colors_N23 >> 3, -1, 0).astype(np.int64)
     term_N2 = lookup[red_N2 << 10 | green_N2 << 5 | blue_N2]
@@ -71,18 +71,18 @@ def _median(colors_3K: Bytes) -> Bytes:
 
 @cache
 def _terms_of_cells() -> NDArray[np.int64]:
-    """Place in NAMES of the term of each of 32 x 32 x 32 colors; naming 100,000 images then is a look into it."""
+    """Return the index in NAMES for each of 32 x 32 x 32 colors. This lookup table makes naming 100,000 images fast."""
     shades = [(NAMES.index(name), shade) for name, several in TERMS.items() for shade in several]
     level = np.arange(32) * 8 + 4
     cells_K3 = np.stack(np.meshgrid(level, level, level, indexing="ij"), axis=-1).reshape(-1, 3)
-    seen_K3, shades_S3 = _oklab(cells_K3), _oklab(np.array([shade for _, shade in shades]))
-    apart_KS = np.square(seen_K3[:, None] - shades_S3).sum(axis=2)
+    lab_K3, shades_S3 = _oklab(cells_K3), _oklab(np.array([shade for _, shade in shades]))
+    apart_KS = np.square(lab_K3[:, None] - shades_S3).sum(axis=2)
     terms_K: NDArray[np.int64] = np.array([term for term, _ in shades])[apart_KS.argmin(axis=1)]
     return terms_K
 
 
 def _oklab(colors_K3: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Coordinates in which distance is about what an eye sees (https://bottosson.github.io/posts/oklab/)."""
+    """Return Oklab coordinates, where distance matches perception (https://bottosson.github.io/posts/oklab/)."""
     srgb_K3 = colors_K3 / 255
     linear_K3 = np.where(srgb_K3 <= 0.04045, srgb_K3 / 12.92, ((srgb_K3 + 0.055) / 1.055) ** 2.4)
     to_cones_33 = np.array(

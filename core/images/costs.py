@@ -1,4 +1,4 @@
-"""What augmentation costs: milliseconds per image and transform, on a project's own images, and against a step."""
+"""Cost of augmentation: milliseconds per image and transform, and seconds per training step."""
 
 import itertools
 import statistics
@@ -11,51 +11,51 @@ from core.images.augment_settings import TRANSFORMS, check_augment
 from core.images.pixels import Pixels
 
 ROUNDS = 5
-"""Each transform takes its turn in every round; the median counts, so that what else the machine does costs little."""
+"""Timing rounds. The median over the rounds hides other load on the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Of one transform, in milliseconds per image."""
+    """The cost of one transform, in milliseconds per image."""
 
     key: str
     ms: float
-    """Where it is applied."""
+    """Per image the transform is applied to."""
     p: float
-    """Share of the images it is applied to."""
+    """Share of images the transform is applied to."""
 
     @property
     def share_ms(self) -> float:
-        """Over all images."""
+        """Return the mean over all images."""
         return self.p * self.ms
 
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Of a recipe."""
+    """The cost of a recipe."""
 
     base_ms: float
-    """Of an image on which nothing is applied: the draws and a copy."""
+    """Cost without any transform: random numbers and a copy."""
     transforms: list[Cost]
     """In order of application."""
 
     @property
     def total_ms(self) -> float:
-        """Mean per image."""
+        """Return the mean per image."""
         return self.base_ms + sum(cost.share_ms for cost in self.transforms)
 
 
 def measure(images: Sequence[Pixels], settings: Mapping[str, Any], *, rounds: int = ROUNDS) -> Costs:
-    """Time each transform of `settings` alone on images as the network sees them: 0.1 to 1 ms each, times `rounds`.
+    """Time each transform of `settings` alone on images at the network's size: 0.1 to 1 ms per image and round.
 
-    Raises OptionError for settings that cannot be.
+    Raises OptionError for invalid settings.
     """
     from core.images.augmenter import Augmenter
 
     checked = check_augment(settings)
     augmenters = {"": Augmenter({}, seed=0)}
     augmenters |= {key: Augmenter({key: values | {"p": 1.0}}, seed=0) for key, values in checked.items()}
-    taken: dict[str, list[float]] = {key: [] for key in augmenters}
+    times_ms: dict[str, list[float]] = {key: [] for key in augmenters}
     for augment in augmenters.values():
         augment(images[0], 0)  # the first call of some transforms builds tables
     for round_ in range(rounds):
@@ -63,10 +63,10 @@ def measure(images: Sequence[Pixels], settings: Mapping[str, Any], *, rounds: in
             began = time.perf_counter()
             for index, image in enumerate(images):
                 augment(image, round_ * len(images) + index)
-            taken[key].append(1000 * (time.perf_counter() - began) / len(images))
-    base = statistics.median(taken[""])
+            times_ms[key].append(1000 * (time.perf_counter() - began) / len(images))
+    base = statistics.median(times_ms[""])
     costs = [
-        Cost(key=info.key, ms=max(0.0, statistics.median(taken[info.key]) - base), p=float(checked[info.key]["p"]))  # type: ignore[arg-type]
+        Cost(key=info.key, ms=max(0.0, statistics.median(times_ms[info.key]) - base), p=float(checked[info.key]["p"]))  # type: ignore[arg-type]
         for info in TRANSFORMS
         if info.key in checked
     ]
@@ -74,9 +74,9 @@ def measure(images: Sequence[Pixels], settings: Mapping[str, Any], *, rounds: in
 
 
 def step_seconds(metrics: Sequence[Mapping[str, Any]]) -> float | None:
-    """Median seconds of a run's training step, from the lines of its metrics.jsonl; None before there are two.
+    """Return the median seconds per training step from metrics.jsonl; None with fewer than two lines.
 
-    Validation falls between some of the lines only, and the median leaves those out.
+    The median ignores the few gaps that contain a validation.
     """
     lines = [line for line in metrics if line.get("kind") == "step"]
     gaps = [

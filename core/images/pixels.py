@@ -1,7 +1,6 @@
-"""Image bytes to normalized pixels, and the pixels' identity.
+"""Decoding of image bytes to normalized pixels, and the hash that identifies an image.
 
-Every image that enters Slotlab, at import, in training and at prediction, passes through `decode`, so all of
-them see the same pixels.
+Import, training and prediction all use `decode`, so they see the same pixels.
 """
 
 import base64
@@ -18,12 +17,12 @@ Pixels = NDArray[np.uint8]
 """Height x width x 3, RGB, 8 bit."""
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
-"""Only these are opened: Pillow's other readers (EPS starts Ghostscript, TIFF, PDF ...) are not needed."""
+"""Only these are opened. Other Pillow readers are not needed, and some are risky (EPS starts Ghostscript)."""
 MAX_BYTES = 4 * 1024 * 1024
 MAX_PIXELS = 4_000_000
-"""Read from the header before decoding: a 12,000 x 12,000 PNG is 400 kB on disk and 432 MB in memory."""
+"""Checked in the header before decoding: a 12,000 x 12,000 PNG is 400 kB on disk and 432 MB in memory."""
 MIN_SIDE = 8
-"""Pixels. Below this no character is legible."""
+"""Pixels. No character is legible below this."""
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
@@ -31,14 +30,14 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 def decode(data: bytes) -> Pixels:
     """Return the normalized pixels (H, W, 3) of an encoded image.
 
-    EXIF rotation is applied, alpha is laid over white (dropping it turns black text on transparent ground into a
-    black rectangle), 16-bit gray is scaled (Pillow's own conversion clips it to white), CMYK and palettes are
-    converted. Raises ImageError with the reason otherwise.
+    Applies EXIF rotation. Composites alpha over white (dropping it would make black text on a transparent background a
+    black rectangle). Scales 16-bit gray (Pillow's conversion clips it to white). Converts CMYK and palettes.
+    Raises ImageError with the reason.
     """
     if not data:
         raise ImageError("The file is empty.")
     if len(data) > MAX_BYTES:
-        raise ImageError(f"The file has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
+        raise ImageError(f"The file has {len(data):,} bytes; the limit is {MAX_BYTES:,}.")
     try:
         return _normalize(_load(data))
     except ImageError:
@@ -54,13 +53,13 @@ def _load(data: bytes) -> Image.Image:
         raise ImageError(f"This is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image.") from error
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise ImageError(f"The image has {width} x {height} pixels; at most {MAX_PIXELS:,} in all are read.")
+        raise ImageError(f"The image has {width} x {height} pixels; the limit is {MAX_PIXELS:,} in total.")
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"The image has {width} x {height} pixels; each side needs at least {MIN_SIDE}.")
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        raise ImageError(f"The image is an animation of {frames} frames; only still images are read.")
-    # verify() alone passes a truncated JPEG, load() alone a PNG without its end; both together catch either.
+        raise ImageError(f"The image is an animation of {frames} frames; only still images can be read.")
+    # verify() alone accepts a truncated JPEG, and load() alone a PNG without its end, so we call both.
     Image.open(io.BytesIO(data), formats=FORMATS).verify()
     image.load()
     return image
@@ -76,7 +75,7 @@ def _normalize(image: Image.Image) -> Pixels:
             raise ImageError("The image has more than 16 bits per pixel.")
         return np.repeat((gray // 257).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode == "F":
-        raise ImageError("Images of floating-point pixels are not read.")
+        raise ImageError("Images with floating-point pixels are not supported.")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -84,17 +83,17 @@ def _normalize(image: Image.Image) -> Pixels:
 
 
 def pixel_hash(pixels: Pixels) -> str:
-    """SHA-256 of the decoded pixels, the identity of an image whatever its file format.
+    """Return the SHA-256 of the decoded pixels. It identifies an image in any file format.
 
-    Perceptual hashes are no use here: on one real six-digit portal a 64-bit pHash at distance 8 takes 93% of 640
-    distinct images for duplicates of each other.
+    Perceptual hashes do not work: on a real six-digit portal, a 64-bit pHash at distance 8 declares 93% of 640
+    distinct images duplicates.
     """
     height, width, _ = pixels.shape
     return hashlib.sha256(b"RGB%dx%d:" % (width, height) + pixels.tobytes()).hexdigest()
 
 
 def split_of(sha256: str) -> str:
-    """Train, val or test (80/10/10), from the pixel hash alone: no label, order or later import moves a sample."""
+    """Return train, val or test (80/10/10). Only the pixel hash decides, so a sample never changes its split."""
     tenth = int(sha256[:8], 16) % 10
     return {0: "val", 1: "test"}.get(tenth, "train")
 
@@ -106,11 +105,11 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def image_format(data: bytes) -> str:
-    """png, jpeg, gif, webp or bmp, by the bytes: a file's name proves nothing."""
+    """Return png, jpeg, gif, webp or bmp from the bytes, because a file name can be wrong."""
     kinds = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
     return next((kind for magic, kind in kinds.items() if data.startswith(magic)), "png")
 
 
 def data_url(data: bytes) -> str:
-    """The image as a URL a browser shows without asking the server again."""
+    """Return the image as a data URL."""
     return f"data:image/{image_format(data)};base64,{base64.b64encode(data).decode('ascii')}"

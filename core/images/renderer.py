@@ -1,10 +1,9 @@
-"""Images of a made-up portal, for the demo project and the tests: seeded, and labeled by construction.
+"""Seeded, labeled images of a fictional portal, for the demo project and the tests.
 
-One portal, one style: ink of one color per image on pale gradient paper with a hatch, characters of mixed fonts that
-are turned, slanted and pushed into each other, somewhere in the image, under lines, arcs and specks of that ink. Plain
-for a person, hard enough for a general reader: pre-trained ddddocr 1.6.1 reads 403 of 500 as it stands (80.6%, 95%
-interval 76.9-84.0) and 438 of 500 (87.6%, 84.4-90.4) when told that only digits occur
-(`bench/accuracy/ddddocr_demo.py`).
+Each image has one ink color on pale gradient paper with a hatch. The characters have mixed fonts, are turned, slanted
+and overlapping, and sit anywhere under lines, arcs and specks. People read them easily; general OCR does not:
+pre-trained ddddocr 1.6.1 reads 403 of 500 (80.6%, 95% interval 76.9-84.0), and 438 of 500 (87.6%, 84.4-90.4) when
+restricted to digits (`bench/accuracy/ddddocr_demo.py`).
 """
 
 import io
@@ -20,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from core.errors import OptionError
 
 WIDTH, HEIGHT = 200, 60
-"""Pixels of every demo image."""
+"""Size of every demo image, in pixels."""
 
 _FONTS = (
     "Cantarell-Bold.otf",
@@ -31,13 +30,13 @@ _FONTS = (
     "Roboto-Medium.ttf",
 )
 _SCALE = 2
-"""Everything is drawn at twice the size and averaged down, which gives edges the softness of a real renderer's."""
+"""Images are drawn at twice their size and averaged down, which gives soft edges."""
 _W, _H = WIDTH * _SCALE, HEIGHT * _SCALE
 _MARGIN = 5 * _SCALE
-"""No glyph comes nearer to the border than this."""
+"""Minimum distance of glyphs from the border."""
 _CURVE_LOW = np.array([[0.0, 0.0], [0.3, -0.3], [0.65, 0.0]])
 _CURVE_HIGH = np.array([[0.3, 1.0], [0.7, 1.3], [1.0, 1.0]])
-"""Start, bend and end of a curve lie between these, as fractions of the image."""
+"""Bounds for the start, bend and end of a curve, as fractions of the image."""
 _INKS = ((38, 58, 120), (20, 92, 96), (110, 38, 58), (74, 44, 116), (56, 62, 72), (24, 84, 48))
 
 Point = tuple[float, float]
@@ -45,16 +44,16 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """What makes one portal's images harder than another's."""
+    """The difficulty of a portal's images."""
 
     advance: tuple[float, float] = (0.68, 0.9)
-    """From one character's middle to the next, in mean widths of the two; below 1 they overlap."""
+    """Distance between neighboring centers, in mean character widths; characters overlap below 1."""
     turn: float = 14.0
-    """Degrees to either side."""
+    """Maximum rotation in degrees, to either side."""
     curves: tuple[int, int] = (1, 3)
-    """Lines over the text, fewest and most; one more lies under it."""
+    """Minimum and maximum number of lines over the text. One more is under it."""
     thickness: tuple[int, int] = (3, 5)
-    """Of the lines, in half pixels."""
+    """Of lines, in half pixels."""
 
 
 DEMO = Style()
@@ -66,21 +65,21 @@ class Glyph:
     """One character on the double-size canvas."""
 
     mask: Image.Image
-    """Coverage of its tight box as it comes from the font, 0 to 255."""
+    """Coverage of its tight box, as drawn by the font, 0 to 255."""
     matrix: NDArray[np.float64]
-    """2x2, from coordinates of the mask around its center to those of the canvas."""
+    """2x2, from mask coordinates relative to its center to canvas coordinates."""
     center: Point
 
 
 def render(text: str, rng: np.random.Generator, style: Style = DEMO) -> NDArray[np.uint8]:
-    """Draw one image, HxWx3 RGB. The same state of `rng` gives the same pixels (on the same release of Pillow)."""
+    """Draw one image, HxWx3 RGB. The same `rng` state and Pillow release give the same pixels."""
     ink = np.array(_INKS[rng.integers(len(_INKS))]) + rng.integers(-14, 15, 3)
     canvas = _paper(ink, rng)
     draw = ImageDraw.Draw(canvas)
     _curves(draw, ink, rng, style, count=1)
     for glyph in layout(text, rng, style):
         tone = tuple((ink + rng.integers(-24, 25)).clip(0, 255).tolist())
-        mask, corner = placed(glyph)
+        mask, corner = rasterize(glyph)
         canvas.paste(tone, corner, mask)
     _curves(draw, ink, rng, style, count=int(rng.integers(style.curves[0], style.curves[1] + 1)))
     _specks(draw, ink, rng)
@@ -90,35 +89,35 @@ def render(text: str, rng: np.random.Generator, style: Style = DEMO) -> NDArray[
 def samples(
     n: int, seed: int, length: int = 6, charset: str = "0123456789", style: Style = DEMO
 ) -> Iterator[tuple[str, str, bytes]]:
-    """Yield n times (file name, text, PNG bytes), all texts distinct and uniformly drawn.
+    """Yield n tuples (file name, text, PNG bytes) with distinct, uniformly drawn texts.
 
-    Sample i depends on (seed, length, charset, style, i) alone: a larger n continues the same list.
-    Raises OptionError if there are not n distinct texts, or for a character the fonts do not hold.
+    Sample i depends only on (seed, length, charset, style, i), so a larger n continues the same list.
+    Raises OptionError if n distinct texts do not exist, or for a character that the fonts lack.
     """
     if not (charset.isascii() and charset.isalnum()):
-        raise OptionError(f"Demo images can be drawn of 0-9, A-Z and a-z only, not of {charset!r}.")
+        raise OptionError(f"Demo images can only contain 0-9, A-Z and a-z; the charset is {charset!r}.")
     if n > len(charset) ** length:
-        raise OptionError(f"There are only {len(charset) ** length} texts of this length and charset, not {n}.")
+        raise OptionError(f"Only {len(charset) ** length} texts of this length and charset exist, not {n}.")
     texts = np.random.default_rng((seed, 0))
-    seen: set[str] = set()
-    while len(seen) < n:
+    used: set[str] = set()
+    while len(used) < n:
         text = "".join(charset[index] for index in texts.integers(len(charset), size=length))
-        if text in seen:
+        if text in used:
             continue
-        seen.add(text)
-        rgb = render(text, np.random.default_rng((seed, len(seen))), style)
+        used.add(text)
+        rgb = render(text, np.random.default_rng((seed, len(used))), style)
         buffer = io.BytesIO()
         Image.fromarray(rgb).save(buffer, "PNG", compress_level=3)
         yield f"{text}.png", text, buffer.getvalue()
 
 
 def layout(text: str, rng: np.random.Generator, style: Style = DEMO) -> list[Glyph]:
-    """Place every character so that its turned box lies inside the margins, whatever the text."""
+    """Place every character so that its rotated box is inside the margins, whatever the text."""
     masks = [_mask(char, int(font)) for char, font in zip(text, rng.integers(len(_FONTS), size=len(text)), strict=True)]
     size = rng.uniform(0.82, 1.0)
     matrices = [_matrix(size * rng.uniform(0.9, 1.1), rng, style) for _ in text]
     boxes = np.array([np.abs(matrix) @ mask.size for matrix, mask in zip(matrices, masks, strict=True)])
-    # Neighbors share a part of their widths, so that no column separates them for sure.
+    # Neighbors overlap, so no column reliably separates them.
     steps = (boxes[:-1, 0] + boxes[1:, 0]) / 2 * rng.uniform(*style.advance, len(text) - 1)
     span = (boxes[0, 0] + boxes[-1, 0]) / 2 + steps.sum()
     fit = min(1.0, (_W - 2 * _MARGIN) / max(span, boxes[:, 0].max()), (_H - 2 * _MARGIN) / boxes[:, 1].max())
@@ -135,12 +134,12 @@ def layout(text: str, rng: np.random.Generator, style: Style = DEMO) -> list[Gly
     ]
 
 
-def placed(glyph: Glyph) -> tuple[Image.Image, tuple[int, int]]:
-    """Return the turned coverage of a glyph and the canvas position of its upper left corner."""
+def rasterize(glyph: Glyph) -> tuple[Image.Image, tuple[int, int]]:
+    """Return the transformed coverage of a glyph and the canvas position of its upper left corner."""
     half = np.abs(glyph.matrix) @ glyph.mask.size / 2
     left, top = (np.floor(np.array(glyph.center) - half)).astype(int).tolist()
     width, height = (np.ceil(2 * half) + 1).astype(int).tolist()
-    # Pillow wants the way back: where in the mask a pixel of the result comes from.
+    # Pillow needs the inverse: from a pixel of the result to its source in the mask.
     back = np.linalg.inv(glyph.matrix)
     offset = np.array(glyph.mask.size) / 2 + back @ (np.array([left, top]) - glyph.center)
     affine = (*back[0], offset[0], *back[1], offset[1])
@@ -150,7 +149,7 @@ def placed(glyph: Glyph) -> tuple[Image.Image, tuple[int, int]]:
 
 @cache
 def _mask(char: str, font: int) -> Image.Image:
-    # BASIC layout: with or without libraqm, the same pixels.
+    # BASIC layout gives the same pixels with and without libraqm.
     path = Path(__file__).parent / "fonts" / _FONTS[font]
     face = ImageFont.truetype(path, 76, layout_engine=ImageFont.Layout.BASIC)
     left, top, right, bottom = face.getbbox(char)
@@ -160,17 +159,17 @@ def _mask(char: str, font: int) -> Image.Image:
 
 
 def _matrix(size: float, rng: np.random.Generator, style: Style) -> NDArray[np.float64]:
-    """Turn, slant and stretch a glyph; by more than this, a 7 could pass for a 1."""
+    """Return a random rotation, slant and stretch. With larger ranges a 7 could look like a 1."""
     turn = np.radians(rng.uniform(-style.turn, style.turn))
     slant = np.tan(np.radians(rng.uniform(-10, 10)))
     stretch = rng.uniform(0.85, 1.05)
     cos, sin = np.cos(turn), np.sin(turn)
-    # Rotation times shear times scale, written out.
+    # Rotation times shear times scale, multiplied out.
     return size * np.array([[cos * stretch, -cos * slant - sin], [sin * stretch, -sin * slant + cos]])
 
 
 def _paper(ink: NDArray[np.int64], rng: np.random.Generator) -> Image.Image:
-    """Pale gradient in a random direction with a faint hatch, both tinted with the ink."""
+    """Return a pale gradient in a random direction with a faint hatch, both tinted with the ink."""
     near, far = (255 - (255 - ink) * rng.uniform(low, high) for low, high in ((0.02, 0.10), (0.16, 0.32)))
     angle = rng.uniform(0, 2 * np.pi)
     x = np.linspace(-1, 1, WIDTH)
@@ -189,7 +188,7 @@ def _paper(ink: NDArray[np.int64], rng: np.random.Generator) -> Image.Image:
 def _curves(
     draw: ImageDraw.ImageDraw, ink: NDArray[np.int64], rng: np.random.Generator, style: Style, *, count: int
 ) -> None:
-    """Lines and arcs across the text, in tones of the ink."""
+    """Draw lines and arcs across the text, in tones of the ink."""
     t = np.linspace(0, 1, 17)[:, None]
     for _ in range(count):
         tone = tuple((ink + rng.integers(-10, 50)).clip(0, 255).tolist())

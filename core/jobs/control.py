@@ -54,7 +54,7 @@ def start_job(
     """
     job, fresh = register(db, home, project, kind, kind, request_id, record)
     if fresh:
-        with failed_unless_started(db, job), staging(home) as directory:
+        with record_start_failure(db, job), staging(home) as directory:
             if fill:
                 fill(directory)
             begin(home, project, job, directory, spec)
@@ -90,7 +90,7 @@ def register(
 
 
 @contextmanager
-def failed_unless_started(db: Database, job: Job) -> Iterator[None]:
+def record_start_failure(db: Database, job: Job) -> Iterator[None]:
     """Write down that a job could not be started when the block raises."""
     try:
         yield
@@ -191,9 +191,9 @@ def metrics(home: Home, job_id: str) -> list[dict[str, Any]]:
     return JobDir(home.run(job_id)).metrics()
 
 
-def kept_step(home: Home, job_id: str) -> int:
+def selected_step(home: Home, job_id: str) -> int:
     """Step of the weights that a run reads with now; -1 before there are any."""
-    return JobDir(home.run(job_id)).kept_step
+    return JobDir(home.run(job_id)).selected_step
 
 
 def weights_at(home: Home, job_id: str) -> float:
@@ -203,7 +203,7 @@ def weights_at(home: Home, job_id: str) -> float:
 
 def queue(home: Home) -> dict[str, list[str]]:
     """The runs that wait, of all projects, in the order of their turns, for each device that is waited for."""
-    return {device: [job.id for job in line] for device, line in order.waiting(home.runs).items()}
+    return {device: [job.id for job in line] for device, line in order.waiting_runs(home.runs).items()}
 
 
 def move(home: Home, run_id: str, *, before: str | None) -> None:

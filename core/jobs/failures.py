@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import Cause, SlotlabError
 
-NO_MEMORY = (
+MEMORY_WORDS = (
     "out of memory",
     "n't allocate memory",
     "cannot allocate memory",
@@ -40,7 +40,7 @@ def explain(error: BaseException, spec: Mapping[str, Any]) -> tuple[str, Cause |
 
 
 def _lacks_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in MEMORY_WORDS)
 
 
 def _out_of_memory(spec: Mapping[str, Any]) -> str:
@@ -53,7 +53,7 @@ def _out_of_memory(spec: Mapping[str, Any]) -> str:
     return f"The memory ran out with batch_size={batch_size}{pixels}; smaller ones need less."
 
 
-def cause_of_earlier(reason: str) -> Cause | None:
+def legacy_cause(reason: str) -> Cause | None:
     """Return the cause of a failure that an earlier version wrote down; it kept the sentence alone."""
     if re.search(r"loss became (nan|-?inf)", reason):
         return "non_finite"

@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.errors import Cause, JobError
-from core.files import replacing
-from core.jobs.failures import cause_of_earlier
+from core.files import atomic_write
+from core.jobs.failures import legacy_cause
 from db.records import ACTIVE
 
-STOPPED = 128 + signal.SIGTERM
+EXIT_STOPPED = 128 + signal.SIGTERM
 """Exit code of a worker that was told to stop and saved what it had."""
 LAUNCH_SECONDS = 60.0
 """A launch whose runner has not taken the lock by then has failed; a cold start takes under a second."""
@@ -67,7 +67,7 @@ class JobStatus:
         return self.state in ACTIVE
 
 
-class Ended(NamedTuple):
+class Outcome(NamedTuple):
     """How a job ended: its state, the reason for people, the cause for programs."""
 
     state: str
@@ -109,7 +109,7 @@ class JobDir:
         return values if isinstance(values, dict) else None
 
     def write(self, name: str, values: Mapping[str, Any], *, sync: bool = True) -> None:
-        with replacing(self.path / name, sync=sync) as file:
+        with atomic_write(self.path / name, sync=sync) as file:
             file.write(json.dumps(values).encode())
 
     def remove(self, *names: str) -> None:
@@ -154,7 +154,7 @@ class JobDir:
         return newest
 
     @property
-    def kept_step(self) -> int:
+    def selected_step(self) -> int:
         """Of the weights that a run reads with now, by the name of their file; -1 before there are any."""
         kept = (self.path / "checkpoints").glob("best-*.json")
         return max((int(path.stem.split("-")[1]) for path in kept), default=-1)
@@ -222,7 +222,7 @@ class JobDir:
         """State and progress, from the files alone."""
         status = self.read("status.json") or {}
         with self.unlocked() as free:
-            ended = self.outcome() if free else Ended(str(status.get("state")))
+            ended = self.outcome() if free else Outcome(str(status.get("state")))
         state = ended.state
         if not free and state not in ACTIVE:
             state = "starting" if state == "launching" else "running"
@@ -244,33 +244,35 @@ class JobDir:
             stalled=state == "running" and _stalled(self.path, status.get("beat", 0)),
         )
 
-    def outcome(self) -> "Ended":
+    def outcome(self) -> "Outcome":
         """How a job ended of which nothing is alive."""
         if not self.path.is_dir():
-            return Ended("failed", "Its directory is gone.")
+            return Outcome("failed", "Its directory is gone.")
         status, end = self.read("status.json") or {}, self.read("exit.json")
         reached = f" at step {status['step']}" if status.get("step") else ""
         if (self.path / "result.json").exists():  # written last: a cancel or a kill after it changes nothing
-            return Ended("finished") if self.read("result.json") else Ended("failed", "Its result.json is damaged.")
+            return Outcome("finished") if self.read("result.json") else Outcome("failed", "Its result.json is damaged.")
         if self.cancel_asked:
-            return Ended("canceled", f"Canceled{reached or ' before its first step'}.")
+            return Outcome("canceled", f"Canceled{reached or ' before its first step'}.")
         if end is None and status.get("state") == "launching":
-            return Ended("starting")
+            return Outcome("starting")
         if end is None:
-            return Ended("lost", f"It ended without a word{reached}: killed with its runner, or the machine restarted.")
+            return Outcome(
+                "lost", f"It ended without a word{reached}: killed with its runner, or the machine restarted."
+            )
         if end.get("error"):
-            return Ended("failed", end["error"])
+            return Outcome("failed", end["error"])
         number = end.get("signal")
-        if end.get("code") == STOPPED or number == signal.SIGTERM:
-            return Ended("lost", f"It was told to stop{reached} by something other than Cancel, perhaps a shutdown.")
+        if end.get("code") == EXIT_STOPPED or number == signal.SIGTERM:
+            return Outcome("lost", f"It was told to stop{reached} by something other than Cancel, perhaps a shutdown.")
         if number == signal.SIGKILL:
             # The kernel does so when the memory has run out, and nobody is left to say it.
             reason = f"It was killed by signal 9{reached}, perhaps because the memory ran out."
-            return Ended("failed", reason, "out_of_memory")
+            return Outcome("failed", reason, "out_of_memory")
         if number:
-            return Ended("failed", f"It died of signal {number} ({signal.strsignal(number)}){reached}; see the log.")
+            return Outcome("failed", f"It died of signal {number} ({signal.strsignal(number)}){reached}; see the log.")
         reason = status.get("reason") or f"It ended with code {end.get('code')}; see the log."
-        return Ended("failed", reason, status["cause"] if "cause" in status else cause_of_earlier(reason))
+        return Outcome("failed", reason, status["cause"] if "cause" in status else legacy_cause(reason))
 
     def launch_overdue(self) -> bool:
         """Whether a launch has had its time and no runner has shown up."""

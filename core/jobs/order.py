@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import JobError, StorageError
-from core.files import replacing
+from core.files import atomic_write
 from core.jobs.jobdir import JobDir
 
 ORDER = "queue.json"
 Turn = tuple[int, int]
 
 
-def waiting(runs: Path) -> dict[str, list[JobDir]]:
+def waiting_runs(runs: Path) -> dict[str, list[JobDir]]:
     """The runs that wait, in the order of their turns, for each device that is waited for."""
     lines: dict[str, list[JobDir]] = {}
     for _, job, status in _queued(runs, _order(runs)):
@@ -29,7 +29,7 @@ def waiting(runs: Path) -> dict[str, list[JobDir]]:
     return dict(sorted(lines.items()))
 
 
-def earlier(job: JobDir, device: str) -> str | None:
+def run_ahead(job: JobDir, device: str) -> str | None:
     """The run whose turn on this device is next, if it is not this one's."""
     order = _order(job.path.parent)
     mine = _turn(job, order)
@@ -45,8 +45,8 @@ def move(runs: Path, job_id: str, *, before: str | None) -> None:
     The other is named, not counted from, so that a second press and somebody else's move at the same moment do no
     harm. Raises JobError when one of the two no longer waits, StorageError when the order cannot be written.
     """
-    with _alone(runs):
-        lines = [[job.id for job in line] for line in waiting(runs).values()]
+    with _order_lock(runs):
+        lines = [[job.id for job in line] for line in waiting_runs(runs).values()]
         line = next((line for line in lines if job_id in line), [])
         for name in (job_id, before):
             if name is not None and name not in line:
@@ -60,7 +60,7 @@ def move(runs: Path, job_id: str, *, before: str | None) -> None:
 def forget(runs: Path, job_id: str) -> None:
     """A run that is resumed has had its turn: it no longer stands where it was once moved to. Raises StorageError."""
     if job_id in _order(runs):
-        with _alone(runs):
+        with _order_lock(runs):
             _save(runs, [name for name in _order(runs) if name != job_id])
 
 
@@ -95,12 +95,12 @@ def _order(runs: Path) -> dict[str, int]:
 
 
 def _save(runs: Path, ids: list[str]) -> None:
-    with replacing(runs / ORDER) as file:
+    with atomic_write(runs / ORDER) as file:
         file.write(json.dumps({"order": ids}).encode())
 
 
 @contextmanager
-def _alone(runs: Path) -> Iterator[None]:
+def _order_lock(runs: Path) -> Iterator[None]:
     """Moves follow one another: each starts from the order that the one before it left. Raises StorageError."""
     try:
         number = os.open(runs / "queue.lock", os.O_RDWR | os.O_CREAT, 0o600)

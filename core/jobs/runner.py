@@ -54,18 +54,18 @@ class Runner:
     def _stop(self, *_: object) -> None:
         self.stopping = True
 
-    def _wanted(self) -> bool:
+    def _should_run(self) -> bool:
         return not self.stopping and not self.job.cancel_asked
 
     def _run(self, spec: dict[str, Any]) -> dict[str, Any]:
         locks = [self.lock]
         # Runs take turns on a device; imports and evaluations are short and do not wait for a run of hours.
         if spec["kind"] == "train":
-            slot = wait_for_device(self.job, device_of(spec["config"]["device"]), self._wanted)
+            slot = wait_for_device(self.job, device_of(spec["config"]["device"]), self._should_run)
             if slot is None:
                 return {"code": None, "signal": signal.SIGTERM}
             locks.append(slot)
-        if not self._wanted():
+        if not self._should_run():
             return {"code": None, "signal": signal.SIGTERM}
         status = self.job.read("status.json") or {}  # of a resumed run: where it stood
         self.job.write("status.json", status | {"state": "starting", "message": "Starting …", "reason": None})
@@ -89,7 +89,7 @@ class Runner:
                 return worker.wait(timeout=POLL_SECONDS)
             except subprocess.TimeoutExpired:
                 pass
-            if deadline is None and not self._wanted():
+            if deadline is None and not self._should_run():
                 worker.terminate()
                 deadline = time.monotonic() + GRACE_SECONDS
             elif deadline is not None and time.monotonic() > deadline:
@@ -117,7 +117,7 @@ def wait_for_device(job: JobDir, device: str, wanted: Callable[[], bool]) -> int
     status = job.read("status.json") or {}
     said = ""
     while wanted():
-        first = order.earlier(job, device)
+        first = order.run_ahead(job, device)
         if first is None and try_lock(slot, fcntl.LOCK_EX):
             os.ftruncate(slot, 0)
             os.pwrite(slot, job.id.encode(), 0)

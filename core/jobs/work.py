@@ -11,7 +11,7 @@ from typing import Any
 
 from core.errors import Cause
 from core.jobs.failures import explain
-from core.jobs.jobdir import STOPPED, JobDir
+from core.jobs.jobdir import EXIT_STOPPED, JobDir
 from core.jobs.runner import PARENT_VARIABLE
 
 STATUS_SECONDS = 0.5
@@ -86,4 +86,4 @@ def run_worker(directory: str, work: Callable[[Work], dict[str, Any] | None]) ->
         task.end(*explain(error, task.spec))
         return 1
     task.end()
-    return STOPPED if result is None else 0
+    return EXIT_STOPPED if result is None else 0

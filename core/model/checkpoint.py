@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 
 from core.errors import CheckpointError
-from core.files import replacing
+from core.files import atomic_write
 
 Kind = Literal["step", "best"]
 FORMAT = 2
@@ -98,7 +98,7 @@ def fitting() -> Iterator[None]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(data)
     directory = os.open(path.parent, os.O_RDONLY)
     try:

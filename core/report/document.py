@@ -20,7 +20,7 @@ from core.evaluation.metrics import Ints, soft_confusion_PCC
 from core.evaluation.percent import percent, share, share_and_interval
 from core.evaluation.ranking import narrowest_N
 from core.evaluation.slices import Slice, find_slices
-from core.files import replacing
+from core.files import atomic_write
 from core.home import Home
 from core.images.pixels import data_url
 from core.jobs import control
@@ -55,7 +55,7 @@ Rows = list[list[str]]
 def write_report(path: Path, text: str) -> None:
     """Write the file whole or not at all. Raises StorageError."""
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(text.encode("utf-8", "replace"))
     except OSError as error:
         raise StorageError(f"{path} could not be written ({error.strerror}).") from error

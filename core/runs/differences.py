@@ -27,7 +27,7 @@ def setting_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> 
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def spelled_out(config: Mapping[str, Any]) -> dict[str, Any]:
+def expand_augment(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's settings with its augmentation spelled out, so that a default equals itself."""
     augment = config.get("augment")
     return {**config, "augment": DEFAULT_AUGMENT if augment is None else augment}
@@ -36,7 +36,7 @@ def spelled_out(config: Mapping[str, Any]) -> dict[str, Any]:
 def _groups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Divide a run.json by the titles under which its settings are shown."""
     return {
-        "Asked for": {"preset": spec.get("preset")} | spelled_out(spec.get("config", {})),
+        "Asked for": {"preset": spec.get("preset")} | expand_augment(spec.get("config", {})),
         "Images": spec.get("dataset", {}),
         "Chosen at the start": {name: value for name, value in spec.get("choices", {}).items() if name not in DERIVED},
         "Programs": spec.get("versions", {}),

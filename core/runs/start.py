@@ -58,7 +58,7 @@ def start_training(
             if fresh:
                 dataset = {"sha256": sha256, "train": len(train), "val": len(val)}
                 spec = {"run": job.id, "preset": preset, "config": config.to_dict(), "dataset": dataset}
-                with control.failed_unless_started(db, job):
+                with control.record_start_failure(db, job):
                     control.begin(home, project, job, directory, spec | {"operator": operator})
     run = runs.find_run(db, job.id)
     assert run is not None
@@ -83,7 +83,7 @@ def changed_labels(db: Database, home: Home, run: Run) -> tuple[int, Counter[str
 
     Costs nothing where nobody has labeled meanwhile. Raises StorageError when the run's data cannot be read.
     """
-    current = labels.relabeled(db, run.job.project_id, run.job.created_at)
+    current = labels.labels_since(db, run.job.project_id, run.job.created_at)
     changed, gone = 0, Counter[str]()
     if not current:
         return changed, gone

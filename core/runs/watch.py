@@ -21,7 +21,7 @@ DIAGNOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watched:
+class Observation:
     """A job as it is at one moment."""
 
     view: JobStatus
@@ -30,11 +30,11 @@ class Watched:
     """What the doctor says of a run, now or after its end; None for other jobs, and where no settings can be read."""
 
 
-def watch(home: Home, job_id: str) -> Watched:
+def watch(home: Home, job_id: str) -> Observation:
     """Each file is read once, however long the run has logged."""
     directory = JobDir(home.run(job_id))
     view, lines = directory.observe(), directory.metrics()
-    return Watched(view=view, metrics=lines, diagnosis=_diagnosis(directory, view, lines))
+    return Observation(view=view, metrics=lines, diagnosis=_diagnosis(directory, view, lines))
 
 
 def diagnose(home: Home, job_id: str) -> Diagnosis | None:

@@ -41,7 +41,7 @@ def train(work: Work) -> dict[str, Any] | None:
 
     def on_step(line: dict[str, Any]) -> None:
         work.job.append_metrics(line)
-        steps = planned(line, choices["steps"], config)
+        steps = estimated_steps(line, choices["steps"], config)
         work.say(
             f"Epoch {line['epoch']}, step {line['step']:,} of {steps:,}, loss {line['loss']:.3f}{best}",
             step=line["step"],
@@ -54,7 +54,7 @@ def train(work: Work) -> dict[str, Any] | None:
         nonlocal best, told
         work.job.append_metrics(line)
         best = f", validation {line['correct']}/{line['n']} exact"
-        steps = planned(line, choices["steps"], config)
+        steps = estimated_steps(line, choices["steps"], config)
         found = doctor.diagnose(work.job.metrics(), spec=spec, config=config, steps=steps)
         if found.key != told:  # for the log; page and terminal ask the doctor themselves
             told = found.key
@@ -103,7 +103,7 @@ def choices_of(work: Work, snapshot: Snapshot, config: TrainConfig, spec: TextSp
     return choices
 
 
-def planned(line: dict[str, Any], steps: int, config: TrainConfig) -> int:
+def estimated_steps(line: dict[str, Any], steps: int, config: TrainConfig) -> int:
     """Steps of the whole run: as planned, or as many as max_minutes will leave room for at the rate so far."""
     if config.max_minutes is None:
         return steps
@@ -182,7 +182,7 @@ def text_spec(work: Work) -> TextSpec:
     return TextSpec.from_dict(work.spec["project"])
 
 
-def do(work: Work) -> dict[str, Any] | None:
+def run_job(work: Work) -> dict[str, Any] | None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise TrainingError("This version trains in one process; start it without torchrun.")
     return train(work) if work.spec["kind"] == "train" else evaluate(work)
@@ -191,4 +191,4 @@ def do(work: Work) -> dict[str, Any] | None:
 if __name__ == "__main__":
     if os.environ.get("RANK", "0") != "0":
         sys.exit("Only rank 0 writes into the job's directory.")
-    sys.exit(run_worker(sys.argv[1], do))
+    sys.exit(run_worker(sys.argv[1], run_job))

@@ -25,7 +25,7 @@ from core.errors import CheckpointError, NonFiniteError
 from core.evaluation import metrics
 from core.images.augment_settings import DEFAULT_AUGMENT
 from core.images.augmenter import Augmenter
-from core.images.frame import Frame, choose_frame, sampled
+from core.images.frame import Frame, choose_frame, subsample
 from core.model import checkpoint
 from core.model.config import TrainConfig
 from core.model.network import build_model, memory_format, parameter_groups, pick_device, to_input
@@ -71,7 +71,7 @@ def choose(
     train, val = snapshot.choose(drop_seen_strings=config.drop_seen_strings)
     snapshot.targets_NP(train + val, spec)  # a label that does not fit is found here, not after a minute
     frame, centers, sigma, why = choose_frame(
-        [snapshot.pixels(index) for index in sampled(train)],
+        [snapshot.pixels(index) for index in subsample(train)],
         spec.length,
         size=config.image_size,
         crop=config.crop,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.charset import TextSpec
 from core.errors import StorageError, TrainingError
-from core.files import replacing
+from core.files import atomic_write
 from core.images.pixels import decode
 
 Row = tuple[str, str, str | None, str, bytes]
@@ -70,7 +70,7 @@ def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
             images.write(data)
         kept.sort()
         columns = list(zip(*kept, strict=True)) or [()] * 6
-        with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
             for key, column in zip(("sha256", "splits", "labels", "names"), columns, strict=False):
                 _add(archive, key, np.array(column, dtype=np.str_))
             _add(archive, "offsets", np.concatenate([[0], np.cumsum(columns[5], dtype=np.int64)]).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Length and charset of a project."""
+"""The length and charset of a project."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from core.errors import LabelError, OptionError
 
 
 def test_texts_become_class_numbers_and_come_back() -> None:
-    """The order of the charset gives the numbers, whatever the characters are."""
+    """The order of the charset defines the numbers, for any characters."""
     spec = TextSpec(4, "9876543210")
 
     assert spec.encode("0099") == [9, 9, 0, 0]
@@ -19,7 +19,7 @@ def test_texts_become_class_numbers_and_come_back() -> None:
 
 @pytest.mark.parametrize("text", ["00123", "1E500", "00000"])
 def test_a_text_that_fits_is_kept_as_it_is(text: str) -> None:
-    """Leading zeros belong to it."""
+    """Leading zeros stay."""
     assert TextSpec(5, "0123456789E").check(text) == text
 
 
@@ -29,15 +29,15 @@ def test_a_text_that_fits_is_kept_as_it_is(text: str) -> None:
         ("", "'' has 0 characters; this project uses 4."),
         ("1", "'1' has 1 character; this project uses 4."),
         ("12345", "'12345' has 5 characters; this project uses 4."),
-        ("12a4", "'12a4' holds 'a', which is not in the charset '0123456789'."),
-        ("12 4", "'12 4' holds ' ', which is not in the charset '0123456789'."),
-        ("１２３４", "holds '１'"),  # full width: no normalization behind the user's back
-        ("12\n4", "holds '\\n'"),
+        ("12a4", "'12a4' contains 'a', which is not in the charset '0123456789'."),
+        ("12 4", "'12 4' contains ' ', which is not in the charset '0123456789'."),
+        ("１２３４", "contains '１'"),  # full width: no normalization behind the user's back
+        ("12\n4", "contains '\\n'"),
         ("12\ud800", "has 3 characters"),
     ],
 )
 def test_a_text_that_does_not_fit_is_refused_with_the_reason(text: str, reason: str) -> None:
-    """The text and what is wrong with it, in one sentence."""
+    """One sentence names the text and the reason."""
     with pytest.raises(LabelError) as caught:
         TextSpec(4, "0123456789").check(text)
 
@@ -46,7 +46,7 @@ def test_a_text_that_does_not_fit_is_refused_with_the_reason(text: str, reason: 
 
 
 def test_case_and_look_alikes_are_told_apart() -> None:
-    """An O is no zero, a Cyrillic A no Latin one."""
+    """An O is not a zero, and a Cyrillic A is not a Latin one."""
     spec = TextSpec(2, "ABO0")
     for text in ("ab", "AА", "AΑ", "AО"):
         with pytest.raises(LabelError):
@@ -54,7 +54,7 @@ def test_case_and_look_alikes_are_told_apart() -> None:
 
 
 def test_a_sentence_stays_short_however_long_the_text() -> None:
-    """A column of a novel in place of labels must not become a novel of errors."""
+    """A huge text in place of a label must not give a huge error."""
     with pytest.raises(LabelError, match="has 1000000 characters") as caught:
         TextSpec(4, "01").check("0" * 1_000_000)
 
@@ -63,7 +63,7 @@ def test_a_sentence_stays_short_however_long_the_text() -> None:
 
 @pytest.mark.parametrize("length", [0, -1, MAX_LENGTH + 1])
 def test_the_length_is_at_least_one(length: int) -> None:
-    """And not more than one head per position is good for."""
+    """The length is also limited to MAX_LENGTH."""
     with pytest.raises(OptionError, match=f"between 1 and {MAX_LENGTH}, got {length}"):
         TextSpec(length, "01")
 
@@ -84,11 +84,11 @@ def test_the_length_is_at_least_one(length: int) -> None:
     ],
 )
 def test_a_charset_holds_each_character_once_and_visibly(charset: str, reason: str) -> None:
-    """An operator can type and see each of them."""
+    """An operator must be able to type and see each character."""
     with pytest.raises(OptionError, match=reason):
         TextSpec(4, charset)
 
 
 def test_one_position_is_enough() -> None:
-    """A project of single characters is a project."""
+    """A project may have single characters as texts."""
     assert TextSpec(1, "01").encode("1") == [1]

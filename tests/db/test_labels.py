@@ -124,11 +124,11 @@ def test_what_was_labeled_since_then_is_read_from_the_end_of_the_ledger(
     append(db, skipped, "pass", None, 0)
     append(db, third, "once", "444444", 0)
 
-    assert labels.relabeled(db, project.id, now()) == {
+    assert labels.labels_since(db, project.id, now()) == {
         new.sha256: "333333", skipped.sha256: None, third.sha256: "444444",
     }  # fmt: skip
-    assert labels.relabeled(db, other.id, now()) == {}
-    assert old.sha256 in labels.relabeled(db, project.id, "2020-01-01T00:30:00+00:00")
+    assert labels.labels_since(db, other.id, now()) == {}
+    assert old.sha256 in labels.labels_since(db, project.id, "2020-01-01T00:30:00+00:00")
 
 
 def test_second_looks_by_others_are_counted(db: Database, project: Project, add_sample: AddSample) -> None:
@@ -142,6 +142,6 @@ def test_second_looks_by_others_are_counted(db: Database, project: Project, add_
         look = {"event": f"b{number}", "action": "second", "sample": sample, "text": text, "base": 1}
         apply_events(db, project, "Cora", [look])
 
-    assert labels.second_looks(db, project.id, "Ann", "2000") == (1, 3)
-    assert labels.second_looks(db, project.id, "Ben", "2000") == (1, 1)
-    assert labels.second_looks(db, project.id, "Ann", "9000") == (0, 0)
+    assert labels.count_second_opinions(db, project.id, "Ann", "2000") == (1, 3)
+    assert labels.count_second_opinions(db, project.id, "Ben", "2000") == (1, 1)
+    assert labels.count_second_opinions(db, project.id, "Ann", "9000") == (0, 0)

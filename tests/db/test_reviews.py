@@ -59,12 +59,12 @@ def test_the_filters(db: Database, project: Project, six: list[Sample]) -> None:
     """Alone and together; the count is that of the walk."""
     for review, wanted in (
         (Review(operator="Ben"), ["020000", "999999"]),
-        (Review(others_than="Ben"), ["120000", "120001", "210000"]),
+        (Review(not_by="Ben"), ["120000", "120001", "210000"]),
         (Review(split="val"), ["210000"]),
         (Review(source_id=six[5].source_id), ["999999"]),
         (Review(text="20001"), ["120001"]),
         (Review(position=2, char="2"), ["020000", "120000", "120001"]),
-        (Review(position=2, char="2", others_than="Ann"), ["020000"]),
+        (Review(position=2, char="2", not_by="Ann"), ["020000"]),
         (Review(text="' OR 1"), []),
     ):
         assert sorted(walk(db, project, review)) == wanted, review

@@ -152,7 +152,7 @@ def _show_choice(shown: Evaluated, worth: ViewsWorth, choice: ViewChoice) -> Non
         why = f"{who}: {choice.fixed:,} mended, {choice.broken:,} broken of {choice.n:,}, {format_p(choice.p)}"
     st.markdown(f"This run reads **{how}** ({why}).")
     kept = _threshold(shown.run)
-    step = control.kept_step(layout.home(), shown.run.job.id)
+    step = control.selected_step(layout.home(), shown.run.job.id)
     if kept is not None and not kept.holds_for(step, tta=choice.use, views=choice.views):
         st.caption("The threshold kept with it was chosen for other readings: choose it again under Trust.")
     if shown.split != "val":

@@ -12,7 +12,7 @@ from core.errors import SlotlabError, StorageError
 from core.images.augment_settings import DEFAULT_AUGMENT, Settings, check_augment
 from core.model.config import OPTIONS, PRESETS, TrainConfig, with_options
 from core.runs import recipes
-from core.runs.differences import NOT_RECORDED, setting_differences, spelled_out
+from core.runs.differences import NOT_RECORDED, expand_augment, setting_differences
 from core.runs.start import changed_labels, start_training
 from db.records import Project, Run
 from db.samples import counts
@@ -183,7 +183,7 @@ def _show_changes(project: Project, cloned: Run, asked: TrainConfig, labeled: di
         now = recipes.resolve(db, project, asked)
     then = _config_of(cloned)
     then = replace(then, augment=_augmentation_of(project, then)[0])
-    apart = setting_differences(spelled_out(then.to_dict()), spelled_out(now.to_dict()))
+    apart = setting_differences(expand_augment(then.to_dict()), expand_augment(now.to_dict()))
     if NOT_RECORDED in apart.get("recipe", ()):
         del apart["recipe"]  # runs from before there were recipes; the settings themselves are compared
     name = layout.plain(cloned.job.id)

@@ -96,9 +96,9 @@ def _ask_for_another(others: list[str]) -> str | None:
 def _show_live(page: Page, run: Run, views: list[JobStatus]) -> None:
     """Draw progress and curves from the runs' files only; the second view is of the run that is laid over."""
     seen = [watch(layout.home(), view.id) for view in views]
-    if [one.view.state for one in seen] != [view.state for view in views]:
+    if [one.status.state for one in seen] != [view.state for view in views]:
         st.rerun()  # the buttons and the table outside have to follow
-    view, metrics = seen[0].view, seen[0].metrics
+    view, metrics = seen[0].status, seen[0].metrics
     _show_state(view)
     if seen[0].diagnosis:
         _show_diagnosis(view, seen[0].diagnosis)
@@ -106,7 +106,7 @@ def _show_live(page: Page, run: Run, views: list[JobStatus]) -> None:
     if val:
         _show_numbers(run, val)
     if len(seen) > 1:
-        overlay({one.view.id: one.metrics for one in seen})
+        overlay({one.status.id: one.metrics for one in seen})
     elif len(lines_of_kind(metrics, "step")) > 1:
         _show_curves(run, metrics, page.spec.num_classes)
 

@@ -443,7 +443,7 @@ def test_bad_images_and_labels_are_named_one_by_one(fresh: Slotlab, images: Path
     assert done.returncode == 1
     assert (report["imported"], report["labeled"], report["rejected"], report["label_problems"]) == (3, 1, 1, 2)
     assert "12345.png: '12345' has 5 characters; this project uses 6." in done.stderr
-    assert "12345a.png: '12345a' holds 'a', which is not in the charset '0123456789'." in done.stderr
+    assert "12345a.png: '12345a' contains 'a', which is not in the charset '0123456789'." in done.stderr
     assert "654321.png: The image cannot be decoded" in done.stderr
 
 

@@ -116,7 +116,7 @@ def test_every_file_is_accounted_for(db: Database, project: Project, source: Sou
     reasons = {item["name"]: item["reason"] for item in report.reasons}
     assert set(reasons) == {"000005.png", "000006.png", "000007.png", "readme.txt", "12345.png", "12345x.png"}
     assert reasons["12345.png"] == "'12345' has 5 characters; this project uses 6."
-    assert "holds 'x'" in reasons["12345x.png"]
+    assert "contains 'x'" in reasons["12345x.png"]
     assert stored(db, project) == {
         "000001.png": "000001",
         "000002.png": "000002",

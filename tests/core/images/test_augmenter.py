@@ -1,4 +1,4 @@
-"""The augmentation contract: transforms at their bounds, same pixels, independent switches, checked settings."""
+"""Augmentation: transforms at their bounds, reproducible pixels, independent transforms, validated settings."""
 
 import json
 import os
@@ -21,14 +21,14 @@ SIZES = [(32, 96), (64, 256)]
 
 
 def picture(height: int = 48, width: int = 192) -> NDArray[np.uint8]:
-    """Dark digits on light paper, inside margins of a tenth of the width and a fifth of the height."""
+    """Return dark digits on light paper, with margins of a tenth of the width and a fifth of the height."""
     canvas = np.full((96, 384, 3), (225, 230, 238), np.uint8)
     cv2.putText(canvas, "482913", (44, 68), cv2.FONT_HERSHEY_DUPLEX, 2.4, (40, 50, 110), 6, cv2.LINE_AA)
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def at_bound(info: TransformInfo, bound: str) -> dict[str, dict[str, Any]]:
-    """The transform alone, always on, every parameter at its low or high end."""
+    """Return settings with this transform always on and every parameter at its low or high end."""
     values: dict[str, Any] = {"p": 1.0}
     for param in info.params:
         value = getattr(param, bound)
@@ -37,7 +37,7 @@ def at_bound(info: TransformInfo, bound: str) -> dict[str, dict[str, Any]]:
 
 
 def ink(image: NDArray[np.uint8]) -> float:
-    """How much darker than the paper the image is, in all; what is nearly as light as paper does not count."""
+    """Return the sum of darkness relative to the paper; nearly white pixels do not count."""
     return float((228.0 - 40.0 - image.mean(axis=2)).clip(0, None).sum())
 
 
@@ -47,7 +47,7 @@ def ink(image: NDArray[np.uint8]) -> float:
 def test_every_transform_runs_at_its_bounds_without_a_warning(
     info: TransformInfo, bound: str, size: tuple[int, int]
 ) -> None:
-    """Shape and type stay, the image changes, and what was dark on light is still told apart."""
+    """Shape and type stay, the image changes, and dark still differs from light."""
     image = picture(*size)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -57,7 +57,7 @@ def test_every_transform_runs_at_its_bounds_without_a_warning(
         assert variant.dtype == np.uint8
         assert variant.flags.c_contiguous
     if info.key in GEOMETRY:
-        return  # what is moved differs pixel by pixel; the next tests say what must hold for it
+        return  # moved pixels differ everywhere; the next tests cover geometry
     kept = [abs(np.corrcoef(image.mean(axis=2).ravel(), variant.mean(axis=2).ravel())[0, 1]) for variant in changed]
     assert np.mean(kept) > 0.6, kept
     if info.key != "invert":
@@ -65,7 +65,7 @@ def test_every_transform_runs_at_its_bounds_without_a_warning(
 
 
 def test_the_picture_is_changed_by_every_transform() -> None:
-    """No switch is without effect at its defaults."""
+    """Every transform has an effect at its defaults."""
     image = picture()
     for info in TRANSFORMS:
         settings = {info.key: {**info.defaults(), "p": 1.0}}
@@ -75,7 +75,7 @@ def test_the_picture_is_changed_by_every_transform() -> None:
 @pytest.mark.parametrize("key", GEOMETRY)
 @pytest.mark.parametrize("size", SIZES)
 def test_no_parameter_alone_pushes_text_out_of_the_image(key: str, size: tuple[int, int]) -> None:
-    """With one parameter of a geometric transform at an end and the others neutral, at least 90% of the ink stays."""
+    """At least 90% of the ink stays with one geometric parameter at its limit and the others neutral."""
     info = next(info for info in TRANSFORMS if info.key == key)
     neutral: dict[str, Any] = {"zoom": [1, 1], "shift_x": [0, 0], "shift_y": [0, 0], "rotate": [0, 0], "slant": [0, 0]}
     image = picture(*size)
@@ -90,7 +90,7 @@ def test_no_parameter_alone_pushes_text_out_of_the_image(key: str, size: tuple[i
 
 
 def test_the_default_geometry_keeps_the_text_in_the_image() -> None:
-    """Drawn together at their defaults, the geometric transforms keep 90% of the ink, beyond what the zoom takes."""
+    """All geometric transforms at their defaults keep 90% of the ink, apart from zoom."""
     image = picture()
     settings = {key: {**DEFAULT_AUGMENT[key], "p": 1.0} for key in GEOMETRY}
     shares = [ink(variant) / ink(image) for variant in variants(image, settings, 200, seed=4)]
@@ -98,7 +98,7 @@ def test_the_default_geometry_keeps_the_text_in_the_image() -> None:
 
 
 def test_an_image_depends_on_settings_seed_and_index_only() -> None:
-    """Any order of calls, any other images between, and a second Augmenter give the same pixels."""
+    """The order of calls, other images in between and a second Augmenter do not change the pixels."""
     image, other = picture(), 255 - picture(40, 128)
     expected = variants(image, DEFAULT_AUGMENT, 40, seed=7)
     augment = Augmenter(DEFAULT_AUGMENT, seed=7)
@@ -108,21 +108,21 @@ def test_an_image_depends_on_settings_seed_and_index_only() -> None:
 
 
 def test_seeds_and_indices_give_different_variants() -> None:
-    """No two of the first hundred variants of two seeds are alike."""
+    """The first hundred variants of two seeds differ."""
     image = picture()
     seen = {variant.tobytes() for seed in (0, 1) for variant in variants(image, DEFAULT_AUGMENT, 50, seed=seed)}
-    assert len(seen) >= 95  # an image that no transform meets is left as it is
+    assert len(seen) >= 95  # some images get no transform
 
 
 def test_indices_as_large_as_64_bits_are_taken() -> None:
-    """A training loop may number samples over all epochs without wrapping."""
+    """A training loop can number samples over all epochs without wrapping."""
     augment = Augmenter(DEFAULT_AUGMENT, seed=2**64 - 1)
     assert augment(picture(), 2**64 - 1).shape == (48, 192, 3)
     assert augment(picture(), np.int64(5)).tobytes() == augment(picture(), 5).tobytes()
 
 
 def test_one_switch_leaves_the_others_as_they_were() -> None:
-    """Adding a transform that does not fire for an image leaves that image alone."""
+    """A transform that does not fire for an image leaves it unchanged."""
     image = picture()
     one = {"brightness": {"p": 0.7}}
     both = {"brightness": {"p": 0.7}, "noise": {"p": 0.4}, "lines": {"p": 0.0}}
@@ -131,7 +131,7 @@ def test_one_switch_leaves_the_others_as_they_were() -> None:
 
 
 def test_switches_fire_independently_and_as_often_as_asked() -> None:
-    """Two transforms with p = 0.5 meet on a quarter of the images, not on half of them."""
+    """Two transforms with p = 0.5 coincide on a quarter of the images, not on half."""
     black, index = np.zeros((8, 8, 3), np.uint8), range(2000)
     invert, speckle = (
         Augmenter({"invert": {"p": 0.5}}, 1),
@@ -144,7 +144,7 @@ def test_switches_fire_independently_and_as_often_as_asked() -> None:
 
 
 def test_the_input_is_not_written_to() -> None:
-    """Training augments out of one shared array, which may even be read-only; the result is the caller's own."""
+    """Training augments from a shared, possibly read-only array. The result is a new array."""
     image = picture()
     image.setflags(write=False)
     before = image.tobytes()
@@ -156,12 +156,12 @@ def test_the_input_is_not_written_to() -> None:
 
 
 def test_no_settings_give_the_image_back() -> None:
-    """With everything off the pixels are the input's."""
+    """Without transforms the pixels equal the input."""
     assert (Augmenter({}, 3)(picture(), 8) == picture()).all()
 
 
 def test_lines_are_drawn_in_the_ink_of_the_image_as_well() -> None:
-    """Some lines continue the text's own color, also where text is light on dark."""
+    """Some lines have the text's color, also for light text on dark."""
     for image in (picture(), 255 - picture()):
         dark_on_light = image.mean() > 128
         for_sure = np.abs(image.astype(int).mean(axis=2) - np.median(image.mean(axis=2))) > 60
@@ -174,13 +174,13 @@ def test_lines_are_drawn_in_the_ink_of_the_image_as_well() -> None:
 
 
 def test_opencv_starts_no_threads_of_its_own() -> None:
-    """The cores belong to torch, and the update check of albumentations stays off."""
+    """Torch needs the cores, and the update check of albumentations stays off."""
     assert cv2.getNumThreads() == 1
     assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "1"
 
 
 def test_settings_are_known_without_loading_any_image_library() -> None:
-    """Reading or checking settings must not cost the seconds of importing albumentations and torch."""
+    """Reading or validating settings must not import albumentations and torch, which takes seconds."""
     heavy = {"cv2", "torch", "albumentations", "numpy"}
     code = f"import sys, core.images.augment_settings; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -188,7 +188,7 @@ def test_settings_are_known_without_loading_any_image_library() -> None:
 
 
 def test_defaults_lie_inside_their_bounds_and_survive_json() -> None:
-    """What the Augment page starts from is valid as it stands, and equal after a round trip through run.json."""
+    """The defaults are valid and survive a round trip through run.json."""
     assert check_augment(DEFAULT_AUGMENT) == DEFAULT_AUGMENT
     assert check_augment(json.loads(json.dumps(DEFAULT_AUGMENT))) == DEFAULT_AUGMENT
     for info in TRANSFORMS:
@@ -198,7 +198,7 @@ def test_defaults_lie_inside_their_bounds_and_survive_json() -> None:
 
 
 def test_checking_fills_in_what_is_absent_and_drops_what_is_off() -> None:
-    """A short form written by hand becomes the full form that is recorded with a run."""
+    """Handwritten short settings become the full settings that a run records."""
     checked = check_augment({"noise": {"p": 0}, "gamma": {"p": 0.5}, "affine": {"p": 1, "zoom": (0.9, 1)}})
     assert list(checked) == ["affine", "gamma"]
     assert checked["gamma"] == {"p": 0.5, "gamma": [0.8, 1.25]}
@@ -209,9 +209,9 @@ def test_checking_fills_in_what_is_absent_and_drops_what_is_off() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"flip": {"p": 1}}, "no transform 'flip'; there are lines, affine"),
+        ({"flip": {"p": 1}}, "no transform 'flip'; choose from lines, affine"),
         ({"blur": {"radius": [1, 2]}}, "'blur' has no parameter 'radius'; it has p, sigma"),
-        ({"blur": 0.5}, "settings of transform 'blur' must be a table"),
+        ({"blur": 0.5}, "settings of transform 'blur' must be an object with p"),
         ({"blur": {"p": 1.5}}, "blur.p must be between 0 and 1, got 1.5"),
         ({"blur": {"p": True}}, "blur.p must be a number, got True"),
         ({"blur": {"p": 1, "sigma": 0.5}}, r"blur.sigma must be a pair \[low, high\], got 0.5"),
@@ -223,7 +223,7 @@ def test_checking_fills_in_what_is_absent_and_drops_what_is_off() -> None:
     ],
 )
 def test_wrong_settings_get_one_clear_sentence(settings: dict[str, Any], message: str) -> None:
-    """The sentence names the transform, the parameter and what would be right."""
+    """The sentence names the transform, the parameter and the valid values."""
     with pytest.raises(OptionError, match=message):
         check_augment(settings)
     with pytest.raises(OptionError, match=message):

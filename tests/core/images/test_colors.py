@@ -1,4 +1,4 @@
-"""Colors of images drawn with colors that are known."""
+"""Color names of images drawn with known colors."""
 
 import colorsys
 
@@ -9,7 +9,7 @@ from core.images.colors import NAMES, TERMS, background_and_ink, name_colors
 
 
 def drawn(background: tuple[int, ...], ink: tuple[int, ...], share: float = 0.1) -> np.ndarray:
-    """An image of 60 x 200 with bars, a little noise, and a few pixels of quite another color."""
+    """Return a 60 x 200 image with bars, slight noise and a few pixels of another color."""
     rng = np.random.default_rng(0)
     pixels = np.full((60, 200, 3), background, dtype=np.int64)
     pixels[12:48, 20 : 20 + round(160 * share / 0.1 * 0.35)] = ink
@@ -28,7 +28,7 @@ def drawn(background: tuple[int, ...], ink: tuple[int, ...], share: float = 0.1)
     ],
 )
 def test_background_and_ink_are_found_and_named(background: tuple[int, ...], ink: tuple[int, ...], name: str) -> None:
-    """In spite of noise and stray pixels, with light on dark as with dark on light."""
+    """Noise and stray pixels do not matter, for dark on light and light on dark."""
     found = background_and_ink(drawn(background, ink))
 
     assert np.abs(found.astype(int) - [background, ink]).max() <= 4
@@ -36,7 +36,7 @@ def test_background_and_ink_are_found_and_named(background: tuple[int, ...], ink
 
 
 def test_a_frame_is_not_the_background() -> None:
-    """Two black lines around a white image with red ink."""
+    """A white image with a black frame of two pixels and red ink is red on white."""
     pixels = drawn((250, 250, 250), (200, 20, 20))
     pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:] = 0, 0, 0, 0
 
@@ -45,12 +45,12 @@ def test_a_frame_is_not_the_background() -> None:
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 500), (1000, 2000)])
 def test_an_image_of_one_color_has_no_other_ink(shape: tuple[int, int]) -> None:
-    """At any size that an import takes."""
+    """This holds at every size an import accepts."""
     assert (background_and_ink(np.full((*shape, 3), 77, dtype=np.uint8)) == 77).all()
 
 
 def test_each_shade_bears_the_name_of_its_term() -> None:
-    """And a color that differs a little from it too."""
+    """A slightly different color gets the same name."""
     for name, shades in TERMS.items():
         for shade in shades:
             near = np.clip(np.array(shade) + 5, 0, 255).astype(np.uint8)
@@ -58,7 +58,7 @@ def test_each_shade_bears_the_name_of_its_term() -> None:
 
 
 def test_every_color_has_one_name_whatever_stands_beside_it() -> None:
-    """The name depends on the color alone; full colors are called what their hue is."""
+    """The name depends only on the color; saturated colors are named after their hue."""
     rng = np.random.default_rng(0)
     colors_N23 = rng.integers(0, 256, (2000, 2, 3)).astype(np.uint8)
     names = name_colors(colors_N23)

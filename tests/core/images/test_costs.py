@@ -1,4 +1,4 @@
-"""What augmentation costs."""
+"""Cost of augmentation."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ IMAGES = [np.random.default_rng(seed).integers(0, 256, (48, 128, 3), dtype=np.ui
 
 
 def test_a_recipe_costs_its_parts_by_their_shares() -> None:
-    """By hand: 0.1 for nothing, half of 2, a tenth of 5."""
+    """Calculated by hand: 0.1 base, half of 2, a tenth of 5."""
     costs = Costs(base_ms=0.1, transforms=[Cost(key="a", ms=2.0, p=0.5), Cost(key="b", ms=5.0, p=0.1)])
 
     assert costs.total_ms == pytest.approx(0.1 + 1.0 + 0.5)
 
 
 def test_every_transform_that_is_on_is_measured() -> None:
-    """In order of application, where applied, whatever its share; what is off costs nothing."""
+    """Costs are in order of application, per application; transforms that are off have none."""
     found = measure(IMAGES, DEFAULT_AUGMENT | {"blur": {"p": 0.0}}, rounds=2)
 
     assert [cost.key for cost in found.transforms] == [key for key in DEFAULT_AUGMENT if key != "blur"]
@@ -30,7 +30,7 @@ def test_every_transform_that_is_on_is_measured() -> None:
 
 
 def test_nothing_costs_next_to_nothing() -> None:
-    """A copy of the image."""
+    """Without transforms only a copy is left."""
     found = measure(IMAGES, {}, rounds=2)
 
     assert found.transforms == []
@@ -38,13 +38,13 @@ def test_nothing_costs_next_to_nothing() -> None:
 
 
 def test_wrong_settings_are_refused() -> None:
-    """As everywhere."""
+    """Invalid settings raise an error."""
     with pytest.raises(OptionError, match="no transform 'flip'"):
         measure(IMAGES, {"flip": {"p": 1}})
 
 
 def test_seconds_of_a_step_leave_validation_out() -> None:
-    """Lines are five steps apart, and one of the gaps holds a validation of 30 seconds."""
+    """Lines are five steps apart; one gap contains a 30-second validation."""
     lines = [
         {"kind": "step", "step": 5, "seconds": 4.0},
         {"kind": "step", "step": 10, "seconds": 5.0},
@@ -58,5 +58,5 @@ def test_seconds_of_a_step_leave_validation_out() -> None:
 
 @pytest.mark.parametrize("lines", [[], [{"kind": "step", "step": 1, "seconds": 1.0}], [{"kind": "val", "step": 1}]])
 def test_a_run_that_has_hardly_begun_has_no_step_time(lines: list[dict[str, object]]) -> None:
-    """Two lines are needed."""
+    """A step time needs two lines."""
     assert step_seconds(lines) is None

@@ -1,4 +1,4 @@
-"""Finding the text in the images, wherever a portal prints it."""
+"""Locating the text in the images of a portal."""
 
 import cv2
 import numpy as np
@@ -11,13 +11,13 @@ from core.images.pixels import Pixels
 def portal(
     count: int, *, x: int, pitch: int, jitter: int = 0, length: int = 6, decorated: bool = False, lines: bool = False
 ) -> list[Pixels]:
-    """Images 250 x 50 with `length` digits from column `x` on, `pitch` apart."""
+    """Return 250 x 50 images with `length` digits, `pitch` apart, starting at column `x`."""
     rng = np.random.default_rng(0)
     images, targets = [], rng.integers(0, 10, (count, length))
     ramp = np.linspace(120, 240, 250).astype(np.uint8)
     for target in targets:
         image = np.repeat(np.repeat(ramp[None, :, None], 50, axis=0), 3, axis=2).copy()
-        if decorated:  # the same on every image, and blacker than the text
+        if decorated:  # the same on every image, and darker than the text
             cv2.rectangle(image, (190, 5), (240, 45), (0, 0, 0), 3)
         if lines:
             cv2.line(image, (0, int(rng.integers(50))), (249, int(rng.integers(50))), (40, 40, 40), 1)
@@ -30,7 +30,7 @@ def portal(
 
 @pytest.mark.parametrize("decorated", [False, True])
 def test_text_in_the_left_half_is_found(decorated: bool) -> None:
-    """A gradient and a frame that are on every image are no text."""
+    """A gradient and a frame on every image are not text."""
     images = portal(60, x=15, pitch=18, decorated=decorated)
 
     frame, centers, _, _ = choose_frame(images, 6, size=None, crop=True, stride=16)
@@ -45,7 +45,7 @@ def test_text_in_the_left_half_is_found(decorated: bool) -> None:
 
 @pytest.mark.parametrize(("x", "pitch", "jitter"), [(10, 38, 0), (60, 18, 55)])
 def test_text_all_over_the_image_is_not_cropped(x: int, pitch: int, jitter: int) -> None:
-    """Neither wide text nor text that moves loses a digit."""
+    """The crop keeps all digits of wide text and of text that moves."""
     images = portal(60, x=x, pitch=pitch, jitter=jitter)
 
     frame, _, _, _ = choose_frame(images, 6, size=None, crop=True, stride=16)
@@ -55,7 +55,7 @@ def test_text_all_over_the_image_is_not_cropped(x: int, pitch: int, jitter: int)
 
 
 def test_lines_over_the_whole_image_hide_no_digit() -> None:
-    """The box may become too large, never too small."""
+    """The box may be too large, but never too small."""
     images = portal(60, x=15, pitch=18, lines=True)
 
     frame, _, _, _ = choose_frame(images, 6, size=None, crop=True, stride=16)
@@ -65,7 +65,7 @@ def test_lines_over_the_whole_image_hide_no_digit() -> None:
 
 
 def test_identical_images_and_a_single_one_are_framed_whole() -> None:
-    """Nothing differs, so nothing is known."""
+    """Equal images do not show where the text is."""
     images = portal(1, x=15, pitch=18)
 
     frame, centers, _, _ = choose_frame(images * 40, 6, size=(48, 96), crop=True, stride=16)
@@ -75,7 +75,7 @@ def test_identical_images_and_a_single_one_are_framed_whole() -> None:
 
 
 def test_cropping_can_be_turned_off() -> None:
-    """With an even column prior then."""
+    """The column prior is then even."""
     images = portal(20, x=15, pitch=18)
 
     frame, centers, _, _ = choose_frame(images, 6, size=None, crop=False, stride=16)
@@ -85,7 +85,7 @@ def test_cropping_can_be_turned_off() -> None:
 
 
 def test_a_frame_crops_and_scales_images_of_any_size() -> None:
-    """The box is in fractions, so one portal may send several sizes."""
+    """The box is in fractions, so a portal may use several image sizes."""
     image = np.zeros((50, 200, 3), dtype=np.uint8)
     image[:, :100, 0] = 255
 
@@ -99,7 +99,7 @@ def test_a_frame_crops_and_scales_images_of_any_size() -> None:
 @pytest.mark.parametrize(("aspect", "positions"), [(0.5, 6), (2, 4), (5, 6), (20, 8), (3, 1)])
 @pytest.mark.parametrize("stride", [8, 16, 32])
 def test_every_position_gets_columns_of_the_map(aspect: float, positions: int, stride: int) -> None:
-    """Two at stride 16, one and a half at 32, whatever the shape of the images."""
+    """Each position gets two columns at stride 16 and 1.5 at 32, whatever the image shape."""
     height, width = image_size(aspect, positions, stride)
 
     assert width / stride >= (1.5 if stride == 32 else 2) * positions

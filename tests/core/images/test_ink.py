@@ -1,4 +1,4 @@
-"""The page's view of what the network gets, against the network's own."""
+"""Ink normalization for display, compared with the network's."""
 
 import numpy as np
 import pytest
@@ -17,15 +17,15 @@ def by_torch(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_noise_is_normalised_as_the_network_does(seed: int) -> None:
-    """Every border pixel differs, in an even number, so that the middle of them must be chosen alike."""
+def test_noise_is_normalized_as_the_network_does(seed: int) -> None:
+    """The border has an even number of distinct pixels, so both must choose the same median."""
     image = np.random.default_rng(seed).integers(0, 256, (48, 96 + seed, 3), dtype=np.uint8)
 
     assert np.array_equal(ink_pixels(image), by_torch(image))
 
 
-def test_rendered_text_is_normalised_as_the_network_does() -> None:
-    """And light on dark as well as dark on light, the same."""
+def test_rendered_text_is_normalized_as_the_network_does() -> None:
+    """The result is the same for dark on light and light on dark."""
     for _, _, data in samples(4, seed=1):
         image = decode(data)
 
@@ -35,7 +35,7 @@ def test_rendered_text_is_normalised_as_the_network_does() -> None:
 
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_an_image_of_one_color_has_no_ink(value: int) -> None:
-    """Nothing is divided by nothing."""
+    """There is no division by zero."""
     image = np.full((16, 32, 3), value, dtype=np.uint8)
 
     assert not ink_pixels(image).any()
@@ -43,7 +43,7 @@ def test_an_image_of_one_color_has_no_ink(value: int) -> None:
 
 
 def test_ink_by_hand() -> None:
-    """A red dot on gray: its strongest channel is as far from the border as any gets, the blue dot half as far."""
+    """On gray, the red dot is farthest from the border color and the blue dot half as far."""
     image = np.full((5, 5, 3), 100, dtype=np.uint8)
     image[2, 2] = 200, 100, 100
     image[1, 1] = 100, 100, 50

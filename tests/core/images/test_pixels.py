@@ -1,4 +1,4 @@
-"""Decoding: the same pixels from every format, or a refusal with its reason."""
+"""Decoding: the same pixels from every format, or an error with the reason."""
 
 import base64
 import hashlib
@@ -23,14 +23,14 @@ WHITE, BLACK = [255, 255, 255], [0, 0, 0]
 
 
 def glyph(mode: str, ground: object, ink: object, size: tuple[int, int] = (40, 16)) -> Image.Image:
-    """A filled box, as a letter on its ground."""
+    """Return a filled box on a background, like a letter."""
     image = Image.new(mode, size, ground)  # type: ignore[arg-type]
     image.paste(ink, (10, 4, 20, 12))  # type: ignore[arg-type]
     return image
 
 
 def header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds next to nothing."""
+    """Return a PNG that claims a size and contains almost no data."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -59,7 +59,7 @@ def header(width: int, height: int) -> bytes:
     ids=lambda value: value if isinstance(value, str) else value.mode,
 )
 def test_black_on_white_is_black_on_white_in_every_mode(image: Image.Image, form: str) -> None:
-    """Transparent ground is white: Pillow's own conversion makes it as black as the letters on it."""
+    """Transparent background becomes white. Pillow's conversion would make it as black as the letters."""
     options = {"lossless": True} if form == "WEBP" else {}
 
     decoded = decode(encoded(image, form, **options))
@@ -72,7 +72,7 @@ def test_black_on_white_is_black_on_white_in_every_mode(image: Image.Image, form
 
 @pytest.mark.parametrize("mode", ["P", "L", "RGB", "I;16", "1"])
 def test_a_transparent_color_is_white(mode: str) -> None:
-    """A PNG or GIF may name one color that is not there."""
+    """A PNG or GIF may declare one color transparent."""
     ground, ink = {"P": (1, 0), "L": (7, 0), "RGB": ((1, 2, 3), (0, 0, 0)), "I;16": (77, 0), "1": (1, 0)}[mode]
     image = glyph(mode, ground, ink)
     if mode == "P":
@@ -111,7 +111,7 @@ def test_cmyk_keeps_its_colors() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation_is_applied(orientation: int) -> None:
-    """What a viewer shows is what is read."""
+    """The pixels match what an image viewer shows."""
     turns = {
         1: (), 2: ("FLIP_LEFT_RIGHT",), 3: ("ROTATE_180",), 4: ("FLIP_TOP_BOTTOM",), 5: ("TRANSPOSE",),
         6: ("ROTATE_90",), 7: ("TRANSVERSE",), 8: ("ROTATE_270",),
@@ -127,7 +127,7 @@ def test_exif_rotation_is_applied(orientation: int) -> None:
 
 
 def test_an_image_without_color_profile_or_comment_is_the_same_image() -> None:
-    """What is written beside the pixels does not count."""
+    """Metadata does not count."""
     plain = Image.fromarray(pixels(1))
     noted = encoded(plain, "PNG", dpi=(300, 300), icc_profile=b"no profile")
 
@@ -140,7 +140,7 @@ def test_an_image_without_color_profile_or_comment_is_the_same_image() -> None:
 
 @pytest.mark.parametrize("form", ["TIFF", "PPM", "ICO", "PCX", "TGA", "EPS", "PDF", "SGI", "DDS", "JPEG2000"])
 def test_other_formats_are_refused_whatever_their_name(form: str) -> None:
-    """The content is looked at, never the name; readers that start other programs are never reached."""
+    """The content decides, not the name. Readers that start other programs are never used."""
     with pytest.raises(ImageError, match="This is not a PNG, JPEG, GIF, WEBP or BMP image"):
         decode(encoded(Image.fromarray(pixels(1, 64, 64)), form))
 
@@ -150,28 +150,28 @@ def test_other_formats_are_refused_whatever_their_name(form: str) -> None:
     [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html>", b"%!PS-Adobe-3.0 EPSF", b"\0" * 100, b"x", b"PK\3\4" * 9],
 )
 def test_what_is_no_image_is_refused(data: bytes) -> None:
-    """With the formats that are read."""
+    """The error lists the supported formats."""
     with pytest.raises(ImageError, match="This is not a PNG"):
         decode(data)
 
 
 def test_floating_point_pixels_are_refused() -> None:
-    """There is no telling what is white in them."""
+    """Their white level is unknown."""
     with pytest.raises(ImageError):
         decode(encoded(Image.fromarray(np.zeros((16, 40), np.float32)), "TIFF"))
 
 
 def test_an_empty_and_an_overlong_file_are_refused() -> None:
-    """A sentence for each."""
+    """Each has its own error."""
     with pytest.raises(ImageError, match="The file is empty"):
         decode(b"")
-    with pytest.raises(ImageError, match=r"4,194,305 bytes; at most 4,194,304"):
+    with pytest.raises(ImageError, match=r"4,194,305 bytes; the limit is 4,194,304"):
         decode(b"x" * (MAX_BYTES + 1))
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
 def test_animations_are_refused(form: str) -> None:
-    """No frame is the right one."""
+    """It is unclear which frame to read."""
     frames = [Image.fromarray(pixels(number)) for number in range(3)]
 
     with pytest.raises(ImageError, match="an animation of 3 frames"):
@@ -191,7 +191,7 @@ FORMS = [
 
 @pytest.mark.parametrize(("form", "options"), FORMS)
 def test_a_file_that_was_cut_off_gives_the_same_pixels_or_none(form: str, options: dict[str, bool]) -> None:
-    """Half an image, the rest gray, would be labeled and trained on."""
+    """A half-gray image must not be labeled and trained on."""
     data = encoded(Image.fromarray(pixels(1)), form, **options)
     whole = decode(data)
     refused = 0
@@ -206,7 +206,7 @@ def test_a_file_that_was_cut_off_gives_the_same_pixels_or_none(form: str, option
 
 @pytest.mark.parametrize(("form", "options"), FORMS)
 def test_damage_never_raises_anything_else(form: str, options: dict[str, bool]) -> None:
-    """Whatever Pillow raises on a damaged file becomes one sentence."""
+    """Any exception of Pillow on a damaged file becomes one sentence."""
     data = bytearray(encoded(Image.fromarray(pixels(1)), form, **options))
     random = np.random.default_rng(0)
     for _ in range(150):
@@ -228,7 +228,7 @@ def test_damage_never_raises_anything_else(form: str, options: dict[str, bool]) 
 def test_a_header_bomb_is_refused_before_it_is_decoded(width: int, height: int) -> None:
     """A few bytes on disk claim hundreds of MB."""
     tracemalloc.start()
-    with pytest.raises(ImageError, match=r"pixels; at most 4,000,000|exceeds limit"):
+    with pytest.raises(ImageError, match=r"pixels; the limit is 4,000,000|exceeds limit"):
         decode(header(width, height))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -253,17 +253,17 @@ def test_a_text_that_unpacks_to_megabytes_is_refused() -> None:
 
 
 def test_the_limits_are_those_that_are_said() -> None:
-    """The largest and the smallest image that are read."""
+    """The largest and the smallest allowed image can be read."""
     assert decode(encode_png(np.zeros((2000, 2000, 3), np.uint8))).shape == (2000, 2000, 3)
     assert decode(encode_png(np.zeros((8, 8, 3), np.uint8))).shape == (8, 8, 3)
-    with pytest.raises(ImageError, match=f"2001 x 2000 pixels; at most {MAX_PIXELS:,}"):
+    with pytest.raises(ImageError, match=f"2001 x 2000 pixels; the limit is {MAX_PIXELS:,}"):
         decode(encode_png(np.zeros((2000, 2001, 3), np.uint8)))
     with pytest.raises(ImageError, match="7 x 100 pixels; each side needs at least 8"):
         decode(encode_png(np.zeros((100, 7, 3), np.uint8)))
 
 
 def test_pages_may_decode_at_the_same_time() -> None:
-    """Handling of warnings is shared by all threads: one that leaves it changed would break the whole app."""
+    """Warning filters are shared by all threads, so decoding must not change them."""
     before = list(warnings.filters)
     wanted = [pixel_hash(pixels(number)) for number in range(8)]
     right: list[bool] = []
@@ -285,7 +285,7 @@ def test_pages_may_decode_at_the_same_time() -> None:
 
 
 def test_the_identity_is_the_hash_of_size_and_pixels() -> None:
-    """The formula is public: others name images by it. Computed here from Pillow's own pixels."""
+    """The formula is public. This test computes it from Pillow's pixels."""
     image = Image.fromarray(pixels(1))
     rows = b"".join(bytes(image.getpixel((x, y))) for y in range(16) for x in range(40))  # type: ignore[arg-type]
 
@@ -293,7 +293,7 @@ def test_the_identity_is_the_hash_of_size_and_pixels() -> None:
 
 
 def test_the_identity_of_known_pixels_never_changes() -> None:
-    """Splits and labels of every existing project hang on it."""
+    """Splits and labels of all existing projects depend on it."""
     white = np.full((8, 16, 3), 255, np.uint8)
 
     assert pixel_hash(white) == PINNED_WHITE
@@ -301,7 +301,7 @@ def test_the_identity_of_known_pixels_never_changes() -> None:
 
 
 def test_the_same_pixels_are_the_same_image_in_every_lossless_format() -> None:
-    """A portal's BMP and somebody's PNG of it are one sample."""
+    """A portal's BMP and a PNG copy of it are the same sample."""
     image = Image.fromarray(pixels(1))
     files = [
         encoded(image, "PNG"),
@@ -316,7 +316,7 @@ def test_the_same_pixels_are_the_same_image_in_every_lossless_format() -> None:
 
 
 def test_one_changed_pixel_is_another_image() -> None:
-    """By the least that an eye could not see."""
+    """The smallest possible change gives another hash."""
     changed = pixels(1)
     changed[3, 7, 1] ^= 1
 
@@ -336,13 +336,13 @@ def test_a_view_of_an_array_has_the_hash_of_its_copy() -> None:
      ("0000000b", "test"), ("ffffffff", "train"), ("deadbeef", "train")],
 )  # fmt: skip
 def test_the_split_of_a_hash_never_changes(start: str, split: str) -> None:
-    """A test image of yesterday must not be a training image of tomorrow."""
+    """A test image must never become a training image."""
     assert split_of(start + "0" * 56) == split
     assert split_of(start + "f" * 56) == split
 
 
 def test_splits_are_eighty_ten_and_ten_percent() -> None:
-    """Of 20,000 hashes, within four standard deviations."""
+    """The shares of 20,000 hashes are within four standard deviations."""
     hashes = (hashlib.sha256(b"%d" % number).hexdigest() for number in range(20_000))
     count = Counter(split_of(sha256) for sha256 in hashes)
 
@@ -357,7 +357,7 @@ def test_splits_are_eighty_ten_and_ten_percent() -> None:
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
 def test_an_image_is_shown_as_what_it_is(form: str) -> None:
-    """A browser is told the format that the bytes have."""
+    """The data URL has the format of the bytes."""
     data = encoded(Image.fromarray(pixels(1)), form)
 
     assert image_format(data) == form.lower()

@@ -1,4 +1,4 @@
-"""The demo portal: reproducible, uniform, and every character whole."""
+"""The demo portal: reproducible, uniform, no clipped characters."""
 
 import io
 from collections import Counter
@@ -8,30 +8,30 @@ import pytest
 from PIL import Image
 
 from core.errors import OptionError
-from core.images.renderer import DEMO, HARD, HEIGHT, WIDTH, Style, layout, placed, render, samples
+from core.images.renderer import DEMO, HARD, HEIGHT, WIDTH, Style, layout, rasterize, render, samples
 
 ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def test_same_seed_gives_the_same_files() -> None:
-    """A demo made twice is the same demo, byte for byte."""
+    """Two demos are equal, byte for byte."""
     assert list(samples(5, seed=3)) == list(samples(5, seed=3))
 
 
 def test_a_larger_set_continues_the_smaller_one() -> None:
-    """Asking for more images keeps those there were."""
+    """A larger set starts with the smaller one."""
     assert list(samples(12, seed=3))[:5] == list(samples(5, seed=3))
 
 
 def test_another_seed_gives_other_texts_and_other_pixels() -> None:
-    """Seeds do not share images, and one text is drawn anew by every generator."""
+    """Seeds share no images, and each generator draws the same text differently."""
     assert not {text for _, text, _ in samples(50, seed=1)} & {text for _, text, _ in samples(50, seed=2)}
     first, second = (render("012345", np.random.default_rng(seed)) for seed in (1, 2))
     assert np.abs(first.astype(int) - second).mean() > 5
 
 
 def test_drawing_leaves_global_randomness_alone() -> None:
-    """All chance comes from the generator handed in."""
+    """All randomness comes from the generator passed in."""
     np.random.seed(0)  # noqa: NPY002
     expected = np.random.random()  # noqa: NPY002
     np.random.seed(0)  # noqa: NPY002
@@ -49,7 +49,7 @@ def test_files_are_pngs_of_one_size_named_by_their_text() -> None:
 
 
 def test_texts_are_distinct_and_uniform_at_every_position() -> None:
-    """No string comes twice, and no digit is favored anywhere."""
+    """No text occurs twice, and no position favors a digit."""
     texts = [text for _, text, _ in samples(600, seed=0)]
     assert len(set(texts)) == 600
     for position in range(6):
@@ -59,14 +59,14 @@ def test_texts_are_distinct_and_uniform_at_every_position() -> None:
 
 
 def test_all_texts_there_are_can_be_drawn_but_no_more() -> None:
-    """A small charset is exhausted exactly, and one more is refused."""
+    """A small charset can be exhausted; asking for one more raises an error."""
     assert sorted(text for _, text, _ in samples(4, seed=0, length=2, charset="01")) == ["00", "01", "10", "11"]
-    with pytest.raises(OptionError, match="only 4 texts"):
+    with pytest.raises(OptionError, match="Only 4 texts"):
         next(samples(5, seed=0, length=2, charset="01"))
 
 
 def test_characters_the_fonts_lack_are_refused() -> None:
-    """A box in place of a character would be a wrong label."""
+    """A box in place of a character would make the label wrong."""
     with pytest.raises(OptionError, match="0-9, A-Z and a-z"):
         next(samples(1, seed=0, charset="01é"))
 
@@ -74,12 +74,12 @@ def test_characters_the_fonts_lack_are_refused() -> None:
 @pytest.mark.parametrize("style", [DEMO, HARD])
 @pytest.mark.parametrize(("length", "charset"), [(1, "W7"), (6, "0123456789"), (6, "WM"), (14, ALPHANUMERIC)])
 def test_no_character_is_clipped(length: int, charset: str, style: Style) -> None:
-    """Every turned glyph lies inside the image with all of its ink, short text or long, narrow or wide."""
+    """Every rotated glyph keeps all of its ink inside the image, for short, long, narrow and wide text."""
     rng = np.random.default_rng(8)
     for _ in range(40):
         text = "".join(charset[index] for index in rng.integers(len(charset), size=length))
         for glyph in layout(text, rng, style):
-            mask, (left, top) = placed(glyph)
+            mask, (left, top) = rasterize(glyph)
             assert left >= 0
             assert top >= 0
             assert left + mask.width <= 2 * WIDTH
@@ -90,7 +90,7 @@ def test_no_character_is_clipped(length: int, charset: str, style: Style) -> Non
 
 
 def test_text_stands_out_wherever_it_is() -> None:
-    """Ink is darker than paper in every image, and the text is not always in the same place."""
+    """Ink is darker than paper in every image, and the position of the text varies."""
     centers = []
     for seed in range(60):
         rgb = render("482913", np.random.default_rng(seed)).astype(float).mean(axis=2)
@@ -101,7 +101,7 @@ def test_text_stands_out_wherever_it_is() -> None:
 
 
 def test_the_hard_style_pushes_characters_into_each_other() -> None:
-    """Neighbors share more of their widths than in the demo."""
+    """Neighbors overlap more than in the demo."""
     spans = dict.fromkeys((DEMO, HARD), 0.0)
     for style in spans:
         for seed in range(40):
@@ -111,11 +111,12 @@ def test_the_hard_style_pushes_characters_into_each_other() -> None:
 
 
 def test_text_moves_and_changes_its_width() -> None:
-    """One text never looks the same twice, in its place or in its extent."""
+    """The same text varies in position and width."""
     spans = []
     for seed in range(40):
         boxes = [
-            (placed(glyph)[1][0], placed(glyph)[0].width) for glyph in layout("482913", np.random.default_rng(seed))
+            (rasterize(glyph)[1][0], rasterize(glyph)[0].width)
+            for glyph in layout("482913", np.random.default_rng(seed))
         ]
         spans.append((min(left for left, _ in boxes), max(left + width for left, width in boxes)))
     left, right = np.array(spans).T

@@ -27,7 +27,7 @@ def waiting(make_job: MakeJob, run_job: RunJob) -> list[JobDir]:
 
 
 def waiting_now(job: JobDir) -> list[str]:
-    return [other.id for other in order.waiting(job.path.parent).get("cpu", [])]
+    return [other.id for other in order.waiting_runs(job.path.parent).get("cpu", [])]
 
 
 def end(job: JobDir) -> None:

@@ -49,6 +49,6 @@ def test_a_look_at_a_run_reads_its_metrics_once(
     seen = watch(home, job.id)
 
     assert opened_files.count("metrics.jsonl") == 1
-    assert (seen.view.state, len(seen.metrics)) == ("running", 40)
+    assert (seen.status.state, len(seen.metrics)) == ("running", 40)
     assert seen.diagnosis is not None
     assert seen.diagnosis.state == "plateau"

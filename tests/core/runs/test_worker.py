@@ -75,7 +75,7 @@ def work_here(job: JobDir) -> int:
     """Do the worker's part in this process, which has torch; return its exit code."""
     before = signal.getsignal(signal.SIGTERM)
     try:
-        return run_worker(str(job.path), worker.do)
+        return run_worker(str(job.path), worker.run_job)
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -180,9 +180,9 @@ SAVING_ALWAYS = """
 import sys
 from core.training import engine
 from core.jobs.work import run_worker
-from core.runs.worker import do
+from core.runs.worker import run_job
 engine.SAVE_SECONDS = 0.0
-sys.exit(run_worker(sys.argv[1], do))
+sys.exit(run_worker(sys.argv[1], run_job))
 """
 
 

@@ -37,10 +37,10 @@ CRAMPED = """
 import resource, sys
 from pathlib import Path
 from core.jobs.work import run_worker
-from core.runs.worker import do
+from core.runs.worker import run_job
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20),) * 2)
-sys.exit(run_worker(sys.argv[1], do))
+sys.exit(run_worker(sys.argv[1], run_job))
 """
 """The worker, with 300 MB to take after its imports."""
 
