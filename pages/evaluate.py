@@ -14,7 +14,7 @@ from core.runs.start import start_evaluation
 from core.runs.uses import uses_text
 from db.evaluations import count_test_uses
 from db.jobs import list_jobs
-from db.labels import relabeled
+from db.labels import labels_since
 from db.records import ACTIVE
 from pages.components import layout, resources, state
 from pages.components.evaluate.evidence import show_evidence, show_report
@@ -72,7 +72,7 @@ with layout.errors(), layout.database() as db:
         found = resources.find_predictions(db, home, run, split)
     except StorageError as error:
         damaged = str(error)
-    now = relabeled(db, project.id, run.job.created_at) if found else {}
+    now = labels_since(db, project.id, run.job.created_at) if found else {}
     evaluations = list_jobs(db, project_id=project.id, kind="evaluate", limit=20)
     active = [job for job in evaluations if job.state in ACTIVE]
 

@@ -1,1 +1,1 @@
-"""Background jobs: their directory, lock, order, runner and worker side, and how they are started and ended."""
+"""Background jobs: directory, lock, queue, runner, worker and control."""

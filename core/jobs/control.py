@@ -1,4 +1,4 @@
-"""Background work: start, watch, cancel and resume a job, and keep its row in step with its directory."""
+"""Start, watch, cancel and resume jobs, and keep their rows in step with their directories."""
 
 import importlib.metadata
 import json
@@ -28,7 +28,7 @@ from db.connection import write
 from db.records import ACTIVE, Job, Project, now
 
 ROOT = Path(__file__).resolve().parents[2]
-"""Where `core` and `db` are imported from; the runner is started there whatever the current directory is."""
+"""The folder of `core` and `db`. The runner starts here, whatever the current directory is."""
 RUNNER = (sys.executable, "-m", "core.jobs.runner")
 FOLLOW_SECONDS = 0.3
 RECORDED_VERSIONS = ("slotlab", "torch", "timm", "albumentations", "numpy", "pillow")
@@ -48,9 +48,9 @@ def start_job(
     record: Callable[[Job], None] | None = None,
     fill: Callable[[Path], None] | None = None,
 ) -> Job:
-    """Start any job: `spec` goes into its run.json.
+    """Start a job with `spec` in its run.json.
 
-    `record` may add rows in the transaction that makes the job's; then `fill` puts files into its directory.
+    `record` can add rows in the transaction that inserts the job. `fill` then writes files into its directory.
     """
     job, fresh = register(db, home, project, kind, kind, request_id, record)
     if fresh:
@@ -70,15 +70,15 @@ def register(
     request_id: str | None = None,
     record: Callable[[Job], None] | None = None,
 ) -> tuple[Job, bool]:
-    """Give a job its row, with what `record` adds in the same transaction; whether it is new.
+    """Insert a job, with the rows `record` adds in the same transaction. Return the job and True if it is new.
 
-    The same `request_id` again returns the job that it made.
+    A repeated `request_id` returns the existing job.
     """
     request_id = request_id or uuid.uuid4().hex
     with write(db):
         if (known := jobs.find_by_request(db, request_id)) is not None:
             return known, False
-        # A restored backup knows fewer jobs than there are directories; their numbers are not given again.
+        # A restored backup may know fewer jobs than there are directories, so skip the numbers of the directories.
         on_disk = [JobDir(path).number for path in home.runs.glob("[0-9]*-*")]
         number = max(jobs.next_number(db), max(on_disk, default=0) + 1)
         job = jobs.insert_job(
@@ -91,18 +91,18 @@ def register(
 
 @contextmanager
 def record_start_failure(db: Database, job: Job) -> Iterator[None]:
-    """Write down that a job could not be started when the block raises."""
+    """Mark the job as failed if the block raises."""
     try:
         yield
     except BaseException as error:
         with write(db):
-            jobs.set_state(db, job, "failed", reason=f"It could not be started: {error}", final=True)
+            jobs.set_state(db, job, "failed", reason=f"The job could not be started: {error}", final=True)
         raise
 
 
 @contextmanager
 def staging(home: Home) -> Iterator[Path]:
-    """A directory that becomes a job's, or vanishes. Raises StorageError when it cannot be written."""
+    """Yield a new directory for a job, and delete it unless `begin` renames it. Raises StorageError."""
     home.create()
     path = home.runs / f".new-{uuid.uuid4().hex}"
     path.mkdir(mode=0o700)
@@ -115,7 +115,7 @@ def staging(home: Home) -> Iterator[Path]:
 
 
 def begin(home: Home, project: Project, job: Job, directory: Path, spec: dict[str, Any]) -> None:
-    """Write run.json into a staged directory, make it the job's, and start the runner."""
+    """Write run.json into a staged directory, rename it to the job's directory and start the runner."""
     JobDir(directory).write(
         "run.json",
         {"format": 1, "kind": job.kind}
@@ -131,18 +131,18 @@ def begin(home: Home, project: Project, job: Job, directory: Path, spec: dict[st
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in RECORDED_VERSIONS:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _launch(job: JobDir) -> None:
-    """Start the runner in a session of its own: it outlives the app, a closed terminal and Ctrl-C."""
-    status = job.read("status.json") or {}  # of a job that is resumed: where it stood
+    """Start the runner in a new session, so it survives the app, a closed terminal and Ctrl-C."""
+    status = job.read("status.json") or {}  # progress of a resumed job
     job.write("status.json", status | {"state": "launching", "reason": None, "cause": None, "at": time.time()})
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with (job.path / "log.txt").open("ab") as log:
@@ -155,7 +155,7 @@ def _launch(job: JobDir) -> None:
             stderr=log,
             start_new_session=True,
         )
-    # Somebody has to wait for it, or it stays as a zombie for as long as this process lives.
+    # Reap the runner, or it stays a zombie until this process exits.
     threading.Thread(target=runner.wait, daemon=True).start()
 
 
@@ -163,7 +163,7 @@ def _launch(job: JobDir) -> None:
 
 
 def find_job(db: Database, text: str) -> Job:
-    """The job meant by `7`, `0007` or `0007-fast`. Raises JobError."""
+    """Return the job named `7`, `0007` or `0007-fast`. Raises JobError."""
     job = jobs.find_by_number(db, int(text)) if text.isascii() and text.isdigit() else jobs.find_job(db, text)
     if job is None:
         raise JobError(f"There is no run or job {text!r}; `slotlab runs` lists them.")
@@ -171,43 +171,43 @@ def find_job(db: Database, text: str) -> Job:
 
 
 def active(db: Database, home: Home) -> list[Job]:
-    """Jobs that are queued or at work, newest first."""
+    """Return active jobs, newest first."""
     reconcile(db, home)
     return jobs.active_jobs(db)
 
 
 def spec(home: Home, job_id: str) -> dict[str, Any]:
-    """What a job was asked to do, its run.json; empty when that is missing or damaged."""
+    """Return a job's run.json; empty if it is missing or damaged."""
     return JobDir(home.run(job_id)).read("run.json") or {}
 
 
 def observe(home: Home, job_id: str) -> JobStatus:
-    """State and progress of a job, read from its directory."""
+    """Return the state and progress of a job from its directory."""
     return JobDir(home.run(job_id)).observe()
 
 
 def metrics(home: Home, job_id: str) -> list[dict[str, Any]]:
-    """What a run has logged so far; a line that is still being written is left out."""
+    """Return a run's metrics so far, without an incomplete last line."""
     return JobDir(home.run(job_id)).metrics()
 
 
 def selected_step(home: Home, job_id: str) -> int:
-    """Step of the weights that a run reads with now; -1 before there are any."""
+    """Return the step of a run's selected checkpoint; -1 if there is none."""
     return JobDir(home.run(job_id)).selected_step
 
 
 def weights_at(home: Home, job_id: str) -> float:
-    """Return when the newest weights of a run were written, as a file's time; 0 where there are none."""
+    """Return the modification time of a run's newest checkpoint; 0 if there is none."""
     return JobDir(home.run(job_id)).weights_at()
 
 
 def queue(home: Home) -> dict[str, list[str]]:
-    """The runs that wait, of all projects, in the order of their turns, for each device that is waited for."""
+    """Return the run queue of each device, across all projects."""
     return {device: [job.id for job in line] for device, line in order.waiting_runs(home.runs).items()}
 
 
 def move(home: Home, run_id: str, *, before: str | None) -> None:
-    """Give a run that waits the turn before another one's; None: the last. Raises JobError, StorageError."""
+    """Move a queued run before another one, or to the end (None). Raises JobError, StorageError."""
     order.move(home.runs, run_id, before=before)
 
 
@@ -216,7 +216,7 @@ def log_tail(home: Home, job_id: str, lines: int = 30) -> str:
 
 
 def reconcile(db: Database, home: Home) -> None:
-    """Bring the rows of all active jobs up to date. Cheap: a few small files for each active job, none for others."""
+    """Update the rows of all active jobs. Cheap: reads a few small files per active job."""
     for job in jobs.active_jobs(db):
         directory = JobDir(home.run(job.id))
         with directory.unlocked() as free:
@@ -231,12 +231,12 @@ def reconcile(db: Database, home: Home) -> None:
 
 
 def _reconcile_ended(db: Database, job: Job, directory: JobDir) -> None:
-    """Nothing of the job is alive, nor can be while this runs."""
+    """Update the row of a job without live processes. The caller holds its lock, so none can start."""
     if not directory.path.exists() and _age_s(job) < LAUNCH_SECONDS:
-        return  # its files are being written just now
+        return  # its files are still being written
     if directory.launch_overdue():
-        # A runner that comes yet finds this and leaves.
-        directory.write("exit.json", {"error": "It did not start within a minute; see the log.", "at": now()})
+        # A runner that starts later finds this file and exits.
+        directory.write("exit.json", {"error": "The job did not start within a minute; see the log.", "at": now()})
     state, reason, _ = directory.outcome()
     if state == job.state:
         return
@@ -270,14 +270,14 @@ def _store_result(db: Database, job: Job, spec: dict[str, Any], result: dict[str
 
 
 def _kill_if_cancel_is_ignored(directory: JobDir) -> None:
-    """The runner sees to a cancel; where it was killed itself and the worker hangs, whoever looks does it."""
+    """Kill a worker that ignores a cancel because its runner was killed."""
     cancel = directory.read("cancel")
     if cancel and time.time() - cancel["at"] > 2 * GRACE_SECONDS:
         directory.kill()
 
 
 def follow(db: Database, home: Home, job_id: str, on_progress: Callable[[JobStatus], None]) -> Job:
-    """Wait for the end of a job, telling how far it is every 0.3 s; returns its row, brought up to date."""
+    """Wait for the end of a job, reporting progress every 0.3 s. Return its updated row."""
     while True:
         reconcile(db, home)
         job = find_job(db, job_id)
@@ -288,7 +288,7 @@ def follow(db: Database, home: Home, job_id: str, on_progress: Callable[[JobStat
 
 
 def finish(db: Database, home: Home, job_id: str, on_progress: Callable[[JobStatus], None]) -> Job:
-    """Wait for a job as `follow` does. Raises JobError with its reason unless it finished."""
+    """Wait for a job like `follow`. Raises JobError with the reason unless it finished."""
     job = follow(db, home, job_id, on_progress)
     if job.state != "finished":
         raise JobError(job.reason or f"{job.id} was {job.state}.")
@@ -299,9 +299,9 @@ def finish(db: Database, home: Home, job_id: str, on_progress: Callable[[JobStat
 
 
 def cancel(db: Database, home: Home, job_id: str) -> None:
-    """Ask a job to stop; it saves its state first. Asking again, or after its end, changes nothing.
+    """Ask a job to save its state and stop. Repeated requests, or requests after its end, have no effect.
 
-    The wish is a file: the runner acts on it within 0.2 s, and a runner that starts later than the wish, not at all.
+    The request is a file. The runner reacts within 0.2 s; a runner that starts later never starts the worker.
     """
     reconcile(db, home)
     directory = JobDir(home.run(job_id))
@@ -310,7 +310,7 @@ def cancel(db: Database, home: Home, job_id: str) -> None:
 
 
 def resume(db: Database, home: Home, job_id: str) -> Job:
-    """Go on with a job that was canceled, lost or failed: same directory and settings, from its last checkpoint."""
+    """Resume a canceled, lost or failed job in its directory, with its settings, from its last checkpoint."""
     reconcile(db, home)
     job, directory = find_job(db, job_id), JobDir(home.run(job_id))
     if job.state in ACTIVE:
@@ -320,8 +320,8 @@ def resume(db: Database, home: Home, job_id: str) -> Job:
     directory.spec()
     order.forget(home.runs, job_id)
     with write(db):
-        mine = jobs.set_state(db, job, "starting")
-    if mine:  # else somebody else pressed Resume in the same moment
+        won = jobs.set_state(db, job, "starting")
+    if won:  # otherwise someone else resumed it at the same moment
         directory.remove("cancel", "exit.json")
         _launch(directory)
     return find_job(db, job_id)

@@ -1,6 +1,6 @@
-"""Why a job failed: one sentence for people, and a cause for what decides by it (core.errors.Cause).
+"""The reason of a failure: a sentence for people and a cause for programs (core.errors.Cause).
 
-Signal 9 leaves nobody to explain it: core.jobs.jobdir concludes from exit.json.
+A worker killed by signal 9 cannot explain itself, so core.jobs.jobdir derives the reason from exit.json.
 """
 
 import errno
@@ -18,11 +18,11 @@ MEMORY_WORDS = (
     "bad_alloc",
     "alloc_failed",
 )
-"""How torch, its CPU and GPU libraries and the system say it; only Python and NumPy have an exception of their own."""
+"""Out-of-memory messages of torch, its CPU and GPU libraries and the system. They have no exception class."""
 
 
 def explain(error: BaseException, spec: Mapping[str, Any]) -> tuple[str, Cause | None]:
-    """One sentence on why the work failed, with what to do where that is known, and the cause.
+    """Return one sentence on why the work failed and what to do, and the cause.
 
     `spec` is the job's run.json.
     """
@@ -31,12 +31,15 @@ def explain(error: BaseException, spec: Mapping[str, Any]) -> tuple[str, Cause |
         causes.append(cause)
     codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
     if errno.ENOSPC in codes or errno.EDQUOT in codes or errno.EFBIG in codes:
-        return "The disk or its quota is full; make room and resume. Earlier checkpoints are intact.", "disk_full"
+        return (
+            "The disk or quota is full. Free some space, then resume. Earlier checkpoints are intact.",
+            "disk_full",
+        )
     if any(map(_lacks_memory, causes)):
         return _out_of_memory(spec), "out_of_memory"
     if isinstance(error, SlotlabError):
         return str(error), error.cause
-    return f"An unexpected {type(error).__name__} ended it; the log has the details.", None
+    return f"An unexpected {type(error).__name__} stopped the job; see the log.", None
 
 
 def _lacks_memory(error: BaseException) -> bool:
@@ -44,17 +47,17 @@ def _lacks_memory(error: BaseException) -> bool:
 
 
 def _out_of_memory(spec: Mapping[str, Any]) -> str:
-    """The sentence with which a job fails that found no memory; a training names what needs so much."""
+    """Return the sentence for an out-of-memory failure. For a training it names the settings that need memory."""
     batch_size = spec.get("config", {}).get("batch_size")
     if batch_size is None:
-        return "The memory ran out; end other programs, then try again."
+        return "Out of memory. Close other programs and try again."
     size = (spec.get("choices") or {}).get("image_size") or spec["config"].get("image_size")
     pixels = f" and image_size={size[0]}x{size[1]}" if size else ""
-    return f"The memory ran out with batch_size={batch_size}{pixels}; smaller ones need less."
+    return f"Out of memory with batch_size={batch_size}{pixels}. Smaller values need less memory."
 
 
 def legacy_cause(reason: str) -> Cause | None:
-    """Return the cause of a failure that an earlier version wrote down; it kept the sentence alone."""
+    """Return the cause of a failure recorded by an earlier version, which stored only the sentence."""
     if re.search(r"loss became (nan|-?inf)", reason):
         return "non_finite"
     return "out_of_memory" if "memory ran out" in reason else None

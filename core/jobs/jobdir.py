@@ -1,18 +1,18 @@
-"""The directory of a job: which files it holds, and how they are read and written.
+"""The directory of a job: its files, its lock and its state.
 
-    run.json        what was asked for; a run adds what it chose at its first start
+    run.json        the request; a run adds the choices of its first start
     dataset.npz     the samples it works on
-    lock            held (flock) by the runner, its worker and their children; names them
-    status.json     what is happening now; replaced as a whole
+    lock            held (flock) by the runner, its worker and their children; lists their processes
+    status.json     current progress; replaced atomically
     metrics.jsonl   one line per logging point
     log.txt         everything the processes print
-    cancel          somebody wants it to stop
-    exit.json       how the worker ended
-    result.json     what came out; once it is there the job is finished
+    cancel          a request to stop
+    exit.json       exit code or signal of the worker
+    result.json     the result; its presence means the job is finished
     checkpoints/, predictions-SPLIT.npz, views.json, acceptance.json     of a run: weights, readings, choices
 
-While a job lives, this directory is the truth and the database follows. A job lives as long as its lock is held: a
-process number says nothing, because it is reused, and a dead process that nobody has waited for still answers to it.
+While a job is active, its directory is authoritative and the database follows. A job is alive while its lock is held.
+A process id proves nothing: the system reuses ids, and a zombie still has one.
 """
 
 import fcntl
@@ -32,33 +32,33 @@ from core.jobs.failures import legacy_cause
 from db.records import ACTIVE
 
 EXIT_STOPPED = 128 + signal.SIGTERM
-"""Exit code of a worker that was told to stop and saved what it had."""
+"""Exit code of a worker that saved its state and stopped on request."""
 LAUNCH_SECONDS = 60.0
-"""A launch whose runner has not taken the lock by then has failed; a cold start takes under a second."""
+"""A launch fails if its runner has not taken the lock by then. A cold start takes under a second."""
 STALLED_SECONDS = 180.0
-"""Without a heartbeat for so long, a view says so. One step of a large network on two cores takes up to a minute."""
+"""A job without a heartbeat for this long is stalled. A step of a large network on two cores takes up to a minute."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobStatus:
-    """What can be said of a job by looking at its directory."""
+    """State and progress of a job, read from its directory."""
 
     id: str
     state: str
     """queued, starting, running, finished, failed, canceled or lost"""
     message: str = ""
-    """What an active job is doing."""
+    """Current activity of an active job."""
     reason: str | None = None
-    """Why it ended, where that is not plain from the state; for people."""
+    """Why it ended, for people; None if the state says enough."""
     cause: Cause | None = None
-    """The same for programs, where one decides by it."""
+    """Why it failed, for programs."""
     step: int = 0
     steps: int = 0
     epoch: int = 0
     epochs: int = 0
     eta_s: float | None = None
     idle: bool = False
-    """Whether an active job has nothing to do at the moment, as a watched folder without new files."""
+    """An active job has nothing to do now, such as a watched folder without new files."""
     canceling: bool = False
     stalled: bool = False
 
@@ -68,7 +68,7 @@ class JobStatus:
 
 
 class Outcome(NamedTuple):
-    """How a job ended: its state, the reason for people, the cause for programs."""
+    """The end of a job: state, reason for people, cause for programs."""
 
     state: str
     reason: str | None = None
@@ -92,7 +92,7 @@ class JobDir:
     # Files
 
     def spec(self) -> dict[str, Any]:
-        """What run.json holds. Raises JobError when it is missing, damaged or of a newer format."""
+        """Return run.json. Raises JobError if it is missing, damaged or in a newer format."""
         spec = self.read("run.json")
         if spec is None:
             raise JobError(f"The directory of job {self.id} is missing or damaged: it has no readable run.json.")
@@ -101,7 +101,7 @@ class JobDir:
         return spec
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """A JSON file, or None when it is missing or damaged."""
+        """Return a JSON object, or None if the file is missing or damaged."""
         try:
             values = json.loads((self.path / name).read_bytes())
         except (OSError, ValueError):
@@ -117,26 +117,26 @@ class JobDir:
             (self.path / name).unlink(missing_ok=True)
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
-        """Add one line in one write, so that a kill can tear the last line and no other."""
+        """Append a line in one write, so a kill can only truncate the last line."""
         number = os.open(self.path / "metrics.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             size = os.lseek(number, 0, os.SEEK_END)
-            torn = size > 0 and os.pread(number, 1, size - 1) != b"\n"  # by a kill before this run was resumed
-            os.write(number, b"\n" * torn + json.dumps(line).encode() + b"\n")
+            truncated = size > 0 and os.pread(number, 1, size - 1) != b"\n"  # a kill before this resume
+            os.write(number, b"\n" * truncated + json.dumps(line).encode() + b"\n")
         finally:
             os.close(number)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All whole lines of metrics.jsonl, in the order in which they were written."""
+        """Return all complete lines of metrics.jsonl, in the order written."""
         lines = []
         with suppress(FileNotFoundError):
             for text in (self.path / "metrics.jsonl").read_bytes().split(b"\n"):
-                with suppress(ValueError):  # torn by a kill, or still being written
+                with suppress(ValueError):  # truncated by a kill, or still being written
                     lines.append(json.loads(text))
         return [line for line in lines if isinstance(line, dict)]
 
     def log_tail(self, lines: int) -> str:
-        """The end of the log; at most 200 kB are read, however long it is."""
+        """Return the last lines of the log, from at most its last 200 kB."""
         try:
             with (self.path / "log.txt").open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - 200_000))
@@ -146,18 +146,18 @@ class JobDir:
         return "\n".join(text.splitlines()[-lines:])
 
     def weights_at(self) -> float:
-        """When the newest weights were written, as a file's time; 0 where there are none."""
+        """Return the modification time of the newest checkpoint; 0 if there is none."""
         newest = 0.0
         for path in (self.path / "checkpoints").glob("*.pt"):
-            with suppress(FileNotFoundError):  # a run at work has just replaced it
+            with suppress(FileNotFoundError):  # the run just replaced it
                 newest = max(newest, path.stat().st_mtime)
         return newest
 
     @property
     def selected_step(self) -> int:
-        """Of the weights that a run reads with now, by the name of their file; -1 before there are any."""
-        kept = (self.path / "checkpoints").glob("best-*.json")
-        return max((int(path.stem.split("-")[1]) for path in kept), default=-1)
+        """Step of the selected checkpoint, from its file name; -1 if there is none."""
+        paths = (self.path / "checkpoints").glob("best-*.json")
+        return max((int(path.stem.split("-")[1]) for path in paths), default=-1)
 
     @property
     def cancel_asked(self) -> bool:
@@ -166,9 +166,9 @@ class JobDir:
     # Lock
 
     def take_lock(self, *, wait_s: float) -> int | None:
-        """Take the lock for as long as the returned file descriptor, or a process that inherited it, lives.
+        """Take the lock and return its file descriptor. Every process that inherits the descriptor holds the lock.
 
-        None when another process held it all of `wait_s`. The wait outlasts those who only look (`unlocked`).
+        Returns None if another process holds it for all of `wait_s`. The wait outlasts the brief locks of `unlocked`.
         """
         number = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + wait_s
@@ -181,26 +181,26 @@ class JobDir:
 
     @contextmanager
     def unlocked(self) -> Iterator[bool]:
-        """Whether nothing of the job is alive; if so, nothing of it can start during the with-block either."""
+        """Yield True if no process of the job is alive. Then none can start during the with-block either."""
         try:
             number = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:  # the directory is gone
             yield True
             return
         try:
-            # Shared, so that two who look do not take each other for the job.
+            # A shared lock, so two callers do not mistake each other for the job.
             yield try_lock(number, fcntl.LOCK_SH)
         finally:
             os.close(number)
 
     def name_processes(self, lock: int, *pids: int) -> None:
-        """Write into the lock file who holds it, in a way that tells them from later owners of the same number."""
+        """Write the holders into the lock file, with identities that later processes with the same id lack."""
         text = json.dumps([{"pid": pid, "identity": process_identity(pid)} for pid in pids]).encode()
         os.ftruncate(lock, 0)
         os.pwrite(lock, text, 0)
 
     def kill(self) -> bool:
-        """Kill what is named in the lock file, if the lock is held and they are still the same processes."""
+        """Kill the processes in the lock file, if the lock is held and their identities still match."""
         with self.unlocked() as free:
             if free:
                 return False
@@ -219,7 +219,7 @@ class JobDir:
     # State
 
     def observe(self) -> JobStatus:
-        """State and progress, from the files alone."""
+        """Return state and progress, from the files alone."""
         status = self.read("status.json") or {}
         with self.unlocked() as free:
             ended = self.outcome() if free else Outcome(str(status.get("state")))
@@ -245,43 +245,43 @@ class JobDir:
         )
 
     def outcome(self) -> "Outcome":
-        """How a job ended of which nothing is alive."""
+        """Return the outcome of a job without live processes."""
         if not self.path.is_dir():
-            return Outcome("failed", "Its directory is gone.")
+            return Outcome("failed", "The job's directory is missing.")
         status, end = self.read("status.json") or {}, self.read("exit.json")
         reached = f" at step {status['step']}" if status.get("step") else ""
-        if (self.path / "result.json").exists():  # written last: a cancel or a kill after it changes nothing
-            return Outcome("finished") if self.read("result.json") else Outcome("failed", "Its result.json is damaged.")
+        if (self.path / "result.json").exists():  # written last, so a later cancel or kill changes nothing
+            return Outcome("finished") if self.read("result.json") else Outcome("failed", "result.json is damaged.")
         if self.cancel_asked:
-            return Outcome("canceled", f"Canceled{reached or ' before its first step'}.")
+            return Outcome("canceled", f"Canceled{reached or ' before the first step'}.")
         if end is None and status.get("state") == "launching":
             return Outcome("starting")
         if end is None:
-            return Outcome(
-                "lost", f"It ended without a word{reached}: killed with its runner, or the machine restarted."
-            )
+            reason = f"The job vanished{reached}: it was killed with its runner, or the machine restarted."
+            return Outcome("lost", reason)
         if end.get("error"):
             return Outcome("failed", end["error"])
         number = end.get("signal")
         if end.get("code") == EXIT_STOPPED or number == signal.SIGTERM:
-            return Outcome("lost", f"It was told to stop{reached} by something other than Cancel, perhaps a shutdown.")
+            return Outcome("lost", f"The job was stopped{reached} by something other than Cancel, perhaps a shutdown.")
         if number == signal.SIGKILL:
-            # The kernel does so when the memory has run out, and nobody is left to say it.
-            reason = f"It was killed by signal 9{reached}, perhaps because the memory ran out."
+            # The kernel sends SIGKILL when memory runs out, so the worker cannot report it.
+            reason = f"The job was killed by signal 9{reached}, perhaps because memory ran out."
             return Outcome("failed", reason, "out_of_memory")
         if number:
-            return Outcome("failed", f"It died of signal {number} ({signal.strsignal(number)}){reached}; see the log.")
-        reason = status.get("reason") or f"It ended with code {end.get('code')}; see the log."
+            reason = f"The job crashed with signal {number} ({signal.strsignal(number)}){reached}; see the log."
+            return Outcome("failed", reason)
+        reason = status.get("reason") or f"The job exited with code {end.get('code')}; see the log."
         return Outcome("failed", reason, status["cause"] if "cause" in status else legacy_cause(reason))
 
     def launch_overdue(self) -> bool:
-        """Whether a launch has had its time and no runner has shown up."""
+        """Return True if no runner appeared within LAUNCH_SECONDS of the launch."""
         status = self.read("status.json") or {}
         return bool(status.get("state") == "launching" and time.time() - status["at"] > LAUNCH_SECONDS)
 
 
 def duration(seconds: float) -> str:
-    """For a reader: 45 s, 3 min, 2.5 h."""
+    """Format a duration: 45 s, 3 min, 2.5 h."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     if seconds < 3600:
@@ -298,21 +298,21 @@ def try_lock(number: int, how: int) -> bool:
 
 
 def process_identity(pid: int) -> str | None:
-    """What tells this process from an earlier or later one of the same number; None when there is none.
+    """Return an identity that no other process with the same id has; None if there is no such process.
 
-    Linux: boot and start time. Elsewhere there is no /proc, and nothing is ever killed by its number.
+    On Linux it is boot id and start time. Other systems have no /proc, so we never kill processes by id there.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
+    fields = stat.rpartition(")")[2].split()  # the process name before it may contain spaces and parentheses
     return None if fields[0] == "Z" else f"{boot}:{fields[19]}"
 
 
 _beats: dict[Path, tuple[int, float]] = {}
-"""Last heartbeat seen of each running job, and when by this process's own clock, which no one can set."""
+"""Last heartbeat of each running job, and its time on the monotonic clock, which clock changes do not affect."""
 
 
 def _stalled(path: Path, beat: int) -> bool:

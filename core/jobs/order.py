@@ -1,7 +1,7 @@
-"""In which order the runs that wait for a device take it: by number, unless somebody moved one.
+"""The run queue of each device: by number, unless someone moves a run.
 
-`queue.json`, beside the runs, lists those that waited when one was last moved, in their order; others follow by number.
-It only sorts. Which runs wait is known from their own directories, so none can be lost by it.
+`queue.json`, next to the runs, stores the order of the runs that were queued at the last move. Other runs follow by
+number. The file only sorts: the directories of the runs say which are queued, so it cannot lose a run.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ Turn = tuple[int, int]
 
 
 def waiting_runs(runs: Path) -> dict[str, list[JobDir]]:
-    """The runs that wait, in the order of their turns, for each device that is waited for."""
+    """Return the queued runs of each device, in order."""
     lines: dict[str, list[JobDir]] = {}
     for _, job, status in _queued(runs, _order(runs)):
         if not job.cancel_asked and _alive(job):
@@ -30,7 +30,7 @@ def waiting_runs(runs: Path) -> dict[str, list[JobDir]]:
 
 
 def run_ahead(job: JobDir, device: str) -> str | None:
-    """The run whose turn on this device is next, if it is not this one's."""
+    """Return a run ahead of this one in the device's queue; None if it is first."""
     order = _order(job.path.parent)
     mine = _turn(job, order)
     for turn, other, status in _queued(job.path.parent, order):
@@ -40,17 +40,17 @@ def run_ahead(job: JobDir, device: str) -> str | None:
 
 
 def move(runs: Path, job_id: str, *, before: str | None) -> None:
-    """Give a run that waits the turn before another one's, or the last.
+    """Move a queued run before another one, or to the end.
 
-    The other is named, not counted from, so that a second press and somebody else's move at the same moment do no
-    harm. Raises JobError when one of the two no longer waits, StorageError when the order cannot be written.
+    The target is a run and not an index, so repeated or concurrent moves do no harm. Raises JobError if either run is
+    no longer queued, StorageError if the order cannot be saved.
     """
     with _order_lock(runs):
         lines = [[job.id for job in line] for line in waiting_runs(runs).values()]
         line = next((line for line in lines if job_id in line), [])
         for name in (job_id, before):
             if name is not None and name not in line:
-                raise JobError(f"Run {name} no longer waits for its turn{'' if name == job_id else ' there'}.")
+                raise JobError(f"Run {name} is no longer in {'the' if name == job_id else 'this'} queue.")
         if job_id != before:
             line.remove(job_id)
             line.insert(len(line) if before is None else line.index(before), job_id)
@@ -58,17 +58,17 @@ def move(runs: Path, job_id: str, *, before: str | None) -> None:
 
 
 def forget(runs: Path, job_id: str) -> None:
-    """A run that is resumed has had its turn: it no longer stands where it was once moved to. Raises StorageError."""
+    """Drop the saved place of a resumed run, so that it queues by number again. Raises StorageError."""
     if job_id in _order(runs):
         with _order_lock(runs):
             _save(runs, [name for name in _order(runs) if name != job_id])
 
 
 def _queued(runs: Path, order: dict[str, int]) -> list[tuple[Turn, JobDir, dict[str, Any]]]:
-    """Runs that say they wait, by their turns; whether they live is not looked at yet."""
+    """Return runs whose status is queued, in order, without checking that they are alive."""
     queued = []
     for path in runs.glob("[0-9]*-*"):
-        if (path / "exit.json").exists():  # most of them, and cheaper to see than a lock
+        if (path / "exit.json").exists():  # true for most runs, and cheaper to check than a lock
             continue
         job = JobDir(path)
         status = job.read("status.json") or {}
@@ -90,7 +90,7 @@ def _order(runs: Path) -> dict[str, int]:
     try:
         ids = json.loads((runs / ORDER).read_bytes())["order"]
         return {str(name): place for place, name in enumerate(ids)}
-    except (OSError, ValueError, KeyError, TypeError):  # none yet, or damaged: then by number
+    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged: order by number
         return {}
 
 
@@ -101,7 +101,7 @@ def _save(runs: Path, ids: list[str]) -> None:
 
 @contextmanager
 def _order_lock(runs: Path) -> Iterator[None]:
-    """Moves follow one another: each starts from the order that the one before it left. Raises StorageError."""
+    """Serialize changes, so each starts from the order the previous one saved. Raises StorageError."""
     try:
         number = os.open(runs / "queue.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -110,4 +110,4 @@ def _order_lock(runs: Path) -> Iterator[None]:
         finally:
             os.close(number)
     except OSError as error:
-        raise StorageError(f"The order of the runs could not be written ({error.strerror}).") from error
+        raise StorageError(f"The run queue could not be saved ({error.strerror}).") from error

@@ -1,8 +1,7 @@
-"""Watches over one job: `python -m core.jobs.runner JOB_DIR`.
+"""The runner of one job: `python -m core.jobs.runner JOB_DIR`.
 
-It holds the job's lock, waits until the device is free, starts the worker, passes a cancel on to it, and records how it
-ended. It is small, imports neither torch nor the database, and lives in its own session, so that it survives whoever
-started it.
+It holds the job's lock, waits for the device, starts the worker, forwards a cancel, and records the worker's exit. It
+is small and imports neither torch nor the database. It has its own session, so it survives the process that starts it.
 """
 
 import ctypes
@@ -22,12 +21,12 @@ from core.jobs import order
 from core.jobs.jobdir import JobDir, try_lock
 
 MODULES = {"train": "core.runs.worker", "evaluate": "core.runs.worker", "import": "core.data.importing"}
-"""What runs a job of each kind: `python -m MODULE JOB_DIR`."""
+"""The worker module of each kind of job: `python -m MODULE JOB_DIR`."""
 GRACE_SECONDS = 15.0
-"""From SIGTERM to SIGKILL. A worker answers after its current step and one checkpoint."""
+"""Seconds from SIGTERM to SIGKILL. A worker reacts after its current step and a checkpoint."""
 POLL_SECONDS = 0.2
 PARENT_VARIABLE = "SLOTLAB_RUNNER_PID"
-"""Tells the worker whose child it is; when that changes, the runner is dead."""
+"""Gives the worker its parent's process id. A different parent means the runner is dead."""
 
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
@@ -46,7 +45,7 @@ class Runner:
         try:
             spec = self.job.spec()
             end = self._run(spec)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job must not stay without an end
+        except Exception as error:  # noqa: BLE001 - every job needs an exit.json
             traceback.print_exc()
             end = {"error": f"The job could not be started: {error}"}
         self.job.write("exit.json", end | {"at": datetime.now(UTC).isoformat(timespec="seconds")})
@@ -59,7 +58,7 @@ class Runner:
 
     def _run(self, spec: dict[str, Any]) -> dict[str, Any]:
         locks = [self.lock]
-        # Runs take turns on a device; imports and evaluations are short and do not wait for a run of hours.
+        # Only runs queue for a device. Imports and evaluations are short and must not wait hours for a run.
         if spec["kind"] == "train":
             slot = wait_for_device(self.job, device_of(spec["config"]["device"]), self._should_run)
             if slot is None:
@@ -67,9 +66,9 @@ class Runner:
             locks.append(slot)
         if not self._should_run():
             return {"code": None, "signal": signal.SIGTERM}
-        status = self.job.read("status.json") or {}  # of a resumed run: where it stood
+        status = self.job.read("status.json") or {}  # progress of a resumed run
         self.job.write("status.json", status | {"state": "starting", "message": "Starting …", "reason": None})
-        # The worker inherits the locks: should the runner be killed, they stay taken until the worker is gone too.
+        # The worker inherits the locks, so they stay held until it exits, even if the runner is killed.
         worker = subprocess.Popen(
             [sys.executable, "-u", "-m", MODULES[spec["kind"]], str(self.job.path)],
             stdin=subprocess.DEVNULL,
@@ -97,26 +96,26 @@ class Runner:
 
 
 def die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent dies, so that the worker saves its state instead of running on alone."""
+    """Ask Linux for SIGTERM when the parent dies, so the worker saves its state and exits."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def device_of(setting: str) -> str:
-    """Name of the device that a run with this setting will occupy, found without importing torch."""
+    """Return the device a run with this setting will use, without importing torch."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     if setting == "cuda" or (setting == "auto" and Path("/dev/nvidiactl").exists() and not hidden):
         return "gpu"
     return "cpu"
 
 
-def wait_for_device(job: JobDir, device: str, wanted: Callable[[], bool]) -> int | None:
-    """Take the device's lock when it is this run's turn; None when it is no longer wanted. Says for whom it waits."""
+def wait_for_device(job: JobDir, device: str, should_run: Callable[[], bool]) -> int | None:
+    """Take the device's lock once this run is first in the queue; None if it should stop. Updates the status."""
     path = job.path.parent / f"{device}.lock"
     slot = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     status = job.read("status.json") or {}
-    said = ""
-    while wanted():
+    last_message = ""
+    while should_run():
         first = order.run_ahead(job, device)
         if first is None and try_lock(slot, fcntl.LOCK_EX):
             os.ftruncate(slot, 0)
@@ -125,9 +124,9 @@ def wait_for_device(job: JobDir, device: str, wanted: Callable[[], bool]) -> int
         message = f"Waiting for the {device.upper()}: run {path.read_text()} is using it."
         if first is not None:
             message += f" Run {first} comes before this one."
-        if message != said:
+        if message != last_message:
             job.write("status.json", status | {"state": "queued", "message": message, "device": device, "reason": None})
-            said = message
+            last_message = message
         time.sleep(POLL_SECONDS)
     os.close(slot)
     return None
@@ -137,9 +136,9 @@ def main(directory: str) -> None:
     job = JobDir(Path(directory).resolve())
     lock = job.take_lock(wait_s=5.0)
     if lock is None:
-        print(f"Job {job.id} is running already.", file=sys.stderr)
+        print(f"Job {job.id} is already running.", file=sys.stderr)
         return
-    if job.read("exit.json") is None:  # else this launch came too late and was given up
+    if job.read("exit.json") is None:  # otherwise this launch was too late and has already failed
         Runner(job, lock).run()
 
 

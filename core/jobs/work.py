@@ -1,4 +1,4 @@
-"""What every worker does beside its work: notice a stop, say how far it is, leave a result or why there is none."""
+"""The common part of all workers: stop on request, report progress, write the result or the failure."""
 
 import os
 import signal
@@ -15,11 +15,11 @@ from core.jobs.jobdir import EXIT_STOPPED, JobDir
 from core.jobs.runner import PARENT_VARIABLE
 
 STATUS_SECONDS = 0.5
-"""How often status.json is replaced at most."""
+"""Minimum interval between updates of status.json."""
 
 
 class Work:
-    """One job as its worker sees it."""
+    """A job, from its worker's side."""
 
     def __init__(self, job: JobDir) -> None:
         self.job = job
@@ -36,19 +36,19 @@ class Work:
         self._stopping = True
 
     def should_stop(self) -> bool:
-        """Whether to save and leave now. Ask often: each question is also the sign of life that viewers see."""
+        """Return True if the worker should save and exit. Call often: each call is also the heartbeat."""
         if self._runner is not None and os.getppid() != int(self._runner):
-            self._stopping = True  # the runner is gone, on a system that does not tell its children
+            self._stopping = True  # the runner died, on a system without a parent-death signal
         self.say()
         return self._stopping
 
     def say(self, message: str | None = None, **numbers: Any) -> None:
-        """Update the status: what is being done, and any of step, steps, epoch, epochs."""
+        """Update the status message and any of step, steps, epoch, epochs."""
         now = time.monotonic()
         self._beat += 1
         if "step" in numbers and numbers["step"] != self._status.get("step"):
             if self._times and numbers["step"] < self._times[-1][1]:
-                self._times.clear()  # another count has begun
+                self._times.clear()  # a new count started
             self._times.append((now, numbers["step"]))
         changed = message is not None and message != self._status["message"]
         self._status |= numbers | ({} if message is None else {"message": message})
@@ -57,7 +57,7 @@ class Work:
             self.job.write("status.json", self._status | {"beat": self._beat, "eta_s": self._eta(now)}, sync=False)
 
     def _eta(self, now: float) -> float | None:
-        """Seconds to the last step at the rate of the last 200 reports."""
+        """Return the seconds to the last step, at the rate of the last 200 reports."""
         if len(self._times) < 2:
             return None
         (start, first), (_, last) = self._times[0], self._times[-1]
@@ -65,15 +65,15 @@ class Work:
         return (self._status.get("steps", 0) - last) / rate if rate > 0 else None
 
     def end(self, reason: str | None = None, cause: Cause | None = None) -> None:
-        """Write the status a last time."""
+        """Write the final status."""
         last = {"beat": self._beat + 1, "eta_s": None, "reason": reason, "cause": cause}
         self.job.write("status.json", self._status | last)
 
 
 def run_worker(directory: str, work: Callable[[Work], dict[str, Any] | None]) -> int:
-    """Do `work`, leave its result in result.json or the reason of its failure in status.json; return the exit code.
+    """Call `work`, write its result to result.json or its failure to status.json, and return the exit code.
 
-    `work` returns None when it ended early because `should_stop` said so, and has saved what can be saved.
+    `work` returns None if it saved its state and stopped early because of `should_stop`.
     """
     job = JobDir(Path(directory).resolve())
     task = Work(job)

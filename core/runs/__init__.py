@@ -1,1 +1,1 @@
-"""A training or an evaluation as a job of a project, with its recipes, readings and differences."""
+"""Training and evaluation jobs of a project, with recipes, readings and differences."""

@@ -1,4 +1,4 @@
-"""The columns by which an evaluation is sliced: its texts, what the database knows of its samples, their colors."""
+"""Columns for slicing an evaluation: texts, sample data from the database, colors."""
 
 from sqlite_utils import Database
 
@@ -8,10 +8,7 @@ from db.samples import facts_by_hash
 
 
 def columns_of(db: Database, evaluated: Evaluated) -> dict[str, Categorical]:
-    """Return the columns of an evaluation as they were when they were first asked for.
-
-    Its numbers use the labels of that time as well.
-    """
+    """Return the columns of an evaluation, as of the first call. The result uses the labels of that time as well."""
     spec, predictions = evaluated.spec, evaluated.predictions
 
     def read() -> dict[str, Categorical]:

@@ -1,4 +1,4 @@
-"""Differences between the settings of two runs, as people read them."""
+"""Differences between the settings of two runs, as text."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,20 +7,20 @@ from core.images.augment_settings import DEFAULT_AUGMENT
 
 NOT_RECORDED = "not recorded"
 DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights"}
-"""Choices in run.json that follow from others or are measurements."""
+"""Choices in run.json that follow from other settings or are measurements."""
 
 
 def run_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, str]]]:
-    """Compare the run.json of two runs by group, each as `setting_differences` does; equal groups are left out."""
+    """Compare the run.json of two runs by group, like `setting_differences`. Omit equal groups."""
     groups, others = _groups(first), _groups(second)
-    found = {title: setting_differences(groups[title], others[title]) for title in groups}
-    return {title: differences for title, differences in found.items() if differences}
+    by_group = {title: setting_differences(groups[title], others[title]) for title in groups}
+    return {title: differences for title, differences in by_group.items() if differences}
 
 
 def setting_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return the values that differ, as text, by their name; inner names follow a dot.
+    """Return the values that differ, as text, by name. Nested names are joined with dots.
 
-    A value that one of them lacks is NOT_RECORDED there.
+    A missing value is NOT_RECORDED.
     """
     one, other = dict(_flat(first)), dict(_flat(second))
     pairs = {name: (one.get(name, NOT_RECORDED), other.get(name, NOT_RECORDED)) for name in [*one, *other]}
@@ -28,18 +28,18 @@ def setting_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> 
 
 
 def expand_augment(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's settings with its augmentation spelled out, so that a default equals itself."""
+    """Return a run's settings with the default augmentation written out, so equal settings compare equal."""
     augment = config.get("augment")
     return {**config, "augment": DEFAULT_AUGMENT if augment is None else augment}
 
 
 def _groups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Divide a run.json by the titles under which its settings are shown."""
+    """Group the settings in a run.json by the titles on screen."""
     return {
-        "Asked for": {"preset": spec.get("preset")} | expand_augment(spec.get("config", {})),
+        "Settings": {"preset": spec.get("preset")} | expand_augment(spec.get("config", {})),
         "Images": spec.get("dataset", {}),
-        "Chosen at the start": {name: value for name, value in spec.get("choices", {}).items() if name not in DERIVED},
-        "Programs": spec.get("versions", {}),
+        "Chosen automatically": {name: value for name, value in spec.get("choices", {}).items() if name not in DERIVED},
+        "Versions": spec.get("versions", {}),
     }
 
 

@@ -1,4 +1,4 @@
-"""An evaluation: what a run read on a split, and the numbers that follow from it."""
+"""An evaluation: the readings of a run on a split, and the results derived from them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SPLITS = ("val", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """The Evaluate page and the report show this, with test-time augmentation or without."""
+    """The readings and results of a run on a split, with or without TTA, for the Evaluate page and the report."""
 
     project: Project
     spec: TextSpec
@@ -33,9 +33,9 @@ class Evaluated:
     predictions: Predictions
     reading: Reading
     result: dict[str, Any]
-    """As core.evaluation.metrics.evaluate_views gives it."""
+    """Result of core.evaluation.metrics.evaluate_views."""
     seen_N: Bools
-    """Whose text also occurs in the training images."""
+    """True where the text also occurs in the training images."""
 
 
 def load_evaluated(
@@ -48,16 +48,16 @@ def load_evaluated(
     predictions: Predictions | None = None,
     strings: Collection[str] | None = None,
 ) -> Evaluated:
-    """Load what a run read on a split; without `tta`, with views if the run reads with them.
+    """Load the readings of a run on a split. The default of `tta` is the run's own setting.
 
-    A caller that has them already hands in the predictions and the label strings of the training images. Raises
-    OptionError where there is no such evaluation, StorageError where its files are damaged.
+    Pass `predictions` and `strings` (the labels of the training images) to avoid reading them from disk. Raises
+    OptionError if there is no such evaluation, StorageError if its files are damaged.
     """
     predictions = predictions or newest_predictions(db, home, run, split)
     if tta is None:
         tta = len(predictions.views) > 1 and choice_of(home.run(run.job.id)).use
     if tta and len(predictions.views) < 2:
-        raise OptionError("These images were read without other views; evaluate the run with --tta first.")
+        raise OptionError("This evaluation has no TTA; evaluate the run with --tta first.")
     project = get_project(db, run.job.project_id)
     spec = spec_of(project)
     seen_N = predictions.seen_N(training_strings(home.run(run.job.id) / "dataset.npz") if strings is None else strings)
@@ -75,21 +75,21 @@ def load_evaluated(
 
 
 def newest_predictions(db: Database, home: Home, run: Run, split: str) -> Predictions:
-    """Load the file that `predictions_path` finds. Raises OptionError where there is none, StorageError."""
+    """Load the file at `predictions_path`. Raises OptionError if there is none, StorageError if it is damaged."""
     if split not in SPLITS:
-        raise OptionError(f"There is no split {split!r} to report on; there are val and test.")
+        raise OptionError(f"There is no split {split!r}; choose val or test.")
     if path := predictions_path(db, home, run, split):
         return Predictions.load(path)
-    raise OptionError(f"Run {run.job.id} has not been evaluated on {split} yet; `slotlab evaluate` does it.")
+    raise OptionError(f"Run {run.job.id} has not been evaluated on {split} yet; run `slotlab evaluate` first.")
 
 
 def predictions_path(db: Database, home: Home, run: Run, split: str) -> Path | None:
-    """Find the file of the newest evaluation of this run, or the one that the run wrote at its end if that is later.
+    """Return the predictions file of the latest checkpoint: from the newest evaluation, or from the run itself.
 
-    Later means by later weights: a run can be evaluated while it trains, or before it is resumed.
+    A run can be evaluated while it trains or before it is resumed, so its own file may be of a later checkpoint.
     """
-    evaluated = [evaluation.job_id for evaluation in list_evaluations(db, run.job.id, split)]
-    paths = (home.run(job_id) / f"predictions-{split}.npz" for job_id in evaluated)
+    job_ids = [evaluation.job_id for evaluation in list_evaluations(db, run.job.id, split)]
+    paths = (home.run(job_id) / f"predictions-{split}.npz" for job_id in job_ids)
     newest = next((path for path in paths if path.exists()), None)
     own = home.run(run.job.id) / f"predictions-{split}.npz"
     if own.exists() and (newest is None or 0 <= step_of(newest) < step_of(own)):

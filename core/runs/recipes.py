@@ -1,7 +1,7 @@
-"""Augmentation recipes: settings under a name, whose changes are versions, so that a run can say what it trained with.
+"""Augmentation recipes: named, versioned settings, so that a run can record what it was trained with.
 
-A recipe is written NAME@VERSION, its newest version NAME; a built-in one has no version. What is saved is never
-changed or deleted.
+NAME@VERSION is one version of a recipe, and NAME is its newest version. Built-in recipes have no versions. Saved
+versions are never changed or deleted.
 """
 
 import json
@@ -21,31 +21,31 @@ from db.records import Project, Recipe
 
 DEFAULT = "default"
 BUILT_IN: dict[str, Settings] = {DEFAULT: check_augment(DEFAULT_AUGMENT), "off": {}}
-"""There in every project. They change with Slotlab only; a run's settings hold what they were."""
+"""Available in every project. They can change with a new Slotlab; a run records the settings it used."""
 RESERVED = {*BUILT_IN, "auto", "none"}
-"""As `--set recipe=` understands them."""
+"""Names with a meaning in `--set recipe=`."""
 MAX_NOTE = 200
 """Characters."""
 
 
 def title(recipe: Recipe) -> str:
-    """NAME@VERSION: what a run records, and what `find` takes."""
+    """Return NAME@VERSION, which a run records and `find` accepts."""
     return f"{recipe.name}@{recipe.version}"
 
 
 def settings_of(recipe: Recipe) -> Settings:
-    """Raises OptionError where this version of Slotlab no longer allows them."""
+    """Return the settings. Raises OptionError if this version of Slotlab does not allow them."""
     return check_augment(json.loads(recipe.settings))
 
 
 def check_name(name: str) -> str:
-    """The name without the blanks around it. Raises OptionError unless a recipe can be called so."""
+    """Return the name without surrounding blanks. Raises OptionError if it is invalid."""
     name = name.strip()
     if name.casefold() in RESERVED:
-        raise OptionError(f"{name!r} is built in and cannot be saved over; choose another name.")
+        raise OptionError(f"{name!r} is built in and cannot be changed; choose another name.")
     if len(name) > 40 or not re.fullmatch(r"\w[\w .-]*", name):
         raise OptionError(
-            f"{name!r} cannot be the name of a recipe: use 1 to 40 letters, digits, blanks, dots, - and _, and begin "
+            f"{name!r} is not a valid recipe name; use 1 to 40 letters, digits, spaces, dots, - and _, and start "
             "with a letter or digit."
         )
     return name
@@ -54,15 +54,15 @@ def check_name(name: str) -> str:
 def save(
     db: Database, project: Project, name: str, settings: Mapping[str, Any], *, operator: str, note: str = ""
 ) -> Recipe:  # fmt: skip
-    """Save settings as the next version of a recipe, the first where there is none of this name.
+    """Save settings as the next version of a recipe, or as version 1 of a new one.
 
-    Settings equal to those of its newest version are there already: that one is returned, and nothing is saved. Raises
-    OptionError for a name, a note or settings that cannot be.
+    If the settings equal the newest version, return that version and save nothing. Raises OptionError for an invalid
+    name, note or settings.
     """
     name, note, checked = check_name(name), note.strip(), check_augment(settings)
     if len(note) > MAX_NOTE:
-        raise OptionError(f"The note has {len(note)} characters; at most {MAX_NOTE} are kept.")
-    with write(db):  # read inside: two who save at once get two versions
+        raise OptionError(f"The note has {len(note)} characters; the limit is {MAX_NOTE}.")
+    with write(db):  # read inside the transaction, so concurrent saves get different versions
         newest = recipes.find_recipe(db, project.id, name)
         if newest and json.loads(newest.settings) == checked:
             return newest
@@ -77,53 +77,53 @@ def save(
 
 
 def find(db: Database, project: Project, text: str) -> tuple[str, Settings]:
-    """Title and settings of the recipe meant by NAME, NAME@VERSION or the name of a built-in one.
+    """Return title and settings of the recipe NAME, NAME@VERSION or a built-in name.
 
-    Raises OptionError when the project has none such.
+    Raises OptionError if the project does not have it.
     """
     text = text.strip()
     if text in BUILT_IN:
         return text, BUILT_IN[text]
     name, at, version = text.partition("@")
     number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else None
-    found = None if at and number is None else recipes.find_recipe(db, project.id, name, number)
-    if found is None:
-        there = ", ".join(titles(db, project))
-        raise OptionError(f"Project {project.name} has no augmentation recipe {text!r}; there are {there}.")
-    return title(found), settings_of(found)
+    recipe = None if at and number is None else recipes.find_recipe(db, project.id, name, number)
+    if recipe is None:
+        choices = ", ".join(titles(db, project))
+        raise OptionError(f"Project {project.name} has no augmentation recipe {text!r}; choose from {choices}.")
+    return title(recipe), settings_of(recipe)
 
 
 def titles(db: Database, project: Project) -> list[str]:
-    """Of all recipes that a run can use: built-in ones first, then those of the project, the last saved first."""
+    """Return the titles of all recipes of a project: built-in ones first, then the newest first."""
     return [*BUILT_IN, *(title(recipe) for recipe in recipes.list_recipes(db, project.id))]
 
 
 def default_title(db: Database, project: Project) -> str:
-    """Title of the recipe that a new run uses unless it is told otherwise."""
+    """Return the title of the default recipe for new runs."""
     return recipes.find_default(db, project.id) or DEFAULT
 
 
 def set_default(db: Database, project: Project, text: str, *, operator: str) -> str:
-    """Let new runs use this version of a recipe; returns its title. Raises OptionError when there is none such."""
-    found, _ = find(db, project, text)
+    """Make this version of a recipe the default and return its title. Raises OptionError if it does not exist."""
+    name, _ = find(db, project, text)
     with write(db):
-        if default_title(db, project) != found:
-            recipes.insert_default(db, project_id=project.id, recipe=found, operator=operator)
-    return found
+        if default_title(db, project) != name:
+            recipes.insert_default(db, project_id=project.id, recipe=name, operator=operator)
+    return name
 
 
 def resolve(db: Database, project: Project, config: TrainConfig) -> TrainConfig:
-    """`config` with the settings of the recipe it names; of the project's default where it names none.
+    """Return `config` with the settings of its recipe, or of the project's default recipe.
 
-    Settings without a name stay as they are. Raises OptionError when there is no such recipe, or its settings are not
-    those in `config`.
+    Settings without a recipe name stay unchanged. Raises OptionError if the recipe does not exist or differs from the
+    settings in `config`.
     """
     if config.recipe is None and config.augment is not None:
         return config
-    found, settings = find(db, project, config.recipe or default_title(db, project))
+    name, settings = find(db, project, config.recipe or default_title(db, project))
     if config.augment is not None and check_augment(config.augment) != settings:
-        raise OptionError(f"The augmentation settings given are not those of recipe {found}; give one of the two.")
-    return replace(config, recipe=found, augment=settings)
+        raise OptionError(f"The augmentation settings differ from recipe {name}; set only one of them.")
+    return replace(config, recipe=name, augment=settings)
 
 
 # Differences
@@ -131,7 +131,7 @@ def resolve(db: Database, project: Project, config: TrainConfig) -> TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One setting that two recipes do not share; `before` and `after` are as people read them."""
+    """A setting that differs between two recipes, with its values as text."""
 
     transform: str
     setting: str
@@ -144,23 +144,23 @@ class Difference:
 
 
 def recipe_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
-    """In order of application. A transform that is on in one of the two only is one difference, its share."""
+    """Return the differences in order of application. A transform that is on in only one recipe is one difference."""
     old, new = check_augment(before), check_augment(after)
-    found = []
+    differences = []
     for info in TRANSFORMS:
         if info.key not in old and info.key not in new:
             continue
         if info.key not in old or info.key not in new:
             ends = [f"on {share(side[info.key]['p'])}" if info.key in side else "off" for side in (old, new)]
-            found.append(Difference(transform=info.title, setting="", before=ends[0], after=ends[1]))
+            differences.append(Difference(transform=info.title, setting="", before=ends[0], after=ends[1]))
             continue
         names = {"p": "share of images"} | {param.key: param.title.lower() for param in info.params}
         for key, name in names.items():
             values = old[info.key][key], new[info.key][key]
             if values[0] != values[1]:
-                shown = [share(value) if key == "p" else as_text(value) for value in values]
-                found.append(Difference(transform=info.title, setting=name, before=shown[0], after=shown[1]))
-    return found
+                texts = [share(value) if key == "p" else as_text(value) for value in values]
+                differences.append(Difference(transform=info.title, setting=name, before=texts[0], after=texts[1]))
+    return differences
 
 
 def share(p: Any) -> str:

@@ -1,4 +1,4 @@
-"""Start a training or an evaluation of a project; find what a run was given."""
+"""Start trainings and evaluations of a project, and compare a run's data with the current labels."""
 
 import json
 import uuid
@@ -36,10 +36,10 @@ def start_training(
     operator: str,
     request_id: str | None = None,
 ) -> Run:
-    """Freeze the labeled images of train and val, and train on them in the background.
+    """Take a snapshot of the labeled training and validation images, and train on it in the background.
 
-    The same `request_id` again returns the run that it started. Raises TrainingError when there is too little to learn,
-    OptionError when the project has no such augmentation recipe.
+    A repeated `request_id` returns the existing run. Raises TrainingError if there are too few labels, OptionError if
+    the project does not have the augmentation recipe.
     """
     request_id = request_id or uuid.uuid4().hex
     if (job := jobs.find_by_request(db, request_id)) is None:
@@ -66,7 +66,7 @@ def start_training(
 
 
 def training_samples(db: Database, project: Project, config: TrainConfig) -> tuple[list[Sample], list[Sample]]:
-    """The samples that a run would train on and validate on. Raises TrainingError when they are too few."""
+    """Return the training and validation samples of a new run. Raises TrainingError if there are too few."""
     labeled = [
         sample
         for split in ("train", "val", "test")
@@ -79,21 +79,21 @@ def training_samples(db: Database, project: Project, config: TrainConfig) -> tup
 
 
 def changed_labels(db: Database, home: Home, run: Run) -> tuple[int, Counter[str]]:
-    """Of the images that a run was given: how many have another label now, and how many of each split have none.
+    """Return how many images of a run have another label now, and how many per split have no label now.
 
-    Costs nothing where nobody has labeled meanwhile. Raises StorageError when the run's data cannot be read.
+    Fast if nobody has labeled since. Raises StorageError if the run's data cannot be read.
     """
     current = labels.labels_since(db, run.job.project_id, run.job.created_at)
-    changed, gone = 0, Counter[str]()
+    changed, unlabeled = 0, Counter[str]()
     if not current:
-        return changed, gone
+        return changed, unlabeled
     columns = snapshot_columns(home.run(run.job.id) / "dataset.npz", "sha256", "splits", "labels")
     for sha256, split, label in zip(*(column.tolist() for column in columns), strict=True):
         if (now_label := current.get(sha256, label)) is None:
-            gone[split] += 1
+            unlabeled[split] += 1
         elif now_label != label:
             changed += 1
-    return changed, gone
+    return changed, unlabeled
 
 
 def start_evaluation(
@@ -107,11 +107,11 @@ def start_evaluation(
     operator: str,
     request_id: str | None = None,
 ) -> Job:
-    """Evaluate a run on `val` or `test` in the background. Each use of the test images is written down before it.
+    """Evaluate a run on `val` or `test` in the background. A use of the test set is recorded before it starts.
 
-    On val, where nothing has changed since an evaluation, that one is returned: weights, views, images and labels.
-    `views` are those of the run unless given, and `tta` says whether to read with them; None is the run's own choice.
-    Raises OptionError for a set of views that may not be read with, StorageError where a choice it needs is damaged.
+    On val, return the newest evaluation if checkpoint, views, images and labels have not changed since. `views` and
+    `tta` default to the run's own choice. Raises OptionError for invalid views, StorageError if the run's choice is
+    damaged.
     """
     if tta is False:
         views = (AS_IT_IS,) if views is None else views
@@ -134,7 +134,7 @@ def start_evaluation(
     if not samples.count_samples(db, project.id, state="labeled", split=split):
         raise JobError(f"There are no labeled {split} images to evaluate on; label more images.")
     if not (home.run(run.job.id) / "checkpoints").is_dir():
-        raise JobError(f"Run {run.job.id} has no checkpoint yet to evaluate.")
+        raise JobError(f"Run {run.job.id} has no checkpoint yet.")
     spec = {"run": run.job.id, "split": split, "tta": tta, "views": to_dicts(views), "operator": operator}
     if split == "val" and (same := _same_evaluation(db, home, project, run, spec)):
         return same
@@ -142,21 +142,23 @@ def start_evaluation(
 
 
 def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec: dict[str, Any]) -> Job | None:
-    """The newest evaluation on val, where another would find what it found."""
+    """Return the newest evaluation on val if repeating it would give the same result."""
     newest = next(iter(evaluations.list_evaluations(db, run.job.id, "val")), None)
     if newest is None:
         return None
-    path, begun = (home.run(newest.job_id) / name for name in ("predictions-val.npz", "run.json"))
-    asked = control.spec(home, newest.job_id)
-    if asked.get("tta") != spec["tta"] or (spec["tta"] and asked.get("views") != spec["views"]):
+    path, spec_path = (home.run(newest.job_id) / name for name in ("predictions-val.npz", "run.json"))
+    previous = control.spec(home, newest.job_id)
+    if previous.get("tta") != spec["tta"] or (spec["tta"] and previous.get("views") != spec["views"]):
         return None
-    # Weights that a run at work wrote while they were read are not those that were read.
-    if not path.exists() or begun.stat().st_mtime <= JobDir(home.run(run.job.id)).weights_at():
+    # A running run may have replaced its checkpoint after the evaluation read it.
+    if not path.exists() or spec_path.stat().st_mtime <= JobDir(home.run(run.job.id)).weights_at():
         return None
-    now_labeled = samples.select_samples(db, project.id, state="labeled", split="val")
-    with suppress(StorageError):  # damaged: it is made anew
-        found = Predictions.load(path)
-        if dict(zip(found.sha256, found.labels, strict=True)) == {each.sha256: each.label for each in now_labeled}:
+    current = samples.select_samples(db, project.id, state="labeled", split="val")
+    with suppress(StorageError):  # damaged: evaluate again
+        predictions = Predictions.load(path)
+        if dict(zip(predictions.sha256, predictions.labels, strict=True)) == {
+            each.sha256: each.label for each in current
+        }:
             return jobs.find_job(db, newest.job_id)
     return None
 

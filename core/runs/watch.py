@@ -1,4 +1,4 @@
-"""A run as it is at one moment: its job, its metrics and its diagnosis."""
+"""The current status, metrics and diagnosis of a run."""
 
 import time
 from collections.abc import Callable
@@ -17,28 +17,28 @@ from core.training.doctor import Diagnosis, Line
 from db.records import Job
 
 DIAGNOSE_SECONDS = 2.0
-"""Seconds between diagnoses while a run is followed. Each one reads all of its metrics."""
+"""Seconds between diagnoses while following a run. Each one re-reads all metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """A job as it is at one moment."""
+    """The status, metrics and diagnosis of a job at one moment."""
 
-    view: JobStatus
+    status: JobStatus
     metrics: list[Line]
     diagnosis: Diagnosis | None
-    """What the doctor says of a run, now or after its end; None for other jobs, and where no settings can be read."""
+    """The doctor's diagnosis of a run; None for other jobs and if the settings cannot be read."""
 
 
 def watch(home: Home, job_id: str) -> Observation:
-    """Each file is read once, however long the run has logged."""
+    """Observe a job, reading each file once."""
     directory = JobDir(home.run(job_id))
-    view, lines = directory.observe(), directory.metrics()
-    return Observation(view=view, metrics=lines, diagnosis=_diagnosis(directory, view, lines))
+    status, lines = directory.observe(), directory.metrics()
+    return Observation(status=status, metrics=lines, diagnosis=_diagnosis(directory, status, lines))
 
 
 def diagnose(home: Home, job_id: str) -> Diagnosis | None:
-    """What the doctor says of a job, as `watch` has it."""
+    """Return the diagnosis of a job."""
     return watch(home, job_id).diagnosis
 
 
@@ -49,13 +49,13 @@ def follow(
     on_progress: Callable[[JobStatus], None],
     on_diagnosis: Callable[[Diagnosis], None],
 ) -> Job:
-    """Wait for the end of a run as `core.jobs.control.follow` does.
+    """Wait for the end of a run like `core.jobs.control.follow`.
 
-    `on_diagnosis` is called whenever the doctor says something else of a run that has begun, and at the end.
+    Calls `on_diagnosis` whenever the diagnosis changes after the start.
     """
     last, due = "starting", 0.0
 
-    def look() -> None:
+    def report() -> None:
         nonlocal last, due
         due = time.monotonic() + DIAGNOSE_SECONDS
         diagnosis = diagnose(home, job_id)
@@ -63,31 +63,31 @@ def follow(
             last = diagnosis.key
             on_diagnosis(diagnosis)
 
-    def progress(view: JobStatus) -> None:
+    def progress(status: JobStatus) -> None:
         if time.monotonic() >= due:
-            look()
-        on_progress(view)
+            report()
+        on_progress(status)
 
     job = control.follow(db, home, job_id, progress)
-    look()
+    report()
     return job
 
 
-def _diagnosis(directory: JobDir, view: JobStatus, lines: list[Line]) -> Diagnosis | None:
+def _diagnosis(directory: JobDir, status: JobStatus, lines: list[Line]) -> Diagnosis | None:
     run = directory.read("run.json")
     if run is None or run.get("kind") != "train":
         return None
     try:
         config = TrainConfig.from_dict(run["config"])
-    except SlotlabError:  # of a newer version
+    except SlotlabError:  # written by a newer version
         return None
     return doctor.diagnose(
         lines,
         spec=TextSpec.from_dict(run["project"]),
         config=config,
-        steps=view.steps,
-        state=view.state,
-        cause=view.cause,
-        reason=view.reason,
+        steps=status.steps,
+        state=status.state,
+        cause=status.cause,
+        reason=status.reason,
         image_size=(run.get("choices") or {}).get("image_size"),
     )

@@ -1,6 +1,6 @@
-"""Trains or evaluates: `python -m core.runs.worker JOB_DIR`. It knows no database.
+"""The worker for training and evaluation: `python -m core.runs.worker JOB_DIR`.
 
-It reads and writes that directory; an evaluation also reads the directory of its run.
+It uses only that directory and not the database. An evaluation also reads the directory of its run.
 """
 
 import os
@@ -26,24 +26,24 @@ from core.training import doctor, engine
 from core.training.snapshot import Snapshot, load_snapshot, training_strings
 
 CHUNK = 256
-"""Images between two questions whether to go on."""
+"""Images per chunk; the worker can stop between chunks."""
 WARM_UP = 32
-"""Images."""
+"""Images of the warm-up pass."""
 
 
 def train(work: Work) -> dict[str, Any] | None:
-    """Train to the end or to a stop; then read the validation images with the best weights, under all views."""
+    """Train, then read the validation images with the selected checkpoint and all views."""
     path, config, spec = work.job.path, TrainConfig.from_dict(work.spec["config"]), text_spec(work)
-    work.say("Looking at the images")
+    work.say("Analyzing the images")
     snapshot = load_snapshot(path / "dataset.npz")
     choices = choices_of(work, snapshot, config, spec)
-    best, told = "", ""
+    val_text, last_key = "", ""
 
     def on_step(line: dict[str, Any]) -> None:
         work.job.append_metrics(line)
         steps = estimated_steps(line, choices["steps"], config)
         work.say(
-            f"Epoch {line['epoch']}, step {line['step']:,} of {steps:,}, loss {line['loss']:.3f}{best}",
+            f"Epoch {line['epoch']}, step {line['step']:,} of {steps:,}, loss {line['loss']:.3f}{val_text}",
             step=line["step"],
             steps=steps,
             epoch=line["epoch"],
@@ -51,14 +51,14 @@ def train(work: Work) -> dict[str, Any] | None:
         )
 
     def on_val(line: dict[str, Any]) -> None:
-        nonlocal best, told
+        nonlocal val_text, last_key
         work.job.append_metrics(line)
-        best = f", validation {line['correct']}/{line['n']} exact"
+        val_text = f", validation {line['correct']}/{line['n']} exact"
         steps = estimated_steps(line, choices["steps"], config)
-        found = doctor.diagnose(work.job.metrics(), spec=spec, config=config, steps=steps)
-        if found.key != told:  # for the log; page and terminal ask the doctor themselves
-            told = found.key
-            print(f"{found.title}: {found.text}")
+        diagnosis = doctor.diagnose(work.job.metrics(), spec=spec, config=config, steps=steps)
+        if diagnosis.key != last_key:  # for the log only; page and terminal call the doctor themselves
+            last_key = diagnosis.key
+            print(f"{diagnosis.title}: {diagnosis.text}")
 
     work.say("Preparing the network")
     outcome = engine.fit(
@@ -89,7 +89,7 @@ def train(work: Work) -> dict[str, Any] | None:
 
 
 def choices_of(work: Work, snapshot: Snapshot, config: TrainConfig, spec: TextSpec) -> dict[str, Any]:
-    """What the run decided at its first start; decided now, and written into run.json, if this is it."""
+    """Return the choices of the run's first start. At the first start, make them and write them to run.json."""
     choices: dict[str, Any] | None = work.spec.get("choices")
     if choices is None:
         choices = engine.choose(snapshot, config, spec)
@@ -97,14 +97,14 @@ def choices_of(work: Work, snapshot: Snapshot, config: TrainConfig, spec: TextSp
         work.job.write("run.json", work.spec)
     elif choices["device"] == "cuda" and not torch.cuda.is_available():
         if config.device == "cuda":
-            raise OptionError("The run was asked to use a GPU, and torch sees none here now.")
-        print("The run was started on a GPU; there is none here now, so it goes on on the CPU.")
+            raise OptionError("This run is set to use a GPU, but torch finds none.")
+        print("This run started on a GPU, but none is available now. Continuing on the CPU.")
         choices = choices | {"device": "cpu"}
     return choices
 
 
 def estimated_steps(line: dict[str, Any], steps: int, config: TrainConfig) -> int:
-    """Steps of the whole run: as planned, or as many as max_minutes will leave room for at the rate so far."""
+    """Return the total steps of the run, limited by max_minutes at the current rate."""
     if config.max_minutes is None:
         return steps
     step: int = line["step"]
@@ -114,7 +114,7 @@ def estimated_steps(line: dict[str, Any], steps: int, config: TrainConfig) -> in
 
 
 def evaluate(work: Work) -> dict[str, Any] | None:
-    """Read the images of a split with the best weights of a run."""
+    """Read the images of a split with the selected checkpoint of a run."""
     run = work.job.path.parent / work.spec["run"]
     snapshot = load_snapshot(work.job.path / "dataset.npz")
     seen = training_strings(run / "dataset.npz")
@@ -129,7 +129,7 @@ def evaluate(work: Work) -> dict[str, Any] | None:
 def read_split(
     work: Work, run: Path, snapshot: Snapshot, split: str, *, seen: frozenset[str], views: Sequence[View]
 ) -> list[dict[str, Any]] | None:
-    """Write predictions-SPLIT.npz; return the result of the images as they are and, if there are more, of all views."""
+    """Write predictions-SPLIT.npz. Return the result of the plain view and, if there are more views, of all of them."""
     indices = snapshot.labeled(split)
     if not indices:
         raise TrainingError(f"There are no labeled {split} images to read.")
@@ -138,10 +138,10 @@ def read_split(
     log_probs_VNPC = np.empty((len(views), len(indices), spec.length, spec.num_classes), dtype=np.float32)
     seconds_V = np.zeros(len(views))
     colors_N23 = np.empty((len(indices), 2, 3), dtype=np.uint8)
-    # The first pass of a process takes several times as long as the others; the views' times are not to show it.
+    # The first pass of a process is several times slower, so warm up before timing the views.
     predictor.read([snapshot.pixels(index) for index in indices[:WARM_UP]], views[:1])
     for start in range(0, len(indices), CHUNK):
-        work.say(f"Reading the {split} images, {start:,} of {len(indices):,}")
+        work.say(f"Reading {split} images, {start:,} of {len(indices):,}")
         if work.should_stop():
             return None
         images = [snapshot.pixels(index) for index in indices[start : start + CHUNK]]
@@ -168,13 +168,13 @@ def read_split(
 
 
 def choose_views(run: Path, spec: TextSpec) -> None:
-    """Say whether the run reads with its views, by what they were worth on val; a person's choice stays."""
-    with suppress(StorageError):  # a damaged one is replaced
+    """Decide from the validation images if the run reads with TTA. Keep a choice made by a person."""
+    with suppress(StorageError):  # replace a damaged choice
         if choice_of(run).by:
             return
-    found = Predictions.load(run / "predictions-val.npz")
-    worth = found.views_worth(spec)
-    found.choice(worth, use=worth.wins).save(run)
+    predictions = Predictions.load(run / "predictions-val.npz")
+    worth = predictions.views_worth(spec)
+    predictions.choice(worth, use=worth.wins).save(run)
     print(worth.verdict)
 
 
@@ -190,5 +190,5 @@ def run_job(work: Work) -> dict[str, Any] | None:
 
 if __name__ == "__main__":
     if os.environ.get("RANK", "0") != "0":
-        sys.exit("Only rank 0 writes into the job's directory.")
+        sys.exit("Only rank 0 writes to the job's directory.")
     sys.exit(run_worker(sys.argv[1], run_job))

@@ -229,7 +229,8 @@ def test_a_default_is_where_the_page_starts(home: Home, open_page: OpenPage, por
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("default", "is built in"), ("", "cannot be the name"), ("a@b", "cannot be the name")]
+    ("name", "sentence"),
+    [("default", "is built in"), ("", "not a valid recipe name"), ("a@b", "not a valid recipe name")],
 )
 def test_a_wrong_name_is_one_sentence(
     home: Home, open_page: OpenPage, portal: Project, name: str, sentence: str

@@ -142,7 +142,7 @@ def test_settings_show_only_what_differs(open_page: OpenPage, pair: Project) -> 
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", section="Settings")
 
     assert not app.exception
-    assert app.dataframe[1].value.to_numpy().tolist() == [["Asked for", "lr", "0.002", "0.001"]]
+    assert app.dataframe[1].value.to_numpy().tolist() == [["Settings", "lr", "0.002", "0.001"]]
     assert "on the same images with the same labels" in texts(app.caption)
 
 

@@ -164,7 +164,7 @@ def test_a_past_run_shows_what_went_wrong(open_page: OpenPage, home: Home, label
     assert "**Dead head.** Position 2 is still at chance" in texts(app.warning)
 
     job.remove("cancel")
-    reason = "The memory ran out with batch_size=32 and image_size=48x192."
+    reason = "Out of memory with batch_size=32 and image_size=48x192."
     job.write("status.json", {"state": "running", "reason": reason, "cause": "out_of_memory"})
     job.write("exit.json", {"code": 1, "signal": None})
     app.run()
@@ -450,6 +450,6 @@ def test_the_queue_is_listed_moved_and_left(open_page: OpenPage, home: Home, lab
     jobs_[3].write("cancel", {"at": time.time()})
     app.button(key="Up 0002-fast").click().run()
     assert not app.exception
-    assert "Run 0004-fast no longer waits for its turn there." in texts(app.error).replace("\\", "")
+    assert "Run 0004-fast is no longer in this queue." in texts(app.error).replace("\\", "")
     jobs_[0].write("cancel", {"at": time.time()})
     wait_until_working(jobs_[1])

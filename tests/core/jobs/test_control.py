@@ -1,4 +1,4 @@
-"""Jobs as the app and the command line watch, cancel and resume them: rows that follow directories."""
+"""Control of jobs: watch, cancel, resume, and rows that follow directories."""
 
 import json
 import os
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("stand_in")
 
 
 def test_a_run_that_was_started_has_a_runner(db: Database, home: Home, labeled: Project) -> None:
-    """The row follows the directory, from whatever process looks."""
+    """The row follows the directory, whichever process reconciles it."""
     job = start_forever(db, home, labeled)
 
     control.reconcile(db, home)
@@ -38,7 +38,7 @@ def test_a_run_that_was_started_has_a_runner(db: Database, home: Home, labeled: 
 
 
 def test_a_job_survives_the_process_that_started_it(db: Database, home: Home, labeled: Project) -> None:
-    """The app may be killed, with its whole process group; the next one finds the run at work."""
+    """The app and its process group may be killed; the next app sees the run running."""
     script = f"""
 import sys, os, signal
 from core.home import Home
@@ -69,7 +69,7 @@ os.killpg(0, signal.SIGKILL)
 
 
 def test_cancel_twice_is_cancel_once(db: Database, home: Home, labeled: Project) -> None:
-    """A second press, from another session too, and one after the end change nothing."""
+    """Repeated cancels, even from another session or after the end, have no effect."""
     job = start_forever(db, home, labeled)
 
     control.cancel(db, home, job.id)
@@ -85,7 +85,7 @@ def test_cancel_twice_is_cancel_once(db: Database, home: Home, labeled: Project)
 
 
 def test_who_must_have_a_result_gets_it_or_the_reason(db: Database, home: Home, project: Project) -> None:
-    """A job that did not finish is an error there, in the words of its reason."""
+    """`finish` raises the reason of a job that did not finish."""
     good, bad = (control.start_job(db, home, project, "import", {"behave": behave}) for behave in ("work", "refuse"))
 
     assert control.finish(db, home, good.id, lambda _: None).state == "finished"
@@ -100,7 +100,7 @@ def test_runs_that_wait_are_listed_and_moved(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """By device, in the order of their turns, on the terminal too; nobody waits where nothing runs."""
+    """Queued runs are listed by device and in order, in the terminal too; without runs the queue is empty."""
     monkeypatch.setenv("SLOTLAB_HOME", str(home.root))
     assert control.queue(home) == {}
     start_forever(db, home, labeled)
@@ -125,7 +125,7 @@ def test_runs_that_wait_are_listed_and_moved(
 
 
 def test_a_canceled_run_can_be_resumed(db: Database, home: Home, labeled: Project) -> None:
-    """The same directory goes on from where it stopped; pressing Resume twice starts one runner."""
+    """It continues in its directory from where it stopped; resuming twice starts one runner."""
     job = start_forever(db, home, labeled)
     control.cancel(db, home, job.id)
     control.follow(db, home, job.id, lambda _: None)
@@ -142,7 +142,7 @@ def test_a_canceled_run_can_be_resumed(db: Database, home: Home, labeled: Projec
 
 
 def test_a_finished_job_is_not_resumed(db: Database, home: Home, project: Project) -> None:
-    """There is nothing left to do."""
+    """It has nothing left to do."""
     job = control.start_job(db, home, project, "import", {})
     control.follow(db, home, job.id, lambda _: None)
 
@@ -151,7 +151,7 @@ def test_a_finished_job_is_not_resumed(db: Database, home: Home, project: Projec
 
 
 def test_follow_tells_the_progress_and_returns_the_result(db: Database, home: Home, project: Project) -> None:
-    """The command line waits this way; the result is in the row when it is over."""
+    """The command line waits this way. The result is then in the row."""
     views: list[JobStatus] = []
 
     job = control.start_job(db, home, project, "import", {"path": "x"})
@@ -164,7 +164,7 @@ def test_follow_tells_the_progress_and_returns_the_result(db: Database, home: Ho
 
 
 def test_a_finished_run_tells_its_validation_result(db: Database, home: Home, labeled: Project) -> None:
-    """What the worker has written is copied into the rows, once, by whoever looks first."""
+    """The first reconcile copies the worker's result into the rows."""
     run = start(db, home, labeled)
     job = JobDir(home.run(run.job.id))
     wait_until_working(job)
@@ -182,7 +182,7 @@ def test_a_finished_run_tells_its_validation_result(db: Database, home: Home, la
 def test_a_job_that_never_comes_up_fails_after_a_minute(
     db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An app killed between row and process leaves a job that is soon seen to have failed."""
+    """A job fails if the app was killed between inserting its row and starting its process."""
     monkeypatch.setattr(control, "RUNNER", (sys.executable, "-c", "pass"))
     run = start(db, home, labeled)
     job = JobDir(home.run(run.job.id))
@@ -194,7 +194,7 @@ def test_a_job_that_never_comes_up_fails_after_a_minute(
 
     after = rows.get_job(db, job.id)
     assert after.state == "failed"
-    assert after.reason == "It did not start within a minute; see the log."
+    assert after.reason == "The job did not start within a minute; see the log."
     assert after.finished_at is not None
     late = start_runner(job)
     assert late.wait() == 0
@@ -202,7 +202,7 @@ def test_a_job_that_never_comes_up_fails_after_a_minute(
 
 
 def test_a_deleted_directory_fails_the_job(db: Database, home: Home, labeled: Project) -> None:
-    """The row stays, with the reason; one whose directory is only just being written is left alone."""
+    """The row stays, with the reason. A new job whose directory is still being written is unchanged."""
     job = rows.insert_job(db, id="0007-fast", number=7, kind="train", project_id=labeled.id, request_id="a")
     control.reconcile(db, home)
     assert rows.get_job(db, job.id).state == "starting"
@@ -211,11 +211,11 @@ def test_a_deleted_directory_fails_the_job(db: Database, home: Home, labeled: Pr
     control.reconcile(db, home)
 
     after = rows.get_job(db, job.id)
-    assert (after.state, after.reason) == ("failed", "Its directory is gone.")
+    assert (after.state, after.reason) == ("failed", "The job's directory is missing.")
 
 
 def test_a_failure_before_the_launch_is_in_the_row(db: Database, home: Home, project: Project) -> None:
-    """Where the files of a job cannot be written, the job says so and leaves none behind."""
+    """If a job's files cannot be written, the job fails with the reason and leaves no files."""
 
     def fill(directory: Path) -> None:
         raise JobError("The upload is empty.")
@@ -224,14 +224,14 @@ def test_a_failure_before_the_launch_is_in_the_row(db: Database, home: Home, pro
         control.start_job(db, home, project, "import", {}, fill=fill)
 
     (job,) = rows.list_jobs(db)
-    assert (job.state, job.reason) == ("failed", "It could not be started: The upload is empty.")
+    assert (job.state, job.reason) == ("failed", "The job could not be started: The upload is empty.")
     assert list(home.runs.iterdir()) == []
 
 
 def test_a_worker_that_outlives_its_runner_and_ignores_cancel_is_killed(
     db: Database, home: Home, project: Project
 ) -> None:
-    """Whoever looks ends what the dead runner cannot; it is the recorded processes and no others."""
+    """Reconciling kills the recorded processes when the runner is dead."""
     job = control.start_job(db, home, project, "import", {"behave": "ignore", "steps": 1_000_000})
     directory = JobDir(home.run(job.id))
     wait_until_working(directory)
@@ -243,14 +243,14 @@ def test_a_worker_that_outlives_its_runner_and_ignores_cancel_is_killed(
 
 
 def test_numbers_of_directories_are_not_given_again(db: Database, home: Home, project: Project) -> None:
-    """A database restored from yesterday does not write into the runs of today."""
+    """A restored older database does not write into newer runs."""
     (home.runs / "0041-article").mkdir()
 
     assert control.start_job(db, home, project, "import", {}).id == "0042-import"
 
 
 def test_a_job_is_found_by_number_or_name(db: Database, home: Home, project: Project) -> None:
-    """7, 0007 and the whole name mean the same job; an unknown one is named."""
+    """1, 0001 and the full name mean the same job; the error names an unknown one."""
     job = control.start_job(db, home, project, "import", {})
 
     assert [control.find_job(db, text).id for text in ("1", "0001", job.id)] == [job.id] * 3

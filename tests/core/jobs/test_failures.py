@@ -1,4 +1,4 @@
-"""Why a job failed: a sentence for people, a cause for programs."""
+"""The reason of a failure: a sentence for people, a cause for programs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,40 +34,40 @@ def backbone_too_large() -> None:
 
 @pytest.mark.parametrize("fail", [array_too_large, tensor_too_large, gpu_too_small, backbone_too_large])
 def test_every_library_without_memory_gives_the_same_reason(fail: Callable[[], None]) -> None:
-    """With the settings of a run; other jobs have none to change."""
+    """The reason names the settings of a run. Other jobs have none to change."""
     run = {"kind": "train", "config": TrainConfig(batch_size=8).to_dict(), "choices": {"image_size": [48, 192]}}
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the reason made of it is what is looked at
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the test checks the reason derived from it
         fail()
 
     reason, cause = explain(caught.value, run)
 
     assert cause == "out_of_memory"
-    assert "with batch_size=8 and image_size=48x192; smaller ones need less." in reason
+    assert "with batch_size=8 and image_size=48x192. Smaller values need less memory." in reason
     assert explain(caught.value, {"kind": "import"}) == (
-        "The memory ran out; end other programs, then try again.",
+        "Out of memory. Close other programs and try again.",
         "out_of_memory",
     )
 
 
 def test_a_full_disk_has_its_own_cause() -> None:
-    """Also where another error was raised from it."""
+    """The cause is also found behind another error."""
     error = OptionError("The weights cannot be written.")
     error.__cause__ = OSError(28, "No space left on device")
 
     reason, cause = explain(error, {"kind": "train"})
 
     assert cause == "disk_full"
-    assert reason.startswith("The disk or its quota is full")
+    assert reason.startswith("The disk or quota is full")
 
 
 def test_an_error_of_ours_brings_its_sentence_and_its_cause() -> None:
-    """Whatever the sentence says, the cause is that of the class."""
+    """The class decides the cause, whatever the sentence says."""
     assert explain(NonFiniteError("Reworded."), {"kind": "train"}) == ("Reworded.", "non_finite")
     assert explain(OptionError("lr is wrong."), {"kind": "train"}) == ("lr is wrong.", None)
 
 
 def test_an_error_of_nobody_names_its_kind() -> None:
-    """The log has the rest."""
+    """The log has the details."""
     reason, cause = explain(ZeroDivisionError(), {"kind": "import"})
 
     assert cause is None
@@ -83,7 +83,7 @@ def test_an_error_of_nobody_names_its_kind() -> None:
     ],
 )
 def test_a_failure_of_an_earlier_version_keeps_its_diagnosis(tmp_path: Path, reason: str, cause: str | None) -> None:
-    """Its directory has the sentence and no cause."""
+    """Its directory has a sentence but no cause."""
     job = JobDir(tmp_path)
     job.write("status.json", {"state": "running", "step": 40, "reason": reason})
     job.write("exit.json", {"code": 1, "signal": None})
@@ -92,7 +92,7 @@ def test_a_failure_of_an_earlier_version_keeps_its_diagnosis(tmp_path: Path, rea
 
 
 def test_a_failure_of_this_version_is_not_judged_by_its_words(tmp_path: Path) -> None:
-    """A cause that is null says that there is none."""
+    """A null cause means there is none."""
     job = JobDir(tmp_path)
     job.write("status.json", {"state": "running", "reason": "Not that the memory ran out.", "cause": None})
     job.write("exit.json", {"code": 1, "signal": None})

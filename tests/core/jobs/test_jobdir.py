@@ -1,4 +1,4 @@
-"""Reading a job's directory in whatever state a kill, a full disk or a hand has left it."""
+"""Reading a job's directory after a kill, a full disk or a manual change."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.helpers.stand_in import MakeJob
 
 
 def test_a_torn_last_line_of_the_metrics_is_left_out(make_job: MakeJob) -> None:
-    """A kill in the middle of a write costs that line and no other."""
+    """A kill during a write loses only that line."""
     job = make_job()
     job.append_metrics({"kind": "step", "step": 1})
     with (job.path / "metrics.jsonl").open("ab") as file:
@@ -25,7 +25,7 @@ def test_a_torn_last_line_of_the_metrics_is_left_out(make_job: MakeJob) -> None:
 
 
 def test_lines_after_a_torn_one_are_read(make_job: MakeJob) -> None:
-    """A resumed run appends behind what the kill has torn; its first line must not be lost with it."""
+    """A resumed run appends after a truncated line, and its first line must be readable."""
     job = make_job()
     (job.path / "metrics.jsonl").write_bytes(b'{"kind": "step", "st')
 
@@ -36,7 +36,7 @@ def test_lines_after_a_torn_one_are_read(make_job: MakeJob) -> None:
 
 
 def test_a_log_of_a_gigabyte_is_shown_at_once(make_job: MakeJob) -> None:
-    """Only the end of a log is read, and bytes that are no text do no harm."""
+    """Only the end of a log is read, and invalid bytes do no harm."""
     job = make_job()
     with (job.path / "log.txt").open("wb") as file:
         file.truncate(1 << 30)  # sparse
@@ -53,10 +53,10 @@ def test_a_log_of_a_gigabyte_is_shown_at_once(make_job: MakeJob) -> None:
 
 
 def test_a_missing_directory_is_a_failure_with_its_reason(tmp_path: Path) -> None:
-    """A directory that somebody deleted leaves a job that says so."""
+    """A job without its directory has failed with that reason."""
     job = JobDir(tmp_path / "0001-fast")
 
-    assert (job.observe().state, job.observe().reason) == ("failed", "Its directory is gone.")
+    assert (job.observe().state, job.observe().reason) == ("failed", "The job's directory is missing.")
     assert job.metrics() == []
     assert job.log_tail(5) == ""
     with pytest.raises(JobError, match="missing or damaged"):
@@ -64,7 +64,7 @@ def test_a_missing_directory_is_a_failure_with_its_reason(tmp_path: Path) -> Non
 
 
 def test_damaged_files_are_read_as_missing(make_job: MakeJob) -> None:
-    """A status that a power cut has emptied is not an error of the page that shows it."""
+    """A page can show a job whose status file was emptied by a power cut."""
     job = make_job()
     (job.path / "status.json").write_bytes(b"")
 
@@ -73,7 +73,7 @@ def test_damaged_files_are_read_as_missing(make_job: MakeJob) -> None:
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a full disk the former content stays, and no half file takes the last room."""
+    """On a full disk the old content stays, and no half-written file is left."""
     job = make_job()
     job.write("status.json", {"step": 1})
 
@@ -89,7 +89,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(make_job: MakeJob, monkeypatch: 
 
 
 def test_a_job_without_heartbeats_is_stalled(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the viewer's own clock that measures the silence: setting the machine's clock makes no job stall."""
+    """A monotonic clock measures the silence, so changing the system clock does not stall a job."""
     job = make_job()
     lock = job.take_lock(wait_s=0)
     assert lock is not None
@@ -105,7 +105,7 @@ def test_a_job_without_heartbeats_is_stalled(make_job: MakeJob, monkeypatch: pyt
 
 
 def test_looking_does_not_look_like_living(make_job: MakeJob) -> None:
-    """Two who look at the same time do not take each other for the job, and a runner waits until they are gone."""
+    """Two observers do not mistake each other for the job, and a runner waits until both are done."""
     job = make_job()
 
     with job.unlocked() as free, job.unlocked() as free_too:
@@ -121,7 +121,7 @@ def test_looking_does_not_look_like_living(make_job: MakeJob) -> None:
 
 
 def test_the_status_file_never_decides_whether_a_job_lives(make_job: MakeJob) -> None:
-    """A status that says running, with the number of a living process in it, is of a job that is gone."""
+    """A status of running with a live process id does not make a job alive."""
     job = make_job()
     job.write("status.json", {"state": "running", "step": 7, "pid": os.getpid()})
     (job.path / "lock").write_text(json.dumps([{"pid": os.getpid(), "identity": "x"}]))
@@ -135,7 +135,7 @@ def test_the_status_file_never_decides_whether_a_job_lives(make_job: MakeJob) ->
 
 @pytest.mark.parametrize("end", [{"code": 143, "signal": None}, {"code": None, "signal": 15}])
 def test_a_job_that_something_else_stopped_is_lost(tmp_path: Path, end: dict[str, int | None]) -> None:
-    """Whether its worker could still save and leave by itself, or died of the signal."""
+    """This holds if the worker saved and exited, and if the signal killed it."""
     job = jobdir.JobDir(tmp_path)
     job.write("status.json", {"state": "running", "step": 7})
     job.write("exit.json", end)

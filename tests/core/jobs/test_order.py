@@ -1,4 +1,4 @@
-"""The order of the runs that wait for a device: moved by people, kept by the runners, and never short of a run."""
+"""The run queue of a device: people move runs, and no run gets lost."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from tests.helpers.waiting import wait_for, wait_for_end, wait_until_working
 
 @pytest.fixture
 def waiting(make_job: MakeJob, run_job: RunJob) -> list[JobDir]:
-    """One run at work, which is the first, and three that wait for it."""
+    """One running run and three queued ones."""
     jobs = [make_job(f"{number:04d}-fast") for number in (1, 2, 3, 4)]
     run_job(jobs[0])
     wait_until_working(jobs[0])
@@ -36,7 +36,7 @@ def end(job: JobDir) -> None:
 
 
 def test_runs_take_the_device_in_the_order_they_were_moved_to(waiting: list[JobDir], run_job: RunJob) -> None:
-    """The last one goes first, another one back; a newcomer and a resumed run stand behind those that were moved."""
+    """The last run moves to the front and another one back; new and resumed runs queue behind moved ones."""
     first, second, third, fourth = waiting
     runs = first.path.parent
     order.move(runs, fourth.id, before=second.id)
@@ -59,7 +59,7 @@ def test_runs_take_the_device_in_the_order_they_were_moved_to(waiting: list[JobD
 
 
 def test_many_moves_at_once_lose_no_run(waiting: list[JobDir]) -> None:
-    """Whoever moves what at the same moment, all that waited still wait, each once."""
+    """After concurrent moves every queued run is still queued, once."""
     runs, ids = waiting[0].path.parent, [job.id for job in waiting[1:]]
 
     def shuffle(pairs: list[tuple[str, ...]]) -> None:
@@ -77,7 +77,7 @@ def test_many_moves_at_once_lose_no_run(waiting: list[JobDir]) -> None:
 
 
 def test_a_second_press_changes_nothing(waiting: list[JobDir]) -> None:
-    """A move names the neighbor it goes before; doing it again leaves it there, also before itself."""
+    """A move names the run to go before, so repeating it changes nothing, even before itself."""
     runs = waiting[0].path.parent
     for before in ("0003-fast", "0003-fast", "0004-fast"):
         order.move(runs, "0004-fast", before=before)
@@ -86,21 +86,21 @@ def test_a_second_press_changes_nothing(waiting: list[JobDir]) -> None:
 
 
 def test_who_waits_no_longer_cannot_be_moved(waiting: list[JobDir]) -> None:
-    """A run at work, one that was canceled, and one that never was: one sentence, and the order stays."""
+    """A running, a canceled and an unknown run: one sentence, and the order stays."""
     first, second, third, _ = waiting
     end(third)
 
     for job_id, before in ((first.id, second.id), (third.id, second.id), ("0099-fast", None)):
-        with pytest.raises(JobError, match=f"Run {job_id} no longer waits for its turn"):
+        with pytest.raises(JobError, match=f"Run {job_id} is no longer in the queue"):
             order.move(first.path.parent, job_id, before=before)
-    with pytest.raises(JobError, match="Run 0003-fast no longer waits for its turn there"):
+    with pytest.raises(JobError, match="Run 0003-fast is no longer in this queue"):
         order.move(first.path.parent, second.id, before=third.id)
 
     assert waiting_now(first) == ["0002-fast", "0004-fast"]
 
 
 def test_a_damaged_order_is_that_of_the_numbers(waiting: list[JobDir]) -> None:
-    """No run waits for ever because of a file."""
+    """A damaged file blocks no run."""
     order.move(waiting[0].path.parent, "0004-fast", before="0002-fast")
 
     for damage in ("", "[]", '{"order": 3}', '{"order": [[]]}', "no JSON"):
@@ -109,7 +109,7 @@ def test_a_damaged_order_is_that_of_the_numbers(waiting: list[JobDir]) -> None:
 
 
 def test_a_resumed_run_has_had_its_turn(waiting: list[JobDir]) -> None:
-    """It stands where its number puts it, not where it was once moved to; the others stay as they were moved."""
+    """It queues by number, not where it was moved before; the others stay."""
     runs = waiting[0].path.parent
     order.move(runs, "0004-fast", before="0002-fast")
     order.move(runs, "0003-fast", before="0002-fast")
@@ -121,10 +121,10 @@ def test_a_resumed_run_has_had_its_turn(waiting: list[JobDir]) -> None:
 
 
 def test_an_order_that_cannot_be_written_is_one_sentence(waiting: list[JobDir]) -> None:
-    """And stays as it was."""
+    """The order stays."""
     (waiting[0].path.parent / "queue.json").mkdir()
 
-    with pytest.raises(StorageError, match="The order of the runs could not be written"):
+    with pytest.raises(StorageError, match="The run queue could not be saved"):
         order.move(waiting[0].path.parent, "0004-fast", before="0002-fast")
 
     assert waiting_now(waiting[0]) == ["0002-fast", "0003-fast", "0004-fast"]

@@ -1,4 +1,4 @@
-"""One job from its launch to its end, with everything that can happen to its processes in between."""
+"""A job from launch to end, and everything that can happen to its processes."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ from tests.helpers.waiting import wait_for, wait_for_end, wait_until_working
 
 
 def test_a_job_runs_to_its_end(make_job: MakeJob, run_job: RunJob) -> None:
-    """A worker that ends well leaves a result, and its runner the exit code."""
+    """The worker writes a result and the runner the exit code."""
     job = make_job(steps=5)
 
     run_job(job)
@@ -28,15 +28,15 @@ def test_a_job_runs_to_its_end(make_job: MakeJob, run_job: RunJob) -> None:
     ("behave", "reason"),
     [
         ("refuse", "The images are too small."),
-        ("crash", "An unexpected ZeroDivisionError ended it; the log has the details."),
+        ("crash", "An unexpected ZeroDivisionError stopped the job; see the log."),
         (
             "fill the disk",
-            "The disk or its quota is full; make room and resume. Earlier checkpoints are intact.",
+            "The disk or quota is full. Free some space, then resume. Earlier checkpoints are intact.",
         ),
     ],
 )
 def test_a_failure_has_a_reason(make_job: MakeJob, run_job: RunJob, behave: str, reason: str) -> None:
-    """Whatever ends a worker is one sentence for the user, and a traceback in the log."""
+    """A failure gives one sentence for the user and a traceback in the log."""
     job = make_job(behave=behave)
 
     run_job(job)
@@ -47,7 +47,7 @@ def test_a_failure_has_a_reason(make_job: MakeJob, run_job: RunJob, behave: str,
 
 
 def test_cancel_saves_and_stops(make_job: MakeJob, run_job: RunJob) -> None:
-    """A cancel reaches the worker as SIGTERM, which saves its state before it leaves."""
+    """A cancel reaches the worker as SIGTERM, and it saves its state before exiting."""
     job = make_job()
     run_job(job)
     wait_until_working(job)
@@ -61,7 +61,7 @@ def test_cancel_saves_and_stops(make_job: MakeJob, run_job: RunJob) -> None:
 
 
 def test_cancel_before_start_never_starts(make_job: MakeJob, run_job: RunJob) -> None:
-    """A job that was canceled before its runner came up does no work."""
+    """A job canceled before its runner starts does no work."""
     job = make_job()
     job.write("cancel", {"at": time.time()})
 
@@ -72,7 +72,7 @@ def test_cancel_before_start_never_starts(make_job: MakeJob, run_job: RunJob) ->
 
 
 def test_a_worker_that_ignores_a_cancel_is_killed(make_job: MakeJob, run_job: RunJob) -> None:
-    """After the grace SIGKILL follows; the job counts as canceled once nothing of it is left."""
+    """SIGKILL follows after the grace period; the job is then canceled."""
     job = make_job(behave="ignore")
     run_job(job)
     worker = wait_until_working(job)
@@ -96,7 +96,7 @@ def test_cancel_after_the_end_changes_nothing(make_job: MakeJob, run_job: RunJob
 
 
 def test_a_killed_worker_is_a_failure_with_its_signal(make_job: MakeJob, run_job: RunJob) -> None:
-    """What the kernel does when the memory runs out is told as such."""
+    """The reason mentions memory, because the kernel kills this way when memory runs out."""
     job = make_job()
     run_job(job)
     worker = wait_until_working(job)
@@ -111,7 +111,7 @@ def test_a_killed_worker_is_a_failure_with_its_signal(make_job: MakeJob, run_job
 
 
 def test_a_killed_runner_lets_the_worker_save(make_job: MakeJob, run_job: RunJob) -> None:
-    """The worker hears of its runner's death, saves and leaves; until then the lock stays taken."""
+    """The worker notices that its runner died, saves and exits. It holds the lock until then."""
     job = make_job()
     runner = run_job(job)
     worker = wait_until_working(job)
@@ -126,12 +126,12 @@ def test_a_killed_runner_lets_the_worker_save(make_job: MakeJob, run_job: RunJob
 
 
 def test_both_killed_is_lost(make_job: MakeJob, run_job: RunJob) -> None:
-    """With nobody left to write it down, the free lock tells."""
+    """Without an exit.json, the free lock shows that the job is lost."""
     job = make_job()
     runner = run_job(job)
     worker = wait_until_working(job)
 
-    os.kill(runner.pid, signal.SIGSTOP)  # so that it cannot write down the worker's end
+    os.kill(runner.pid, signal.SIGSTOP)  # so that it cannot record the worker's exit
     os.kill(worker, signal.SIGKILL)
     os.kill(runner.pid, signal.SIGKILL)
     view = wait_for_end(job)
@@ -141,7 +141,7 @@ def test_both_killed_is_lost(make_job: MakeJob, run_job: RunJob) -> None:
 
 
 def test_a_stopped_job_goes_on_where_it_was(make_job: MakeJob, run_job: RunJob) -> None:
-    """SIGTERM from outside, as at a shutdown, loses nothing; the next runner of the directory continues."""
+    """SIGTERM from outside, as in a shutdown, loses nothing; the next runner continues."""
     job = make_job(steps=60)
     runner = run_job(job)
     wait_until_working(job)
@@ -150,7 +150,7 @@ def test_a_stopped_job_goes_on_where_it_was(make_job: MakeJob, run_job: RunJob) 
     stopped = job.observe()
     assert stopped.state == "lost"
     assert stopped.reason is not None
-    assert "told to stop" in stopped.reason
+    assert "stopped at step" in stopped.reason
 
     job.remove("exit.json")
     run_job(job).wait()
@@ -161,7 +161,7 @@ def test_a_stopped_job_goes_on_where_it_was(make_job: MakeJob, run_job: RunJob) 
 
 
 def test_a_second_runner_of_a_live_job_leaves(make_job: MakeJob, run_job: RunJob) -> None:
-    """Whatever starts it, a directory never has two workers."""
+    """A directory never has two workers."""
     job = make_job()
     run_job(job)
     wait_until_working(job)
@@ -173,9 +173,9 @@ def test_a_second_runner_of_a_live_job_leaves(make_job: MakeJob, run_job: RunJob
 
 
 def test_a_launch_that_was_given_up_does_not_start(make_job: MakeJob, run_job: RunJob) -> None:
-    """Once a launch counts as failed, a runner that comes late finds that and leaves."""
+    """A runner that starts after its launch failed exits."""
     job = make_job()
-    job.write("exit.json", {"error": "It did not start within a minute; see the log."})
+    job.write("exit.json", {"error": "The job did not start within a minute; see the log."})
 
     run_job(job).wait()
 
@@ -184,7 +184,7 @@ def test_a_launch_that_was_given_up_does_not_start(make_job: MakeJob, run_job: R
 
 
 def test_an_unknown_format_fails(make_job: MakeJob, run_job: RunJob) -> None:
-    """A directory of a newer version ends in a sentence instead of waiting forever."""
+    """A directory of a newer version fails with a sentence instead of waiting forever."""
     job = make_job()
     job.write("run.json", {"format": 99})
 
@@ -197,7 +197,7 @@ def test_an_unknown_format_fails(make_job: MakeJob, run_job: RunJob) -> None:
 
 
 def test_runs_take_turns_in_the_order_of_their_numbers(make_job: MakeJob, run_job: RunJob) -> None:
-    """One run at a time has the device; those that wait say for whom, and the older one goes first."""
+    """One run has the device; queued runs name it, and the oldest goes first."""
     first, second, third = (make_job(name) for name in ("0001-fast", "0002-fast", "0003-article"))
     run_job(first)
     wait_until_working(first)
@@ -216,7 +216,7 @@ def test_runs_take_turns_in_the_order_of_their_numbers(make_job: MakeJob, run_jo
 
 
 def test_a_queued_run_can_be_canceled(make_job: MakeJob, run_job: RunJob) -> None:
-    """It leaves the queue without having started."""
+    """It leaves the queue without starting."""
     first, second = make_job("0001-fast"), make_job("0002-fast")
     run_job(first)
     wait_until_working(first)
@@ -225,12 +225,12 @@ def test_a_queued_run_can_be_canceled(make_job: MakeJob, run_job: RunJob) -> Non
 
     second.write("cancel", {"at": time.time()})
 
-    assert wait_for_end(second).reason == "Canceled before its first step."
+    assert wait_for_end(second).reason == "Canceled before the first step."
     assert first.observe().state == "running"
 
 
 def test_short_jobs_do_not_wait_for_the_device(make_job: MakeJob, run_job: RunJob) -> None:
-    """An import or an evaluation does not wait for the end of a training that takes the night."""
+    """Imports and evaluations do not wait for a long training."""
     training, importing = make_job("0001-fast"), make_job("0002-import", kind="import", steps=3)
     run_job(training)
     wait_until_working(training)
@@ -242,7 +242,7 @@ def test_short_jobs_do_not_wait_for_the_device(make_job: MakeJob, run_job: RunJo
 
 
 def test_only_the_processes_of_the_job_are_killed(make_job: MakeJob) -> None:
-    """A process number in an old lock file may belong to somebody else by now: here, to this test."""
+    """A process id in an old lock file may belong to another process: here, to this test."""
     job = make_job()
     lock = job.take_lock(wait_s=0)
     assert lock is not None

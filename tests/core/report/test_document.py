@@ -188,7 +188,7 @@ def test_the_command_writes_the_report(
     with pytest.raises(SlotlabError):
         commands.report("77", out=tmp_path / "x.html")
     write_run(home, trained, "val", wrong=1)
-    with pytest.raises(SlotlabError, match="read without other views"):
+    with pytest.raises(SlotlabError, match="This evaluation has no TTA"):
         commands.report("1", out=tmp_path / "x.html", tta=True)
     assert not (tmp_path / "x.html").exists()
     with opened(home.db) as db:

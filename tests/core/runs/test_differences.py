@@ -6,7 +6,7 @@ from core.runs.differences import NOT_RECORDED, run_differences, setting_differe
 
 
 def test_only_differences_are_listed() -> None:
-    """Nested settings by their path; what one of the two does not have is said."""
+    """Nested settings have dotted names; missing values are marked."""
     first = {"lr": 0.002, "ink": True, "image_size": None, "max_steps": None, "same": [1, 2], "deep": {"p": 0.5}}
     second = {"lr": 0.001, "ink": False, "image_size": [48, 192], "max_steps": 60, "same": [1, 2], "deep": {"q": {}}}
 
@@ -21,7 +21,7 @@ def test_only_differences_are_listed() -> None:
 
 
 def test_runs_differ_in_what_they_were_told_and_found() -> None:
-    """By group; the default augmentation equals itself, whether it is spelled out or not."""
+    """Differences are grouped. The default augmentation equals itself, written out or not."""
     first = {
         "preset": "fast", "config": TrainConfig().to_dict(), "dataset": {"sha256": "ab", "train": 4, "val": 2},
         "choices": {"threads": 2, "probe_ms": {"a": 1}}, "versions": {"torch": "2.14.1"}, "operator": "ada",
@@ -33,7 +33,7 @@ def test_runs_differ_in_what_they_were_told_and_found() -> None:
     }
 
     assert run_differences(first, second) == {
-        "Asked for": {"lr": ("0.002", "0.001")},
-        "Chosen at the start": {"threads": ("2", "1")},
+        "Settings": {"lr": ("0.002", "0.001")},
+        "Chosen automatically": {"threads": ("2", "1")},
     }
-    assert run_differences(first, {}).keys() == {"Asked for", "Images", "Chosen at the start", "Programs"}
+    assert run_differences(first, {}).keys() == {"Settings", "Images", "Chosen automatically", "Versions"}

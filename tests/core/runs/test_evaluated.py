@@ -1,4 +1,4 @@
-"""What a run read on a split, loaded for the page, the report and the command alike."""
+"""Loading the readings of a run on a split, for the page, the report and the command."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from db.records import Project, Run
 
 @pytest.fixture
 def run(db: Database, home: Home, project: Project) -> Run:
-    """Trained on the text 000000; read 000000 and 111111 right and 222222 as 322222, and right with its two views."""
+    """A run trained on 000000. It reads 000000 and 111111 right and 222222 as 322222; with two views all are right."""
     with write(db):
         job = jobs.insert_job(
             db, id="0001-fast", number=1, kind="train", project_id=project.id, request_id="first"
@@ -46,7 +46,7 @@ def run(db: Database, home: Home, project: Project) -> Run:
 
 
 def test_all_numbers_come_from_what_the_run_read(db: Database, home: Home, run: Run) -> None:
-    """Exact match, texts seen in training, and what the views mend."""
+    """Exact match, texts seen in training, and images that TTA fixes."""
     plain = load_evaluated(db, home, run, "val", tta=False)
     with_views = load_evaluated(db, home, run, "val", tta=True)
 
@@ -60,14 +60,14 @@ def test_all_numbers_come_from_what_the_run_read(db: Database, home: Home, run: 
 
 @pytest.mark.parametrize("use", [True, False])
 def test_it_is_shown_as_the_run_reads_unless_asked_otherwise(db: Database, home: Home, run: Run, use: bool) -> None:
-    """The choice of views stands in the run's directory."""
+    """The run's directory holds the choice of views."""
     ViewChoice(use=use).save(home.run(run.job.id))
 
     assert load_evaluated(db, home, run, "val").tta is use
 
 
 def test_files_that_a_caller_holds_are_not_read_again(db: Database, home: Home, run: Run) -> None:
-    """A page keeps them between its reruns."""
+    """A page keeps them between reruns."""
     held = load_evaluated(db, home, run, "val", tta=True).predictions
     (home.run(run.job.id) / "predictions-val.npz").unlink()
     (home.run(run.job.id) / "dataset.npz").unlink()
@@ -81,19 +81,19 @@ def test_files_that_a_caller_holds_are_not_read_again(db: Database, home: Home, 
 
 
 def test_what_was_not_read_is_refused(db: Database, home: Home, run: Run) -> None:
-    """Another split, one that was not evaluated, and views that were not there."""
+    """An unknown split, a split that was not evaluated, and a missing TTA raise errors."""
     with pytest.raises(OptionError, match="no split 'all'"):
         load_evaluated(db, home, run, "all")
     with pytest.raises(OptionError, match="has not been evaluated on test yet"):
         load_evaluated(db, home, run, "test")
     found = load_evaluated(db, home, run, "val").predictions
     one = replace(found, views=found.views[:1], log_probs_VNPC=found.log_probs_VNPC[:1])
-    with pytest.raises(OptionError, match="read without other views"):
+    with pytest.raises(OptionError, match="This evaluation has no TTA"):
         load_evaluated(db, home, run, "val", tta=True, predictions=one)
 
 
 def test_readings_of_later_weights_are_newer_than_an_evaluation(db: Database, home: Home, run: Run) -> None:
-    """The run was evaluated while it trained; at equal weights the evaluation counts, which somebody asked for."""
+    """The run was evaluated while it trained. For the same checkpoint the evaluation wins, because it was requested."""
     own, job = home.run(run.job.id) / "predictions-val.npz", home.run("0002-evaluate")
     job.mkdir()
     with write(db):

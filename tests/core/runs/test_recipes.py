@@ -1,4 +1,4 @@
-"""Augmentation recipes: what is saved, what a run gets, and what two of them do not share."""
+"""Augmentation recipes: saving, use in a run, and differences."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ def save(db: Database, project: Project, name: str, settings: Settings, note: st
 
 
 def test_saving_under_the_same_name_is_another_version(db: Database, project: Project) -> None:
-    """The first stays as it was, and each tells who saved it and why."""
+    """The first stays unchanged, and each records who saved it and why."""
     first = save(db, project, "hard", BLUR, note="the scanner blurs")
     second = save(db, project, " hard ", NOISE)
 
@@ -38,7 +38,7 @@ def test_saving_under_the_same_name_is_another_version(db: Database, project: Pr
 
 
 def test_equal_settings_make_no_new_version(db: Database, project: Project) -> None:
-    """Neither written otherwise nor with what is off; going back to an older version is a new one."""
+    """Order and transforms that are off do not matter; saving older settings again is a new version."""
     first = save(db, project, "hard", BLUR)
 
     again = save(db, project, "hard", {"blur": {"sigma": [0.3, 0.8], "p": 0.5}, "gamma": {"p": 0.0}})
@@ -48,7 +48,7 @@ def test_equal_settings_make_no_new_version(db: Database, project: Project) -> N
 
 
 def test_recipes_belong_to_their_project(db: Database, project: Project) -> None:
-    """The same name in another project is another recipe, and its default is its own."""
+    """The same name in another project is another recipe, and each project has its own default."""
     with write(db):
         other = projects.insert_project(db, "other", 4, "0123456789")
     save(db, project, "hard", BLUR)
@@ -60,7 +60,7 @@ def test_recipes_belong_to_their_project(db: Database, project: Project) -> None
 
 
 def test_a_name_alone_means_the_newest_version(db: Database, project: Project) -> None:
-    """A version may be asked for, and a recipe with a blank in its name is found."""
+    """A version can be requested, and names may contain spaces."""
     save(db, project, "very hard", BLUR)
     save(db, project, "very hard", NOISE)
 
@@ -76,17 +76,17 @@ def test_a_name_alone_means_the_newest_version(db: Database, project: Project) -
 def test_a_recipe_that_is_not_there_is_refused_with_those_that_are(
     db: Database, project: Project, text: str
 ) -> None:  # fmt: skip
-    """One sentence with the names to choose from."""
+    """The sentence lists the available recipes."""
     save(db, project, "hard", BLUR)
 
-    with pytest.raises(OptionError, match=r"no augmentation recipe .*; there are default, off, hard@1\.$"):
+    with pytest.raises(OptionError, match=r"no augmentation recipe .*; choose from default, off, hard@1\.$"):
         recipes.find(db, project, text)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a@1", "-x", ".x", "a/b", "a\nb", "x" * 41, "<b>"])
 def test_a_name_that_cannot_be_is_refused(db: Database, project: Project, name: str) -> None:
-    """@ divides name and version; nothing is saved."""
-    with pytest.raises(OptionError, match="cannot be the name of a recipe"):
+    """@ separates name and version. Nothing is saved."""
+    with pytest.raises(OptionError, match="is not a valid recipe name"):
         save(db, project, name, BLUR)
 
     assert list_recipes(db, project.id) == []
@@ -94,23 +94,23 @@ def test_a_name_that_cannot_be_is_refused(db: Database, project: Project, name: 
 
 @pytest.mark.parametrize("name", ["default", "Default", "off", "auto", "none"])
 def test_built_in_names_are_not_saved_over(db: Database, project: Project, name: str) -> None:
-    """Whoever reads `default` in a run's settings must know what it means."""
-    with pytest.raises(OptionError, match="is built in and cannot be saved over"):
+    """The meaning of `default` in a run's settings must not change."""
+    with pytest.raises(OptionError, match="is built in and cannot be changed"):
         save(db, project, name, BLUR)
 
 
 def test_wrong_settings_and_long_notes_are_refused(db: Database, project: Project) -> None:
-    """Each in one sentence; nothing is saved."""
+    """Each gives one sentence, and nothing is saved."""
     with pytest.raises(OptionError, match=r"blur.sigma must be between 0.2 and 1.5, got 9"):
         save(db, project, "hard", {"blur": {"sigma": [0.3, 9]}})
-    with pytest.raises(OptionError, match="The note has 201 characters; at most 200 are kept"):
+    with pytest.raises(OptionError, match="The note has 201 characters; the limit is 200"):
         save(db, project, "hard", BLUR, note="n" * 201)
 
     assert list_recipes(db, project.id) == []
 
 
 def test_two_who_save_at_once_get_two_versions(home: Home, db: Database, project: Project) -> None:
-    """Neither is lost, nor are their numbers equal."""
+    """Concurrent saves get different versions, and none is lost."""
     found: list[str] = []
 
     def work(low: float) -> None:
@@ -130,7 +130,7 @@ def test_two_who_save_at_once_get_two_versions(home: Home, db: Database, project
 
 
 def test_a_run_records_the_version_it_was_given(db: Database, project: Project) -> None:
-    """Name and version, and the settings in full, whatever becomes of the recipe."""
+    """The run records name, version and full settings, whatever happens to the recipe."""
     save(db, project, "hard", BLUR)
     config = with_options(preset("fast"), {"recipe": "hard"})
 
@@ -146,7 +146,7 @@ def test_a_run_records_the_version_it_was_given(db: Database, project: Project) 
 def test_without_a_word_a_run_gets_the_default_of_its_project(
     db: Database, project: Project, asked: dict[str, str]
 ) -> None:  # fmt: skip
-    """Slotlab's own until somebody chooses another; it stays at the version that was chosen."""
+    """That is the built-in default until someone chooses another; it stays at the chosen version."""
     config = with_options(preset("fast"), asked)
     assert recipes.resolve(db, project, config).recipe == "default"
     assert recipes.resolve(db, project, config).augment == DEFAULT_AUGMENT
@@ -161,7 +161,7 @@ def test_without_a_word_a_run_gets_the_default_of_its_project(
 
 
 def test_settings_of_their_own_have_no_name(db: Database, project: Project) -> None:
-    """What is given as JSON is what the run uses, whatever the project's default is."""
+    """The run uses settings given as JSON, whatever the project's default is."""
     save(db, project, "hard", BLUR)
     recipes.set_default(db, project, "hard", operator="Ann")
     config = replace(preset("fast"), augment=NOISE)
@@ -171,15 +171,15 @@ def test_settings_of_their_own_have_no_name(db: Database, project: Project) -> N
 
 
 def test_a_recipe_and_other_settings_contradict_each_other(db: Database, project: Project) -> None:
-    """Neither is dropped in silence."""
+    """Neither is ignored silently."""
     config = with_options(preset("fast"), {"recipe": "off", "augment": json.dumps(BLUR)})
 
-    with pytest.raises(OptionError, match="are not those of recipe off; give one of the two"):
+    with pytest.raises(OptionError, match="differ from recipe off; set only one of them"):
         recipes.resolve(db, project, config)
 
 
 def test_a_default_that_is_not_there_is_refused(db: Database, project: Project) -> None:
-    """The default stays what it was."""
+    """The default stays unchanged."""
     with pytest.raises(OptionError, match="no augmentation recipe 'soft'"):
         recipes.set_default(db, project, "soft", operator="Ann")
 
@@ -190,7 +190,7 @@ def test_a_default_that_is_not_there_is_refused(db: Database, project: Project) 
 
 
 def test_differences_name_what_changed_and_nothing_else() -> None:
-    """In the order in which transforms are applied, as people read them."""
+    """Differences are text, in order of application."""
     before: Settings = {"blur": {"p": 0.5, "sigma": [0.3, 0.8]}, "elastic": {"p": 0.1, "strength": 25}, **NOISE}
     after: Settings = {
         "blur": {"p": 0.5, "sigma": [0.3, 1.2]},
@@ -208,6 +208,6 @@ def test_differences_name_what_changed_and_nothing_else() -> None:
 
 
 def test_equal_settings_have_no_differences() -> None:
-    """A whole number may come back from a browser as a fraction, and what is off may stand there."""
+    """Integers may be floats, and transforms that are off may be listed."""
     assert recipe_differences({"elastic": {"p": 0.1, "strength": 25}}, {"elastic": {"strength": 25.0, "p": 0.1}}) == []
     assert recipe_differences(DEFAULT_AUGMENT, DEFAULT_AUGMENT | {"invert": {"p": 0}}) == []

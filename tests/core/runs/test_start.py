@@ -1,4 +1,4 @@
-"""Trainings and evaluations as they are started: what is frozen, and what is refused."""
+"""Starting trainings and evaluations: snapshots and errors."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("stand_in")
 
 
 def test_a_run_freezes_its_data_and_settings(db: Database, home: Home, labeled: Project) -> None:
-    """What a run was trained on is in its directory, whatever is labeled later; test images are not."""
+    """The run's directory holds its training data, whatever is labeled later. It has no test images."""
     run = start(db, home, labeled)
 
     assert (run.job.id, run.train_n, run.val_n, run.val_correct) == ("0001-fast", 4, 2, None)
@@ -39,7 +39,7 @@ def test_a_run_freezes_its_data_and_settings(db: Database, home: Home, labeled: 
 
 
 def test_strings_of_held_out_images_can_be_left_out(db: Database, home: Home, labeled: Project) -> None:
-    """With drop_seen_strings no training image reads what a val or test image reads."""
+    """With drop_seen_strings no training image has the text of a validation or test image."""
     config = TrainConfig(device="cpu", drop_seen_strings=True)
 
     run = start_training(db, home, labeled, config, preset="fast", operator="ada")
@@ -62,7 +62,7 @@ def test_strings_of_held_out_images_can_be_left_out(db: Database, home: Home, la
 def test_too_little_to_learn_from_is_refused(
     db: Database, home: Home, short_project: Project, train: list[str], val: list[str], sentence: str
 ) -> None:
-    """The refusal comes with the counts, and before anything is written."""
+    """The error has the counts, and nothing is written."""
     add_labeled(db, short_project, train=train, val=val)
 
     with pytest.raises(TrainingError, match=sentence):
@@ -73,7 +73,7 @@ def test_too_little_to_learn_from_is_refused(
 
 
 def test_pressing_start_twice_is_one_run(db: Database, home: Home, labeled: Project) -> None:
-    """A double click, and two threads that carry out the same click, start one run."""
+    """A double click, or several threads handling one click, start one run."""
     found = []
 
     def press() -> None:
@@ -92,7 +92,7 @@ def test_pressing_start_twice_is_one_run(db: Database, home: Home, labeled: Proj
 
 
 def test_a_test_evaluation_is_written_down_before_it_starts(db: Database, home: Home, labeled: Project) -> None:
-    """The opening of the sealed split is counted even where the evaluation comes to nothing."""
+    """The use of the test set is recorded even if the evaluation fails."""
     run = start(db, home, labeled)
     (home.run(run.job.id) / "checkpoints").mkdir()
 
@@ -106,7 +106,7 @@ def test_a_test_evaluation_is_written_down_before_it_starts(db: Database, home: 
 
 
 def test_an_evaluation_without_images_or_weights_is_refused(db: Database, home: Home, labeled: Project) -> None:
-    """And the sealed split stays sealed."""
+    """No use of the test set is recorded."""
     run = start(db, home, labeled)
 
     with pytest.raises(JobError, match="no checkpoint yet"):
@@ -118,5 +118,5 @@ def test_an_evaluation_without_images_or_weights_is_refused(db: Database, home: 
 
 
 def test_presets_are_names_of_directories() -> None:
-    """A preset's name becomes part of a path."""
+    """A preset name becomes part of a path."""
     assert all(name.replace("-", "").isalnum() for name in PRESETS)

@@ -1,4 +1,4 @@
-"""A run as the page and the terminal watch it."""
+"""Watching a run, on the page and in the terminal."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("stand_in")
 def test_who_follows_a_run_hears_each_finding_once(
     db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the last one at the end, however seldom the doctor is asked; other jobs have no doctor."""
+    """The last diagnosis is reported at the end, however long the interval. Other jobs have none."""
     monkeypatch.setattr("core.runs.watch.DIAGNOSE_SECONDS", 0.0)
     job, told = start_forever(db, home, labeled), []
 
@@ -39,7 +39,7 @@ def test_who_follows_a_run_hears_each_finding_once(
 def test_a_look_at_a_run_reads_its_metrics_once(
     db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page looks every second, and the file grows with the run."""
+    """A page updates every second, and the file grows with the run."""
     job, opened_files = start_forever(db, home, labeled), []
     for step in range(1, 40):
         job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": 2.3, "accuracy": 0.1, "lr": 1e-3})

@@ -1,4 +1,4 @@
-"""Real runs of a tiny network in real processes: what they leave, and that a stop loses nothing."""
+"""Real runs of a tiny network in real processes: their results, and stops that lose nothing."""
 
 import json
 import os
@@ -29,12 +29,12 @@ from tests.helpers.waiting import wait_for, wait_for_end, wait_until
 
 MakeRun = Callable[..., JobDir]
 PATIENCE = 200
-"""Seconds. A run here takes 5 to 10, most of it imports; a machine that is busy with other work takes longer."""
+"""Seconds. A run takes 5 to 10, mostly for imports; a busy machine needs longer."""
 
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """The directory of a run on the toy portal, as it is when its runner is launched."""
+    """Create the directory of a run on the toy portal, ready for its runner."""
 
     def made(name: str, **settings: object) -> JobDir:
         job = JobDir(tmp_path / "runs" / name)
@@ -57,7 +57,7 @@ def make_run(tmp_path: Path) -> MakeRun:
 
 
 def launch(job: JobDir, *before: str) -> None:
-    """Start the real runner; `before` are shell commands that it inherits the effect of."""
+    """Start the real runner after the shell commands in `before`."""
     job.write("status.json", (job.read("status.json") or {}) | {"state": "launching", "at": time.time()})
     command = "; ".join([*before, f"exec {sys.executable} -m core.jobs.runner {job.path}"])
     with (job.path / "log.txt").open("ab") as log:
@@ -72,7 +72,7 @@ def launch(job: JobDir, *before: str) -> None:
 
 
 def work_here(job: JobDir) -> int:
-    """Do the worker's part in this process, which has torch; return its exit code."""
+    """Run the worker in this process, where torch is loaded; return its exit code."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         return run_worker(str(job.path), worker.run_job)
@@ -88,7 +88,7 @@ def weights(job: JobDir, kind: checkpoint.Kind = "step") -> dict[str, torch.Tens
 
 
 def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None:
-    """Result, predictions and metrics agree with each other; what the run chose is in run.json."""
+    """Result, predictions and metrics agree; run.json has the run's choices."""
     job = make_run("0001-fast", max_steps=12)
     launch(job)
     view = wait_for_end(job, PATIENCE)
@@ -149,7 +149,7 @@ def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None
 
 @pytest.mark.long
 def test_a_stopped_and_resumed_run_reaches_the_same_weights(make_run: MakeRun) -> None:
-    """Cancel and Resume change no bit of the result, and no line of the metrics is lost or doubled."""
+    """Cancel and resume change no bit of the result; no metrics line is lost or doubled."""
     straight, stopped = make_run("0001-fast", max_steps=60), make_run("0002-fast", max_steps=60)
     launch(stopped)
     wait_for(stopped, lambda view: view.step > 10, PATIENCE)
@@ -188,7 +188,7 @@ sys.exit(run_worker(sys.argv[1], run_job))
 
 @pytest.mark.long
 def test_a_run_killed_twice_reaches_the_same_weights(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kill -9 between, or in the middle of, any two steps or checkpoints changes no bit of the result."""
+    """Kill -9 during or between steps and checkpoints changes no bit of the result."""
     monkeypatch.setattr(engine, "SAVE_SECONDS", 0.0)
     straight, killed = make_run("0001-fast", max_steps=40), make_run("0002-fast", max_steps=40)
 
@@ -210,7 +210,7 @@ def last_saved(job: JobDir) -> int:
 
 
 def test_a_full_disk_is_named_and_costs_no_checkpoint(make_run: MakeRun) -> None:
-    """The reason is one sentence, and no half file stays."""
+    """The reason is one sentence, and no half-written file stays."""
     job = make_run("0001-fast", max_steps=12)
     launch(job, "ulimit -f 128")  # blocks of 512 bytes: less than a checkpoint, more than all else
 
@@ -218,12 +218,12 @@ def test_a_full_disk_is_named_and_costs_no_checkpoint(make_run: MakeRun) -> None
 
     assert view.state == "failed"
     assert view.reason is not None
-    assert "disk or its quota is full" in view.reason
+    assert "disk or quota is full" in view.reason
     assert not list((job.path / "checkpoints").glob("*.tmp"))
 
 
 def test_settings_of_a_newer_version_fail_at_once(make_run: MakeRun) -> None:
-    """They are named, instead of being silently ignored."""
+    """The error names them; they are not silently ignored."""
     job = make_run("0001-fast")
     spec = job.spec()
     spec["config"]["wings"] = 2
