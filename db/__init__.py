@@ -1,1 +1,1 @@
-"""The data set: one SQLite file, opened in one place."""
+"""The database: one SQLite file, which only db.connection opens."""

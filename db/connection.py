@@ -1,13 +1,13 @@
-"""Opening the database: the only module that may.
+"""Database connections. No other module opens the database.
 
-Rules, each from a measured loss (see tests/db/test_connection.py):
+Each rule prevents a data loss that tests/db/test_connection.py reproduces:
 
-* one short-lived connection per operation and thread, never one shared between threads;
-* writes inside `write(db)`: BEGIN IMMEDIATE, because a deferred transaction that reads and then writes fails at
-  once with SQLITE_BUSY_SNAPSHOT however long the timeout;
-* a missing file is an error unless `create=True`: SQLite would otherwise make an empty database beside the real one;
-* WAL only from SQLite 3.51.3 on: earlier versions can corrupt a WAL file under two writing connections
-  (https://sqlite.org/releaselog/3_51_3.html); below it the rollback journal in TRUNCATE mode.
+* Use one short-lived connection per operation and thread. Never share a connection between threads.
+* Write inside `write(db)`. It uses BEGIN IMMEDIATE, because a deferred transaction that reads and then writes fails at
+  once with SQLITE_BUSY_SNAPSHOT, whatever the timeout.
+* A missing file is an error unless `create=True`. SQLite would silently create an empty database.
+* WAL needs SQLite 3.51.3. Earlier versions can corrupt a WAL file with two writing connections
+  (https://sqlite.org/releaselog/3_51_3.html), so they get the rollback journal in TRUNCATE mode.
 """
 
 import os
@@ -28,18 +28,18 @@ WAL_SAFE_SINCE = (3, 51, 3)
 
 
 def connect(path: Path, *, create: bool = False) -> Database:
-    """Open the database, bringing its schema up to date. Close it after the operation.
+    """Open the database and migrate its schema. Close it after the operation.
 
-    Raises StorageError when the file is missing (unless `create`), is no Slotlab database, is damaged, or was
-    written by a newer Slotlab.
+    Raises StorageError if the file is missing (unless `create`), is not a Slotlab database, is damaged, or was written
+    by a newer Slotlab.
     """
     if not create and not path.exists():
         raise StorageError(f"There is no database at {path}; import images first, or set SLOTLAB_HOME.")
-    if create:  # made by us, because SQLite would let everyone read the portal's images
+    if create:  # SQLite would create it readable by everyone, with the portal's images
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
-            raise StorageError(f"The database {path} cannot be made ({error.strerror}).") from error
+            raise StorageError(f"The database {path} cannot be created ({error.strerror}).") from error
     uri = f"{path.resolve().as_uri()}?mode=rw"
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
@@ -56,18 +56,18 @@ def connect(path: Path, *, create: bool = False) -> Database:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Database:
-    # In this order: another process may commit the tables together with the id between the two questions.
+    # The order matters: another process may commit the tables and the id between the two queries.
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     if application_id != APPLICATION_ID and tables:
         raise StorageError(f"{path} is a database of another program.")
-    if not tables and not create:  # what an interrupted copy leaves; a new database in its place would hide the loss
-        raise StorageError(f"{path} is empty; import images, or put a copy of your database in its place.")
+    if not tables and not create:  # an interrupted copy leaves this; a new database would hide the loss
+        raise StorageError(f"{path} is empty; restore a copy of your database, or delete the file and import images.")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise StorageError(
-            f"{path} was written by a newer Slotlab (schema {version}, this one knows {SCHEMA_VERSION}); "
-            "nothing was changed. Install the newer Slotlab to use it."
+            f"{path} was written by a newer Slotlab (schema {version}, this one knows {SCHEMA_VERSION}) "
+            "and was not changed. Install the newer Slotlab to use it."
         )
     for pragma in (
         f"journal_mode = {journal_mode(sqlite3.sqlite_version_info)}",
@@ -84,11 +84,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Dat
 
 
 def _migrate(db: Database) -> None:
-    # The outer IMMEDIATE transaction makes two processes that start together take turns.
+    # The outer IMMEDIATE transaction serializes processes that start at the same time.
     with write(db):
         MIGRATIONS.apply(db)
         if db.execute("PRAGMA foreign_key_check").fetchone():
-            raise StorageError("The database was not updated: some of its rows refer to rows that are missing.")
+            raise StorageError("The database was not updated: some rows refer to missing rows.")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -99,13 +99,13 @@ def journal_mode(version: tuple[int, ...]) -> str:
 
 @contextmanager
 def opened(path: Path, *, create: bool = False) -> Iterator[Database]:
-    """`connect` for a with-block, in which a damaged or locked file is a StorageError too."""
+    """Open the database for a with-block. A damaged or locked file raises StorageError inside the block too."""
     db = connect(path, create=create)
     try:
         yield db
     except sqlite3.DatabaseError as error:
         if type(error) not in (sqlite3.DatabaseError, sqlite3.OperationalError):
-            raise  # a broken constraint is a mistake of ours, not of the file
+            raise  # a violated constraint is a bug, not a damaged file
         raise StorageError(f"The database {path} could not be read ({error}).") from error
     finally:
         db.conn.close()
@@ -113,10 +113,10 @@ def opened(path: Path, *, create: bool = False) -> Iterator[Database]:
 
 @contextmanager
 def write(db: Database) -> Iterator[Database]:
-    """One write transaction. Keep it short: no decoding, no files, no st.* call inside.
+    """Run a write transaction. Keep it short: no decoding, no files, no st.* calls inside.
 
-    Rolls back on any BaseException, Streamlit's stop of a script included. Raises StorageError when the disk is
-    full, the file is read-only, or another writer held the lock for longer than BUSY_SECONDS.
+    Rolls back on any BaseException, such as Streamlit stopping a script. Raises StorageError if the disk is full, the
+    file is read-only, or another writer holds the lock for longer than BUSY_SECONDS.
     """
     try:
         db.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Queries on evaluations, and on the uses of the sealed test split."""
+"""Queries on evaluations and on uses of the test set."""
 
 from sqlite_utils import Database
 
@@ -8,7 +8,7 @@ from db.records import Evaluation, UseOfTest, now
 def insert_evaluation(
     db: Database, *, run_id: str, job_id: str, split: str, tta: bool, n: int, correct: int, result: str
 ) -> None:
-    """Store what an evaluation job found; a second call for the same job changes nothing."""
+    """Store the result of an evaluation job. A second call for the same job changes nothing."""
     db.execute(
         "INSERT INTO evaluations (run_id, job_id, split, tta, n, correct, result, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (job_id) DO NOTHING",
@@ -17,7 +17,7 @@ def insert_evaluation(
 
 
 def list_evaluations(db: Database, run_id: str, split: str | None = None) -> list[Evaluation]:
-    """Evaluations of a run, newest first."""
+    """Return the evaluations of a run, newest first."""
     rows = db.query(
         "SELECT * FROM evaluations WHERE run_id = ? AND (? IS NULL OR split = ?) ORDER BY id DESC",
         [run_id, split, split],
@@ -33,7 +33,7 @@ def insert_test_use(db: Database, *, project_id: int, job_id: str, operator: str
 
 
 def list_test_uses(db: Database, project_id: int) -> list[UseOfTest]:
-    """Every reading of the test images of a project, oldest first, with its result where there is one."""
+    """Return the uses of a project's test set, oldest first, with their results if any."""
     rows = db.query(
         "SELECT test_uses.at, test_uses.operator, test_uses.job_id, run_id, tta, n, correct"
         " FROM test_uses LEFT JOIN evaluations ON evaluations.job_id = test_uses.job_id"
@@ -44,6 +44,6 @@ def list_test_uses(db: Database, project_id: int) -> list[UseOfTest]:
 
 
 def count_test_uses(db: Database, project_id: int) -> int:
-    """How often the test images of a project have been read."""
+    """Return the number of uses of a project's test set."""
     sql = "SELECT count(*) FROM test_uses WHERE project_id = ?"
     return int(db.execute(sql, [project_id]).fetchone()[0])

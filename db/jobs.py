@@ -1,4 +1,4 @@
-"""Queries on jobs. While a job lives, its row follows its directory (core.jobs.control.reconcile)."""
+"""Queries on jobs. While a job is active, its row follows its directory (core.jobs.control.reconcile)."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def find_by_number(db: Database, number: int) -> Job | None:
 
 
 def find_by_request(db: Database, request_id: str) -> Job | None:
-    """The job that this press of a button has started already, if it has."""
+    """Return the job this request already started, if any."""
     return next(iter(_select(db, "request_id = ?", [request_id])), None)
 
 
@@ -42,7 +42,7 @@ def active_jobs(db: Database) -> list[Job]:
 
 
 def list_jobs(db: Database, *, project_id: int | None = None, kind: str | None = None, limit: int = -1) -> list[Job]:
-    """Newest first."""
+    """Return jobs, newest first. A limit of -1 is all."""
     return _select(
         db,
         "(? IS NULL OR project_id = ?) AND (? IS NULL OR kind = ?)",
@@ -59,7 +59,7 @@ def _select(db: Database, where: str, values: list[Any], limit: str = "") -> lis
 def set_state(
     db: Database, job: Job, state: str, *, reason: str | None = None, result: str | None = None, final: bool = False
 ) -> bool:
-    """Move `job` on from the state it was read in; False when somebody else has moved it. Call inside `write(db)`."""
+    """Change the state of `job`; False if it has changed since `job` was read. Call inside `write(db)`."""
     changed = db.execute(
         "UPDATE jobs SET state = ?, reason = ?, result = ?, finished_at = ? WHERE id = ? AND state = ?",
         [state, reason, result, now() if final else None, job.id, job.state],

@@ -1,4 +1,4 @@
-"""Queries on the label ledger and on the current label derived from it."""
+"""Queries on the label ledger and the current labels derived from it."""
 
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -14,16 +14,16 @@ def find_event(db: Database, event_id: str) -> LabelEvent | None:
 
 
 def events_of(db: Database, sample_id: int) -> list[LabelEvent]:
-    """The whole history of a sample, oldest first, lost events included."""
+    """Return the history of a sample, oldest first, including events that were not applied."""
     return [LabelEvent(**row) for row in db.query("SELECT * FROM labels WHERE sample_id = ? ORDER BY id", [sample_id])]
 
 
 def labels_since(db: Database, project_id: int, since: str) -> dict[str, str | None]:
-    """Current label, by pixel hash, of the samples that had an event since then, and of some that had one just before.
+    """Return the current label, by pixel hash, of each sample with an event since then or up to an hour before.
 
-    The ledger is read from its end, so that it costs nothing where nobody has labeled meanwhile.
+    Reads the ledger from its end, so it is fast if nobody has labeled since.
     """
-    # An hour more than asked for: clocks are set, and the labels of a run are read a little before it is made.
+    # One extra hour: clocks are adjusted, and a run reads its labels shortly before it is created.
     begin = (datetime.fromisoformat(since) - timedelta(hours=1)).isoformat()
     rows = db.execute(
         "SELECT at, project_id, sha256, samples.label FROM labels CROSS JOIN samples ON samples.id = sample_id"
@@ -50,8 +50,8 @@ def append_event(
 ) -> int | None:
     """Add an event and, unless it is an opinion, apply it if the sample is still at `base_version`.
 
-    Call inside `write(db)`. Returns the sample's new version; None when the event is in the ledger only, because it is
-    an opinion or another event came first.
+    Call inside `write(db)`. Returns the sample's new version; None if the event is an opinion or another event came
+    first, and so is only in the ledger.
     """
     at = now()
     changed = (
@@ -72,12 +72,12 @@ def append_event(
 
 
 def set_standing(db: Database, sample_id: int, *, disputed: bool, checked: bool) -> None:
-    """Keep beside the sample what core.data.standing found in its ledger. Call inside `write(db)`."""
+    """Store on the sample what core.data.standing derives from its ledger. Call inside `write(db)`."""
     db.execute("UPDATE samples SET disputed = ?, checked = ? WHERE id = ?", [disputed, checked, sample_id])
 
 
 def list_operators(db: Database) -> list[str]:
-    """Everybody who is in the ledger, by name; hops over the index, however long the ledger is."""
+    """Return all operators in the ledger, by name. Skips through the index, so a long ledger does not matter."""
     sql = (
         "WITH RECURSIVE names (name) AS (SELECT min(operator) FROM labels UNION ALL"
         " SELECT (SELECT min(operator) FROM labels WHERE operator > name) FROM names WHERE name IS NOT NULL)"
@@ -87,11 +87,11 @@ def list_operators(db: Database) -> list[str]:
 
 
 def work_of(db: Database, project_id: int, operator: str, since: str) -> list[tuple[str, str, int | None]]:
-    """What an operator did in a project from a time on, oldest first: (at, action, milliseconds).
+    """Return an operator's events in a project since a time, oldest first: (at, action, milliseconds).
 
-    An undo says of what: its action is "undo label" or the like.
+    The action of an undo names what was undone, such as "undo label".
     """
-    # The plus keeps to the index of operators. An undo of an opinion has no version it came from: it is of the last.
+    # The plus makes SQLite use the index on operators. The undo of an opinion matches no version: take the last one.
     sql = (
         "SELECT work.at, CASE WHEN work.action <> 'undo' THEN work.action ELSE 'undo ' || coalesce("
         "  (SELECT action FROM labels AS before WHERE before.sample_id = work.sample_id"
@@ -105,16 +105,16 @@ def work_of(db: Database, project_id: int, operator: str, since: str) -> list[tu
 
 
 def count_second_opinions(db: Database, project_id: int, operator: str, since: str) -> tuple[int, int]:
-    """Of second labels by others on what an operator entered from a time on: how many agree, and how many there are."""
+    """Return agreeing and total second opinions of others on an operator's labels since a time."""
     sql = (
         "SELECT coalesce(sum(second.state = first.state AND second.text IS first.text), 0), count(*)"
         " FROM labels AS first JOIN samples ON samples.id = first.sample_id"
         " JOIN labels AS second ON second.sample_id = first.sample_id AND second.base_version = first.version"
         " WHERE first.operator = ? AND first.at >= ? AND first.action = 'label' AND project_id = ?"
         " AND second.action = 'second' AND second.operator <> first.operator"
-        # One that was taken back, or given anew, was a slip of the hand.
+        # Ignore opinions that were undone or replaced, because they were slips.
         " AND NOT EXISTS (SELECT 1 FROM labels AS later WHERE later.sample_id = second.sample_id"
         " AND later.operator = second.operator AND later.version IS NULL AND later.id > second.id)"
     )
-    agreeing, given = db.execute(sql, [operator, since, project_id]).fetchone()
-    return agreeing, given
+    agreeing, total = db.execute(sql, [operator, since, project_id]).fetchone()
+    return agreeing, total

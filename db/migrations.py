@@ -1,6 +1,6 @@
-"""The schema, as the list of steps that led to it. Never edit a step: databases that took it exist.
+"""The schema, as a list of migration steps. Never edit a step, because existing databases have applied it.
 
-Steps run with foreign keys off, so that a table can be rebuilt; db.connection checks the keys before it commits.
+Steps run with foreign keys off, so that tables can be rebuilt. db.connection checks the keys before it commits.
 """
 
 import json
@@ -60,7 +60,7 @@ def m001_projects_and_samples(db: Database) -> None:
         ) STRICT
         """,
         "CREATE INDEX samples_by_state ON samples (project_id, state, split)",
-        # Bytes apart from the rows: a scan of samples then reads a few hundred bytes a row instead of the image.
+        # Bytes are in their own table, so a scan of samples reads a few hundred bytes a row and not the image.
         """
         CREATE TABLE images (
             sample_id INTEGER PRIMARY KEY REFERENCES samples (id),
@@ -84,8 +84,8 @@ def m001_projects_and_samples(db: Database) -> None:
 
 @MIGRATIONS()
 def m002_labels(db: Database) -> None:
-    # state and text are what the sample is after the event; version is NULL on an event that lost to another
-    # operator's: it is kept, and changes nothing.
+    # state and text are those of the sample after the event. version is NULL if another operator's event came first;
+    # such an event changes nothing.
     _run(
         db,
         """
@@ -117,7 +117,7 @@ def m002_labels(db: Database) -> None:
 
 @MIGRATIONS()
 def m003_jobs_runs_evaluations(db: Database) -> None:
-    # While a job lives its directory is the truth; these rows are reconciled from it.
+    # While a job is active, its directory is authoritative and these rows are reconciled from it.
     _run(
         db,
         """
@@ -160,7 +160,7 @@ def m003_jobs_runs_evaluations(db: Database) -> None:
             at TEXT NOT NULL
         ) STRICT
         """,
-        # A row before the test images leave the database, whether or not the evaluation then succeeds.
+        # Inserted before the test images leave the database, whether or not the evaluation succeeds.
         """
         CREATE TABLE test_openings (
             id INTEGER PRIMARY KEY,
@@ -177,16 +177,16 @@ def m003_jobs_runs_evaluations(db: Database) -> None:
 def m004_queues_and_opinions(db: Database) -> None:
     _run(
         db,
-        # Why a sample was skipped, where an operator said so; NULL: passed by for later.
+        # Reason for a skip; NULL means skipped for later.
         """
         ALTER TABLE samples ADD COLUMN flag TEXT
         CHECK (flag IS NULL OR (flag IN ('unreadable', 'not_ours') AND state = 'skipped'))
         """,
-        # Both follow from the ledger (core.data.standing) and are kept here for the queues.
+        # Both are derived from the ledger (core.data.standing) and stored here for the queues.
         "ALTER TABLE samples ADD COLUMN disputed INTEGER NOT NULL DEFAULT 0 CHECK (disputed IN (0, 1))",
         "ALTER TABLE samples ADD COLUMN checked INTEGER NOT NULL DEFAULT 0 CHECK (checked IN (0, 1))",
-        # A CHECK cannot be altered, so the ledger is copied. second, confirm and doubt are opinions: they change no
-        # label and have no version.
+        # A CHECK cannot be altered, so the ledger is copied. second, confirm and doubt are opinions: they do not change
+        # labels and have no version.
         """
         CREATE TABLE labels_new (
             id INTEGER PRIMARY KEY,
@@ -222,7 +222,7 @@ def m004_queues_and_opinions(db: Database) -> None:
         BEGIN SELECT RAISE(ABORT, 'labels are append-only'); END
         """,
         "CREATE INDEX labels_by_operator ON labels (operator, at)",
-        # Labels that came second so far: the last of each operator, where it differs from what the sample is.
+        # Labels that were not applied so far: the last of each operator, if it differs from the sample.
         """
         UPDATE samples SET disputed = 1 WHERE id IN (
             SELECT sample_id FROM labels AS lost
@@ -232,7 +232,7 @@ def m004_queues_and_opinions(db: Database) -> None:
                 SELECT 1 FROM labels AS later WHERE later.sample_id = lost.sample_id
                  AND later.operator = lost.operator AND later.action <> 'undo' AND later.id > lost.id))
         """,
-        # Which browser tab has an image before it; a lease that is not renewed runs out (seconds since 1970).
+        # Which browser tab shows an image. A lease that is not renewed expires (seconds since 1970).
         """
         CREATE TABLE leases (
             sample_id INTEGER PRIMARY KEY REFERENCES samples (id),
@@ -240,7 +240,7 @@ def m004_queues_and_opinions(db: Database) -> None:
             until INTEGER NOT NULL
         ) STRICT
         """,
-        # Counting a million samples takes longer than labeling one; these are counted as they change.
+        # Counting a million samples takes longer than labeling one, so counts are updated with each change.
         """
         CREATE TABLE tallies (
             project_id INTEGER NOT NULL REFERENCES projects (id),
@@ -267,8 +267,8 @@ def m004_queues_and_opinions(db: Database) -> None:
             ON CONFLICT (project_id, split, state) DO UPDATE SET n = n + 1;
         END
         """,
-        # One index for each order and filter of db.queues; the split comes from the first half of the hash, so the
-        # second half is a random order within it.
+        # One index per order and filter of db.queues. The split comes from the first half of the hash, so the second
+        # half is a random order within it.
         "CREATE INDEX samples_at_random ON samples (project_id, state, split, substr(sha256, 33))",
         "CREATE INDEX samples_by_source ON samples (project_id, state, split, source_id)",
         """
@@ -296,7 +296,7 @@ def m005_recipes(db: Database) -> None:
     ]
     _run(
         db,
-        # Augmentation settings (core.images.augment_settings) under a name; a change is a version more.
+        # Named augmentation settings (core.images.augment_settings); each change is a new version.
         """
         CREATE TABLE recipes (
             id INTEGER PRIMARY KEY,
@@ -310,8 +310,7 @@ def m005_recipes(db: Database) -> None:
             UNIQUE (project_id, name, version)
         ) STRICT
         """,
-        # What a new run of a project uses unless it is told otherwise: the newest row. recipe is NAME@VERSION, or the
-        # name of one that is built in.
+        # The newest row is the default of a project's new runs. recipe is NAME@VERSION or a built-in name.
         """
         CREATE TABLE default_recipes (
             id INTEGER PRIMARY KEY,
@@ -343,7 +342,7 @@ def m006_american_spelling(db: Database) -> None:
 
 
 def _respell(db: Database, table: str) -> None:
-    """Rebuild a table with American spelling: a CHECK cannot be altered, and the ledger refuses an UPDATE."""
+    """Rebuild a table with American spelling, because a CHECK cannot be altered and the ledger allows no UPDATE."""
     columns = [column.name for column in db[table].columns]
     (create, *others) = [
         sql
@@ -367,13 +366,13 @@ def _respell(db: Database, table: str) -> None:
 
 
 def _respell_results(db: Database) -> None:
-    """Rename the key in the results of imports, which a job's directory holds too."""
+    """Rename the key in the results of imports in the job directories."""
     (path,) = [file for _, name, file in db.execute("PRAGMA database_list") if name == "main"]
     for file in Path(path).parent.glob("runs/*-import/result.json"):
         try:
             result = json.loads(file.read_text())
         except ValueError:
-            continue  # whoever reads the damaged result says so
+            continue  # reading the damaged result reports it
         if "labelled" in result:
             new = file.with_name("result.json.new")
             new.write_text(json.dumps({_american(key): value for key, value in result.items()}))
@@ -390,4 +389,4 @@ def _run(db: Database, *statements: str) -> None:
 
 
 SCHEMA_VERSION = 6
-"""Number of steps above, kept in the file's user_version (checked by a test)."""
+"""Number of steps above, stored in the file's user_version. A test checks it."""

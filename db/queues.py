@@ -1,4 +1,4 @@
-"""Queries on what waits for an operator, and on who has which image on the screen."""
+"""Queries on the queues of images, and on leases of the images on screen."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from sqlite_utils import Database
 from db.records import Sample
 
 KINDS = {"unlabeled": "unlabeled", "skipped": "skipped", "second": "labeled"}
-"""The queues, and the state of the samples in each. second: labels that nobody but their operator has looked at."""
+"""The queues and the state of their samples. second: labels that only their operator has seen."""
 ORDERS = {"import": "id", "random": "substr(sha256, 33)"}
-"""How the training images may be ordered; a strategy that ranks images is another line. The split comes from the first
-half of the hash, so its second half is a random order that every operator and every session shares."""
+"""Orders of the training images. The split comes from the first half of the hash, so the second half is a random
+order that all operators and sessions share."""
 PASSED = "passed"
-"""As a flag: skipped without a reason, to be seen again."""
+"""As a flag: skipped for later, without a reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """What an operator wants to be shown."""
+    """A queue with its filters."""
 
     kind: str = "unlabeled"
     order: str = "import"
     source_id: int | None = None
     day: str | None = None
-    """Day of the import, UTC, as 2026-11-23."""
+    """Day of the import in UTC, such as 2026-11-23."""
     flag: str | None = None
     """Of skipped samples: unreadable, not_ours or PASSED."""
 
@@ -33,7 +33,7 @@ class Queue:
 def select_waiting(
     db: Database, project_id: int, queue: Queue, split: str, *, operator: str, now: int, limit: int
 ) -> list[Sample]:
-    """The next samples of one split that are on nobody's screen; val and test images in random order."""
+    """Return the next samples of a split without a lease. Validation and test images are in random order."""
     terms = ["project_id = ?", "state = ?", "split = ?"]
     values: list[Any] = [project_id, KINDS[queue.kind], split]
     if queue.source_id is not None:
@@ -46,8 +46,8 @@ def select_waiting(
         terms.append("flag IS ?")
         values.append(None if queue.flag == PASSED else queue.flag)
     if queue.kind == "second":
-        # Whoever gave the label, or a second one already, is not asked again. A label that only its own operator has
-        # confirmed still waits for somebody else.
+        # Do not ask the operator who gave the label or a second opinion. A label that only its own operator has
+        # confirmed still needs someone else.
         terms.append(
             "NOT disputed AND operator <> ? AND (NOT checked OR NOT EXISTS (SELECT 1 FROM labels WHERE"
             " sample_id = samples.id AND labels.operator <> samples.operator"
@@ -72,8 +72,8 @@ def lease(
     now: int,
     until: int,
 ) -> None:
-    """Lease to `holder` those of these samples that are in this state and on nobody else's screen."""
-    # The plus keeps SQLite from going through all samples of the state: by their hashes it finds them at once.
+    """Lease the samples in this state that no one else has leased."""
+    # The plus makes SQLite search by hash and not scan all samples of the state.
     for chunk in _chunks(hashes):
         db.execute(
             "INSERT INTO leases (sample_id, holder, until) SELECT id, ?, ? FROM samples"
@@ -85,14 +85,14 @@ def lease(
 
 
 def leased_hashes(db: Database, project_id: int, holder: str) -> set[str]:
-    """Pixel hashes of what `holder` has."""
-    # CROSS JOIN keeps the order: else SQLite goes through all samples of the project, half a second for a million.
+    """Return the pixel hashes of the samples leased to `holder`."""
+    # CROSS JOIN fixes the join order. Otherwise SQLite scans all samples of the project: 0.5 s for a million.
     sql = "SELECT sha256 FROM leases CROSS JOIN samples ON samples.id = sample_id WHERE holder = ? AND project_id = ?"
     return {row["sha256"] for row in db.query(sql, [holder, project_id])}
 
 
 def end_leases(db: Database, holder: str, now: int) -> None:
-    """Give back all that `holder` has, and whatever has run out."""
+    """Delete the leases of `holder` and all expired ones."""
     db.execute("DELETE FROM leases WHERE holder = ? OR until < ?", [holder, now])
 
 
@@ -101,7 +101,7 @@ def release(db: Database, sample_id: int) -> None:
 
 
 def days_waiting(db: Database, project_id: int, kind: str) -> list[str]:
-    """Days on which samples of this queue were imported, newest first; hops over the index."""
+    """Return the import days of the samples in a queue, newest first. Skips through the index."""
     sql = (
         "WITH RECURSIVE splits (split) AS (VALUES ('train'), ('val'), ('test')), days (split, day) AS ("
         " SELECT split, (SELECT min(substr(created_at, 1, 10)) FROM samples AS s"

@@ -1,4 +1,4 @@
-"""Queries on augmentation recipes, and on which of them a project's new runs use."""
+"""Queries on augmentation recipes and on the default recipe of a project."""
 
 from sqlite_utils import Database
 
@@ -16,7 +16,7 @@ def insert_recipe(
 
 
 def find_recipe(db: Database, project_id: int, name: str, version: int | None = None) -> Recipe | None:
-    """This version of a recipe, or its newest."""
+    """Return this version of a recipe, or its newest version."""
     rows = db.query(
         "SELECT * FROM recipes WHERE project_id = ? AND name = ? AND (? IS NULL OR version = ?)"
         " ORDER BY version DESC LIMIT 1",
@@ -26,7 +26,7 @@ def find_recipe(db: Database, project_id: int, name: str, version: int | None = 
 
 
 def list_recipes(db: Database, project_id: int) -> list[Recipe]:
-    """All versions of all recipes of a project, the last saved first."""
+    """Return all versions of all recipes of a project, newest first."""
     rows = db.query("SELECT * FROM recipes WHERE project_id = ? ORDER BY id DESC", [project_id])
     return [Recipe(**row) for row in list(rows)]
 
@@ -39,7 +39,7 @@ def insert_default(db: Database, *, project_id: int, recipe: str, operator: str)
 
 
 def find_default(db: Database, project_id: int) -> str | None:
-    """NAME@VERSION or the name of a built-in recipe; None where nobody has chosen."""
+    """Return NAME@VERSION or the name of a built-in recipe; None if nobody has chosen one."""
     sql = "SELECT recipe FROM default_recipes WHERE project_id = ? ORDER BY id DESC LIMIT 1"
     row = db.execute(sql, [project_id]).fetchone()
     return None if row is None else str(row[0])

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 ACTIVE = ("queued", "starting", "running")
 """States of a job that has not ended."""
 Content = tuple[str, str | None, str | None]
-"""What a sample is, or should be: its state, label and flag."""
+"""The state, label and flag of a sample."""
 UNLABELED: Content = ("unlabeled", None, None)
 
 
 def now() -> str:
-    """The time as it is stored: ISO 8601, UTC, whole seconds. Order events by id, never by this."""
+    """Return the current time as stored: ISO 8601, UTC, whole seconds. Order events by id, never by time."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -50,16 +50,16 @@ class Sample:
     """unlabeled, labeled or skipped"""
     label: str | None
     version: int
-    """Number of label events applied so far; a save names the version it saw."""
+    """Number of applied label events. A save names the version it is based on."""
     operator: str | None
     labeled_at: str | None
     created_at: str
     flag: str | None
-    """Why it is skipped: unreadable or not_ours; None: passed by for later."""
+    """Reason for a skip: unreadable or not_ours; None means skipped for later."""
     disputed: int
-    """1: somebody disagrees with what it is, and nobody has decided yet."""
+    """1 if operators disagree about the sample and nobody has decided yet."""
     checked: int
-    """1: somebody looked at it again and found it right."""
+    """1 if someone reviewed the label and confirmed it."""
 
     @property
     def content(self) -> Content:
@@ -68,7 +68,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class LabelEvent:
-    """One line of the ledger: what an operator did, and what the sample is after it, or by an opinion should be."""
+    """An entry of the ledger: the action, and the sample's content after it or according to the opinion."""
 
     id: int
     event_id: str
@@ -80,12 +80,12 @@ class LabelEvent:
     flag: str | None
     base_version: int | None
     version: int | None
-    """None: an opinion, or the event lost to another operator's; it changed nothing."""
+    """None if the event changed nothing: it is an opinion, or another operator's event came first."""
     at: str
     origin: str | None
-    """Page it was entered on; None before this was recorded."""
+    """Page of the action; None for events before this was recorded."""
     ms: int | None
-    """Milliseconds from the image on the screen to the event."""
+    """Milliseconds from showing the image to the event."""
 
     @property
     def content(self) -> Content:
@@ -102,7 +102,7 @@ class Job:
     state: str
     reason: str | None
     result: str | None
-    """JSON, its shape set by the kind of job."""
+    """JSON; its structure depends on the kind of job."""
     created_at: str
     finished_at: str | None
 
@@ -137,7 +137,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Augmentation settings under a name; never changed, a change is another version."""
+    """One version of named augmentation settings. It is never changed; a change is a new version."""
 
     id: int
     project_id: int
@@ -152,10 +152,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class UseOfTest:
-    """One reading of the sealed test images; the result is None where the evaluation brought none."""
+    """A use of the test set. Its result is None if the evaluation has none."""
 
     __test__ = False
-    """Not for pytest, which takes the name for that of a test."""
+    """Tells pytest that this class is not a test."""
 
     at: str
     operator: str

@@ -1,4 +1,4 @@
-"""Queries on labeled samples as a reviewer walks them: a place in an order, and the samples after it."""
+"""Queries for reviewing labeled samples page by page, in a given order."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,30 +13,30 @@ ORDERS = {
     "character": "substr(label, {position}, 1)",
     "newest": "labeled_at",
 }
-"""What labeled samples may be walked by. character: equal characters at one position together, where a wrong one
-stands out. Random and label have an index; the others read every label of the project for each screen."""
+"""Orders of labeled samples. character: groups equal characters at one position, so a wrong one is conspicuous.
+random and label have an index; the others read every label of the project per page."""
 SPLITS = ("train", "val", "test")
 Place = tuple[str, int]
-"""Value of the order and id of the last sample seen."""
+"""Sort key and id of the last sample of a page."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Review:
-    """Which labels a reviewer wants to see, and in which order."""
+    """Order and filters of a review."""
 
     order: str = "random"
     unchecked: bool = True
-    """Only labels that nobody has confirmed, doubted or decided yet."""
+    """Only labels that nobody has confirmed, doubted or decided."""
     source_id: int | None = None
     split: str | None = None
     operator: str | None = None
     """Only labels of this operator."""
     not_by: str | None = None
-    """Only labels of other operators than this one."""
+    """Exclude labels of this operator."""
     text: str = ""
     """Part of the label."""
     position: int = 1
-    """For the order character, and for `char`; the first is 1."""
+    """1-based position for the order character and for `char`."""
     char: str | None = None
     """Only labels with this character at the position."""
 
@@ -51,15 +51,15 @@ def select_labeled(
     end: str | None = None,
     limit: int,
 ) -> list[tuple[Place, Sample]]:
-    """The next labeled samples after a place, each with its own; values of the order from `start` up to `end`."""
+    """Return the labeled samples after a place, each with its place. `start` and `end` bound the sort key."""
     key = ORDERS[review.order].format(position=int(review.position))
     newest = review.order == "newest"
     where, values = _where(project_id, review)
-    if start and after is None:  # what is after a place is after the start; of two bounds the index would take either
+    if start and after is None:  # a place is already past the start, and the index can use only one lower bound
         where, values = f"{where} AND {key} >= ?", [*values, start]
     if end is not None:
         where, values = f"{where} AND {key} < ?", [*values, end]
-    if after is not None:  # the first comparison is one that an index can serve
+    if after is not None:  # an index can serve the first comparison
         where += f" AND {key} {'<=' if newest else '>='} ? AND ({key}, id) {'<' if newest else '>'} (?, ?)"
         values += [after[0], *after]
     direction = "DESC" if newest else "ASC"
@@ -68,7 +68,7 @@ def select_labeled(
         f" ORDER BY {key} {direction}, id {direction} LIMIT ?"
     )
     page: list[tuple[Place, Sample]] = []
-    # A split at a time: the index holds the order within each.
+    # One split at a time, because the index has the order within a split.
     for split in SPLITS if review.split is None else (review.split,):
         rows = list(db.query(sql, [*values, split, limit]))
         page += [((row.pop("place"), row["id"]), Sample(**row)) for row in rows]
@@ -76,7 +76,7 @@ def select_labeled(
 
 
 def count_labeled(db: Database, project_id: int, review: Review) -> int:
-    """How many labels a review is about; reads every label of the project."""
+    """Return the number of labels in a review. Reads every label of the project."""
     where, values = _where(project_id, review)
     if review.split is not None:
         where, values = f"{where} AND split = ?", [*values, review.split]
@@ -84,7 +84,7 @@ def count_labeled(db: Database, project_id: int, review: Review) -> int:
 
 
 def _where(project_id: int, review: Review) -> tuple[str, list[Any]]:
-    terms = ["project_id = ?", "state = 'labeled'", "label IS NOT NULL"]  # the last opens the index by label
+    terms = ["project_id = ?", "state = 'labeled'", "label IS NOT NULL"]  # the last term enables the index on labels
     values: list[Any] = [project_id]
     if review.unchecked:
         terms.append("NOT checked AND NOT disputed")
@@ -102,13 +102,13 @@ def _where(project_id: int, review: Review) -> tuple[str, list[Any]]:
 
 
 def select_disputed(db: Database, project_id: int, *, after: int = 0, limit: int) -> list[Sample]:
-    """The next samples that somebody disagrees about, by id."""
+    """Return the next disputed samples, by id."""
     sql = "SELECT * FROM samples WHERE disputed AND project_id = ? AND id > ? ORDER BY id LIMIT ?"
     return [Sample(**row) for row in db.query(sql, [project_id, after, limit])]
 
 
 def events_by_sample(db: Database, sample_ids: list[int]) -> dict[int, list[LabelEvent]]:
-    """The whole history of each sample, oldest first; at most 500 samples at once."""
+    """Return the history of each sample, oldest first. At most 500 samples per call."""
     ledgers: dict[int, list[LabelEvent]] = {sample_id: [] for sample_id in sample_ids}
     marks = ",".join("?" * len(sample_ids))
     for row in db.query(f"SELECT * FROM labels WHERE sample_id IN ({marks}) ORDER BY id", sample_ids):

@@ -21,7 +21,7 @@ def find_run(db: Database, job_id: str) -> Run | None:
 
 
 def list_runs(db: Database, project_id: int | None = None) -> list[Run]:
-    """Runs of a project, or of all, newest first."""
+    """Return the runs of one or all projects, newest first."""
     return _select(db, "? IS NULL OR jobs.project_id = ?", [project_id, project_id])
 
 

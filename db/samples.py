@@ -1,4 +1,4 @@
-"""Queries on samples and their image bytes."""
+"""Queries on samples and their images."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,9 +15,9 @@ ORDERS = {
     "name": "name, id",
     "labeled": "labeled_at DESC, id DESC",
 }
-"""How a list of samples may be sorted."""
+"""Orders of a list of samples."""
 HASH_LENGTH = 64
-"""Characters; no label is as long."""
+"""Characters of a hash. No label is that long."""
 
 
 def insert_sample(
@@ -32,7 +32,7 @@ def insert_sample(
     split: str,
     image: bytes,
 ) -> int:
-    """Store one image; the caller has made sure that the project does not hold these pixels yet. Returns its id."""
+    """Store an image and return its id. The caller ensures that the project does not have these pixels yet."""
     cursor = db.execute(
         "INSERT INTO samples (project_id, source_id, sha256, name, width, height, split, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -68,9 +68,9 @@ def select_samples(
     limit: int = -1,
     offset: int = 0,
 ) -> list[Sample]:
-    """Samples of a project; `text` is looked for in labels, names and the start of hashes. limit -1 is all.
+    """Return samples of a project. `text` matches labels, names and prefixes of hashes. A limit of -1 is all.
 
-    A flag may also be PASSED: skipped without a reason.
+    A flag can also be PASSED: skipped for later.
     """
     where, values = _where(project_id, state, split, source_id, flag, disputed, checked, text)
     sql = f"SELECT * FROM samples WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"
@@ -106,8 +106,8 @@ def _where(
     checked: bool | None,
     text: str,
 ) -> tuple[str, list[Any]]:
-    # Without a condition that an index is for, the rows are read as they lie in the file. SQLite would go by the index
-    # of the hashes, for its project_id, and jump to each row: of a million, 7 seconds instead of 0.4.
+    # Without an indexed condition, read the rows in file order. SQLite would use the index on hashes for project_id and
+    # seek to each row: 7 s instead of 0.4 s for a million.
     indexed = state or flag or disputed or len(text) == HASH_LENGTH
     terms = ["project_id = ?" if indexed else "+project_id = ?"]
     values: list[Any] = [project_id]
@@ -119,9 +119,9 @@ def _where(
         terms.append("state = 'skipped' AND flag IS ?")
         values.append(None if flag == PASSED else flag)
     for column, wanted in (("disputed", disputed), ("checked", checked)):
-        if wanted is not None:  # as the index on disputed samples has it, a bare column
+        if wanted is not None:  # a bare column, as in the index on disputed samples
             terms.append(column if wanted else f"NOT {column}")
-    if len(text) == HASH_LENGTH:  # links name images so; of a million the index finds one at once
+    if len(text) == HASH_LENGTH:  # links use full hashes, and the index finds one quickly
         terms.append("sha256 = ?")
         values.append(text)
     elif text:
@@ -131,24 +131,24 @@ def _where(
 
 
 def counts(db: Database, project_id: int) -> dict[tuple[str, str], int]:
-    """Number of samples by (split, state); combinations without a sample are absent."""
+    """Return the number of samples by (split, state). Empty combinations are absent."""
     sql = "SELECT split, state, n FROM tallies WHERE project_id = ? AND n > 0"
     return {(row["split"], row["state"]): row["n"] for row in db.query(sql, [project_id])}
 
 
 def splits_of_label(db: Database, project_id: int, label: str) -> dict[str, int]:
-    """How many samples of each split carry this label; splits without one are absent."""
+    """Return the number of samples with this label by split. Empty splits are absent."""
     sql = "SELECT split, count(*) AS n FROM samples WHERE project_id = ? AND label = ? GROUP BY split"
     return {row["split"]: row["n"] for row in db.query(sql, [project_id, label])}
 
 
 def image_bytes(db: Database, sample_ids: Iterable[int]) -> dict[int, bytes]:
-    """The original file bytes of each sample, by id."""
+    """Return the original file bytes of each sample, by id."""
     return dict(_in_chunks(db, "SELECT sample_id, bytes FROM images WHERE sample_id IN", sample_ids))
 
 
 def facts_by_hash(db: Database, project_id: int, hashes: Iterable[str]) -> dict[str, dict[str, str]]:
-    """What else is known of each sample: source, import day, operator, size; by pixel hash, unknown ones absent."""
+    """Return source, import day, operator and size of each sample, by pixel hash. Unknown hashes are absent."""
     sql = (
         "SELECT sha256, sources.name, substr(samples.created_at, 1, 10), coalesce(operator, 'nobody'),"
         " width || ' x ' || height FROM samples JOIN sources ON sources.id = source_id"
@@ -159,7 +159,7 @@ def facts_by_hash(db: Database, project_id: int, hashes: Iterable[str]) -> dict[
 
 
 def _in_chunks(db: Database, sql: str, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    # SQLite allows 32,766 variables a statement; 500 keeps the statements cached and the memory even.
+    # SQLite allows 32,766 variables per statement. 500 keeps statements cached and memory constant.
     keys = list(keys)
     for start in range(0, len(keys), 500):
         chunk = keys[start : start + 500]

@@ -1,4 +1,4 @@
-"""The `slotlab` command: results on stdout, progress and errors on stderr, a sentence and exit code 1 for an error."""
+"""The `slotlab` command: results on stdout, progress and errors on stderr, exit code 1 for errors."""
 
 import json
 import math
@@ -44,10 +44,10 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
 ProjectName = Annotated[str, typer.Option("--project", help="Name of the project.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run: its number or its whole name.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Number or full name of a run.")]
 Tta = Annotated[
     bool | None,
-    typer.Option("--tta/--no-tta", help="Average over shifted, scaled and turned views; by default as the run does."),
+    typer.Option("--tta/--no-tta", help="Average over shifted, scaled and turned views. Default: the run's setting."),
 ]
 
 
@@ -71,13 +71,13 @@ def options(
 def demo(
     *,
     serve: Annotated[
-        bool | None, typer.Option("--serve/--no-serve", help="Open the app at the end; by default on a terminal.")
+        bool | None, typer.Option("--serve/--no-serve", help="Open the app at the end. Default: only in a terminal.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=50, help="Images to render.")] = 6000,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the demo's data and start over.")] = False,
+    samples: Annotated[int, typer.Option(min=50, help="Number of images to render.")] = 6000,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the demo's data and start over.")] = False,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
 ) -> None:
-    """Render a data set, train preset fast on it, show the held-out result, open the app."""
+    """Render images, train preset fast on them, print the test result, open the app."""
     if serve is None:
         serve = sys.stdout.isatty()
     if serve:
@@ -94,23 +94,23 @@ def import_(
     source_path: Annotated[Path, typer.Argument(metavar="SRC", help="A folder, a zip file, or one image.")],
     *,
     project: ProjectName,
-    source: Annotated[str, typer.Option(help="Name under which these images are recorded.")],
-    owner: Annotated[str, typer.Option(help="Who owns the portal.")],
-    authorization: Annotated[str, typer.Option(help="Reference of the permission to automate it.")],
-    length: Annotated[int | None, typer.Option(help="Characters in each text; 6 for a new project.")] = None,
-    charset: Annotated[str | None, typer.Option(help="All characters; 0123456789 for a new project.")] = None,
-    labels: Annotated[str, typer.Option(metavar="none|filename|CSV", help="Where labels come from.")] = "none",
+    source: Annotated[str, typer.Option(help="Name of the source of these images.")],
+    owner: Annotated[str, typer.Option(help="Owner of the portal.")],
+    authorization: Annotated[str, typer.Option(help="Reference of the permission to use it.")],
+    length: Annotated[int | None, typer.Option(help="Text length; 6 for a new project.")] = None,
+    charset: Annotated[str | None, typer.Option(help="Allowed characters; 0123456789 for a new project.")] = None,
+    labels: Annotated[str, typer.Option(metavar="none|filename|CSV", help="Source of the labels.")] = "none",
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on taking what is new in the folder; Ctrl-C ends.")
+        bool, typer.Option("--watch", help="Keep importing new files from the folder until Ctrl-C.")
     ] = False,
     every: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Between two looks at a watched folder.")
+        float, typer.Option(metavar="SECONDS", help="Interval between scans of a watched folder.")
     ] = importing.WATCH_SECONDS,
     as_json: Json = False,
 ) -> None:
-    """Import images, each once; run again to finish an interrupted import. Exit code 1 if anything was rejected.
+    """Import images, skipping duplicates. Run again to finish an interrupted import. Exit code 1 if any are rejected.
 
-    With --watch and --json: a line for each batch of news, and at the end one with the whole report.
+    With --watch --json: one line per batch, then a line with the full report.
     """
     home = Home.from_env()
     request = importing.Request(
@@ -129,7 +129,7 @@ def import_(
         print(json.dumps({"job": job.id, "project": project} | final | report.to_dict(), ensure_ascii=False))
     else:
         print(report.sentence())
-    for item in [] if watch else report.reasons:  # a watch has named them as they came
+    for item in [] if watch else report.reasons:  # a watch has already printed them
         print(_reason_line(item), file=sys.stderr)
     if report.rejected or report.label_problems:
         raise typer.Exit(1)
@@ -138,13 +138,13 @@ def import_(
 def _watch(
     db: Database, home: Home, request: importing.Request, progress: Progress, *, as_json: bool
 ) -> tuple[Job, importing.Report]:
-    """Follow an import that watches its folder, and tell its news, until Ctrl-C or SIGTERM ends it."""
+    """Follow a watching import and print its batches until Ctrl-C or SIGTERM."""
     request_id = uuid.uuid4().hex
     job = importing.start_import(db, home, request, operator=default_operator(), request_id=request_id)
-    joined = job.request_id != request_id
-    if joined:
-        progress.note(f"{job.id} watches this folder already; what it takes from now on follows.")
-    offset = importing.news_of(home, job, -1)[1] if joined else 0
+    is_running = job.request_id != request_id
+    if is_running:
+        progress.note(f"{job.id} already watches this folder. Showing what it imports from now on.")
+    offset = importing.news_of(home, job, -1)[1] if is_running else 0
 
     def show(view: JobStatus | None) -> None:
         nonlocal offset
@@ -176,14 +176,14 @@ def train(
     project: ProjectName,
     preset: Annotated[str, typer.Option(help="fast, article or article-cut.")] = "fast",
     options: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting. Can be repeated.")
     ] = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return at once; the run goes on in the background.")
+        bool, typer.Option("--detach", help="Return immediately; the run continues in the background.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Start a run and follow it to its end; Ctrl-C cancels it, resumably."""
+    """Start a run and follow it to its end. Ctrl-C cancels it; `slotlab resume` continues it."""
     settings = config.with_options(config.preset(preset), _key_values(options or []))
     home = Home.from_env()
     with _database(home) as db:
@@ -199,26 +199,26 @@ def list_runs(
     project: Annotated[str | None, typer.Option(help="Only runs of this project.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List runs, newest first; those that wait for a device stand before them, in the order of their turns."""
+    """List runs: the run queue first, then all others, newest first."""
     home = Home.from_env()
     with _database(home) as db:
         control.reconcile(db, home)
         chosen = runs.list_runs(db, _project(db, project).id if project else None)
-        turns = {run_id: turn for line in control.queue(home).values() for turn, run_id in enumerate(line, 1)}
-        records = [_run_record(db, run) | {"turn": turns.get(run.job.id)} for run in chosen]
+        places = {run_id: place for queue in control.queue(home).values() for place, run_id in enumerate(queue, 1)}
+        records = [_run_record(db, run) | {"turn": places.get(run.job.id)} for run in chosen]
     if as_json:
         print(json.dumps(records, ensure_ascii=False))
         return
     if not records:
-        print("There are no runs yet.")
+        print("No runs yet.")
     for record in sorted(records, key=lambda record: record["turn"] or math.inf):
-        waits = f" turn {record['turn']}" if record["turn"] else ""
-        print(_run_line(record) + waits)
+        place = f" #{record['turn']}" if record["turn"] else ""
+        print(_run_line(record) + place)
 
 
 @app.command()
 def cancel(run: RunName, *, as_json: Json = False) -> None:
-    """Stop a run, an import or an evaluation; a run can be resumed later."""
+    """Cancel a run, an import or an evaluation. A run can be resumed later."""
     home = Home.from_env()
     with _database(home) as db:
         job = control.find_job(db, run)
@@ -235,30 +235,30 @@ def cancel(run: RunName, *, as_json: Json = False) -> None:
 def resume(
     run: RunName,
     *,
-    detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Return immediately.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run from its last checkpoint; one that is still going is followed, a finished one is shown."""
+    """Resume a run from its last checkpoint. Follow an active run; print a finished one."""
     home = Home.from_env()
     with _database(home) as db:
         control.reconcile(db, home)
-        found = _run(db, run)
-        if found.job.state not in (*ACTIVE, "finished"):
-            control.resume(db, home, found.job.id)
+        job = _run(db, run).job
+        if job.state not in (*ACTIVE, "finished"):
+            control.resume(db, home, job.id)
         if not detach:
-            _follow(db, home, found.job)
-        _finish_run(db, found.job.id, as_json)
+            _follow(db, home, job)
+        _finish_run(db, job.id, as_json)
 
 
 @app.command()
 def evaluate(
     run: RunName,
     *,
-    split: Annotated[str, typer.Option(metavar="val|test", help="test is sealed: each use is counted.")] = "val",
+    split: Annotated[str, typer.Option(metavar="val|test", help="Each use of the test set is recorded.")] = "val",
     tta: Tta = None,
     as_json: Json = False,
 ) -> None:
-    """Exact match of a run on labeled images that it was not trained on."""
+    """Evaluate a run on labeled images it was not trained on."""
     home = Home.from_env()
     with _database(home) as db, Progress() as progress:
         control.reconcile(db, home)
@@ -281,10 +281,10 @@ def report(
     run: RunName,
     *,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
-    split: Annotated[str, typer.Option(metavar="val|test", help="Of which evaluation.")] = "val",
+    split: Annotated[str, typer.Option(metavar="val|test", help="Split of the evaluation.")] = "val",
     tta: Tta = None,
 ) -> None:
-    """Write an evaluation that was made before as one HTML file; it opens no test images anew."""
+    """Write an existing evaluation as one HTML file. This does not use the test set again."""
     from core.report.document import make_report, write_report
     from core.runs.evaluated import load_evaluated
 
@@ -298,22 +298,22 @@ def report(
 
 @app.command()
 def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its number, its name, or its directory.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Number, name or directory of a run.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILES...")],
     *,
     tta: Tta = None,
     as_json: Json = False,
 ) -> None:
-    """Read images. A file that cannot be read is named, the others are read all the same; exit code 1 then."""
+    """Read images. Report unreadable files, read the others, and exit with code 1."""
     from core.model.predictor import Predictor
 
     predictor = Predictor.load(_run_directory(run))
-    kept = predictor.acceptance
-    if kept and not predictor.rule(tta=tta):
-        why = f"{'with' if kept.tta else 'without'} views, at step {kept.step}"
-        if kept.tta and len(predictor.views(tta=tta)) > 1 and kept.step == predictor.step:
-            why = "with other views"
-        print(f"The threshold of this run was chosen {why}; it says nothing about these readings.", file=sys.stderr)
+    rule = predictor.acceptance
+    if rule and not predictor.rule(tta=tta):
+        basis = f"{'with' if rule.tta else 'without'} TTA at step {rule.step}"
+        if rule.tta and len(predictor.views(tta=tta)) > 1 and rule.step == predictor.step:
+            basis = "with other views"
+        print(f"This run's threshold was chosen {basis}. It does not apply to these readings.", file=sys.stderr)
     failed = False
     for path in files:
         record = _prediction_record(predictor, path, tta=tta)
@@ -333,13 +333,13 @@ def predict(
 def export(
     *,
     project: ProjectName,
-    out: Annotated[Path, typer.Option(help="File to write; for filename, a new folder.")],
+    out: Annotated[Path, typer.Option(help="File to write; with --format filename, a new folder.")],
     form: Annotated[str, typer.Option("--format", metavar="csv|filename|jsonl")] = "csv",
 ) -> None:
-    """Write labels, or the images named by their labels, with owner and authorization."""
+    """Export labels, or images named by their labels, with owner and authorization."""
     with _database(Home.from_env()) as db:
         count = exporting.export(db, _project(db, project), form, out)
-    print(f"{count} samples written to {out}.")
+    print(f"Exported {count} samples to {out}.")
 
 
 @app.command("app")
@@ -370,14 +370,15 @@ def _project(db: Database, name: str) -> Project:
     project = projects.find_project(db, name)
     if project is None:
         names = ", ".join(project.name for project in projects.list_projects(db))
-        raise OptionError(f"There is no project {name!r}; there {'are ' + names if names else 'is none yet'}.")
+        advice = f"choose from {names}" if names else "import images first"
+        raise OptionError(f"There is no project {name!r}; {advice}.")
     return project
 
 
 def _run(db: Database, name: str) -> Run:
     run = runs.find_run(db, control.find_job(db, name).id)
     if run is None:
-        raise JobError(f"{name} is no training run.")
+        raise JobError(f"{name} is not a training run.")
     return run
 
 
@@ -390,11 +391,11 @@ def _run_directory(name: str) -> Path:
 
 
 def _follow(db: Database, home: Home, job: Job) -> None:
-    """Show a run's progress, and what the doctor says of it, until it ends; Ctrl-C cancels it."""
+    """Show a run's progress and diagnoses until it ends. Ctrl-C cancels it."""
     with Progress() as progress:
 
-        def note(found: Diagnosis) -> None:
-            progress.note(f"{found.title}: {found.text}")
+        def note(diagnosis: Diagnosis) -> None:
+            progress.note(f"{diagnosis.title}: {diagnosis.text}")
 
         try:
             follow(db, home, job.id, progress.show_job, note)
@@ -404,7 +405,7 @@ def _follow(db: Database, home: Home, job: Job) -> None:
 
 
 def _finish_run(db: Database, run_id: str, as_json: bool) -> None:
-    """Print a run's last line; exit code 1 if it has ended without a result."""
+    """Print a run's summary line; exit with code 1 if it ended without a result."""
     run = runs.find_run(db, run_id)
     assert run is not None
     record = _run_record(db, run)
@@ -465,7 +466,7 @@ def _reason_line(item: dict[str, str]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without control characters: a name from outside must not steer the terminal."""
+    """Replace control characters, so that an outside name cannot control the terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
@@ -474,9 +475,9 @@ def _key_values(options: list[str]) -> dict[str, str]:
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
-            raise OptionError(f"--set takes key=value, got {option!r}.")
+            raise OptionError(f"--set expects key=value, got {option!r}.")
         pairs[key.strip()] = value
     weights = pairs.get("pretrained", "").strip()
     if weights and weights not in config.OPTIONS["pretrained"].choices:
-        pairs["pretrained"] = str(Path(weights).absolute())  # the worker stands in another directory than the terminal
+        pairs["pretrained"] = str(Path(weights).absolute())  # the worker has another current directory
     return pairs

@@ -1,4 +1,4 @@
-"""What `slotlab demo` does: a project of rendered images, a run of preset fast, its held-out result."""
+"""The `slotlab demo` command: a project of rendered images, a run of preset fast, its test result."""
 
 import json
 from dataclasses import dataclass, replace
@@ -23,8 +23,8 @@ from db.records import ACTIVE, Project, Run
 PROJECT = "demo"
 SEED = 0
 MINUTES = 7.5
-"""For training: on a slow machine the schedule is fitted to the clock, so that the demo stays under ten minutes."""
-READER = "The general reader ddddocr, which has never seen such images, reads 403/500 = 80.6%."
+"""Time limit for training. On a slow machine it shortens the schedule, so the demo takes under ten minutes."""
+READER = "The general OCR ddddocr, not trained on such images, reads 403/500 = 80.6%."
 """Measured by bench/accuracy/ddddocr_demo.py."""
 
 
@@ -34,11 +34,11 @@ class Result:
     n: int
     correct: int
     text: str
-    """For a person."""
+    """Summary for a person."""
 
 
 def run(home: Home, *, count: int, fresh: bool, progress: Progress, settings: TrainConfig | None = None) -> Result:
-    """Go through the loop once; what an earlier call has finished is reused, what it left open is taken up again."""
+    """Import, train and evaluate once. Reuse results of an earlier call and resume what it did not finish."""
     settings = settings or replace(config.PRESETS["fast"], max_minutes=MINUTES)
     if fresh:
         _start_over(home)
@@ -68,8 +68,8 @@ def _start_over(home: Home) -> None:
     with opened(home.db) as db:
         others = [project.name for project in projects.list_projects(db) if project.name != PROJECT]
         if others or control.active(db, home):
-            what = f"also holds {', '.join(others)}" if others else "has a job at work"
-            raise OptionError(f"{home.root} {what}, so nothing is removed; set SLOTLAB_HOME to another folder.")
+            obstacle = f"also contains {', '.join(others)}" if others else "has an active job"
+            raise OptionError(f"{home.root} {obstacle}, so nothing was deleted; set SLOTLAB_HOME to another folder.")
     home.remove()
 
 
@@ -99,9 +99,9 @@ def _with_images(db: Database, home: Home, count: int, progress: Progress) -> Pr
 
 
 def _with_run(db: Database, home: Home, project: Project, settings: TrainConfig, progress: Progress) -> Run:
-    known = [run for run in runs.list_runs(db, project.id) if run.preset == "fast"]
-    job = next((run.job for run in known if run.job.state == "finished"), None)
-    job = job or next((run.job for run in known if run.job.state in (*ACTIVE, "canceled", "lost")), None)
+    fast_runs = [run for run in runs.list_runs(db, project.id) if run.preset == "fast"]
+    job = next((run.job for run in fast_runs if run.job.state == "finished"), None)
+    job = job or next((run.job for run in fast_runs if run.job.state in (*ACTIVE, "canceled", "lost")), None)
     if job is None:
         job = start_training(db, home, project, settings, preset="fast", operator=default_operator()).job
     elif job.state in ("canceled", "lost"):
@@ -113,8 +113,8 @@ def _with_run(db: Database, home: Home, project: Project, settings: TrainConfig,
 
 
 def _with_evaluation(db: Database, home: Home, run: Run, progress: Progress) -> dict[str, Any]:
-    known = [evaluation for evaluation in evaluations.list_evaluations(db, run.job.id, "test") if evaluation.tta]
-    if known:
-        return dict(json.loads(known[0].result))
+    earlier = [evaluation for evaluation in evaluations.list_evaluations(db, run.job.id, "test") if evaluation.tta]
+    if earlier:
+        return dict(json.loads(earlier[0].result))
     job = start_evaluation(db, home, run, "test", tta=True, operator=default_operator())
     return dict(json.loads(control.finish(db, home, job.id, progress.show_job).result or "{}"))

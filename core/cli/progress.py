@@ -1,4 +1,4 @@
-"""Progress of long work on the terminal: one line that moves, or now and then a line where nothing can move."""
+"""Progress of long work: one line redrawn in a terminal, occasional lines in a log."""
 
 import sys
 import time
@@ -8,11 +8,11 @@ from typing import Self
 from core.jobs.jobdir import JobStatus, duration
 
 LINE_SECONDS = 10.0
-"""Between two lines in a log file."""
+"""Seconds between lines in a log."""
 
 
 class Progress:
-    """Shows on stderr how far a job is; stdout belongs to results."""
+    """A progress display on stderr; stdout is for results."""
 
     def __init__(self) -> None:
         self._moves = sys.stderr.isatty()
@@ -32,7 +32,7 @@ class Progress:
         self.show(view.step, view.steps, view.message, view.eta_s)
 
     def show(self, done: int, total: int, message: str, eta_s: float | None = None) -> None:
-        """Done out of total (0: unknown), what is happening, and the seconds left where they are known."""
+        """Show done of total (0: unknown), a message, and the seconds left if known."""
         bar = f"[{'█' * (20 * done // total):░<20}] " if total else ""
         left = f", {duration(eta_s)} left" if eta_s is not None else ""
         line = f"{bar}{message}{left}"
@@ -46,6 +46,6 @@ class Progress:
         self._last = line
 
     def note(self, text: str) -> None:
-        """A line that stays; what moves goes on below it."""
+        """Print a permanent line; progress continues below it."""
         print(f"\r\x1b[K{text}" if self._moves else text, file=sys.stderr, flush=True)
         self._last = ""

@@ -1,4 +1,4 @@
-"""Starting the browser app."""
+"""The browser app as a process."""
 
 import os
 import signal
@@ -18,31 +18,31 @@ HOST = "127.0.0.1"
 
 
 def check_port(port: int) -> None:
-    """Raise OptionError when something listens there already, before any long work."""
+    """Raise OptionError if the port is not available. Call before any long work."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except PermissionError:
-            raise OptionError(f"Port {port} may not be used by this user; name one above 1023 with --port.") from None
+            raise OptionError(f"You may not use port {port}; choose one above 1023 with --port.") from None
         except OSError:
-            raise OptionError(f"Port {port} is in use; name another with --port (make: PORT=).") from None
+            raise OptionError(f"Port {port} is in use; choose another with --port (make: PORT=).") from None
 
 
 def serve(port: int, path: str = "/") -> None:
-    """Run the app until Ctrl-C, and open a browser where there is a display. Its end stops no job."""
+    """Run the app until Ctrl-C, and open a browser if there is a display. Jobs continue after the app stops."""
     check_port(port)
     url = f"http://{HOST}:{port}{path}"
-    print(f"Slotlab is at {url} (Ctrl-C ends the app, not the runs).", flush=True)
+    print(f"Slotlab is running at {url} (Ctrl-C stops the app, not the runs).", flush=True)
     if _has_display():
         threading.Thread(target=_open_browser, args=(port, url), daemon=True).start()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
     command += [f"--server.port={port}", f"--server.address={HOST}"]
-    # Streamlit reads .streamlit/config.toml from the current directory; data stay where the caller stands.
+    # Streamlit reads .streamlit/config.toml from its current directory; the data folder depends on the caller's.
     home = os.environ.get("SLOTLAB_HOME") or "slotlab-data"
     env = os.environ | {"SLOTLAB_HOME": str(Path(home).expanduser().resolve())}
     server = subprocess.Popen(command, cwd=ROOT, env=env)
-    # Told to end, the server has to end too: it would go on holding the port and answering.
+    # Forward SIGTERM, or the server keeps running and holding the port.
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
         code = server.wait()
@@ -54,7 +54,7 @@ def serve(port: int, path: str = "/") -> None:
     finally:
         server.kill()
     if code > 0:
-        raise OptionError(f"The app ended with code {code}.")
+        raise OptionError(f"The app exited with code {code}.")
 
 
 def _has_display() -> bool:

@@ -156,9 +156,8 @@ def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec:
     current = samples.select_samples(db, project.id, state="labeled", split="val")
     with suppress(StorageError):  # damaged: evaluate again
         predictions = Predictions.load(path)
-        if dict(zip(predictions.sha256, predictions.labels, strict=True)) == {
-            each.sha256: each.label for each in current
-        }:
+        evaluated = dict(zip(predictions.sha256, predictions.labels, strict=True))
+        if evaluated == {sample.sha256: sample.label for sample in current}:
             return jobs.find_job(db, newest.job_id)
     return None
 

@@ -1,4 +1,4 @@
-"""Rows as an import makes them, without images to decode."""
+"""Rows as an import inserts them, without images to decode."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ AddSample = Callable[..., Sample]
 
 @pytest.fixture
 def add_sample(db: Database, project: Project) -> AddSample:
-    """Add an unlabeled sample; its hash is its number, and its bytes are its name."""
+    """Return a function that adds an unlabeled sample, with its number as hash and its name as bytes."""
 
     def added(number: int, *, name: str | None = None, split: str = "train", source: str = "mail") -> Sample:
         name = name or f"{number}.png"

@@ -1,4 +1,4 @@
-"""The rules of db.connection, each against the loss that it prevents."""
+"""The rules of db.connection, each with the loss it prevents."""
 
 import hashlib
 import os
@@ -26,13 +26,13 @@ from tests.helpers.repository import ROOT
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a database may be made."""
+    """Return a path for a new database."""
     return tmp_path / "slotlab.db"
 
 
 @pytest.fixture
 def made(path: Path) -> Path:
-    """A database with one project."""
+    """Return the path of a database with one project."""
     with opened(path, create=True) as db, write(db):
         insert_project(db, "portal", 6, "0123456789")
     return path
@@ -51,7 +51,7 @@ def names(path: Path) -> list[str]:
 
 
 def test_a_missing_file_is_refused_and_not_made(path: Path) -> None:
-    """SQLite would make an empty database in its place, and all labels would seem lost."""
+    """SQLite would create an empty database, and all labels would seem lost."""
     with pytest.raises(StorageError, match="no database at"):
         connect(path)
 
@@ -59,7 +59,7 @@ def test_a_missing_file_is_refused_and_not_made(path: Path) -> None:
 
 
 def test_an_empty_file_is_refused_unless_one_is_to_be_made(path: Path) -> None:
-    """It is what an interrupted copy leaves; taken for a fresh database it would hide the loss."""
+    """An interrupted copy leaves an empty file; using it as a new database would hide the loss."""
     path.touch()
 
     with pytest.raises(StorageError, match="is empty"):
@@ -71,7 +71,7 @@ def test_an_empty_file_is_refused_unless_one_is_to_be_made(path: Path) -> None:
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
-    """Its bytes stay as they are."""
+    """Its bytes stay unchanged."""
     path.write_bytes(b"filename,label\n" * 100)
     before = digest(path)
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 
 
 def test_a_database_of_another_program_is_refused(path: Path) -> None:
-    """Neither its journal mode nor a table is touched."""
+    """Neither its journal mode nor its tables change."""
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE notes (text TEXT)")
     other.commit()
@@ -98,7 +98,7 @@ def test_a_database_of_another_program_is_refused(path: Path) -> None:
 
 
 def test_a_database_of_a_newer_slotlab_is_refused_unchanged(made: Path) -> None:
-    """An older program would drop what it does not know."""
+    """An older program would lose what it does not know."""
     newer = sqlite3.connect(made)
     newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     newer.close()
@@ -112,7 +112,7 @@ def test_a_database_of_a_newer_slotlab_is_refused_unchanged(made: Path) -> None:
 
 @pytest.mark.parametrize("create", [False, True])
 def test_a_folder_in_its_place_is_refused(path: Path, create: bool) -> None:
-    """In one sentence, with the path."""
+    """The error is one sentence with the path."""
     path.mkdir()
 
     with pytest.raises(StorageError, match=r"slotlab\.db"):
@@ -120,7 +120,7 @@ def test_a_folder_in_its_place_is_refused(path: Path, create: bool) -> None:
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    """Folders are made by core.home, with the right mode."""
+    """Only core.home creates folders, with the right mode."""
     with pytest.raises(StorageError, match="No such file or directory"):
         connect(tmp_path / "nowhere" / "slotlab.db", create=True)
 
@@ -137,7 +137,7 @@ def test_any_path_can_hold_a_database(tmp_path: Path) -> None:
 
 
 def test_damage_is_reported_as_such(made: Path) -> None:
-    """A page that is read later than the header must give a sentence too, not a stack of calls."""
+    """Damage after the header must give a sentence too, not a traceback."""
     size = made.stat().st_size
     with made.open("r+b") as file:
         file.seek(4096)
@@ -148,7 +148,7 @@ def test_damage_is_reported_as_such(made: Path) -> None:
 
 
 def test_our_own_mistakes_are_not_taken_for_damage(made: Path) -> None:
-    """A broken constraint has to show its stack."""
+    """A violated constraint must show its traceback."""
     with pytest.raises(sqlite3.IntegrityError), opened(made) as db, write(db):
         insert_project(db, "portal", 6, "0123456789")
 
@@ -157,7 +157,7 @@ def test_our_own_mistakes_are_not_taken_for_damage(made: Path) -> None:
 
 
 def test_only_the_owner_may_read_the_file(path: Path) -> None:
-    """Whoever reads it can read the portal's images, so not even a loose umask opens it."""
+    """The file holds the portal's images, so it is private even with a permissive umask."""
     before = os.umask(0)
     try:
         with opened(path, create=True):
@@ -180,12 +180,12 @@ def test_only_the_owner_may_read_the_file(path: Path) -> None:
     ],
 )
 def test_the_journal_follows_the_version_of_sqlite(version: tuple[int, ...], mode: str) -> None:
-    """Before 3.51.3 two connections on a WAL file can corrupt it."""
+    """Before 3.51.3 two connections can corrupt a WAL file."""
     assert journal_mode(version) == mode
 
 
 def test_a_connection_is_strict_and_durable(db: Database) -> None:
-    """SQLite's own defaults check no foreign key and wait for no lock long enough."""
+    """SQLite's defaults check no foreign keys and wait too briefly for locks."""
     pragmas = ("journal_mode", "synchronous", "foreign_keys", "trusted_schema", "recursive_triggers", "busy_timeout")
     values = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
 
@@ -195,7 +195,7 @@ def test_a_connection_is_strict_and_durable(db: Database) -> None:
 
 
 def test_a_connection_belongs_to_its_thread(db: Database) -> None:
-    """Shared between two threads, one's rollback undid what the other had been told was saved."""
+    """With a shared connection, a rollback in one thread would undo a confirmed save of another."""
     errors: list[BaseException] = []
 
     def read() -> None:
@@ -212,7 +212,7 @@ def test_a_connection_belongs_to_its_thread(db: Database) -> None:
 
 
 def test_use_again_changes_no_byte(made: Path) -> None:
-    """Looking at a database is no write."""
+    """Reading a database writes nothing."""
     before = digest(made)
 
     assert names(made) == ["portal"]
@@ -223,7 +223,7 @@ def test_use_again_changes_no_byte(made: Path) -> None:
 
 
 def test_what_was_written_is_there_after_closing(path: Path) -> None:
-    """An implicit transaction that stays open loses all its rows on close, without an error."""
+    """An implicit transaction left open would lose its rows on close, without an error."""
     with opened(path, create=True) as db:
         with write(db):
             insert_project(db, "first", 6, "0123456789")
@@ -235,7 +235,7 @@ def test_what_was_written_is_there_after_closing(path: Path) -> None:
 
 
 class Stop(BaseException):
-    """As Streamlit ends a script."""
+    """Raised like Streamlit's stop of a script."""
 
 
 @pytest.mark.parametrize("error", [Stop, KeyboardInterrupt, SystemExit, ValueError])
@@ -257,7 +257,7 @@ def test_a_write_that_is_interrupted_leaves_nothing(made: Path, error: type[Base
 
 
 def test_reading_and_then_writing_waits_for_another_writer(made: Path) -> None:
-    """A deferred transaction fails at once in this place, however long its timeout."""
+    """A deferred transaction would fail here at once, whatever its timeout."""
     holding, release = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -271,7 +271,7 @@ def test_reading_and_then_writing_waits_for_another_writer(made: Path) -> None:
     holding.wait(10)
     threading.Timer(0.3, release.set).start()
     with opened(made) as db, write(db):
-        assert find_project(db, "first") is not None  # read under the lock: it sees what came before it
+        assert find_project(db, "first") is not None  # a read under the lock sees the earlier write
         insert_project(db, "second", 6, "0123456789")
     thread.join()
 
@@ -279,7 +279,7 @@ def test_reading_and_then_writing_waits_for_another_writer(made: Path) -> None:
 
 
 def forked(work: str, children: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run `work` in that many processes at once; they come from one interpreter, whose start takes half a second."""
+    """Run `work` in several processes at once, forked from one interpreter, whose start takes half a second."""
     script = f"""
 import os, signal, sys, time
 from pathlib import Path
@@ -326,7 +326,7 @@ for _ in range(25):
 
 
 def test_processes_that_read_and_write_lose_no_update(made: Path) -> None:
-    """Each of fifty steps builds on the one before, whoever made it."""
+    """Each of fifty steps builds on the one before, in either process."""
     done = forked(COUNT, 2, made)
 
     assert done.stderr == ""
@@ -341,7 +341,7 @@ with opened(path, create=True) as db, write(db):
 
 
 def test_processes_may_make_the_database_at_the_same_time(path: Path) -> None:
-    """All but the first wait for its schema and work on the same file."""
+    """All others wait for the schema of the first and use the same file."""
     done = forked(MAKE, 4, path)
 
     assert done.stderr == ""
@@ -349,7 +349,7 @@ def test_processes_may_make_the_database_at_the_same_time(path: Path) -> None:
 
 
 def test_a_full_disk_saves_nothing_and_says_so(db: Database, project: Project, add_sample: AddSample) -> None:
-    """The label before it stays, the file is sound, and reading goes on."""
+    """The earlier label stays, the file is intact, and reading still works."""
     sample = add_sample(1)
     append = {"operator": "Ann", "action": "label", "state": "labeled", "text": "123456"}
     with write(db):
@@ -376,7 +376,7 @@ def test_a_full_disk_saves_nothing_and_says_so(db: Database, project: Project, a
 
 
 def test_a_lock_that_is_never_released_is_reported(made: Path) -> None:
-    """After the timeout the caller is told that nothing was saved."""
+    """After the timeout the error says that nothing was saved."""
     with opened(made) as holder, opened(made) as db:
         db.execute("PRAGMA busy_timeout = 50")
         with write(holder), pytest.raises(StorageError, match=r"locked.*nothing was saved"), write(db):
@@ -387,7 +387,7 @@ def test_a_lock_that_is_never_released_is_reported(made: Path) -> None:
     assert names(made) == ["early", "portal"]
 
 
-LABEL_FOR_EVER = """
+LABEL_FOREVER = """
 for number in range(1_000_000):
     with opened(path) as db:
         project = find_project(db, "portal")
@@ -396,20 +396,20 @@ for number in range(1_000_000):
             {"event": f"{name}.{number}", "action": "label", "sample": sample.sha256, "text": f"{number:06}",
              "base": sample.version}
         ])
-    print(f"{outcome.event_id}\\n", end="", flush=True)  # one write: a kill between two would join it to another line
+    print(f"{outcome.event_id}\\n", end="", flush=True)  # one write, or a kill could join two lines
 """
 
 
 def test_no_acknowledged_label_is_lost_when_writers_are_killed(
     db: Database, home: Home, project: Project, add_sample: AddSample
 ) -> None:
-    """Two writers at full speed, killed at points that differ from round to round."""
+    """Two writers at full speed are killed at a different time in each round."""
     sample = add_sample(1)
 
-    done = forked(LABEL_FOR_EVER, 2, home.db, 0.3, 0.41, 0.52, 0.23, 0.37)
+    done = forked(LABEL_FOREVER, 2, home.db, 0.3, 0.41, 0.52, 0.23, 0.37)
 
     assert done.stderr == ""
-    # The last line may be torn by a kill; what it says was not heard by anyone.
+    # A kill may truncate the last line, so its label was not acknowledged.
     acknowledged = {line.strip() for line in done.stdout.splitlines(keepends=True) if line.endswith("\n")}
     assert len({event.split(".")[0] for event in acknowledged}) == 5
     stored = events_of(db, sample.id)

@@ -1,4 +1,4 @@
-"""The rows of jobs, runs and evaluations."""
+"""Rows of jobs, runs and evaluations."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +14,14 @@ from db.records import Job, Project
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    """A database in a file of its own."""
+    """Return a new database."""
     with opened(tmp_path / "slotlab.db", create=True) as db:
         yield db
 
 
 @pytest.fixture
 def project(db: Database) -> Project:
-    """Six digits."""
+    """Return a project with six digits."""
     with write(db):
         return insert_project(db, "portal", 6, "0123456789")
 
@@ -40,13 +40,13 @@ def insert_run(db: Database, project: Project) -> Job:
 
 
 def test_numbers_are_given_in_order(db: Database, project: Project) -> None:
-    """The first job is 1, and every kind counts."""
+    """The first job is 1, and all kinds share the numbers."""
     with write(db):
         assert [insert(db, project).number, insert(db, project, "import", "import").number] == [1, 2]
 
 
 def test_jobs_are_listed_newest_first(db: Database, project: Project) -> None:
-    """A list can be cut down to a kind, a project, or the newest few."""
+    """A list can be limited to a kind, a project or the newest jobs."""
     with write(db):
         other = insert_project(db, "other", 4, "0123456789")
         insert(db, project)
@@ -59,7 +59,7 @@ def test_jobs_are_listed_newest_first(db: Database, project: Project) -> None:
 
 
 def test_a_state_moves_on_once(db: Database, project: Project) -> None:
-    """Of two who read the same state and want to change it, the second changes nothing."""
+    """Of two changes from the same state, the second has no effect."""
     with write(db):
         job = insert(db, project)
 
@@ -73,7 +73,7 @@ def test_a_state_moves_on_once(db: Database, project: Project) -> None:
 
 
 def test_a_job_is_found_by_each_of_its_names(db: Database, project: Project) -> None:
-    """By its whole name, by its number, and by the press of the button that made it."""
+    """It is found by full name, by number and by request."""
     with write(db):
         job = insert(db, project)
 
@@ -84,7 +84,7 @@ def test_a_job_is_found_by_each_of_its_names(db: Database, project: Project) -> 
 
 
 def test_a_run_is_a_job_with_its_settings(db: Database, project: Project) -> None:
-    """Only training jobs are runs; what the validation images said is added at the end."""
+    """Only training jobs are runs; the validation result is added at the end."""
     with write(db):
         insert(db, project, "import", "import")
         job = insert_run(db, project)
@@ -97,7 +97,7 @@ def test_a_run_is_a_job_with_its_settings(db: Database, project: Project) -> Non
 
 
 def test_an_evaluation_is_stored_once(db: Database, project: Project) -> None:
-    """Two who see the end of the same job at the same time leave one row."""
+    """Two processes that see the end of a job at once store one row."""
     with write(db):
         run = insert_run(db, project)
         job = insert(db, project, "evaluate", "evaluate")
@@ -112,7 +112,7 @@ def test_an_evaluation_is_stored_once(db: Database, project: Project) -> None:
 
 
 def test_uses_of_the_test_split_are_counted(db: Database, project: Project) -> None:
-    """Each use of the sealed images leaves a row of its own."""
+    """Each use has its own row."""
     with write(db):
         job = insert(db, project, "evaluate", "evaluate")
         assert evaluations.count_test_uses(db, project.id) == 0

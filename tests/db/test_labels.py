@@ -1,4 +1,4 @@
-"""The ledger of labels and the current label derived from it."""
+"""The label ledger and the current label derived from it."""
 
 import sqlite3
 
@@ -14,7 +14,7 @@ from tests.db.conftest import AddSample
 
 @pytest.fixture
 def sample(add_sample: AddSample) -> Sample:
-    """Unlabeled."""
+    """Return an unlabeled sample."""
     return add_sample(1)
 
 
@@ -28,7 +28,7 @@ def append(db: Database, sample: Sample, event: str, text: str | None, base: int
 
 
 def test_an_event_that_knows_the_newest_version_is_applied(db: Database, sample: Sample) -> None:
-    """The sample then is what the event says."""
+    """The sample then has the content of the event."""
     assert append(db, sample, "a1", "111111", 0) == 1
     assert append(db, sample, "b1", None, 1, operator="Ben") == 2
     assert append(db, sample, "a2", "000123", 2) == 3
@@ -40,7 +40,7 @@ def test_an_event_that_knows_the_newest_version_is_applied(db: Database, sample:
 
 @pytest.mark.parametrize("base", [0, 2, -1])
 def test_an_event_with_another_version_is_kept_and_changes_nothing(db: Database, sample: Sample, base: int) -> None:
-    """Both texts are in the history, in the order in which they came."""
+    """Both texts are in the history, in order."""
     append(db, sample, "a1", "111111", 0)
     before = samples.get_sample(db, sample.id)
 
@@ -52,7 +52,7 @@ def test_an_event_with_another_version_is_kept_and_changes_nothing(db: Database,
 
 
 def test_events_are_found_by_id(db: Database, sample: Sample) -> None:
-    """Lost ones too."""
+    """This includes events that were not applied."""
     append(db, sample, "a1", "111111", 0)
     append(db, sample, "b1", "222222", 0)
 
@@ -63,7 +63,7 @@ def test_events_are_found_by_id(db: Database, sample: Sample) -> None:
 
 
 def test_an_event_is_stored_once(db: Database, sample: Sample) -> None:
-    """A second event of the same id fails, and takes its change of the sample with it."""
+    """A second event with the same id fails, and its change of the sample is rolled back."""
     append(db, sample, "a1", "111111", 0)
 
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
@@ -74,13 +74,13 @@ def test_an_event_is_stored_once(db: Database, sample: Sample) -> None:
 
 @pytest.mark.parametrize("operator", ["", None])
 def test_an_event_has_an_operator(db: Database, sample: Sample, operator: str) -> None:
-    """Every label is somebody's."""
+    """Every label has an operator."""
     with pytest.raises(sqlite3.IntegrityError):
         append(db, sample, "a1", "111111", 0, operator=operator)
 
 
 def test_everybody_in_the_ledger_is_listed_once(db: Database, add_sample: AddSample) -> None:
-    """For the picker of operators; an empty ledger has none."""
+    """Each operator is listed once; an empty ledger has none."""
     assert labels.list_operators(db) == []
     for number, operator in enumerate(["Cem", "Ann", "Ben", "Ann"]):
         append(db, add_sample(number + 1), f"e{number}", "111111", 0, operator=operator)
@@ -89,7 +89,7 @@ def test_everybody_in_the_ledger_is_listed_once(db: Database, add_sample: AddSam
 
 
 def test_the_work_of_an_operator_is_what_he_did_since(db: Database, project: Project, add_sample: AddSample) -> None:
-    """In one project, in order; nobody else's."""
+    """It lists only this operator's events in one project, in order."""
     append(db, add_sample(1), "e1", "111111", 0, operator="Ann")
     append(db, add_sample(2), "e2", "111111", 0, operator="Ben")
 
@@ -113,7 +113,7 @@ def test_the_work_of_an_operator_is_what_he_did_since(db: Database, project: Pro
 def test_what_was_labeled_since_then_is_read_from_the_end_of_the_ledger(
     db: Database, project: Project, add_sample: AddSample
 ) -> None:
-    """The present label of each; what lies long before is not among them, nor is another project."""
+    """It returns current labels, without old events and without other projects."""
     old, new, skipped, third = (add_sample(number) for number in range(1, 5))
     with write(db):
         other = projects.insert_project(db, "other", project.length, project.charset)
@@ -131,16 +131,16 @@ def test_what_was_labeled_since_then_is_read_from_the_end_of_the_ledger(
     assert old.sha256 in labels.labels_since(db, project.id, "2020-01-01T00:30:00+00:00")
 
 
-def test_second_looks_by_others_are_counted(db: Database, project: Project, add_sample: AddSample) -> None:
-    """Those that agree, of those on the operator's own labels as they were seen; a skip differs from any label."""
+def test_second_opinions_of_others_are_counted(db: Database, project: Project, add_sample: AddSample) -> None:
+    """Opinions on the operator's own labels are compared; a skip differs from any label."""
     images = [add_sample(number).sha256 for number in range(4)]
     for number, sample in enumerate(images):
         operator = "Ben" if number == 3 else "Ann"
         label = {"event": f"a{number}", "action": "label", "sample": sample, "text": "123456", "base": 0}
         apply_events(db, project, operator, [label])
     for number, (sample, text) in enumerate(zip(images, ("123456", "123457", None, "123456"), strict=True)):
-        look = {"event": f"b{number}", "action": "second", "sample": sample, "text": text, "base": 1}
-        apply_events(db, project, "Cora", [look])
+        opinion = {"event": f"b{number}", "action": "second", "sample": sample, "text": text, "base": 1}
+        apply_events(db, project, "Cora", [opinion])
 
     assert labels.count_second_opinions(db, project.id, "Ann", "2000") == (1, 3)
     assert labels.count_second_opinions(db, project.id, "Ben", "2000") == (1, 1)

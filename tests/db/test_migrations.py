@@ -1,4 +1,4 @@
-"""The schema: how older files get it, and what it refuses whatever the code above it does."""
+"""The schema: migration of older files, and constraints that hold whatever the code does."""
 
 import json
 import sqlite3
@@ -21,20 +21,20 @@ from tests.helpers.old_database import STEPS, make_old
 
 
 def schema(path: Path) -> list[tuple[str, str, str]]:
-    """Everything that the file defines, apart from the time at which each step was applied."""
+    """Return everything the file defines, except when each step was applied."""
     with opened(path) as db:
         return db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
 
 
 def test_the_version_is_the_number_of_steps() -> None:
-    """It is written by hand, because a page must be able to refuse a newer file before it runs anything."""
+    """The number is written by hand, so a newer file can be refused before any step runs."""
     assert len(STEPS) == SCHEMA_VERSION
     assert [int(step[1:4]) for step in STEPS] == list(range(1, SCHEMA_VERSION + 1))
 
 
 @pytest.mark.parametrize("steps", range(1, SCHEMA_VERSION))
 def test_a_file_of_every_earlier_step_is_brought_up_to_date(tmp_path: Path, home: Home, steps: int) -> None:
-    """The schema is then that of a new file, and the rows are still there."""
+    """The schema then equals that of a new file, and the rows are still there."""
     old = tmp_path / "old.db"
     make_old(old, steps)
     with opened(home.db, create=True):
@@ -47,7 +47,7 @@ def test_a_file_of_every_earlier_step_is_brought_up_to_date(tmp_path: Path, home
 
 
 def test_labels_of_an_earlier_step_keep_their_history(tmp_path: Path) -> None:
-    """The ledger is copied into its new form, and what was there is counted."""
+    """The ledger is copied into its new table, and existing samples are counted."""
     old = tmp_path / "old.db"
     make_old(old, 3)
     raw = sqlite3.connect(old)
@@ -73,7 +73,7 @@ def test_labels_of_an_earlier_step_keep_their_history(tmp_path: Path) -> None:
 
 
 def test_stored_words_get_american_spelling(tmp_path: Path) -> None:
-    """States, keys of results and names of columns and tables change; an import that was not read yet changes too."""
+    """States, result keys, columns and tables are renamed, also in the result of an import not read yet."""
     old = tmp_path / "slotlab.db"
     make_old(old, 5)
     result = tmp_path / "runs" / "0001-import" / "result.json"
@@ -109,7 +109,7 @@ def test_stored_words_get_american_spelling(tmp_path: Path) -> None:
 
 
 def test_an_update_that_would_lose_a_reference_is_refused(tmp_path: Path) -> None:
-    """Foreign keys are off while tables are rebuilt, so they are checked before anything is committed."""
+    """Foreign keys are off while tables are rebuilt, so they are checked before the commit."""
     old = tmp_path / "slotlab.db"
     make_old(old, 5)
     raw = sqlite3.connect(old)
@@ -117,7 +117,7 @@ def test_an_update_that_would_lose_a_reference_is_refused(tmp_path: Path) -> Non
     raw.commit()
     before = list(raw.iterdump())
 
-    with pytest.raises(StorageError, match="was not updated: some of its rows refer to rows that are missing"):
+    with pytest.raises(StorageError, match="was not updated: some rows refer to missing rows"):
         connect(old)
 
     assert list(raw.iterdump()) == before
@@ -125,7 +125,7 @@ def test_an_update_that_would_lose_a_reference_is_refused(tmp_path: Path) -> Non
 
 
 def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
-    """All steps that are missing are one transaction: here the second can be made, the third cannot."""
+    """All missing steps are one transaction: here the second succeeds and the third fails."""
     old = tmp_path / "old.db"
     make_old(old, 1)
     raw = sqlite3.connect(old)
@@ -142,7 +142,7 @@ def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
 
 @pytest.fixture
 def labeled(db: Database, add_sample: AddSample) -> int:
-    """The id of a sample with one label event."""
+    """Return the id of a sample with one label event."""
     sample = add_sample(1)
     with write(db):
         append_event(
@@ -165,7 +165,7 @@ def labeled(db: Database, add_sample: AddSample) -> int:
     ],
 )
 def test_the_ledger_is_append_only(db: Database, labeled: int, statement: str) -> None:
-    """REPLACE deletes without asking a trigger, unless recursive triggers are on."""
+    """REPLACE deletes without firing triggers, unless recursive triggers are on."""
     before = list(db.query("SELECT * FROM labels"))
 
     with pytest.raises(sqlite3.IntegrityError, match="append-only"), write(db):
@@ -176,14 +176,14 @@ def test_the_ledger_is_append_only(db: Database, labeled: int, statement: str) -
 
 @pytest.mark.parametrize("column", ["sha256 = 'f' || substr(sha256, 2)", "split = 'test'", "project_id = 2"])
 def test_the_identity_of_a_sample_is_fixed(db: Database, labeled: int, column: str) -> None:
-    """No correction may move an image between train and test."""
+    """No update can move an image between train and test."""
     with pytest.raises(sqlite3.IntegrityError, match="never change"), write(db):
         db.execute(f"UPDATE samples SET {column}")
 
 
 @pytest.mark.parametrize("label", ["12345", "1234567", ""])
 def test_a_label_has_the_length_of_its_project(db: Database, labeled: int, label: str) -> None:
-    """Whatever wrote it."""
+    """The constraint holds for every writer."""
     with pytest.raises(sqlite3.IntegrityError, match="length of its project"), write(db):
         db.execute("UPDATE samples SET label = ?", [label])
 
@@ -199,20 +199,20 @@ def test_a_label_has_the_length_of_its_project(db: Database, labeled: int, label
     ],
 )
 def test_state_and_label_fit_each_other(db: Database, labeled: int, change: str) -> None:
-    """A labeled sample has a label and no other has one; types are kept strictly."""
+    """Labeled samples have a label and others do not; types are strict."""
     with pytest.raises(sqlite3.IntegrityError), write(db):
         db.execute(f"UPDATE samples SET {change}")
 
 
 @pytest.mark.parametrize("table", ["samples", "projects", "sources"])
 def test_rows_that_others_need_stay(db: Database, labeled: int, table: str) -> None:
-    """Foreign keys are checked: SQLite does so only when it is told to."""
+    """Foreign keys are on; SQLite checks none by default."""
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"), write(db):
         db.execute(f"DELETE FROM {table}")
 
 
 def test_a_replacing_insert_cannot_wipe_a_label(db: Database, labeled: int, project: Project) -> None:
-    """INSERT OR REPLACE on the hash would delete the sample and its label with it."""
+    """INSERT OR REPLACE on the hash would delete the sample and its label."""
     sample = samples.get_sample(db, labeled)
 
     with pytest.raises(sqlite3.IntegrityError), write(db):
@@ -228,7 +228,7 @@ def test_a_replacing_insert_cannot_wipe_a_label(db: Database, labeled: int, proj
 
 
 def test_a_version_of_a_sample_is_reached_once(db: Database, labeled: int) -> None:
-    """Two events that both claim to have led to version 1 cannot both be right."""
+    """Two events cannot both lead to version 1."""
     with pytest.raises(sqlite3.IntegrityError), write(db):
         db.execute(
             "INSERT INTO labels (event_id, sample_id, operator, action, state, text, base_version, version, at)"

@@ -1,4 +1,4 @@
-"""Projects and their sources."""
+"""Queries on projects and sources."""
 
 import sqlite3
 
@@ -11,14 +11,14 @@ from db.records import Project
 
 
 def test_a_project_is_found_by_its_name(db: Database, project: Project) -> None:
-    """Names are exact; another case is another name."""
+    """Names are case-sensitive."""
     assert projects.find_project(db, "portal") == project
     assert projects.get_project(db, project.id) == project
     assert projects.find_project(db, "Portal") is None
 
 
 def test_projects_are_listed_by_name(db: Database, project: Project) -> None:
-    """The order on the screen does not depend on when they were made."""
+    """The order does not depend on the time of creation."""
     with write(db):
         projects.insert_project(db, "a first one", 4, "abc")
 
@@ -26,14 +26,14 @@ def test_projects_are_listed_by_name(db: Database, project: Project) -> None:
 
 
 def test_names_of_projects_are_unique(db: Database, project: Project) -> None:
-    """Of two who make the same project, one fails."""
+    """Creating a project twice fails."""
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"), write(db):
         projects.insert_project(db, "portal", 4, "abc")
 
 
 @pytest.mark.parametrize(("length", "charset"), [(0, "01"), (-1, "01"), (6, ""), (6, "0"), ("six", "01")])
 def test_a_project_has_a_length_and_a_charset(db: Database, length: int, charset: str) -> None:
-    """The table refuses what the code above should have refused."""
+    """The table also enforces these constraints."""
     with pytest.raises(sqlite3.IntegrityError), write(db):
         projects.insert_project(db, "portal", length, charset)
 
@@ -53,6 +53,6 @@ def test_a_source_belongs_to_one_project(db: Database, project: Project) -> None
 
 @pytest.mark.parametrize(("owner", "authorization"), [("", "ticket 1"), ("the team", "")])
 def test_a_source_names_owner_and_authorization(db: Database, project: Project, owner: str, authorization: str) -> None:
-    """There is no image without somebody who allowed its use."""
+    """Every image needs someone who authorized its use."""
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"), write(db):
         projects.insert_source(db, project.id, "mail", owner, authorization)

@@ -1,4 +1,4 @@
-"""What the schema refuses of recipes, and what an older file has of them."""
+"""Constraints on recipes, and recipes in an older file."""
 
 import sqlite3
 from pathlib import Path
@@ -20,7 +20,7 @@ def insert(db: Database, project: Project, version: int, name: str = "hard") -> 
 
 @pytest.fixture
 def saved(db: Database, project: Project) -> Project:
-    """A project with one recipe, which is its default."""
+    """Return a project whose default is its only recipe."""
     with write(db):
         insert(db, project, 1)
         insert_default(db, project_id=project.id, recipe="hard@1", operator="Ann")
@@ -33,7 +33,7 @@ def saved(db: Database, project: Project) -> Project:
     ["UPDATE {} SET operator = 'Ben'", "DELETE FROM {}", "INSERT OR REPLACE INTO {} SELECT * FROM {}"],
 )
 def test_recipes_are_append_only(db: Database, saved: Project, table: str, statement: str) -> None:
-    """What a run says it was trained with must still be there, and who chose it."""
+    """The recipe of a run, and who chose it, must stay available."""
     before = list(db.query(f"SELECT * FROM {table}"))
 
     with pytest.raises(sqlite3.IntegrityError, match="append-only"), write(db):
@@ -43,13 +43,13 @@ def test_recipes_are_append_only(db: Database, saved: Project, table: str, state
 
 
 def test_a_version_exists_once(db: Database, saved: Project) -> None:
-    """Two savings cannot both be version 1."""
+    """Two saves cannot both be version 1."""
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"), write(db):
         insert(db, saved, 1)
 
 
 def test_the_newest_version_is_the_highest(db: Database, saved: Project) -> None:
-    """And each is found by its number."""
+    """Each version is found by its number."""
     with write(db):
         insert(db, saved, 2)
 
@@ -62,7 +62,7 @@ def test_the_newest_version_is_the_highest(db: Database, saved: Project) -> None
 
 
 def test_the_last_chosen_default_counts(db: Database, saved: Project) -> None:
-    """The earlier ones stay, as history."""
+    """Earlier ones stay as history."""
     with write(db):
         insert_default(db, project_id=saved.id, recipe="off", operator="Ben")
 
@@ -71,7 +71,7 @@ def test_the_last_chosen_default_counts(db: Database, saved: Project) -> None:
 
 
 def test_a_file_of_before_recipes_takes_them(tmp_path: Path) -> None:
-    """Its project has none, and can save one at once."""
+    """Its project has no recipes and can save one."""
     old = tmp_path / "old.db"
     make_old(old, 4)
 

@@ -1,4 +1,4 @@
-"""Walking labeled samples."""
+"""Reviewing labeled samples page by page."""
 
 import pytest
 from sqlite_utils import Database
@@ -12,7 +12,7 @@ from tests.db.conftest import AddSample
 
 @pytest.fixture
 def six(db: Database, project: Project, add_sample: AddSample) -> list[Sample]:
-    """Labeled 120000, 210000, 120001 by Ann and 020000 by Ben, then one unlabeled, one of another source."""
+    """Return 120000, 210000, 120001 (Ann), 020000 (Ben), an unlabeled sample, and one of another source."""
     made = [add_sample(number, split=split) for number, split in enumerate(("train", "val", "train", "test", "train"))]
     made.append(add_sample(9, source="post"))
     texts = [("120000", "Ann"), ("210000", "Ann"), ("120001", "Ann"), ("020000", "Ben"), None, ("999999", "Ben")]
@@ -27,7 +27,7 @@ def six(db: Database, project: Project, add_sample: AddSample) -> list[Sample]:
 
 
 def walk(db: Database, project: Project, review: Review, limit: int = 2) -> list[str]:
-    """The labels of a whole walk, a few at a time."""
+    """Return the labels of all pages."""
     found: list[str] = []
     after = None
     while rows := reviews.select_labeled(db, project.id, review, after=after, limit=limit):
@@ -41,14 +41,14 @@ def walk(db: Database, project: Project, review: Review, limit: int = 2) -> list
 def test_a_walk_meets_every_label_once(
     db: Database, project: Project, six: list[Sample], order: str, limit: int
 ) -> None:
-    """Whatever the order and the number on a screen, equal keys included."""
+    """This holds for any order and page size, and for equal keys."""
     found = walk(db, project, Review(order=order, position=3), limit)
 
     assert sorted(found) == ["020000", "120000", "120001", "210000", "999999"]
 
 
 def test_the_orders(db: Database, project: Project, six: list[Sample]) -> None:
-    """By label, by the character at a position, newest first."""
+    """Labels can be sorted by label, by the character at a position, and newest first."""
     assert walk(db, project, Review(order="label")) == ["020000", "120000", "120001", "210000", "999999"]
     by_character = walk(db, project, Review(order="character", position=2))
     assert by_character == ["210000", "120000", "120001", "020000", "999999"]
@@ -56,7 +56,7 @@ def test_the_orders(db: Database, project: Project, six: list[Sample]) -> None:
 
 
 def test_the_filters(db: Database, project: Project, six: list[Sample]) -> None:
-    """Alone and together; the count is that of the walk."""
+    """Filters work alone and together, and the count matches."""
     for review, wanted in (
         (Review(operator="Ben"), ["020000", "999999"]),
         (Review(not_by="Ben"), ["120000", "120001", "210000"]),
@@ -72,7 +72,7 @@ def test_the_filters(db: Database, project: Project, six: list[Sample]) -> None:
 
 
 def test_what_has_been_looked_at_is_left_out(db: Database, project: Project, six: list[Sample]) -> None:
-    """Checked and disputed labels come up again only when all are asked for."""
+    """Checked and disputed labels are included only with unchecked=False."""
     with write(db):
         labels.set_standing(db, six[0].id, disputed=False, checked=True)
         labels.set_standing(db, six[1].id, disputed=True, checked=False)
@@ -84,7 +84,7 @@ def test_what_has_been_looked_at_is_left_out(db: Database, project: Project, six
 
 
 def test_the_random_order_reads_no_more_than_its_screen(db: Database, project: Project) -> None:
-    """On a million labels a scan would take seconds; the first screens come from the index."""
+    """A scan of a million labels would take seconds, so the pages come from the index."""
     asked: list[str] = []
     db.conn.set_trace_callback(asked.append)
     reviews.select_labeled(db, project.id, Review(), after=("8", 1), start="1", limit=5)
@@ -98,7 +98,7 @@ def test_the_random_order_reads_no_more_than_its_screen(db: Database, project: P
 
 
 def test_histories_come_by_sample(db: Database, project: Project, six: list[Sample]) -> None:
-    """Also for a sample that nobody has touched."""
+    """A sample without events has an empty history."""
     found = reviews.events_by_sample(db, [six[0].id, six[4].id])
 
     assert {six[0].id: ["120000"], six[4].id: []} == {

@@ -23,7 +23,7 @@ def set_state(db: Database, sample: Sample, state: str, label: str | None = None
 
 @pytest.fixture
 def five(db: Database, add_sample: AddSample) -> list[Sample]:
-    """Train, train, val, test, train; labeled, skipped, labeled, labeled, unlabeled; the last from elsewhere."""
+    """Return train, train, val, test, train: labeled, skipped, labeled, labeled, unlabeled (another source)."""
     made = [
         add_sample(1, name="b/One.png"),
         add_sample(2, name="a.png"),
@@ -43,7 +43,7 @@ def ids(chosen: list[Sample]) -> list[int]:
 
 
 def test_a_sample_is_found_by_its_pixels(db: Database, project: Project, add_sample: AddSample) -> None:
-    """Within its project only."""
+    """It is found only within its project."""
     sample = add_sample(1)
 
     assert samples.find_sample(db, project.id, sample.sha256) == sample
@@ -52,7 +52,7 @@ def test_a_sample_is_found_by_its_pixels(db: Database, project: Project, add_sam
 
 
 def test_what_is_known_of_an_image_is_told_by_its_hash(db: Database, project: Project, five: list[Sample]) -> None:
-    """Source, import day, who labeled it, size; what the project does not hold is absent."""
+    """Facts are source, import day, operator and size; unknown hashes are absent."""
     facts = samples.facts_by_hash(db, project.id, [five[3].sha256, five[4].sha256, "f" * 64])
 
     day = five[3].created_at[:10]
@@ -63,7 +63,7 @@ def test_what_is_known_of_an_image_is_told_by_its_hash(db: Database, project: Pr
 
 
 def test_counts_follow_every_change(db: Database, project: Project, five: list[Sample]) -> None:
-    """They are kept, not counted when asked for; counting by hand says the same."""
+    """Stored counts equal a count by hand."""
     sql = "SELECT split, state, count(*) FROM samples WHERE project_id = ? GROUP BY split, state"
     by_hand = {(split, state): n for split, state, n in db.execute(sql, [project.id]).fetchall()}
 
@@ -82,7 +82,7 @@ def test_a_project_holds_the_same_pixels_once(db: Database, add_sample: AddSampl
 
 
 def test_samples_can_be_chosen(db: Database, project: Project, five: list[Sample]) -> None:
-    """By state, split, source and text, alone and together; the count is that of the list."""
+    """State, split, source and text work alone and together, and the count matches."""
     one, two, three, four, five_ = ids(five)
     for wanted, choice in (
         ([one, two, three, four, five_], {}),
@@ -102,7 +102,7 @@ def test_samples_can_be_chosen(db: Database, project: Project, five: list[Sample
 
 
 def test_samples_can_be_sorted_and_paged(db: Database, project: Project, five: list[Sample]) -> None:
-    """Equal keys keep one order, so that no sample falls between two pages."""
+    """The order of equal keys is fixed, so no page misses a sample."""
     one, two, three, four, five_ = ids(five)
     orders = {
         "oldest": [one, two, three, four, five_],
@@ -118,7 +118,7 @@ def test_samples_can_be_sorted_and_paged(db: Database, project: Project, five: l
 
 
 def test_samples_are_counted_by_split_and_state(db: Database, project: Project, five: list[Sample]) -> None:
-    """Combinations that do not occur are absent."""
+    """Empty combinations are absent."""
     assert samples.counts(db, project.id) == {
         ("train", "labeled"): 1,
         ("train", "skipped"): 1,
@@ -132,7 +132,7 @@ def test_samples_are_counted_by_split_and_state(db: Database, project: Project, 
 
 
 def test_many_images_are_read_at_once(db: Database, project: Project, add_sample: AddSample) -> None:
-    """More than a statement may have variables; ids and hashes that are unknown are left out."""
+    """There may be more ids than variables in a statement. Unknown ids and hashes are absent."""
     made = [add_sample(number) for number in range(3)]
     asked = [*range(1_000_000, 1_040_000), *ids(made)]
 
@@ -143,7 +143,7 @@ def test_many_images_are_read_at_once(db: Database, project: Project, add_sample
 
 
 def test_samples_can_be_chosen_by_what_was_found_of_them(db: Database, project: Project, five: list[Sample]) -> None:
-    """Why they were skipped, whether somebody disagrees or found them right, with other conditions or alone."""
+    """Flag, disputed and checked work alone and with other conditions."""
     one, two, three, four, five_ = ids(five)
     with write(db):
         for sample, flag in ((five[4], "unreadable"), (samples.get_sample(db, three), "not_ours")):
@@ -173,7 +173,7 @@ def test_samples_can_be_chosen_by_what_was_found_of_them(db: Database, project: 
 def test_a_million_samples_are_not_read_in_the_order_of_an_index(
     db: Database, project: Project, five: list[Sample]
 ) -> None:
-    """A search reads the table as it lies in the file, a hash or a label is looked up, and a mere number is known."""
+    """A search reads the table in file order; a hash or label uses an index; a count uses the tallies."""
     asked: list[str] = []
     db.conn.set_trace_callback(asked.append)
     samples.select_samples(db, project.id, text="22", limit=50)

@@ -1,4 +1,4 @@
-"""The `slotlab` command as people's scripts use it: exit codes, stdout and stderr, of real processes too."""
+"""The `slotlab` command as scripts use it: exit codes, stdout and stderr, also of real processes."""
 
 import json
 import os
@@ -27,7 +27,7 @@ TINY = [
     "--set", "max_steps=12", "--set", "batch_size=8", "--set", "image_size=32x96", "--set", "width=32",
     "--set", "pretrained=none", "--set", "device=cpu", "--set", "layout=channels_last",
 ]  # fmt: skip
-"""Seconds instead of minutes; it learns nothing."""
+"""A run of seconds that learns nothing."""
 WHO = ["--source", "test", "--owner", "the team", "--authorization", "ticket 1"]
 
 Slotlab = Callable[..., subprocess.CompletedProcess[str]]
@@ -59,7 +59,7 @@ def command_here(
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty demo images named by their labels."""
+    """Return a folder of sixty demo images named by their labels."""
     folder = tmp_path_factory.mktemp("images")
     for name, _, png in renderer.samples(60, seed=3):
         (folder / name).write_bytes(png)
@@ -68,7 +68,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
-    """A Slotlab folder with project p, 60 labeled images, one finished tiny run; `out` and `err` are its command's."""
+    """Create a folder with project p, 60 labeled images and a finished tiny run, whose output is in `out` and `err`."""
     folder = tmp_path_factory.mktemp("home")
     imported = command(folder, "import", images, "--project", "p", "--labels", "filename", *WHO, "--json")
     assert imported.returncode == 0, imported.stderr
@@ -83,18 +83,18 @@ def home(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
 
 @pytest.fixture
 def slotlab(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Slotlab:
-    """The command within this process, where torch is imported once; `command` starts a process of its own."""
+    """Return the command in this process, where torch is imported once; `command` starts a new process."""
     return lambda *arguments: command_here(home, capsys, monkeypatch, *arguments)
 
 
 @pytest.fixture
 def fresh(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Slotlab:
-    """The same on a Slotlab folder that does not exist yet."""
+    """Return the command for a Slotlab folder that does not exist yet."""
     return lambda *arguments: command_here(tmp_path / "fresh", capsys, monkeypatch, *arguments)
 
 
 def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
-    """Exit code 1, one sentence on stderr, nothing on stdout, no traceback."""
+    """Assert exit code 1, one sentence on stderr, nothing on stdout, no traceback."""
     assert done.returncode == 1
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
@@ -102,7 +102,7 @@ def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
 
 
 def test_runs_are_listed_with_their_validation_result(slotlab: Slotlab) -> None:
-    """The fields that scripts rely on are there; the newest run comes first."""
+    """The fields that scripts use exist, and the newest run comes first."""
     (run,) = json.loads(slotlab("runs", "--json").stdout)[-1:]
 
     assert (run["run"], run["project"], run["preset"], run["state"]) == ("0002-fast", "p", "fast", "finished")
@@ -111,7 +111,7 @@ def test_runs_are_listed_with_their_validation_result(slotlab: Slotlab) -> None:
 
 
 def test_train_ends_with_one_json_object(home: Path) -> None:
-    """Progress and what the doctor says go to stderr, so stdout can be parsed."""
+    """Progress and diagnoses go to stderr, so stdout can be parsed."""
     record = json.loads((home / "out").read_text())
     assert record["state"] == "finished"
     lines = (home / "err").read_text().splitlines()
@@ -121,7 +121,7 @@ def test_train_ends_with_one_json_object(home: Path) -> None:
 
 
 def test_weights_are_found_from_where_the_terminal_stands(home: Path) -> None:
-    """The worker stands elsewhere, and has read them."""
+    """The worker has another current directory and still reads them."""
     assert json.loads((home / "out").read_text())["state"] == "finished"
     assert JobDir(Home(home).run("0002-fast")).spec()["config"]["pretrained"] == str(home / "weights.pth")
 
@@ -134,7 +134,7 @@ def test_weights_are_found_from_where_the_terminal_stands(home: Path) -> None:
     ],
 )
 def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str, views: list[str]) -> None:
-    """k, n, interval, one accuracy per position, and the views."""
+    """The result has k, n, interval, accuracy per position and views."""
     result = json.loads(slotlab("evaluate", "2", "--split", split, option, "--json").stdout)
 
     low, high = result["ci95"]
@@ -145,7 +145,7 @@ def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str
 
 
 def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotlab, images: Path) -> None:
-    """A threshold that was chosen with others is named, and accepts nothing."""
+    """A threshold chosen with other views is reported and accepts nothing."""
     directory, image = Home(home).run("0002-fast"), min(images.iterdir())
     views = (AS_IT_IS, View("nearer", zoom=1.2))
     kept = (directory / "views.json").read_bytes()
@@ -161,12 +161,12 @@ def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotl
         (directory / "acceptance.json").unlink()
         (directory / "views.json").write_bytes(kept)
 
-    assert "The threshold of this run was chosen with other views" in done.stderr
+    assert "This run's threshold was chosen with other views" in done.stderr
     assert json.loads(done.stdout)["accepted"] is None
 
 
 def test_prediction_goes_on_after_a_bad_file(slotlab: Slotlab, images: Path, tmp_path: Path) -> None:
-    """One object a line, an error for the bad file, exit code 1."""
+    """There is one object per line, an error for the bad file, and exit code 1."""
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     good = sorted(images.iterdir())[:2]
@@ -186,7 +186,7 @@ def test_prediction_goes_on_after_a_bad_file(slotlab: Slotlab, images: Path, tmp
 
 @pytest.mark.long
 def test_same_seed_same_numbers(home: Path, slotlab: Slotlab) -> None:
-    """Two runs of one seed on one machine log the same losses."""
+    """Two runs with the same seed on the same machine log the same losses."""
     runs = [json.loads(slotlab("train", "--project", "p", *TINY, "--json").stdout)["run"] for _ in range(2)]
     logs = [
         [json.loads(line) for line in (Home(home).run(run) / "metrics.jsonl").read_text().splitlines()] for run in runs
@@ -199,7 +199,7 @@ def test_same_seed_same_numbers(home: Path, slotlab: Slotlab) -> None:
 
 @pytest.mark.long
 def test_a_killed_run_resumes_and_predicts(home: Path, slotlab: Slotlab, images: Path) -> None:
-    """After kill -9 of everything that belongs to it."""
+    """The run survives kill -9 of all its processes."""
     options = [*TINY, "--set", "max_steps=300"]
     run = json.loads(slotlab("train", "--project", "p", *options, "--detach", "--json").stdout)["run"]
     directory = Home(home).run(run)
@@ -215,7 +215,7 @@ def test_a_killed_run_resumes_and_predicts(home: Path, slotlab: Slotlab, images:
 
 
 def test_a_run_is_canceled_from_another_process(slotlab: Slotlab) -> None:
-    """Canceling twice is the same as once."""
+    """Canceling twice has the effect of once."""
     options = [*TINY, "--set", "epochs=100000", "--set", "max_steps=100000"]
     run = json.loads(slotlab("train", "--project", "p", *options, "--detach", "--json").stdout)["run"]
 
@@ -227,7 +227,7 @@ def test_a_run_is_canceled_from_another_process(slotlab: Slotlab) -> None:
 
 
 def test_an_export_can_be_imported_again(slotlab: Slotlab, fresh: Slotlab, tmp_path: Path) -> None:
-    """As jsonl every sample with who allowed its use; as files named by their labels, which come back as they were."""
+    """As jsonl, each sample has its owner and authorization; files named by their labels import unchanged."""
     assert slotlab("export", "--project", "p", "--format", "jsonl", "--out", tmp_path / "p.jsonl").returncode == 0
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert slotlab("export", "--project", "p", "--format", "filename", "--out", tmp_path / "files").returncode == 0
@@ -240,7 +240,7 @@ def test_an_export_can_be_imported_again(slotlab: Slotlab, fresh: Slotlab, tmp_p
 
 
 def test_importing_twice_changes_nothing(slotlab: Slotlab, images: Path) -> None:
-    """The second time all images are known."""
+    """The second time all images are duplicates."""
     done = slotlab("import", images, "--project", "p", "--labels", "filename", *WHO, "--json")
 
     report = json.loads(done.stdout)
@@ -252,7 +252,7 @@ def test_importing_twice_changes_nothing(slotlab: Slotlab, images: Path) -> None
 
 
 class Watching:
-    """`slotlab import DIR --watch --json` at work on a folder."""
+    """A running `slotlab import DIR --watch --json`."""
 
     def __init__(self, home: Path, folder: Path, *options: str) -> None:
         self.home = Home(home)
@@ -275,7 +275,7 @@ class Watching:
         wait_for(lambda: sum(line["files"] for line in self.lines()) >= n)
 
     def end(self, how: signal.Signals = signal.SIGINT) -> tuple[int, dict[str, Any]]:
-        """Exit code and last line."""
+        """Send a signal and return the exit code and the last line."""
         self.process.send_signal(how)
         code = self.process.wait(timeout=30)
         assert "Traceback" not in self.err.read_text()
@@ -284,7 +284,7 @@ class Watching:
 
 @pytest.fixture
 def watching(tmp_path: Path) -> Iterator[Callable[..., Watching]]:
-    """Start watches of tmp_path/in into tmp_path/home; whatever is left of them is ended."""
+    """Start watches of tmp_path/in into tmp_path/home, and kill them at the end."""
     started: list[Watching] = []
     (tmp_path / "in").mkdir()
 
@@ -302,13 +302,13 @@ def watching(tmp_path: Path) -> Iterator[Callable[..., Watching]]:
 def test_a_watched_folder_is_imported_as_it_fills(
     watching: Callable[..., Watching], tmp_path: Path, images: Path
 ) -> None:
-    """What is there and what comes, each once; Ctrl-C ends it with the report."""
+    """Existing and new files are imported once; Ctrl-C ends with the report."""
     good, folder = [path.read_bytes() for path in sorted(images.iterdir())], tmp_path / "in"
     for number in range(3):
         (folder / f"{number}.png").write_bytes(good[number])
     watch = watching()
     watch.wait_for_files(3)
-    with (folder / "slow.png").open("wb") as file:  # as a collector on a slow line writes
+    with (folder / "slow.png").open("wb") as file:  # as a slow download writes
         for start in range(0, len(good[3]), len(good[3]) // 12):
             file.write(good[3][start : start + len(good[3]) // 12])
             file.flush()
@@ -335,7 +335,7 @@ def test_a_watched_folder_is_imported_as_it_fills(
 def test_a_watch_that_was_killed_is_resumed_by_running_it_again(
     watching: Callable[..., Watching], tmp_path: Path, images: Path
 ) -> None:
-    """Nothing is imported twice, and SIGTERM ends a watch as Ctrl-C does."""
+    """Nothing is imported twice, and SIGTERM ends a watch like Ctrl-C."""
     good = sorted(images.iterdir())[:8]
     for path in good[:5]:
         (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
@@ -356,7 +356,7 @@ def test_a_watch_that_was_killed_is_resumed_by_running_it_again(
 
 
 def test_a_watch_is_in_nobodys_way(watching: Callable[..., Watching], tmp_path: Path, images: Path) -> None:
-    """Other imports go on beside it; the same command again follows it, and can end it."""
+    """Other imports can run at the same time. The same command follows the watch and can end it."""
     good = sorted(images.iterdir())
     (tmp_path / "in" / "a.png").write_bytes(good[0].read_bytes())
     watch = watching()
@@ -368,7 +368,7 @@ def test_a_watch_is_in_nobodys_way(watching: Callable[..., Watching], tmp_path: 
     )
     watch.process.kill()
     second = watching()
-    wait_for(lambda: "watches this folder already" in second.err.read_text())
+    wait_for(lambda: "already watches this folder" in second.err.read_text())
     (tmp_path / "in" / "b.png").write_bytes(good[1].read_bytes())
     second.wait_for_files(1)
     code, report = second.end()
@@ -384,7 +384,7 @@ def test_a_watch_is_in_nobodys_way(watching: Callable[..., Watching], tmp_path: 
 def test_a_watched_folder_may_vanish_for_a_while(
     watching: Callable[..., Watching], tmp_path: Path, images: Path
 ) -> None:
-    """It is said, waited for, and not imported again when it is back."""
+    """The watch reports it, waits, and does not import the folder again when it is back."""
     folder, good = tmp_path / "in", sorted(images.iterdir())
     (folder / "a.png").write_bytes(good[0].read_bytes())
     watch = watching()
@@ -408,10 +408,10 @@ def test_a_watched_folder_may_vanish_for_a_while(
         (["train", "--project", "p", "--preset", "slow"], "There is no preset 'slow'"),
         (["train", "--project", "p", "--set", "color=red"], "There is no option 'color'; valid ones are seed"),
         (["train", "--project", "p", "--set", "lr=much"], "lr must be a number"),
-        (["train", "--project", "p", "--set", "seed"], "--set takes key=value"),
+        (["train", "--project", "p", "--set", "seed"], "--set expects key=value"),
         (["cancel", "77"], "There is no run or job '77'"),
         (["evaluate", "2", "--split", "train"], "val or test"),
-        (["evaluate", "1"], "is no training run"),
+        (["evaluate", "1"], "is not a training run"),
         (["predict", "99", "x.png"], "There is no run or job '99'"),
         (["export", "--project", "p", "--format", "xml", "--out", "/tmp/x"], "There is no format 'xml'"),
         (["import", "/nowhere", "--project", "p", *WHO], "There is no folder or file /nowhere"),
@@ -423,12 +423,12 @@ def test_a_watched_folder_may_vanish_for_a_while(
     ],
 )
 def test_a_mistake_is_one_sentence(slotlab: Slotlab, arguments: list[str], sentence: str) -> None:
-    """Names, options and states that do not exist."""
+    """Unknown names, options and states give one sentence."""
     refused(slotlab(*arguments), sentence)
 
 
 def test_bad_images_and_labels_are_named_one_by_one(fresh: Slotlab, images: Path, tmp_path: Path) -> None:
-    """The good ones are imported all the same; the exit code says that something was not."""
+    """The good ones are still imported, and the exit code is 1."""
     folder = tmp_path / "mixed"
     folder.mkdir()
     good = sorted(images.iterdir())
@@ -450,7 +450,7 @@ def test_bad_images_and_labels_are_named_one_by_one(fresh: Slotlab, images: Path
 def test_an_empty_zip_a_length_of_zero_and_missing_words_are_refused(
     fresh: Slotlab, images: Path, tmp_path: Path
 ) -> None:
-    """And nothing is made of them."""
+    """Nothing is created."""
     zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
 
     refused(fresh("import", tmp_path / "empty.zip", "--project", "p", *WHO), "empty.zip holds no image files")
@@ -460,12 +460,12 @@ def test_an_empty_zip_a_length_of_zero_and_missing_words_are_refused(
 
 
 def test_a_mistake_ends_the_process_with_its_sentence(tmp_path: Path) -> None:
-    """As a script sees it."""
+    """The process prints one sentence and exits with code 1."""
     refused(command(tmp_path / "fresh", "runs"), "There is no database")
 
 
 def test_training_needs_labels_of_more_than_one_text(fresh: Slotlab, images: Path, tmp_path: Path) -> None:
-    """Without labels, and with one text only, it says what is missing."""
+    """The error names what is missing, without labels and with a single text."""
     refused(fresh("runs"), "There is no database")
     assert fresh("import", images, "--project", "p", *WHO).returncode == 0
     refused(fresh("train", "--project", "p"), "There are no labels yet")
@@ -478,14 +478,14 @@ def test_training_needs_labels_of_more_than_one_text(fresh: Slotlab, images: Pat
 
 
 def test_a_port_in_use_is_one_sentence(slotlab: Slotlab) -> None:
-    """Before anything is started."""
+    """Nothing is started."""
     import socket
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
 
-        refused(slotlab("app", "--port", str(taken.getsockname()[1])), "is in use; name another")
+        refused(slotlab("app", "--port", str(taken.getsockname()[1])), "is in use; choose another")
 
 
 def state_of(slotlab: Slotlab, run: str) -> str:

@@ -1,4 +1,4 @@
-"""The demo: through the loop once, and never twice for the same."""
+"""The demo: import, train and evaluate once, and reuse the results."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def run(home: Home, *, fresh: bool = False) -> demo.Result:
 
 @pytest.mark.long
 def test_the_demo_makes_data_a_run_and_a_held_out_result_and_reuses_them(home: Home) -> None:
-    """The second call opens the test split no second time; --fresh starts over, and spares what is not Slotlab's."""
+    """The second call does not use the test set again; --fresh starts over and keeps other files."""
     first = run(home)
     again = run(home)
 
@@ -36,18 +36,18 @@ def test_the_demo_makes_data_a_run_and_a_held_out_result_and_reuses_them(home: H
         assert samples.count_samples(db, project.id, state="labeled") == 60
 
     (home.root / "notes.txt").write_text("mine")
-    anew = run(home, fresh=True)
+    restarted = run(home, fresh=True)
 
-    assert (anew.n, anew.correct) == (first.n, first.correct)
+    assert (restarted.n, restarted.correct) == (first.n, first.correct)
     assert (home.root / "notes.txt").read_text() == "mine"
 
 
 def test_starting_over_is_refused_beside_other_projects(home: Home) -> None:
-    """And nothing is removed."""
+    """Nothing is deleted."""
     with opened(home.db, create=True) as db, write(db):
         projects.insert_project(db, "portal", 6, "0123456789")
 
-    with pytest.raises(OptionError, match="also holds portal, so nothing is removed"):
+    with pytest.raises(OptionError, match="also contains portal, so nothing was deleted"):
         run(home, fresh=True)
 
     assert home.db.exists()

@@ -1,4 +1,4 @@
-"""Progress on a terminal and in a log."""
+"""Progress in a terminal and in a log."""
 
 import os
 import pty
@@ -26,7 +26,7 @@ print("result")
 
 
 def test_in_a_log_there_is_a_line_now_and_then(capfd: pytest.CaptureFixture[str]) -> None:
-    """The first and the last, and one every ten seconds; all on stderr."""
+    """The first, the last and one line every ten seconds go to stderr."""
     with Progress() as progress:
         for done in range(1001):
             progress.show(done, 1000, "Importing")
@@ -38,7 +38,7 @@ def test_in_a_log_there_is_a_line_now_and_then(capfd: pytest.CaptureFixture[str]
 
 
 def test_a_job_is_shown_with_what_it_does(capfd: pytest.CaptureFixture[str]) -> None:
-    """How far it is, its message, and the time left where that is known."""
+    """The line has progress, message and remaining time."""
     with Progress() as progress:
         progress.show_job(JobStatus(id="1", state="running", step=30, steps=120, message="Training", eta_s=4000.0))
 
@@ -46,7 +46,7 @@ def test_a_job_is_shown_with_what_it_does(capfd: pytest.CaptureFixture[str]) -> 
 
 
 def test_nothing_shown_leaves_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """Not even an empty line."""
+    """There is not even an empty line."""
     with Progress():
         pass
 
@@ -54,7 +54,7 @@ def test_nothing_shown_leaves_nothing(capfd: pytest.CaptureFixture[str]) -> None
 
 
 def test_on_a_terminal_one_line_moves() -> None:
-    """It is drawn over, not repeated, and goes on below a note; stdout holds the result alone."""
+    """The line is redrawn and continues below a note; stdout has only the result."""
     master, terminal = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-c", SHOW], cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, check=True, timeout=60
@@ -83,5 +83,5 @@ def test_on_a_terminal_one_line_moves() -> None:
     [(0, "0 s"), (59.4, "59 s"), (60, "1 min"), (90, "2 min"), (3000, "50 min"), (3600, "1.0 h"), (100_000, "27.8 h")],
 )
 def test_a_duration_is_said_as_people_say_it(seconds: float, text: str) -> None:
-    """With the precision that matters."""
+    """The precision depends on the length."""
     assert duration(seconds) == text

@@ -1,4 +1,4 @@
-"""The app as a process: its port, and its end."""
+"""The app as a process: its port and its exit."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ SERVE = (
 
 @pytest.fixture
 def port() -> int:
-    """One that was free a moment ago."""
+    """Return a port that was just free."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -32,12 +32,12 @@ def port() -> int:
 
 @pytest.mark.parametrize("address", [HOST, "0.0.0.0"])
 def test_a_port_in_use_is_refused_before_any_work(address: str) -> None:
-    """Whether it is taken on this address or on all; it is free again once the other has ended."""
+    """The port may be in use on this address or on all. It is available when the other process ends."""
     with socket.socket() as other:
         other.bind((address, 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(OptionError, match=f"Port {port} is in use; name another with --port"):
+        with pytest.raises(OptionError, match=f"Port {port} is in use; choose another with --port"):
             check_port(port)
 
     check_port(port)
@@ -45,7 +45,7 @@ def test_a_port_in_use_is_refused_before_any_work(address: str) -> None:
 
 @pytest.fixture
 def server(port: int, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """`slotlab app`, started elsewhere and answering."""
+    """Start `slotlab app` in another folder and wait until it answers."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE, str(port)],
         cwd=tmp_path,
@@ -78,12 +78,12 @@ def _answers(port: int) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_app_ends_when_it_is_told_to(server: subprocess.Popen[str], port: int, number: signal.Signals) -> None:
-    """The server it has started ends with it, without an error, also where only the command itself gets the signal."""
+    """The server exits too, without an error, even if only the command gets the signal."""
     server.send_signal(number)
     out, errors = server.communicate(timeout=60)
 
     assert server.returncode == 0, errors
-    assert f"Slotlab is at http://{HOST}:{port}/" in out
+    assert f"Slotlab is running at http://{HOST}:{port}/" in out
     assert "Traceback" not in errors
     check_port(port)
     assert not _answers(port)

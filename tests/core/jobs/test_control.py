@@ -113,8 +113,8 @@ def test_runs_that_wait_are_listed_and_moved(
     assert control.queue(home) == {"cpu": ["0003-fast", "0002-fast"]}
     commands.list_runs(project=None, as_json=False)
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
-        ["0003-fast", "portal", "queued", "turn", "1"],
-        ["0002-fast", "portal", "queued", "turn", "2"],
+        ["0003-fast", "portal", "queued", "#1"],
+        ["0002-fast", "portal", "queued", "#2"],
         ["0001-fast", "portal", "running"],
     ]
     commands.list_runs(project=None, as_json=True)
