@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def default_operator() -> str:
-    """Return the name of this machine's user, for when no operator is given."""
+    """Return the name of this machine's user, used when no operator is given."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # KeyError before Python 3.13. A container's user id may have no name.

@@ -232,7 +232,7 @@ def m004_queues_and_opinions(db: Database) -> None:
                 SELECT 1 FROM labels AS later WHERE later.sample_id = lost.sample_id
                  AND later.operator = lost.operator AND later.action <> 'undo' AND later.id > lost.id))
         """,
-        # Which browser tab shows an image. A lease that is not renewed expires (seconds since 1970).
+        # The browser tab that shows an image. A lease that is not renewed expires (seconds since 1970).
         """
         CREATE TABLE leases (
             sample_id INTEGER PRIMARY KEY REFERENCES samples (id),

@@ -14,7 +14,7 @@ ORDERS = {"import": "id", "random": "substr(sha256, 33)"}
 """Orders of the training images. The split comes from the first half of the hash, so the second half is a random
 order that all operators and sessions share."""
 PASSED = "passed"
-"""As a flag: skipped for later, without a reason."""
+"""Value of `flag` for samples skipped for later, without a reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Queue:
     day: str | None = None
     """Day of the import in UTC, such as 2026-11-23."""
     flag: str | None = None
-    """Of skipped samples: unreadable, not_ours or PASSED."""
+    """Only samples skipped for this reason: unreadable, not_ours or PASSED."""
 
 
 def select_waiting(

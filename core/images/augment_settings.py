@@ -75,7 +75,7 @@ TRANSFORMS: tuple[TransformInfo, ...] = (
         Param("slant", "Slant", -15, 15, (-8, 8), 0.5, "degrees"),
     )),
     TransformInfo("perspective", "Perspective", 0.1,
-        "Moves the four corners, as if the image were seen from the side.", (
+        "Moves the four corners, as if seen from the side.", (
         Param("strength", "Corner shift", 0.01, 0.06, (0.01, 0.04), 0.01, "of the size"),
     )),
     TransformInfo("stretch", "Uneven stretch", 0.15,

@@ -37,7 +37,7 @@ class Costs:
     base_ms: float
     """Cost without any transform: random numbers and a copy."""
     transforms: list[Cost]
-    """In order of application."""
+    """The costs in order of application."""
 
     @property
     def total_ms(self) -> float:

@@ -53,7 +53,7 @@ class Style:
     curves: tuple[int, int] = (1, 3)
     """Minimum and maximum number of lines over the text. One more is under it."""
     thickness: tuple[int, int] = (3, 5)
-    """Of lines, in half pixels."""
+    """Minimum and maximum thickness of lines, in half pixels."""
 
 
 DEMO = Style()

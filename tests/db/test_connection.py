@@ -47,7 +47,7 @@ def names(path: Path) -> list[str]:
         return [project.name for project in list_projects(db)]
 
 
-# Which files are opened
+# Opening a file
 
 
 def test_a_missing_file_is_refused_and_not_made(path: Path) -> None:
@@ -153,7 +153,7 @@ def test_our_own_mistakes_are_not_taken_for_damage(made: Path) -> None:
         insert_project(db, "portal", 6, "0123456789")
 
 
-# How they are opened
+# Connection settings
 
 
 def test_only_the_owner_may_read_the_file(path: Path) -> None:

@@ -115,8 +115,8 @@ def test_train_ends_with_one_json_object(home: Path) -> None:
     record = json.loads((home / "out").read_text())
     assert record["state"] == "finished"
     lines = (home / "err").read_text().splitlines()
-    told = [line for line in lines if line.startswith(("Plateau: ", "Learning: ", "Finished: "))]
-    assert any(" of 12 steps" in line or "after 12 steps" in line for line in told)
+    diagnoses = [line for line in lines if line.startswith(("Plateau: ", "Learning: ", "Finished: "))]
+    assert any(" of 12 steps" in line or "after 12 steps" in line for line in diagnoses)
     assert (Home(home).run(record["run"]) / "metrics.jsonl").exists()
 
 
@@ -148,7 +148,7 @@ def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotl
     """A threshold chosen with other views is reported and accepts nothing."""
     directory, image = Home(home).run("0002-fast"), min(images.iterdir())
     views = (AS_IT_IS, View("nearer", zoom=1.2))
-    kept = (directory / "views.json").read_bytes()
+    saved_choice = (directory / "views.json").read_bytes()
     ViewChoice(views=views, use=True).save(directory)
     step = json.loads((directory / "result.json").read_text())["best_step"]
     Acceptance(
@@ -159,7 +159,7 @@ def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotl
         done = slotlab("predict", "2", image, "--json")
     finally:
         (directory / "acceptance.json").unlink()
-        (directory / "views.json").write_bytes(kept)
+        (directory / "views.json").write_bytes(saved_choice)
 
     assert "This run's threshold was chosen with other views" in done.stderr
     assert json.loads(done.stdout)["accepted"] is None

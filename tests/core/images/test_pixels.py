@@ -18,7 +18,7 @@ from core.images.pixels import MAX_BYTES, MAX_PIXELS, data_url, decode, encode_p
 from tests.helpers.pictures import encoded, pixels, png
 
 PINNED_WHITE = "3a299ef7a67000cb8167a4ece517bc512e0af5d8a3c584241fa790501e6aebfc"
-"""Of 16 x 8 white pixels."""
+"""Pixel hash of 16 x 8 white pixels."""
 WHITE, BLACK = [255, 255, 255], [0, 0, 0]
 
 

@@ -126,7 +126,7 @@ def test_two_who_save_at_once_get_two_versions(home: Home, db: Database, project
     assert sorted(found) == [f"hard@{version}" for version in range(1, 6)]
 
 
-# What a run gets
+# Recipe of a run
 
 
 def test_a_run_records_the_version_it_was_given(db: Database, project: Project) -> None:

@@ -20,19 +20,19 @@ def test_who_follows_a_run_hears_each_finding_once(
 ) -> None:
     """The last diagnosis is reported at the end, however long the interval. Other jobs have none."""
     monkeypatch.setattr("core.runs.watch.DIAGNOSE_SECONDS", 0.0)
-    job, told = start_forever(db, home, labeled), []
+    job, states = start_forever(db, home, labeled), []
 
     def go_on(view: JobStatus) -> None:
         step = len(job.metrics()) + 1
-        loss = 2.3 if not told else 0.5
+        loss = 2.3 if not states else 0.5
         job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": loss, "accuracy": 0.5, "lr": 1e-3})
         if step > 4:
             control.cancel(db, home, job.id)
             job.append_metrics({"kind": "step", "step": 1000, "epoch": 1, "loss": 0.5, "accuracy": 0.9, "lr": 1e-3})
 
-    follow(db, home, job.id, go_on, lambda found: told.append(found.state))
+    follow(db, home, job.id, go_on, lambda diagnosis: states.append(diagnosis.state))
 
-    assert told == ["plateau", "learning"]
+    assert states == ["plateau", "learning"]
     assert diagnose(home, control.start_job(db, home, labeled, "import", {}).id) is None
 
 
@@ -46,9 +46,9 @@ def test_a_look_at_a_run_reads_its_metrics_once(
     read_bytes = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: opened_files.append(path.name) or read_bytes(path))
 
-    seen = watch(home, job.id)
+    observation = watch(home, job.id)
 
     assert opened_files.count("metrics.jsonl") == 1
-    assert (seen.status.state, len(seen.metrics)) == ("running", 40)
-    assert seen.diagnosis is not None
-    assert seen.diagnosis.state == "plateau"
+    assert (observation.status.state, len(observation.metrics)) == ("running", 40)
+    assert observation.diagnosis is not None
+    assert observation.diagnosis.state == "plateau"

@@ -168,11 +168,11 @@ def test_a_stopped_and_resumed_run_reaches_the_same_weights(make_run: MakeRun) -
         ours, theirs = weights(stopped, kind), weights(straight, kind)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    kept = [
+    losses = [
         [(line["kind"], line["step"], line["loss"]) for line in job.metrics() if line["kind"] == "val"]
         for job in (stopped, straight)
     ]
-    assert kept[0] == kept[1]
+    assert losses[0] == losses[1]
     assert "Going on from step" in stopped.log_tail(50)
 
 
