@@ -1,15 +1,15 @@
 """Errors that a user can cause or fix. The text is one sentence for people; the cause is a code for programs.
 
-SlotlabError             the base class; str(error) can be shown to the user
-├── OptionError          invalid setting, argument or project name
-├── LabelError           text that does not fit the project's length and charset
-├── ImageError           bytes that are not a usable image
-├── ImportSourceError    folder, zip or CSV that cannot be imported
-├── TrainingError        run that cannot start or continue
-│   └── NonFiniteError   loss that is not finite
-├── CheckpointError      saved weights that are missing, damaged or in another format
-├── JobError             job that does not exist or is in the wrong state
-└── StorageError         database or file that is missing, damaged, newer or not writable
+All derive from SlotlabError, whose text can be shown to the user:
+
+* OptionError: an invalid setting, argument or project name.
+* LabelError: a text that does not fit the project's length and charset.
+* ImageError: bytes that are not a usable image.
+* ImportSourceError: a folder, zip or CSV that cannot be imported.
+* TrainingError: a run that cannot start or continue. NonFiniteError: a loss that is not finite.
+* CheckpointError: saved weights that are missing, damaged or in another format.
+* JobError: a job that does not exist or is in the wrong state.
+* StorageError: a database or file that is missing, damaged, newer or not writable.
 """
 
 from typing import Literal

@@ -12,7 +12,7 @@ KINDS = {"unlabeled": "unlabeled", "skipped": "skipped", "second": "labeled"}
 """The queues and the state of their samples. second: labels that only their operator has seen."""
 ORDERS = {"import": "id", "random": "substr(sha256, 33)"}
 """Orders of the training images. The split comes from the first half of the hash, so the second half is a random
-order that all operators and sessions share."""
+order. All operators and sessions share it."""
 PASSED = "passed"
 """Value of `flag` for samples skipped for later, without a reason."""
 

@@ -51,8 +51,8 @@ Tta = Annotated[
 ]
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(f"slotlab {version('slotlab')}")
         raise typer.Exit
 
@@ -64,7 +64,7 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options that belong to no command."""
+    """Define the options that need no command."""
 
 
 @app.command()

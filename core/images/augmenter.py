@@ -1,9 +1,9 @@
 """Random image variants for training. Only this module imports albumentations (2.0.8, the last MIT release).
 
-The training loop and the Augment page use the same Augmenter on the same resized image, so the page shows what the
-model sees. Each transform has its own random stream, keyed by (seed, index, position of the transform). So a variant
-depends on nothing else, and changing one transform leaves the others unchanged. We do not use A.Compose: its
-set_random_seed costs 13 us per transform and gives all transforms the same stream, so they would fire together.
+The training loop and the Augment page use the same Augmenter on the same resized image. Each transform has its own
+random stream, keyed by (seed, index, position of the transform). So a variant depends on nothing else, and changing one
+transform leaves the others unchanged. We do not use A.Compose: its set_random_seed costs 13 us per transform and gives
+all transforms the same stream, so they would fire together.
 """
 
 import os

@@ -11,8 +11,8 @@ SAMPLE_PIXELS = 3000
 EDGE = 2
 """Pixels ignored at each edge, because many portals draw a frame there."""
 
-# The basic color terms of English, each with its shades. The list is fixed, unlike clusters found in the data, so an
-# image has the same color name in every split and two runs can be compared.
+# The basic color terms of English, each with its shades. The list is fixed, unlike clusters derived from the data. So
+# an image has the same color name in every split, and two runs can be compared.
 TERMS = {
     "black": [(0, 0, 0), (40, 40, 40)],
     "gray": [(90, 90, 90), (130, 130, 130), (175, 175, 175), (205, 205, 205)],

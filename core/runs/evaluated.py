@@ -86,7 +86,7 @@ def newest_predictions(db: Database, home: Home, run: Run, split: str) -> Predic
 def predictions_path(db: Database, home: Home, run: Run, split: str) -> Path | None:
     """Return the predictions file of the latest checkpoint: from the newest evaluation, or from the run itself.
 
-    A run can be evaluated while it trains or before it is resumed, so its own file may be of a later checkpoint.
+    The run's own file may be of a later checkpoint, if the evaluation ran during training or before a resume.
     """
     job_ids = [evaluation.job_id for evaluation in list_evaluations(db, run.job.id, split)]
     paths = (home.run(job_id) / f"predictions-{split}.npz" for job_id in job_ids)

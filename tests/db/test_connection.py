@@ -195,7 +195,7 @@ def test_a_connection_is_strict_and_durable(db: Database) -> None:
 
 
 def test_a_connection_belongs_to_its_thread(db: Database) -> None:
-    """With a shared connection, a rollback in one thread would undo a confirmed save of another."""
+    """A rollback in one thread would undo a confirmed save of another thread."""
     errors: list[BaseException] = []
 
     def read() -> None:

@@ -59,7 +59,7 @@ def test_jobs_are_listed_newest_first(db: Database, project: Project) -> None:
 
 
 def test_a_state_moves_on_once(db: Database, project: Project) -> None:
-    """Of two changes from the same state, the second has no effect."""
+    """The second of two changes from the same state has no effect."""
     with write(db):
         job = insert(db, project)
 

@@ -227,7 +227,7 @@ def test_a_run_is_canceled_from_another_process(slotlab: Slotlab) -> None:
 
 
 def test_an_export_can_be_imported_again(slotlab: Slotlab, fresh: Slotlab, tmp_path: Path) -> None:
-    """As jsonl, each sample has its owner and authorization; files named by their labels import unchanged."""
+    """The jsonl has owner and authorization of each sample. Files named by their labels import unchanged."""
     assert slotlab("export", "--project", "p", "--format", "jsonl", "--out", tmp_path / "p.jsonl").returncode == 0
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert slotlab("export", "--project", "p", "--format", "filename", "--out", tmp_path / "files").returncode == 0

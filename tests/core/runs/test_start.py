@@ -39,7 +39,7 @@ def test_a_run_freezes_its_data_and_settings(db: Database, home: Home, labeled: 
 
 
 def test_strings_of_held_out_images_can_be_left_out(db: Database, home: Home, labeled: Project) -> None:
-    """With drop_seen_strings no training image has the text of a validation or test image."""
+    """No training image then has the text of a validation or test image."""
     config = TrainConfig(device="cpu", drop_seen_strings=True)
 
     run = start_training(db, home, labeled, config, preset="fast", operator="ada")
