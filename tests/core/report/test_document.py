@@ -179,7 +179,7 @@ def test_the_command_writes_the_report(
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == report_of(home)
     assert "MB" in capsys.readouterr().out
 
-    with pytest.raises(SlotlabError, match=r"has not been evaluated on test yet; `slotlab evaluate`"):
+    with pytest.raises(SlotlabError, match=r"has not been evaluated on test yet; run `slotlab evaluate` first"):
         commands.report("1", out=tmp_path / "x.html", split="test")
     with pytest.raises(SlotlabError, match="no split 'all'"):
         commands.report("1", out=tmp_path / "x.html", split="all")
