@@ -1,4 +1,4 @@
-"""A real server, a real Chromium: what only both together can show."""
+"""Fixtures for tests with a real server and a real Chromium."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ from playwright.sync_api import Page, expect
 from db.records import Project
 from tests.helpers.lab import CHROMIUM, FLAGS, Lab
 
-expect.set_options(timeout=15_000)  # a machine that does other work too is no defect of the app
+expect.set_options(timeout=15_000)  # allow for a busy machine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, and skip them on a machine without Chromium unless it is required."""
+    """Mark the tests of this folder. Without Chromium, skip them unless it is required."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
@@ -28,13 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """Start the system's Chromium instead of a download of Playwright's."""
+    """Use the system's Chromium instead of Playwright's download."""
     return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": list(FLAGS)}
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A running app for tests that leave the server alone; each makes a project of its own."""
+    """A running app shared by tests that do not stop the server. Each test creates its own project."""
     lab = Lab(tmp_path_factory.mktemp("lab"))
     lab.start()
     yield lab
@@ -51,7 +51,7 @@ def own_lab(tmp_path: Path) -> Iterator[Lab]:
 
 @pytest.fixture(autouse=True)
 def no_mistakes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A traceback in the server's log fails the test, even where the browser showed nothing of it."""
+    """Fail the test on a traceback in the server log, even if the browser showed nothing."""
     labs: list[Lab] = [request.getfixturevalue(name) for name in ("lab", "own_lab") if name in request.fixturenames]
     yield
     for lab in labs:
@@ -61,7 +61,7 @@ def no_mistakes(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def open_label(page: Page) -> Callable[..., Page]:
-    """Open the label page of a project and wait until the widget takes keys; nothing is clicked."""
+    """Open the Label page of a project and wait until the widget accepts keys, without a click."""
 
     def opened_label(lab: Lab, project: Project, in_page: Page = page) -> Page:
         in_page.goto(f"{lab.url}/label?project={project.name}")

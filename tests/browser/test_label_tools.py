@@ -1,4 +1,4 @@
-"""The label page beyond plain typing: many hands, mending, view keys, flags, touch, input methods, a bad browser."""
+"""The Label page beyond plain typing: several operators, corrections, view keys, flags, touch, bad storage."""
 
 import json
 import re
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def at_box(page: Page) -> int | None:
-    """Place of the cursor, from 0; None behind the last box."""
-    marked = [
+    """Return the 0-based index of the box at the cursor, or None after the last box."""
+    indices = [
         place
         for place, slot in enumerate(widget(page).locator(".slot").all())
         if "next" in (slot.get_attribute("class") or "")
     ]
-    return marked[0] if marked else None
+    return indices[0] if indices else None
 
 
 def rows(lab: "Lab", sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -34,13 +34,13 @@ def rows(lab: "Lab", sql: str, *values: object) -> list[tuple[Any, ...]]:
 
 
 def ledger(lab: "Lab", project: "Project") -> list[tuple[Any, ...]]:
-    """(action, text, flag) of each event, oldest first."""
+    """Return (action, text, flag) of each event, oldest first."""
     sql = "SELECT action, text, labels.flag FROM labels JOIN samples s ON s.id = sample_id WHERE project_id = ?"
     return rows(lab, f"{sql} ORDER BY labels.id", project.id)
 
 
 def leased(lab: "Lab", project: "Project") -> dict[str, str]:
-    """Holder of each lease by the hash of its image."""
+    """Return the holder of each lease by image hash."""
     sql = "SELECT sha256, holder FROM leases JOIN samples ON samples.id = sample_id WHERE project_id = ?"
     return dict(rows(lab, sql, project.id))
 
@@ -50,16 +50,16 @@ def change(lab: "Lab", sql: str, *values: object) -> None:
         db.execute(sql, values)
 
 
-def look_again(page: Page) -> None:
-    """Do as the browser does when a tab comes to the front."""
+def bring_to_front(page: Page) -> None:
+    """Simulate the tab coming to the front."""
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
-# ---- many hands -----------------------------------------------------------------------------------------------------
+# ---- several operators and tabs --------------------------------------------------------------------------------------
 
 
 def test_two_operators_never_get_the_same_image(lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
-    """Both type as fast as they can; every image is labeled once, by one of them."""
+    """Both type as fast as they can. Every image is labeled once, by one of them."""
     project = lab.make_project("hands", 40)
     pages = [open_label(lab, project), open_label(lab, project, browser.new_page())]
     texts: list[dict[str, str]] = [{}, {}]
@@ -80,7 +80,7 @@ def test_two_operators_never_get_the_same_image(lab: "Lab", open_label: OpenLabe
 
 @pytest.mark.long
 def test_the_images_of_a_closed_tab_come_back(lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
-    """Until its lease ends, the next operator is told where they are; then he gets them without a reload."""
+    """Until the leases expire, the next operator reads where the images are, then gets them without a reload."""
     project = lab.make_project("closed", 3)
     first = browser.new_page()
     open_label(lab, project, first)
@@ -88,7 +88,7 @@ def test_the_images_of_a_closed_tab_come_back(lab: "Lab", open_label: OpenLabel,
 
     second = browser.new_page()
     second.goto(f"{lab.url}/label?project=closed")
-    expect(widget(second)).to_contain_text("The other images are on other screens.", timeout=15_000)
+    expect(widget(second)).to_contain_text("The remaining images are open on other screens.", timeout=15_000)
     expect(widget(second)).to_have_attribute("data-ready", "false")
     first.context.close()
     change(lab, "UPDATE leases SET until = 1")
@@ -99,7 +99,7 @@ def test_the_images_of_a_closed_tab_come_back(lab: "Lab", open_label: OpenLabel,
 
 
 def test_a_reload_keeps_the_image_and_a_duplicate_gets_another(lab: "Lab", open_label: OpenLabel) -> None:
-    """A duplicated tab starts with a copy of the first one's storage, and must not take its images for its own."""
+    """A duplicated tab starts with a copy of the first tab's storage but must not share its images."""
     project = lab.make_project("tabs", 40)
     page = open_label(lab, project)
     page.keyboard.type("111111")
@@ -124,31 +124,31 @@ def test_a_reload_keeps_the_image_and_a_duplicate_gets_another(lab: "Lab", open_
 
 
 def test_a_tab_that_slept_renews_its_leases_and_leaves_what_it_lost(lab: "Lab", open_label: OpenLabel) -> None:
-    """An image that another has got in the meantime goes, unless something has been typed on it."""
+    """An image that someone else has leased meanwhile is removed, unless something is typed for it."""
     project = lab.make_project("sleep", 40)
     page = open_label(lab, project)
     page.keyboard.type("12")
     sample = shown(page)
     holder = leased(lab, project)[sample]
     change(lab, "UPDATE leases SET until = 1")
-    look_again(page)
+    bring_to_front(page)
     wait_until(lambda: not rows(lab, "SELECT * FROM leases WHERE until = 1"))
     assert leased(lab, project)[sample] == holder
 
     change(lab, "UPDATE leases SET holder = 'another'")
-    look_again(page)
+    bring_to_front(page)
     wait_until(lambda: holder in leased(lab, project).values())
     assert (shown(page), typed(page)) == (sample, "12....")
     page.keyboard.press("Backspace")
     page.keyboard.press("Backspace")
-    look_again(page)
+    bring_to_front(page)
 
     expect(widget(page)).not_to_have_attribute("data-sample", sample)
-    expect(widget(page)).to_contain_text("Another operator has taken the image that was here.")
+    expect(widget(page)).to_contain_text("Someone else took that image.")
 
 
 def test_a_key_meant_for_an_image_that_was_taken_is_refused(lab: "Lab", open_label: OpenLabel) -> None:
-    """Whoever comes back to a tab and types at once, types what he saw; it must not become another image's label."""
+    """Typing immediately after returning to a tab is meant for the old image and must not label the new one."""
     project = lab.make_project("swap", 40)
     page = open_label(lab, project)
     sample = shown(page)
@@ -163,15 +163,15 @@ def test_a_key_meant_for_an_image_that_was_taken_is_refused(lab: "Lab", open_lab
     )
 
     change(lab, "UPDATE leases SET holder = 'another'")
-    look_again(page)
+    bring_to_front(page)
     expect(widget(page)).not_to_have_attribute("data-sample", sample)
     status = widget(page).get_by_role("status")
-    expect(status).to_have_text("Another operator has taken the image that was here; this is the next. Type again.")
-    taken = shown(page)
+    expect(status).to_have_text("Someone else took that image. This is the next one: please type again.")
+    sample = shown(page)
     assert typed(page) == "......"
     expect_ready(page)
     page.keyboard.type("12345", delay=5)
-    assert (shown(page), typed(page)) == (taken, "12345.")
+    assert (shown(page), typed(page)) == (sample, "12345.")
     assert ledger(lab, project) == []
 
 
@@ -179,7 +179,7 @@ def test_a_key_meant_for_an_image_that_was_taken_is_refused(lab: "Lab", open_lab
 
 
 def test_one_character_is_mended_in_its_box(lab: "Lab", open_label: OpenLabel) -> None:
-    """After an undo the arrows go into the label; what is typed there replaces one character and waits for Enter."""
+    """After an undo, arrows move into the label. Typing replaces one character and waits for Enter."""
     project = lab.make_project("mend", 5)
     page = open_label(lab, project)
     first = shown(page)
@@ -192,12 +192,12 @@ def test_one_character_is_mended_in_its_box(lab: "Lab", open_label: OpenLabel) -
     assert at_box(page) == 1
     page.keyboard.type("9")
     assert (shown(page), typed(page), at_box(page)) == (first, "193456", 2)
-    expect(widget(page).locator(".hint")).to_have_text("Enter saves it.")
+    expect(widget(page).locator(".hint")).to_have_text("Press Enter to save.")
     page.keyboard.press("Delete")
     page.keyboard.press("Backspace")
     assert (typed(page), at_box(page)) == ("1..456", 1)
     page.keyboard.press("Enter")
-    expect(widget(page).get_by_role("status")).to_have_text("2 characters more.")
+    expect(widget(page).get_by_role("status")).to_have_text("2 more characters needed.")
     page.keyboard.press("End")
     assert at_box(page) == 1
     page.keyboard.type("78")
@@ -215,7 +215,7 @@ def test_one_character_is_mended_in_its_box(lab: "Lab", open_label: OpenLabel) -
 
 
 def test_a_key_that_is_held_is_typed_once(lab: "Lab", open_label: OpenLabel) -> None:
-    """Resting on a key gives one character; a held Backspace erases, and stops before it would undo."""
+    """Holding a key types one character. Holding Backspace erases but does not undo."""
     project = lab.make_project("held", 5)
     page = open_label(lab, project)
     page.keyboard.type("123456")
@@ -237,7 +237,7 @@ def test_a_key_that_is_held_is_typed_once(lab: "Lab", open_label: OpenLabel) -> 
 
 
 def test_a_composition_counts_when_it_ends(lab: "Lab", open_label: OpenLabel) -> None:
-    """An input method's half-made text is not typed; what it ends with is, full-width digits as usual ones."""
+    """Only the final text of an input method is typed. Full-width digits become normal digits."""
     project = lab.make_project("compose", 5)
     page = open_label(lab, project)
     sample = shown(page)
@@ -249,7 +249,7 @@ def test_a_composition_counts_when_it_ends(lab: "Lab", open_label: OpenLabel) ->
     assert typed(page) == "12...."
     keyboard.send("Input.imeSetComposition", {"text": "に", "selectionStart": 1, "selectionEnd": 1})
     keyboard.send("Input.insertText", {"text": "二"})
-    expect(widget(page).get_by_role("status")).to_have_text("“二” is not in the charset 0123456789.")
+    expect(widget(page).get_by_role("status")).to_have_text("“二” is not an allowed character (0123456789).")
     page.keyboard.type("3456")
 
     expect_all_saved(page)
@@ -257,7 +257,7 @@ def test_a_composition_counts_when_it_ends(lab: "Lab", open_label: OpenLabel) ->
 
 
 def test_a_keyboard_that_never_ends_its_composition_is_ended(lab: "Lab", open_label: OpenLabel) -> None:
-    """Touch keyboards compose words; when the last box is reached the word is over."""
+    """Touch keyboards compose words. Reaching the last box ends the composition."""
     project = lab.make_project("words", 5, length=3, charset="abcdef")
     page = open_label(lab, project)
     sample = shown(page)
@@ -273,7 +273,7 @@ def test_a_keyboard_that_never_ends_its_composition_is_ended(lab: "Lab", open_la
 
 
 def test_a_touch_screen_labels(lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
-    """A tap brings up a keyboard of digits; what it puts into the field goes into the boxes, never into two images."""
+    """A tap opens a numeric keyboard. Its text goes into the boxes, never into two images."""
     project = lab.make_project("touch", 5)
     context = browser.new_context(has_touch=True, is_mobile=True, viewport={"width": 420, "height": 800})
     page = open_label(lab, project, context.new_page())
@@ -287,13 +287,13 @@ def test_a_touch_screen_labels(lab: "Lab", open_label: OpenLabel, browser: Brows
         page.keyboard.insert_text(char)
     assert (typed(page), field.input_value()) == ("123...", "123")
     page.keyboard.insert_text("456789")
-    expect(widget(page).locator(".hint")).to_have_text("6 characters for 3 boxes.")
+    expect(widget(page).locator(".hint")).to_have_text("6 characters entered; there is room for 3.")
     page.keyboard.insert_text("456")
     expect(widget(page)).not_to_have_attribute("data-sample", sample)
     widget(page).get_by_role("button", name="Undo").tap()
     expect(widget(page)).to_have_attribute("data-sample", sample)
     expect(field).to_be_focused()
-    # As touch keyboards erase: without a key.
+    # Touch keyboards erase without a key event.
     field.evaluate(
         "field => { field.value = '12345';"
         " field.dispatchEvent(new InputEvent('input', { inputType: 'deleteContentBackward' })) }"
@@ -307,7 +307,7 @@ def test_a_touch_screen_labels(lab: "Lab", open_label: OpenLabel, browser: Brows
 
 
 def test_a_screen_reader_is_told_what_matters(lab: "Lab", open_label: OpenLabel) -> None:
-    """The field and the buttons have names, and a polite region says what became of the image, and what is left."""
+    """The field and the buttons have names. A live region announces each result and the images left."""
     project = lab.make_project("reader", 5)
     page = open_label(lab, project)
     field = widget(page).get_by_role("textbox", name="Label, 6 characters of 0123456789")
@@ -319,14 +319,24 @@ def test_a_screen_reader_is_told_what_matters(lab: "Lab", open_label: OpenLabel)
     expect(status).to_have_text("Labeled 123456. 4 left.")
     expect(widget(page).get_by_role("progressbar", name="Labeled images")).to_have_attribute("aria-valuenow", "1")
     page.keyboard.press("Backspace")
-    expect(status).to_have_text("Undone. 123456 is back. 5 left.")
+    expect(status).to_have_text("Undone: 123456. 5 left.")
     expect(field).to_have_value("123456")
     page.keyboard.press("Escape")
     expect(status).to_have_text("Skipped. 4 left.")
     page.keyboard.press("x")
-    expect(status).to_have_text("“x” is not in the charset 0123456789.")
-    expect(field).to_have_accessible_description("“x” is not in the charset 0123456789.")
-    for name in ("Undo", "Skip", "Unreadable", "Not ours", "Save", "Zoom", "Invert", "Contrast", "Keys"):
+    expect(status).to_have_text("“x” is not an allowed character (0123456789).")
+    expect(field).to_have_accessible_description("“x” is not an allowed character (0123456789).")
+    for name in (
+        "Undo",
+        "Skip",
+        "Unreadable",
+        "Not from this portal",
+        "Save",
+        "Zoom",
+        "Invert",
+        "Contrast",
+        "Shortcuts",
+    ):
         expect(widget(page).get_by_role("button", name=name)).to_be_visible()
     expect(widget(page).get_by_role("img")).to_have_attribute("alt", "The image to label")
 
@@ -335,12 +345,12 @@ def test_a_screen_reader_is_told_what_matters(lab: "Lab", open_label: OpenLabel)
 
 
 def test_the_keys_are_shown_and_nothing_is_typed_behind_them(lab: "Lab", open_label: OpenLabel) -> None:
-    """F1 opens and closes them, so do Escape and any click; none of these does anything else."""
+    """F1 opens and closes the shortcuts. Escape and any click close them and do nothing else."""
     project = lab.make_project("keys", 5)
     page = open_label(lab, project)
     sample = shown(page)
     page.keyboard.type("12")
-    keys = widget(page).get_by_role("dialog", name="Keys")
+    keys = widget(page).get_by_role("dialog", name="Keyboard shortcuts")
 
     page.keyboard.press("F1")
     expect(keys).to_be_visible()
@@ -349,7 +359,7 @@ def test_the_keys_are_shown_and_nothing_is_typed_behind_them(lab: "Lab", open_la
     page.keyboard.press("Escape")
     expect(keys).to_be_hidden()
     expect_ready(page)
-    widget(page).get_by_role("button", name="Keys").click()
+    widget(page).get_by_role("button", name="Shortcuts").click()
     expect(keys).to_be_visible()
     keys.click()
     expect(keys).to_be_hidden()
@@ -363,11 +373,11 @@ def test_the_keys_are_shown_and_nothing_is_typed_behind_them(lab: "Lab", open_la
 
 
 def test_zoom_invert_and_contrast_stay_on(lab: "Lab", open_label: OpenLabel) -> None:
-    """For the next images and after a reload; by the letter of any keyboard layout, or by the key's place."""
+    """They persist for later images and reloads. Keys work by layout letter or by key code."""
     project = lab.make_project("view", 5, length=6, charset="abcdefghijklmnopqrstuvwxyz")
     page = open_label(lab, project)
     stage = widget(page).locator(".stage")
-    look = "image => [getComputedStyle(image).filter, getComputedStyle(image).transform]"
+    style = "image => [getComputedStyle(image).filter, getComputedStyle(image).transform]"
 
     page.keyboard.press("Alt+i")
     page.keyboard.press("Alt+z")
@@ -381,7 +391,7 @@ def test_zoom_invert_and_contrast_stay_on(lab: "Lab", open_label: OpenLabel) -> 
 
     for name in ("Zoom 3x", "Invert", "Contrast"):
         expect(widget(page).get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
-    assert stage.locator("img").evaluate(look) == ["invert(1) contrast(2.5)", "matrix(3, 0, 0, 3, 0, 0)"]
+    assert stage.locator("img").evaluate(style) == ["invert(1) contrast(2.5)", "matrix(3, 0, 0, 3, 0, 0)"]
     box = stage.bounding_box()
     assert box
     origin = "stage => Number(stage.style.getPropertyValue('--x'))"
@@ -391,16 +401,16 @@ def test_zoom_invert_and_contrast_stay_on(lab: "Lab", open_label: OpenLabel) -> 
     assert stage.evaluate(origin) == pytest.approx(1.5 / 6)
     for key in ("Alt+z", "Alt+i", "Alt+c"):
         page.keyboard.press(key)
-    assert stage.locator("img").evaluate(look) == ["none", "matrix(1, 0, 0, 1, 0, 0)"]
+    assert stage.locator("img").evaluate(style) == ["none", "matrix(1, 0, 0, 1, 0, 0)"]
 
 
 def test_flags_say_why_an_image_is_skipped(lab: "Lab", open_label: OpenLabel) -> None:
-    """Each has a key and a button; the address leads to the skipped ones of a kind, where passing changes nothing."""
+    """Each flag has a key and a button. A link opens the skipped images with a flag, where passing changes nothing."""
     project = lab.make_project("flags", 6)
     page = open_label(lab, project)
     unreadable = shown(page)
     page.keyboard.press("Alt+u")
-    widget(page).get_by_role("button", name="Not ours").click()
+    widget(page).get_by_role("button", name="Not from this portal").click()
     page.keyboard.press("Alt+o")
     page.keyboard.press("Backspace")
     page.keyboard.press("Escape")
@@ -429,7 +439,7 @@ def test_flags_say_why_an_image_is_skipped(lab: "Lab", open_label: OpenLabel) ->
 
 
 def test_a_second_look_does_not_show_the_first(lab: "Lab", page: Page) -> None:
-    """It is an opinion that leaves the label alone, can be taken back, and makes a difference disputed."""
+    """A second opinion leaves the label unchanged, can be undone, and makes the image disputed if it differs."""
     project = lab.make_project("second", 3)
     samples = [sample for (sample,) in rows(lab, "SELECT sha256 FROM samples WHERE project_id = ?", project.id)]
     with opened(lab.home.db) as db:
@@ -451,7 +461,7 @@ def test_a_second_look_does_not_show_the_first(lab: "Lab", page: Page) -> None:
     page.keyboard.press("Escape")
     expect_all_saved(page)
 
-    expect(widget(page)).to_contain_text("No labels of others wait for a second look.")
+    expect(widget(page)).to_contain_text("No labels are waiting for a second opinion.")
     expect(widget(page).get_by_role("link", name="2 disputed")).to_have_attribute("href", "review?project=second")
     assert ledger(lab, project)[3:] == [
         ("second", "246801", None),
@@ -463,7 +473,7 @@ def test_a_second_look_does_not_show_the_first(lab: "Lab", page: Page) -> None:
 
 
 def test_the_queue_is_chosen_and_narrowed_by_the_address(lab: "Lab", open_label: OpenLabel) -> None:
-    """Source, day and order are set on the page, stand on its button and in the address, and survive a reload."""
+    """Source, day and order appear on the button and in the address, and survive a reload."""
     project = lab.make_project("narrow", 4)
     one = rows(lab, "SELECT id, sha256 FROM samples WHERE project_id = ?", project.id)[2]
     source = [project.id, "july", "the team", "ticket 2", "2026-07-01T00:00:00+00:00"]
@@ -494,7 +504,7 @@ def test_the_queue_is_chosen_and_narrowed_by_the_address(lab: "Lab", open_label:
 
 
 def test_the_operator_sees_his_day_and_his_week(lab: "Lab", open_label: OpenLabel) -> None:
-    """Labels, how long one takes, and how often others agree; what was looked at is measured in milliseconds."""
+    """Labels, time per label, and agreement with others. Times are stored in milliseconds."""
     project = lab.make_project("figures", 4)
     page = open_label(lab, project)
     samples = []
@@ -510,7 +520,7 @@ def test_the_operator_sees_his_day_and_his_week(lab: "Lab", open_label: OpenLabe
     times = [ms for (ms,) in rows(lab, "SELECT ms FROM labels WHERE ms IS NOT NULL ORDER BY id DESC LIMIT 2")]
     assert all(300 <= ms < 5000 for ms in times)
     expect(widget(page)).to_contain_text("2 of 4 labeled")
-    expect(widget(page)).to_contain_text("Today 2")
+    expect(widget(page)).to_contain_text("Today: 2")
     page.get_by_role("button", name="My week").click()
     expect(page.get_by_text("2 labels", exact=True)).to_be_visible()
     expect(page.get_by_text("1 of 1 second looks by others agree")).to_be_visible()
@@ -520,7 +530,7 @@ def test_the_operator_sees_his_day_and_his_week(lab: "Lab", open_label: OpenLabe
 
 
 def test_damaged_storage_does_not_stop_the_widget(lab: "Lab", open_label: OpenLabel) -> None:
-    """What cannot be read is left alone; labels are typed and saved as ever."""
+    """Unreadable values are ignored, and labels are saved as usual."""
     project = lab.make_project("damaged", 12)
     page = open_label(lab, project)
     prefix = f"slotlab/outbox/damaged/{urllib.parse.quote(project.created_at, safe='')}/"
@@ -546,7 +556,7 @@ def test_damaged_storage_does_not_stop_the_widget(lab: "Lab", open_label: OpenLa
 def test_a_browser_that_cannot_store_says_what_closing_it_would_lose(
     lab: "Lab", open_label: OpenLabel, page: Page, how: str
 ) -> None:
-    """Labels wait in the open tab, and go to the server as soon as it takes them."""
+    """Labels wait in the open tab and are sent as soon as the server accepts them."""
     project = lab.make_project(how, 5)
     page.add_init_script(
         "Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError') }"
@@ -557,9 +567,9 @@ def test_a_browser_that_cannot_store_says_what_closing_it_would_lose(
     open_label(lab, project)
     with opened(lab.home.db) as db, write(db):  # the server has to wait
         page.keyboard.type("111111" + "222222", delay=5)
-        expect(widget(page)).to_contain_text("This browser cannot store labels: closing this tab now loses 2.")
+        expect(widget(page)).to_contain_text("This browser cannot store labels. Closing this tab now loses 2.")
         page.wait_for_timeout(1000)
-        # Streamlit fades what waits for a script; nobody can read an image that fades.
+        # Streamlit fades elements that wait for a script. The image must stay readable.
         faded = "widget => getComputedStyle(widget.closest('[data-testid=stElementContainer]')).opacity"
         assert widget(page).evaluate(faded) == "1"
         page.get_by_role("radio", name="Skipped").click()
@@ -570,14 +580,14 @@ def test_a_browser_that_cannot_store_says_what_closing_it_would_lose(
 
 
 def test_a_mistake_of_the_server_is_said_and_outlived(own_lab: "Lab", open_label: OpenLabel) -> None:
-    """The widget stays on the page, keeps what is typed, and goes on when the server works again."""
+    """The widget stays on the page, keeps the labels, and continues when the server works again."""
     project = own_lab.make_project("portal", 40)
     own_lab.start()
     page = open_label(own_lab, project)
     change(own_lab, "ALTER TABLE samples RENAME COLUMN flag TO flug")
 
     page.keyboard.type("111111" + "222222", delay=5)
-    expect(widget(page)).to_contain_text("The server made a mistake")
+    expect(widget(page)).to_contain_text("Server error")
     expect(widget(page)).to_have_attribute("data-unsaved", "2")
     change(own_lab, "ALTER TABLE samples RENAME COLUMN flug TO flag")
 

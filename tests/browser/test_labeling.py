@@ -1,4 +1,4 @@
-"""The labeling widget in a real browser: whatever happens, the database holds what was typed, and nothing else."""
+"""The labeling widget in a real browser: the database always holds exactly what was typed."""
 
 import json
 import random
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def type_labels(page: Page, n: int, delay_ms: float = 50) -> dict[str, str]:
-    """Type `n` six-digit labels without a pause; returns what was typed, by the image shown."""
+    """Type `n` six-digit labels without a pause. Return the text typed for each image."""
     texts = {}
     for _ in range(n):
         sample, text = shown(page), f"{random.randrange(10**6):06}"
@@ -28,7 +28,7 @@ def type_labels(page: Page, n: int, delay_ms: float = 50) -> dict[str, str]:
 
 
 def test_twenty_keys_a_second_become_exactly_the_labels_typed(lab: "Lab", open_label: OpenLabel) -> None:
-    """More labels than one batch of images, without a click before or a pause between them."""
+    """More labels than one batch of images, without a click or a pause."""
     project = lab.make_project("stream", 26)
     page = open_label(lab, project)
     assert page.evaluate("document.activeElement.matches('[data-testid=labeler] input')")
@@ -41,7 +41,7 @@ def test_twenty_keys_a_second_become_exactly_the_labels_typed(lab: "Lab", open_l
 
 
 def test_a_killed_server_loses_no_label(own_lab: "Lab", open_label: OpenLabel) -> None:
-    """Typing goes on while the server is away, and what was typed is sent when it is back."""
+    """Typing continues while the server is down, and the labels are sent when it is back."""
     project = own_lab.make_project("portal", 30)
     own_lab.start()
     page = open_label(own_lab, project)
@@ -51,7 +51,7 @@ def test_a_killed_server_loses_no_label(own_lab: "Lab", open_label: OpenLabel) -
     texts |= type_labels(page, 3, delay_ms=20)  # within a few seconds Streamlit covers the page with a dialog
     assert widget(page).get_attribute("data-unsaved") != "0"
     own_lab.start()
-    # Ready may still be that of before the dialog; once everything is acknowledged, the new server is there.
+    # data-ready may still be from before the dialog. Once all labels are saved, the new server is up.
     expect_all_saved(page, 30)
     expect(page.get_by_role("dialog")).to_have_count(0, timeout=30_000)
     expect(widget(page)).to_have_attribute("data-ready", "true", timeout=30_000)
@@ -60,11 +60,11 @@ def test_a_killed_server_loses_no_label(own_lab: "Lab", open_label: OpenLabel) -
     expect_all_saved(page, 30)
     assert texts == own_lab.labels(project)
     assert own_lab.actions(project) == ["label"] * 9
-    expect(widget(page).locator(".today")).to_contain_text("Today 9,")
+    expect(widget(page).locator(".today")).to_contain_text("Today: 9,")
 
 
 def test_a_server_restarted_while_nobody_types_takes_labels_again(own_lab: "Lab", open_label: OpenLabel) -> None:
-    """The new session knows nothing of the widget on the screen until the browser asks for the whole page again."""
+    """The new session does not know the widget until the browser requests the whole page."""
     project = own_lab.make_project("portal", 3)
     own_lab.start()
     page = open_label(own_lab, project)
@@ -79,7 +79,7 @@ def test_a_server_restarted_while_nobody_types_takes_labels_again(own_lab: "Lab"
 
 
 def test_a_closed_tab_leaves_its_labels_to_the_next(own_lab: "Lab", open_label: OpenLabel) -> None:
-    """The outbox is in the browser, not in the tab; the next tab sends it and shows none of its images again."""
+    """The browser stores the outbox. The next tab sends it and does not show its images again."""
     project = own_lab.make_project("portal", 12)
     own_lab.start()
     page = open_label(own_lab, project)
@@ -98,7 +98,7 @@ def test_a_closed_tab_leaves_its_labels_to_the_next(own_lab: "Lab", open_label: 
 
 
 def test_a_change_of_page_right_after_typing_loses_nothing(lab: "Lab", open_label: OpenLabel) -> None:
-    """The last label may still be on its way when the widget goes."""
+    """The last label may still be unsent when the widget is removed."""
     project = lab.make_project("pages", 12)
     page = open_label(lab, project)
 
@@ -115,7 +115,7 @@ def test_a_change_of_page_right_after_typing_loses_nothing(lab: "Lab", open_labe
 
 
 def test_a_deep_link_opens_on_a_freshly_started_server(own_lab: "Lab", open_label: OpenLabel) -> None:
-    """The very first request to a server is for the label page, by its address."""
+    """The first request to the server is for the Label page."""
     own_lab.make_project("first", 2)
     second = own_lab.make_project("second", 2)
     own_lab.start()
@@ -128,7 +128,7 @@ def test_a_deep_link_opens_on_a_freshly_started_server(own_lab: "Lab", open_labe
 
 
 def test_keys_of_another_field_are_not_taken(lab: "Lab", open_label: OpenLabel) -> None:
-    """Digits typed as an operator's name stay there; a click on the image brings the keyboard back."""
+    """Digits typed into the operator field stay there. A click on the image returns the keyboard to the widget."""
     project = lab.make_project("fields", 5)
     page = open_label(lab, project)
     field = page.get_by_role("combobox", name="Operator")
@@ -148,7 +148,7 @@ def test_keys_of_another_field_are_not_taken(lab: "Lab", open_label: OpenLabel) 
 
 
 def test_enter_without_characters_does_nothing(lab: "Lab", open_label: OpenLabel) -> None:
-    """Who presses Enter after the last character, out of habit, must not skip or label the next image."""
+    """Pressing Enter after the last character, out of habit, must not skip or label the next image."""
     project = lab.make_project("enter", 5)
     page = open_label(lab, project)
 
@@ -160,7 +160,7 @@ def test_enter_without_characters_does_nothing(lab: "Lab", open_label: OpenLabel
     page.keyboard.type("123")
     page.keyboard.press("Enter")
 
-    expect(widget(page).get_by_role("status")).to_have_text("3 characters more.")
+    expect(widget(page).get_by_role("status")).to_have_text("3 more characters needed.")
     assert (sample, "123...") == (shown(page), typed(page))
     expect_all_saved(page)
     assert texts == lab.labels(project)
@@ -198,7 +198,7 @@ def test_backspace_erases_and_then_goes_back(lab: "Lab", open_label: OpenLabel) 
 
 
 def test_skipped_images_wait_in_their_own_queue(lab: "Lab", open_label: OpenLabel) -> None:
-    """Escape passes an image by; when nothing else is left the page leads to what was skipped."""
+    """Escape skips an image. Once nothing else is left, the widget offers the skipped images."""
     project = lab.make_project("skip", 3)
     page = open_label(lab, project)
     skipped = shown(page)
@@ -211,7 +211,7 @@ def test_skipped_images_wait_in_their_own_queue(lab: "Lab", open_label: OpenLabe
     assert texts == lab.labels(project)
     assert lab.actions(project) == ["skip", "label", "label"]
 
-    page.get_by_role("button", name="Label the skipped ones").click()
+    page.get_by_role("button", name="Label skipped images").click()
     expect(widget(page)).to_have_attribute("data-sample", skipped)
     expect(widget(page)).to_have_attribute("data-ready", "true")
     texts |= type_labels(page, 1)
@@ -222,13 +222,13 @@ def test_skipped_images_wait_in_their_own_queue(lab: "Lab", open_label: OpenLabe
 
 
 def test_a_foreign_character_is_refused_in_words(lab: "Lab", open_label: OpenLabel) -> None:
-    """A key that the charset does not hold is neither taken nor lost without a sign."""
+    """A character that is not allowed is refused with a sentence."""
     project = lab.make_project("digits", 3)
     page = open_label(lab, project)
 
     page.keyboard.type("12c")
 
-    expect(widget(page).get_by_role("status")).to_have_text("“c” is not in the charset 0123456789.")
+    expect(widget(page).get_by_role("status")).to_have_text("“c” is not an allowed character (0123456789).")
     assert typed(page) == "12...."
     page.keyboard.type("3456")
     expect_all_saved(page)
@@ -236,7 +236,7 @@ def test_a_foreign_character_is_refused_in_words(lab: "Lab", open_label: OpenLab
 
 
 def test_letters_take_the_case_of_the_charset(lab: "Lab", open_label: OpenLabel) -> None:
-    """Nobody holds Shift for five characters when the portal knows only capitals."""
+    """A charset of capitals needs no Shift key."""
     project = lab.make_project("letters", 3, length=5, charset="ABCRXYZ2345")
     page = open_label(lab, project)
 
@@ -247,7 +247,7 @@ def test_letters_take_the_case_of_the_charset(lab: "Lab", open_label: OpenLabel)
 
 
 def test_a_pasted_label_waits_for_enter(lab: "Lab", open_label: OpenLabel) -> None:
-    """A paste fills the slots when it is a whole label, and is refused otherwise."""
+    """A paste of a whole label fills the boxes. Any other paste is refused."""
     project = lab.make_project("paste", 3)
     page = open_label(lab, project)
 
@@ -270,7 +270,7 @@ def test_a_pasted_label_waits_for_enter(lab: "Lab", open_label: OpenLabel) -> No
 
 
 def test_a_database_that_cannot_be_written_is_said_and_waited_for(own_lab: "Lab", open_label: OpenLabel) -> None:
-    """No answer is given for what was not stored; the browser keeps it and tries again."""
+    """Unstored events get no answer; the browser keeps and resends them."""
     project = own_lab.make_project("portal", 5)
     own_lab.start()
     page = open_label(own_lab, project)
@@ -288,7 +288,7 @@ def test_a_database_that_cannot_be_written_is_said_and_waited_for(own_lab: "Lab"
 
 
 def test_a_label_that_came_second_is_shown_with_its_text(lab: "Lab", open_label: OpenLabel) -> None:
-    """Another operator labels the image on the screen on another page: his label stands, and the typed one is told."""
+    """Another operator labels the same image first: that label stays, and a notice quotes both texts."""
     project = lab.make_project("race", 3)
     page = open_label(lab, project)
     sample = shown(page)
@@ -306,7 +306,7 @@ def test_a_label_that_came_second_is_shown_with_its_text(lab: "Lab", open_label:
 
 
 def test_another_project_takes_the_place_of_the_first(lab: "Lab", open_label: OpenLabel) -> None:
-    """Chosen in the sidebar, it takes the next key without a click, and never one image more for the first."""
+    """After a choice in the sidebar, the next key goes to the new project without a click."""
     left, right = lab.make_project("left", 3), lab.make_project("right", 3)
     page = open_label(lab, left)
     texts = type_labels(page, 1, delay_ms=10)
@@ -324,7 +324,7 @@ def test_another_project_takes_the_place_of_the_first(lab: "Lab", open_label: Op
 
 
 def test_the_outbox_of_one_project_is_never_sent_to_another(lab: "Lab", open_label: OpenLabel) -> None:
-    """Events wait in the browser until their own project is opened again, by its name and when it was made."""
+    """Events wait in the browser until their own project, by name and creation time, is opened again."""
     here, there = lab.make_project("here", 3), lab.make_project("there", 3)
     page = open_label(lab, there)
     sample = shown(page)

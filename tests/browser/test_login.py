@@ -89,7 +89,7 @@ def test_who_has_logged_in_labels_under_that_name(closed_lab: "Lab", provider: "
 def test_labels_left_in_a_shared_browser_wait_for_their_own_login(
     closed_lab: "Lab", provider: "Provider", page: Page
 ) -> None:
-    """Nobody else signs them; who has logged in is told of them."""
+    """They are not saved under another name. The current operator sees a sentence about them."""
     with opened(closed_lab.home.db) as db:
         project = projects.find_project(db, "secret")
         assert project
@@ -104,7 +104,7 @@ def test_labels_left_in_a_shared_browser_wait_for_their_own_login(
     labeler = page.get_by_test_id("labeler")
     expect(labeler).to_have_attribute("data-ready", "true", timeout=30_000)
 
-    expect(labeler).to_contain_text("1 label of ann@portal.example waits for that login.")
+    expect(labeler).to_contain_text("1 label by ann@portal.example will be saved when ann@portal.example logs in.")
     page.keyboard.type("123456")
     expect(labeler).to_have_attribute("data-unsaved", "0", timeout=30_000)
     assert signed(closed_lab) == [("bo@portal.example", "123456")]
@@ -116,7 +116,7 @@ def test_labels_left_in_a_shared_browser_wait_for_their_own_login(
     log_in(page)
     expect(labeler).to_have_attribute("data-ready", "true", timeout=30_000)
     expect(labeler).to_have_attribute("data-unsaved", "0", timeout=30_000)
-    expect(labeler).not_to_contain_text("for that login")
+    expect(labeler).not_to_contain_text("will be saved when")
     assert signed(closed_lab) == [("bo@portal.example", "123456"), ("ann@portal.example", "777777")]
 
 

@@ -1,4 +1,4 @@
-"""The reviewing widget in a real browser: what is seen is what is confirmed, and nothing that was done gets lost."""
+"""The reviewing widget in a real browser: it confirms exactly what was visible and loses no action."""
 
 import random
 from collections.abc import Callable
@@ -20,7 +20,7 @@ OpenReview = Callable[..., Page]
 
 @pytest.fixture
 def open_review(page: Page) -> OpenReview:
-    """Open the review page of a project and wait until the widget takes keys; nothing is clicked."""
+    """Open the Review page of a project and wait until the widget accepts keys, without a click."""
 
     def opened_review(lab: "Lab", project: Project, query: str = "") -> Page:
         page.goto(f"{lab.url}/review?project={project.name}{query}")
@@ -43,7 +43,7 @@ def expect_all_saved(page: Page, seconds: float = 30) -> None:
 
 
 def tiles(page: Page) -> list[str]:
-    """Hashes of the images on the screen, in order."""
+    """Return the hashes of the images on the screen, in order."""
     hashes = widget(page).locator(".tile").evaluate_all("tiles => tiles.map(tile => tile.dataset.sample)")
     return [str(sha256) for sha256 in hashes]
 
@@ -53,7 +53,7 @@ def tile(page: Page, sha256: str) -> Locator:
 
 
 def go_to(page: Page, sha256: str) -> None:
-    """Choose a tile with the arrow keys."""
+    """Select a tile with the arrow keys."""
     page.keyboard.press("Home")
     for _ in range(tiles(page).index(sha256)):
         page.keyboard.press("ArrowRight")
@@ -61,7 +61,7 @@ def go_to(page: Page, sha256: str) -> None:
 
 
 def label_all(lab: "Lab", project: Project, operator: str = "Ann") -> dict[str, str]:
-    """Give every image a label that follows from its pixels, not from what it shows; returns them by hash."""
+    """Label every image with digits derived from its hash. Return the labels by hash."""
     with opened(lab.home.db) as db:
         texts = {
             sample.sha256: f"{int(sample.sha256[:8], 16) % 10**6:06}"
@@ -72,7 +72,7 @@ def label_all(lab: "Lab", project: Project, operator: str = "Ann") -> dict[str, 
 
 
 def act(lab: "Lab", project: Project, operator: str, *events: tuple[str, str, int, str | None]) -> None:
-    """As another operator in another browser: (action, sample, base, text)."""
+    """Apply events (action, sample, base, text) as another operator would in another browser."""
     made = [
         {"event": f"{operator} {random.random()}", "action": action, "sample": sample, "base": base, "text": text}
         for action, sample, base, text in events
@@ -92,7 +92,7 @@ def history(lab: "Lab", sample: Sample) -> list[LabelEvent]:
 
 
 def walk_on(page: Page, do: Callable[[], None] = lambda: None) -> None:
-    """Confirm screen after screen, doing something on each before, until none is left."""
+    """Confirm screen after screen until none remains, calling `do` on each first."""
     message = widget(page).locator(".message", has_text="That was the last one.")
     while not message.count():
         ready(page)
@@ -104,7 +104,7 @@ def walk_on(page: Page, do: Callable[[], None] = lambda: None) -> None:
 
 
 def test_one_pass_finds_the_wrong_labels(lab: "Lab", open_review: OpenReview) -> None:
-    """Thirty labels by keyboard alone: two marked, one typed anew, all others confirmed, each exactly once."""
+    """Thirty labels by keyboard alone: two marked, one corrected, the others confirmed, each exactly once."""
     project = lab.make_project("pass", 30)
     texts = label_all(lab, project)
     marked, retyped = set(list(texts)[3:5]), list(texts)[20]
@@ -141,7 +141,7 @@ def test_one_pass_finds_the_wrong_labels(lab: "Lab", open_review: OpenReview) ->
 
 
 def test_marks_and_events_outlive_a_reload_and_a_killed_server(own_lab: "Lab", open_review: OpenReview) -> None:
-    """What was done while the server is away is sent when it is back; a mark that was not yet sent is still there."""
+    """Actions while the server is down are sent when it is back. An unsent mark is kept."""
     project = own_lab.make_project("portal", 40)
     texts = label_all(own_lab, project)
     own_lab.start()
@@ -167,7 +167,7 @@ def test_marks_and_events_outlive_a_reload_and_a_killed_server(own_lab: "Lab", o
 
 
 def test_a_label_changed_meanwhile_is_told_with_both_texts(lab: "Lab", open_review: OpenReview) -> None:
-    """A confirmation is of what was seen: the reviewer hears of the new label, which is not checked by it."""
+    """A confirmation applies to the label on the screen. A notice shows the new label, which stays unchecked."""
     project = lab.make_project("meanwhile", 3)
     texts = label_all(lab, project)
     page = open_review(lab, project)
@@ -175,7 +175,7 @@ def test_a_label_changed_meanwhile_is_told_with_both_texts(lab: "Lab", open_revi
     act(lab, project, "Ben", ("label", first, 1, "111111"), ("label", second, 1, "222222"))
 
     go_to(page, second)
-    with lab.busy():  # else the answer may come first, and Enter confirms what it brings
+    with lab.busy():  # otherwise the answer may arrive first, and Enter would confirm the new label
         page.keyboard.type("333333")
         page.keyboard.press("Enter")
 
@@ -187,7 +187,7 @@ def test_a_label_changed_meanwhile_is_told_with_both_texts(lab: "Lab", open_revi
     after = state(lab, project)
     assert [after[each].label for each in (first, second)] == ["111111", "222222"]
     assert [after[each].checked for each in (first, second, third)] == [0, 0, 1]
-    assert after[second].disputed  # the text that came second waits for a decision
+    assert after[second].disputed  # the second text makes the image disputed
     notices.get_by_role("button", name="Dismiss").first.click()
     expect(notices.locator("li")).to_have_count(1)
     page.keyboard.press("Backspace")
@@ -195,7 +195,7 @@ def test_a_label_changed_meanwhile_is_told_with_both_texts(lab: "Lab", open_revi
 
 
 def test_typing_can_be_given_up_and_refuses_what_does_not_fit(lab: "Lab", open_review: OpenReview) -> None:
-    """Escape leaves the label as it was; a flag takes the image out, its label brings it back."""
+    """Escape keeps the label. A flag excludes the image, and typing a label includes it again."""
     project = lab.make_project("typing", 3)
     texts = label_all(lab, project)
     page = open_review(lab, project)
@@ -203,11 +203,11 @@ def test_typing_can_be_given_up_and_refuses_what_does_not_fit(lab: "Lab", open_r
     status = widget(page).get_by_role("status")
 
     page.keyboard.type("12x")
-    expect(status).to_have_text("“x” is not in the charset 0123456789.")
+    expect(status).to_have_text("“x” is not an allowed character (0123456789).")
     page.keyboard.press("Enter")
-    expect(status).to_have_text("4 characters more, or Escape.")
-    page.set_viewport_size({"width": 600, "height": 800})  # the screen changes around the field
-    expect(page.get_by_role("textbox", name="Correct the label")).to_be_focused()
+    expect(status).to_have_text("4 more characters needed. Escape cancels.")
+    page.set_viewport_size({"width": 600, "height": 800})  # the layout changes while the field is open
+    expect(page.get_by_role("textbox", name="Corrected label")).to_be_focused()
     page.keyboard.press("Escape")
     expect(status).to_have_text("Not saved: 12")
     assert len(tiles(page)) == 3
@@ -224,7 +224,7 @@ def test_typing_can_be_given_up_and_refuses_what_does_not_fit(lab: "Lab", open_r
 
 
 def test_the_mouse_marks_and_corrects(lab: "Lab", open_review: OpenReview) -> None:
-    """A click marks, a double click opens the field, a paste fills it; the history panel tells of it."""
+    """A click marks, a double click opens the field, and a paste fills it. The history panel shows the change."""
     project = lab.make_project("mouse", 3)
     label_all(lab, project)
     page = open_review(lab, project)
@@ -233,19 +233,19 @@ def test_the_mouse_marks_and_corrects(lab: "Lab", open_review: OpenReview) -> No
     tile(page, first).locator("img").click()
     expect(tile(page, first)).to_have_attribute("data-state", "marked")
     tile(page, second).locator("img").dblclick()
-    page.get_by_role("textbox", name="Correct the label").fill("787878")
+    page.get_by_role("textbox", name="Corrected label").fill("787878")
     expect(tile(page, second)).to_have_attribute("data-state", "resolved")
     page.get_by_role("button", name="History").click()
 
-    expect(widget(page).get_by_label("History of the image")).to_contain_text("labeled 787878")
-    expect(widget(page).get_by_label("History of the image")).to_contain_text("Ann labeled")
+    expect(widget(page).get_by_label("Image history")).to_contain_text("labeled 787878")
+    expect(widget(page).get_by_label("Image history")).to_contain_text("Ann labeled")
     expect_all_saved(page)
     assert lab.actions(project)[3:] == ["label"]
     expect(page.get_by_role("button", name="Done, 1 wrong")).to_be_visible()
 
 
 def test_keys_of_another_field_are_not_taken(lab: "Lab", open_review: OpenReview) -> None:
-    """Digits, spaces and Enter in a filter stay there."""
+    """Digits, spaces and Enter typed into a filter stay there."""
     project = lab.make_project("grid fields", 3)
     texts = label_all(lab, project)
     page = open_review(lab, project)
@@ -265,7 +265,7 @@ def test_keys_of_another_field_are_not_taken(lab: "Lab", open_review: OpenReview
 
 @pytest.mark.parametrize("size", [(1280, 720), (1280, 520), (420, 800)])
 def test_nothing_below_the_edge_is_confirmed(lab: "Lab", open_review: OpenReview, size: tuple[int, int]) -> None:
-    """A screen has as many labels as the window shows; in a low one that is a single row."""
+    """A screen has as many labels as fit the window, and at least one row."""
     project = lab.make_project(f"window {size}", 40)
     label_all(lab, project)
     page = open_review(lab, project)
@@ -279,7 +279,7 @@ def test_nothing_below_the_edge_is_confirmed(lab: "Lab", open_review: OpenReview
 
 
 def test_marks_are_of_one_operator(lab: "Lab", open_review: OpenReview) -> None:
-    """Whoever reviews next in the same browser starts without them; they come back with their operator."""
+    """The next reviewer in the same browser starts without marks. They return with their operator."""
     project = lab.make_project("marks", 3)
     label_all(lab, project)
     page = open_review(lab, project)
@@ -289,14 +289,14 @@ def test_marks_are_of_one_operator(lab: "Lab", open_review: OpenReview) -> None:
     field = page.get_by_role("combobox", name="Operator")
     before = field.input_value()
 
-    for name, state in (("Zoe", "shown"), (before, "marked")):
+    for name, state in (("Zoe", "unchecked"), (before, "marked")):
         field.fill(name)
         field.press("Enter")
         expect(tile(page, wrong)).to_have_attribute("data-state", state)
 
 
 def test_a_click_on_an_opinion_gives_up_the_typing(lab: "Lab", page: Page) -> None:
-    """It decides the image it belongs to; what is typed next belongs to the image that then is on the screen."""
+    """It decides its own image. Further typing applies to the next image on the screen."""
     project = lab.make_project("click", 2)
     images = list(label_all(lab, project))
     act(lab, project, "Ben", *(("label", image, 0, "111111") for image in images))
@@ -306,7 +306,7 @@ def test_a_click_on_an_opinion_gives_up_the_typing(lab: "Lab", page: Page) -> No
     page.keyboard.type("12")
     widget(page).get_by_role("option").nth(1).click()
     expect(widget(page)).to_have_attribute("data-sample", images[1])
-    expect(page.get_by_role("textbox", name="Correct the label")).to_have_count(0)
+    expect(page.get_by_role("textbox", name="Corrected label")).to_have_count(0)
     ready(page)
     page.keyboard.type("999999")
 
@@ -315,7 +315,7 @@ def test_a_click_on_an_opinion_gives_up_the_typing(lab: "Lab", page: Page) -> No
 
 
 def test_an_opinion_that_came_meanwhile_is_shown_before_the_decision(lab: "Lab", page: Page) -> None:
-    """Nobody decides over what he has not seen: the image comes again, with every opinion."""
+    """A decision without the new opinion is rejected: the image comes again, with all opinions."""
     project = lab.make_project("late opinion", 2)
     images = list(label_all(lab, project))
     act(lab, project, "Ben", *(("label", image, 0, "111111") for image in images))
@@ -341,7 +341,7 @@ def test_an_opinion_that_came_meanwhile_is_shown_before_the_decision(lab: "Lab",
 
 
 def test_disputed_images_are_decided_by_keyboard(own_lab: "Lab", page: Page) -> None:
-    """A deep link on a fresh server; an opinion taken, the present label kept, another text typed, a step undone."""
+    """A deep link on a fresh server: accept an opinion, keep the current label, type another, undo a step."""
     project = own_lab.make_project("portal", 4)
     texts = label_all(own_lab, project)
     images = list(texts)

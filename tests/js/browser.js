@@ -1,4 +1,4 @@
-// What a browser gives the scripts and Node does not. Import it before them.
+// Browser globals that Node lacks. Import this before the scripts.
 
 class BrowserStorage {
   /** @param {string} key */
@@ -20,19 +20,19 @@ class BrowserStorage {
 
 const stores = { localStorage: new BrowserStorage(), sessionStorage: new BrowserStorage() };
 
-// The state of the browser; a test sets it, `reset` brings it back.
+// The simulated browser. Tests set its state; `reset` restores it.
 export const browser = {
   isFull: false,
   isForbidden: false,
   /** @type {Record<string, string>} */
   app: {},
 
-  /** @param {Record<string, unknown>} stored by key, in localStorage */
-  reset(stored = {}) {
+  /** @param {Record<string, unknown>} values in localStorage, by key */
+  reset(values = {}) {
     Object.assign(this, { isFull: false, isForbidden: false, app: {} });
     for (const key of Object.keys(stores)) stores[key] = new BrowserStorage();
     globalThis[Symbol.for("slotlab.memory")].clear();
-    for (const [key, value] of Object.entries(stored)) stores.localStorage[key] = JSON.stringify(value);
+    for (const [key, value] of Object.entries(values)) stores.localStorage[key] = JSON.stringify(value);
   },
 
   stored: () => ({ ...stores.localStorage }),

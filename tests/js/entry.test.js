@@ -14,7 +14,7 @@ function entryOf(text, cursor) {
 /** @param {Entry} entry */
 const shown = (entry) => [entry.chars.map((char) => char || ".").join(""), entry.cursor];
 
-test("Characters fill the boxes from the left, and the last one ends the label.", () => {
+test("Characters fill the boxes from the left, and the last one completes the label.", () => {
   const entry = new Entry(3);
   assert.deepEqual(
     ["1", "2", "3"].map((char) => entry.put(char)),
@@ -23,25 +23,25 @@ test("Characters fill the boxes from the left, and the last one ends the label."
   assert.equal(entry.text, "123");
 });
 
-test("A character in an earlier box mends it and ends nothing.", () => {
+test("A character in an earlier box replaces it and does not complete the label.", () => {
   const entry = entryOf("123", 1);
   assert.equal(entry.put("9"), false);
   assert.deepEqual(shown(entry), ["193", 2]);
 });
 
-test("A character in the last box ends nothing while another box is empty; the cursor goes there.", () => {
+test("The last box does not complete the label while another box is empty; the cursor moves there.", () => {
   const entry = entryOf(".2.", 2);
   assert.equal(entry.put("3"), false);
   assert.deepEqual(shown(entry), [".23", 0]);
 });
 
-test("A character behind the last box begins the label anew.", () => {
+test("A character after the last box starts the label over.", () => {
   const entry = entryOf("123", 3);
   assert.equal(entry.put("7"), false);
   assert.deepEqual(shown(entry), ["7..", 1]);
 });
 
-test("Backspace empties the box at the cursor, or else the one before it.", () => {
+test("Backspace clears the box at the cursor, or else the one before it.", () => {
   const entry = entryOf("12.", 2);
   entry.back();
   assert.deepEqual(shown(entry), ["1..", 1]);
@@ -56,7 +56,7 @@ test("Backspace in the first box stays there.", () => {
   assert.deepEqual(shown(entry), ["...", 0]);
 });
 
-test("Delete empties the box at the cursor and leaves the cursor.", () => {
+test("Delete clears the box at the cursor and does not move.", () => {
   const entry = entryOf("123", 1);
   entry.erase();
   assert.deepEqual(shown(entry), ["1.3", 1]);
@@ -65,7 +65,7 @@ test("Delete empties the box at the cursor and leaves the cursor.", () => {
   assert.deepEqual(shown(entry), ["1.3", 3]);
 });
 
-test("The cursor goes behind the last box only when no box is empty.", () => {
+test("The cursor moves past the last box only if no box is empty.", () => {
   const whole = entryOf("123", 0);
   whole.move(9);
   assert.equal(whole.cursor, 3);
@@ -76,7 +76,7 @@ test("The cursor goes behind the last box only when no box is empty.", () => {
   assert.equal(gap.cursor, 0);
 });
 
-test("End goes to the first empty box, or behind the last.", () => {
+test("End moves to the first empty box, or past the last.", () => {
   const gap = entryOf("1.3", 0);
   gap.moveToEnd();
   assert.equal(gap.cursor, 1);
@@ -85,12 +85,12 @@ test("End goes to the first empty box, or behind the last.", () => {
   assert.equal(whole.cursor, 3);
 });
 
-test("The room is what is left from the cursor on, and all of it behind the last box.", () => {
+test("The room is the number of boxes from the cursor, or all of them past the last box.", () => {
   assert.equal(entryOf("12....", 2).room, 4);
   assert.equal(entryOf("123456", 6).room, 6);
 });
 
-test("A pasted label fills every box and leaves nothing missing.", () => {
+test("A pasted label fills every box.", () => {
   const entry = new Entry(3);
   entry.fill(["4", "5", "6"]);
   assert.deepEqual(shown(entry), ["456", 3]);

@@ -31,7 +31,7 @@ function exchangeOf(t, options = {}) {
   return { exchange, sent, after, enter };
 }
 
-test("An event is sent at once, under the name of its operator and with its project.", (t) => {
+test("An event is sent immediately, with its operator and project.", (t) => {
   const { sent, enter } = exchangeOf(t, { message: () => ({ tab: "t" }) });
   const id = enter();
   const [[name, message]] = sent;
@@ -40,7 +40,7 @@ test("An event is sent at once, under the name of its operator and with its proj
   assert.deepEqual([message.events[0].event, message.events[0].operator], [id, "Ann"]);
 });
 
-test("The next message waits a moment and brings all that was entered meanwhile.", (t) => {
+test("The next message waits briefly and includes everything entered meanwhile.", (t) => {
   const { sent, enter, after } = exchangeOf(t);
   enter();
   enter();
@@ -50,7 +50,7 @@ test("The next message waits a moment and brings all that was entered meanwhile.
   assert.equal(sent[1][1].events.length, 3);
 });
 
-test("A message without an answer is sent again after three seconds, until it is answered.", (t) => {
+test("An unanswered message is resent every three seconds.", (t) => {
   const { exchange, enter, after } = exchangeOf(t);
   const id = enter();
   assert.equal(after(2999), 1);
@@ -60,13 +60,13 @@ test("A message without an answer is sent again after three seconds, until it is
   assert.equal(after(30_000), 3);
 });
 
-test("Nothing is sent where there is nothing to say.", (t) => {
+test("Without events nothing is sent.", (t) => {
   const { exchange, after } = exchangeOf(t);
   exchange.pump();
   assert.equal(after(60_000), 0);
 });
 
-test("A widget that wants more images asks until it has them.", (t) => {
+test("A widget that needs more images asks until it has them.", (t) => {
   let wants = true;
   const { exchange, after } = exchangeOf(t, { wants: () => wants });
   exchange.pump();
@@ -75,7 +75,7 @@ test("A widget that wants more images asks until it has them.", (t) => {
   assert.equal(after(60_000), 2);
 });
 
-test("A widget that renews something is heard now and then.", (t) => {
+test("A widget with a heartbeat sends a message at each interval.", (t) => {
   const { exchange, after } = exchangeOf(t, { idleMs: () => 20_000 });
   exchange.pump();
   assert.equal(after(0), 1);
@@ -83,7 +83,7 @@ test("A widget that renews something is heard now and then.", (t) => {
   assert.equal(after(1), 2);
 });
 
-test("A widget can wait longer for an answer before it sends news.", (t) => {
+test("A widget can wait longer for an answer before it sends more.", (t) => {
   const { exchange, enter, after } = exchangeOf(t, { unansweredMs: 1500 });
   enter();
   enter();
@@ -94,7 +94,7 @@ test("A widget can wait longer for an answer before it sends news.", (t) => {
   assert.equal(after(150), 3);
 });
 
-test("Nothing is sent while the page is drawn or the server is away.", (t) => {
+test("Nothing is sent while the page runs or the server is down.", (t) => {
   const { enter, after } = exchangeOf(t);
   browser.app = { testScriptState: "running" };
   enter();
@@ -105,7 +105,7 @@ test("Nothing is sent while the page is drawn or the server is away.", (t) => {
   assert.equal(after(30), 1);
 });
 
-test("A server that answers nothing has been restarted, and gets the outbox at once.", (t) => {
+test("A restarted server, which answers nothing, gets the outbox immediately.", (t) => {
   const { exchange, enter, after } = exchangeOf(t);
   enter();
   after(1000);
@@ -114,7 +114,7 @@ test("A server that answers nothing has been restarted, and gets the outbox at o
   assert.equal(after(0), 2);
 });
 
-test("A server that could not store the events is left alone for a while.", (t) => {
+test("A server that could not store the events gets them again only after a delay.", (t) => {
   const { exchange, enter, after } = exchangeOf(t);
   enter();
   exchange.receive({ ...DATA, error: "The disk is full." }, exchange.trigger);
@@ -124,7 +124,7 @@ test("A server that could not store the events is left alone for a while.", (t) 
   assert.equal(after(0), 1);
 });
 
-test("Nothing is sent before the widget is ready, nor after it has gone.", (t) => {
+test("Nothing is sent before the widget is ready or after it is closed.", (t) => {
   let isReady = false;
   const { exchange, enter, after } = exchangeOf(t, { isReady: () => isReady });
   enter();
@@ -136,7 +136,7 @@ test("Nothing is sent before the widget is ready, nor after it has gone.", (t) =
   assert.equal(after(60_000), 1);
 });
 
-test("A wish for another view is repeated until the widget has gone.", (t) => {
+test("A request for another view is repeated until the widget is closed.", (t) => {
   const { exchange, sent, after } = exchangeOf(t);
   exchange.insist("show", "disputed");
   assert.equal(after(3000), 2);
@@ -145,7 +145,7 @@ test("A wish for another view is repeated until the widget has gone.", (t) => {
   assert.deepEqual(sent[1], ["show", "disputed"]);
 });
 
-test("A widget shows how much is unsaved, and why.", (t) => {
+test("A widget shows the number of unsaved events and the reason.", (t) => {
   const { exchange, enter } = exchangeOf(t);
   const classes = new Set();
   /** @type {any} */
@@ -156,7 +156,7 @@ test("A widget shows how much is unsaved, and why.", (t) => {
   browser.isFull = true;
   enter();
   exchange.receive({ ...DATA, error: "The disk is full." }, exchange.trigger);
-  assert.equal(exchange.showUnsaved(root), "The disk is full. This browser keeps nothing: do not close the tab.");
+  assert.equal(exchange.showUnsaved(root), "The disk is full. This browser cannot store labels. Keep this tab open.");
   assert.deepEqual([root.dataset.unsaved, [...classes]], ["1", ["failing"]]);
   exchange.receive(DATA, exchange.trigger);
   exchange.outbox.drop(exchange.outbox.events[0].event);

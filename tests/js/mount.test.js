@@ -6,7 +6,7 @@ import "./browser.js";
 const { mount } = await import("../../pages/components/widgets/shared/dom.js");
 const { Settling } = await import("../../pages/components/widgets/shared/settling.js");
 
-function mounted() {
+function mountRecorder() {
   /** @type {string[]} */
   const log = [];
   const draw = mount(
@@ -22,42 +22,42 @@ function mounted() {
   return { log, show };
 }
 
-test("A widget stays for all data of its view.", () => {
-  const { log, show } = mounted();
+test("A widget persists for all data of its view.", () => {
+  const { log, show } = mountRecorder();
   show({ view: "a", reply: "1" });
   show({ view: "a", reply: "2" });
   assert.deepEqual(log, ["a receives 1", "a receives 2"]);
 });
 
-test("A change of the theme is no answer.", () => {
-  const { log, show } = mounted();
+test("A theme change is not an answer.", () => {
+  const { log, show } = mountRecorder();
   show({ view: "a", reply: "1" });
   show({ view: "a", reply: "1" });
   assert.deepEqual(log, ["a receives 1"]);
 });
 
-test("A widget that has no exchange is drawn again with the theme.", () => {
-  const { log, show } = mounted();
+test("A widget without an exchange is redrawn on a theme change.", () => {
+  const { log, show } = mountRecorder();
   show({ view: "a" });
   show({ view: "a" });
   assert.equal(log.length, 2);
 });
 
-test("Another view closes the widget and makes one of its own.", () => {
-  const { log, show } = mounted();
+test("Another view closes the widget and creates a new one.", () => {
+  const { log, show } = mountRecorder();
   show({ view: "a", reply: "1" });
   show({ view: "b", reply: "2" });
   assert.deepEqual(log, ["a receives 1", "a closes", "b receives 2"]);
 });
 
-test("The last cleanup closes the widget that is there.", () => {
-  const { log, show } = mounted();
+test("The last cleanup closes the current widget.", () => {
+  const { log, show } = mountRecorder();
   show({ view: "a", reply: "1" });
   show({ view: "b", reply: "2" })();
   assert.equal(log.at(-1), "b closes");
 });
 
-test("A screen has settled when nothing has changed on it for a while.", (t) => {
+test("A screen settles once nothing has changed for a while.", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let ends = 0;
   const settling = new Settling(400, () => (ends += 1));

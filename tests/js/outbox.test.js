@@ -16,7 +16,7 @@ const ids = (outbox) => outbox.events.map(({ event }) => event);
 
 beforeEach(() => browser.reset());
 
-test("The next tab goes on with what has no answer, in the order it was entered.", () => {
+test("The next tab resumes with the unanswered events, in order of entry.", () => {
   browser.reset({
     [`${PREFIX}a`]: eventOf("a", { at: 2 }),
     [`${PREFIX}b`]: eventOf("b", { at: 1 }),
@@ -27,7 +27,7 @@ test("The next tab goes on with what has no answer, in the order it was entered.
   assert.deepEqual(ids(new Outbox("outbox", DATA)), ["b", "a", "c"]);
 });
 
-test("Events of one millisecond keep their order.", (t) => {
+test("Events from the same millisecond keep their order.", (t) => {
   t.mock.timers.enable({ apis: ["Date"], now: 1000 });
   const outbox = new Outbox("outbox", DATA);
   for (const id of ["z", "y"]) outbox.add(eventOf(id));
@@ -44,18 +44,18 @@ test("Two tabs of a project never overwrite each other's events.", () => {
   assert.deepEqual(ids(new Outbox("outbox", DATA)).sort(), ["1", "2"]);
 });
 
-test("Events of another project of the same name stay where they are.", () => {
+test("Events of another project with the same name are left alone.", () => {
   new Outbox("outbox", { ...DATA, created: "earlier" }).add(eventOf("1"));
   assert.deepEqual(ids(new Outbox("outbox", DATA)), []);
   assert.equal(Object.keys(browser.stored()).length, 1);
 });
 
-test("Whatever else lies under the key is left out.", () => {
+test("Other values under the key are ignored.", () => {
   browser.reset({ [`${PREFIX}1`]: eventOf("2"), [`${PREFIX}3`]: "text", [`${PREFIX}4`]: { event: "4" } });
   assert.deepEqual(ids(new Outbox("outbox", DATA)), []);
 });
 
-test("An answered event is given out once and forgotten by the browser.", () => {
+test("Dropping an answered event returns it once and removes it from the browser.", () => {
   const outbox = new Outbox("outbox", DATA);
   outbox.add(eventOf("1"));
   assert.equal(outbox.drop("1").event, "1");
@@ -63,7 +63,7 @@ test("An answered event is given out once and forgotten by the browser.", () => 
   assert.deepEqual(browser.stored(), {});
 });
 
-test("With login, events of another name wait for it and are told.", () => {
+test("With login, events of another operator wait, and a sentence says so.", () => {
   browser.reset({
     [`${PREFIX}1`]: eventOf("1", { operator: "Ben" }),
     [`${PREFIX}2`]: eventOf("2", { operator: "Ben" }),
@@ -72,15 +72,15 @@ test("With login, events of another name wait for it and are told.", () => {
   });
   const outbox = new Outbox("outbox", { ...DATA, login: true });
   assert.deepEqual(ids(outbox), ["3"]);
-  assert.equal(outbox.waiting, "2 labels of Ben wait for that login. 1 label of nobody waits for that login.");
+  assert.equal(outbox.waitingText, "2 labels by Ben will be saved when Ben logs in. 1 label without an operator stays in this browser.");
 });
 
-test("Without login, whoever sits there sends the events of every name.", () => {
+test("Without login, the events of every operator are sent.", () => {
   browser.reset({ [`${PREFIX}1`]: eventOf("1", { operator: "Ben" }) });
   assert.deepEqual(ids(new Outbox("outbox", DATA)), ["1"]);
 });
 
-test("An event that the browser could not store is stored when an answer makes room.", () => {
+test("An event that did not fit is stored once an answer makes room.", () => {
   const outbox = new Outbox("outbox", DATA);
   outbox.add(eventOf("1"));
   browser.isFull = true;
@@ -95,7 +95,7 @@ test("An event that the browser could not store is stored when an answer makes r
   assert.deepEqual(Object.keys(browser.stored()), [`${PREFIX}2`]);
 });
 
-test("What waits adds up to a figure, and says which images it is about.", () => {
+test("The waiting events add up per figure and per image.", () => {
   const outbox = new Outbox("outbox", DATA);
   outbox.add(eventOf("1", { delta: 1, left: -1 }));
   outbox.add(eventOf("2", { left: -1 }));

@@ -12,7 +12,7 @@ const IMAGE = { width: 150, height: 50 };
 
 beforeEach(() => browser.reset());
 
-test("No tile is below the edge of the window, whose last row is whole.", () => {
+test("All tiles fit the window, and the last row is full.", () => {
   const { columns, tiles, imageHeight } = layoutOf({ width: 800, height: 500 }, IMAGE, 6);
   const rows = tiles / columns;
   assert.equal(rows, Math.floor(rows));
@@ -20,7 +20,7 @@ test("No tile is below the edge of the window, whose last row is whole.", () => 
   assert.ok((rows + 1) * (imageHeight + 50 + 10) - 10 + 8 > 500);
 });
 
-test("A low window has one row, a narrow one two columns, a large one at most 60 tiles.", () => {
+test("A low window has one row, a narrow one two columns, and a large one at most 60 tiles.", () => {
   const low = layoutOf({ width: 800, height: 10 }, IMAGE, 6);
   assert.equal(low.tiles, low.columns);
   assert.equal(layoutOf({ width: 300, height: 500 }, IMAGE, 6).columns, 2);
@@ -29,33 +29,33 @@ test("A low window has one row, a narrow one two columns, a large one at most 60
   assert.equal(large.tiles % large.columns, 0);
 });
 
-test("A long label makes the tiles wide enough for it.", () => {
+test("Tiles are wide enough for a long label.", () => {
   const long = layoutOf({ width: 1000, height: 500 }, IMAGE, 30);
   assert.ok(1000 / long.columns >= 30 * 13);
 });
 
-test("A mark is of one operator and of the version that was seen.", () => {
+test("A mark belongs to one operator and one version of the image.", () => {
   const marks = new Marks({ project: "p", created: "c", operator: "Ann" });
-  marks.keep({ sample: "a", version: 2 }, true);
+  marks.set({ sample: "a", version: 2 }, true);
   const again = new Marks({ project: "p", created: "c", operator: "Ann" });
   assert.deepEqual([again.has({ sample: "a", version: 2 }), again.has({ sample: "a", version: 3 })], [true, false]);
   assert.equal(new Marks({ project: "p", created: "c", operator: "Ben" }).has({ sample: "a", version: 2 }), false);
-  marks.keep({ sample: "a", version: 2 }, false);
+  marks.set({ sample: "a", version: 2 }, false);
   assert.deepEqual(again.read(), {});
 });
 
-test("A mark shows above all but a decision of the reviewer's own.", () => {
-  const tile = { isMarked: true, isTakenOut: false, status: "", disputed: true, checked: true };
+test("A mark overrides every state except the reviewer's own decision.", () => {
+  const tile = { isMarked: true, isExcluded: false, status: "", disputed: true, checked: true };
   /** @param {object} more @returns {any} */
   const like = (more) => ({ ...tile, ...more });
   assert.equal(stateOf(like({})), "marked");
   assert.equal(stateOf(like({ status: "resolved" })), "resolved");
-  assert.equal(isDecided(like({ isTakenOut: true, status: "unreadable" })), true);
+  assert.equal(isDecided(like({ isExcluded: true, status: "unreadable" })), true);
   assert.equal(stateOf(like({ isMarked: false })), "disputed");
   assert.equal(stateOf(like({ isMarked: false, disputed: false })), "checked");
 });
 
-test("A time is told in the largest unit that it fills.", (t) => {
+test("An age is given in its largest full unit.", (t) => {
   t.mock.timers.enable({ apis: ["Date"], now: new Date("2026-01-10T12:00:00Z") });
   const times = ["2026-01-10T11:59:30Z", "2026-01-10T11:57:00Z", "2026-01-09T11:00:00Z", "2024-01-01T00:00:00Z"];
   assert.deepEqual(times.map(ago), ["just now", "3 minutes ago", "yesterday", "2 years ago"]);

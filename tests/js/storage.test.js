@@ -7,7 +7,7 @@ const { keyOf, storage } = await import("../../pages/components/widgets/shared/s
 
 beforeEach(() => browser.reset());
 
-test("What was written is read, by the next visit too.", () => {
+test("A written value can be read, also on the next visit.", () => {
   storage.write("localStorage", "a", { n: 1 });
   assert.deepEqual(storage.read("localStorage", "a"), { n: 1 });
   assert.deepEqual(browser.stored(), { a: '{"n":1}' });
@@ -19,7 +19,7 @@ test("A missing or damaged value is undefined.", () => {
   assert.equal(storage.read("localStorage", "missing"), undefined);
 });
 
-test("A full storage keeps the value as long as the tab.", () => {
+test("With full storage, a value lasts as long as the tab.", () => {
   browser.isFull = true;
   storage.write("localStorage", "a", 1);
   assert.equal(storage.read("localStorage", "a"), 1);
@@ -27,7 +27,7 @@ test("A full storage keeps the value as long as the tab.", () => {
   assert.deepEqual(browser.stored(), {});
 });
 
-test("A value that finds room later is stored and outlives the tab.", () => {
+test("A value that fits later is stored and outlives the tab.", () => {
   browser.isFull = true;
   storage.write("localStorage", "a", 1);
   browser.isFull = false;
@@ -36,16 +36,16 @@ test("A value that finds room later is stored and outlives the tab.", () => {
   assert.deepEqual(browser.stored(), { a: "2" });
 });
 
-test("A browser that forbids storage loses nothing while the tab is open.", () => {
+test("With blocked storage, values last while the tab is open.", () => {
   browser.isForbidden = true;
   storage.write("localStorage", "a/1", 1);
   assert.equal(storage.read("localStorage", "a/1"), 1);
   assert.deepEqual(storage.keys("localStorage", "a/"), ["a/1"]);
-  storage.forget("localStorage", "a/1");
+  storage.remove("localStorage", "a/1");
   assert.equal(storage.read("localStorage", "a/1"), undefined);
 });
 
-test("The keys are those of the browser and of the tab that begin alike, each once.", () => {
+test("The keys with a prefix come from both the browser and the tab, each once.", () => {
   browser.reset({ "a/1": 1, "b/1": 1 });
   browser.isFull = true;
   storage.write("localStorage", "a/1", 2);
@@ -53,7 +53,7 @@ test("The keys are those of the browser and of the tab that begin alike, each on
   assert.deepEqual(storage.keys("localStorage", "a/").sort(), ["a/1", "a/2"]);
 });
 
-test("A project's key names its making too, and no name can leave its part.", () => {
+test("A project's key includes its creation time, and all parts are escaped.", () => {
   const project = { project: "a/b", created: "2026-01-01" };
   assert.equal(keyOf("outbox", project), "slotlab/outbox/a%2Fb/2026-01-01");
   assert.equal(keyOf("marks", project, "Ann B"), "slotlab/marks/a%2Fb/2026-01-01/Ann%20B");

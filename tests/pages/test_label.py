@@ -1,4 +1,4 @@
-"""The label page up to its widget: what the browser is sent. What the widget does is tested in tests/browser."""
+"""The Label page: the data sent to its widget. tests/browser tests the widget itself."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ OpenPage = Callable[..., AppTest]
 
 @pytest.fixture
 def project(home: Home) -> Project:
-    """Three images, of which one is labeled and one skipped."""
+    """A project of three images: one labeled, one skipped, one unlabeled."""
     with opened(home.db, create=True) as db:
         with write(db):
             project = projects.insert_project(db, "portal", 6, "0123456789")
@@ -51,14 +51,14 @@ def project(home: Home) -> Project:
 
 
 def sent(app: AppTest) -> dict[str, Any]:
-    """The data of the widget as the browser gets it."""
+    """Return the widget data as the browser gets it."""
     assert not app.exception
     data: dict[str, Any] = json.loads(app.get("bidi_component")[0].proto.json)
     return data
 
 
 def message(have: list[str], tab: str = "one", **more: Any) -> dict[str, Any]:
-    """What a browser tab sends that wants images."""
+    """Return a message of a browser tab that wants images."""
     return {"tab": tab, "project": "many", "queue": asdict(Queue()), "have": have, "wants": True, "events": [], **more}
 
 
@@ -68,7 +68,7 @@ def answer(project: Project, received: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def many(home: Home, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Sixty unlabeled images, and the memory of one browser session."""
+    """A project of sixty unlabeled images, and an empty session state."""
     monkeypatch.setattr("streamlit.session_state", {})
     with opened(home.db, create=True) as db, write(db):
         project = projects.insert_project(db, "many", 6, "0123456789")
@@ -82,7 +82,7 @@ def many(home: Home, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def test_the_widget_starts_without_images(open_page: OpenPage, project: Project) -> None:
-    """Which ones it gets depends on the browser tab, and that is known only when it has asked."""
+    """The images depend on the browser tab, which is unknown until its first message."""
     data = sent(open_page("label", project="portal"))
 
     assert (data["project"], data["length"], data["charset"]) == ("portal", 6, "0123456789")
@@ -92,7 +92,7 @@ def test_the_widget_starts_without_images(open_page: OpenPage, project: Project)
 
 
 def test_the_queues_have_addresses(open_page: OpenPage, project: Project) -> None:
-    """A link can lead straight to a part of a queue."""
+    """A link can open a filtered queue."""
     data = sent(open_page("label", project="portal", queue="Skipped", order="random", flag="passed by", source="mail"))
 
     assert data["queue"] == {"kind": "skipped", "order": "random", "source_id": 1, "day": None, "flag": "passed"}
@@ -100,13 +100,13 @@ def test_the_queues_have_addresses(open_page: OpenPage, project: Project) -> Non
 
 
 def test_a_day_without_images_left_stays_chosen(open_page: OpenPage, project: Project) -> None:
-    """The queue is then empty, instead of going on with all days."""
+    """The queue is then empty; it does not fall back to all days."""
     assert sent(open_page("label", project="portal", day="2026-01-02"))["queue"]["day"] == "2026-01-02"
     assert sent(open_page("label", project="portal", day="whenever"))["queue"]["day"] is None
 
 
 def test_today_counts_what_the_operator_did(open_page: OpenPage, project: Project) -> None:
-    """Labels and second labels, less what was undone, and the median time of those that were measured."""
+    """Labels and second opinions minus undos, and the median of the measured times."""
     work = [
         ("", "label", 1000),
         ("", "second", 3000),
@@ -122,7 +122,7 @@ def test_today_counts_what_the_operator_did(open_page: OpenPage, project: Projec
 
 
 def test_today_is_counted_anew_when_a_label_comes_again(many: Project) -> None:
-    """After a restart of the server the number at hand may hold the label already; adding it would count it twice."""
+    """After a server restart, the figures may already include the label; adding it would count it twice."""
     label = {"event": "1", "action": "label", "sample": f"{1:064x}", "text": "123456", "base": 0, "operator": "Ann"}
     first = server._data(many, "Ann", Queue(), None)
     saved = answer(many, message([], events=[label]))
@@ -134,7 +134,7 @@ def test_today_is_counted_anew_when_a_label_comes_again(many: Project) -> None:
 
 
 def test_the_first_batch_is_small_and_no_tab_takes_more_than_a_quarter(many: Project) -> None:
-    """The first image is on the screen soon, and a second operator finds some too."""
+    """The first image appears soon, and images remain for a second operator."""
     first = answer(many, message([]))
     have = [image["sample"] for image in first["images"]]
     second = answer(many, message(have, reply=first["reply"]))
@@ -145,7 +145,7 @@ def test_the_first_batch_is_small_and_no_tab_takes_more_than_a_quarter(many: Pro
 
 
 def test_images_on_their_way_stay_leased(many: Project) -> None:
-    """A message sent before an answer arrived does not give back what that answer brings."""
+    """A message sent before an answer arrived does not release the images of that answer."""
     arrived = answer(many, message([], wants=False))["reply"]
     coming = answer(many, message([], reply=arrived))
     answer(many, message([], reply=arrived, wants=False))
@@ -155,7 +155,7 @@ def test_images_on_their_way_stay_leased(many: Project) -> None:
 
 
 def test_who_has_all_the_rest_is_known(many: Project) -> None:
-    """No image left means done; images on other screens mean that it is worth asking again."""
+    """No images left means done. Images on other screens mean that asking again is worthwhile."""
     waiting = [f"{number:064x}" for number in range(60)]
     answer(many, message(waiting, reply="none"))
     blocked = answer(many, message([], tab="two", reply="none"))
@@ -171,7 +171,7 @@ def test_who_has_all_the_rest_is_known(many: Project) -> None:
 
 
 def test_a_message_of_another_queue_keeps_its_events(many: Project) -> None:
-    """It may come late, after the operator has changed the queue; it gets no images then."""
+    """It may arrive after the operator has changed the queue. It then gets no images."""
     event = {"event": "e", "action": "label", "sample": f"{0:064x}", "text": "123456", "base": 0}
     data = answer(many, message([], queue=asdict(Queue(kind="skipped")), events=[event]))
 
@@ -179,21 +179,21 @@ def test_a_message_of_another_queue_keeps_its_events(many: Project) -> None:
 
 
 def test_a_message_that_cannot_be_read_is_no_end(many: Project) -> None:
-    """The answer is a sentence; without one the widget would go, and the typing with it."""
+    """The answer is an error sentence. An exception would remove the widget and lose what is being typed."""
     data = answer(many, message([], events=[{"event": ["list"], "action": {}, "sample": 7}]))
     assert [each["status"] for each in data["answers"]] == ["refused"]
 
     data = answer(many, message([], project="gone"))
     assert data["error"] == "There is no project 'gone'."
-    assert answer(many, message([], events=None))["error"].startswith("The server made a mistake")
+    assert answer(many, message([], events=None))["error"].startswith("Server error")
 
 
 def test_labels_of_another_folder_are_not_taken(many: Project) -> None:
-    """Another one may be served at the same address, with a project of the same name and some of the same images."""
+    """Another folder at this address may have a project of the same name and some of the same images."""
     event = {"event": "e", "action": "label", "sample": f"{0:064x}", "text": "123456", "base": 0}
     data = answer(many, message([], events=[event], created="2020-01-01T00:00:00+00:00"))
     assert (data["answers"], data["error"]) == (
-        [], "The project 'many' here is not the one that these labels are of."
+        [], "These labels belong to a different project named 'many'."
     )  # fmt: skip
 
     data = answer(many, message([], events=[event], created=data["created"]))
@@ -201,7 +201,7 @@ def test_labels_of_another_folder_are_not_taken(many: Project) -> None:
 
 
 def whose() -> None:
-    """A page that shows whose events are taken."""
+    """A page that lists the accepted events by operator."""
     import streamlit as st
 
     from pages.components.widgets.messages import events_by_operator
@@ -212,7 +212,7 @@ def whose() -> None:
 
 
 def test_with_login_nobody_signs_for_another() -> None:
-    """What another has left in a shared browser is neither taken nor answered; without login the name counts."""
+    """Events of another operator in a shared browser are neither applied nor answered. Without login they are."""
     app = AppTest.from_function(whose, default_timeout=30)
     app.session_state["operator name"] = "Dana"
     app.run()
@@ -224,7 +224,7 @@ def test_with_login_nobody_signs_for_another() -> None:
 
 
 def test_the_name_of_an_image_is_not_sent(many: Project) -> None:
-    """File names often hold the label; an operator who sees it does not read the image."""
+    """File names often contain the label, and an operator who sees it would not read the image."""
     data = answer(many, message([]))
 
     assert all(image.keys() == {"sample", "version", "url"} for image in data["images"])

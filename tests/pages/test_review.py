@@ -1,4 +1,4 @@
-"""The review page up to its widget: what the browser is sent. What the widget does is tested in tests/browser."""
+"""The Review page: the data sent to its widget. tests/browser tests the widget itself."""
 
 import json
 from collections.abc import Callable
@@ -20,20 +20,20 @@ OpenPage = Callable[..., AppTest]
 
 @pytest.fixture
 def hashes(home: Home, portal: Project) -> list[str]:
-    """The eight labeled images: the first confirmed by Ben, the second labeled anew by him, the third doubted."""
+    """The eight labeled images. Ben confirmed the first, relabeled the second and doubted the third."""
     with opened(home.db) as db:
-        found = [sample.sha256 for sample in select_samples(db, portal.id, state="labeled")]
+        hashes = [sample.sha256 for sample in select_samples(db, portal.id, state="labeled")]
         events = [
-            {"event": "1", "action": "confirm", "sample": found[0], "base": 1},
-            {"event": "2", "action": "label", "sample": found[1], "base": 1, "text": "777771"},
-            {"event": "3", "action": "doubt", "sample": found[2], "base": 1},
+            {"event": "1", "action": "confirm", "sample": hashes[0], "base": 1},
+            {"event": "2", "action": "label", "sample": hashes[1], "base": 1, "text": "777771"},
+            {"event": "3", "action": "doubt", "sample": hashes[2], "base": 1},
         ]
         apply_events(db, portal, "Ben", events)
-    return found
+    return hashes
 
 
 def sent(app: AppTest) -> dict[str, Any]:
-    """The data of the widget as the browser gets it."""
+    """Return the widget data as the browser gets it."""
     assert not app.exception
     data: dict[str, Any] = json.loads(app.get("bidi_component")[0].proto.json)
     return data
@@ -44,7 +44,7 @@ def shown(app: AppTest) -> set[str]:
 
 
 def test_a_project_without_labels_says_so(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """There is nothing to review before somebody has labeled."""
+    """Without labels there is nothing to review."""
     with opened(home.db) as db:
         labeled = select_samples(db, portal.id, state="labeled")
         undos = [{"event": sample.sha256, "action": "undo", "sample": sample.sha256, "base": 1} for sample in labeled]
@@ -59,7 +59,7 @@ def test_a_project_without_labels_says_so(home: Home, open_page: OpenPage, porta
 
 @pytest.mark.usefixtures("hashes")
 def test_the_widget_gets_what_nobody_has_checked(open_page: OpenPage) -> None:
-    """Neither the confirmed label nor the doubted one; each with its image, its version and its history."""
+    """The confirmed and the doubted label are left out. Each tile has its image, version and history."""
     data = sent(open_page("review", project="portal"))
 
     assert (data["mode"], data["length"], data["charset"]) == ("labels", 6, "0123456789")
@@ -88,7 +88,7 @@ def test_the_widget_gets_what_nobody_has_checked(open_page: OpenPage) -> None:
     ],
 )
 def test_the_filters_of_the_address(open_page: OpenPage, query: dict[str, str], wanted: set[str] | int) -> None:
-    """A link to a choice of labels shows that choice; the count is of the same labels."""
+    """A link with filters shows the matching labels, and the total counts the same labels."""
     app = open_page("review", project="portal", **query)
 
     assert (shown(app) if isinstance(wanted, set) else len(shown(app))) == wanted
@@ -97,7 +97,7 @@ def test_the_filters_of_the_address(open_page: OpenPage, query: dict[str, str], 
 
 @pytest.mark.usefixtures("hashes")
 def test_ones_own_labels_can_be_left_out(open_page: OpenPage) -> None:
-    """Labels of others are those that the operator in the sidebar did not give."""
+    """Labels by others exclude those of the operator in the sidebar."""
     app = open_page("review", project="portal", by="others")
     app.session_state["operator name"] = "Ben"
     app.run()
@@ -108,7 +108,7 @@ def test_ones_own_labels_can_be_left_out(open_page: OpenPage) -> None:
 
 @pytest.mark.usefixtures("hashes")
 def test_disputed_images_come_with_their_opinions(open_page: OpenPage) -> None:
-    """The doubted label, who gave it and who doubts it."""
+    """The doubted label, its operator and the operator who doubts it."""
     data = sent(open_page("review", project="portal", show="Disputed"))
 
     assert (data["mode"], data["disputed"], len(data["tiles"])) == ("disputed", 1, 1)
@@ -120,13 +120,13 @@ def test_disputed_images_come_with_their_opinions(open_page: OpenPage) -> None:
 
 @pytest.mark.usefixtures("hashes")
 def test_the_name_of_an_image_is_not_sent(open_page: OpenPage) -> None:
-    """File names often hold the label; a reviewer who sees it does not read the image."""
+    """File names often contain the label, and a reviewer who sees it would not read the image."""
     assert ".png" not in json.dumps(sent(open_page("review", project="portal"))).replace("image/png", "")
 
 
 @pytest.mark.usefixtures("hashes")
 def test_another_view_is_another_name(open_page: OpenPage) -> None:
-    """So that the browser starts anew and takes no batch of the view before."""
+    """So the browser starts over and ignores batches of the previous view."""
     views = {
         sent(open_page("review", project="portal", **query))["view"]
         for query in ({}, {"ordered": "label"}, {"by": "Ben"}, {"show": "Disputed"})
@@ -137,15 +137,15 @@ def test_another_view_is_another_name(open_page: OpenPage) -> None:
 
 @pytest.mark.usefixtures("hashes")
 def test_who_asks_for_no_images_hears_nothing_of_an_end(portal: Project) -> None:
-    """Else a browser that has come to the end would wait for images again."""
+    """Otherwise a browser at the end would wait for images again."""
     message = {"view": "v", "project": "portal", "created": portal.created_at, "after": None, "want": 0, "events": []}
     data = server._data(portal, "Ben", Review(), server._store(message))
 
-    assert (data["more"], data["place"], data["tiles"], data["error"]) == (None, None, [], None)
+    assert (data["more"], data["cursor"], data["tiles"], data["error"]) == (None, None, [], None)
 
 
 def test_an_answer_brings_what_was_said_meanwhile(hashes: list[str], portal: Project) -> None:
-    """The history of an image, and its opinions as long as it is disputed."""
+    """The history of the image, and its opinions while it is disputed."""
     events = [
         {"event": action, "action": action, "sample": hashes[4], "base": 1, "text": "999999", "shown": "000004"}
         for action in ("second", "resolve")

@@ -1,23 +1,23 @@
-"""What the server sides of the widgets share."""
+"""The code shared by the server sides of the widgets."""
 
 import re
 from collections import Counter
 
 import pytest
 
-from pages.components.widgets.messages import WIDGETS, joined_scripts, widget_files, widget_message
+from pages.components.widgets.messages import WIDGETS, join_scripts, widget_files, widget_message
 
 NAMES = [path.parent.name for path in sorted(WIDGETS.glob("*/*.html"))]
 
 
 def test_a_widget_that_the_session_has_forgotten_has_sent_nothing() -> None:
-    """Its callback can still be called, after a restart of the server."""
+    """After a server restart, its callback may still run."""
     assert widget_message("a widget of the session before", "outbox") is None
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_scripts_of_a_widget_are_one_module(name: str) -> None:
-    """No import is left in it, one thing is exported, and no two scripts use the same name at their top."""
+    """It has no imports and one export, and no two scripts define the same top-level name."""
     script = widget_files(name)["js"]
 
     assert re.findall(r"^(?:import|export) .{9}", script, re.MULTILINE) == ["export default m"]
@@ -26,8 +26,8 @@ def test_the_scripts_of_a_widget_are_one_module(name: str) -> None:
 
 
 def test_an_imported_script_comes_before_what_needs_it() -> None:
-    """A class can only be extended once it is there; a script that many import stands there once."""
-    script = joined_scripts(WIDGETS / "reviewer" / "reviewer.js")
+    """A class must be defined before it is extended. A script imported several times appears once."""
+    script = join_scripts(WIDGETS / "reviewer" / "reviewer.js")
 
     assert script.index("class Widget {") < script.index("class Grid extends Widget {")
     assert script.count("class Outbox {") == 1

@@ -1,1 +1,1 @@
-"""The browser widgets, each in its folder: server side beside browser side."""
+"""Browser widgets, one folder each: the server side (Python) next to the browser side (JavaScript)."""

@@ -1,4 +1,4 @@
-"""What the server sides of the widgets share: files, whose events a message brings, errors as sentences."""
+"""Shared by the server sides of all widgets: loading files, handling messages, and reporting errors."""
 
 import logging
 import re
@@ -26,17 +26,17 @@ _EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
 
 
 def widget_files(name: str) -> dict[str, str]:
-    """Return html, css and js of a widget; the style that all share comes before its own."""
+    """Return the HTML, CSS and JavaScript of a widget. The shared style comes before its own."""
     folder = WIDGETS / name
     return {
         "html": (folder / f"{name}.html").read_text("utf-8"),
         "css": "".join(path.read_text("utf-8") for path in (WIDGETS / "shared/shared.css", folder / f"{name}.css")),
-        "js": joined_scripts(folder / f"{name}.js"),
+        "js": join_scripts(folder / f"{name}.js"),
     }
 
 
-def joined_scripts(script: Path) -> str:
-    """Join a script to those it imports: Streamlit gives the browser one module, which can import no other file."""
+def join_scripts(script: Path) -> str:
+    """Return a script joined with its imports: Streamlit serves one module, which cannot import other files."""
     texts: dict[Path, str] = {}
 
     def add(path: Path) -> None:
@@ -51,18 +51,18 @@ def joined_scripts(script: Path) -> str:
 
 
 def widget_message(key: str, name: str) -> Any:
-    """What the widget with this key has just sent under this name; None when the session has forgotten the widget.
+    """Return the value that the widget just sent under this name, or None if the session has lost the widget.
 
-    A message that arrives under another page's address makes Streamlit drop the states of all widgets, but not their
-    callbacks: it calls them to a KeyError, shown in place of the page (1.67). The browser sends again what it holds.
+    A message that arrives under another page's address makes Streamlit (1.67) drop all widget states but still run
+    their callbacks. Reading the state would raise KeyError and replace the page. The browser resends its events.
     """
     return getattr(st.session_state.get(key), name, None)
 
 
 def events_by_operator(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """The events in their order, in runs of one operator each: the name may have changed since they were typed.
+    """Yield the events in order, grouped by operator: the name may have changed since they were typed.
 
-    With login those of another name are left out. Without an answer they stay in the browser until that name logs in.
+    With login, skip events of other operators. Unanswered events stay in the browser until their operator logs in.
     """
     if login_is_asked():
         events = [event for event in events if event.get("operator") in (None, current_operator())]
@@ -71,22 +71,22 @@ def events_by_operator(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[st
 
 
 def project_of(db: Database, message: Mapping[str, Any]) -> Project:
-    """The project that a message is about, which need not be the one on the page.
+    """Return the project that a message names, which may differ from the one on the page.
 
-    Raises OptionError if it is not here: another Slotlab folder may be served at the address by now.
+    Raises OptionError if it does not exist here: another Slotlab folder may now be served at this address.
     """
     project = find_project(db, message["project"])
     if project is None:
         raise OptionError(f"There is no project {message['project']!r}.")
     if message.get("created", project.created_at) != project.created_at:
-        raise OptionError(f"The project {message['project']!r} here is not the one that these labels are of.")
+        raise OptionError(f"These labels belong to a different project named {message['project']!r}.")
     return project
 
 
 def apply_message(
     message: Mapping[str, Any], apply: Callable[[Database, Project, str, list[Mapping[str, Any]]], Iterable[_Answer]]
 ) -> tuple[list[_Answer], list[str]]:
-    """Apply the events of a message, each under the name of its operator; return the answers and what went wrong."""
+    """Apply the events of a message under their operators' names. Return the answers and the error sentences."""
     answers: list[_Answer] = []
     problems: list[str] = []
     with collect_errors(problems), layout.database() as db:
@@ -97,7 +97,7 @@ def apply_message(
 
 
 def answer_data(outcome: Outcome) -> dict[str, Any]:
-    """Return what the browser is told of an event."""
+    """Return the answer to one event, as JSON data."""
     return {
         "event": outcome.event_id,
         "sample": outcome.sample,
@@ -108,8 +108,8 @@ def answer_data(outcome: Outcome) -> dict[str, Any]:
 
 
 def common_data(project: Project, operator: str, problems: list[str]) -> dict[str, Any]:
-    """What every widget is sent: the id of this answer, the project, and who is at work."""
-    login = True  # as long as nobody can tell, no event goes under another's name
+    """Return the data that every widget gets: the id of this answer, the project and the operator."""
+    login = True  # if the check fails, send no event under another operator's name
     with collect_errors(problems):
         login = login_is_asked()
     return {
@@ -125,11 +125,13 @@ def common_data(project: Project, operator: str, problems: list[str]) -> dict[st
 
 @contextmanager
 def collect_errors(problems: list[str]) -> Iterator[None]:
-    """Tell the browser of a mistake instead of ending the script: the widget would go, and the typing with it."""
+    """Report errors to the browser. Stopping the script would remove the widget and lose what is being typed."""
     try:
         yield
     except SlotlabError as error:
         problems.append(str(error))
     except Exception:
-        logging.getLogger(__name__).exception("A widget's message was not handled.")
-        problems.append("The server made a mistake; its log says which. Everything is kept here and sent again.")
+        logging.getLogger(__name__).exception("A message from a widget could not be handled.")
+        problems.append(
+            "Server error; see the server log. Your labels are stored in this browser and will be sent again."
+        )

@@ -75,7 +75,7 @@ export class Gallery {
   show() {
     const failure = this.exchange.showUnsaved(this.root);
     const unsaved = this.outbox.events.length;
-    this.root.querySelector(".waiting").textContent = this.outbox.waiting;
+    this.root.querySelector(".waiting").textContent = this.outbox.waitingText;
     clearTimeout(this.late);
     const text = unsaved ? `${failure} Unsaved: ${unsaved}`.trimStart() : "";
     const say = () => (this.root.querySelector(".unsaved").textContent = text);

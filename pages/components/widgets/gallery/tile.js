@@ -1,7 +1,7 @@
 // One image: what was read, what it is now, and the field for the right text.
 
 import { button, element } from "../shared/dom.js";
-import { focused, isComposed } from "../shared/keyboard.js";
+import { focusedElement, isComposed } from "../shared/keyboard.js";
 import { count } from "../shared/words.js";
 import { drawLook, hue } from "./look.js";
 import { mended } from "./mended.js";
@@ -182,7 +182,7 @@ export class Tile {
 
   showCharacters() {
     const { data } = this;
-    const focusedPlace = [...this.characters.querySelectorAll("button")].findIndex((each) => each === focused());
+    const focusedPlace = [...this.characters.querySelectorAll("button")].findIndex((each) => each === focusedElement());
     this.characters.style.setProperty("--positions", data.positions.length);
     const heads = element("span", "head");
     heads.append(element("b", "", "read"), element("b", "", "true"));

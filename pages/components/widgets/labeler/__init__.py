@@ -1,1 +1,1 @@
-"""Type labels, one image after the other."""
+"""The labeling widget: type labels, one image at a time."""

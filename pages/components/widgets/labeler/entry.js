@@ -1,4 +1,4 @@
-// The boxes of one label and the cursor in them; behind the last box it is at `chars.length`.
+// The boxes of one label and the cursor. After the last box the cursor is at `chars.length`.
 
 export class Entry {
   /** @param {number} length */
@@ -30,7 +30,7 @@ export class Entry {
     return this.chars.length - (this.cursor % this.chars.length);
   }
 
-  // Returns whether the label is to be saved: a character in the last box ends it, one in another mends it.
+  // Returns whether to save the label: only a character in the last box of a complete label saves it.
   /** @param {string} char */
   put(char) {
     if (this.cursor === this.chars.length) {
@@ -53,7 +53,7 @@ export class Entry {
     if (this.cursor < this.chars.length) this.chars[this.cursor] = "";
   }
 
-  // Behind the last box only when there is none left to fill.
+  // Moves past the last box only if all boxes are filled.
   /** @param {number} to */
   move(to) {
     this.cursor = Math.max(0, Math.min(to, this.chars.length - (this.missing ? 1 : 0)));

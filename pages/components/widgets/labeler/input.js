@@ -1,7 +1,7 @@
-// What the operator types, whatever the keyboard: keys, touch keyboards, input methods, paste, and clicks.
+// Operator input: hardware keys, touch keyboards, input methods, paste and clicks.
 
 import { listener } from "../shared/dom.js";
-import { focused, isComposed, isListening, isPress } from "../shared/keyboard.js";
+import { focusedElement, isComposed, isListening, isPress } from "../shared/keyboard.js";
 import { MOVES, REPEATED, commandOf } from "./keys.js";
 
 export class Input {
@@ -21,19 +21,19 @@ export class Input {
     on(window, "keydown", (event) => this.key(event), true);
     on(window, "paste", (event) => this.paste(event), true);
     on(window, "click", (event) => this.clickInHelp(event), true);
-    on(this.field, "input", (event) => this.typedByInput(event));
+    on(this.field, "input", (event) => this.readInput(event));
     on(this.field, "compositionstart", () => (screen.isComposing = true));
     on(this.field, "compositionupdate", (event) => this.compose(event.data));
-    on(this.field, "compositionend", (event) => this.composed(event.data));
+    on(this.field, "compositionend", (event) => this.endComposition(event.data));
     on(root, "mousedown", (event) => this.press(event));
-    on(parts.stage, "pointermove", (event) => screen.zoom.lookAtPointer(event));
-    on(parts.stage, "pointerleave", () => screen.lookAtBox());
+    on(parts.stage, "pointermove", (event) => screen.zoom.panToPointer(event));
+    on(parts.stage, "pointerleave", () => screen.panToBox());
     for (const [command, button] of Object.entries(screen.buttons)) on(button, "click", () => commands[command]());
   }
 
-  // Whoever chose the project in a list of the sidebar wants to label now.
-  takeOver() {
-    if (focused()?.getAttribute("role") === "combobox") focused().blur();
+  // Takes the focus from the project list in the sidebar: after choosing a project, the operator wants to label.
+  claimFocus() {
+    if (focusedElement()?.getAttribute("role") === "combobox") focusedElement().blur();
     if (this.isListening()) this.focus();
   }
 
@@ -47,26 +47,26 @@ export class Input {
 
   // ---- keys -------------------------------------------------------------------------------------------------------
 
-  // Keys of a hardware keyboard, wherever the focus is.
+  // Handles keys of a hardware keyboard, regardless of the focus.
   /** @param {KeyboardEvent} event */
   key(event) {
     if (isComposed(event) || event.metaKey) return;
     if (this.screen.isHelpOpen) return this.keyInHelp(event);
     if (!this.isListening()) return;
     const command = commandOf(event, this.typing.charset);
-    if (!command || this.isForFocus(event.key)) return;
-    take(event);
+    if (!command || this.isUsedByFocus(event.key)) return;
+    consume(event);
     this.focus();
-    // Nobody means 111111 by resting on a key, or to undo ten labels by erasing one.
+    // Ignore key repeat: holding a key must not type 111111, and holding Backspace must not undo ten labels.
     if (event.repeat && !REPEATED.includes(command)) return;
     if (command === "type") this.typing.type(event.key);
     else this.commands[command](event.repeat);
   }
 
-  // Enter and the space bar press a button that has the focus; arrows move in a list that has it.
+  // Returns whether the focused element uses the key: Enter and Space press a button, arrows move in a list.
   /** @param {string} key */
-  isForFocus(key) {
-    const active = focused();
+  isUsedByFocus(key) {
+    const active = focusedElement();
     return isPress(key, this.field) || (MOVES.includes(key) && active && !this.screen.root.contains(active));
   }
 
@@ -74,13 +74,13 @@ export class Input {
   keyInHelp(event) {
     if (event.key === "F1" || event.key === "Escape") this.commands.help();
     else if (event.ctrlKey || event.altKey || [...event.key].length > 1) return;
-    take(event);
+    consume(event);
   }
 
   /** @param {MouseEvent} event */
   clickInHelp(event) {
     if (!this.screen.isHelpOpen) return;
-    take(event);
+    consume(event);
     this.commands.help();
   }
 
@@ -89,17 +89,17 @@ export class Input {
     const target = /** @type {Element} */ (event.target);
     if (target === this.field) this.typing.moveTo(this.screen.boxAt(event.clientX));
     else if (!target.closest("a")) {
-      // Neither the image nor a button takes the focus by mouse: the next Enter must not press that button again.
+      // Keep the focus in the field on mouse clicks, or the next Enter would press the clicked button again.
       event.preventDefault();
       this.focus();
     }
   }
 
-  // ---- characters that come otherwise -----------------------------------------------------------------------------
+  // ---- other text input --------------------------------------------------------------------------------------------
 
-  // Virtual keyboards, dictation and the like put characters into the field itself.
+  // Handles text that virtual keyboards or dictation put directly into the field.
   /** @param {InputEvent} event */
-  typedByInput({ inputType, data, isComposing }) {
+  readInput({ inputType, data, isComposing }) {
     if (isComposing || this.screen.isComposing) return;
     this.screen.showTyped();
     if (/^delete.*Backward$/.test(inputType)) this.typing.back();
@@ -111,7 +111,7 @@ export class Input {
   /** @param {string} text */
   compose(text) {
     this.screen.hint(text && `Composing ${text}`);
-    // Some keyboards never end a composition of letters by themselves.
+    // Some keyboards never end a composition of letters, so end it by moving the focus.
     if ([...text].length === this.screen.entry?.room && [...text].every((char) => this.typing.fits(char))) {
       setTimeout(() => {
         this.field.blur();
@@ -121,7 +121,7 @@ export class Input {
   }
 
   /** @param {string} text */
-  composed(text) {
+  endComposition(text) {
     this.screen.isComposing = false;
     this.screen.hint("");
     this.screen.showTyped();
@@ -137,7 +137,7 @@ export class Input {
 }
 
 /** @param {Event} event */
-function take(event) {
+function consume(event) {
   event.preventDefault();
   event.stopImmediatePropagation();
 }

@@ -1,4 +1,4 @@
-// Which command a key gives.
+// Maps keys to commands.
 
 /** @type {Record<string, string>} */
 const KEYS = {
@@ -13,21 +13,21 @@ const KEYS = {
   F1: "help",
 };
 /** @type {Record<string, string>} */
-const ALT_KEYS = { z: "zoom", i: "invert", c: "contrast", u: "unreadable", o: "notOurs" };
+const ALT_KEYS = { z: "zoom", i: "invert", c: "contrast", u: "unreadable", o: "otherPortal" };
 
 export const MOVES = ["ArrowLeft", "ArrowRight", "Home", "End"];
 export const REPEATED = ["back", "erase", "left", "right"];
 
-// Returns undefined for a key that is none of the widget's.
+// Returns undefined for keys that the widget does not use.
 /** @param {KeyboardEvent} event @param {{ has(char: string): boolean }} charset */
 export function commandOf(event, charset) {
-  const isAltGraph = event.getModifierState("AltGraph"); // types a character, though Ctrl and Alt seem to be down
+  const isAltGraph = event.getModifierState("AltGraph"); // types a character, although Ctrl and Alt are reported as pressed
   if (event.altKey && !event.ctrlKey && !isAltGraph) return altCommandOf(event, charset);
   if (event.ctrlKey && !isAltGraph) return undefined;
   return [...event.key].length === 1 ? "type" : KEYS[event.key];
 }
 
-// Other layouts have their letters elsewhere; Option on macOS makes others of them, which a charset may hold.
+// Uses the letter of the layout. On macOS, Option types another character: accept it if allowed, else use the key code.
 /** @param {KeyboardEvent} event @param {{ has(char: string): boolean }} charset */
 function altCommandOf({ key, code }, charset) {
   if (/^[a-z]$/i.test(key)) return ALT_KEYS[key.toLowerCase()];

@@ -1,13 +1,13 @@
-// The labeling widget. Typing never waits for the server: images are fetched ahead, and what the operator does is an
-// event that the exchange sends until it is answered.
+// The labeling widget. Typing never waits for the server: images are fetched ahead, and each action is an event that
+// the exchange sends until it is answered.
 
 import { Charset } from "../shared/charset.js";
 import { listener, mount } from "../shared/dom.js";
 import { Exchange } from "../shared/exchange.js";
 import { Outbox } from "../shared/outbox.js";
 import { Settling } from "../shared/settling.js";
-import { number } from "../shared/words.js";
-import { label, opposite, skip, takeOut } from "./decision.js";
+import { flagText, number } from "../shared/words.js";
+import { exclude, label, opposite, skip } from "./decision.js";
 import { Input } from "./input.js";
 import { Later } from "./later.js";
 import { Clock, Pace } from "./pace.js";
@@ -17,16 +17,16 @@ import { Tab } from "./tab.js";
 import { Typing } from "./typing.js";
 import { emptyMessage, remaining } from "./waiting.js";
 
-const ANSWER_MS = 1500; // between messages without an answer: a busy server is not helped by more of them
-const HEARTBEAT_MS = 20000; // a lease that is not renewed ends after 60 seconds
-const SETTLE_MS = 400; // without a key, after an image was taken away: what was meant for it is then over
-const AHEAD = 6; // images decoded before their turn
-const UNDONE = 100; // steps that can be undone
+const ANSWER_MS = 1500; // between unanswered messages, to spare a busy server
+const HEARTBEAT_MS = 20000; // a lease expires after 60 seconds without renewal
+const SETTLE_MS = 400; // keys this soon after an image was replaced are meant for the old image
+const DECODE_AHEAD = 6; // images decoded in advance
+const MAX_UNDO = 100; // steps
 
 /** @typedef {import("./picture.js").Picture} Picture */
 /** @typedef {import("./decision.js").Change} Change */
 
-// Other images for another project, queue or operator.
+// Identifies the source of the images: project, queue and operator.
 /** @param {any} data */
 function placeOf({ project, created, queue, operator }) {
   return JSON.stringify([project, created, queue, operator]);
@@ -48,27 +48,27 @@ class Labeler {
     });
     this.exchange.hasNews = true;
     const sendFirst = () => this.exchange.pump();
-    this.tab = new Tab(placeOf(data), sendFirst, () => this.renew());
+    this.tab = new Tab(placeOf(data), sendFirst, () => this.onNewTabId());
     this.supply = new Supply(this.tab, this.outbox, data.length);
     this.pace = new Pace(data.project);
     this.clock = new Clock();
     this.settling = new Settling(SETTLE_MS, () => this.showReady());
     this.later = new Later(() => this.afterPaint());
-    /** @type {{ picture: Picture, change: Change | null }[]} for undo; a pass changes nothing */
+    /** @type {{ picture: Picture, change: Change | null }[]} steps to undo; the change is null if nothing was stored */
     this.history = [];
-    /** @type {Picture | null} whose time the clock takes */
-    this.timed = null;
+    /** @type {Picture | null} that the clock measures */
+    this.clockPicture = null;
     this.counts = { labeled: 0, skipped: 0, total: 0, disputed: 0 };
 
-    this.ending = new AbortController();
-    const on = listener(this.ending.signal);
-    on(document, "visibilitychange", () => this.turn());
+    this.closing = new AbortController();
+    const on = listener(this.closing.signal);
+    on(document, "visibilitychange", () => this.onVisibilityChange());
     on(document, "focusin", () => this.showReady());
     on(document, "focusout", () => setTimeout(() => this.showReady()));
     const charset = new Charset(data.charset);
     const screen = new Screen(root, data, charset);
     const typing = new Typing(screen, charset, this);
-    /** @type {Record<string, (isRepeat?: boolean) => void>} by the names that keys and buttons give them */
+    /** @type {Record<string, (isRepeat?: boolean) => void>} by name, as used by keys and buttons */
     const commands = {
       enter: () => typing.enter(),
       back: (isRepeat) => typing.back(isRepeat),
@@ -79,27 +79,27 @@ class Labeler {
       end: () => typing.end(),
       submit: () => this.submit(),
       skip: () => this.skip(),
-      unreadable: () => this.takeOut("unreadable"),
-      notOurs: () => this.takeOut("notOurs"),
+      unreadable: () => this.exclude("unreadable"),
+      otherPortal: () => this.exclude("otherPortal"),
       undo: () => this.undo(),
-      zoom: () => screen.changeZoom("zoom"),
-      invert: () => screen.changeZoom("invert"),
-      contrast: () => screen.changeZoom("contrast"),
+      zoom: () => screen.changeView("zoom"),
+      invert: () => screen.changeView("invert"),
+      contrast: () => screen.changeView("contrast"),
       help: () => this.help(),
     };
-    screen.parts.waiting.textContent = this.outbox.waiting;
+    screen.parts.waiting.textContent = this.outbox.waitingText;
     this.screen = screen;
-    this.input = new Input(screen, typing, commands, this.ending.signal);
-    this.input.takeOver();
+    this.input = new Input(screen, typing, commands, this.closing.signal);
+    this.input.claimFocus();
   }
 
   close() {
     this.isClosed = true;
-    this.ending.abort();
+    this.closing.abort();
     this.exchange.close();
     this.screen.close();
     this.tab.close();
-    clearTimeout(this.looking);
+    clearTimeout(this.focusTimer);
     this.settling.close();
   }
 
@@ -113,8 +113,8 @@ class Labeler {
   receive(data, trigger) {
     this.data = data;
     this.exchange.receive(data, trigger);
-    for (const answer of data.answers) this.answered(answer);
-    this.counts = data.counts ?? this.counts; // null when the database could not be read
+    for (const answer of data.answers) this.handleAnswer(answer);
+    this.counts = data.counts ?? this.counts; // null if the database could not be read
     if (data.today) this.today = data.today;
     if (data.tab) this.exchange.isUnanswered = false;
     if (data.tab === this.tab.id) this.receiveImages(data);
@@ -125,96 +125,96 @@ class Labeler {
   /** @param {any} data */
   receiveImages(data) {
     if (this.supply.receive(data)) {
-      this.screen.hint("Another operator has taken the image that was here.");
-      this.isTaken = true;
+      this.screen.hint("Someone else took that image.");
+      this.isReplaced = true;
     }
-    if (this.isTaken && this.current) {
-      this.isTaken = false;
+    if (this.isReplaced && this.current) {
+      this.isReplaced = false;
       this.settling.start();
     }
     if (data.images.length && this.supply.isHungry) this.exchange.hasNews = true; // the first batch is small
   }
 
-  // Whether this was meant for the image that has gone. It goes on for as long as somebody types without looking.
-  isForAnother() {
+  // Refuses input meant for the previous image. Each refused key restarts the delay.
+  refuseAfterReplacement() {
     if (!this.settling.isOn) return false;
     this.settling.start();
-    this.screen.refuse("Another operator has taken the image that was here; this is the next. Type again.");
+    this.screen.refuse("Someone else took that image. This is the next one: please type again.");
     return true;
   }
 
   /** @param {{ event: string, sample: string, status: string, message: string }} answer */
-  answered({ event: id, status, message }) {
+  handleAnswer({ event: id, status, message }) {
     const event = this.outbox.drop(id);
     if (!event) return;
     if (status === "saved" || status === "repeated") {
       if (this.today && event.operator === this.data.operator) this.today.labels += event.work ?? 0;
       return;
     }
-    const seen = this.history.findLast(({ picture }) => picture.sample === event.sample)?.picture;
-    this.screen.notify(seen?.url, event.text ?? event.action, message);
-    this.history = this.history.filter(({ picture }) => picture.last !== id); // it cannot be undone
+    const step = this.history.findLast(({ picture }) => picture.sample === event.sample);
+    this.screen.notify(step?.picture.url, event.text ?? flagText(event.flag) ?? event.action, message);
+    this.history = this.history.filter(({ picture }) => picture.last !== id); // a refused event cannot be undone
   }
 
-  renew() {
-    this.supply.giveUp();
+  onNewTabId() {
+    this.supply.releaseUnused();
     this.show();
-    this.tell();
+    this.sendSoon();
   }
 
   message() {
-    this.pace.keep();
+    this.pace.save();
     const { queue, reply } = this.data;
     return { queue, reply, ...this.supply.message() };
   }
 
-  tell() {
+  sendSoon() {
     this.exchange.hasNews = true;
     this.later.schedule();
   }
 
-  /** @param {Picture} picture @param {string} action @param {object} what @param {Change} change */
-  emit(picture, action, what, change) {
+  /** @param {Picture} picture @param {string} action @param {object} content @param {Change} change */
+  emit(picture, action, content, change) {
     const { sample, version: base, last: after } = picture;
     const ms = this.clock.read();
-    picture.last = this.exchange.emit({ action, sample, text: null, flag: null, ...what, base, after, ms, ...change });
-    if (change.work) this.pace.count(change.work);
+    picture.last = this.exchange.emit({ action, sample, text: null, flag: null, ...content, base, after, ms, ...change });
+    if (change.work) this.pace.add(change.work);
     this.later.schedule();
   }
 
-  turn() {
-    this.clock.turn();
-    this.later.forget();
+  onVisibilityChange() {
+    this.clock.update();
+    this.later.cancel();
     if (document.hidden) this.later.schedule();
-    else this.tell();
+    else this.sendSoon();
   }
 
-  // ---- what becomes of the image ----------------------------------------------------------------------------------
+  // ---- decisions ---------------------------------------------------------------------------------------------------
 
   submit() {
-    if (this.current && !this.current.entry.missing) this.leave(label(this.data.queue.kind, this.current.entry.text));
+    if (this.current && !this.current.entry.missing) this.finish(label(this.data.queue.kind, this.current.entry.text));
   }
 
   skip() {
-    if (this.current && !this.isForAnother()) this.leave(skip(this.data.queue.kind));
+    if (this.current && !this.refuseAfterReplacement()) this.finish(skip(this.data.queue.kind));
   }
 
-  /** @param {"unreadable" | "notOurs"} command */
-  takeOut(command) {
-    if (this.current && !this.isForAnother()) this.leave(takeOut(this.data.queue.kind, command));
+  /** @param {"unreadable" | "otherPortal"} command */
+  exclude(command) {
+    if (this.current && !this.refuseAfterReplacement()) this.finish(exclude(this.data.queue.kind, command));
   }
 
   /** @param {import("./decision.js").Decision} decision */
-  leave({ action, what, change, said, isPassed }) {
+  finish({ action, content, change, summary, isPassed }) {
     const picture = this.supply.pictures.shift();
     if (isPassed) this.tab.passed.add(picture.sample);
-    if (action) this.emit(picture, action, what, change);
-    else this.tell();
+    if (action) this.emit(picture, action, content, change);
+    else this.sendSoon();
     this.history.push({ picture, change });
-    if (this.history.length > UNDONE) this.history.shift();
-    this.screen.hint(`Last: ${said}`);
+    if (this.history.length > MAX_UNDO) this.history.shift();
+    this.screen.hint(`Last: ${summary}`);
     this.show();
-    this.screen.announce(() => `${action === "label" ? `Labeled ${said}` : said}. ${this.leftText}`);
+    this.screen.announce(() => `${action === "label" ? `Labeled ${summary}` : summary}. ${this.leftText}`);
   }
 
   undo() {
@@ -222,13 +222,13 @@ class Labeler {
     if (!step) return this.screen.refuse("Nothing to undo.");
     const { picture, change } = step;
     if (change) this.emit(picture, "undo", {}, opposite(change));
-    else this.tell();
+    else this.sendSoon();
     this.supply.putBack(picture);
     const isTyped = !picture.entry.missing;
     picture.entry.moveToEnd();
-    this.screen.hint(isTyped ? "Undone. Type it anew, or choose a box with the arrow keys." : "Undone.");
+    this.screen.hint(isTyped ? "Undone. Type the label again, or move to a box with the arrow keys." : "Undone.");
     this.show();
-    this.screen.announce(() => `Undone. ${isTyped ? `${picture.entry.text} is back. ` : ""}${this.leftText}`);
+    this.screen.announce(() => `Undone${isTyped ? `: ${picture.entry.text}` : ""}. ${this.leftText}`);
   }
 
   // ---- screen -----------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ class Labeler {
   afterPaint() {
     if (this.isClosed) return;
     this.showFigures();
-    for (const picture of this.supply.pictures.slice(1, AHEAD)) picture.decode(() => this.showReady());
+    for (const picture of this.supply.pictures.slice(1, DECODE_AHEAD)) picture.decode(() => this.showReady());
     this.exchange.pump();
   }
 
@@ -260,15 +260,15 @@ class Labeler {
     if (this.isClosed) return;
     const { current } = this;
     const isListening = this.input.isListening();
-    if (!current) this.timed = null;
-    else if (current.isDecoded && this.timed !== current) {
-      this.timed = current;
+    if (!current) this.clockPicture = null;
+    else if (current.isDecoded && this.clockPicture !== current) {
+      this.clockPicture = current;
       this.clock.start();
       this.screen.fit();
     }
-    clearTimeout(this.looking);
-    // A dialog or a list goes without a sign, some time after it has given back the focus.
-    if (!isListening) this.looking = setTimeout(() => this.showReady(), 300);
+    clearTimeout(this.focusTimer);
+    // A dialog or list disappears without an event some time after it loses the focus, so check again.
+    if (!isListening) this.focusTimer = setTimeout(() => this.showReady(), 300);
     const isReady = Boolean(current?.isDecoded && isListening && !this.settling.isOn);
     this.screen.showReady(isReady, Boolean(current) && !isListening);
   }

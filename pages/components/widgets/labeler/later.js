@@ -1,4 +1,4 @@
-// Work that need not be in the next frame; done once, after it.
+// Runs work once after the next frame.
 
 export class Later {
   /** @param {() => void} work */
@@ -18,8 +18,8 @@ export class Later {
     else requestAnimationFrame(() => setTimeout(run));
   }
 
-  // A frame that was waited for may never come once the page is hidden.
-  forget() {
+  // On a hidden page the awaited frame may never come, so allow scheduling again.
+  cancel() {
     this.isScheduled = false;
   }
 }

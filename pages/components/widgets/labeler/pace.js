@@ -1,10 +1,10 @@
-// How fast the operator works: the time on one image, and the pace in this tab.
+// The operator's speed: time per image, and pace in this tab.
 
 import { storage } from "../shared/storage.js";
 
-const PAUSE_MS = 30000; // a longer gap between two labels is a pause and does not count for the pace
+const PAUSE_MS = 30000; // a longer gap between two labels is a pause and is not counted
 
-// Measures how long the image has been looked at.
+// Measures how long an image has been visible.
 export class Clock {
   ms = 0;
   /** @type {number | null} */
@@ -15,19 +15,19 @@ export class Clock {
     this.since = document.hidden ? null : performance.now();
   }
 
-  // On a change of the page's visibility.
-  turn() {
+  // Adds the elapsed time. Call it on each visibility change of the page.
+  update() {
     if (this.since !== null) this.ms += performance.now() - this.since;
     this.since = document.hidden ? null : performance.now();
   }
 
   read() {
-    this.turn();
+    this.update();
     return Math.round(this.ms);
   }
 }
 
-// Counts the labels that this tab has given; outlives a change of page.
+// Counts the labels typed in this tab. It outlives page changes.
 export class Pace {
   /** @param {string} project */
   constructor(project) {
@@ -36,7 +36,7 @@ export class Pace {
   }
 
   /** @param {number} work */
-  count(work) {
+  add(work) {
     const now = Date.now();
     const gap = now - this.stats.last;
     this.stats.labels += work;
@@ -47,18 +47,18 @@ export class Pace {
     this.stats.last = now;
   }
 
-  keep() {
+  save() {
     storage.write("sessionStorage", this.key, this.stats);
   }
 
-  // Says what was done, and how long `left` images will take.
+  // Describes the work so far and the time that `left` images will take.
   /** @param {number | null} left */
   text(left) {
     const { labels, gaps, ms } = this.stats;
     if (!labels) return "";
     if (gaps < 5) return `${labels} this session`;
-    const rest = left ? `, ${duration((left * ms) / gaps / 60000)} left` : "";
-    return `${labels} this session, ${Math.round((gaps * 60000) / ms)} per minute${rest}`;
+    const forecast = left ? `, ${duration((left * ms) / gaps / 60000)} left` : "";
+    return `${labels} this session, ${Math.round((gaps * 60000) / ms)} per minute${forecast}`;
   }
 }
 

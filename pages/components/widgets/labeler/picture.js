@@ -1,4 +1,4 @@
-// An image at hand and what is typed for it; decoded when its turn comes near.
+// A loaded image and its typed label. It is decoded shortly before it is shown.
 
 import { imageOf } from "../shared/dom.js";
 import { Entry } from "./entry.js";
@@ -9,7 +9,7 @@ export class Picture {
     this.sample = sample;
     this.version = version;
     this.url = url;
-    /** @type {string | null} id of the operator's last event on it */
+    /** @type {string | null} id of the operator's last event about it */
     this.last = null;
     this.entry = new Entry(length);
     this.isDecoded = false;
@@ -17,20 +17,20 @@ export class Picture {
     this.img = null;
   }
 
-  // The tab keeps it even where another has the lease.
+  // The tab keeps such an image even if it has lost the lease.
   get isInUse() {
     return this.last !== null || !this.entry.isEmpty;
   }
 
-  /** @param {() => void} then */
-  decode(then) {
+  /** @param {() => void} onDone */
+  decode(onDone) {
     if (this.img) return;
     this.img = imageOf(this.url, "The image to label");
-    // One that fails shows its alt text and can be skipped.
-    const done = () => {
+    // An image that fails to decode shows its alt text and can be skipped.
+    const finish = () => {
       this.isDecoded = true;
-      then();
+      onDone();
     };
-    this.img.decode().then(done, done);
+    this.img.decode().then(finish, finish);
   }
 }

@@ -1,4 +1,4 @@
-// What the labeling widget shows: the image, the boxes, figures, and sentences.
+// The screen of the labeling widget: image, boxes, figures and sentences.
 
 import { animate, button, element, notice, showProgress } from "../shared/dom.js";
 import { count, number } from "../shared/words.js";
@@ -12,18 +12,18 @@ export class Screen {
   constructor(root, { length, queue }, charset) {
     this.root = root;
     this.slots = Array.from({ length }, () => element("span", "slot"));
-    /** @type {Record<string, HTMLElement>} by the class of each */
+    /** @type {Record<string, HTMLElement>} by class */
     this.parts = {};
     for (const part of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[class]"))) {
       this.parts[part.classList[0]] = part;
     }
-    /** @type {Record<string, HTMLButtonElement>} by the command of each */
+    /** @type {Record<string, HTMLButtonElement>} by command */
     this.buttons = {};
     for (const each of /** @type {NodeListOf<HTMLButtonElement>} */ (root.querySelectorAll("[data-command]"))) {
       this.buttons[each.dataset.command] = each;
     }
     this.field = /** @type {HTMLInputElement} */ (this.parts.input);
-    this.isComposing = false; // an input method has the field
+    this.isComposing = false; // an input method is active
     /** @type {Picture | undefined} */
     this.picture = undefined;
     this.parts.slots.replaceChildren(...this.slots);
@@ -37,18 +37,18 @@ export class Screen {
     if (/Mac|iP(hone|ad|od)/.test(navigator.platform)) {
       for (const key of root.querySelectorAll("kbd")) key.textContent = key.textContent.replace("Alt+", "⌥");
     }
-    this.hint(queue.kind === "second" ? "Somebody has labeled these. Type what you read." : "");
+    this.hint(queue.kind === "second" ? "Second opinion: someone else labeled these images. Type what you read." : "");
     this.zoom = new Zoom(this.parts.stage);
     this.resizes = new ResizeObserver(([{ contentRect }]) => {
       this.room = contentRect;
       this.fit();
     });
     this.resizes.observe(this.parts.stage);
-    // Streamlit fades what a script has not drawn again within half a second; here it would fade the image in use.
+    // Streamlit fades elements that a script does not redraw within half a second, so keep the image opaque.
     /** @type {HTMLElement | null} */
     const container = root.closest("[data-testid=stElementContainer]");
     if (container) container.style.opacity = "1";
-    this.showZoom();
+    this.showView();
   }
 
   close() {
@@ -85,24 +85,24 @@ export class Screen {
     this.zoom.fit(this.picture?.img, this.room);
   }
 
-  lookAtBox() {
-    this.zoom.lookAtBox(this.entry?.cursor ?? 0, this.slots.length);
+  panToBox() {
+    this.zoom.panToBox(this.entry?.cursor ?? 0, this.slots.length);
   }
 
   /** @param {"zoom" | "invert" | "contrast"} command */
-  changeZoom(command) {
+  changeView(command) {
     this.zoom.change(command);
-    this.showZoom();
+    this.showView();
   }
 
-  showZoom() {
+  showView() {
     const { zoom, invert, contrast } = this.zoom.settings;
     for (const [command, isOn] of Object.entries({ zoom: zoom > 1, invert, contrast })) {
       this.buttons[command].setAttribute("aria-pressed", String(isOn));
     }
     this.buttons.zoom.firstElementChild.textContent = zoom > 1 ? `Zoom ${zoom}x` : "Zoom";
-    this.zoom.show();
-    this.lookAtBox();
+    this.zoom.apply();
+    this.panToBox();
     this.fit();
   }
 
@@ -124,23 +124,23 @@ export class Screen {
           : "";
       if (field.value !== value) field.value = value;
     }
-    this.lookAtBox();
+    this.panToBox();
     this.buttons.submit.disabled = !entry || entry.missing > 0;
-    for (const command of ["skip", "unreadable", "notOurs"]) this.buttons[command].disabled = !entry;
+    for (const command of ["skip", "unreadable", "otherPortal"]) this.buttons[command].disabled = !entry;
   }
 
-  // Returns the place of the box that a click in the field is on.
+  // Returns the index of the box at a click in the field.
   /** @param {number} clientX */
   boxAt(clientX) {
     const place = this.slots.findIndex((slot) => clientX <= slot.getBoundingClientRect().right);
-    // A tap on empty boxes is there to bring up the keyboard.
+    // A tap on empty boxes only opens the keyboard.
     if (this.entry?.isEmpty) return 0;
     return place < 0 ? this.slots.length : place;
   }
 
   // ---- figures ----------------------------------------------------------------------------------------------------
 
-  /** @param {boolean} isReady @param {boolean} isElsewhere whether something else has the keyboard */
+  /** @param {boolean} isReady @param {boolean} isElsewhere whether another element has the keyboard focus */
   showReady(isReady, isElsewhere) {
     this.root.dataset.ready = String(isReady);
     this.root.classList.toggle("elsewhere", isElsewhere && !this.isHelpOpen);
@@ -151,8 +151,8 @@ export class Screen {
     const now = labeled + outbox.sum("delta");
     const link = /** @type {HTMLAnchorElement} */ (this.parts.disputed);
     showProgress(this.root, now, total);
-    const rest = skipped ? `, ${number(skipped)} skipped` : "";
-    this.parts.total.textContent = `${number(now)} of ${number(total)} labeled${rest}`;
+    const skips = skipped ? `, ${number(skipped)} skipped` : "";
+    this.parts.total.textContent = `${number(now)} of ${number(total)} labeled${skips}`;
     link.hidden = !disputed;
     link.textContent = `${number(disputed)} disputed`;
     link.href = `review?project=${encodeURIComponent(project)}`;
@@ -160,9 +160,9 @@ export class Screen {
 
   /** @param {string} pace @param {number} labels @param {number | null} [medianMs] */
   showPace(pace, labels, medianMs) {
-    const each = medianMs ? `, ${(medianMs / 1000).toFixed(1)} s each` : "";
+    const median = medianMs ? `, median ${(medianMs / 1000).toFixed(1)} s` : "";
     this.parts.pace.textContent = pace;
-    this.parts.today.textContent = labels > 0 ? `Today ${number(labels)}${each}` : "";
+    this.parts.today.textContent = labels > 0 ? `Today: ${number(labels)}${median}` : "";
   }
 
   /** @param {string | null} error @param {number} unsaved @param {number} unstored */
@@ -170,7 +170,7 @@ export class Screen {
     this.parts.unsaved.textContent = [
       error,
       unsaved || error ? `Unsaved: ${unsaved}.` : "",
-      unstored ? `This browser cannot store labels: closing this tab now loses ${unstored}.` : "",
+      unstored ? `This browser cannot store labels. Closing this tab now loses ${unstored}.` : "",
     ].join(" ");
   }
 
@@ -191,25 +191,25 @@ export class Screen {
     animate(this.parts.slots, shake, { duration: 220 });
   }
 
-  // The sentence of a refusal goes with the next key; what was typed last stays to be seen.
-  forgive() {
+  // Clears a refusal at the next key. Other hints stay.
+  clearRefusal() {
     if (this.parts.hint.classList.contains("refused")) this.hint("");
   }
 
-  // For screen readers, after the paint and never twice in a frame.
+  // Announces a text to screen readers, after the paint and at most once per frame.
   /** @param {() => string} text */
   announce(text) {
     clearTimeout(this.announcing);
     this.announcing = setTimeout(() => (this.parts.live.textContent = text()), 100);
   }
 
-  /** @param {string | undefined} url @param {string} what @param {string} message */
-  notify(url, what, message) {
-    this.parts.notices.prepend(notice(url, what, message));
+  /** @param {string | undefined} url @param {string} title @param {string} message */
+  notify(url, title, message) {
+    this.parts.notices.prepend(notice(url, title, message));
   }
 }
 
-// Stands in place of the image when none is at hand.
+// Returns the message shown when no image is available.
 /** @param {{ lines: string[], buttons: [string, string][] }} message @param {(kind: string) => void} changeKind */
 export function emptyBox({ lines, buttons }, changeKind) {
   const box = element("div", "message");

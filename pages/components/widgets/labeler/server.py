@@ -1,23 +1,22 @@
-"""The labeling widget's server side: what it is sent, and what becomes of what it sends.
+"""Server side of the labeling widget: its data and its messages.
 
-The browser keeps the images at hand and an outbox of events (labeler.js). A message, from the browser:
+The browser holds the loaded images and an outbox of events (labeler.js). A message from the browser:
 
     {tab, project, created, queue, reply, have: [hash], lacks: [hash], passed: [hash], wants, events: [event]}
 
-`tab` is the browser tab's own id and holds its leases; `queue` is the Queue the images come from, sent back as it was
-received; `reply` the id of the last answer that arrived. The tab has the images `have`, had `lacks` before it was
-reloaded, and is done with `passed` though they stay in the queue. It `wants` images when few are left. The answer:
+`tab` is the id of the browser tab, which holds its leases. `queue` is the Queue of the images, returned as received.
+`reply` is the id of the last answer that arrived. The tab has the images `have`, had `lacks` before a reload, and has
+passed the images `passed`, which stay in the queue. It `wants` images if few are left. The answer:
 
     {reply, tab, project, created, length, charset, operator, login, queue, images: [{sample, version, url}], low, more,
      elsewhere, lost: [hash], answers: [{event, sample, status, message, version}], counts, today, error}
 
-`low` is how few images at hand are few. `more` says whether others wait, or None when none were asked for, and
-`elsewhere` that all of those are on other screens. `lost` images are no longer this tab's. `today` is None while the
-last one still holds.
+The browser asks for more images below `low`. `more` says whether others are waiting (None: not asked for).
+`elsewhere` says that all of those are on other screens. The tab no longer holds the leases of the `lost` images.
+`today` is None while the previous value is still valid.
 
-The callback stores the events before anything is drawn, because Streamlit may stop a script at its first st.* call;
-the script then renews the leases and sends the answers and the images. An answer or a batch that gets lost is asked
-for again.
+The callback stores the events before drawing, because Streamlit may stop a script at its first st.* call. The script
+then renews the leases and sends the answers and images. The browser asks again for lost answers and batches.
 """
 
 import statistics
@@ -48,24 +47,25 @@ from pages.components.widgets.messages import (
 )
 
 FIRST = 12
-"""Images in the first batch, so that the first is on the screen soon."""
+"""Images in the first batch: few, so that the first appears soon."""
 BATCH = 32
-"""Images in each later one, about 300 kB; more at once would be felt between two keys."""
+"""Images in each later batch, about 300 kB. A larger batch would noticeably delay typing."""
 LOW = 40
-"""Images at hand that call for more: four seconds at ten labels a second."""
-LEAST = 8
-"""A tab may always have so many at hand; else a quarter of what waits, so that two operators share a small project."""
+"""Request more images below this number: four seconds of work at ten labels a second."""
+MIN_SHARE = 8
+"""Images that a tab may always hold. Beyond that, at most a quarter of the queue, so operators can share a project."""
 TODAY_SECONDS = 10
+"""Minimum age of the daily figures before they are read again."""
 
 _KEY = "labeler"
-_RECEIVED, _SENT, _TODAY, _ANOTHER = (f"{_KEY}-{name}" for name in ("received", "sent", "today", "another"))
-# In the document, not in a shadow root, so that any driver finds it by its data attributes.
+_MESSAGE, _BATCHES, _TODAY, _KIND = (f"{_KEY}-{name}" for name in ("message", "batches", "today", "kind"))
+# Not in a shadow root, so that browser tests and benchmarks find it by its data attributes.
 _WIDGET = st.components.v2.component("slotlab.labeler", **widget_files("labeler"), isolate_styles=False)
 
 
 @dataclass
-class _Received:
-    """What the callback leaves for the script run that follows it."""
+class _StoredMessage:
+    """A message whose events the callback has stored, for the script run that follows."""
 
     message: Mapping[str, Any]
     outcomes: list[Outcome]
@@ -73,46 +73,46 @@ class _Received:
 
 
 def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> None:
-    """Draw the widget on a queue of a project; call it inside a fragment.
+    """Draw the widget for a queue of a project. Call it inside a fragment.
 
-    The widget can ask for another kind of queue: it sets session_state[kind_key] and reruns the page.
+    When the operator chooses another kind of queue in the widget, set session_state[kind_key] and rerun the page.
     """
 
     def receive() -> None:
         if message := widget_message(_KEY, "outbox"):
-            st.session_state[_RECEIVED] = _store(message)
+            st.session_state[_MESSAGE] = _store(message)
 
     def change_kind() -> None:
         if kind := widget_message(_KEY, "queue"):
             st.session_state[kind_key] = kind
-            st.session_state[_ANOTHER] = True
+            st.session_state[_KIND] = True
 
-    if st.session_state.pop(_ANOTHER, False):
+    if st.session_state.pop(_KIND, False):
         st.rerun()
 
-    # One key for all projects and queues: while Streamlit puts a widget in the place of one with another key, both
-    # stand on the page and want the keyboard.
+    # One key for all projects and queues. With different keys, Streamlit briefly keeps the old and the new widget on
+    # the page, and both would handle keys.
     _WIDGET(
         key=_KEY,
-        data=_data(project, operator, queue, st.session_state.pop(_RECEIVED, None)),
+        data=_data(project, operator, queue, st.session_state.pop(_MESSAGE, None)),
         on_outbox_change=receive,
         on_queue_change=change_kind,
     )
 
 
-def _store(message: Mapping[str, Any]) -> _Received:
-    """Apply the events of a message. It names its project and queue: the page may show another by now."""
-    return _Received(message, *apply_message(message, apply_events))
+def _store(message: Mapping[str, Any]) -> _StoredMessage:
+    """Apply the events of a message to the project it names: the page may show another one by now."""
+    return _StoredMessage(message, *apply_message(message, apply_events))
 
 
-def _data(project: Project, operator: str, queue: Queue, received: _Received | None) -> dict[str, Any]:
-    """What the browser gets: JSON types only, anything else would silently arrive as a string."""
+def _data(project: Project, operator: str, queue: Queue, received: _StoredMessage | None) -> dict[str, Any]:
+    """Return the data for the browser, in JSON types only: Streamlit silently converts others to strings."""
     problems = received.problems if received else []
     data = common_data(project, operator, problems) | {
         "tab": received and received.message.get("tab"),
         "queue": asdict(queue),
         "images": [],
-        "low": LEAST,
+        "low": MIN_SHARE,
         "more": None,
         "elsewhere": False,
         "lost": [],
@@ -123,21 +123,21 @@ def _data(project: Project, operator: str, queue: Queue, received: _Received | N
     if received and received.message["project"] == project.name:
         data["answers"] = [answer_data(outcome) for outcome in received.outcomes]
     with collect_errors(problems), layout.database() as db:
-        numbers = samples.counts(db, project.id)
-        of_state = {state: sum(n for (_, each), n in numbers.items() if each == state) for state in KINDS.values()}
+        counts = samples.counts(db, project.id)
+        by_state = {state: sum(n for (_, each), n in counts.items() if each == state) for state in KINDS.values()}
         data["counts"] = {
-            "labeled": of_state["labeled"],
-            "skipped": of_state["skipped"],
-            "total": sum(of_state.values()),
+            "labeled": by_state["labeled"],
+            "skipped": by_state["skipped"],
+            "total": sum(by_state.values()),
             "disputed": queues.count_disputed(db, project.id),
         }
-        # A label that had been saved before, by a server since restarted, may or may not be in the number last sent.
+        # After a server restart, a repeated label may or may not be in the last figures, so read them again.
         repeated = received is not None and any(outcome.status == "repeated" for outcome in received.outcomes)
-        data["today"] = _today(db, project, operator, anew=received is None or repeated)
-        # A late message of another queue has brought its events; its images are given back by the next message.
+        data["today"] = _today(db, project, operator, refresh=received is None or repeated)
+        # For a late message of another queue, only the events count. The next message releases its images.
         if received and received.message["project"] == project.name and received.message["queue"] == asdict(queue):
-            data |= _images(db, project, operator, queue, received.message, of_state[KINDS[queue.kind]])
-    batches = st.session_state.setdefault(_SENT, {})
+            data |= _images(db, project, operator, queue, received.message, by_state[KINDS[queue.kind]])
+    batches = st.session_state.setdefault(_BATCHES, {})
     batches[data["reply"]] = [image["sample"] for image in data["images"]]
     data["error"] = problems[0] if problems else None
     return data
@@ -146,11 +146,11 @@ def _data(project: Project, operator: str, queue: Queue, received: _Received | N
 def _images(
     db: Database, project: Project, operator: str, queue: Queue, message: Mapping[str, Any], waiting: int
 ) -> dict[str, Any]:
-    """Renew the tab's leases, and send images where it wants any; `waiting` samples are in the state of this queue."""
+    """Renew the tab's leases and return images if it wants any. `waiting` samples are in the state of this queue."""
     lacks, passed = message.get("lacks", []), message.get("passed", [])
-    # What has been sent and has not arrived yet is the tab's too.
-    have = list(dict.fromkeys([*message["have"], *lacks, *_on_the_way(message.get("reply"))]))
-    share = max(LEAST, waiting // 4)
+    # Images still on their way belong to the tab too.
+    have = list(dict.fromkeys([*message["have"], *lacks, *_in_transit(message.get("reply"))]))
+    share = max(MIN_SHARE, waiting // 4)
     n = 0
     if message["wants"] and len(have) < LOW:
         n = max(0, min(BATCH if message["have"] else FIRST, share - len(have)))
@@ -158,33 +158,34 @@ def _images(
         db, project, queue, holder=message["tab"], operator=operator, have=have, n=n, without=set(passed) - set(have)
     )
     held = [samples.find_sample(db, project.id, sha256) for sha256 in lacks if sha256 not in batch.lost]
-    found = [sample for sample in held if sample] + batch.samples
-    blobs = samples.image_bytes(db, [sample.id for sample in found])
-    short = len(batch.samples) < n
-    others = short and _others_have(db, project, operator, queue, {*have, *passed, *(each.sha256 for each in found)})
+    images = [sample for sample in held if sample] + batch.samples
+    blobs = samples.image_bytes(db, [sample.id for sample in images])
+    is_short = len(batch.samples) < n
+    own = {*have, *passed, *(sample.sha256 for sample in images)}
+    elsewhere = is_short and _is_leased_elsewhere(db, project, operator, queue, own)
     return {
         "images": [
-            {"sample": sample.sha256, "version": sample.version, "url": data_url(blobs[sample.id])} for sample in found
+            {"sample": sample.sha256, "version": sample.version, "url": data_url(blobs[sample.id])} for sample in images
         ],
         "low": min(LOW, share),
-        "more": (others or not short) if message["wants"] else None,
-        "elsewhere": others,
+        "more": (elsewhere or not is_short) if message["wants"] else None,
+        "elsewhere": elsewhere,
         "lost": batch.lost,
     }
 
 
-def _on_the_way(last_reply: str | None) -> list[str]:
-    """Hashes of the images in answers after `last_reply`; those before have arrived or have been replaced."""
-    batches: dict[str, list[str]] = st.session_state.get(_SENT, {})
+def _in_transit(last_reply: str | None) -> list[str]:
+    """Return the hashes of the images sent after `last_reply`. Earlier answers have arrived or are obsolete."""
+    batches: dict[str, list[str]] = st.session_state.get(_BATCHES, {})
     replies = list(batches)
     later = replies[replies.index(last_reply) + 1 :] if last_reply in batches else []
-    # Messages go on naming an answer until the next arrives, so it stays.
-    st.session_state[_SENT] = {reply: batches[reply] for reply in (last_reply, *later) if reply in batches}
+    # Keep `last_reply` too: messages name it until the next answer arrives.
+    st.session_state[_BATCHES] = {reply: batches[reply] for reply in (last_reply, *later) if reply in batches}
     return [sha256 for reply in later for sha256 in batches[reply]]
 
 
-def _others_have(db: Database, project: Project, operator: str, queue: Queue, own: Collection[str]) -> bool:
-    """Whether more waits when every lease is counted as ended."""
+def _is_leased_elsewhere(db: Database, project: Project, operator: str, queue: Queue, own: Collection[str]) -> bool:
+    """Return whether other samples would be waiting if all leases had expired."""
     never = 2**40
     return any(
         sample.sha256 not in own
@@ -195,10 +196,10 @@ def _others_have(db: Database, project: Project, operator: str, queue: Queue, ow
     )
 
 
-def _today(db: Database, project: Project, operator: str, *, anew: bool) -> dict[str, Any] | None:
-    """Labels since midnight where the operator is, and the median time for one; None where it was just told."""
+def _today(db: Database, project: Project, operator: str, *, refresh: bool) -> dict[str, Any] | None:
+    """Return the summary since midnight in the browser's time zone, or None if it was sent recently."""
     last = st.session_state.get(_TODAY, 0.0)
-    if not anew and time.monotonic() - last < TODAY_SECONDS:
+    if not refresh and time.monotonic() - last < TODAY_SECONDS:
         return None
     st.session_state[_TODAY] = time.monotonic()
     work = labels.work_of(db, project.id, operator, midnight().isoformat(timespec="seconds"))
@@ -206,15 +207,15 @@ def _today(db: Database, project: Project, operator: str, *, anew: bool) -> dict
 
 
 def midnight() -> datetime:
-    """When the day began in the browser's time zone, in UTC as the ledger's times are."""
+    """Return the start of the day in the browser's time zone, as UTC like the times of the ledger."""
     zone = st.context.timezone
     now = datetime.now(ZoneInfo(zone)) if zone else datetime.now().astimezone()
     return now.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 
 
 def summary(work: Sequence[tuple[str, str, int | None]]) -> dict[str, Any]:
-    """How many labels these events left, and the median milliseconds for one (None where nobody measured)."""
-    given = [ms for _, action, ms in work if action in ("label", "second")]
-    times = [ms for ms in given if ms is not None]
-    undone = sum(action in ("undo label", "undo second") for _, action, _ in work)
-    return {"labels": max(0, len(given) - undone), "median_ms": round(statistics.median(times)) if times else None}
+    """Return the number of labels after undos, and the median milliseconds per label (None: not measured)."""
+    durations = [ms for _, action, ms in work if action in ("label", "second")]
+    times = [ms for ms in durations if ms is not None]
+    undos = sum(action in ("undo label", "undo second") for _, action, _ in work)
+    return {"labels": max(0, len(durations) - undos), "median_ms": round(statistics.median(times)) if times else None}

@@ -1,8 +1,8 @@
-// The images at hand, which the server has leased to this tab.
+// The loaded images, which the server has leased to this tab.
 
 import { Picture } from "./picture.js";
 
-const HELD = 12; // images that a reload keeps
+const MAX_HELD = 12; // images kept for a reload
 
 export class Supply {
   /** @param {import("./tab.js").Tab} tab @param {import("../shared/outbox.js").Outbox} outbox @param {number} length */
@@ -10,20 +10,20 @@ export class Supply {
     this.tab = tab;
     this.outbox = outbox;
     this.length = length;
-    /** @type {Picture[]} the first is the one shown */
+    /** @type {Picture[]} the first is on the screen */
     this.pictures = [];
-    /** @type {string[]} samples that the tab had before it was reloaded */
+    /** @type {string[]} samples that the tab had before a reload */
     this.lacks = tab.held.filter((sample) => !outbox.isAbout(sample));
-    this.more = true; // wait at the server
-    this.elsewhere = false; // all that wait are on other screens
-    this.low = 1; // so few images are few
+    this.more = true; // whether the server has more
+    this.elsewhere = false; // whether all of those are on other screens
+    this.low = 1; // request more below this number
   }
 
   get isHungry() {
     return this.more && this.pictures.length < this.low;
   }
 
-  // Whether the image is at hand, or was and is done with.
+  // Returns whether the image is loaded or already handled.
   /** @param {string} sample */
   has(sample) {
     return (
@@ -33,7 +33,7 @@ export class Supply {
     );
   }
 
-  // Returns whether another has taken the image that was shown.
+  // Returns whether the image on the screen was taken by someone else.
   /** @param {any} data */
   receive({ images, lost, more, low, elsewhere }) {
     this.lacks = [];
@@ -42,15 +42,15 @@ export class Supply {
       this.more = more;
       this.elsewhere = elsewhere;
     }
-    const [before] = this.pictures;
+    const [previous] = this.pictures;
     this.pictures = this.pictures.filter((picture) => !lost.includes(picture.sample) || picture.isInUse);
-    const isTaken = before !== this.pictures[0];
+    const isReplaced = previous !== this.pictures[0];
     for (const image of images) if (!this.has(image.sample)) this.pictures.push(new Picture(image, this.length));
-    return isTaken;
+    return isReplaced;
   }
 
-  // Another tab had the id first, and the images that go with it.
-  giveUp() {
+  // Drops unused images: another tab owns the tab id and its leases.
+  releaseUnused() {
     this.lacks = [];
     this.pictures = this.pictures.filter((picture) => picture.isInUse);
   }
@@ -61,10 +61,10 @@ export class Supply {
     this.pictures = [picture, ...this.pictures.filter((each) => each.sample !== picture.sample)];
   }
 
-  // Tells the server what the tab has, and keeps the same for a reload.
+  // Returns the message fields about this tab's images, and stores the images for a reload.
   message() {
     const have = this.pictures.map((picture) => picture.sample);
-    this.tab.keep(have.length ? have.slice(0, HELD) : this.lacks);
+    this.tab.save(have.length ? have.slice(0, MAX_HELD) : this.lacks);
     const { lacks } = this;
     return { tab: this.tab.id, have, lacks, passed: [...this.tab.passed], wants: this.pictures.length < this.low };
   }

@@ -1,23 +1,23 @@
-// The id under which the server leases images to this browser tab, and which images a reload goes on with.
+// The id under which the server leases images to this browser tab, and the images to restore after a reload.
 
 import { uuid } from "../shared/exchange.js";
 import { storage } from "../shared/storage.js";
 
 const TAB_KEY = "slotlab/tab";
-const ASK_MS = 60; // for another tab to say that it has the same id
+const ASK_MS = 60; // wait for another tab with the same id to answer
 
 export class Tab {
   /** @param {string} place @param {() => void} onReady @param {() => void} onNewId */
   constructor(place, onReady, onNewId) {
     this.place = place;
-    const kept = storage.read("sessionStorage", TAB_KEY);
-    const isSame = kept?.place === place && Array.isArray(kept.held) && Array.isArray(kept.passed);
-    this.id = typeof kept?.id === "string" ? kept.id : uuid();
+    const state = storage.read("sessionStorage", TAB_KEY);
+    const isSame = state?.place === place && Array.isArray(state.held) && Array.isArray(state.passed);
+    this.id = typeof state?.id === "string" ? state.id : uuid();
     /** @type {string[]} */
-    this.held = isSame ? kept.held : [];
-    /** @type {Set<string>} samples that are done with, though they stay in the queue */
-    this.passed = new Set(isSame ? kept.passed : []);
-    // A duplicated tab has a copy of the storage. Whoever was there first keeps the id.
+    this.held = isSame ? state.held : [];
+    /** @type {Set<string>} handled samples that stay in the queue */
+    this.passed = new Set(isSame ? state.passed : []);
+    // A duplicated tab copies the storage, including the id. The first tab keeps the id.
     this.channel = new BroadcastChannel("slotlab/tabs");
     this.channel.onmessage = ({ data }) => {
       if (data.id !== this.id) return;
@@ -33,12 +33,12 @@ export class Tab {
         this.isReady = true;
         onReady();
       },
-      kept ? ASK_MS : 0,
+      state ? ASK_MS : 0,
     );
   }
 
   /** @param {string[]} held */
-  keep(held) {
+  save(held) {
     const { id, place } = this;
     storage.write("sessionStorage", TAB_KEY, { id, place, held, passed: [...this.passed] });
   }

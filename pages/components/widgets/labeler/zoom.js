@@ -1,4 +1,4 @@
-// How the image is looked at: zoomed, inverted, with more contrast. It stays so for the next images and visits.
+// View settings of the image: zoom, invert, contrast. They persist for later images and visits.
 
 import { storage } from "../shared/storage.js";
 
@@ -6,20 +6,20 @@ import { storage } from "../shared/storage.js";
 
 const ZOOM_KEY = "slotlab/view";
 const SCALES = [1, 2, 3];
-const CRISP = 6; // screen pixels for one of the image, from which on it is shown as squares
+const CRISP = 6; // screen pixels per image pixel; from here on pixels are drawn as squares
 const MAX_SCALE = 6;
 
 // Returns the settings after a command.
 /** @param {Settings} settings @param {"zoom" | "invert" | "contrast"} command */
-export function changed(settings, command) {
+export function toggleSetting(settings, command) {
   const { zoom } = settings;
   if (command === "zoom") return { ...settings, zoom: SCALES[(SCALES.indexOf(zoom) + 1) % SCALES.length] };
   return { ...settings, [command]: !settings[command] };
 }
 
-// Returns how many screen pixels one of the image gets before it is zoomed.
+// Returns the screen pixels per image pixel before zooming.
 /** @param {{ width: number, height: number }} room @param {{ width: number, height: number }} image */
-export function fittedScale(room, image) {
+export function fitScale(room, image) {
   return Math.min(room.width / image.width, room.height / image.height, MAX_SCALE);
 }
 
@@ -34,31 +34,31 @@ export class Zoom {
 
   /** @param {"zoom" | "invert" | "contrast"} command */
   change(command) {
-    this.settings = changed(this.settings, command);
+    this.settings = toggleSetting(this.settings, command);
     storage.write("localStorage", ZOOM_KEY, this.settings);
   }
 
-  show() {
+  apply() {
     const { zoom, invert, contrast } = this.settings;
     this.stage.style.setProperty("--zoom", String(zoom));
     this.stage.classList.toggle("invert", invert);
     this.stage.classList.toggle("contrast", contrast);
   }
 
-  // The zoomed image shows the place that the pointer or the cursor is at.
+  // Pans the zoomed image to the pointer.
   /** @param {PointerEvent} event */
-  lookAtPointer({ clientX, clientY }) {
+  panToPointer({ clientX, clientY }) {
     const { left, top, width, height } = this.stage.getBoundingClientRect();
-    this.lookAt((clientX - left) / width, (clientY - top) / height);
+    this.panTo((clientX - left) / width, (clientY - top) / height);
   }
 
   /** @param {number} cursor @param {number} length */
-  lookAtBox(cursor, length) {
-    this.lookAt((Math.min(cursor, length - 1) + 0.5) / length, 0.5);
+  panToBox(cursor, length) {
+    this.panTo((Math.min(cursor, length - 1) + 0.5) / length, 0.5);
   }
 
   /** @param {number} x @param {number} y */
-  lookAt(x, y) {
+  panTo(x, y) {
     if (this.settings.zoom === 1) return;
     this.stage.style.setProperty("--x", String(x));
     this.stage.style.setProperty("--y", String(y));
@@ -67,7 +67,7 @@ export class Zoom {
   /** @param {HTMLImageElement | null} [img] @param {{ width: number, height: number }} [room] */
   fit(img, room) {
     if (!img?.naturalWidth || !room) return;
-    const scale = fittedScale(room, { width: img.naturalWidth, height: img.naturalHeight });
+    const scale = fitScale(room, { width: img.naturalWidth, height: img.naturalHeight });
     img.style.width = `${Math.round(img.naturalWidth * scale)}px`;
     img.style.imageRendering = scale * this.settings.zoom >= CRISP ? "pixelated" : "";
   }

@@ -1,1 +1,1 @@
-"""Check labels in a grid, decide disputes on a desk."""
+"""The reviewing widget: check labels in a grid, or resolve disputed images one at a time."""

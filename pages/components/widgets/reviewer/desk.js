@@ -1,7 +1,7 @@
-// One disputed image at a time, beside what was said of it.
+// Resolves disputed images one at a time, next to the opinions about each.
 
 import { button, element, showProgress } from "../shared/dom.js";
-import { count, number } from "../shared/words.js";
+import { count, flagText, number } from "../shared/words.js";
 import { Widget } from "./widget.js";
 
 /** @typedef {import("./types.d.ts").DeskTile} Tile */
@@ -10,36 +10,36 @@ export class Desk extends Widget {
   /** @param {HTMLElement} root @param {any} data */
   constructor(root, data) {
     super(root, data);
-    this.open = 0; // images still disputed
+    this.openCount = 0; // images still disputed
     this.restart();
   }
 
   restart() {
     /** @type {number} */
     this.index = 0;
-    /** @type {Tile[]} decided, in order, for undo */
+    /** @type {Tile[]} in order of decision, for undo */
     this.steps = [];
     this.settle();
   }
 
   get help() {
-    return "Up and down choose an opinion, left and right turn to another image. Type for another text.";
+    return "Up and down choose an opinion, left and right change the image. Type to enter another label.";
   }
 
   get commands() {
     return [
-      ["back", "Undo", "⌫", "Backspace: take the last decision back"],
-      ["unreadable", "Unreadable", "Alt+U", "Take the image out: nobody can read it"],
-      ["notOurs", "Not ours", "Alt+O", "Take the image out: it does not belong to this project"],
-      ["done", "Take the chosen", "Enter", "Decide for the chosen opinion; the present label is chosen at first"],
+      ["back", "Undo", "⌫", "Undo the last decision (Backspace)"],
+      ["unreadable", "Unreadable", "Alt+U", "Exclude this image: nobody can read it"],
+      ["otherPortal", "Not from this portal", "Alt+O", "Exclude this image: it is not from this portal"],
+      ["done", "Accept opinion", "Enter", "Accept the selected opinion. The current label is selected at first."],
     ];
   }
 
-  get acts() {
+  get handlers() {
     return {
       back: () => this.back(),
-      unreadable: () => this.takeOut("unreadable", "unreadable"),
-      notOurs: () => this.takeOut("not_ours", "not ours"),
+      unreadable: () => this.exclude("unreadable"),
+      otherPortal: () => this.exclude("not_ours"),
       done: () => this.done(),
       up: () => this.choose(-1),
       down: () => this.choose(1),
@@ -50,51 +50,51 @@ export class Desk extends Widget {
 
   /** @param {any} tile @returns {Tile} */
   makeTile(tile) {
-    return { ...super.makeTile(tile), choice: presentOf(tile), decided: null };
+    return { ...super.makeTile(tile), choice: currentIndex(tile), decisionId: null };
   }
 
-  wanted() {
+  missingCount() {
     return this.tiles.length - this.index < 5 ? 1 : 0;
   }
 
   /** @returns {Tile[]} */
-  shown() {
+  visibleTiles() {
     return this.tiles.slice(this.index, this.index + 1);
   }
 
   /** @returns {Tile | undefined} */
-  selected() {
+  selectedTile() {
     return this.tiles[this.index];
   }
 
-  // What is chosen stays so, wherever it stands now.
+  // Keeps the chosen opinion selected if its index changes.
   /** @param {Tile} tile @param {any} now */
   update(tile, now) {
     const { choices, choice } = tile;
     super.update(tile, now);
-    const at = tile.choices.findIndex((each) => each.shown === choices[choice]?.shown);
-    tile.choice = at < 0 ? presentOf(tile) : at;
-    if (tile === this.selected() && tile.choices.length !== choices.length) this.settle();
+    const index = tile.choices.findIndex((each) => each.shown === choices[choice]?.shown);
+    tile.choice = index < 0 ? currentIndex(tile) : index;
+    if (tile === this.selectedTile() && tile.choices.length !== choices.length) this.settle();
   }
 
-  // It cannot be undone. Where somebody still disagrees, it comes again, after the image on the screen.
+  // Drops the decision from the undo steps. If the image is still disputed, it comes next.
   /** @param {Tile} tile */
-  overtaken(tile) {
+  onConflict(tile) {
     tile.status = "";
-    tile.decided = null;
-    tile.choice = presentOf(tile);
+    tile.decisionId = null;
+    tile.choice = currentIndex(tile);
     this.steps = this.steps.filter((step) => step !== tile);
-    const at = this.tiles.indexOf(tile);
-    if (!tile.disputed || at >= this.index) return;
-    this.tiles.splice(at, 1);
+    const index = this.tiles.indexOf(tile);
+    if (!tile.disputed || index >= this.index) return;
+    this.tiles.splice(index, 1);
     this.index -= 1;
     this.tiles.splice(this.index + 1, 0, tile);
-    if (tile === this.selected()) this.settle();
+    if (tile === this.selectedTile()) this.settle();
   }
 
   /** @param {number} by */
   choose(by) {
-    const tile = this.selected();
+    const tile = this.selectedTile();
     if (!tile) return;
     tile.choice = Math.max(0, Math.min(tile.choice + by, tile.choices.length - 1));
     this.hint("");
@@ -115,16 +115,16 @@ export class Desk extends Widget {
   }
 
   done() {
-    const tile = this.selected();
+    const tile = this.selectedTile();
     if (!tile || this.settling.isOn || !tile.img.complete) return;
     const choice = tile.choices[tile.choice];
-    if (!choice) return this.refuse("Choose an opinion with the arrow keys, or type the label.");
+    if (!choice) return this.refuse("Choose an opinion with the arrow keys, or type a label.");
     this.decide(tile, { text: choice.text, flag: choice.flag }, choice.shown);
   }
 
   /** @param {string} char */
   edit(char) {
-    const tile = this.selected();
+    const tile = this.selectedTile();
     if (tile) this.field.open(tile, this.part("other"), char);
   }
 
@@ -133,28 +133,28 @@ export class Desk extends Widget {
     this.decide(tile, { text }, text);
   }
 
-  /** @param {string} flag @param {string} shown */
-  takeOut(flag, shown) {
-    const tile = this.selected();
-    if (tile) this.decide(tile, { flag }, shown);
+  /** @param {string} flag */
+  exclude(flag) {
+    const tile = this.selectedTile();
+    if (tile) this.decide(tile, { flag }, flagText(flag));
   }
 
-  /** @param {Tile} tile @param {{ text?: string | null, flag?: string | null }} what @param {string} shown */
-  decide(tile, what, shown) {
-    tile.last = this.emit(tile, "resolve", { ...what, ms: performance.now() - this.since });
-    tile.decided = tile.last;
-    tile.status = `Decided: ${shown}`;
+  /** @param {Tile} tile @param {{ text?: string | null, flag?: string | null }} content @param {string} text */
+  decide(tile, content, text) {
+    tile.last = this.emit(tile, "resolve", { ...content, ms: performance.now() - this.since });
+    tile.decisionId = tile.last;
+    tile.status = `Decided: ${text}`;
     this.steps = [...this.steps.filter((step) => step !== tile), tile];
     this.turn(this.tiles.indexOf(tile) + 1);
-    this.hint(`Last: ${shown}`);
+    this.hint(`Last: ${text}`);
     this.exchange.pump();
   }
 
   back() {
     const tile = this.steps.pop();
     if (!tile) return this.refuse("Nothing to undo.");
-    tile.last = this.emit(tile, "undo", { after: tile.decided });
-    tile.decided = null;
+    tile.last = this.emit(tile, "undo", { after: tile.decisionId });
+    tile.decisionId = null;
     tile.status = "";
     this.turn(this.tiles.indexOf(tile));
     this.show();
@@ -166,13 +166,13 @@ export class Desk extends Widget {
     if (this.isClosed) return;
     this.showFigures();
     if (this.field.tile) return;
-    const tile = this.selected();
+    const tile = this.selectedTile();
     const stage = this.part("stage");
     if (tile) {
-      const look = element("div", "look");
-      look.append(tile.img);
-      tile.img.style.width = `${Math.min(this.lookWidth(), tile.width * 4)}px`;
-      stage.replaceChildren(look, this.opinions(tile));
+      const picture = element("div", "picture");
+      picture.append(tile.img);
+      tile.img.style.width = `${Math.min(this.pictureWidth(), tile.width * 4)}px`;
+      stage.replaceChildren(picture, this.opinions(tile));
     } else this.showEmpty(stage);
     stage.classList.toggle("desk", Boolean(tile));
     this.root.dataset.sample = tile?.sample ?? "";
@@ -181,12 +181,12 @@ export class Desk extends Widget {
     for (const [command] of this.commands) this.button(command).disabled = !tile;
     this.button("back").disabled = !this.steps.length;
     const choice = tile?.choices[tile.choice];
-    const taken = choice ? `${choice.current ? "Keep" : "Take"} ${choice.shown}` : "Take the chosen";
-    this.button("done").firstChild.textContent = taken;
+    const text = choice ? `${choice.current ? "Keep" : "Accept"} ${choice.shown}` : "Accept opinion";
+    this.button("done").firstChild.textContent = text;
     this.showReady();
   }
 
-  lookWidth() {
+  pictureWidth() {
     const width = this.width || 600;
     return width > 620 ? width * 0.55 : width - 34;
   }
@@ -201,46 +201,46 @@ export class Desk extends Widget {
       item.setAttribute("role", "option");
       item.setAttribute("aria-selected", String(index === tile.choice));
       item.append(element("span", "label", choice.shown), element("span", "voices", choice.voices.join(", ")));
-      if (choice.current) item.append(element("span", "current", "present label"));
+      if (choice.current) item.append(element("span", "current", "current label"));
       item.onclick = () => {
-        this.field.giveUp();
-        if (tile !== this.selected()) return;
+        this.field.cancel();
+        if (tile !== this.selectedTile()) return;
         tile.choice = index;
         this.done();
       };
       list.append(item);
     });
     const other = element("li", "opinion other");
-    other.append(button("Another text", () => this.edit("")));
+    other.append(button("Other label", () => this.edit("")));
     list.append(other);
     if (tile.status) list.append(element("li", "status", tile.status));
     return list;
   }
 
   showFigures() {
-    /** @type {Record<string, number>} what an unsaved event adds to the disputed images */
+    /** @type {Record<string, number>} change in disputed images by each unsaved action */
     const pending = { resolve: -1, undo: 1 };
     const left = this.disputed + this.outbox.events.reduce((sum, event) => sum + (pending[event.action] ?? 0), 0);
-    const decided = this.steps.length;
-    this.open = Math.max(0, left);
-    const total = decided + this.open;
-    this.part("seen").textContent = `${number(decided)} of ${number(total)} decided`;
-    this.part("rest").textContent = "";
-    showProgress(this.root, decided, total);
+    const decisions = this.steps.length;
+    this.openCount = Math.max(0, left);
+    const total = decisions + this.openCount;
+    this.part("progress").textContent = `${number(decisions)} of ${number(total)} decided`;
+    this.part("operators").textContent = "";
+    showProgress(this.root, decisions, total);
     this.showUnsaved();
   }
 
   emptyState() {
-    if (this.more) return this.message(["Waiting for images…"]);
-    if (!this.open) {
-      const done = this.steps.length ? "All disputed images are decided." : "Nobody disagrees about any image.";
-      return this.message([done], [["Review labels", () => this.exchange.insist("show", "labels")]]);
+    if (this.more) return this.message(["Loading images…"]);
+    if (!this.openCount) {
+      const line = this.steps.length ? "All disputed images are decided." : "No disputed images.";
+      return this.message([line], [["Review labels", () => this.exchange.insist("show", "labels")]]);
     }
-    const open = `${count(this.open, "image")} ${this.open === 1 ? "is" : "are"} still disputed.`;
-    return this.message([open], [["Look at them again", () => this.again()]]);
+    const line = `${count(this.openCount, "image")} ${this.openCount === 1 ? "is" : "are"} still disputed.`;
+    return this.message([line], [["Show disputed images", () => this.again()]]);
   }
 }
 
-// Place of the present label among the opinions.
+// Returns the index of the current label among the opinions.
 /** @param {{ choices?: import("./types.d.ts").Choice[] }} tile */
-const presentOf = (tile) => tile.choices.findIndex((choice) => choice.current);
+const currentIndex = (tile) => tile.choices.findIndex((choice) => choice.current);

@@ -1,8 +1,7 @@
-// The field for another text. It is a field of its own, so that paste, composed characters and the keyboard of a phone
-// work as everywhere.
+// The input field for a correction. A real input supports paste, input methods and touch keyboards.
 
 import { element } from "../shared/dom.js";
-import { focused, isComposed } from "../shared/keyboard.js";
+import { focusedElement, isComposed } from "../shared/keyboard.js";
 import { count } from "../shared/words.js";
 
 /** @typedef {import("./types.d.ts").Tile} Tile */
@@ -15,7 +14,7 @@ export class LabelField {
     this.charset = charset;
     this.length = length;
     this.widget = widget;
-    /** @type {Tile | null} that a text is typed for */
+    /** @type {Tile | null} being corrected */
     this.tile = null;
     this.input = element("input", "field");
     const { input } = this;
@@ -24,12 +23,12 @@ export class LabelField {
     input.spellcheck = false;
     input.autocapitalize = "none";
     input.inputMode = charset.inputMode;
-    input.setAttribute("aria-label", "Correct the label");
+    input.setAttribute("aria-label", "Corrected label");
     input.addEventListener("input", (event) => /** @type {InputEvent} */ (event).isComposing || this.read());
     input.addEventListener("compositionend", () => this.read());
     input.addEventListener("keydown", (event) => this.key(event));
-    // Later, as it may have lost the focus to a change of the screen that is under way.
-    input.addEventListener("blur", () => setTimeout(() => document.hasFocus() && focused() !== input && this.giveUp()));
+    // Deferred, because a screen update in progress may move the focus only briefly.
+    input.addEventListener("blur", () => setTimeout(() => document.hasFocus() && focusedElement() !== input && this.cancel()));
   }
 
   /** @param {Tile} tile @param {HTMLElement} place @param {string} char */
@@ -45,12 +44,12 @@ export class LabelField {
 
   close() {
     const { tile } = this;
-    this.tile = null; // first, as its removal may tell it that it lost the focus
+    this.tile = null; // before the removal, which fires blur
     this.input.remove();
     return tile;
   }
 
-  // Saves what was typed once it is a whole label.
+  // Saves the text once the label is complete.
   read() {
     const chars = [...this.input.value.trim()].map((char) => this.charset.adapt(char));
     const foreign = chars.find((char) => !this.charset.has(char));
@@ -58,7 +57,7 @@ export class LabelField {
     this.input.value = text.slice(0, foreign === undefined ? this.length : undefined).join("");
     if (foreign !== undefined) return this.widget.refuse(this.charset.refusal(foreign));
     if (text.length > this.length) {
-      return this.widget.refuse(`${count(text.length, "character")}; a label has ${this.length}.`);
+      return this.widget.refuse(`${count(text.length, "character")} entered; a label has ${this.length}.`);
     }
     this.widget.hint("");
     if (text.length === this.length) this.widget.view.save(this.close(), text.join(""));
@@ -68,15 +67,15 @@ export class LabelField {
   key(event) {
     if (isComposed(event)) return;
     const left = this.length - [...this.input.value].length;
-    if (event.key === "Escape" || (event.key === "Backspace" && !this.input.value)) this.giveUp();
-    else if (event.key === "Enter" && left) this.widget.refuse(`${count(left, "character")} more, or Escape.`);
+    if (event.key === "Escape" || (event.key === "Backspace" && !this.input.value)) this.cancel();
+    else if (event.key === "Enter" && left) this.widget.refuse(`${count(left, "more character")} needed. Escape cancels.`);
     else if (event.key === "Enter") this.read();
     else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
-  giveUp() {
+  cancel() {
     if (!this.tile) return;
     const text = this.input.value;
     this.close();

@@ -1,7 +1,7 @@
-// Many labels at once, as many as the window holds.
+// Reviews many labels at once, as many as fit the window.
 
 import { element, showProgress } from "../shared/dom.js";
-import { count, number } from "../shared/words.js";
+import { count, flagText, number } from "../shared/words.js";
 import { layoutOf } from "./layout.js";
 import { Marks } from "./marks.js";
 import { boxOf, isDecided, showTile } from "./tile.js";
@@ -9,7 +9,7 @@ import { Widget } from "./widget.js";
 
 /** @typedef {import("./types.d.ts").GridTile} Tile */
 
-const KEPT = 1200; // tiles behind the reviewer; the oldest are let go
+const MAX_REVIEWED = 1200; // reviewed tiles in memory; the oldest are dropped
 
 export class Grid extends Widget {
   /** @param {HTMLElement} root @param {any} data */
@@ -25,44 +25,44 @@ export class Grid extends Widget {
 
   restart() {
     this.start = 0; // first tile of the screen
-    /** @type {number[]} of the screens before */
+    /** @type {number[]} first tiles of the previous screens */
     this.starts = [];
-    /** @type {number} the chosen tile, counted on the screen */
-    this.at = 0;
-    /** @type {number | null} when it was chosen */
-    this.chosenAt = null;
-    this.forgotten = 0; // tiles let go
+    /** @type {number} index of the selected tile on the screen */
+    this.index = 0;
+    /** @type {number | null} time of the selection */
+    this.selectedAt = null;
+    this.dropCount = 0; // tiles dropped from memory
     this.settle();
   }
 
   get help() {
-    return "Arrow keys move. Type to correct a label. A click marks, a double click corrects.";
+    return "Arrow keys select. Type to correct a label. Click to mark it as wrong, double-click to correct it.";
   }
 
   get commands() {
     return [
-      ["back", "Back", "⌫", "Backspace: to the screen before; nothing is taken back"],
-      ["mark", "Wrong", "Space", "Mark the chosen label as wrong, or take the mark off"],
-      ["unreadable", "Unreadable", "Alt+U", "Take the image out: nobody can read it"],
-      ["notOurs", "Not ours", "Alt+O", "Take the image out: it does not belong to this project"],
-      ["toggleHistory", "History", "Alt+H", "Everything that was done to the chosen image"],
-      ["done", "Done", "Enter", "Confirm every label without a mark, doubt every marked one, go on"],
+      ["back", "Back", "⌫", "Previous screen (Backspace). Does not undo anything."],
+      ["mark", "Mark wrong", "Space", "Mark the selected label as wrong, or remove the mark"],
+      ["unreadable", "Unreadable", "Alt+U", "Exclude this image: nobody can read it"],
+      ["otherPortal", "Not from this portal", "Alt+O", "Exclude this image: it is not from this portal"],
+      ["toggleHistory", "History", "Alt+H", "History of the selected image"],
+      ["done", "Done", "Enter", "Confirm unmarked labels, report marked ones as wrong, and continue"],
     ];
   }
 
-  get acts() {
+  get handlers() {
     const { columns, tiles } = this.layout;
     return {
       back: () => this.back(),
       mark: () => this.mark(),
-      unreadable: () => this.takeOut("unreadable"),
-      notOurs: () => this.takeOut("not_ours"),
-      toggleHistory: () => this.history.toggle(this.selected()),
+      unreadable: () => this.exclude("unreadable"),
+      otherPortal: () => this.exclude("not_ours"),
+      toggleHistory: () => this.history.toggle(this.selectedTile()),
       done: () => this.done(),
-      left: () => this.choose(this.at - 1),
-      right: () => this.choose(this.at + 1),
-      up: () => this.choose(this.at < columns ? this.at : this.at - columns),
-      down: () => this.choose(this.at + columns),
+      left: () => this.choose(this.index - 1),
+      right: () => this.choose(this.index + 1),
+      up: () => this.choose(this.index < columns ? this.index : this.index - columns),
+      down: () => this.choose(this.index + columns),
       first: () => this.choose(0),
       end: () => this.choose(tiles),
     };
@@ -70,57 +70,57 @@ export class Grid extends Widget {
 
   /** @param {any} tile @returns {Tile} */
   makeTile(tile) {
-    const made = { ...super.makeTile(tile), isMarked: this.marks.has(tile), isTakenOut: false, said: null };
-    const choose = () => this.choose(this.shown().indexOf(made));
+    const made = { ...super.makeTile(tile), isMarked: this.marks.has(tile), isExcluded: false, verdict: null };
+    const choose = () => this.choose(this.visibleTiles().indexOf(made));
     const acts = { choose, mark: () => this.mark(), edit: () => this.edit("") };
     return Object.assign(made, boxOf(made, this.field.input, acts));
   }
 
-  wanted() {
+  missingCount() {
     return this.tiles.length - this.start < 3 * this.layout.tiles ? Math.max(2 * this.layout.tiles, 24) : 0;
   }
 
   /** @returns {Tile[]} */
-  shown() {
+  visibleTiles() {
     return this.tiles.slice(this.start, this.start + this.layout.tiles);
   }
 
   /** @returns {Tile | undefined} */
-  selected() {
-    return this.shown()[this.at];
+  selectedTile() {
+    return this.visibleTiles()[this.index];
   }
 
   /** @param {Tile} tile */
-  overtaken(tile) {
+  onConflict(tile) {
     tile.status = "changed";
-    tile.said = null;
-    tile.isTakenOut = false;
+    tile.verdict = null;
+    tile.isExcluded = false;
     this.setMark(tile, false);
   }
 
-  // ---- what the reviewer does -------------------------------------------------------------------------------------
+  // ---- actions ----------------------------------------------------------------------------------------------------
 
-  /** @param {number} at */
-  choose(at) {
-    this.field.giveUp();
-    const last = this.shown().length - 1;
-    const to = Math.max(0, Math.min(at, last));
-    if (to !== this.at) this.chosenAt = performance.now();
-    this.at = to;
+  /** @param {number} index */
+  choose(index) {
+    this.field.cancel();
+    const last = this.visibleTiles().length - 1;
+    const to = Math.max(0, Math.min(index, last));
+    if (to !== this.index) this.selectedAt = performance.now();
+    this.index = to;
     this.showTiles();
-    this.selected()?.box.scrollIntoView({ block: "nearest" });
+    this.selectedTile()?.box.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {Tile} tile @param {boolean} isMarked */
   setMark(tile, isMarked) {
     tile.isMarked = isMarked;
-    this.marks.keep(tile, isMarked);
+    this.marks.set(tile, isMarked);
   }
 
   mark() {
-    const tile = this.selected();
+    const tile = this.selectedTile();
     if (!tile) return;
-    if (isDecided(tile)) return this.refuse("You have decided this one. Type to change it.");
+    if (isDecided(tile)) return this.refuse("You have already decided this one. Type to change it.");
     this.setMark(tile, !tile.isMarked);
     this.hint("");
     this.showTiles();
@@ -128,7 +128,7 @@ export class Grid extends Widget {
 
   /** @param {string} char */
   edit(char) {
-    const tile = this.selected();
+    const tile = this.selectedTile();
     if (!tile) return;
     tile.box.dataset.state = "typing";
     this.field.open(tile, tile.text, char);
@@ -136,9 +136,9 @@ export class Grid extends Widget {
 
   /** @param {Tile} tile @param {string} text */
   save(tile, text) {
-    if (text === tile.label && !tile.isTakenOut) {
+    if (text === tile.label && !tile.isExcluded) {
       this.setMark(tile, false);
-      this.hint(`${text} is its label already.`);
+      this.hint(`The label is already ${text}.`);
     } else {
       this.decide(tile, { text }, text);
       this.hint(`Corrected to ${text}.`);
@@ -146,15 +146,15 @@ export class Grid extends Widget {
     this.show();
   }
 
-  // Where nobody disagrees there is nothing to resolve: it is one more person's label.
-  /** @param {Tile} tile @param {{ text?: string, flag?: string }} what @param {string} shown */
-  decide(tile, what, shown) {
-    const action = tile.disputed ? "resolve" : what.flag ? "skip" : "label";
-    tile.last = this.emit(tile, action, { ...what, ms: performance.now() - (this.chosenAt ?? this.since) });
-    tile.label = what.text ?? null;
-    tile.shown = shown;
-    tile.isTakenOut = Boolean(what.flag);
-    tile.status = what.flag ?? "resolved";
+  // Resolves a disputed image. Otherwise, adds a label or a skip.
+  /** @param {Tile} tile @param {{ text?: string, flag?: string }} content @param {string} text */
+  decide(tile, content, text) {
+    const action = tile.disputed ? "resolve" : content.flag ? "skip" : "label";
+    tile.last = this.emit(tile, action, { ...content, ms: performance.now() - (this.selectedAt ?? this.since) });
+    tile.label = content.text ?? null;
+    tile.shown = text;
+    tile.isExcluded = Boolean(content.flag);
+    tile.status = content.flag ?? "resolved";
     tile.operator = this.data.operator;
     tile.at = new Date().toISOString();
     this.setMark(tile, false);
@@ -162,42 +162,42 @@ export class Grid extends Widget {
   }
 
   /** @param {string} flag */
-  takeOut(flag) {
-    const tile = this.selected();
+  exclude(flag) {
+    const tile = this.selectedTile();
     if (!tile) return;
-    const shown = flag.replace("_", " ");
-    this.decide(tile, { flag }, shown);
-    this.hint(`Taken out as ${shown}. Type its label to bring it back.`);
+    const text = flagText(flag);
+    this.decide(tile, { flag }, text);
+    this.hint(`Excluded: ${text}. Type a label to include it again.`);
     this.show();
   }
 
   done() {
-    const tiles = this.shown();
+    const tiles = this.visibleTiles();
     if (!tiles.length || this.settling.isOn || tiles.some(({ img }) => !img.complete)) return;
     const ms = (performance.now() - this.since) / tiles.length;
     for (const tile of tiles) {
       if (isDecided(tile)) continue;
       const action = tile.isMarked ? "doubt" : "confirm";
-      if (tile.said === `${action} ${tile.version}`) continue;
+      if (tile.verdict === `${action} ${tile.version}`) continue;
       this.emit(tile, action, { ms });
-      tile.said = `${action} ${tile.version}`;
+      tile.verdict = `${action} ${tile.version}`;
       tile.status = tile.isMarked ? "doubted" : "confirmed";
-      this.marks.keep(tile, false);
+      this.marks.set(tile, false);
     }
     this.starts.push(this.start);
     this.start += tiles.length;
-    this.forget();
+    this.dropOldest();
     this.turn(true);
     this.exchange.pump();
   }
 
-  forget() {
-    if (this.start <= KEPT) return;
+  dropOldest() {
+    if (this.start <= MAX_REVIEWED) return;
     const n = this.starts[1];
     this.tiles.splice(0, n);
     this.starts = this.starts.slice(1).map((start) => start - n);
     this.start -= n;
-    this.forgotten += n;
+    this.dropCount += n;
   }
 
   back() {
@@ -208,8 +208,8 @@ export class Grid extends Widget {
 
   /** @param {boolean} isForward */
   turn(isForward) {
-    this.at = 0;
-    this.chosenAt = null;
+    this.index = 0;
+    this.selectedAt = null;
     this.hint("");
     this.settle();
     this.show();
@@ -233,67 +233,68 @@ export class Grid extends Widget {
   show() {
     if (this.isClosed) return;
     this.fit();
-    const tiles = this.shown();
+    const tiles = this.visibleTiles();
     const stage = this.part("stage");
     if (tiles.length) {
       this.putTiles(tiles);
       if (stage.firstChild !== this.list) stage.replaceChildren(this.list);
     } else this.showEmpty(stage);
-    this.at = Math.max(0, Math.min(this.at, tiles.length - 1));
+    this.index = Math.max(0, Math.min(this.index, tiles.length - 1));
     this.showTiles();
     this.showReady();
     this.showFigures();
   }
 
-  // A box that stays is not moved: that would take the focus from the field in it.
+  // Does not move boxes that stay, because moving would take the focus from the field in them.
   /** @param {Tile[]} tiles */
   putTiles(tiles) {
     /** @type {Element[]} */
     const boxes = tiles.map((tile) => tile.box);
     for (const box of [...this.list.children]) boxes.includes(box) || box.remove();
-    const standing = [...this.list.children];
-    if (standing.every((box, at) => box === boxes[at])) this.list.append(...boxes.slice(standing.length));
+    const current = [...this.list.children];
+    if (current.every((box, index) => box === boxes[index])) this.list.append(...boxes.slice(current.length));
     else this.list.replaceChildren(...boxes);
   }
 
   showTiles() {
-    this.shown().forEach((each, at) => showTile(each, at === this.at, each === this.field.tile));
-    const tile = this.selected();
+    this.visibleTiles().forEach((each, index) => showTile(each, index === this.index, each === this.field.tile));
+    const tile = this.selectedTile();
     this.root.dataset.sample = tile?.sample ?? "";
     this.history.show(tile);
-    for (const name of ["mark", "unreadable", "notOurs", "done"]) this.button(name).disabled = !tile;
+    for (const name of ["mark", "unreadable", "otherPortal", "done"]) this.button(name).disabled = !tile;
     this.button("back").disabled = !this.starts.length;
-    const marks = this.shown().filter((each) => each.box.dataset.state === "marked").length;
+    const marks = this.visibleTiles().filter((each) => each.box.dataset.state === "marked").length;
     this.button("done").firstChild.textContent = marks ? `Done, ${marks} wrong` : "Done";
   }
 
   showFigures() {
-    const seen = this.forgotten + this.start;
+    const reviewed = this.dropCount + this.start;
     const { total } = this.data;
-    const now = this.shown().length ? `${number(seen + 1)} to ${number(seen + this.shown().length)}` : number(seen);
-    const all = total === null ? "" : ` of ${number(Math.max(total, this.forgotten + this.tiles.length))}`;
-    this.part("seen").textContent = `${now}${all} labels`;
-    showProgress(this.root, seen, total ?? 0);
-    const operators = this.shown().map(({ operator }) => operator);
+    const tiles = this.visibleTiles();
+    const range = tiles.length ? `${number(reviewed + 1)} to ${number(reviewed + tiles.length)}` : number(reviewed);
+    const all = total === null ? "" : ` of ${number(Math.max(total, this.dropCount + this.tiles.length))}`;
+    this.part("progress").textContent = `${range}${all} labels`;
+    showProgress(this.root, reviewed, total ?? 0);
+    const operators = tiles.map(({ operator }) => operator);
     const mine = operators.filter((name) => name === this.data.operator).length;
-    const own = mine ? `, ${mine === operators.length ? "all" : mine} of them your own` : "";
+    const own = mine ? ` (${mine === operators.length ? "all" : mine} by you)` : "";
     const names = [...new Set(operators)];
     const by = names.length > 3 ? `${names.slice(0, 2).join(", ")} and ${names.length - 2} more` : names.join(", ");
-    this.part("rest").textContent = names.length ? `Labels of ${by}${own}` : "";
+    this.part("operators").textContent = names.length ? `Labels by ${by}${own}` : "";
     this.showUnsaved();
   }
 
   emptyState() {
-    if (this.more) return this.message(["Waiting for images…"]);
-    const lines = [this.tiles.length ? "That was the last one." : "No label is left to look at with these filters."];
+    if (this.more) return this.message(["Loading images…"]);
+    const lines = [this.tiles.length ? "That was the last one." : "No labels to review with these filters."];
     const disputed = this.disputed + this.outbox.events.filter((event) => event.action === "doubt").length;
     /** @type {[string, () => void][]} */
     const buttons = [];
     if (disputed) {
       lines.push(`${count(disputed, "image")} ${disputed === 1 ? "is" : "are"} disputed.`);
-      buttons.push(["Decide them", () => this.exchange.insist("show", "disputed")]);
+      buttons.push(["Resolve disputes", () => this.exchange.insist("show", "disputed")]);
     }
-    if (this.tiles.length) buttons.push(["Look for more", () => this.again()]);
+    if (this.tiles.length) buttons.push(["Find more labels", () => this.again()]);
     return this.message(lines, buttons);
   }
 }

@@ -1,4 +1,4 @@
-// Everything that was done to the chosen image.
+// The history of the selected image.
 
 import { element } from "../shared/dom.js";
 
@@ -6,8 +6,8 @@ import { element } from "../shared/dom.js";
 /** @typedef {{ shown: string, history: Line[] }} Shown */
 
 /** @type {Record<string, string>} */
-const STANDINGS = { lost: "came second, changed nothing", opinion: "opinion", "": "" };
-/** @type {[Intl.RelativeTimeFormatUnit, number][]} and its seconds */
+const STANDINGS = { lost: "came second, not applied", opinion: "opinion", "": "" };
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} and its length in seconds */
 const UNITS = [
   ["year", 31557600],
   ["month", 2629800],
@@ -16,7 +16,7 @@ const UNITS = [
   ["minute", 60],
 ];
 
-let wasOpen = false; // stays so from one view to the next
+let wasOpen = false; // persists between views
 
 export class HistoryPanel {
   /** @param {HTMLElement} panel @param {boolean} isOpen */
@@ -57,15 +57,15 @@ function rowOf(line) {
   const time = element("time", "", ago(line.at));
   time.title = new Date(line.at).toLocaleString();
   const seconds = line.ms === null ? "" : `${(line.ms / 1000).toFixed(1)} s`;
-  const rest = [STANDINGS[line.standing], seconds, line.origin].filter(Boolean);
-  row.append(element("br"), time, rest.map((each) => ` · ${each}`).join(""));
+  const details = [STANDINGS[line.standing], seconds, line.origin].filter(Boolean);
+  row.append(element("br"), time, details.map((each) => ` · ${each}`).join(""));
   return row;
 }
 
 /** @param {string} at */
 export function ago(at) {
   const format = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-  const past = (Date.now() - new Date(at).getTime()) / 1000;
-  const unit = UNITS.find(([, seconds]) => past >= seconds);
-  return unit ? format.format(-Math.round(past / unit[1]), unit[0]) : "just now";
+  const age = (Date.now() - new Date(at).getTime()) / 1000;
+  const unit = UNITS.find(([, seconds]) => age >= seconds);
+  return unit ? format.format(-Math.round(age / unit[1]), unit[0]) : "just now";
 }

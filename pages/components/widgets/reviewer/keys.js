@@ -1,4 +1,4 @@
-// Which command a key gives.
+// Maps keys to commands.
 
 /** @type {Record<string, string>} */
 const KEYS = {
@@ -13,12 +13,12 @@ const KEYS = {
   End: "end",
 };
 /** @type {Record<string, string>} */
-const ALT_CODES = { KeyU: "unreadable", KeyO: "notOurs", KeyH: "toggleHistory" };
+const ALT_CODES = { KeyU: "unreadable", KeyO: "otherPortal", KeyH: "toggleHistory" };
 
-// Returns undefined for a key that is none of the widget's.
+// Returns undefined for keys that the widget does not use.
 /** @param {KeyboardEvent} event */
 export function commandOf(event) {
-  const isAltGraph = event.getModifierState("AltGraph"); // types a character, though Ctrl and Alt seem to be down
+  const isAltGraph = event.getModifierState("AltGraph"); // types a character, although Ctrl and Alt are reported as pressed
   if (!isAltGraph && event.ctrlKey) return undefined;
   if (!isAltGraph && event.altKey) return ALT_CODES[event.code];
   return KEYS[event.key] ?? ([...event.key].length === 1 ? "type" : undefined);

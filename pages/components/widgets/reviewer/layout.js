@@ -1,15 +1,15 @@
-// How many tiles the window holds. Enter confirms all of them, so that none may be below its edge.
+// Computes how many tiles fit the window. Enter confirms all of them, so all must be visible.
 
 const GAP = 10; // pixels between tiles
-const TILE_WIDTH = 150; // pixels, at least
-const MAX_SCALE = 2.5; // of a small image in a tile
-const BELOW = 8; // pixels of the window under the tiles
+const MIN_TILE_WIDTH = 150; // pixels
+const MAX_SCALE = 2.5; // of a small image
+const BELOW = 8; // pixels below the tiles
 const MAX_TILES = 60;
-const AROUND = 50; // pixels of a tile for the label and the padding
-const CHARACTER = 0.69; // a character is 0.68 as wide as high
+const AROUND = 50; // vertical pixels of a tile for label and padding
+const CHARACTER = 0.69; // width per font size; measured: 0.68
 
 /**
- * All tiles have one size, that of the first image.
+ * Computes the layout. All tiles have the size of the first image.
  * @param {{ width: number, height: number }} room
  * @param {{ width: number, height: number } | undefined} image
  * @param {number} length of a label
@@ -17,7 +17,7 @@ const CHARACTER = 0.69; // a character is 0.68 as wide as high
 export function layoutOf(room, image, length) {
   const { width } = room;
   const aspect = image ? image.width / image.height : 3;
-  const least = Math.min(Math.max(TILE_WIDTH, Math.min((image?.width ?? 0) * 0.95, 260), length * 13), width);
+  const least = Math.min(Math.max(MIN_TILE_WIDTH, Math.min((image?.width ?? 0) * 0.95, 260), length * 13), width);
   const columns = Math.max(width < 500 ? 2 : 1, Math.floor((width + GAP) / (least + GAP)));
   const each = (width - GAP * (columns - 1)) / columns;
   const imageWidth = Math.min(each - 14, (image?.width ?? 200) * MAX_SCALE);

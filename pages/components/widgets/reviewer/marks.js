@@ -1,4 +1,4 @@
-// Which tiles are marked as wrong. The browser keeps a mark until its screen is done.
+// Marks of wrong labels. The browser stores a mark until its screen is confirmed.
 
 import { keyOf, storage } from "../shared/storage.js";
 
@@ -13,14 +13,14 @@ export class Marks {
     return storage.read("localStorage", this.key) ?? {};
   }
 
-  // A mark is of what was seen: it goes when the image has another version.
+  // A mark applies to one version of an image.
   /** @param {{ sample: string, version: number }} tile */
   has({ sample, version }) {
     return this.read()[sample] === version;
   }
 
   /** @param {{ sample: string, version: number }} tile @param {boolean} isMarked */
-  keep({ sample, version }, isMarked) {
+  set({ sample, version }, isMarked) {
     const marks = this.read();
     if (isMarked) marks[sample] = version;
     else delete marks[sample];

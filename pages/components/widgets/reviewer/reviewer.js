@@ -1,4 +1,4 @@
-// The reviewing widget: a grid of labeled images, or one disputed image beside its opinions.
+// The reviewing widget: a grid of labeled images, or one disputed image with its opinions.
 
 import { mount } from "../shared/dom.js";
 import { Desk } from "./desk.js";

@@ -1,14 +1,24 @@
-// One label of the grid, below its image.
+// A tile of the grid: image and label.
 
 import { element } from "../shared/dom.js";
 import { ago } from "./history.js";
 
 /** @typedef {import("./types.d.ts").GridTile} GridTile */
 
+/** @type {Record<string, string>} states whose name differs on the screen */
+const STATES = {
+  marked: "marked wrong",
+  doubted: "reported wrong",
+  resolved: "corrected",
+  changed: "changed by someone else",
+  unchecked: "not checked",
+  not_ours: "not from this portal",
+};
+
 /**
  * @param {import("./types.d.ts").Tile} tile
- * @param {HTMLElement} field whose clicks are not for the tile
- * @param {{ choose: () => void, mark: () => void, edit: () => void }} acts
+ * @param {HTMLElement} field whose clicks the tile ignores
+ * @param {{ choose: () => void, mark: () => void, edit: () => void }} handlers
  * @returns {Pick<GridTile, "box" | "text">}
  */
 export function boxOf(tile, field, { choose, mark, edit }) {
@@ -16,7 +26,7 @@ export function boxOf(tile, field, { choose, mark, edit }) {
   const text = element("div", "label");
   const pencil = element("button", "pencil", "✎");
   pencil.type = "button";
-  pencil.title = "Correct the label";
+  pencil.title = "Correct label";
   pencil.tabIndex = -1;
   pencil.setAttribute("aria-label", pencil.title);
   pencil.onclick = (event) => {
@@ -36,19 +46,19 @@ export function boxOf(tile, field, { choose, mark, edit }) {
   return { box, text };
 }
 
-// Whether the reviewer has given another label or taken the image out; a mark then says nothing.
+// Returns whether the reviewer corrected the label or excluded the image. A mark then has no effect.
 /** @param {GridTile} tile */
-export const isDecided = (tile) => tile.isTakenOut || tile.status === "resolved";
+export const isDecided = (tile) => tile.isExcluded || tile.status === "resolved";
 
 /** @param {GridTile} tile */
 export function stateOf(tile) {
   if (tile.isMarked && !isDecided(tile)) return "marked";
   if (tile.status) return tile.status;
   if (tile.disputed) return "disputed";
-  return tile.checked ? "checked" : "shown";
+  return tile.checked ? "checked" : "unchecked";
 }
 
-/** @param {GridTile} tile @param {boolean} isSelected @param {boolean} isTyped whether it holds the field */
+/** @param {GridTile} tile @param {boolean} isSelected @param {boolean} isTyped whether it contains the input field */
 export function showTile(tile, isSelected, isTyped) {
   const { box, text } = tile;
   const state = stateOf(tile);
@@ -57,6 +67,6 @@ export function showTile(tile, isSelected, isTyped) {
     text.textContent = tile.shown;
   }
   box.setAttribute("aria-selected", String(isSelected));
-  box.setAttribute("aria-label", `${tile.shown}, ${state.replace("_", " ")}`);
+  box.setAttribute("aria-label", `${tile.shown}, ${STATES[state] ?? state}`);
   box.title = `${tile.operator}, ${ago(tile.at)}, ${tile.split}`;
 }

@@ -1,4 +1,4 @@
-// What the reviewing widget's parts pass to each other.
+// Types shared by the modules of the reviewing widget.
 
 export interface Line {
   at: string;
@@ -18,7 +18,7 @@ export interface Choice {
   voices: string[];
 }
 
-/** An image and what was said of it. */
+/** An image and the opinions about it, as sent by the server. */
 export interface Image {
   sample: string;
   version: number;
@@ -36,47 +36,47 @@ export interface Image {
   choices?: Choice[];
 }
 
-/** An image on the screen, and what the reviewer has done with it. */
+/** An image on the screen and the reviewer's actions on it. */
 export interface Tile extends Image {
   img: HTMLImageElement;
-  /** Id of the reviewer's last event on it. */
+  /** Id of the reviewer's last event about it. */
   last: string | null;
   status: string;
-  /** Lines of its history that the reviewer has seen. */
+  /** Number of history lines that the reviewer has seen. */
   seen: number;
 }
 
 export interface GridTile extends Tile {
   isMarked: boolean;
-  isTakenOut: boolean;
-  /** Confirm or doubt, and of which version. */
-  said: string | null;
+  isExcluded: boolean;
+  /** Confirm or doubt, and the version: 'confirm 3'. */
+  verdict: string | null;
   box: HTMLElement;
   text: HTMLElement;
 }
 
 export interface DeskTile extends Tile {
-  /** Place of the chosen opinion; -1 for none. */
+  /** Index of the selected opinion, or -1. */
   choice: number;
   /** Id of the event that decided it. */
-  decided: string | null;
+  decisionId: string | null;
 }
 
-/** What a grid or a desk adds to the widget. */
+/** The methods that Grid and Desk add to the widget. */
 export interface View {
-  /** Says which keys there are. */
+  /** Describes the keys. */
   help: string;
   /** Name, text, key and title of each button. */
   commands: string[][];
-  /** What keys and buttons do. */
-  acts: Record<string, () => void>;
-  /** Returns how many images more are needed soon. */
-  wanted(): number;
-  shown(): Tile[];
+  /** Handler of each command. */
+  handlers: Record<string, () => void>;
+  /** Returns how many more images to request. */
+  missingCount(): number;
+  visibleTiles(): Tile[];
   edit(char: string): void;
   save(tile: Tile, text: string): void;
-  /** Is called when the server took an event otherwise than it was meant. */
-  overtaken(tile: Tile): void;
+  /** Called when the server did not apply an event as intended. */
+  onConflict(tile: Tile): void;
   restart(): void;
   show(): void;
   emptyState(): HTMLElement;

@@ -1,12 +1,13 @@
-// What grid and desk share: the images and the exchange with the server, the keyboard, and sentences. Nothing waits for
-// the server: images are fetched ahead, and what the reviewer does is an event that is sent until it is answered.
+// Base class of grid and desk: images, exchange with the server, keyboard and messages. Nothing waits for the server:
+// images are fetched ahead, and each action is an event that is sent until it is answered.
 
 import { Charset } from "../shared/charset.js";
 import { animate, button, element, imageOf, listener, notice } from "../shared/dom.js";
 import { Exchange } from "../shared/exchange.js";
-import { focused, isComposed, isListening, isPress } from "../shared/keyboard.js";
+import { focusedElement, isComposed, isListening, isPress } from "../shared/keyboard.js";
 import { Outbox } from "../shared/outbox.js";
 import { Settling } from "../shared/settling.js";
+import { flagText } from "../shared/words.js";
 import { LabelField } from "./field.js";
 import { HistoryPanel } from "./history.js";
 import { commandOf } from "./keys.js";
@@ -14,9 +15,9 @@ import { commandOf } from "./keys.js";
 /** @typedef {import("./types.d.ts").Tile} Tile */
 /** @typedef {import("./types.d.ts").Image} TileData */
 
-const SETTLE_MS = 250; // a screen that is not older than this has not been seen: a second Enter came by mistake
+const SETTLE_MS = 250; // ignore Enter this soon after a screen change: it is accidental
 /** @type {Record<string, string>} */
-const SAID = {
+const VERBS = {
   label: "labeled",
   skip: "skipped",
   confirm: "confirmed",
@@ -32,16 +33,16 @@ export class Widget {
     this.data = data;
     this.outbox = new Outbox("review", data);
     this.exchange = new Exchange(this.outbox, {
-      message: () => ({ view: this.data.view, after: this.place, want: this.more ? this.view.wanted() : 0 }),
-      wants: () => this.more && this.view.wanted() > 0,
+      message: () => ({ view: this.data.view, after: this.cursor, want: this.more ? this.view.missingCount() : 0 }),
+      wants: () => this.more && this.view.missingCount() > 0,
     });
     this.charset = new Charset(data.charset);
-    /** @type {any[]} all that came, in the order of the server */
+    /** @type {any[]} all images received, in server order */
     this.tiles = [];
     /** @type {Set<string>} */
-    this.known = new Set();
-    /** @type {any[] | null} up to which the server has sent */
-    this.place = null;
+    this.samples = new Set();
+    /** @type {any[] | null} position of the last image received */
+    this.cursor = null;
     this.more = true;
     this.disputed = 0;
     this.since = 0;
@@ -49,16 +50,16 @@ export class Widget {
     this.field = new LabelField(this.charset, data.length, this);
     this.history = new HistoryPanel(this.part("history"), data.mode !== "labels");
     this.settling = new Settling(SETTLE_MS, () => this.showReady());
-    /** @type {{ said: string, element: HTMLElement } | null} */
-    this.box = null;
+    /** @type {{ key: string, element: HTMLElement } | null} */
+    this.currentMessage = null;
     root.dataset.mode = data.mode;
     for (const name of ["stage", "notices"]) this.part(name).replaceChildren();
     this.part("commands").replaceChildren(...this.view.commands.map((each) => this.makeCommand(each)));
-    this.part("waiting").textContent = this.outbox.waiting;
+    this.part("waiting").textContent = this.outbox.waitingText;
     this.hint("");
 
-    this.ending = new AbortController();
-    const on = listener(this.ending.signal);
+    this.closing = new AbortController();
+    const on = listener(this.closing.signal);
     on(window, "keydown", (event) => this.key(event), true);
     on(window, "resize", () => this.view.show());
     on(document, "focusin", () => this.showReady());
@@ -70,19 +71,19 @@ export class Widget {
       this.view.show();
     });
     this.resizes.observe(this.part("stage"));
-    // Whoever chose a filter in a list above wants to review now.
-    if (focused()?.matches("[role=combobox], [role=radio], button")) focused().blur();
+    // After choosing a filter, the reviewer wants to review, so take the focus from it.
+    if (focusedElement()?.matches("[role=combobox], [role=radio], button")) focusedElement().blur();
   }
 
   close() {
     this.isClosed = true;
-    this.ending.abort();
+    this.closing.abort();
     this.exchange.close();
     this.resizes.disconnect();
     this.settling.close();
   }
 
-  // The grid or the desk that this is.
+  // This widget as a grid or a desk.
   /** @returns {import("./types.d.ts").View} */
   get view() {
     return /** @type {any} */ (this);
@@ -100,10 +101,10 @@ export class Widget {
 
   /** @param {string[]} command */
   makeCommand([name, text, key, title]) {
-    const made = button(text, () => (this.field.tile ? this.field.giveUp() : this.view.acts[name]()), title);
-    made.dataset.command = name;
-    made.append(element("kbd", "", key));
-    return made;
+    const node = button(text, () => (this.field.tile ? this.field.cancel() : this.view.handlers[name]()), title);
+    node.dataset.command = name;
+    node.append(element("kbd", "", key));
+    return node;
   }
 
   // ---- server -----------------------------------------------------------------------------------------------------
@@ -113,23 +114,23 @@ export class Widget {
     this.data = data;
     this.exchange.receive(data, trigger);
     this.disputed = data.disputed ?? this.disputed;
-    for (const answer of data.answers) this.answered(answer);
-    if (JSON.stringify(data.after) === JSON.stringify(this.place)) this.take(data);
-    // There is no need to wait as for an overdue answer.
-    if (data.tiles.length && this.more && this.view.wanted()) this.exchange.hasNews = true;
+    for (const answer of data.answers) this.handleAnswer(answer);
+    if (JSON.stringify(data.after) === JSON.stringify(this.cursor)) this.addTiles(data);
+    // Ask again immediately instead of waiting for RESEND_MS.
+    if (data.tiles.length && this.more && this.view.missingCount()) this.exchange.hasNews = true;
     this.exchange.resendToNewSession();
     this.view.show();
     this.exchange.pump();
   }
 
-  /** @param {{ tiles: any[], place: any[] | null, more: boolean | null }} data */
-  take({ tiles, place, more }) {
-    this.more = more ?? this.more; // null when none were asked for
-    this.place = place;
+  /** @param {{ tiles: any[], cursor: any[] | null, more: boolean | null }} data */
+  addTiles({ tiles, cursor, more }) {
+    this.more = more ?? this.more; // null if none were requested
+    this.cursor = cursor;
     for (const tile of tiles) {
-      // What waits for an answer has been dealt with, by an earlier tab perhaps.
-      if (this.known.has(tile.sample) || this.outbox.isAbout(tile.sample)) continue;
-      this.known.add(tile.sample);
+      // An image with an unanswered event is already handled, perhaps in an earlier tab.
+      if (this.samples.has(tile.sample) || this.outbox.isAbout(tile.sample)) continue;
+      this.samples.add(tile.sample);
       this.tiles.push(this.makeTile(tile));
     }
   }
@@ -137,54 +138,54 @@ export class Widget {
   /** @param {any} tile @returns {any} */
   makeTile(tile) {
     const img = imageOf(tile.url);
-    img.decode().catch(() => {}); // ahead of its turn
+    img.decode().catch(() => {}); // decode in advance
     return { ...tile, img, last: null, status: "", seen: tile.history.length };
   }
 
   /** @param {{ event: string, sample: string, status: string, notice: string, now: any }} answer */
-  answered(answer) {
+  handleAnswer(answer) {
     const event = this.outbox.drop(answer.event);
     const tile = this.tiles.find((each) => each.sample === answer.sample);
     const isRefused = answer.status === "conflict" || answer.status === "refused";
     if (event && answer.notice) this.notify(event, tile, answer.notice);
     if (!tile || !answer.now) return;
     tile.history = answer.now.history;
-    if (this.outbox.isAbout(tile.sample)) return; // what was done since is shown already
+    if (this.outbox.isAbout(tile.sample)) return; // newer unanswered events are already on the screen
     this.update(tile, answer.now);
-    if (event && (isRefused || answer.notice)) this.view.overtaken(tile);
+    if (event && (isRefused || answer.notice)) this.view.onConflict(tile);
   }
 
   /** @param {any} tile @param {any} now */
   update(tile, now) {
-    // Whoever types already decides by what was on the screen before.
+    // While a correction is typed, it is based on the history on the screen before.
     const seen = tile === this.field.tile ? tile.seen : now.history.length;
     Object.assign(tile, now, { last: null, seen });
   }
 
-  // The version that an event of one's own leads to is known to the server alone, so the next one names the event.
+  // Only the server knows the version that an event creates, so the next event refers to it by event id.
   /**
    * @param {any} tile
    * @param {string} action
-   * @param {{ text?: string | null, flag?: string | null, ms?: number | null, after?: string | null }} what
+   * @param {{ text?: string | null, flag?: string | null, ms?: number | null, after?: string | null }} content
    */
   emit(tile, action, { text = null, flag = null, ms = null, after = tile.last } = {}) {
     const { sample, version: base, shown, seen } = tile;
     const rounded = ms && Math.round(ms);
     const event = this.exchange.emit({ action, sample, text, flag, base, after, ms: rounded, shown, seen });
     const at = new Date().toISOString();
-    const what = text ?? flag?.replace("_", " ") ?? shown;
+    const what = text ?? flagText(flag) ?? shown;
     const { operator } = this.data;
     /** @type {import("./types.d.ts").Line} */
-    const line = { at, operator, did: SAID[action], what, standing: "", origin: "review", ms: null };
+    const line = { at, operator, did: VERBS[action], what, standing: "", origin: "review", ms: null };
     tile.history = [...tile.history, line];
     return event;
   }
 
-  // Begins anew, with what has come in since.
+  // Starts over, including new images.
   again() {
     this.tiles = [];
-    this.known.clear();
-    this.place = null;
+    this.samples.clear();
+    this.cursor = null;
     this.more = true;
     this.view.restart();
     this.view.show();
@@ -197,13 +198,13 @@ export class Widget {
   key(event) {
     if (isComposed(event) || event.metaKey || !isListening()) return;
     const command = commandOf(event);
-    const act = command === "type" ? () => this.type(event.key) : this.view.acts[command];
-    if (!act || isPress(event.key)) return;
+    const handler = command === "type" ? () => this.type(event.key) : this.view.handlers[command];
+    if (!handler || isPress(event.key)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (event.repeat && !event.key.startsWith("Arrow")) return; // nobody means to pass ten screens by resting on Enter
-    focused()?.blur();
-    act();
+    if (event.repeat && !event.key.startsWith("Arrow")) return; // holding Enter must not confirm ten screens
+    focusedElement()?.blur();
+    handler();
   }
 
   /** @param {string} key */
@@ -213,24 +214,24 @@ export class Widget {
     else this.refuse(this.charset.refusal(key));
   }
 
-  // Neither a tile nor a button takes the focus by mouse: the next Enter must not press that button again.
+  // Prevents mouse clicks from moving the focus, or the next Enter would press the clicked button again.
   /** @param {MouseEvent} event */
   press(event) {
     if (event.target === this.field.input) return;
     event.preventDefault();
-    if (focused() !== this.field.input) focused()?.blur();
+    if (focusedElement() !== this.field.input) focusedElement()?.blur();
   }
 
   // ---- screen -----------------------------------------------------------------------------------------------------
 
   showReady() {
     if (this.isClosed) return;
-    const shown = this.view.shown();
-    const loading = shown.find((tile) => !tile.img.complete);
+    const tiles = this.view.visibleTiles();
+    const loading = tiles.find((tile) => !tile.img.complete);
     if (loading) loading.img.onload = loading.img.onerror = () => this.showReady();
-    const isElsewhere = !isListening() && focused() !== this.field.input;
-    this.root.dataset.ready = String(Boolean(shown.length && !loading && isListening() && !this.settling.isOn));
-    this.root.classList.toggle("elsewhere", isElsewhere && shown.length > 0);
+    const isElsewhere = !isListening() && focusedElement() !== this.field.input;
+    this.root.dataset.ready = String(Boolean(tiles.length && !loading && isListening() && !this.settling.isOn));
+    this.root.classList.toggle("elsewhere", isElsewhere && tiles.length > 0);
   }
 
   settle() {
@@ -250,14 +251,14 @@ export class Widget {
     if (stage.firstChild !== box) stage.replaceChildren(box);
   }
 
-  // The same box as long as it says the same: a button that is replaced under the mouse is not clicked.
+  // Returns the existing element while its text is unchanged, because a button replaced under the mouse loses the click.
   /** @param {string[]} lines @param {[string, () => void][]} buttons */
   message(lines, buttons = []) {
-    const said = JSON.stringify([lines, buttons]);
-    if (this.box?.said === said) return this.box.element;
+    const key = JSON.stringify([lines, buttons]);
+    if (this.currentMessage?.key === key) return this.currentMessage.element;
     const box = element("div", "message");
-    box.append(...lines.map((line) => element("p", "", line)), ...buttons.map(([text, act]) => button(text, act)));
-    this.box = { said, element: box };
+    box.append(...lines.map((line) => element("p", "", line)), ...buttons.map(([text, onClick]) => button(text, onClick)));
+    this.currentMessage = { key, element: box };
     return box;
   }
 
@@ -273,10 +274,10 @@ export class Widget {
     this.part("hint").classList.add("refused");
   }
 
-  /** @param {import("../shared/outbox.js").Entered} event @param {Tile | undefined} tile @param {string} message */
+  /** @param {import("../shared/outbox.js").OutboxEvent} event @param {Tile | undefined} tile @param {string} message */
   notify(event, tile, message) {
-    const what = event.text ?? event.flag?.replace("_", " ") ?? `${event.action} ${event.shown}`;
-    this.part("notices").prepend(notice(tile?.url, what, message));
+    const title = event.text ?? flagText(event.flag) ?? `${event.action} ${event.shown}`;
+    this.part("notices").prepend(notice(tile?.url, title, message));
   }
 
   /** @param {boolean} isForward */

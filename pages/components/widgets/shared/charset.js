@@ -1,4 +1,4 @@
-// The characters that a label may hold.
+// The characters allowed in a label.
 
 import { quoted } from "./words.js";
 
@@ -9,7 +9,7 @@ export class Charset {
     this.chars = new Set(text);
     const upper = text !== text.toLowerCase();
     const lower = text !== text.toUpperCase();
-    // Nobody has to hold Shift for a charset that has only one case.
+    // A charset with only one case needs no Shift key.
     this.toCase = upper === lower ? "" : upper ? "toUpperCase" : "toLowerCase";
   }
 
@@ -18,7 +18,7 @@ export class Charset {
     return this.chars.has(char);
   }
 
-  // Turns a typed letter to the case of the charset.
+  // Converts a typed letter to the case of the charset.
   /** @param {string} char */
   adapt(char) {
     if (this.toCase === "toUpperCase") return char.toUpperCase();
@@ -27,10 +27,10 @@ export class Charset {
 
   /** @param {string} char */
   refusal(char) {
-    return `${quoted(char)} is not in the charset ${this.text}.`;
+    return `${quoted(char)} is not an allowed character (${this.text}).`;
   }
 
-  // The keyboard that a touch screen shows.
+  // The on-screen keyboard for touch devices.
   get inputMode() {
     return /^\d+$/.test(this.text) ? "numeric" : "text";
   }

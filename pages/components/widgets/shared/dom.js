@@ -1,10 +1,10 @@
-// Elements of a widget, and how Streamlit mounts it.
+// Creates the elements of a widget and mounts it in Streamlit.
 
 /** @typedef {import("./exchange.js").Trigger} Trigger */
 /** @typedef {{ receive(data: any, trigger: Trigger): void, close(): void }} Widget */
 
-// Returns what Streamlit calls for every new `data` and theme. Its cleanup runs once, when the widget goes. Data of
-// another view get a widget of their own; data with the reply that is shown come with a change of the theme.
+// Returns the function that Streamlit calls for new data and for a new theme. The cleanup runs once, on removal.
+// Data of another view create a new widget. Data with an unchanged `reply` mean that only the theme changed.
 /** @param {(root: HTMLElement, data: any) => Widget} make @param {(data: any) => string} viewOf */
 export function mount(make, viewOf = () => "") {
   /** @type {WeakMap<HTMLElement, { widget: Widget, view: string, reply?: string }>} */
@@ -12,15 +12,15 @@ export function mount(make, viewOf = () => "") {
   return (/** @type {{ data: any, parentElement: HTMLElement, setTriggerValue: Trigger }} */ streamlit) => {
     const { data, parentElement, setTriggerValue } = streamlit;
     const view = viewOf(data);
-    let here = mounted.get(parentElement);
-    if (here?.view !== view) {
-      here?.widget.close();
-      here = { widget: make(parentElement.querySelector("section"), data), view };
-      mounted.set(parentElement, here);
+    let current = mounted.get(parentElement);
+    if (current?.view !== view) {
+      current?.widget.close();
+      current = { widget: make(parentElement.querySelector("section"), data), view };
+      mounted.set(parentElement, current);
     }
-    if (data.reply === undefined || data.reply !== here.reply) {
-      here.reply = data.reply;
-      here.widget.receive(data, setTriggerValue);
+    if (data.reply === undefined || data.reply !== current.reply) {
+      current.reply = data.reply;
+      current.widget.receive(data, setTriggerValue);
     }
     return () => {
       mounted.get(parentElement).widget.close();
@@ -31,37 +31,37 @@ export function mount(make, viewOf = () => "") {
 
 /** @template {keyof HTMLElementTagNameMap} T @param {T} tag @param {string} className @param {string} text */
 export function element(tag, className = "", text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
+  const node = document.createElement(tag);
+  node.className = className;
+  node.textContent = text;
+  return node;
 }
 
-/** @param {string} text @param {() => void} act @param {string} title */
-export function button(text, act, title = "") {
-  const made = element("button", "", text);
-  made.type = "button";
-  made.title = title;
-  made.onclick = act;
-  return made;
+/** @param {string} text @param {() => void} onClick @param {string} title */
+export function button(text, onClick, title = "") {
+  const node = element("button", "", text);
+  node.type = "button";
+  node.title = title;
+  node.onclick = onClick;
+  return node;
 }
 
 /** @param {string} url @param {string} alt */
 export function imageOf(url, alt = "") {
-  const made = new Image();
-  made.src = url;
-  made.alt = alt;
-  made.draggable = false;
-  return made;
+  const img = new Image();
+  img.src = url;
+  img.alt = alt;
+  img.draggable = false;
+  return img;
 }
 
-// A line on what the server did not take as it was meant. It stays until the operator has seen it.
-/** @param {string | undefined} url @param {string} what @param {string} message */
-export function notice(url, what, message) {
+// Returns a list item about an event that the server did not apply as intended. It stays until dismissed.
+/** @param {string | undefined} url @param {string} title @param {string} message */
+export function notice(url, title, message) {
   const line = element("li");
   if (url) line.append(imageOf(url));
   line.append(
-    element("strong", "", what),
+    element("strong", "", title),
     element("span", "", message),
     button("Dismiss", () => line.remove()),
   );
@@ -76,7 +76,7 @@ export function showProgress(root, now, max) {
   /** @type {HTMLElement} */ (bar.firstElementChild).style.width = `${max ? (100 * now) / max : 0}%`;
 }
 
-// Returns a function that adds listeners, which end with the signal.
+// Returns a function that adds event listeners. The signal removes them.
 /** @param {AbortSignal} signal */
 export function listener(signal) {
   /** @param {EventTarget} target @param {string} type @param {(event: any) => void} handle */

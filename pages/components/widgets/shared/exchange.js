@@ -1,11 +1,11 @@
-// The exchange with the server. Nobody waits for it: what was entered stays in the outbox until the server has answered
-// it. The server may get an event twice, late, or from the next tab; its id makes that harmless.
+// Exchanges messages with the server without blocking the operator. Events stay in the outbox until the server answers
+// them. The server may receive an event twice, late or from another tab. The event id makes repeats harmless.
 
-/** @typedef {import("./outbox.js").Entered} Entered */
-/** @typedef {(name: string, value: unknown) => void} Trigger what Streamlit calls setTriggerValue */
+/** @typedef {import("./outbox.js").OutboxEvent} OutboxEvent */
+/** @typedef {(name: string, value: unknown) => void} Trigger Streamlit's setTriggerValue */
 
 /**
- * @typedef {object} Data what the server sends every widget that has an outbox
+ * @typedef {object} Data sent by the server to every widget that has an outbox
  * @property {string} reply id of this answer
  * @property {string} project
  * @property {string} created
@@ -17,21 +17,21 @@
  * @property {string | null} error
  */
 
-const SEND_MS = 150; // between messages: of those that wait for a busy script Streamlit keeps only the newest
-const RESEND_MS = 3000; // a message is lost without a sign when the server is away
-const BUSY_MS = 30; // between two looks at whether the page takes messages
+const SEND_MS = 150; // between messages; while a script is busy, Streamlit keeps only the newest message
+const RESEND_MS = 3000; // while the server is down, messages are lost silently
+const BUSY_MS = 30; // between checks of whether the page accepts messages
 
-const USUAL = {
-  message: () => /** @type {object} */ ({}), // what a message holds beside the project and the events
-  wants: () => false, // whether the server shall send more
-  isReady: () => true, // whether messages can be sent yet
-  idleMs: () => Infinity, // how long the server need not hear anything
-  unansweredMs: SEND_MS, // between messages while the last one has no answer
+const DEFAULTS = {
+  message: () => /** @type {object} */ ({}), // extra message fields besides the project and the events
+  wants: () => false, // whether to request more from the server
+  isReady: () => true, // whether messages can be sent now
+  idleMs: () => Infinity, // between heartbeats when there is nothing to send
+  unansweredMs: SEND_MS, // between messages while the last one is unanswered
 };
 
-// Whether a message cannot be answered now. While a server that was restarted draws the whole page, a message to the
-// widget's part of it makes Streamlit (1.67) throw away what it has not sent yet, and the page stays blank.
-function pageIsBusy() {
+// Returns whether the page cannot accept a message now. While a restarted server draws the page, a message to the
+// widget's fragment makes Streamlit (1.67) discard the rest of the output, which leaves the page blank.
+function isPageBusy() {
   /** @type {HTMLElement | null} */
   const app = document.querySelector("[data-testid=stApp]");
   const { testScriptState, testConnectionState } = app?.dataset ?? {};
@@ -45,24 +45,24 @@ export function uuid() {
 }
 
 export class Exchange {
-  /** @param {import("./outbox.js").Outbox} outbox @param {Partial<typeof USUAL>} options */
+  /** @param {import("./outbox.js").Outbox} outbox @param {Partial<typeof DEFAULTS>} options */
   constructor(outbox, options = {}) {
     this.outbox = outbox;
-    this.options = { ...USUAL, ...options };
+    this.options = { ...DEFAULTS, ...options };
     /** @type {Data | null} */
     this.data = null;
     this.sentAt = -Infinity;
-    this.hasNews = false; // there is something the server has not been told
+    this.hasNews = false; // there is something new to send
     this.isUnanswered = false;
-    this.ending = new AbortController();
-    const { signal } = this.ending;
+    this.closing = new AbortController();
+    const { signal } = this.closing;
     window.addEventListener("beforeunload", (event) => outbox.events.length && event.preventDefault(), { signal });
   }
 
   close() {
-    this.ending.abort();
+    this.closing.abort();
     clearTimeout(this.timer);
-    clearTimeout(this.insisting);
+    clearTimeout(this.insistTimer);
   }
 
   /** @param {Data} data @param {Trigger} trigger */
@@ -71,13 +71,13 @@ export class Exchange {
     this.trigger = trigger;
   }
 
-  // No answer to the outbox: this is a new session, after a restart of the server.
+  // If the outbox got no answer, this is a new session after a server restart.
   resendToNewSession() {
     const { answers, error } = this.data;
     if (!answers.length && !error && this.outbox.events.length) this.hasNews = true;
   }
 
-  /** @param {Omit<Entered, "event" | "operator">} event */
+  /** @param {Omit<OutboxEvent, "event" | "operator">} event */
   emit(event) {
     const id = uuid();
     this.outbox.add({ event: id, operator: this.data.operator, ...event });
@@ -91,19 +91,19 @@ export class Exchange {
     return this.outbox.events.length || wants() ? RESEND_MS : idleMs();
   }
 
-  // Sends the whole outbox when there is news or an answer is overdue.
+  // Sends the whole outbox if there is something new or an answer is overdue.
   pump() {
     clearTimeout(this.timer);
-    if (!this.data || this.ending.signal.aborted || !this.options.isReady()) return;
+    if (!this.data || this.closing.signal.aborted || !this.options.isReady()) return;
     const due = this.dueMs;
     if (due === Infinity) return;
-    let wait = this.sentAt + due - performance.now();
-    if (wait <= 0 && pageIsBusy()) wait = BUSY_MS;
-    if (wait <= 0) {
+    let delay = this.sentAt + due - performance.now();
+    if (delay <= 0 && isPageBusy()) delay = BUSY_MS;
+    if (delay <= 0) {
       this.send();
-      wait = RESEND_MS;
+      delay = RESEND_MS;
     }
-    this.timer = setTimeout(() => this.pump(), wait);
+    this.timer = setTimeout(() => this.pump(), delay);
   }
 
   send() {
@@ -114,23 +114,23 @@ export class Exchange {
     this.trigger("outbox", { project, created, ...this.options.message(), events: this.outbox.events });
   }
 
-  // Sends a value again and again: it can get lost like any message. When it has arrived, the widget is closed.
+  // Sends a value repeatedly, because any message can get lost. Once it arrives, the server replaces the widget.
   /** @param {string} name @param {unknown} value */
   insist(name, value) {
-    clearTimeout(this.insisting);
-    if (this.ending.signal.aborted) return;
+    clearTimeout(this.insistTimer);
+    if (this.closing.signal.aborted) return;
     this.trigger(name, value);
-    this.insisting = setTimeout(() => this.insist(name, value), RESEND_MS);
+    this.insistTimer = setTimeout(() => this.insist(name, value), RESEND_MS);
   }
 
-  // Marks the widget as unsaved or failing; returns the sentence that says why.
+  // Sets the unsaved count and the failing state of the widget. Returns the reason.
   /** @param {HTMLElement} root */
   showUnsaved(root) {
     const { error } = this.data;
     const { events, unstored } = this.outbox;
     root.dataset.unsaved = String(events.length);
     root.classList.toggle("failing", Boolean(error || unstored.length));
-    const kept = unstored.length ? "This browser keeps nothing: do not close the tab." : "";
-    return [error, kept].filter(Boolean).join(" ");
+    const warning = unstored.length ? "This browser cannot store labels. Keep this tab open." : "";
+    return [error, warning].filter(Boolean).join(" ");
   }
 }

@@ -1,34 +1,34 @@
-// Who has the keyboard.
+// Keyboard focus.
 
 const EDITABLE =
   "textarea, select, input:not([type=button], [type=checkbox], [type=radio], [type=range], [type=submit], [type=file])";
 const PRESSABLE = "a, button, input, summary, [role=button], [role=link], [role=tab], [role=radio], [role=option]";
 const OVERLAYS = "[role=dialog], [role=menu], [data-testid=stDialog], [data-testid=stPopoverBody]";
 
-// The element that has the focus, inside shadow roots too; null when none has.
+// Returns the focused element, looking into shadow roots, or null.
 /** @returns {HTMLElement | null} */
-export function focused() {
+export function focusedElement() {
   let active = document.activeElement;
   while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
   return active === document.body ? null : /** @type {HTMLElement | null} */ (active);
 }
 
-// Whether keys are for the widget: no field but its own has the focus, no dialog or menu but its own is open. Its own is
-// left out first, because checkVisibility makes the browser compute all styles, twice a key.
+// Returns whether keys go to the widget: no other field has the focus and no other dialog or menu is open. Its own
+// dialog is excluded first, because checkVisibility makes the browser compute all styles.
 /** @param {HTMLElement | null} field @param {HTMLElement | null} dialog */
 export function isListening(field = null, dialog = null) {
-  const active = focused();
+  const active = focusedElement();
   if (active !== field && (active?.isContentEditable || active?.matches(EDITABLE))) return false;
   return ![...document.querySelectorAll(OVERLAYS)].some((each) => each !== dialog && each.checkVisibility());
 }
 
-// Whether the key presses the button that has the focus.
+// Returns whether the key activates the focused button or link.
 /** @param {string} key @param {HTMLElement | null} field */
 export function isPress(key, field = null) {
-  const active = focused();
+  const active = focusedElement();
   return (key === "Enter" || key === " ") && active !== field && Boolean(active?.matches(PRESSABLE));
 }
 
-// Whether an input method takes the key. Option+U is a dead key on macOS, which looks like a composition.
+// Returns whether an input method handles the key. On macOS, Option+U is a dead key, which looks like a composition.
 /** @param {KeyboardEvent} event */
 export const isComposed = (event) => event.isComposing || (event.keyCode === 229 && !event.altKey);

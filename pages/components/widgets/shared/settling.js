@@ -1,4 +1,4 @@
-// A short time after what is on the screen has changed: keys may still be meant for what was there.
+// A short delay after the screen changes, because keys may still be meant for the previous content.
 
 export class Settling {
   /** @param {number} ms @param {() => void} onEnd */

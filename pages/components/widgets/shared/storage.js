@@ -1,12 +1,12 @@
-// The browser's storage. It may be full or forbidden: what it does not take lasts as long as the tab.
+// Browser storage. If it is full or blocked, values last as long as the tab.
 
 /** @typedef {"localStorage" | "sessionStorage"} Kind */
 
-/** @type {Map<string, any>} values that the browser did not take; they outlive the widget */
+/** @type {Map<string, any>} values that the browser could not store; they outlive the widget */
 const MEMORY = (/** @type {any} */ (window)[Symbol.for("slotlab.memory")] ??= new Map());
 
 export const storage = {
-  // Returns undefined where there is no value or a damaged one.
+  // Returns undefined if the value is missing or damaged.
   /** @param {Kind} kind @param {string} key @returns {any} */
   read(kind, key) {
     try {
@@ -27,36 +27,36 @@ export const storage = {
   },
 
   /** @param {Kind} kind @param {string} key */
-  forget(kind, key) {
+  remove(kind, key) {
     MEMORY.delete(key);
     try {
       window[kind].removeItem(key);
     } catch {
-      // a browser that forbids storage has nothing to forget
+      // storage is blocked: nothing to remove
     }
   },
 
   /** @param {Kind} kind @param {string} prefix */
   keys(kind, prefix) {
     /** @type {string[]} */
-    let stored = [];
+    let names = [];
     try {
-      stored = Object.keys(window[kind]);
+      names = Object.keys(window[kind]);
     } catch {
-      // as above
+      // storage is blocked
     }
-    return [...new Set([...stored, ...MEMORY.keys()])].filter((key) => key.startsWith(prefix));
+    return [...new Set([...names, ...MEMORY.keys()])].filter((key) => key.startsWith(prefix));
   },
 
-  // Whether the browser did not take the value, so that it is lost with the tab.
+  // Returns whether the browser could not store the value, so closing the tab loses it.
   /** @param {string} key */
   endsWithTab(key) {
     return MEMORY.has(key);
   },
 };
 
-// Names what the browser keeps of a project. Another Slotlab folder may be served at the same address, with a project
-// of the same name; it was not made in the same second.
+// Returns a storage key for a project. It includes the creation time, because another Slotlab folder served at the same
+// address may have a project of the same name.
 /** @param {string} kind @param {{ project: string, created: string }} data @param {string[]} more */
 export function keyOf(kind, { project, created }, ...more) {
   return ["slotlab", kind, ...[project, created, ...more].map(encodeURIComponent)].join("/");

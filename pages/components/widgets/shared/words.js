@@ -1,4 +1,4 @@
-// Numbers and characters in sentences.
+// Numbers, characters and flags in sentences.
 
 /** @param {number} n */
 export const number = (n) => n.toLocaleString("en");
@@ -8,3 +8,9 @@ export const count = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
 
 /** @param {string} char */
 export const quoted = (char) => (char === " " ? "A space" : `“${char}”`);
+
+/** @type {Record<string, string>} */
+const FLAG_TEXTS = { unreadable: "unreadable", not_ours: "not from this portal" };
+
+/** @param {string | null | undefined} flag */
+export const flagText = (flag) => FLAG_TEXTS[flag];
