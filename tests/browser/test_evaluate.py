@@ -1,4 +1,4 @@
-"""The section Errors in a real browser: a click on a confusion, its images, a label mended and taken back."""
+"""The Errors section in a real browser: click a cell, view its images, correct a label and undo it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,12 +22,12 @@ from tests.helpers.browsing import SECOND_DIGIT_WRONG, add_run, open_at, settle
 from tests.helpers.lab import Lab
 
 COLUMNS = [4, 8, 12, 1, 20, 23]
-"""Of the map's 24, where each position of the run looks."""
+"""The column, of 24 in the map, that each position of the run looks at."""
 
 
 @pytest.fixture
 def evaluated(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[tuple[Project, str]]:
-    """A project of its own, with a run that reads three second digits wrongly, on the screen."""
+    """A new project on the screen, with a run that misreads the second digit of three images."""
     project = lab.make_project(f"errors {request.node.name}", 80)
     run = add_run(lab, project)
     open_at(page, lab, f"/evaluate?project={project.name}&run={run}", "Evaluate")
@@ -36,7 +36,7 @@ def evaluated(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[
 
 
 def cell(page: Page, position: str, true: int, read: int) -> tuple[float, float]:
-    """Where on the screen a cell of a position's matrix is."""
+    """Return the screen coordinates of a cell in the matrix of a position."""
     matrix = page.locator(f"[data-testid=matrix][data-position='{position}']")
     matrix.scroll_into_view_if_needed()
     box = matrix.bounding_box()
@@ -69,7 +69,7 @@ def saved(page: Page) -> None:
 def test_a_click_shows_the_images_and_a_label_is_mended_there(
     lab: Lab, page: Page, evaluated: tuple[Project, str]
 ) -> None:
-    """Cell, images, right text and Enter, undo: each step stands in the ledger, and the image keeps its place."""
+    """Click a cell, correct labels, undo: each step is in the ledger, and each image keeps its place."""
     project, _ = evaluated
     page.mouse.move(*cell(page, "3", 0, 7))
     readouts = page.locator(".matrices .readout")
@@ -89,7 +89,7 @@ def test_a_click_shows_the_images_and_a_label_is_mended_there(
     hashes = [tile(page, place).get_attribute("data-sample") for place in range(SECOND_DIGIT_WRONG)]
     field(page).fill("12")
     field(page).press("Enter")
-    expect(tile(page).get_by_role("alert")).to_have_text("2 characters; a label has 6.")
+    expect(tile(page).get_by_role("alert")).to_have_text("2 characters entered; a label has 6.")
     field(page).fill("123456")
     field(page).press("Enter")
     expect(tile(page)).to_contain_text("now 123456")
@@ -114,13 +114,13 @@ def test_a_click_shows_the_images_and_a_label_is_mended_there(
 
 
 def lab_val(page: Page) -> int:
-    """Images of the val split, as the first matrix of a position counts them."""
+    """Return the number of validation images, from the first matrix of a position."""
     title = page.locator(".matrices h4").nth(1).inner_text()
     return int(title.rsplit(" ", 1)[1])
 
 
 def test_who_comes_second_is_told_so(lab: Lab, page: Page, evaluated: tuple[Project, str]) -> None:
-    """A label entered meanwhile stays; the other is kept in the ledger, and its tile says who was first."""
+    """The first label stays. The second is kept in the ledger, and its tile names the other operator."""
     project, _ = evaluated
     sha256 = tile(page).get_attribute("data-sample")
     with opened(lab.home.db) as db:
@@ -143,7 +143,7 @@ def test_who_comes_second_is_told_so(lab: Lab, page: Page, evaluated: tuple[Proj
 def test_only_an_entry_that_still_stands_can_be_taken_back(
     lab: Lab, page: Page, evaluated: tuple[Project, str]
 ) -> None:
-    """What was read goes in by one click; when another has changed it since, there is nothing of one's own to undo."""
+    """One click uses the reading as the label. After a change by someone else, Undo is not offered."""
     project, _ = evaluated
     sha256 = tile(page).get_attribute("data-sample")
     tile(page).get_by_role("button", name="Use 070000").click()
@@ -165,7 +165,7 @@ def test_only_an_entry_that_still_stands_can_be_taken_back(
 
 
 def test_a_tile_that_stays_says_what_is_read_now(lab: Lab, page: Page, evaluated: tuple[Project, str]) -> None:
-    """With another view the answer is another: the tile shows it, as sure as it is then, and takes it as the label."""
+    """Another view changes the reading: the tile shows it with its confidence and offers it as the label."""
     project, run = evaluated
     path = lab.home.run(run) / "predictions-val.npz"
     found = Predictions.load(path)
@@ -191,7 +191,7 @@ def test_a_tile_that_stays_says_what_is_read_now(lab: Lab, page: Page, evaluated
 
 @pytest.mark.long
 def test_a_label_entered_while_the_server_is_away_is_not_lost(own_lab: Lab, page: Page) -> None:
-    """The browser keeps it, says so, and sends it when the page is there again."""
+    """The browser keeps it, says so, and sends it when the page is back."""
     own_lab.start()
     project = own_lab.make_project("away", 80)
     run = add_run(own_lab, project)
@@ -214,7 +214,7 @@ def test_a_label_entered_while_the_server_is_away_is_not_lost(own_lab: Lab, page
 
 
 def test_a_zoom_moves_every_matrix(page: Page, evaluated: tuple[Project, str]) -> None:
-    """A drag over cells, and the keyboard, go through all of them; a click then still means the cell under it."""
+    """A drag and the keyboard zoom all matrices. A click still selects the cell under the pointer."""
     assert evaluated
     page.mouse.move(*cell(page, "0", 5, 5))
     page.mouse.down()
@@ -235,11 +235,11 @@ def test_a_zoom_moves_every_matrix(page: Page, evaluated: tuple[Project, str]) -
 def test_where_a_position_looked_lies_over_its_place_in_the_image(
     lab: Lab, page: Page, evaluated: tuple[Project, str]
 ) -> None:
-    """The light falls on the column that the network reads, inside the crop; all else is dark."""
+    """The light is on the column that the position reads, inside the crop. Everything else is dark."""
     _, run = evaluated
     box = add_weights(lab, run)
-    page.get_by_text("Where it looked").click()
-    expect(page.locator(".tile.looked").first).to_be_visible(timeout=60_000)
+    page.get_by_text("Attention").click()
+    expect(page.locator(".tile.has-attention").first).to_be_visible(timeout=60_000)
     settle(page)
 
     for position, column in enumerate(COLUMNS):
@@ -256,7 +256,7 @@ def test_where_a_position_looked_lies_over_its_place_in_the_image(
 
 
 def add_weights(lab: Lab, run: str) -> tuple[float, float, float, float]:
-    """Leave the run a checkpoint whose positions each look at one column of a crop, which is returned."""
+    """Give the run a checkpoint whose positions each look at one column of a crop. Return the crop."""
     torch.manual_seed(0)
     spec, box = TextSpec(6, "0123456789"), (0.1, 0.0, 0.7, 1.0)
     config = TrainConfig(device="cpu", backbone="test_resnet", stride=8, width=32, pretrained="none")

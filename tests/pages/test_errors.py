@@ -1,4 +1,4 @@
-"""The section Errors of the Evaluate page: what its widgets are sent. What they do with it: tests/browser."""
+"""The Errors section of the Evaluate page: the data sent to its widgets. tests/browser tests the widgets."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ def reading_of(home: Home, project: Project) -> Reading:
 
 
 def store(home: Home, project: Project, wrong: int) -> Reading:
-    """Leave readings of which so many are wrong, each in one character, the others more or less sure."""
+    """Store predictions with `wrong` errors of one character each. The other readings vary in confidence."""
     found, rng = stored(home), np.random.default_rng(0)
     targets_NP = reading_of(home, project).targets_NP
     logits_NPC = np.zeros((len(targets_NP), 3, 4), dtype=np.float32)
@@ -52,7 +52,7 @@ def store(home: Home, project: Project, wrong: int) -> Reading:
 
 
 def sent(app: AppTest, place: int) -> dict[str, Any]:
-    """The data of a widget as the browser gets it; the matrices come first."""
+    """Return the data of a widget as the browser gets it. The matrices come first."""
     assert not app.exception
     data: dict[str, Any] = json.loads(app.get("bidi_component")[place].proto.json)
     return data
@@ -72,7 +72,7 @@ def hashes(app: AppTest) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["counts", "rates"])
 def test_each_cell_of_each_matrix_is_counted(home: Home, open_page: OpenPage, trained: Project, kind: str) -> None:
-    """All positions first, then each; rows true, columns read, with the exact interval of the share."""
+    """All positions first, then each one. Rows are true, columns read, with the exact interval of the share."""
     reading = reading_of(home, trained)
 
     shown = matrices(open_page("evaluate", project=trained.name, matrix=kind))
@@ -91,7 +91,7 @@ def test_each_cell_of_each_matrix_is_counted(home: Home, open_page: OpenPage, tr
                 assert cell == (k if kind == "counts" else pytest.approx(k / max(n, 1), abs=1e-6))
                 if n:
                     exact = binomtest(k, n).proportion_ci(method="exact")
-                    share = matrix["shares"].get(str(4 * row + column), matrix["none"][row])
+                    share = matrix["shares"].get(str(4 * row + column), matrix["bounds"][row])
                     shown_ends = [float(end) for end in re.findall(r"([\d.]+)%", share)]
                     ends = [k / n, exact.low, exact.high] if k else [exact.high]
                     assert shown_ends == pytest.approx([100 * end for end in ends], abs=0.06)
@@ -99,7 +99,7 @@ def test_each_cell_of_each_matrix_is_counted(home: Home, open_page: OpenPage, tr
 
 
 def test_probability_shows_where_counts_show_nothing(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Mean probability of each character, support and closest call, for each position and all of them."""
+    """Mean probability, support and smallest margin of each character, per position and for all positions."""
     reading = store(home, trained, wrong=1)
 
     shown = matrices(open_page("evaluate", project=trained.name, matrix="probability"))
@@ -116,7 +116,7 @@ def test_probability_shows_where_counts_show_nothing(home: Home, open_page: Open
 
 
 def test_wrong_images_come_with_what_was_read_and_how_surely(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Every number of a tile, recomputed from the stored log-probabilities; the surest error first."""
+    """Every number of a tile, recomputed from the stored log-probabilities. The most confident error comes first."""
     found, reading = stored(home), reading_of(home, trained)
 
     shown = tiles(open_page("evaluate", project=trained.name))
@@ -136,7 +136,7 @@ def test_wrong_images_come_with_what_was_read_and_how_surely(home: Home, open_pa
         texts = ["".join(trained.charset[char] for char in view[place].argmax(axis=1)) for view in found.log_probs_VNPC]
         assert tile["read"] == texts[0]
         assert tile["figures"] == [
-            f"{confidence[tile['sample']]:.1%} sure, loss {loss:.2g}",
+            f"confidence {confidence[tile['sample']]:.1%}, loss {loss:.2g}",
             f"margin {margin:.1f}, {texts.count(texts[0])} of {len(texts)} views agree".replace("-", "−"),
         ]
         for position, row in enumerate(probs_PC):
@@ -149,40 +149,40 @@ def test_wrong_images_come_with_what_was_read_and_how_surely(home: Home, open_pa
 
 
 def test_a_list_is_sorted_as_asked(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """All images by their loss, then by how many views disagree."""
+    """All images by loss, then by the number of disagreeing views."""
     found, reading = stored(home), reading_of(home, trained)
     app = open_page("evaluate", project=trained.name)
-    next(group for group in app.button_group if "least sure" in group.options).set_value("least sure").run()
+    next(group for group in app.button_group if "least confident" in group.options).set_value("least confident").run()
 
-    app.selectbox(key="sort least sure confidence").set_value("loss").run()
+    app.selectbox(key="sort least confident confidence").set_value("loss").run()
     loss = -np.take_along_axis(reading.log_probs_NPC, reading.targets_NP[:, :, None], axis=2).sum(axis=(1, 2))
     assert hashes(app) == [found.sha256[place] for place in np.argsort(-loss, kind="stable")][:24]
-    assert "least sure of stands first" not in " ".join(caption.value for caption in app.caption)
+    assert "least confident first" not in " ".join(caption.value for caption in app.caption)
 
-    app.selectbox(key="sort least sure confidence").set_value("disagreement").run()
+    app.selectbox(key="sort least confident confidence").set_value("disagreement").run()
     agree = (found.log_probs_VNPC.argmax(axis=3) == reading.predicted_NP).all(axis=2).sum(axis=0)
     assert hashes(app) == [found.sha256[place] for place in np.argsort(agree, kind="stable")][:24]
 
 
 def test_without_an_error_the_near_misses_tell_the_story(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """No empty list of errors: what was right by the least, the probabilities, and what so many right answers show."""
+    """Instead of an empty list, the page shows near misses, probabilities and a lower bound of the exact match."""
     reading = store(home, trained, wrong=0)
 
     app = open_page("evaluate", project=trained.name)
 
     n = len(reading.targets_NP)
-    assert f"All {n} are read right" in app.success[0].value
-    assert f"at least {np.floor(10_000 * 0.05 ** (1 / n)) / 100:g}% are" in app.success[0].value
-    assert "closest to an error stand first" in " ".join(caption.value for caption in app.caption)
+    assert f"All {n} images are read correctly" in app.success[0].value
+    assert f"at least {np.floor(10_000 * 0.05 ** (1 / n)) / 100:g}%." in app.success[0].value
+    assert "closest to an error first" in " ".join(caption.value for caption in app.caption)
     assert sent(app, 0)["kind"] == "probability"
-    assert "wrong" not in next(group for group in app.button_group if "least sure" in group.options).options
+    assert "wrong" not in next(group for group in app.button_group if "least confident" in group.options).options
     margins = np.sort(reading.log_probs_NPC, axis=2)
     narrow = (margins[:, :, -1] - margins[:, :, -2]).min(axis=1)
     assert hashes(app) == [stored(home).sha256[place] for place in np.argsort(narrow, kind="stable")][:24]
 
 
 def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """A cell without an image shows those that come closest to it, and says so."""
+    """An empty cell shows the images closest to it, and says so."""
     reading, found = store(home, trained, wrong=2), stored(home)
     true = int(reading.targets_NP[0, 1])
     read, other = (true + 1) % 4, (true + 2) % 4
@@ -212,10 +212,10 @@ def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: Ope
 
 
 def test_where_it_looked_is_shown_on_wish(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """As core.model.attention finds it, over the part of the image that the run sees."""
+    """The maps match core.model.attention, over the part of the image that the run sees."""
     app = open_page("evaluate", project=trained.name)
-    assert all(tile["look"] is None for tile in tiles(app))
-    app.toggle(key="looked").set_value(True).run(timeout=30)
+    assert all(tile["attention"] is None for tile in tiles(app))
+    app.toggle(key="attention").set_value(True).run(timeout=30)
 
     predictor = Predictor.load(home.run(RUN), device="cpu")
     with opened(home.db) as db:
@@ -224,28 +224,28 @@ def test_where_it_looked_is_shown_on_wish(home: Home, open_page: OpenPage, train
             assert sample is not None
             image = decode(image_bytes(db, [sample.id])[sample.id])
             (expected,) = attention_of(predictor, [image])
-            seen = tile["look"]
-            cells = np.frombuffer(base64.b64decode(seen["cells"]), dtype=np.uint8)
-            cells_PHW = cells.reshape(3, seen["rows"], seen["columns"])
+            attention = tile["attention"]
+            cells = np.frombuffer(base64.b64decode(attention["cells"]), dtype=np.uint8)
+            cells_PHW = cells.reshape(3, attention["rows"], attention["columns"])
             peaks = expected.weights_PHW.max(axis=(1, 2), keepdims=True)
             assert np.abs(cells_PHW / 255 - expected.weights_PHW / peaks).max() < 0.005
-            assert tuple(seen["box"]) == pytest.approx(expected.box)
+            assert tuple(attention["box"]) == pytest.approx(expected.box)
 
 
 def test_a_run_without_its_weights_still_shows_its_images(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """The wish to see where it looked is answered by a sentence."""
+    """Asking for attention then shows an error sentence."""
     for path in (home.run(RUN) / "checkpoints").glob("*"):
         path.unlink()
     app = open_page("evaluate", project=trained.name)
-    app.toggle(key="looked").set_value(True).run(timeout=30)
+    app.toggle(key="attention").set_value(True).run(timeout=30)
 
     assert "no usable checkpoint" in app.error[0].value
     assert tiles(app)
-    assert all(tile["look"] is None for tile in tiles(app))
+    assert all(tile["attention"] is None for tile in tiles(app))
 
 
 def test_a_mended_label_and_a_lost_image_keep_their_place(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """The list is that of the evaluation; what the image is now stands beside it."""
+    """The list is that of the evaluation, with the current label of each image."""
     found = stored(home)
     replace(found, sha256=["0" * 64, *found.sha256[1:]]).save(home.run(RUN) / "predictions-val.npz")
     before = hashes(open_page("evaluate", project=trained.name))
@@ -260,4 +260,4 @@ def test_a_mended_label_and_a_lost_image_keep_their_place(home: Home, open_page:
     now = next(tile["now"] for tile in shown if tile["sample"] == mended)
     assert now == {"label": "000", "shown": "000", "operator": "ben", "disputed": False}
     if "0" * 64 in before:
-        assert next(tile for tile in shown if tile["sample"] == "0" * 64)["gone"]
+        assert next(tile for tile in shown if tile["sample"] == "0" * 64)["deleted"]

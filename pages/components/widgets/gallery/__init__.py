@@ -1,1 +1,1 @@
-"""Images of an evaluation, each with a field to correct its label."""
+"""The gallery widget: images of an evaluation, each with a field to correct its label."""

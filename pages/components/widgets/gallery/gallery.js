@@ -1,14 +1,14 @@
-// Images beside what was read and what is right, each with a field for the right text. Nobody waits for a save: what is
-// entered is an event that is sent until it is answered.
+// The gallery widget: images with their reading, their label, and a field to correct the label. Nothing waits for the
+// server: each correction is an event that is sent until it is answered.
 
 import { Charset } from "../shared/charset.js";
 import { mount } from "../shared/dom.js";
 import { Exchange } from "../shared/exchange.js";
 import { Outbox } from "../shared/outbox.js";
-import { mended } from "./mended.js";
+import { corrections } from "./corrections.js";
 import { Tile } from "./tile.js";
 
-const NOTICE_MS = 1000; // before a save that takes long is spoken of
+const NOTICE_MS = 1000; // report unsaved labels after this time
 
 export default mount(
   (root, data) => new Gallery(root, data),
@@ -39,9 +39,9 @@ export class Gallery {
     this.exchange.receive(data, trigger);
     /** @type {Map<string, string>} */
     const notices = new Map();
-    for (const answer of data.answers) notices.set(answer.sample, this.answered(answer));
+    for (const answer of data.answers) notices.set(answer.sample, this.handleAnswer(answer));
     const tiles = new Map();
-    // A tile that stays is the same element: somebody may be typing in it.
+    // Reuse the elements of tiles that stay, because the operator may be typing in one.
     for (const { sample } of data.tiles) tiles.set(sample, this.tiles.get(sample) ?? new Tile(this, sample));
     const isChanged = [...tiles.keys()].join() !== [...this.tiles.keys()].join();
     this.tiles = tiles;
@@ -51,22 +51,22 @@ export class Gallery {
     this.exchange.pump();
   }
 
-  // Returns what its operator must be told, or nothing.
+  // Returns the notice for the operator, or an empty string.
   /** @param {{ event: string, sample: string, status: string, message: string, version: number | null }} answer */
-  answered(answer) {
+  handleAnswer(answer) {
     this.outbox.drop(answer.event);
-    mended.answered(answer);
+    corrections.handleAnswer(answer);
     return answer.status === "saved" || answer.status === "repeated" ? "" : answer.message;
   }
 
-  /** @param {Tile} tile @param {string} action @param {{ text?: string, flag?: string }} what */
-  emit(tile, action, what = {}) {
+  /** @param {Tile} tile @param {string} action @param {{ text?: string, flag?: string }} content */
+  emit(tile, action, content = {}) {
     const { sample, version: base } = tile;
-    // The version that an event of one's own leads to is known to the server alone, so the next one names the event.
+    // Only the server knows the version that an event creates, so the next event refers to it by event id.
     const after = this.outbox.isAbout(sample) ? tile.lastEvent : null;
-    const event = this.exchange.emit({ action, sample, text: null, flag: null, ...what, base, after });
-    if (action === "undo") mended.forget(sample);
-    else mended.enter(sample, event);
+    const event = this.exchange.emit({ action, sample, text: null, flag: null, ...content, base, after });
+    if (action === "undo") corrections.remove(sample);
+    else corrections.add(sample, event);
     tile.lastEvent = event;
     this.show();
     this.exchange.pump();
@@ -76,16 +76,16 @@ export class Gallery {
     const failure = this.exchange.showUnsaved(this.root);
     const unsaved = this.outbox.events.length;
     this.root.querySelector(".waiting").textContent = this.outbox.waitingText;
-    clearTimeout(this.late);
+    clearTimeout(this.noticeTimer);
     const text = unsaved ? `${failure} Unsaved: ${unsaved}`.trimStart() : "";
-    const say = () => (this.root.querySelector(".unsaved").textContent = text);
-    if (unsaved && !failure) this.late = setTimeout(say, NOTICE_MS);
-    else say();
+    const showText = () => (this.root.querySelector(".unsaved").textContent = text);
+    if (unsaved && !failure) this.noticeTimer = setTimeout(showText, NOTICE_MS);
+    else showText();
   }
 
-  // Returns the next image that a text can be typed for.
+  // Returns the next tile with an input field.
   /** @param {Tile} tile */
-  after(tile) {
+  tileAfter(tile) {
     const tiles = [...this.tiles.values()];
     return tiles.slice(tiles.indexOf(tile) + 1).find(({ field }) => field);
   }

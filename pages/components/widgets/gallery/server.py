@@ -1,8 +1,8 @@
-"""Images beside their label and what a run read: probabilities, where each position looked, and a field to mend it.
+"""Server side of the gallery widget: images with label, reading, probabilities, attention and a correction field.
 
-As with the labeling widget, what is entered is an event that the browser keeps until it is answered (gallery.js); each
-message brings all that wait. The order of a list follows from the stored predictions alone: a mended image keeps its
-place.
+As with the labeling widget, each correction is an event that the browser keeps until it is answered (gallery.js). Each
+message contains all unanswered events. Lists are ordered by the stored predictions alone, so a corrected image keeps
+its place.
 """
 
 import base64
@@ -40,57 +40,57 @@ from pages.components.widgets.messages import (
 
 PER_PAGE = 24
 _KEY = "gallery"
-# In the document, not in a shadow root, so that any driver finds it by its data attributes.
+# Not in a shadow root, so that browser tests and benchmarks find it by its data attributes.
 _WIDGET = st.components.v2.component("slotlab.gallery", **widget_files("gallery"), isolate_styles=False)
 
-FIRST: dict[str, str] = {"wrong": "confidence", "near misses": "margin", "least sure": "confidence"}
-"""How a list is sorted unless asked otherwise."""
+DEFAULT_SORT: dict[str, str] = {"wrong": "confidence", "near misses": "margin", "least confident": "confidence"}
+"""The default order of each list."""
 SORTS = {
-    "confidence": "The probability of the whole answer.",
-    "loss": "How improbable the label is, in nats over all positions.",
-    "margin": "Lead of the true character over the next at the position where it is smallest, in nats.",
-    "disagreement": "How many of the views read something else.",
-    "closeness": "The probability of the cell's wrong character.",
+    "confidence": "Probability of the whole reading.",
+    "loss": "Negative log-likelihood of the label over all positions, in nats.",
+    "margin": "Smallest lead of the true character over the next best, in nats.",
+    "disagreement": "Number of views with another reading.",
+    "closeness": "Probability of the wrong character of the cell.",
 }
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What was clicked in a matrix."""
+    """The clicked cell of a confusion matrix."""
 
     view: str
-    """What the matrix was of, as `identity_of` names it."""
+    """Id of the evaluation, from `identity_of`."""
     position: int | None
-    """None: any."""
+    """None: any position."""
     true: int
     read: int
     soft: bool
-    """Whether it was asked for by its probability."""
+    """Whether it was clicked in a matrix of probabilities."""
 
     def is_close(self, reading: Reading) -> bool:
-        """Whether it is about the images that come closest to it: it was asked for by probability, or holds none."""
+        """Return whether to list the images closest to the cell: it was clicked by probability, or it is empty."""
         return self.soft or not len(of_cell(reading, self.position, self.true, self.read))
 
 
-def identity_of(shown: Evaluated) -> str:
-    """A name of what is shown: a click that comes late is told from one on this."""
-    return f"{shown.run.job.id} {shown.split} {shown.tta}"
+def identity_of(evaluation: Evaluated) -> str:
+    """Return an id of the evaluation, which separates late clicks on another one."""
+    return f"{evaluation.run.job.id} {evaluation.split} {evaluation.tta}"
 
 
 @st.fragment(key="images")
-def show_images(shown: Evaluated) -> None:
-    """The images of one cell of a matrix, or those that are wrong, nearly wrong, or least sure."""
+def show_images(evaluation: Evaluated) -> None:
+    """Draw the images of one matrix cell, or the wrong, nearly wrong or least confident ones."""
     st.subheader("Images", anchor=False)
-    n, correct = shown.result["n"], shown.result["correct"]
+    n, correct = evaluation.result["n"], evaluation.result["correct"]
     cell: Cell | None = st.session_state.get(state.CELL)
-    if cell and cell.view != identity_of(shown):
-        cell = None  # of another run
-    choices = ["wrong"] * (correct < n) + ["near misses"] * (correct > 0) + ["least sure", "one cell"]
-    # Each click begins the choice anew: what a callback puts into it does not reach the browser with a rerun of one
-    # fragment (Streamlit 1.67).
-    key = f"show {identity_of(shown)} {st.session_state.get(state.CLICKS, 0)}"
+    if cell and cell.view != identity_of(evaluation):
+        cell = None  # from another evaluation
+    choices = ["wrong"] * (correct < n) + ["near misses"] * (correct > 0) + ["least confident", "one cell"]
+    # Each click gets a new key: when a single fragment reruns, a value set by a callback does not reach the browser
+    # (Streamlit 1.67).
+    key = f"show {identity_of(evaluation)} {st.session_state.get(state.CLICKS, 0)}"
     if st.session_state.get(key) not in choices:
-        st.session_state.pop(key, None)  # of an evaluation with other errors
+        st.session_state.pop(key, None)  # the stored choice no longer exists
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = st.segmented_control(
             "Show", choices, default="one cell" if cell else choices[0], required=True, key=key,
@@ -99,92 +99,98 @@ def show_images(shown: Evaluated) -> None:
         if kind != "one cell":
             cell = None
         elif cell is None:
-            st.caption("Click a cell of a matrix.")
+            st.caption("Click a cell in a matrix.")
             return
-        close = cell is not None and cell.is_close(shown.reading)
-        first = "closeness" if close else FIRST.get(kind, "confidence")
+        close = cell is not None and cell.is_close(evaluation.reading)
+        first = "closeness" if close else DEFAULT_SORT.get(kind, "confidence")
         others = [order for order in get_args(Order) if order != first]
-        sorts = [first, *(order for order in others if order != "disagreement" or len(shown.predictions.views) > 1)]
-        sort = st.selectbox("Sort by", sorts, key=f"sort {kind} {first}", width=160, help=_explained(sorts))
+        sorts = [
+            first,
+            *(order for order in others if order != "disagreement" or len(evaluation.predictions.views) > 1),
+        ]
+        sort = st.selectbox("Sort by", sorts, key=f"sort {kind} {first}", width=160, help=_sort_help(sorts))
     if correct == n:
         least = at_least(Evidence(n=n, wrong=0).at_least)
         st.success(
-            f"All {n:,} are read right, which shows with 95% confidence that at least {least} are. Nothing is wrong "
-            "yet: look at the near misses.",
+            f"All {n:,} images are read correctly. With 95% confidence, the exact match is at least {least}. "
+            "There are no errors, so check the near misses.",
             icon=":material/check_circle:",
         )
-    places, note = _listed(shown, kind, cell, sort)
+    places, note = _select_images(evaluation, kind, cell, sort)
     st.caption(note)
-    show_gallery(shown, places, f"{kind} {sort} {cell or ''}")
+    show_gallery(evaluation, places, f"{kind} {sort} {cell or ''}")
 
 
-def _explained(sorts: Iterable[str]) -> str:
+def _sort_help(sorts: Iterable[str]) -> str:
+    """Return the help text of the sort box."""
     return " ".join(f"{sort}: {SORTS[sort][0].lower()}{SORTS[sort][1:]}" for sort in sorts)
 
 
-def _listed(shown: Evaluated, kind: str, cell: Cell | None, sort: str) -> tuple[Ints, str]:
-    """Places of the images of a list in their order, and what they are."""
-    reading, charset = shown.reading, shown.spec.charset
-    n, right_N = shown.result["n"], reading.right_N
+def _select_images(evaluation: Evaluated, kind: str, cell: Cell | None, sort: str) -> tuple[Ints, str]:
+    """Return the places of the images of a list, in order, and a caption."""
+    reading, charset = evaluation.reading, evaluation.spec.charset
+    n, right_N = evaluation.result["n"], reading.right_N
     if cell:
         true, read = layout.plain(charset[cell.true]), layout.plain(charset[cell.read])
         where = "at any position" if cell.position is None else f"at position {cell.position + 1}"
         close = cell.is_close(reading)
         places = (nearest if close else of_cell)(reading, cell.position, cell.true, cell.read)
         if close:
-            none = "" if cell.soft else f"No {true} is read as {read} {where}. "
-            end = f", those closest to {read} first" if sort == "closeness" else ""
-            note = f"{none}{len(places):,} with {true} {where}{end}."
+            empty = "" if cell.soft else f"No {true} is read as {read} {where}. "
+            end = f", closest to {read} first" if sort == "closeness" else ""
+            note = f"{empty}{len(places):,} with {true} {where}{end}."
         else:
             note = f"{len(places):,} with {true} read as {read} {where}."
     elif kind == "wrong":
         places = np.flatnonzero(~right_N)
-        sure = ", the surest first: among those are the wrong labels" if sort == "confidence" else ""
-        note = f"{len(places):,} of {n:,} wrong{sure}."
+        advice = ", most confident first. Confident errors are often wrong labels" if sort == "confidence" else ""
+        note = f"{len(places):,} of {n:,} wrong{advice}."
     elif kind == "near misses":
         places = np.flatnonzero(right_N)
-        order = "; those that came closest to an error stand first" if sort == "margin" else ""
-        note = f"{len(places):,} read right{order}."
+        order = ", closest to an error first" if sort == "margin" else ""
+        note = f"{len(places):,} read correctly{order}."
     else:
         places = np.arange(n)
-        note = f"All {n:,}, right or wrong."
+        note = f"All {n:,} images, right or wrong."
         if sort == "confidence":
-            note = "Right or wrong, what the run was least sure of stands first. Label more like these."
+            note = f"All {n:,} images, right or wrong, least confident first. Label more images like these."
     if sort == "closeness":
         return places, note
     by: Any = sort
-    return ranked(places, reading, shown.predictions.log_probs_VNPC, by, surest_first=kind == "wrong"), note
+    return ranked(places, reading, evaluation.predictions.log_probs_VNPC, by, surest_first=kind == "wrong"), note
 
 
-def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
-    """The images at these places of the evaluation, a page at a time; call it inside a fragment.
+def show_gallery(evaluation: Evaluated, places: Ints, name: str) -> None:
+    """Draw the images at these places of the evaluation, one page at a time. Call it inside a fragment.
 
-    `name` is that of the list; another list begins at its first page.
+    `name` identifies the list. Another list starts at its first page.
     """
     with st.container(horizontal=True, vertical_alignment="center"):
         probabilities = st.toggle(
             "Probabilities", key="probabilities", persist_state="session",
-            help="The two best characters of each position.",
+            help="The two most probable characters of each position.",
         )  # fmt: skip
-        looked = st.toggle(
-            "Where it looked", key="looked", persist_state="session",
-            help="Each position in its color, over the image as it is, without other views. Point at a character to "
-            "see where that one looked.",
+        show_attention = st.toggle(
+            "Attention", key="attention", persist_state="session",
+            help="Where each position looked in the image, without test-time augmentation. Point at a character to "
+            "see its position only.",
         )  # fmt: skip
         pages = -(-len(places) // PER_PAGE)
-        number = st.pagination(pages, key=f"page of {shown.run.job.id} {shown.split} {name}") if pages > 1 else 1
+        number = (
+            st.pagination(pages, key=f"page of {evaluation.run.job.id} {evaluation.split} {name}") if pages > 1 else 1
+        )
     places = places[(number - 1) * PER_PAGE : number * PER_PAGE]
-    project = shown.project
+    project = evaluation.project
     problems: list[str] = []
     reply: dict[str, Any] = st.session_state.pop(f"{_KEY} reply", {"answers": [], "problems": []})
     with layout.errors(), layout.database() as db:
-        hashes = [shown.predictions.sha256[place] for place in places]
+        hashes = [evaluation.predictions.sha256[place] for place in places]
         samples = [find_sample(db, project.id, sha256) for sha256 in hashes]
         images = image_bytes(db, [sample.id for sample in samples if sample])
-    looks = _looks(shown, [images[sample.id] for sample in samples if sample]) if looked else []
-    tiles = _tiles(shown, places, samples, images, probabilities=probabilities)
-    for tile, look in zip((tile for tile in tiles if not tile["gone"]), looks, strict=False):
-        tile["look"] = look
+    maps = _attention_maps(evaluation, [images[sample.id] for sample in samples if sample]) if show_attention else []
+    tiles = _tiles(evaluation, places, samples, images, probabilities=probabilities)
+    for tile, attention in zip((tile for tile in tiles if not tile["deleted"]), maps, strict=False):
+        tile["attention"] = attention
     operator = ""
     with collect_errors(problems):
         operator = current_operator()
@@ -197,7 +203,7 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
 
 
 def _receive() -> None:
-    """Callback: store what was entered, each event under the name of its operator."""
+    """Store the events of a message under their operators' names (callback)."""
     message: Mapping[str, Any] | None = widget_message(_KEY, "outbox")
     if not message:
         return
@@ -207,32 +213,37 @@ def _receive() -> None:
 
 
 def _tiles(
-    shown: Evaluated, places: Ints, samples: list[Sample | None], images: Mapping[int, bytes], *, probabilities: bool
+    evaluation: Evaluated,
+    places: Ints,
+    samples: list[Sample | None],
+    images: Mapping[int, bytes],
+    *,
+    probabilities: bool,
 ) -> list[dict[str, Any]]:
-    """JSON types only, anything else would silently arrive as a string."""
-    found, reading, charset = shown.predictions, shown.reading, shown.spec.charset
+    """Return the tiles, in JSON types only: Streamlit silently converts others to strings."""
+    predictions, reading, charset = evaluation.predictions, evaluation.reading, evaluation.spec.charset
     log_probs_NPC, targets_NP = reading.log_probs_NPC[places], reading.targets_NP[places]
     predicted_NP, confidence_N = reading.predicted_NP[places], reading.confidence_N[places]
     loss_N, margin_N = losses_N(log_probs_NPC, targets_NP), narrowest_N(log_probs_NPC, targets_NP)
-    agree_N = agreeing_N(found.log_probs_VNPC[:, places], predicted_NP)
+    agree_N = agreeing_N(predictions.log_probs_VNPC[:, places], predicted_NP)
     best_NP2 = np.argsort(-log_probs_NPC, axis=2)[:, :, :2]
     share_NP2 = np.exp(np.take_along_axis(log_probs_NPC, best_NP2, axis=2))
-    views = len(found.views)
+    views = len(predictions.views)
     tiles: list[dict[str, Any]] = []
     for index, (place, sample) in enumerate(zip(places.tolist(), samples, strict=True)):
         if sample is None:
-            tiles.append({"sample": found.sha256[place], "gone": True, "version": 0})
+            tiles.append({"sample": predictions.sha256[place], "deleted": True, "version": 0})
             continue
-        label = found.labels[place]
+        label = predictions.labels[place]
         read = "".join(charset[char] for char in predicted_NP[index])
-        figures = [f"{percent(confidence_N[index])} sure, loss {loss_N[index]:.2g}"]
+        figures = [f"confidence {percent(confidence_N[index])}, loss {loss_N[index]:.2g}"]
         figures.append(f"margin {margin_N[index]:.1f}".replace("-", "−"))
         if views > 1:
             figures[1] += f", {agree_N[index]} of {views} views agree"
         tiles.append(
             {
                 "sample": sample.sha256,
-                "gone": False,
+                "deleted": False,
                 "url": data_url(images[sample.id]),
                 "width": sample.width,
                 "height": sample.height,
@@ -251,7 +262,7 @@ def _tiles(
                     for position in range(len(label))
                 ],
                 "probabilities": probabilities,
-                "look": None,
+                "attention": None,
                 "version": sample.version,
                 "now": {
                     "label": sample.label,
@@ -259,33 +270,33 @@ def _tiles(
                     "operator": sample.operator,
                     "disputed": bool(sample.disputed),
                 },
-                "link": f"samples?{urlencode({'project': shown.project.name, 'search': sample.sha256})}",
+                "link": f"samples?{urlencode({'project': evaluation.project.name, 'search': sample.sha256})}",
             }
         )
     return tiles
 
 
-def _looks(shown: Evaluated, images: list[bytes]) -> list[dict[str, Any]]:
-    """Where each position looked in these images, brightest cell of each at 255; nothing where the run cannot say."""
+def _attention_maps(evaluation: Evaluated, images: list[bytes]) -> list[dict[str, Any]]:
+    """Return the attention of each position in these images, scaled to a maximum of 255; empty on error."""
     try:
-        predictor = resources.predictor(layout.home(), shown.run)
+        predictor = resources.predictor(layout.home(), evaluation.run)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return []
-    if shown.predictions.step not in (-1, predictor.step):
-        st.caption("The run has newer weights than those that read these images; where it looked is of the newer.")
-    key = (shown.run.job.id, predictor.step, [hash(data) for data in images])
-    if st.session_state.get("looks", (None,))[0] == key:  # a saved label draws the same images again
-        kept: list[dict[str, Any]] = st.session_state["looks"][1]
-        return kept
-    from core.model.attention import attention_of  # torch: loaded on this wish only
+    if evaluation.predictions.step not in (-1, predictor.step):
+        st.caption("The run has newer weights than this evaluation. Attention uses the newer weights.")
+    key = (evaluation.run.job.id, predictor.step, [hash(data) for data in images])
+    if st.session_state.get("attention maps", (None,))[0] == key:  # saving a label redraws the same images
+        stored: list[dict[str, Any]] = st.session_state["attention maps"][1]
+        return stored
+    from core.model.attention import attention_of  # imports torch, so only on demand
 
-    looks = []
+    maps = []
     for each in attention_of(predictor, [decode(data) for data in images]):
         peak_P11 = each.weights_PHW.max(axis=(1, 2), keepdims=True)
         cells_PHW = (255 * each.weights_PHW / np.maximum(peak_P11, 1e-12)).round().astype(np.uint8)
         _, rows, columns = cells_PHW.shape
         cells = base64.b64encode(cells_PHW.tobytes()).decode("ascii")
-        looks.append({"rows": rows, "columns": columns, "box": list(each.box), "cells": cells})
-    st.session_state["looks"] = (key, looks)
-    return looks
+        maps.append({"rows": rows, "columns": columns, "box": list(each.box), "cells": cells})
+    st.session_state["attention maps"] = (key, maps)
+    return maps

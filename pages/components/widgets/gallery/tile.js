@@ -1,33 +1,33 @@
-// One image: what was read, what it is now, and the field for the right text.
+// One image: its reading, its current label, and the field to correct it.
 
 import { button, element } from "../shared/dom.js";
 import { focusedElement, isComposed } from "../shared/keyboard.js";
-import { count } from "../shared/words.js";
-import { drawLook, hue } from "./look.js";
-import { mended } from "./mended.js";
+import { count, flagText } from "../shared/words.js";
+import { drawAttention, hue } from "./attention.js";
+import { corrections } from "./corrections.js";
 
 /**
  * @typedef {object} Position
  * @property {string} read
  * @property {string} label
- * @property {[string, string, string][]} best character, its share, and that as short as a column needs it
+ * @property {[string, string, string][]} best character, its probability, and the short form for a column
  */
 
-const TALLEST = 150; // pixels of an image on the screen
-const WIDEST = 4; // times as large as it is, at most
+const MAX_HEIGHT = 150; // pixels on the screen
+const MAX_SCALE = 4; // screen pixels per image pixel
 
 export class Tile {
   /** @param {import("./gallery.js").Gallery} gallery @param {string} sample */
   constructor(gallery, sample) {
     this.gallery = gallery;
     this.sample = sample;
-    /** @type {number | null} position that is pointed at */
+    /** @type {number | null} position under the pointer */
     this.pointed = null;
-    /** @type {string | null} id of the last event that has no answer */
+    /** @type {string | null} id of the last unanswered event */
     this.lastEvent = null;
-    /** @type {HTMLInputElement | null} none where the image is no longer there */
+    /** @type {HTMLInputElement | null} null if the image was deleted */
     this.field = null;
-    /** @type {{ shown: string, label: string | null, operator?: string, disputed?: boolean } | null} what it is now */
+    /** @type {{ shown: string, label: string | null, operator?: string, disputed?: boolean } | null} current state */
     this.now = null;
     this.root = element("article", "tile");
     this.root.dataset.testid = "tile";
@@ -38,20 +38,20 @@ export class Tile {
   receive(data, notice) {
     this.data = data;
     this.version = data.version;
-    mended.check(this.sample, data.version);
-    if (data.gone) {
+    corrections.check(this.sample, data.version);
+    if (data.deleted) {
       this.root.replaceChildren(element("p", "", "This image is no longer in the project."));
       return;
     }
     if (!this.field) this.build();
-    // What is waiting for its answer is newer than what the server says; an earlier tab may have entered it.
+    // An unanswered event, perhaps from an earlier tab, is newer than the server's state.
     if (!this.now || !this.gallery.outbox.isAbout(this.sample)) {
       this.now = data.now;
       this.lastEvent = null;
     }
-    if (notice !== undefined) this.tell(notice);
-    this.root.classList.toggle("looked", Boolean(data.look));
-    this.picture.dataset.off = String(!data.look);
+    if (notice !== undefined) this.showNotice(notice);
+    this.root.classList.toggle("has-attention", Boolean(data.attention));
+    this.picture.dataset.off = String(!data.attention);
     this.showReading();
     this.showCharacters();
     this.showNow();
@@ -65,16 +65,16 @@ export class Tile {
     this.img.src = data.url;
     this.canvas = element("canvas");
     this.picture.append(this.img, this.canvas);
-    this.picture.style.width = `${Math.min((TALLEST * data.width) / data.height, WIDEST * data.width)}px`;
+    this.picture.style.width = `${Math.min((MAX_HEIGHT * data.width) / data.height, MAX_SCALE * data.width)}px`;
     this.characters = element("div", "characters");
     this.characters.onpointerleave = () => this.point(null);
     this.figures = element("p", "figures");
 
-    const mend = element("div", "mend");
+    const correction = element("div", "correction");
     this.field = element("input");
     Object.assign(this.field, {
       type: "text",
-      placeholder: "right text",
+      placeholder: "correct label",
       autocomplete: "off",
       spellcheck: false,
       autocapitalize: "none",
@@ -82,30 +82,30 @@ export class Tile {
       inputMode: this.gallery.charset.inputMode,
     });
     this.field.addEventListener("keydown", (event) => this.key(event));
-    this.takeRead = command("", "use", "What was read is right: make it the label", () =>
+    this.useReading = command("", "use", "Use the reading as the label", () =>
       this.save("label", { text: this.data.read }),
     );
-    mend.append(this.field, this.takeRead);
+    correction.append(this.field, this.useReading);
 
     this.notice = element("p", "notice");
     this.notice.setAttribute("role", "alert");
     const now = element("div", "now");
-    this.said = element("span", "said");
-    this.unreadable = command("Unreadable", "unreadable", "Nobody can read it: skipped for good", () =>
+    this.status = element("span", "status");
+    this.unreadable = command("Unreadable", "unreadable", "Skip this image: nobody can read it", () =>
       this.save("skip", { flag: "unreadable" }),
     );
-    this.skip = command("Skip", "skip", "Take it out, to be seen again in the skipped queue", () => this.save("skip"));
-    this.undo = command("Undo", "undo", "Back to what it was before", () => this.takeBack());
+    this.skip = command("Skip", "skip", "Skip this image for now", () => this.save("skip"));
+    this.undo = command("Undo", "undo", "Restore the previous label", () => this.revert());
     const history = element("a", "", "history");
     history.href = data.link;
-    history.title = "The image on the Samples page, with its history";
-    now.append(this.unreadable, this.skip, this.said, this.undo, history);
-    this.root.replaceChildren(this.picture, this.characters, this.figures, mend, this.notice, now);
+    history.title = "Open this image and its history on the Samples page";
+    now.append(this.unreadable, this.skip, this.status, this.undo, history);
+    this.root.replaceChildren(this.picture, this.characters, this.figures, correction, this.notice, now);
     this.img.onload = () => this.draw();
     new ResizeObserver(() => this.draw()).observe(this.picture);
   }
 
-  // ---- the right text ---------------------------------------------------------------------------------------------
+  // ---- correction --------------------------------------------------------------------------------------------------
 
   /** @param {KeyboardEvent} event */
   key(event) {
@@ -113,7 +113,7 @@ export class Tile {
     if (event.key === "Enter") this.enter();
     else if (event.key === "Escape") {
       this.field.value = "";
-      this.tell("");
+      this.showNotice("");
     } else return;
     event.preventDefault();
     event.stopPropagation();
@@ -124,113 +124,113 @@ export class Tile {
     const chars = [...this.field.value.trim()].map((char) => charset.adapt(char));
     if (!chars.length) return;
     const foreign = chars.find((char) => !charset.has(char));
-    if (foreign !== undefined) return this.tell(charset.refusal(foreign));
+    if (foreign !== undefined) return this.showNotice(charset.refusal(foreign));
     const { length } = data;
-    if (chars.length !== length) return this.tell(`${count(chars.length, "character")}; a label has ${length}.`);
+    if (chars.length !== length) return this.showNotice(`${count(chars.length, "character")} entered; a label has ${length}.`);
     this.save("label", { text: chars.join("") });
-    this.gallery.after(this)?.field.focus();
+    this.gallery.tileAfter(this)?.field.focus();
   }
 
-  /** @param {string} action @param {{ text?: string, flag?: string }} what */
-  save(action, what = {}) {
-    this.now = { shown: what.text ?? what.flag ?? "skipped", label: what.text ?? null };
+  /** @param {string} action @param {{ text?: string, flag?: string }} content */
+  save(action, content = {}) {
+    this.now = { shown: content.text ?? flagText(content.flag) ?? "skipped", label: content.text ?? null };
     this.field.value = "";
-    this.tell("");
-    this.gallery.emit(this, action, what);
+    this.showNotice("");
+    this.gallery.emit(this, action, content);
     this.showNow();
   }
 
-  takeBack() {
-    this.tell("");
+  revert() {
+    this.showNotice("");
     this.gallery.emit(this, "undo");
-    this.now = { shown: "…", label: null }; // what it was before is known to the server
+    this.now = { shown: "…", label: null }; // only the server knows the previous label
     this.showNow();
     this.field.focus();
   }
 
   /** @param {string} text */
-  tell(text) {
+  showNotice(text) {
     this.notice.textContent = text;
   }
 
   // ---- screen -----------------------------------------------------------------------------------------------------
 
   showNow() {
-    const entered = mended.has(this.sample);
+    const isCorrected = corrections.has(this.sample);
     const differs = this.now.label !== this.data.label;
-    this.root.dataset.mended = String(entered);
-    const by = this.now.operator && differs && !entered ? ` by ${this.now.operator}` : "";
+    this.root.dataset.corrected = String(isCorrected);
+    const by = this.now.operator && differs && !isCorrected ? ` by ${this.now.operator}` : "";
     const disputed = this.now.disputed ? ", disputed" : "";
-    this.said.replaceChildren(
-      ...(differs || entered ? ["now ", element("strong", "", this.now.shown), by] : []),
+    this.status.replaceChildren(
+      ...(differs || isCorrected ? ["now ", element("strong", "", this.now.shown), by] : []),
       disputed,
     );
-    this.undo.hidden = !entered;
-    this.unreadable.hidden = this.skip.hidden = entered;
-    this.takeRead.hidden = this.now.label === this.data.read;
+    this.undo.hidden = !isCorrected;
+    this.unreadable.hidden = this.skip.hidden = isCorrected;
+    this.useReading.hidden = this.now.label === this.data.read;
   }
 
-  // The tile stays where another run is chosen, or the views; what was read and how surely does not.
+  // A tile persists when the run or the views change, so its reading must be updated.
   showReading() {
     const { label, read, figures } = this.data;
     this.img.alt = `Image labeled ${label}, read as ${read}`;
-    this.field.setAttribute("aria-label", `Right text of the image labeled ${label}`);
+    this.field.setAttribute("aria-label", `Correct label of the image labeled ${label}`);
     const lines = figures.flatMap((/** @type {string} */ line) => [element("br"), line]);
     this.figures.replaceChildren(...lines.slice(1));
-    this.takeRead.textContent = `Use ${read}`;
+    this.useReading.textContent = `Use ${read}`;
   }
 
   showCharacters() {
     const { data } = this;
-    const focusedPlace = [...this.characters.querySelectorAll("button")].findIndex((each) => each === focusedElement());
+    const focusIndex = [...this.characters.querySelectorAll("button")].findIndex((each) => each === focusedElement());
     this.characters.style.setProperty("--positions", data.positions.length);
     const heads = element("span", "head");
     heads.append(element("b", "", "read"), element("b", "", "true"));
-    const buttons = data.positions.map((/** @type {Position} */ position, /** @type {number} */ place) =>
-      this.makeCharacter(position, place),
+    const buttons = data.positions.map((/** @type {Position} */ position, /** @type {number} */ index) =>
+      this.makeCharacter(position, index),
     );
     this.characters.replaceChildren(heads, ...buttons);
-    buttons[focusedPlace]?.focus();
+    buttons[focusIndex]?.focus();
   }
 
-  /** @param {Position} position @param {number} place */
-  makeCharacter({ read, label, best }, place) {
-    const { look, probabilities, positions } = this.data;
+  /** @param {Position} position @param {number} index */
+  makeCharacter({ read, label, best }, index) {
+    const { attention, probabilities, positions } = this.data;
     const [first, second] = best;
-    const title = `Position ${place + 1}: ${first[0]} at ${first[1]}, then ${second[0]} at ${second[1]}`;
-    const made = element("button", read === label ? "" : "wrong");
-    made.type = "button";
-    made.title = title;
-    made.tabIndex = look || probabilities ? 0 : -1;
-    made.setAttribute("aria-label", `${title}; labeled ${label}`);
-    made.style.setProperty("--hue", hue(place, positions.length));
-    made.append(element("b", "", read), element("b", "label", label));
+    const title = `Position ${index + 1}: ${first[0]} (${first[1]}), then ${second[0]} (${second[1]})`;
+    const node = element("button", read === label ? "" : "wrong");
+    node.type = "button";
+    node.title = title;
+    node.tabIndex = attention || probabilities ? 0 : -1;
+    node.setAttribute("aria-label", `${title}, labeled ${label}`);
+    node.style.setProperty("--hue", hue(index, positions.length));
+    node.append(element("b", "", read), element("b", "label", label));
     for (const [char, , share] of probabilities ? best : []) {
       const line = element("small", "", ` ${share}`);
       line.prepend(element("strong", "", char));
-      made.append(line);
+      node.append(line);
     }
-    made.onpointerenter = made.onfocus = () => this.point(place);
-    made.onblur = () => this.point(null);
-    return made;
+    node.onpointerenter = node.onfocus = () => this.point(index);
+    node.onblur = () => this.point(null);
+    return node;
   }
 
-  /** @param {number | null} place */
-  point(place) {
-    if (place === this.pointed) return;
-    this.pointed = place;
+  /** @param {number | null} position */
+  point(position) {
+    if (position === this.pointed) return;
+    this.pointed = position;
     this.draw();
   }
 
   draw() {
-    const { look, positions } = this.data;
-    if (look && this.canvas.clientWidth) drawLook(this.canvas, look, positions.length, this.pointed);
+    const { attention, positions } = this.data;
+    if (attention && this.canvas.clientWidth) drawAttention(this.canvas, attention, positions.length, this.pointed);
   }
 }
 
-/** @param {string} text @param {string} name @param {string} title @param {() => void} act */
-function command(text, name, title, act) {
-  const made = button(text, act, title);
-  made.dataset.command = name;
-  return made;
+/** @param {string} text @param {string} name @param {string} title @param {() => void} onClick */
+function command(text, name, title, onClick) {
+  const node = button(text, onClick, title);
+  node.dataset.command = name;
+  return node;
 }

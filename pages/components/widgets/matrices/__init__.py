@@ -1,1 +1,1 @@
-"""One confusion matrix for each position."""
+"""The confusion matrix widget: one matrix per position and one for all positions."""

@@ -9,25 +9,25 @@ import { number } from "../shared/words.js";
 
 /**
  * @typedef {object} Matrix as the server sends it
- * @property {number | null} position null: all of them
+ * @property {number | null} position null: all positions
  * @property {number} right
  * @property {number} n
  * @property {number[]} cells
  * @property {number[]} rows images with each true character
- * @property {Record<number, string>} shares by place of the cell: its share in words
- * @property {string[]} [none] by row: the share of a cell without an image
- * @property {Record<number, string>} [labels] what stands in a cell, where that is not its value
- * @property {number[]} [margins] by row: the closest call
+ * @property {Record<number, string>} shares by cell index: its share as text
+ * @property {string[]} [bounds] by row: upper bound of the share in an empty cell
+ * @property {Record<number, string>} [labels] text in a cell, if it is not its value
+ * @property {number[]} [margins] by row: smallest margin
  */
 
 /**
- * @typedef {object} Shown what all matrices have in common
+ * @typedef {object} Display common to all matrices
  * @property {"counts" | "rates" | "probability"} kind
  * @property {string[]} chars
  * @property {number[]} list characters on the axes
  * @property {Frame} frame
  * @property {{ right: number, wrong: number }} greatest
- * @property {Cell | null} pointed characters, not places on the screen
+ * @property {Cell | null} pointed as characters, not screen positions
  * @property {Cell | null} chosen
  */
 
@@ -35,18 +35,18 @@ const RIGHT = "47, 111, 237";
 export const WRONG = "217, 72, 56";
 export const LEFT = 30; // pixels for the axis of true characters
 const BELOW = 32; // pixels for the axis of what was read
-const LARGEST = 64; // pixels of a cell
-const SMALLEST_TEXT = 6.5;
+const MAX_CELL = 64; // pixels
+const MIN_FONT = 6.5; // pixels
 
 /**
  * @typedef {object} Kind
  * @property {(value: number, max: number) => number} depth of the color, from 0 to 1
- * @property {number} faintest opacity where wrong
- * @property {[string, string | null]} ends of the legend; null: the largest value
+ * @property {number} faintest lowest opacity of wrong readings
+ * @property {[string, string | null]} ends labels of the legend; null: the largest value
  */
 
 /** @param {number} value @param {number} decades */
-const onDecades = (value, decades) => Math.max(0, 1 + Math.log10(value) / decades);
+const logScale = (value, decades) => Math.max(0, 1 + Math.log10(value) / decades);
 
 /** @type {Record<string, Kind>} */
 export const KINDS = {
@@ -55,12 +55,12 @@ export const KINDS = {
     faintest: 0.5,
     ends: ["1", null],
   },
-  rates: { depth: (value) => onDecades(value, 3), faintest: 0.4, ends: ["0.1%", "100%"] },
-  probability: { depth: (value) => onDecades(value, 5), faintest: 0.02, ends: ["0.001%", "100%"] },
+  rates: { depth: (value) => logScale(value, 3), faintest: 0.4, ends: ["0.1%", "100%"] },
+  probability: { depth: (value) => logScale(value, 5), faintest: 0.02, ends: ["0.001%", "100%"] },
 };
 
-// Returns the largest value of all matrices, among the right or the wrong ones. Errors are few beside right answers, so
-// they have a scale of their own.
+// Returns the largest value of all matrices, among right or wrong readings. Errors are few compared with right readings,
+// so they have a separate scale.
 /** @param {Matrix[]} matrices @param {number} C @param {boolean} isRight */
 export function greatest(matrices, C, isRight) {
   /** @param {number} most @param {number} value @param {number} at */
@@ -68,20 +68,20 @@ export function greatest(matrices, C, isRight) {
   return Math.max(...matrices.map(({ cells }) => cells.reduce(larger, 0)));
 }
 
-// Returns the size of a cell in pixels, or 0 where the matrix has no room.
-/** @param {HTMLCanvasElement} canvas @param {Matrix} matrix @param {Shown} shown @param {Colors} colors */
-export function drawMatrix(canvas, matrix, shown, colors) {
+// Returns the size of a cell in pixels, or 0 if there is no room.
+/** @param {HTMLCanvasElement} canvas @param {Matrix} matrix @param {Display} display @param {Colors} colors */
+export function drawMatrix(canvas, matrix, display, colors) {
   const width = canvas.clientWidth;
   if (!width) return 0;
-  const { frame, list, pointed, chosen } = shown;
-  const size = Math.min((width - LEFT - 2) / frame.columns, LARGEST);
-  const pen = prepared(canvas, width, Math.ceil(size * frame.rows) + BELOW);
+  const { frame, list, pointed, chosen } = display;
+  const size = Math.min((width - LEFT - 2) / frame.columns, MAX_CELL);
+  const pen = preparePen(canvas, width, Math.ceil(size * frame.rows) + BELOW);
   Object.assign(canvas.dataset, { size, axis: LEFT, top: frame.top, left: frame.left });
-  drawCells(pen, size, matrix, shown, colors);
+  drawCells(pen, size, matrix, display, colors);
   pen.strokeStyle = colors.line;
   pen.lineWidth = 1;
   pen.strokeRect(LEFT - 0.5, 0.5, size * frame.columns, size * frame.rows - 1);
-  drawAxes(pen, size, matrix, shown, colors);
+  drawAxes(pen, size, matrix, display, colors);
   pen.strokeStyle = colors.text;
   if (chosen) outline(pen, size, frame, { row: list.indexOf(chosen.row), column: list.indexOf(chosen.column) }, 2);
   if (pointed) outline(pen, size, frame, { row: list.indexOf(pointed.row), column: list.indexOf(pointed.column) }, 1);
@@ -89,19 +89,19 @@ export function drawMatrix(canvas, matrix, shown, colors) {
 }
 
 /** @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
-function prepared(canvas, width, height) {
-  const sharp = window.devicePixelRatio || 1;
-  canvas.width = Math.round(width * sharp);
-  canvas.height = Math.round(height * sharp);
+function preparePen(canvas, width, height) {
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
   canvas.style.height = `${height}px`;
   const pen = canvas.getContext("2d");
-  pen.scale(sharp, sharp);
+  pen.scale(ratio, ratio);
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   return pen;
 }
 
-/** @param {Pen} pen @param {number} size @param {Matrix} matrix @param {Shown} shown @param {Colors} colors */
+/** @param {Pen} pen @param {number} size @param {Matrix} matrix @param {Display} display @param {Colors} colors */
 function drawCells(pen, size, { cells, labels }, { kind, chars, list, frame, greatest: most }, colors) {
   const { depth: depthOf, faintest } = KINDS[kind];
   const gap = size > 8 ? 1 : 0.5;
@@ -130,13 +130,13 @@ function drawCells(pen, size, { cells, labels }, { kind, chars, list, frame, gre
  */
 function drawText(pen, text, x, y, size, color, font) {
   const points = Math.min(11, (1.6 * size) / Math.max(2, text.length));
-  if (points < SMALLEST_TEXT) return;
+  if (points < MIN_FONT) return;
   pen.fillStyle = color;
   pen.font = `600 ${points}px ${font}`;
   pen.fillText(text, x, y);
 }
 
-/** @param {Pen} pen @param {number} size @param {Matrix} matrix @param {Shown} shown @param {Colors} colors */
+/** @param {Pen} pen @param {number} size @param {Matrix} matrix @param {Display} display @param {Colors} colors */
 function drawAxes(pen, size, { rows: support }, { chars, list, frame, pointed }, colors) {
   const { top, left, rows, columns } = frame;
   const every = Math.ceil(11 / size);
@@ -170,15 +170,15 @@ function drawAxes(pen, size, { rows: support }, { chars, list, frame, pointed },
   pen.globalAlpha = 1;
 }
 
-/** @param {Pen} pen @param {number} size @param {Frame} frame @param {Cell} place @param {number} width */
-function outline(pen, size, { top, left, rows, columns }, place, width) {
-  const [row, column] = [place.row - top, place.column - left];
+/** @param {Pen} pen @param {number} size @param {Frame} frame @param {Cell} cell @param {number} width */
+function outline(pen, size, { top, left, rows, columns }, cell, width) {
+  const [row, column] = [cell.row - top, cell.column - left];
   if (row < 0 || row >= rows || column < 0 || column >= columns) return;
   const [x, y] = [LEFT + column * size, row * size];
   pen.lineWidth = width;
   pen.strokeRect(x - 0.5, y - 0.5, size, size);
   if (width > 1) return;
-  pen.globalAlpha = 0.25; // the cross that leads to the axes
+  pen.globalAlpha = 0.25; // cross hairs to the axes
   pen.strokeRect(LEFT, y - 0.5, columns * size, size);
   pen.strokeRect(x - 0.5, 0, size, rows * size);
   pen.globalAlpha = 1;

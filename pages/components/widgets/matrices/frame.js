@@ -1,11 +1,11 @@
-// Which part of the axes is shown, the same in every matrix.
+// The visible part of the axes, common to all matrices.
 
-/** @typedef {{ top: number, left: number, rows: number, columns: number }} Frame in places on the axes */
+/** @typedef {{ top: number, left: number, rows: number, columns: number }} Frame in axis positions */
 /** @typedef {{ row: number, column: number }} Cell */
 
-export const FEWEST = 4; // characters that a zoom leaves
+export const MIN_SIZE = 4; // characters
 
-// Keeps a frame within axes of `most` characters.
+// Limits a frame to axes of `most` characters.
 /** @param {Frame} frame @param {number} most @returns {Frame} */
 export function clamped(frame, most) {
   const rows = Math.min(most, frame.rows);
@@ -15,15 +15,15 @@ export function clamped(frame, most) {
   return { top: within(frame.top, rows), left: within(frame.left, columns), rows, columns };
 }
 
-// Returns a larger or smaller frame around a cell, or around its own middle.
+// Returns a larger or smaller frame around a cell, or around its center.
 /** @param {Frame} frame @param {"in" | "out"} how @param {Cell | null} center @returns {Frame} */
 export function zoomed({ top, left, rows, columns }, how, center) {
-  const size = Math.max(FEWEST, Math.round(Math.max(rows, columns) * (how === "in" ? 0.6 : 1.7)));
+  const size = Math.max(MIN_SIZE, Math.round(Math.max(rows, columns) * (how === "in" ? 0.6 : 1.7)));
   const { row, column } = center ?? { row: top + rows / 2, column: left + columns / 2 };
   return { top: row - size / 2, left: column - size / 2, rows: size, columns: size };
 }
 
-// Returns the frame that a drag from one cell to another asks for.
+// Returns the frame spanned by a drag between two cells.
 /** @param {Cell} one @param {Cell} other @returns {Frame} */
 export function between(one, other) {
   const top = Math.min(one.row, other.row);
@@ -36,15 +36,15 @@ export function between(one, other) {
   };
 }
 
-// Moves a cell without leaving the frame.
+// Moves a cell within the frame.
 /** @param {Frame} frame @param {Cell} cell @param {number[]} step @returns {Cell} */
 export function moved({ top, left, rows, columns }, cell, [down, right]) {
-  /** @param {number} place @param {number} first @param {number} n */
-  const within = (place, first, n) => Math.max(first, Math.min(first + n - 1, place));
+  /** @param {number} value @param {number} first @param {number} n */
+  const within = (value, first, n) => Math.max(first, Math.min(first + n - 1, value));
   return { row: within(cell.row + down, top, rows), column: within(cell.column + right, left, columns) };
 }
 
-// Returns the cell at a point of the matrix, or null beside the cells.
+// Returns the cell at a point of the matrix, or null outside the cells.
 /** @param {Frame} frame @param {number} size of a cell @param {number} x @param {number} y @returns {Cell | null} */
 export function cellAt({ top, left, rows, columns }, size, x, y) {
   const row = Math.floor(y / size);

@@ -1,10 +1,10 @@
-// One matrix for each position and one of all of them, on common axes and one scale of colors: what is pointed at,
-// chosen or zoomed in one is so in each. Drawn on canvas: seven matrices of 36 characters are 9,000 cells.
+// The confusion matrices: one per position and one for all positions, with common axes and one color scale. Pointing,
+// choosing and zooming apply to all of them. Drawn on canvas: seven matrices of 36 characters have 9,000 cells.
 
 import { element, mount } from "../shared/dom.js";
 import { number } from "../shared/words.js";
 import { KINDS, LEFT, WRONG, drawMatrix, greatest } from "./drawing.js";
-import { FEWEST, between, cellAt, clamped, moved, zoomed } from "./frame.js";
+import { MIN_SIZE, between, cellAt, clamped, moved, zoomed } from "./frame.js";
 import { linesOf } from "./readout.js";
 
 /** @typedef {import("./frame.js").Cell} Cell */
@@ -14,11 +14,11 @@ import { linesOf } from "./readout.js";
  * @property {HTMLElement} panel
  * @property {HTMLCanvasElement} canvas
  * @property {HTMLElement} readout
- * @property {number} place of its matrix
+ * @property {number} index index of its matrix
  * @property {number} size of a cell
  */
 
-const MANY = 16; // characters, above which zooming is offered
+const MANY = 16; // characters; with more, zooming is offered
 /** @type {Record<string, number[]>} */
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 /** @type {Record<string, "in" | "out" | "all">} */
@@ -32,7 +32,7 @@ class Matrices {
     this.root = root;
     /** @type {Panel[]} */
     this.panels = [];
-    /** @type {any} what the server sent */
+    /** @type {any} sent by the server */
     this.data = null;
     /** @type {string[]} */
     this.chars = [];
@@ -40,11 +40,11 @@ class Matrices {
     this.list = [];
     /** @type {import("./frame.js").Frame | null} */
     this.frame = null;
-    /** @type {Cell | null} characters, not places on the screen */
+    /** @type {Cell | null} as characters, not screen positions */
     this.pointed = null;
-    /** @type {Panel | null} that the pointer is in */
-    this.in = null;
-    /** @type {Cell | null} where a drag began */
+    /** @type {Panel | null} under the pointer */
+    this.pointedPanel = null;
+    /** @type {Cell | null} start of a drag */
     this.start = null;
     /** @type {(Cell & { position: number | null }) | null} position null: any */
     this.chosen = null;
@@ -82,15 +82,15 @@ class Matrices {
       this.only.checked = false;
       this.makePanels();
     }
-    if (!isKnown || String(this.axis()) !== String(this.list)) this.showAll(); // others are confused in another kind
+    if (!isKnown || String(this.axis()) !== String(this.list)) this.showAll(); // the confused characters differ between kinds
     this.chosen = data.chosen;
-    this.panels.forEach((panel, place) => this.title(panel, data.matrices[place]));
+    this.panels.forEach((panel, index) => this.title(panel, data.matrices[index]));
     this.legend();
     this.draw();
   }
 
   makePanels() {
-    this.panels = this.data.matrices.map((/** @type {Matrix} */ matrix, /** @type {number} */ place) => {
+    this.panels = this.data.matrices.map((/** @type {Matrix} */ matrix, /** @type {number} */ index) => {
       const panel = element("div", "panel");
       const canvas = element("canvas");
       canvas.tabIndex = 0;
@@ -100,14 +100,14 @@ class Matrices {
       const readout = element("p", "readout");
       panel.append(element("h4"), canvas, readout);
       /** @type {Panel} */
-      const made = { panel, canvas, readout, place, size: 0 };
-      canvas.onpointermove = (event) => this.point(made, this.cell(made, event));
-      canvas.onpointerleave = () => this.point(made, null);
-      canvas.onpointerdown = (event) => (this.start = event.button ? null : this.cell(made, event));
-      canvas.onpointerup = (event) => this.release(made, this.cell(made, event), event.pointerType);
-      canvas.onkeydown = (event) => this.key(made, event);
-      canvas.onblur = () => this.point(made, null);
-      return made;
+      const entry = { panel, canvas, readout, index, size: 0 };
+      canvas.onpointermove = (event) => this.point(entry, this.cell(entry, event));
+      canvas.onpointerleave = () => this.point(entry, null);
+      canvas.onpointerdown = (event) => (this.start = event.button ? null : this.cell(entry, event));
+      canvas.onpointerup = (event) => this.release(entry, this.cell(entry, event), event.pointerType);
+      canvas.onkeydown = (event) => this.key(entry, event);
+      canvas.onblur = () => this.point(entry, null);
+      return entry;
     });
     this.root.style.setProperty("--least", this.chars.length > MANY ? "320px" : "170px");
     this.root.querySelector(".panels").replaceChildren(...this.panels.map(({ panel }) => panel));
@@ -120,7 +120,7 @@ class Matrices {
     panel.querySelector("h4").replaceChildren(name, element("span", "", `: ${score}`));
     canvas.setAttribute(
       "aria-label",
-      `Confusion matrix, ${name}: ${score} right. The arrow keys go from cell to cell, Enter shows the images.`,
+      `Confusion matrix, ${name}: ${score} right. Arrow keys move between cells, Enter shows the images.`,
     );
   }
 
@@ -132,7 +132,7 @@ class Matrices {
     this.root.querySelector(".scale").replaceChildren("wrong: ", ends[0], bar, last);
   }
 
-  // ---- what is shown of the axes ----------------------------------------------------------------------------------
+  // ---- axes and zoom ----------------------------------------------------------------------------------------------
 
   axis() {
     return this.only.checked ? this.data.confused : this.chars.map((_, char) => char);
@@ -140,11 +140,11 @@ class Matrices {
 
   showAll() {
     this.list = this.axis();
-    this.look({ top: 0, left: 0, rows: this.list.length, columns: this.list.length });
+    this.setFrame({ top: 0, left: 0, rows: this.list.length, columns: this.list.length });
   }
 
   /** @param {import("./frame.js").Frame} frame */
-  look(frame) {
+  setFrame(frame) {
     const most = this.list.length;
     this.frame = clamped(frame, most);
     const { rows, columns } = this.frame;
@@ -154,43 +154,43 @@ class Matrices {
     tools.hidden = this.chars.length <= MANY && isWhole && !this.only.checked;
     this.buttons.all.disabled = isWhole && !this.only.checked;
     this.buttons.out.disabled = isWhole;
-    this.buttons.in.disabled = Math.max(rows, columns) <= FEWEST;
+    this.buttons.in.disabled = Math.max(rows, columns) <= MIN_SIZE;
     this.draw();
   }
 
   /** @param {"in" | "out" | "all"} how */
   zoom(how) {
-    if (how !== "all") return this.look(zoomed(this.frame, how, this.placeOf(this.pointed ?? this.chosen)));
+    if (how !== "all") return this.setFrame(zoomed(this.frame, how, this.toAxes(this.pointed ?? this.chosen)));
     this.only.checked = false;
     this.showAll();
   }
 
-  // Where the characters of a cell are on the axes.
+  // Returns the position of a cell's characters on the axes.
   /** @param {Cell | null} cell */
-  placeOf(cell) {
+  toAxes(cell) {
     return cell && { row: this.list.indexOf(cell.row), column: this.list.indexOf(cell.column) };
   }
 
-  // The characters that are at a place on the axes.
-  /** @param {Cell | null} place */
-  charsOf(place) {
-    return place && { row: this.list[place.row], column: this.list[place.column] };
+  // Returns the characters at a position on the axes.
+  /** @param {Cell | null} cell */
+  toChars(cell) {
+    return cell && { row: this.list[cell.row], column: this.list[cell.column] };
   }
 
   // ---- pointer and keyboard ---------------------------------------------------------------------------------------
 
-  // The characters under the pointer, or null beside the cells.
+  // Returns the characters under the pointer, or null outside the cells.
   /** @param {Panel} panel @param {PointerEvent} event */
   cell({ canvas, size }, event) {
     const box = canvas.getBoundingClientRect();
-    return this.charsOf(cellAt(this.frame, size, event.clientX - box.left - LEFT, event.clientY - box.top));
+    return this.toChars(cellAt(this.frame, size, event.clientX - box.left - LEFT, event.clientY - box.top));
   }
 
   /** @param {Panel} panel @param {Cell | null} cell */
   point(panel, cell) {
-    if (this.pointed?.row === cell?.row && this.pointed?.column === cell?.column && this.in === panel) return;
+    if (this.pointed?.row === cell?.row && this.pointed?.column === cell?.column && this.pointedPanel === panel) return;
     this.pointed = cell;
-    this.in = cell ? panel : null;
+    this.pointedPanel = cell ? panel : null;
     this.draw();
   }
 
@@ -201,12 +201,12 @@ class Matrices {
     if (!start || !cell) return;
     const isClick = start.row === cell.row && start.column === cell.column;
     if (isClick || pointer !== "mouse") return this.pick(panel, cell);
-    this.look(between(this.placeOf(start), this.placeOf(cell)));
+    this.setFrame(between(this.toAxes(start), this.toAxes(cell)));
   }
 
   /** @param {Panel} panel @param {Cell} cell */
-  pick({ place }, { row, column }) {
-    const { position, rows } = this.data.matrices[place];
+  pick({ index }, { row, column }) {
+    const { position, rows } = this.data.matrices[index];
     if (!rows[row]) return;
     this.chosen = { position, row, column };
     this.draw();
@@ -225,12 +225,12 @@ class Matrices {
     event.stopPropagation();
   }
 
-  // The first key shows where one is.
+  // Returns the cell after a step, or the first visible cell if none is selected.
   /** @param {number[]} step */
   stepped(step) {
-    const from = this.placeOf(this.pointed ?? this.chosen);
+    const from = this.toAxes(this.pointed ?? this.chosen);
     const { top, left } = this.frame;
-    return this.charsOf(from ? moved(this.frame, from, step) : { row: top, column: left });
+    return this.toChars(from ? moved(this.frame, from, step) : { row: top, column: left });
   }
 
   // ---- drawing ----------------------------------------------------------------------------------------------------
@@ -241,13 +241,13 @@ class Matrices {
     const colors = { text: style.color, font: style.fontFamily, line: style.getPropertyValue("--st-border-color") };
     const { chars, list, frame, pointed, chosen } = this;
     const { kind, matrices } = this.data;
-    const shown = { kind, chars, list, frame, greatest: this.greatest, pointed, chosen };
+    const display = { kind, chars, list, frame, greatest: this.greatest, pointed, chosen };
     const cell = pointed ?? chosen;
     this.root.dataset.chosen = chosen ? `${chosen.position ?? "all"} ${chosen.row} ${chosen.column}` : "";
     for (const panel of this.panels) {
-      const matrix = matrices[panel.place];
-      panel.size = drawMatrix(panel.canvas, matrix, shown, colors) || panel.size;
-      panel.panel.classList.toggle("pointed", panel === this.in);
+      const matrix = matrices[panel.index];
+      panel.size = drawMatrix(panel.canvas, matrix, display, colors) || panel.size;
+      panel.panel.classList.toggle("pointed", panel === this.pointedPanel);
       const lines = cell ? linesOf(matrix, chars, kind, cell) : [];
       panel.readout.replaceChildren(...lines.flatMap((line) => [element("br"), line]).slice(1));
     }

@@ -1,4 +1,4 @@
-"""Which characters are taken for which: a matrix for each position and one of all, whose cells lead to their images."""
+"""Confusion matrices, one per position and one for all. A click on a cell shows its images in the gallery."""
 
 import math
 from typing import Any
@@ -14,30 +14,31 @@ from pages.components.widgets.gallery.server import Cell, identity_of
 from pages.components.widgets.messages import widget_files, widget_message
 
 _KEY = "matrices"
-# In the document, not in a shadow root, so that any driver finds it by its data attributes.
+# Not in a shadow root, so that browser tests and benchmarks find it by its data attributes.
 _WIDGET = st.components.v2.component("slotlab.matrices", **widget_files("matrices"), isolate_styles=False)
-WORTH_A_LOOK = 1e-3
-"""Mean probability of a wrong character, from which on the two count as confused."""
+MIN_CONFUSION = 1e-3
+"""Two characters count as confused from this mean probability of the wrong one."""
 
 
 @st.fragment
-def show_matrices(shown: Evaluated) -> None:
-    st.subheader("Which characters are taken for which", anchor=False)
-    perfect = shown.result["correct"] == shown.result["n"]
+def show_matrices(evaluation: Evaluated) -> None:
+    """Draw the confusion matrices of an evaluation."""
+    st.subheader("Confusion matrices", anchor=False)
+    perfect = evaluation.result["correct"] == evaluation.result["n"]
     kind = st.segmented_control(
         "Matrix", ["counts", "rates", "probability"], default="probability" if perfect else "counts", required=True,
         key="matrix", bind="query-params", label_visibility="collapsed",
     )  # fmt: skip
-    what = {
-        "counts": "Blue is right, red is wrong.",
-        "rates": "The share of each row: blue is right, red is wrong.",
-        "probability": "Red is the mean probability of a wrong character: there the next error comes from.",
+    legend = {
+        "counts": "Blue: right. Red: wrong.",
+        "rates": "Share of each row. Blue: right. Red: wrong.",
+        "probability": "Red: mean probability of a wrong character, which shows where errors are likely.",
     }[kind]
     st.caption(
-        f"Rows are true, columns read. {what} Point at a cell to read it in every matrix, click it for its images, "
-        "drag over cells to zoom."
+        f"Rows: true characters. Columns: read characters. {legend} Point at a cell to see its values in every "
+        "matrix. Click it to see its images. Drag over cells to zoom."
     )
-    view = identity_of(shown)
+    view = identity_of(evaluation)
 
     def pick_cell() -> None:
         cell = widget_message(_KEY, "cell")
@@ -53,76 +54,81 @@ def show_matrices(shown: Evaluated) -> None:
         data={
             "view": view,
             "kind": kind,
-            "charset": shown.spec.charset,
+            "charset": evaluation.spec.charset,
             "chosen": {"position": chosen.position, "row": chosen.true, "column": chosen.read}
             if chosen and chosen.view == view
             else None,
-            **(_soft(shown) if kind == "probability" else _hard(shown, rates=kind == "rates")),
+            **(
+                _probability_data(evaluation)
+                if kind == "probability"
+                else _count_data(evaluation, rates=kind == "rates")
+            ),
         },
         on_cell_change=pick_cell,
     )
 
 
-def _hard(shown: Evaluated, *, rates: bool) -> dict[str, Any]:
-    """JSON types only, anything else would silently arrive as a string."""
-    found = confusion(shown.reading)
+def _count_data(evaluation: Evaluated, *, rates: bool) -> dict[str, Any]:
+    """Return the matrices of counts or rates, in JSON types only: Streamlit silently converts others to strings."""
+    counts = confusion(evaluation.reading)
     matrices = []
-    for place, (counts_CC, support_C) in enumerate(zip(found.counts_MCC, found.support_MC, strict=True)):
-        low_CC, high_CC = found.low_MCC[place], found.high_MCC[place]
+    for place, (counts_CC, support_C) in enumerate(zip(counts.counts_MCC, counts.support_MC, strict=True)):
+        low_CC, high_CC = counts.low_MCC[place], counts.high_MCC[place]
         cells_CC = counts_CC / np.maximum(support_C, 1)[:, None]
         filled = np.flatnonzero(counts_CC).tolist()
-        # Of the empty cells of a row each has the same bound.
+        # All empty cells of a row have the same upper bound.
         zeros_C = np.nan_to_num(np.where(counts_CC == 0, high_CC, 0)).max(axis=1)
         matrices.append(
             {
-                **_head(shown, place, int(np.trace(counts_CC)), int(support_C.sum())),
+                **_head(evaluation, place, int(np.trace(counts_CC)), int(support_C.sum())),
                 "cells": (cells_CC.round(6) if rates else counts_CC).ravel().tolist(),
                 "rows": support_C.tolist(),
                 "shares": {
                     str(at): f"{_share(cells_CC.flat[at])} ({_share(low_CC.flat[at])} to {_share(high_CC.flat[at])})"
                     for at in filled
                 },
-                "none": [f"at most {_share(high)}" for high in zeros_C],
+                "bounds": [f"at most {_share(high)}" for high in zeros_C],
                 "labels": {str(at): _in_cell(cells_CC.flat[at]) for at in filled} if rates else None,
             }
         )
-    wrong_CC = found.counts_MCC[-1] - np.diag(np.diag(found.counts_MCC[-1]))
+    wrong_CC = counts.counts_MCC[-1] - np.diag(np.diag(counts.counts_MCC[-1]))
     return {"matrices": _all_first(matrices), "confused": np.flatnonzero(wrong_CC.sum(0) + wrong_CC.sum(1)).tolist()}
 
 
-def _soft(shown: Evaluated) -> dict[str, Any]:
-    found = shown.predictions.cached(("soft confusion", shown.tta), lambda: soft_confusion(shown.reading))
-    mass_MCC = np.nan_to_num(found.mass_MCC)
-    right_P, n = shown.result["per_position_correct"], shown.result["n"]
+def _probability_data(evaluation: Evaluated) -> dict[str, Any]:
+    """Return the matrices of mean probabilities, in JSON types only."""
+    soft = evaluation.predictions.cached(("soft confusion", evaluation.tta), lambda: soft_confusion(evaluation.reading))
+    mass_MCC = np.nan_to_num(soft.mass_MCC)
+    right_P, n = evaluation.result["per_position_correct"], evaluation.result["n"]
     heads = [(right, n) for right in right_P] + [(sum(right_P), n * len(right_P))]
     matrices = [
         {
-            **_head(shown, place, *heads[place]),
+            **_head(evaluation, place, *heads[place]),
             "cells": [float(f"{value:.3g}") for value in mass_CC.ravel().tolist()],
             "shares": [_share(value, 2) for value in mass_CC.ravel().tolist()],
             "rows": support_C.tolist(),
             "margins": np.nan_to_num(margin_C).round(2).tolist(),
         }
         for place, (mass_CC, support_C, margin_C) in enumerate(
-            zip(mass_MCC, found.support_MC, found.margin_MC, strict=True)
+            zip(mass_MCC, soft.support_MC, soft.margin_MC, strict=True)
         )
     ]
-    wrong_CC = (mass_MCC >= WORTH_A_LOOK).any(axis=0) & ~np.eye(mass_MCC.shape[1], dtype=bool)
+    wrong_CC = (mass_MCC >= MIN_CONFUSION).any(axis=0) & ~np.eye(mass_MCC.shape[1], dtype=bool)
     return {"matrices": _all_first(matrices), "confused": np.flatnonzero(wrong_CC.any(0) | wrong_CC.any(1)).tolist()}
 
 
 def _share(value: float, places: int = 1) -> str:
-    """Return the share with at least so many decimals, and with as many as show its first digit."""
+    """Return the percentage with at least `places` decimals, and enough to show its first nonzero digit."""
     return percent(value, places if value <= 0 else min(9, max(places, -math.floor(math.log10(100 * value)))))
 
 
 def _in_cell(value: float) -> str:
-    """Return the percentage without its sign, for which a cell has no room."""
+    """Return the percentage without the percent sign, which does not fit into a cell."""
     return percent(value, 1 if value < 0.01 else 0).removesuffix("%")
 
 
-def _head(shown: Evaluated, place: int, right: int, n: int) -> dict[str, Any]:
-    positions = shown.reading.targets_NP.shape[1]
+def _head(evaluation: Evaluated, place: int, right: int, n: int) -> dict[str, Any]:
+    positions = evaluation.reading.targets_NP.shape[1]
     return {"position": None if place == positions else place, "right": right, "n": n}
 
 
