@@ -21,9 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
             if CHROMIUM is None and not os.environ.get("SLOTLAB_REQUIRE_BROWSER"):
-                item.add_marker(
-                    pytest.mark.skip(reason="there is no chromium on this machine (Debian: apt install chromium)")
-                )
+                item.add_marker(pytest.mark.skip(reason="Chromium is not installed (Debian: apt install chromium)"))
 
 
 @pytest.fixture(scope="session")

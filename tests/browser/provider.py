@@ -1,4 +1,4 @@
-"""A small OpenID Connect provider: whoever asks is the person that the test has set, without a question."""
+"""A small OpenID Connect provider that logs in the person set by the test, without asking."""
 
 import base64
 import hashlib
@@ -16,14 +16,14 @@ CLIENT, SECRET = "slotlab", "a secret between app and provider"
 
 
 class Provider:
-    """Serves discovery, authorization, tokens and keys on a free port of this machine."""
+    """Serves discovery, authorization, tokens and keys on a free local port."""
 
     def __init__(self) -> None:
         self.claims: dict[str, Any] = {}
-        """What is said of the person who logs in, `sub` among it."""
+        """Claims about the person who logs in, including `sub`."""
         self.key = RSAKey.generate_key(2048, {"kid": "test", "use": "sig", "alg": "RS256"})
-        self.asked: dict[str, dict[str, str]] = {}
-        """Parameters of each authorization, by its code."""
+        self.authorizations: dict[str, dict[str, str]] = {}
+        """Parameters of each authorization, by code."""
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -65,8 +65,8 @@ class Provider:
         elif address.path == "/keys":
             _answer(request, {"keys": [self.key.as_dict(private=False)]})
         elif address.path == "/authorize" and query.get("client_id") == CLIENT:
-            code = f"code {len(self.asked)}"
-            self.asked[code] = query
+            code = f"code {len(self.authorizations)}"
+            self.authorizations[code] = query
             back = urllib.parse.urlencode({"code": code, "state": query["state"]})
             request.send_response(302)
             request.send_header("Location", f"{query['redirect_uri']}?{back}")
@@ -77,13 +77,19 @@ class Provider:
     def _token(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers["Content-Length"])).decode()
         form = dict(urllib.parse.parse_qsl(body))
-        asked = self.asked.pop(form["code"])  # a code is good for one use
+        authorization = self.authorizations.pop(form["code"])  # a code is valid once
         challenge = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).rstrip(b"=")
-        if challenge.decode() != asked["code_challenge"]:
+        if challenge.decode() != authorization["code_challenge"]:
             request.send_error(400)
             return
         now = int(time.time())
-        claims = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 600, "nonce": asked["nonce"]} | self.claims
+        claims = {
+            "iss": self.url,
+            "aud": CLIENT,
+            "iat": now,
+            "exp": now + 600,
+            "nonce": authorization["nonce"],
+        } | self.claims
         token = jwt.encode({"alg": "RS256", "kid": "test"}, claims, self.key)
         _answer(request, {"access_token": "x", "token_type": "Bearer", "expires_in": 600, "id_token": token})
 

@@ -168,12 +168,12 @@ def test_a_tile_that_stays_says_what_is_read_now(lab: Lab, page: Page, evaluated
     """Another view changes the reading: the tile shows it with its confidence and offers it as the label."""
     project, run = evaluated
     path = lab.home.run(run) / "predictions-val.npz"
-    found = Predictions.load(path)
-    second_NPC = found.log_probs_VNPC[0].copy()
+    predictions = Predictions.load(path)
+    second_NPC = predictions.log_probs_VNPC[0].copy()
     second_NPC[:SECOND_DIGIT_WRONG, 1] = -20
     second_NPC[:SECOND_DIGIT_WRONG, 1, 8] = 0
-    views = np.stack([found.log_probs_VNPC[0], second_NPC])
-    replace(found, views=["as it is", "left"], log_probs_VNPC=views).save(path)
+    views = np.stack([predictions.log_probs_VNPC[0], second_NPC])
+    replace(predictions, views=["as it is", "left"], log_probs_VNPC=views).save(path)
     open_at(page, lab, f"/evaluate?project={project.name}&run={run}", "Evaluate")
     expect(tile(page).get_by_role("button", name="Use 070000")).to_be_visible()
     figures = tile(page).locator(".figures").inner_text()

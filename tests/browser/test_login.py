@@ -1,4 +1,4 @@
-"""Login by a real OpenID Connect provider, in a real browser."""
+"""Login through a real OpenID Connect provider, in a real browser."""
 
 import urllib.parse
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ pytest.importorskip("authlib", reason="login needs the extra `auth`")
 
 @pytest.fixture
 def provider() -> "Iterator[Provider]":
-    """Who knows everybody."""
+    """A provider that accepts everyone."""
     from tests.browser.provider import Provider
 
     provider = Provider()
@@ -31,7 +31,7 @@ def provider() -> "Iterator[Provider]":
 
 @pytest.fixture
 def closed_lab(own_lab: "Lab", provider: "Provider", monkeypatch: pytest.MonkeyPatch) -> "Lab":
-    """A running app that asks for a login, with a project called secret, which is not the default one."""
+    """A running app that requires a login, with a project `secret` that is not the default."""
     secrets = own_lab.home.root / "secrets.toml"
     secrets.write_text(provider.secrets(own_lab.port))
     monkeypatch.setenv("STREAMLIT_SECRETS_FILES", str(secrets))
@@ -47,14 +47,14 @@ def log_in(page: Page) -> None:
 
 
 def signed(lab: "Lab") -> list[tuple[str, str]]:
-    """Operator and text of each event, oldest first."""
+    """Return operator and text of each event, oldest first."""
     with opened(lab.home.db) as db:
         return [(name, text) for name, text in db.execute("SELECT operator, text FROM labels ORDER BY id")]
 
 
 @pytest.mark.long
 def test_nothing_is_shown_before_the_login(closed_lab: "Lab", page: Page) -> None:
-    """On no page, and not by the deep link that is the first request of a fresh server."""
+    """On every page, also for a deep link that is the first request to a fresh server."""
     for name in [*PAGES, ""]:
         page.goto(f"{closed_lab.url}/{name if name != 'home' else ''}?project=secret")
         expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
@@ -65,7 +65,7 @@ def test_nothing_is_shown_before_the_login(closed_lab: "Lab", page: Page) -> Non
 
 
 def test_who_has_logged_in_labels_under_that_name(closed_lab: "Lab", provider: "Provider", page: Page) -> None:
-    """The login leads on to the page that was asked for; after the log-out there is nothing to see."""
+    """The login leads to the requested page. After logout, nothing is visible."""
     provider.claims = {"sub": "1", "email": "ann@portal.example", "email_verified": True, "name": "Ann"}
     page.goto(f"{closed_lab.url}/label?project=secret")
     log_in(page)
@@ -121,7 +121,7 @@ def test_labels_left_in_a_shared_browser_wait_for_their_own_login(
 
 
 def test_a_link_followed_after_the_login_is_kept(closed_lab: "Lab", provider: "Provider", page: Page) -> None:
-    """The address from before the login is used once: the home page can be opened afterwards."""
+    """The address from before the login is used only once, so Home can be opened afterwards."""
     provider.claims = {"sub": "7", "name": "Bo"}
     page.goto(f"{closed_lab.url}/samples?project=secret&search=0003")
     log_in(page)

@@ -1,4 +1,4 @@
-"""The loop as its users go through it: label ten images, start a run, watch its curve, see where it errs."""
+"""The user's loop: label ten images, start a run, watch its curve, and view its errors."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from db.samples import select_samples
 from tests.helpers.lab import Lab
 
 RUN_MS = 180_000
-"""For a run of 30 seconds to start and end, beside the browser on two cores."""
+"""Timeout for a run of 30 seconds on two cores shared with the browser."""
 
 
 def points_of_the_loss_curve(page: Page) -> int:
@@ -40,7 +40,7 @@ def label_all_but_ten(lab: Lab, project: Project) -> None:
 
 @pytest.mark.long
 def test_label_train_watch_evaluate(lab: Lab, page: Page, open_label: Callable[..., Page]) -> None:
-    """Ten labels arrive as typed; the run's curve grows by itself; its evaluation opens with k of n."""
+    """Ten labels arrive as typed, the curve grows automatically, and the evaluation shows k of n."""
     project = lab.make_project("whole-loop", 80)
     label_all_but_ten(lab, project)
     before = lab.labels(project)

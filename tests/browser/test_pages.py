@@ -1,4 +1,4 @@
-"""The pages in a real browser: what AppTest cannot do, such as clicks on charts, uploads and addresses."""
+"""The pages in a real browser, beyond AppTest: uploads, addresses, navigation."""
 
 import io
 import urllib.parse
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_each_page_may_be_the_first_thing_a_server_is_asked(own_lab: "Lab", page: Page, browser: Browser) -> None:
-    """A bookmark opened right after a start leads to its page, with its query; who comes second finds the same."""
+    """A bookmark opened right after a start leads to its page and query, also for a second visitor."""
     own_lab.make_project("first", 1)
     project = own_lab.make_project("second", 4)
     run = add_run(own_lab, project)
@@ -61,7 +61,7 @@ def test_an_address_that_leads_nowhere_says_so_in_one_sentence(lab: "Lab", page:
 
 
 def test_project_and_operator_stay(lab: "Lab", page: Page) -> None:
-    """The project goes along to the next page, back and through a reload; the operator is kept by the browser."""
+    """The project persists across pages, Back and reload. The browser remembers the operator."""
     lab.make_project("keeps first", 1)
     project = lab.make_project("keeps", 1)
     open_at(page, lab, f"/samples?project={project.name}", "Samples")
@@ -82,7 +82,7 @@ def test_project_and_operator_stay(lab: "Lab", page: Page) -> None:
 
 
 def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
-    """On a fresh machine a zip goes in through the form; its report appears by itself, its images are in the table."""
+    """On a fresh machine, the form imports a zip. The report appears automatically, the images in the table."""
     own_lab.start()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -115,7 +115,7 @@ def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
 
 @pytest.mark.long
 def test_nothing_is_asked_of_other_machines(lab: "Lab", page: Page) -> None:
-    """The images are not public: no font, icon or script comes from, and no address goes to, anywhere else."""
+    """The images are private: no font, icon, script or address involves another host."""
     project = lab.make_project("private", 3)
     asked: list[str] = []
 

@@ -38,14 +38,14 @@ def reading_of(home: Home, project: Project) -> Reading:
 
 def store(home: Home, project: Project, wrong: int) -> Reading:
     """Store predictions with `wrong` errors of one character each. The other readings vary in confidence."""
-    found, rng = stored(home), np.random.default_rng(0)
+    predictions, rng = stored(home), np.random.default_rng(0)
     targets_NP = reading_of(home, project).targets_NP
     logits_NPC = np.zeros((len(targets_NP), 3, 4), dtype=np.float32)
     np.put_along_axis(logits_NPC, targets_NP[:, :, None], rng.uniform(1, 9, (*targets_NP.shape, 1)), axis=2)
     for place in range(wrong):
         logits_NPC[place, 1, (targets_NP[place, 1] + 1) % 4] = 10
     log_probs_NPC = logits_NPC - np.log(np.exp(logits_NPC).sum(axis=2, keepdims=True))
-    replace(found, views=found.views[:1], log_probs_VNPC=log_probs_NPC[None]).save(
+    replace(predictions, views=predictions.views[:1], log_probs_VNPC=log_probs_NPC[None]).save(
         home.run(RUN) / "predictions-val.npz"
     )
     return reading_of(home, project)
@@ -117,23 +117,27 @@ def test_probability_shows_where_counts_show_nothing(home: Home, open_page: Open
 
 def test_wrong_images_come_with_what_was_read_and_how_surely(home: Home, open_page: OpenPage, trained: Project) -> None:
     """Every number of a tile, recomputed from the stored log-probabilities. The most confident error comes first."""
-    found, reading = stored(home), reading_of(home, trained)
+    predictions, reading = stored(home), reading_of(home, trained)
 
     shown = tiles(open_page("evaluate", project=trained.name))
 
-    wrong = [place for place in range(len(found.labels)) if not reading.right_NP[place].all()]
-    confidence = {found.sha256[place]: float(np.exp(reading.log_probs_NPC[place].max(axis=1).sum())) for place in wrong}
+    wrong = [place for place in range(len(predictions.labels)) if not reading.right_NP[place].all()]
+    confidence = {
+        predictions.sha256[place]: float(np.exp(reading.log_probs_NPC[place].max(axis=1).sum())) for place in wrong
+    }
     assert [tile["sample"] for tile in shown] == sorted(confidence, key=confidence.__getitem__, reverse=True)[:24]
     for tile in shown:
-        place = found.sha256.index(tile["sample"])
+        place = predictions.sha256.index(tile["sample"])
         probs_PC = np.exp(reading.log_probs_NPC[place].astype(float))
-        true = [trained.charset.index(char) for char in found.labels[place]]
+        true = [trained.charset.index(char) for char in predictions.labels[place]]
         loss = -sum(np.log(probs_PC[position, char]) for position, char in enumerate(true))
         margin = min(
             np.log(probs_PC[position, char] / np.delete(probs_PC[position], char).max())
             for position, char in enumerate(true)
         )
-        texts = ["".join(trained.charset[char] for char in view[place].argmax(axis=1)) for view in found.log_probs_VNPC]
+        texts = [
+            "".join(trained.charset[char] for char in view[place].argmax(axis=1)) for view in predictions.log_probs_VNPC
+        ]
         assert tile["read"] == texts[0]
         assert tile["figures"] == [
             f"confidence {confidence[tile['sample']]:.1%}, loss {loss:.2g}",
@@ -150,18 +154,18 @@ def test_wrong_images_come_with_what_was_read_and_how_surely(home: Home, open_pa
 
 def test_a_list_is_sorted_as_asked(home: Home, open_page: OpenPage, trained: Project) -> None:
     """All images by loss, then by the number of disagreeing views."""
-    found, reading = stored(home), reading_of(home, trained)
+    predictions, reading = stored(home), reading_of(home, trained)
     app = open_page("evaluate", project=trained.name)
     next(group for group in app.button_group if "least confident" in group.options).set_value("least confident").run()
 
     app.selectbox(key="sort least confident confidence").set_value("loss").run()
     loss = -np.take_along_axis(reading.log_probs_NPC, reading.targets_NP[:, :, None], axis=2).sum(axis=(1, 2))
-    assert hashes(app) == [found.sha256[place] for place in np.argsort(-loss, kind="stable")][:24]
+    assert hashes(app) == [predictions.sha256[place] for place in np.argsort(-loss, kind="stable")][:24]
     assert "least confident first" not in " ".join(caption.value for caption in app.caption)
 
     app.selectbox(key="sort least confident confidence").set_value("disagreement").run()
-    agree = (found.log_probs_VNPC.argmax(axis=3) == reading.predicted_NP).all(axis=2).sum(axis=0)
-    assert hashes(app) == [found.sha256[place] for place in np.argsort(agree, kind="stable")][:24]
+    agree = (predictions.log_probs_VNPC.argmax(axis=3) == reading.predicted_NP).all(axis=2).sum(axis=0)
+    assert hashes(app) == [predictions.sha256[place] for place in np.argsort(agree, kind="stable")][:24]
 
 
 def test_without_an_error_the_near_misses_tell_the_story(home: Home, open_page: OpenPage, trained: Project) -> None:
@@ -183,7 +187,7 @@ def test_without_an_error_the_near_misses_tell_the_story(home: Home, open_page: 
 
 def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: OpenPage, trained: Project) -> None:
     """An empty cell shows the images closest to it, and says so."""
-    reading, found = store(home, trained, wrong=2), stored(home)
+    reading, predictions = store(home, trained, wrong=2), stored(home)
     true = int(reading.targets_NP[0, 1])
     read, other = (true + 1) % 4, (true + 2) % 4
     app = open_page("evaluate", project=trained.name)
@@ -195,19 +199,19 @@ def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: Ope
         return hashes(app), [caption.value for caption in app.caption]
 
     members = [
-        found.sha256[place]
-        for place in range(len(found.labels))
+        predictions.sha256[place]
+        for place in range(len(predictions.labels))
         if (reading.targets_NP[place, 1], reading.predicted_NP[place, 1]) == (true, read)
     ]
     for position, words in ((1, "at position 2"), (None, "at any position")):
-        shown, said = show(position, read)
+        shown, captions = show(position, read)
         assert sorted(shown) == sorted(members)
-        assert f"{len(members)} with {true} read as {read} {words}." in said
-    shown, said = show(1, other)
-    assert any(f"No {true} is read as {other} at position 2." in line for line in said)
+        assert f"{len(members)} with {true} read as {read} {words}." in captions
+    shown, captions = show(1, other)
+    assert any(f"No {true} is read as {other} at position 2." in line for line in captions)
     same = np.flatnonzero(reading.targets_NP[:, 1] == true)
     close = same[np.argsort(-reading.log_probs_NPC[same, 1, other], kind="stable")]
-    assert shown == [found.sha256[place] for place in close]
+    assert shown == [predictions.sha256[place] for place in close]
     assert sent(app, 0)["chosen"] == {"position": 1, "row": true, "column": other}
 
 
@@ -246,18 +250,18 @@ def test_a_run_without_its_weights_still_shows_its_images(home: Home, open_page:
 
 def test_a_mended_label_and_a_lost_image_keep_their_place(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The list is that of the evaluation, with the current label of each image."""
-    found = stored(home)
-    replace(found, sha256=["0" * 64, *found.sha256[1:]]).save(home.run(RUN) / "predictions-val.npz")
+    predictions = stored(home)
+    replace(predictions, sha256=["0" * 64, *predictions.sha256[1:]]).save(home.run(RUN) / "predictions-val.npz")
     before = hashes(open_page("evaluate", project=trained.name))
-    mended = next(sha256 for sha256 in before if sha256 != "0" * 64)
+    corrected = next(sha256 for sha256 in before if sha256 != "0" * 64)
     with opened(home.db) as db:
-        event = {"event": "1", "action": "label", "sample": mended, "text": "000", "base": 1}
+        event = {"event": "1", "action": "label", "sample": corrected, "text": "000", "base": 1}
         apply_events(db, trained, "ben", [event])
 
     shown = tiles(open_page("evaluate", project=trained.name))
 
     assert [tile["sample"] for tile in shown] == before
-    now = next(tile["now"] for tile in shown if tile["sample"] == mended)
+    now = next(tile["now"] for tile in shown if tile["sample"] == corrected)
     assert now == {"label": "000", "shown": "000", "operator": "ben", "disputed": False}
     if "0" * 64 in before:
         assert next(tile for tile in shown if tile["sample"] == "0" * 64)["deleted"]

@@ -2,7 +2,7 @@
 
 import { Picture } from "./picture.js";
 
-const MAX_HELD = 12; // images kept for a reload
+const MAX_HELD = 12; // images to restore after a reload
 
 export class Supply {
   /** @param {import("./tab.js").Tab} tab @param {import("../shared/outbox.js").Outbox} outbox @param {number} length */

@@ -32,7 +32,7 @@ export class Typing {
   /** @param {string} key */
   type(key) {
     const { entry, screen } = this;
-    if (!entry) return screen.refuse("There is no image to label.");
+    if (!entry) return screen.refuse("No image to label.");
     if (this.labeler.refuseAfterReplacement()) return;
     const char = this.inCharset(key);
     if (!this.charset.has(char)) return screen.refuse(this.charset.refusal(key));
