@@ -65,30 +65,30 @@ class Cell:
     true: int
     read: int
     soft: bool
-    """Whether it was clicked in a matrix of probabilities."""
+    """True: clicked in the matrix of probabilities."""
 
     def is_close(self, reading: Reading) -> bool:
         """Return whether to list the images closest to the cell: it was clicked by probability, or it is empty."""
         return self.soft or not len(of_cell(reading, self.position, self.true, self.read))
 
 
-def identity_of(evaluation: Evaluated) -> str:
+def identity_of(shown: Evaluated) -> str:
     """Return an id of the evaluation, which separates late clicks on another one."""
-    return f"{evaluation.run.job.id} {evaluation.split} {evaluation.tta}"
+    return f"{shown.run.job.id} {shown.split} {shown.tta}"
 
 
 @st.fragment(key="images")
-def show_images(evaluation: Evaluated) -> None:
+def show_images(shown: Evaluated) -> None:
     """Draw the images of one matrix cell, or the wrong, nearly wrong or least confident ones."""
     st.subheader("Images", anchor=False)
-    n, correct = evaluation.result["n"], evaluation.result["correct"]
+    n, correct = shown.result["n"], shown.result["correct"]
     cell: Cell | None = st.session_state.get(state.CELL)
-    if cell and cell.view != identity_of(evaluation):
+    if cell and cell.view != identity_of(shown):
         cell = None  # from another evaluation
     choices = ["wrong"] * (correct < n) + ["near misses"] * (correct > 0) + ["least confident", "one cell"]
     # Each click gets a new key: when a single fragment reruns, a value set by a callback does not reach the browser
     # (Streamlit 1.67).
-    key = f"show {identity_of(evaluation)} {st.session_state.get(state.CLICKS, 0)}"
+    key = f"show {identity_of(shown)} {st.session_state.get(state.CLICKS, 0)}"
     if st.session_state.get(key) not in choices:
         st.session_state.pop(key, None)  # the stored choice no longer exists
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -101,13 +101,10 @@ def show_images(evaluation: Evaluated) -> None:
         elif cell is None:
             st.caption("Click a cell in a matrix.")
             return
-        close = cell is not None and cell.is_close(evaluation.reading)
+        close = cell is not None and cell.is_close(shown.reading)
         first = "closeness" if close else DEFAULT_SORT.get(kind, "confidence")
         others = [order for order in get_args(Order) if order != first]
-        sorts = [
-            first,
-            *(order for order in others if order != "disagreement" or len(evaluation.predictions.views) > 1),
-        ]
+        sorts = [first, *(order for order in others if order != "disagreement" or len(shown.predictions.views) > 1)]
         sort = st.selectbox("Sort by", sorts, key=f"sort {kind} {first}", width=160, help=_sort_help(sorts))
     if correct == n:
         least = at_least(Evidence(n=n, wrong=0).at_least)
@@ -116,9 +113,9 @@ def show_images(evaluation: Evaluated) -> None:
             "There are no errors, so check the near misses.",
             icon=":material/check_circle:",
         )
-    places, note = _select_images(evaluation, kind, cell, sort)
+    places, note = _select_images(shown, kind, cell, sort)
     st.caption(note)
-    show_gallery(evaluation, places, f"{kind} {sort} {cell or ''}")
+    show_gallery(shown, places, f"{kind} {sort} {cell or ''}")
 
 
 def _sort_help(sorts: Iterable[str]) -> str:
@@ -126,10 +123,10 @@ def _sort_help(sorts: Iterable[str]) -> str:
     return " ".join(f"{sort}: {SORTS[sort][0].lower()}{SORTS[sort][1:]}" for sort in sorts)
 
 
-def _select_images(evaluation: Evaluated, kind: str, cell: Cell | None, sort: str) -> tuple[Ints, str]:
+def _select_images(shown: Evaluated, kind: str, cell: Cell | None, sort: str) -> tuple[Ints, str]:
     """Return the places of the images of a list, in order, and a caption."""
-    reading, charset = evaluation.reading, evaluation.spec.charset
-    n, right_N = evaluation.result["n"], reading.right_N
+    reading, charset = shown.reading, shown.spec.charset
+    n, right_N = shown.result["n"], reading.right_N
     if cell:
         true, read = layout.plain(charset[cell.true]), layout.plain(charset[cell.read])
         where = "at any position" if cell.position is None else f"at position {cell.position + 1}"
@@ -157,10 +154,10 @@ def _select_images(evaluation: Evaluated, kind: str, cell: Cell | None, sort: st
     if sort == "closeness":
         return places, note
     by: Any = sort
-    return ranked(places, reading, evaluation.predictions.log_probs_VNPC, by, surest_first=kind == "wrong"), note
+    return ranked(places, reading, shown.predictions.log_probs_VNPC, by, surest_first=kind == "wrong"), note
 
 
-def show_gallery(evaluation: Evaluated, places: Ints, name: str) -> None:
+def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
     """Draw the images at these places of the evaluation, one page at a time. Call it inside a fragment.
 
     `name` identifies the list. Another list starts at its first page.
@@ -176,19 +173,17 @@ def show_gallery(evaluation: Evaluated, places: Ints, name: str) -> None:
             "see its position only.",
         )  # fmt: skip
         pages = -(-len(places) // PER_PAGE)
-        number = (
-            st.pagination(pages, key=f"page of {evaluation.run.job.id} {evaluation.split} {name}") if pages > 1 else 1
-        )
+        number = st.pagination(pages, key=f"page of {shown.run.job.id} {shown.split} {name}") if pages > 1 else 1
     places = places[(number - 1) * PER_PAGE : number * PER_PAGE]
-    project = evaluation.project
+    project = shown.project
     problems: list[str] = []
     reply: dict[str, Any] = st.session_state.pop(f"{_KEY} reply", {"answers": [], "problems": []})
     with layout.errors(), layout.database() as db:
-        hashes = [evaluation.predictions.sha256[place] for place in places]
+        hashes = [shown.predictions.sha256[place] for place in places]
         samples = [find_sample(db, project.id, sha256) for sha256 in hashes]
         images = image_bytes(db, [sample.id for sample in samples if sample])
-    maps = _attention_maps(evaluation, [images[sample.id] for sample in samples if sample]) if show_attention else []
-    tiles = _tiles(evaluation, places, samples, images, probabilities=probabilities)
+    maps = _attention_maps(shown, [images[sample.id] for sample in samples if sample]) if show_attention else []
+    tiles = _tiles(shown, places, samples, images, probabilities=probabilities)
     for tile, attention in zip((tile for tile in tiles if not tile["deleted"]), maps, strict=False):
         tile["attention"] = attention
     operator = ""
@@ -213,15 +208,10 @@ def _receive() -> None:
 
 
 def _tiles(
-    evaluation: Evaluated,
-    places: Ints,
-    samples: list[Sample | None],
-    images: Mapping[int, bytes],
-    *,
-    probabilities: bool,
+    shown: Evaluated, places: Ints, samples: list[Sample | None], images: Mapping[int, bytes], *, probabilities: bool
 ) -> list[dict[str, Any]]:
     """Return the tiles, in JSON types only: Streamlit silently converts others to strings."""
-    predictions, reading, charset = evaluation.predictions, evaluation.reading, evaluation.spec.charset
+    predictions, reading, charset = shown.predictions, shown.reading, shown.spec.charset
     log_probs_NPC, targets_NP = reading.log_probs_NPC[places], reading.targets_NP[places]
     predicted_NP, confidence_N = reading.predicted_NP[places], reading.confidence_N[places]
     loss_N, margin_N = losses_N(log_probs_NPC, targets_NP), narrowest_N(log_probs_NPC, targets_NP)
@@ -270,22 +260,22 @@ def _tiles(
                     "operator": sample.operator,
                     "disputed": bool(sample.disputed),
                 },
-                "link": f"samples?{urlencode({'project': evaluation.project.name, 'search': sample.sha256})}",
+                "link": f"samples?{urlencode({'project': shown.project.name, 'search': sample.sha256})}",
             }
         )
     return tiles
 
 
-def _attention_maps(evaluation: Evaluated, images: list[bytes]) -> list[dict[str, Any]]:
+def _attention_maps(shown: Evaluated, images: list[bytes]) -> list[dict[str, Any]]:
     """Return the attention of each position in these images, scaled to a maximum of 255; empty on error."""
     try:
-        predictor = resources.predictor(layout.home(), evaluation.run)
+        predictor = resources.predictor(layout.home(), shown.run)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return []
-    if evaluation.predictions.step not in (-1, predictor.step):
+    if shown.predictions.step not in (-1, predictor.step):
         st.caption("The run has newer weights than this evaluation. Attention uses the newer weights.")
-    key = (evaluation.run.job.id, predictor.step, [hash(data) for data in images])
+    key = (shown.run.job.id, predictor.step, [hash(data) for data in images])
     if st.session_state.get("attention maps", (None,))[0] == key:  # saving a label redraws the same images
         stored: list[dict[str, Any]] = st.session_state["attention maps"][1]
         return stored

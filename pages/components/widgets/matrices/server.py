@@ -21,10 +21,10 @@ MIN_CONFUSION = 1e-3
 
 
 @st.fragment
-def show_matrices(evaluation: Evaluated) -> None:
+def show_matrices(shown: Evaluated) -> None:
     """Draw the confusion matrices of an evaluation."""
     st.subheader("Confusion matrices", anchor=False)
-    perfect = evaluation.result["correct"] == evaluation.result["n"]
+    perfect = shown.result["correct"] == shown.result["n"]
     kind = st.segmented_control(
         "Matrix", ["counts", "rates", "probability"], default="probability" if perfect else "counts", required=True,
         key="matrix", bind="query-params", label_visibility="collapsed",
@@ -38,7 +38,7 @@ def show_matrices(evaluation: Evaluated) -> None:
         f"Rows: true characters. Columns: read characters. {legend} Point at a cell to see its values in every "
         "matrix. Click it to see its images. Drag over cells to zoom."
     )
-    view = identity_of(evaluation)
+    view = identity_of(shown)
 
     def pick_cell() -> None:
         cell = widget_message(_KEY, "cell")
@@ -54,23 +54,19 @@ def show_matrices(evaluation: Evaluated) -> None:
         data={
             "view": view,
             "kind": kind,
-            "charset": evaluation.spec.charset,
+            "charset": shown.spec.charset,
             "chosen": {"position": chosen.position, "row": chosen.true, "column": chosen.read}
             if chosen and chosen.view == view
             else None,
-            **(
-                _probability_data(evaluation)
-                if kind == "probability"
-                else _count_data(evaluation, rates=kind == "rates")
-            ),
+            **(_probability_data(shown) if kind == "probability" else _count_data(shown, rates=kind == "rates")),
         },
         on_cell_change=pick_cell,
     )
 
 
-def _count_data(evaluation: Evaluated, *, rates: bool) -> dict[str, Any]:
+def _count_data(shown: Evaluated, *, rates: bool) -> dict[str, Any]:
     """Return the matrices of counts or rates, in JSON types only: Streamlit silently converts others to strings."""
-    counts = confusion(evaluation.reading)
+    counts = confusion(shown.reading)
     matrices = []
     for place, (counts_CC, support_C) in enumerate(zip(counts.counts_MCC, counts.support_MC, strict=True)):
         low_CC, high_CC = counts.low_MCC[place], counts.high_MCC[place]
@@ -80,7 +76,7 @@ def _count_data(evaluation: Evaluated, *, rates: bool) -> dict[str, Any]:
         zeros_C = np.nan_to_num(np.where(counts_CC == 0, high_CC, 0)).max(axis=1)
         matrices.append(
             {
-                **_head(evaluation, place, int(np.trace(counts_CC)), int(support_C.sum())),
+                **_head(shown, place, int(np.trace(counts_CC)), int(support_C.sum())),
                 "cells": (cells_CC.round(6) if rates else counts_CC).ravel().tolist(),
                 "rows": support_C.tolist(),
                 "shares": {
@@ -95,15 +91,15 @@ def _count_data(evaluation: Evaluated, *, rates: bool) -> dict[str, Any]:
     return {"matrices": _all_first(matrices), "confused": np.flatnonzero(wrong_CC.sum(0) + wrong_CC.sum(1)).tolist()}
 
 
-def _probability_data(evaluation: Evaluated) -> dict[str, Any]:
+def _probability_data(shown: Evaluated) -> dict[str, Any]:
     """Return the matrices of mean probabilities, in JSON types only."""
-    soft = evaluation.predictions.cached(("soft confusion", evaluation.tta), lambda: soft_confusion(evaluation.reading))
+    soft = shown.predictions.cached(("soft confusion", shown.tta), lambda: soft_confusion(shown.reading))
     mass_MCC = np.nan_to_num(soft.mass_MCC)
-    right_P, n = evaluation.result["per_position_correct"], evaluation.result["n"]
+    right_P, n = shown.result["per_position_correct"], shown.result["n"]
     heads = [(right, n) for right in right_P] + [(sum(right_P), n * len(right_P))]
     matrices = [
         {
-            **_head(evaluation, place, *heads[place]),
+            **_head(shown, place, *heads[place]),
             "cells": [float(f"{value:.3g}") for value in mass_CC.ravel().tolist()],
             "shares": [_share(value, 2) for value in mass_CC.ravel().tolist()],
             "rows": support_C.tolist(),
@@ -127,8 +123,8 @@ def _in_cell(value: float) -> str:
     return percent(value, 1 if value < 0.01 else 0).removesuffix("%")
 
 
-def _head(evaluation: Evaluated, place: int, right: int, n: int) -> dict[str, Any]:
-    positions = evaluation.reading.targets_NP.shape[1]
+def _head(shown: Evaluated, place: int, right: int, n: int) -> dict[str, Any]:
+    positions = shown.reading.targets_NP.shape[1]
     return {"position": None if place == positions else place, "right": right, "n": n}
 
 
