@@ -1,4 +1,4 @@
-"""The TTA section in a real browser: typing into the rows of the editor."""
+"""The section Views in a real browser: the rows of the editor, which no other test can type into."""
 
 from playwright.sync_api import Page, expect
 
@@ -6,7 +6,7 @@ from tests.helpers.browsing import add_run, open_at, settle
 from tests.helpers.lab import Lab
 
 ROW, HEADER, ZOOM = 35, 36, 410
-"""Pixels: row height, header height, and x of the Zoom column."""
+"""Pixels: the height of a row and of what stands above the rows, and where the column Zoom is."""
 
 
 def type_zoom(page: Page, row: int, text: str) -> None:
@@ -23,11 +23,11 @@ def type_zoom(page: Page, row: int, text: str) -> None:
 
 
 def test_a_view_that_is_typed_wrong_is_told_until_it_is_mended(lab: Lab, page: Page) -> None:
-    """The views can be used only after the correction."""
+    """And only then can the images be read with it."""
     project = lab.make_project("views", 40)
     run = add_run(lab, project)
     open_at(page, lab, f"/evaluate?project={project.name}&run={run}&section=Views", "Evaluate")
-    # The two states of the button have different texts. During a redraw, both may be present.
+    # The button's text says which of its two states is meant: while the page is drawn anew, both may be there.
     start = page.get_by_role("button", name="Evaluate with these 9 views")
     expect(start).to_be_enabled()
 

@@ -1,4 +1,4 @@
-"""Access to the labeling widget in browser tests."""
+"""The labeling widget as a test in a browser sees it."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ def widget(page: Page) -> Locator:
 
 
 def shown(page: Page) -> str:
-    """Return the hash of the image on the screen."""
+    """Hash of the image on the screen."""
     return widget(page).get_attribute("data-sample") or ""
 
 
 def typed(page: Page) -> str:
-    """Return the text in the boxes, with a dot for each empty box."""
+    """What stands in the boxes, a dot for an empty one."""
     return "".join(text or "." for text in widget(page).locator(".slot").all_inner_texts())
 
 

@@ -34,7 +34,7 @@ import { number } from "../shared/words.js";
 const RIGHT = "47, 111, 237";
 export const WRONG = "217, 72, 56";
 export const LEFT = 30; // pixels for the axis of true characters
-const BELOW = 32; // pixels for the axis of what was read
+const BELOW = 32; // pixels for the axis of read characters
 const MAX_CELL = 64; // pixels
 const MIN_FONT = 6.5; // pixels
 

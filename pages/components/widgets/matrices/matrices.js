@@ -14,7 +14,7 @@ import { linesOf } from "./readout.js";
  * @property {HTMLElement} panel
  * @property {HTMLCanvasElement} canvas
  * @property {HTMLElement} readout
- * @property {number} index index of its matrix
+ * @property {number} index of its matrix
  * @property {number} size of a cell
  */
 
@@ -82,7 +82,7 @@ class Matrices {
       this.only.checked = false;
       this.makePanels();
     }
-    if (!isKnown || String(this.axis()) !== String(this.list)) this.showAll(); // the confused characters differ between kinds
+    if (!isKnown || String(this.axis()) !== String(this.list)) this.showAll(); // confused characters differ by kind
     this.chosen = data.chosen;
     this.panels.forEach((panel, index) => this.title(panel, data.matrices[index]));
     this.legend();
