@@ -126,7 +126,8 @@ export class Tile {
     const foreign = chars.find((char) => !charset.has(char));
     if (foreign !== undefined) return this.showNotice(charset.refusal(foreign));
     const { length } = data;
-    if (chars.length !== length) return this.showNotice(`${count(chars.length, "character")} entered; a label has ${length}.`);
+    const entered = count(chars.length, "character");
+    if (chars.length !== length) return this.showNotice(`${entered} entered; a label has ${length}.`);
     this.save("label", { text: chars.join("") });
     this.gallery.tileAfter(this)?.field.focus();
   }

@@ -21,7 +21,8 @@ export function emptyMessage({ more, elsewhere, counts, queue, hasPassed }) {
   /** @type {[string, string]} */
   const back = ["Show unlabeled images", "unlabeled"];
   if (more) {
-    return { lines: [elsewhere ? "The remaining images are open on other screens." : "Loading images…"], buttons: [] };
+    const line = elsewhere ? "The remaining images are open on other screens." : "Loading images…";
+    return { lines: [line], buttons: [] };
   }
   if (!counts.total) return { lines: ["This project has no images yet."], buttons: [] };
   if (isFiltered(queue)) return { lines: ["No more images match the filter."], buttons: [] };

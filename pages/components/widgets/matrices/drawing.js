@@ -59,8 +59,8 @@ export const KINDS = {
   probability: { depth: (value) => logScale(value, 5), faintest: 0.02, ends: ["0.001%", "100%"] },
 };
 
-// Returns the largest value of all matrices, among right or wrong readings. Errors are few compared with right readings,
-// so they have a separate scale.
+// Returns the largest value of all matrices, among right or wrong readings. Errors are comparatively few, so they have
+// a separate scale.
 /** @param {Matrix[]} matrices @param {number} C @param {boolean} isRight */
 export function greatest(matrices, C, isRight) {
   /** @param {number} most @param {number} value @param {number} at */

@@ -68,8 +68,9 @@ export class LabelField {
     if (isComposed(event)) return;
     const left = this.length - [...this.input.value].length;
     if (event.key === "Escape" || (event.key === "Backspace" && !this.input.value)) this.cancel();
-    else if (event.key === "Enter" && left) this.widget.refuse(`${count(left, "more character")} needed. Escape cancels.`);
-    else if (event.key === "Enter") this.read();
+    else if (event.key === "Enter" && left) {
+      this.widget.refuse(`${count(left, "more character")} needed. Escape cancels.`);
+    } else if (event.key === "Enter") this.read();
     else return;
     event.preventDefault();
     event.stopPropagation();

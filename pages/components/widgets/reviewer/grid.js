@@ -42,7 +42,7 @@ export class Grid extends Widget {
   get commands() {
     return [
       ["back", "Back", "⌫", "Previous screen (Backspace). Does not undo anything."],
-      ["mark", "Mark wrong", "Space", "Mark the selected label as wrong, or remove the mark"],
+      ["mark", "Wrong", "Space", "Mark the selected label as wrong, or remove the mark"],
       ["unreadable", "Unreadable", "Alt+U", "Exclude this image: nobody can read it"],
       ["otherPortal", "Not from this portal", "Alt+O", "Exclude this image: it is not from this portal"],
       ["toggleHistory", "History", "Alt+H", "History of the selected image"],

@@ -3,7 +3,7 @@
 import { element } from "../shared/dom.js";
 
 /** @typedef {import("./types.d.ts").Line} Line */
-/** @typedef {{ shown: string, history: Line[] }} Shown */
+/** @typedef {{ label: string | null, history: Line[] }} Subject */
 
 /** @type {Record<string, string>} */
 const STANDINGS = { lost: "came second, not applied", opinion: "opinion", "": "" };
@@ -31,17 +31,17 @@ export class HistoryPanel {
     this.panel.hidden = !isOpen;
   }
 
-  /** @param {Shown | undefined} tile */
+  /** @param {Subject | undefined} tile */
   toggle(tile) {
     wasOpen = Boolean(this.panel.hidden);
     this.panel.hidden = !wasOpen;
     this.show(tile);
   }
 
-  /** @param {Shown | undefined} tile */
+  /** @param {Subject | undefined} tile */
   show(tile) {
     if (this.panel.hidden) return;
-    this.panel.replaceChildren(element("h4", "", tile ? `History of ${tile.shown}` : "History"));
+    this.panel.replaceChildren(element("h4", "", tile?.label ? `History of ${tile.label}` : "History"));
     if (!tile) return;
     const list = element("ol");
     list.append(...tile.history.toReversed().map(rowOf));

@@ -22,7 +22,7 @@ const VERBS = {
   skip: "skipped",
   confirm: "confirmed",
   doubt: "doubted",
-  resolve: "decided",
+  resolve: "resolved",
   undo: "undid",
 };
 
@@ -251,7 +251,7 @@ export class Widget {
     if (stage.firstChild !== box) stage.replaceChildren(box);
   }
 
-  // Returns the existing element while its text is unchanged, because a button replaced under the mouse loses the click.
+  // Keeps the element while its text is unchanged, because a button replaced under the mouse loses the click.
   /** @param {string[]} lines @param {[string, () => void][]} buttons */
   message(lines, buttons = []) {
     const key = JSON.stringify([lines, buttons]);
