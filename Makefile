@@ -1,11 +1,13 @@
-# make demo | test | test-browser | test-long | test-all | app | check | install | wheel | constraints     SERVE=0|1 and FRESH=1 belong to demo
+# make demo | test | test-browser | test-long | test-all | app | check | docs | screenshots | install | wheel | constraints
+# SERVE=0|1 and FRESH=1 belong to demo
 PYTHON ?= python3
 BIN := .venv/bin
 JS_BIN := tests/js/node_modules/.bin
 PORT ?= 8501
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help install demo app test test-browser test-long test-all test-js check check-js browser wheel constraints
+.PHONY: help install demo app test test-browser test-long test-all test-js check check-js browser docs screenshots
+.PHONY: wheel constraints
 help:
 	@echo "make demo     install, train on rendered images, show the result, open the app (SERVE=0: stop before the app, FRESH=1: start over)"
 	@echo "make test     install and run the tests that need no browser"
@@ -15,6 +17,8 @@ help:
 	@echo "make app      open the app on ./slotlab-data (PORT=8501)"
 	@echo "make test-js  the unit tests of the browser widgets' scripts (Node)"
 	@echo "make check    lint, format and type checks"
+	@echo "make docs     write the generated parts of the documentation"
+	@echo "make screenshots  take the pictures of docs/images"
 	@echo "make install  only install, into .venv"
 	@echo "make wheel    build a wheel into dist"
 	@echo "make constraints  upgrade .venv and pin the new versions in constraints.txt"
@@ -49,6 +53,13 @@ check: .venv/installed-dev
 	$(BIN)/python -m pytest -q tests/test_english.py
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-js; \
 		else echo "The scripts of the widgets were not checked: there is no Node on this machine."; fi
+
+docs: .venv/installed-test
+	$(BIN)/python -m core.cli.reference
+	$(BIN)/python -m bench.tables
+
+screenshots: .venv/installed-test browser
+	$(BIN)/python -m bench.ui.screenshots
 
 # Node is only here to check and to test the scripts of the browser widgets.
 check-js: tests/js/node_modules/.installed

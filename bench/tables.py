@@ -1,6 +1,6 @@
-"""The README's tables from the committed results: `python -m bench.tables` writes them, --check only compares.
+"""Write the tables of docs/benchmarks.md from the committed results: `python -m bench.tables`; --check only compares.
 
-Only files decide what is in them, so that everybody's tables are the same: a cell without a file is "not run".
+Only the files decide, so everyone gets the same tables: a cell without a file is "not run".
 """
 
 import argparse
@@ -16,8 +16,8 @@ from bench.ui import ui
 from bench.ui.faults import FAULTS
 from core.evaluation.percent import counted
 
-README = ROOT / "README.md"
-BEGIN, END = "<!-- bench: written by `python -m bench.tables` -->", "<!-- /bench -->"
+PAGE = ROOT / "docs" / "benchmarks.md"
+END = "<!-- /bench -->"
 FOLD_CELLS = tuple(f"portal6-fast-fold{fold}" for fold in range(FOLDS))
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -25,23 +25,27 @@ CellT = TypeVar("CellT", bound=BenchCell)
 NO_RESULTS: Results = {}
 
 
+def tables(accuracy_results: Results, speed_results: Results, ui_results: Results = NO_RESULTS) -> dict[str, str]:
+    """Return each table as Markdown, by the name that its mark on the page has."""
+    return {
+        "trained": trained_table(accuracy_results),
+        "slices": slices_table(accuracy_results),
+        "reader": zero_shot_table(accuracy_results),
+        "errors": errors_table(accuracy_results),
+        "ablations": ablation_table(accuracy_results),
+        "speed": speed_table(speed_results),
+        "latency": latency_table(ui_results),
+        "typing": typing_table(ui_results),
+        "operators": operators_table(ui_results),
+        "million": million_table(ui_results),
+        "pages": pages_table(ui_results),
+        "machines": machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values()]),
+    }
+
+
 def section(accuracy_results: Results, speed_results: Results, ui_results: Results = NO_RESULTS) -> str:
-    """All tables as Markdown."""
-    parts = [
-        trained_table(accuracy_results),
-        slices_table(accuracy_results),
-        zero_shot_table(accuracy_results),
-        errors_table(accuracy_results),
-        ablation_table(accuracy_results),
-        speed_table(speed_results),
-        latency_table(ui_results),
-        typing_table(ui_results),
-        operators_table(ui_results),
-        million_table(ui_results),
-        pages_table(ui_results),
-        machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values()]),
-    ]
-    return "\n\n".join(part for part in parts if part)
+    """Return all tables as one Markdown text."""
+    return "\n\n".join(filter(None, tables(accuracy_results, speed_results, ui_results).values()))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -52,7 +56,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def cell_rows(
     cells: Iterable[BenchCell], results: Results, columns: int, row: Callable[[Mapping[str, Any]], list[str]]
 ) -> list[list[str]]:
-    """A row for each cell: `row` makes its columns; without a result it says what is needed."""
+    """Return a row for each cell. `row` makes its columns; a cell without a result names what it needs."""
     rows = []
     for cell in cells:
         if (result := results.get(cell.name)) is not None:
@@ -71,14 +75,14 @@ def of_group(cells: Iterable[CellT], group: str) -> list[CellT]:
 
 
 def trained_table(results: Results) -> str:
-    head = ["cell", "images", "val with TTA", "test", "test with TTA", "TTA mends, breaks", "training"]
+    head = ["cell", "images", "val with TTA", "test", "test with TTA", "fixed, broken by TTA", "training"]
     rows = []
     for row in cell_rows(of_group(accuracy.CELLS, "trained"), results, len(head) - 2, trained_columns):
         rows.append(row)
         name = row[0].strip("`")
         result = results.get(name)
         if result is not None and (count := corrected(result)):
-            rows.append([row[0], f"the same by audited labels, {count} corrected", *audited_columns(result)])
+            rows.append([row[0], f"same, audited labels ({count} corrected)", *audited_columns(result)])
         if name == FOLD_CELLS[-1]:
             rows += pooled_rows(results)
     return table(head, rows)
@@ -110,7 +114,7 @@ def corrected(result: Mapping[str, Any]) -> int:
 
 
 def pooled(results: Results, labels: str) -> dict[str, Any] | None:
-    """The sums over the five held-out folds, which are all images once; None while one of them is missing."""
+    """Return the sums over the five held-out folds, which hold each image once; None while a fold is missing."""
     if any(name not in results for name in FOLD_CELLS):
         return None
     tests = [results[name]["splits"]["test"][labels] for name in FOLD_CELLS]
@@ -130,7 +134,7 @@ def pooled(results: Results, labels: str) -> dict[str, Any] | None:
 
 def pooled_rows(results: Results) -> list[list[str]]:
     rows = []
-    for labels, what in (("raw", "all folds: every image held out once"), ("audited", "the same by audited labels")):
+    for labels, what in (("raw", "all folds: every image held out once"), ("audited", "same, audited labels")):
         sums = pooled(results, labels)
         if sums is None:
             return [["**`portal6-fast`**", what, f"not run: needs all {FOLDS} folds", "", "", "", ""]]
@@ -144,14 +148,14 @@ def pooled_rows(results: Results) -> list[list[str]]:
 
 SLICES = {
     "repeat": "two equal neighbors",
-    "no_repeat": "none",
+    "no_repeat": "no equal neighbors",
     "seen": "text seen in training",
-    "not_seen": "text not seen",
+    "not_seen": "text not seen in training",
 }
 
 
 def slices_table(results: Results) -> str:
-    """Test images with TTA; nothing while nothing has been run."""
+    """Return the results of groups of test images with TTA; empty while there are no results."""
     rows = []
     for cell in of_group(accuracy.CELLS, "trained"):
         if cell.name in results and cell.name not in FOLD_CELLS:
@@ -164,7 +168,7 @@ def slices_table(results: Results) -> str:
         [f"`{name}`", *(counted(*slices[key]) if slices[key][1] else "no such image" for key in SLICES)]
         for name, slices in rows
     ]
-    return table(["test with TTA, by kind of label", *SLICES.values()], lines)
+    return table(["test with TTA", *SLICES.values()], lines)
 
 
 def zero_shot_table(results: Results) -> str:
@@ -174,14 +178,14 @@ def zero_shot_table(results: Results) -> str:
         if not corrected(result):
             return figures
         best = test["audited"]["digits"]
-        return [*figures[:2], f"{figures[2]}; by audited labels {counted(best['k'], best['n'])}"]
+        return [*figures[:2], f"{figures[2]}; audited labels {counted(best['k'], best['n'])}"]
 
-    head = ["a general reader, untrained", "images", "as it is", "other than digits dropped", "only digits allowed"]
+    head = ["a general reader, untrained", "images", "all characters", "non-digits dropped", "only digits allowed"]
     return table(head, cell_rows(of_group(accuracy.CELLS, "zero-shot"), results, len(head) - 2, row))
 
 
 def errors_table(results: Results) -> str:
-    """Wrong images of preset fast, with TTA, over those of the general reader at its best: same images, same labels."""
+    """Return the ratio of wrong images: preset fast with TTA over the best variant of the general reader."""
     rows = []
     for name in ("digits4", "portal6", "hard4000"):
         reader = results.get(f"ddddocr-{name}")
@@ -196,7 +200,7 @@ def errors_table(results: Results) -> str:
             ratio = (1 - k / n) / (1 - best["k"] / best["n"])
             row.append(f"{n - k}/{n} against {best['n'] - best['k']}/{best['n']}: {ratio:.2f}")
         rows.append(row)
-    head = ["errors against the general reader's (only digits allowed)", "labels as given", "labels as audited"]
+    head = ["errors of Slotlab against the general reader's", "labels as given", "labels as audited"]
     return table(head, rows) if rows else ""
 
 
@@ -263,7 +267,7 @@ def latency_table(results: Results) -> str:
 
 
 def typing_table(results: Results) -> str:
-    """A row for each fault, a column for each rate."""
+    """Return a row for each fault and a column for each rate."""
 
     def entry(result: Mapping[str, Any] | None) -> str:
         if result is None:
@@ -277,7 +281,7 @@ def typing_table(results: Results) -> str:
             f"waited {waited:.1f} s, all saved {result['answered_s']:.1f} s after the last"
         )
 
-    head = ["typing a known text, `typing-{rate}keys-{fault}`", *(f"{rate} keys a second" for rate in ui.RATES)]
+    head = ["typing known texts, `typing-{rate}keys-{fault}`", *(f"{rate} keys a second" for rate in ui.RATES)]
     rows = [
         [f"`{name}`{how}", *(entry(results.get(f"typing-{rate}keys-{name}")) for rate in ui.RATES)]
         for name, how in FAULTS.items()
@@ -286,7 +290,7 @@ def typing_table(results: Results) -> str:
 
 
 def losses(result: Mapping[str, Any]) -> str:
-    """What was lost and misfiled of what was typed; bold where it is not nothing."""
+    """Return how many typed labels were lost and misfiled; a count above 0 is bold."""
     n = result["typed"]
     return ", ".join(
         f"{result[key]} of {n} {key}" if result[key] == 0 else f"**{result[key]} of {n} {key}**"
@@ -331,9 +335,9 @@ def million_table(results: Results) -> str:
 
 
 def pages_table(results: Results) -> str:
-    """A row for each screen, and one for the server that has shown them all."""
-    head = ["100,000 predictions under nine views", "by its address", "by a click", "a cell to its images"]
-    head += ["first after a start", "server's peak memory"]
+    """Return a row for each screen, and one for a server that has shown all of them."""
+    head = ["100,000 predictions with nine views", "opened by address", "opened by click", "matrix cell to images"]
+    head += ["first page after a start", "peak memory of the server"]
     (cell,) = of_group(ui.CELLS, "evaluate")
     if (result := results.get(cell.name)) is None:
         return table(head, [[f"`{cell.name}`", "not run", *[""] * (len(head) - 2)]])
@@ -343,7 +347,7 @@ def pages_table(results: Results) -> str:
 
     rows = [
         [
-            each["screen"],
+            screen_title(each["screen"]),
             *(times(each.get(key)) for key in ("open_ms", "click_ms", "cell_ms")),
             f"{each['cold_ms'] / 1000:.1f} s",
             f"{each['peak_mb']:,.0f} MB",
@@ -351,15 +355,23 @@ def pages_table(results: Results) -> str:
         for each in result["screens"]
     ]
     peak = result["peak_mb"]
-    for which, key in (("but those that load the model", "without_model"), ("of them", "all")):
-        rows.append([f"one server for all {which}", *[""] * 4, f"{peak[key]:,.0f} MB"])
+    for which, key in (("all pages without a model", "without_model"), ("all pages", "all")):
+        rows.append([f"one server, {which}", *[""] * 4, f"{peak[key]:,.0f} MB"])
     counts = {each["open_ms"]["n"] for each in result["screens"]}
     head[0] += f"; medians of {', '.join(map(str, sorted(counts)))}"
     return table(head, rows)
 
 
+def screen_title(name: str) -> str:
+    """Return the name of a screen in the words of today's app; results keep the words of their time."""
+    page, _, rest = name.partition(", ")
+    tab, _, views = rest.partition(", ")
+    tab = {"parts": "slices", "views": "TTA", "tta": "TTA", "trust": "confidence"}.get(tab, tab)
+    return ", ".join(filter(None, (page, tab, views.replace("views", "with TTA"))))
+
+
 def machines(results: Iterable[Mapping[str, Any]]) -> str:
-    """Where the figures come from; nothing while there are none."""
+    """Return the machine and versions of each result; empty while there are no results."""
     lines: dict[str, list[str]] = {}
     for result in results:
         hardware, versions, git = result["hardware"], result["versions"], result["git"]
@@ -374,30 +386,33 @@ def machines(results: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(f"* {line}: {', '.join(cells)}." for line, cells in lines.items())
 
 
-# README
+# Page
 
 
-def replaced(text: str, tables: str) -> str:
-    """The README with these tables between its marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"The README needs the marks {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+def replaced(text: str, tables: Mapping[str, str]) -> str:
+    """Return the page with these tables between their marks. Raises ValueError when the page lacks a mark."""
+    for name, content in tables.items():
+        begin = f"<!-- bench: {name} -->"
+        before, found, rest = text.partition(begin)
+        _, end, after = rest.partition(END)
+        if not (found and end):
+            raise ValueError(f"{PAGE.name} needs the marks {begin} and {END}.")
+        text = f"{before}{begin}\n\n{content}\n\n{END}{after}"
+    return text
 
 
-def current(results: Path = RESULTS) -> str:
-    return section(*(load_results(results / kind) for kind in ("accuracy", "speed", "ui")))
+def current(results: Path = RESULTS) -> dict[str, str]:
+    return tables(*(load_results(results / kind) for kind in ("accuracy", "speed", "ui")))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 when they differ")
     options = parser.parse_args()
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     wanted = replaced(text, current())
     if not options.check:
-        README.write_text(wanted, encoding="utf-8")
+        PAGE.write_text(wanted, encoding="utf-8")
     return int(options.check and wanted != text)
 
 

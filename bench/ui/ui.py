@@ -4,7 +4,7 @@
 
 A cell starts the app on a folder of its own with rendered images whose text is known by their pixels, types it, and
 compares the database with it. A cell that was interrupted starts over. Run nothing beside it. --quick runs the chosen
-cells in short forms that leave no file. `python -m bench.tables` writes the tables of the README.
+cells in short forms that leave no file. `python -m bench.tables` writes the tables of docs/benchmarks.md.
 Needs Chromium and the test extra.
 """
 

@@ -292,7 +292,7 @@ def test_tables_show_audited_figures_where_labels_were_corrected() -> None:
     """A second row, so that neither figure hides the other."""
     results = {"digits4-fast-seed0": made_up("digits4-fast-seed0", 118, corrected=3)}
 
-    assert "| the same by audited labels, 6 corrected | 118/120" in tables.section(results, {})
+    assert "| same, audited labels (6 corrected) | 118/120" in tables.section(results, {})
 
 
 def test_errors_are_set_against_the_general_reader() -> None:
@@ -307,7 +307,7 @@ def test_errors_are_set_against_the_general_reader() -> None:
 
 def test_the_readme_says_what_the_results_say() -> None:
     """`python -m bench.tables` was run after the last result."""
-    text = tables.README.read_text(encoding="utf-8")
+    text = tables.PAGE.read_text(encoding="utf-8")
 
     assert tables.replaced(text, tables.current()) == text
 
