@@ -1,10 +1,9 @@
-"""Where each position of a run looked in an image.
+"""Attention of each position over the cells of an image's feature map.
 
-With the head `query` this is the attention that the position read the map by. The other heads have none: there it is
-the gradient of the character that was read, times the map, cell by cell. Grad-CAM proper averages that gradient over
-the map first, and would show the same place for every position of the head `flatten`, which weighs each cell by
-itself. The kept libraries (captum, grad-cam, torchcam) install matplotlib, one of them scikit-learn too, for these
-lines.
+The head `query` has attention weights. The other heads have none: for them it is gradient times activation of the
+character read, cell by cell. Grad-CAM averages the gradient over the map first. That would show the same place for
+every position of the head `flatten`, which weighs each cell separately. No library is used: captum, grad-cam and
+torchcam would install matplotlib, and one of them scikit-learn.
 """
 
 from collections.abc import Sequence
@@ -22,16 +21,16 @@ from core.model.predictor import Predictor
 
 @dataclass(frozen=True)
 class Attention:
-    """Where the positions of a run looked in one image."""
+    """Attention of every position over one image."""
 
     weights_PHW: NDArray[np.float32]
-    """Share of each cell of the map; those of a position sum to 1, or to 0 where no cell speaks for what it read."""
+    """Share of each cell. The shares of a position sum to 1, or to 0 if no cell supports its reading."""
     box: tuple[float, float, float, float]
-    """Left, top, right, bottom of the map in the whole image, as fractions of its sides."""
+    """Left, top, right and bottom of the map in the whole image, as fractions of its width and height."""
 
 
 def attention_of(predictor: Predictor, images: Sequence[Pixels]) -> list[Attention]:
-    """For H x W x 3 images of any size, as they are, without other views."""
+    """Return the attention for H x W x 3 images of any size, without test-time augmentation."""
     if not images:
         return []
     images_B3HW = to_input(predictor.frame.stack(images), predictor.device, predictor.layout)
@@ -45,7 +44,7 @@ def attention_of(predictor: Predictor, images: Sequence[Pixels]) -> list[Attenti
 
 
 def weights(model: Recognizer, images_B3HW: Tensor) -> Tensor:
-    """B x P x rows x columns of the map."""
+    """Return B x P x rows x columns."""
     if isinstance(model.pool, QueryPool):
         with torch.no_grad():
             weights_BPL = model.pool.attention(model.tokens(images_B3HW))
@@ -55,7 +54,7 @@ def weights(model: Recognizer, images_B3HW: Tensor) -> Tensor:
 
 
 def _relevance(model: Recognizer, images_B3HW: Tensor) -> Tensor:
-    """What each cell adds to the logit of the character that is read, where it adds; B x P x L."""
+    """Return the positive contribution of each cell to the logit of the character read, B x P x L."""
     with torch.no_grad():
         tokens_BLD = model.tokens(images_B3HW)
     tokens_BLD.requires_grad_()

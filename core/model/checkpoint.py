@@ -1,8 +1,8 @@
-"""Saved training state: each file appears whole or not at all, and is checked before it is believed.
+"""Checkpoints: written atomically and verified by hash when read.
 
-step-000120.pt    everything to go on bit for bit; the last two are kept
-best-000090.pt    the weights that the run reads with, see core.training.engine.is_kept
-*.json            beside each: its SHA-256 and what it reached; a .pt without one was never finished
+step-000120.pt    full training state, resumes bit for bit; the last two are kept
+best-000090.pt    the selected weights, see core.training.engine.replaces_best
+*.json            beside each: its SHA-256 and metrics; a .pt without one is unfinished
 """
 
 import hashlib
@@ -23,14 +23,15 @@ from core.files import atomic_write
 
 Kind = Literal["step", "best"]
 FORMAT = 2
-"""Of what is saved; a reader refuses any other."""
+"""Version of the file format. Readers reject any other."""
 KEEP: dict[str, int] = {"step": 2, "best": 1}
+"""Files to keep of each kind."""
 
 
 def save(folder: Path, kind: Kind, step: int, state: dict[str, Any], info: dict[str, Any]) -> Path:
-    """Write `state` durably, then its note, then drop what it replaces.
+    """Write `state` durably, then its note, then delete the checkpoints it replaces. Raises CheckpointError.
 
-    torch.save onto a name truncates the file in place: on a full disk that destroys the previous good checkpoint.
+    torch.save to a path truncates the file in place: on a full disk that destroys the previous good checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
@@ -42,16 +43,17 @@ def save(folder: Path, kind: Kind, step: int, state: dict[str, Any], info: dict[
         _write(path, data)
         _write(path.with_suffix(".json"), json.dumps(note).encode())
     except OSError as error:
-        raise CheckpointError(f"The checkpoint {path.name} cannot be written: {error.strerror}.") from error
+        raise CheckpointError(f"Could not write the checkpoint {path.name}: {error.strerror}.") from error
     _prune(folder, kind, path)
     return path
 
 
 def load(folder: Path, kind: Kind, *, set_aside: bool = False) -> dict[str, Any] | None:
-    """The newest whole state of a kind, or None; in place of a damaged one, the one before.
+    """Return the newest intact state of a kind, or None. Skips damaged files.
 
-    Who writes the folder, and nobody else, may `set_aside` damaged ones as `.corrupt`: to others a file looks damaged
-    while it is being replaced. Raises CheckpointError where one is whole and cannot be loaded, for lack of memory say.
+    `set_aside` renames damaged files to `.corrupt`. Only the writer of the folder may do that: to any other process a
+    file looks damaged while it is being replaced. Raises CheckpointError if an intact file cannot be loaded, for
+    example for lack of memory.
     """
     for path in _newest_first(folder, kind):
         state = _read(path)
@@ -68,8 +70,8 @@ def exists(folder: Path, kind: Kind) -> bool:
 
 
 def load_for_prediction(folder: Path) -> dict[str, Any]:
-    """The best state, else the newest. Raises CheckpointError when there is none."""
-    for wait_s in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4):  # a run at work may be between a file and its note
+    """Return the best state, else the newest. Raises CheckpointError if there is neither."""
+    for wait_s in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4):  # a running training may be between a file and its note
         time.sleep(wait_s)
         state = load(folder, "best")
         if state is not None:
@@ -83,18 +85,18 @@ def load_for_prediction(folder: Path) -> dict[str, Any]:
 
 
 def check_format(state: dict[str, Any]) -> None:
-    """Raise CheckpointError on a state that another version wrote."""
+    """Raise CheckpointError for a state with another format."""
     if (written := state.get("format")) != FORMAT:
-        raise CheckpointError(f"The checkpoint has format {written}; this version reads {FORMAT}.")
+        raise CheckpointError(f"The checkpoint has format {written}. This version reads format {FORMAT}.")
 
 
 @contextmanager
 def fitting() -> Iterator[None]:
-    """Turn what torch raises on weights of another network, or a state without its parts, into one sentence."""
+    """Raise CheckpointError if weights do not match the network or the state is incomplete."""
     try:
         yield
     except (RuntimeError, KeyError, ValueError) as error:
-        raise CheckpointError("The checkpoint does not fit the network that the run describes.") from error
+        raise CheckpointError("The checkpoint does not match the network in the run's settings.") from error
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -108,7 +110,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """None where the file is damaged or gone."""
+    """Return None if the file is damaged or missing."""
     try:
         note = json.loads(path.with_suffix(".json").read_text())
         data = path.read_bytes()
@@ -116,23 +118,23 @@ def _read(path: Path) -> dict[str, Any] | None:
             return None
         state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return state
-    except (FileNotFoundError, ValueError, KeyError, TypeError, UnpicklingError):  # gone, torn, or no mere tensors
+    except (FileNotFoundError, ValueError, KeyError, TypeError, UnpicklingError):  # missing, torn, or not only tensors
         return None
     except (OSError, RuntimeError, MemoryError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"The checkpoint {path.name} cannot be loaded now: {why}.") from error
+        raise CheckpointError(f"Could not load the checkpoint {path.name}: {why}.") from error
 
 
 def _newest_first(folder: Path, kind: Kind) -> list[Path]:
-    """By step, not by name: a name grows when a run passes a million steps."""
+    """Sort by step, not by name: names get longer after a million steps."""
     finished = (path for path in folder.glob(f"{kind}-*.pt") if path.with_suffix(".json").exists())
     return sorted(finished, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
 
 
 def _prune(folder: Path, kind: Kind, newest: Path) -> None:
-    """Drop all but the file just written and the one before it, even ones of later steps: a resumed run left them."""
+    """Delete all but `newest` and its predecessors up to KEEP, even those of later steps that a resumed run left."""
     others = [path for path in _newest_first(folder, kind) if path != newest]
     kept = [newest, *others[: KEEP[kind] - 1]]
-    for path in [*folder.glob(f"{kind}-*"), *folder.glob(f".{kind}-*.tmp")]:  # the latter when a process was killed
+    for path in [*folder.glob(f"{kind}-*"), *folder.glob(f".{kind}-*.tmp")]:  # .tmp: a process was killed while writing
         if path.suffix in (".pt", ".json", ".tmp") and path.with_suffix("").with_suffix(".pt") not in kept:
             path.unlink(missing_ok=True)

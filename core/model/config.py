@@ -1,4 +1,4 @@
-"""Settings of a training run. Each is declared once, as an option of `--set` and of the Train page; and the presets."""
+"""Training settings, each declared once as an option of `--set` and the Train page; and the presets."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,38 +13,38 @@ from core.images.augment_settings import check_augment
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """How one setting is described, asked for and checked. Name, type and default are those of its field."""
+    """Description and checks of one setting. Name, type and default come from its field."""
 
     name: str
     type: type
     default: Any
     optional: bool
-    """Whether the setting may be left open, written `auto` or `none`."""
+    """Whether the value may be None, written `auto` or `none`."""
     help: str
     title: str
-    """On the Train page; by default the name in words."""
+    """Label on the Train page. Defaults to the name in words."""
     choices: tuple[int | str, ...] = ()
-    or_path: bool = False
-    """Whether a whole path may stand beside the choices. A worker stands elsewhere and finds no relative one."""
+    allows_path: bool = False
+    """Whether an absolute path is allowed besides the choices. The worker runs in another directory."""
     low: float = 0
     high: float = 0
-    """Bounds of a number; every number has them."""
+    """Bounds of a number. Every number has them."""
     multiple: int | None = None
-    """What a whole number must be divisible by."""
-    unset: str = "auto"
-    """How the form writes an optional setting that is left open."""
+    """Required divisor of an integer."""
+    none_text: str = "auto"
+    """Text for None in the form."""
 
     def parse(self, text: str) -> Any:
-        """Return the value that `text` stands for. Raises OptionError with the name, the value and what is allowed."""
+        """Return the value of `text`. Raises OptionError with the name, the value and what is allowed."""
         text = text.strip()
         if self.optional and text.lower() in ("auto", "none", ""):
             return None
         return _read_choice(self, text) if self.choices else _READERS[self.type](self, text)
 
     def text(self, value: Any) -> str:
-        """Return what `parse` reads as `value`."""
+        """Return text that `parse` turns into `value`."""
         if value is None:
-            return self.unset
+            return self.none_text
         if isinstance(value, bool):
             return str(value).lower()
         if isinstance(value, tuple):
@@ -53,7 +53,7 @@ class Option:
 
     @property
     def allowed(self) -> str:
-        """Return the choices or bounds in words; empty where the help has to say it."""
+        """Return the choices or bounds as text, empty if the help states them."""
         if self.choices:
             return ", ".join(map(str, self.choices))
         if self.type is bool:
@@ -95,17 +95,17 @@ def _read_choice(option: Option, text: str) -> int | str:
     by_text = {str(choice): choice for choice in option.choices}
     if text in by_text:
         return by_text[text]
-    if option.or_path and Path(text).is_absolute():
+    if option.allows_path and Path(text).is_absolute():
         return text
     names = ", ".join(by_text)
-    wanted = f"{names} or the whole path of a file" if option.or_path else f"one of {names}"
+    wanted = f"{names} or the absolute path of a file" if option.allows_path else f"one of {names}"
     raise OptionError(f"{option.name} must be {wanted}, got {text!r}.")
 
 
 def _read_size(option: Option, text: str) -> tuple[int, int]:
     sides = text.lower().split("x")
     if len(sides) != 2 or not all(side.isdecimal() and 16 <= int(side) <= 1024 for side in sides):
-        raise OptionError(f"{option.name} must be HEIGHTxWIDTH with sides from 16 to 1024, as 48x192; got {text!r}.")
+        raise OptionError(f"{option.name} must be HEIGHTxWIDTH, each 16 to 1024, for example 48x192; got {text!r}.")
     return int(sides[0]), int(sides[1])
 
 
@@ -115,7 +115,7 @@ def _read_augment(option: Option, text: str) -> dict[str, dict[str, Any]]:
     except json.JSONDecodeError as error:
         raise OptionError(f"{option.name} is not valid JSON: {error}.") from None
     if not isinstance(settings, dict):
-        raise OptionError(f"{option.name} must be a JSON object of transforms, as {{}} for none, got {text}.")
+        raise OptionError(f"{option.name} must be a JSON object of transforms ({{}} for none), got {text}.")
     return check_augment(settings)
 
 
@@ -131,83 +131,84 @@ _READERS: dict[type, Callable[[Option, str], Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """All settings of one run. `None` means: chosen at the start of the run, and recorded there."""
+    """All settings of one run. `None` means chosen, and recorded, when the run starts."""
 
     seed: int = option(
-        0, "Same seed, layout and threads (OMP_NUM_THREADS), same numbers on a CPU.", low=0, high=2**31 - 1
+        0,
+        "Random seed. On a CPU, equal seed, layout and threads (OMP_NUM_THREADS) give equal results.",
+        low=0,
+        high=2**31 - 1,
     )
-    device: str = option("auto", "Where to train; auto takes a GPU when there is one.", choices=("auto", "cpu", "cuda"))
+    device: str = option("auto", "Where to train; auto uses a GPU if available.", choices=("auto", "cpu", "cuda"))
     backbone: str = option("resnet10t", "Name of a timm model.")
-    stride: int = option(8, "Pixels per cell of the map that is read; 32 is the whole backbone.", choices=(8, 16, 32))
+    stride: int = option(8, "Pixels per cell of the feature map; 32 uses the whole backbone.", choices=(8, 16, 32))
     head: str = option(
         "query",
-        "How each position looks at the map: attention, a flat layer, or its average.",
+        "How each position reads the feature map: attention, one dense layer, or the average.",
         choices=("query", "flatten", "pool"),
     )
-    tied_heads: bool = option(True, "Heads share a part beside their own; false: they share nothing.")
-    width: int = option(256, "Channels between the map and the heads, a multiple of 4.", low=16, high=2048, multiple=4)
-    ink: bool = option(False, "Remove background color and polarity before the backbone.", title="Ink only")
+    tied_heads: bool = option(True, "The heads share part of their weights; false makes them independent.")
+    width: int = option(256, "Channels between feature map and heads, a multiple of 4.", low=16, high=2048, multiple=4)
+    ink: bool = option(False, "Remove background color and polarity from the images.", title="Ink only")
     crop: bool = option(
-        True, "Crop to the text, where the training images agree on where it is.", title="Crop to the text"
+        True, "Crop to the text if it is in the same place in the training images.", title="Crop to the text"
     )
     image_size: tuple[int, int] | None = option(
-        None, "Height x width the network sees, as 48x192; auto chooses from the images."
+        None, "Input size as HEIGHTxWIDTH, for example 48x192; auto chooses from the images."
     )
     pretrained: str = option(
         "auto",
-        "ImageNet weights: auto, hub, none, or the whole path of a file; a terminal takes a relative one too.",
+        "ImageNet weights: auto, hub, none, or an absolute path; the command line also takes a relative one.",
         choices=("auto", "hub", "none"),
-        or_path=True,
+        allows_path=True,
     )
     layout: str = option(
         "auto",
-        "Order of an image batch in memory; auto measures which is faster.",
+        "Memory layout of image batches; auto measures which is faster.",
         choices=("auto", "channels_last", "contiguous"),
     )
     batch_size: int = option(32, "Images per step.", low=2, high=4096)
-    lr: float = option(2e-3, "Highest learning rate.", title="Learning rate", low=1e-6, high=1)
-    weight_decay: float = option(0.02, "Decay of weights; never of gains, biases, norms and embeddings.", low=0, high=1)
+    lr: float = option(2e-3, "Peak learning rate.", title="Learning rate", low=1e-6, high=1)
+    weight_decay: float = option(0.02, "Weight decay; gains, biases, norms and embeddings have none.", low=0, high=1)
     steps: int | None = option(
-        None, "Optimizer steps of a full run; auto follows from the number of images.", low=1, high=10_000_000
+        None, "Optimizer steps of a full run; auto depends on the number of images.", low=1, high=10_000_000
     )
     auto_steps: int = 1500
-    """Without `steps` and `epochs`: so many steps, but at least `auto_epochs` passes over a large set."""
+    """Steps if `steps` and `epochs` are unset, but at least `auto_epochs` passes over a large set."""
     auto_epochs: int = 30
     epochs: int | None = option(None, "Passes over the training images, instead of steps.", low=1, high=100_000)
     max_steps: int | None = option(
-        None, "Stop after so many steps; the schedule is fitted to it.", low=1, high=10_000_000, unset="none"
+        None, "Stop after this many steps; the schedule is scaled to fit.", low=1, high=10_000_000, none_text="none"
     )
     max_minutes: float | None = option(
-        None, "Stop after so many minutes; the schedule is fitted to it.", low=0.01, high=100_000, unset="none"
+        None, "Stop after this many minutes; the schedule is scaled to fit.", low=0.01, high=100_000, none_text="none"
     )
-    drop_seen_strings: bool = option(False, "Leave out training images whose text also occurs in val or test.")
-    # None is DEFAULT_AUGMENT of core.images.augment_settings; an empty dict is no augmentation.
+    drop_seen_strings: bool = option(False, "Exclude training images whose text also occurs in val or test.")
+    # None is DEFAULT_AUGMENT of core.images.augment_settings. An empty dict turns augmentation off.
     augment: dict[str, dict[str, Any]] | None = option(  # noqa: RUF009 - it is frozen, and None
-        None, "Augmentation settings as JSON, as the Augment page shows them; auto is the default."
+        None, "Augmentation settings as the JSON from the Augment page; auto uses the defaults."
     )
-    # None: the settings have no name in core.runs.recipes, or it is yet to be looked up.
-    recipe: str | None = option(
-        None, "Augmentation recipe of the project, as NAME or NAME@VERSION; auto is the project's default."
-    )
+    # None: the settings have no name in core.runs.recipes, or the name is not looked up yet.
+    recipe: str | None = option(None, "Augmentation recipe as NAME or NAME@VERSION; auto uses the project's default.")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Return a JSON-serializable dict."""
         values = asdict(self) | {"image_size": list(self.image_size) if self.image_size else None}
         if self.recipe is None:
-            del values["recipe"]  # the settings of runs from before there were recipes stay equal to themselves
+            del values["recipe"]  # runs older than recipes then compare equal
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """Read `to_dict` back. Raises OptionError on a key that this version does not know."""
+        """Build from `to_dict`. Raises OptionError for an unknown key."""
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise OptionError(f"The run's settings hold {', '.join(unknown)}, which this version does not know.")
+            raise OptionError(f"The run has settings that this version does not know: {', '.join(unknown)}.")
         size = values.get("image_size")
         return cls(**(dict(values) | {"image_size": tuple(size) if size else None}))
 
     def planned_steps(self, train_images: int) -> tuple[int, int]:
-        """Steps in all and per epoch. The last, incomplete batch of an epoch is left out: batch norm dislikes it."""
+        """Return steps in total and per epoch. Small batches harm batch norm, so a partial last batch is dropped."""
         per_epoch = max(1, train_images // self.batch_size)
         auto = max(self.auto_steps, self.auto_epochs * per_epoch)
         total = self.epochs * per_epoch if self.epochs else self.steps or auto
@@ -215,9 +216,8 @@ class TrainConfig:
 
 
 PRESETS: dict[str, TrainConfig] = {
-    # Stride 8, because characters that push into each other need a finer map, and the stage it leaves out is paid for:
-    # of 1,000 unseen images of a draft of the hard style, with more lines, 946 are right after 700 steps, at stride 16
-    # 897 after 1,200.
+    # Touching characters need a finer map, so stride 8: of 1,000 hard images, 946 are right after 700 steps, and 897
+    # after 1,200 steps at stride 16.
     "fast": TrainConfig(),
     "article": TrainConfig(backbone="eca_nfnet_l0", stride=32, lr=1e-3, auto_steps=4000),
     "article-cut": TrainConfig(backbone="eca_nfnet_l0", stride=16, lr=1e-3, auto_steps=4000),
@@ -226,7 +226,7 @@ PRESETS: dict[str, TrainConfig] = {
 
 def preset(name: str) -> TrainConfig:
     if name not in PRESETS:
-        raise OptionError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
+        raise OptionError(f"There is no preset {name!r}. Choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]
 
 
@@ -246,12 +246,12 @@ def _options() -> dict[str, Option]:
 
 
 OPTIONS = _options()
-"""Every key of `--set`, in the order in which they are listed."""
+"""Every key of `--set`, in display order."""
 
 
 def with_options(config: TrainConfig, options: Mapping[str, str]) -> TrainConfig:
-    """Return `config` with text values, as from `--set key=value`, parsed and checked. Raises OptionError."""
+    """Return `config` with text values from `--set key=value` parsed and applied. Raises OptionError."""
     for name in options:
         if name not in OPTIONS:
-            raise OptionError(f"There is no option {name!r}; valid ones are {', '.join(OPTIONS)}.")
+            raise OptionError(f"There is no option {name!r}. Valid options: {', '.join(OPTIONS)}.")
     return replace(config, **{name: OPTIONS[name].parse(text) for name, text in options.items()})

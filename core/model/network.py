@@ -1,4 +1,4 @@
-"""The recognizer: one shared backbone, one learnable embedding and one linear head per position."""
+"""The recognizer: one shared backbone, and one learnable embedding and one linear head per position."""
 
 import math
 from typing import Any
@@ -16,13 +16,12 @@ from core.model.config import TrainConfig
 
 
 def ink_normalize(images_B3HW: Tensor) -> Tensor:
-    """Distance of each pixel to the image's border color, scaled to 0..1 and repeated on three channels.
+    """Return each pixel's distance to the border color, scaled to 0..1, on three equal channels.
 
-    Background color and polarity vanish: light on dark equals dark on light. An option, not the default: a network
-    that sees colors learns polarity by itself and can tell a line from a stroke by it, and the border is no background
-    where there is a frame or a gradient. Unseen images of two real portals, 1,600 and 600 steps: 936 of 951 right with
-    colors and 925 without, mean loss 0.036 and 0.043; 108 and 107 of 113, 0.038 and 0.050. On the rendered hard
-    style, 700 steps, 948 and 958 of 1,000, 0.024 and 0.022.
+    This removes background color and polarity: light on dark equals dark on light. It is off by default. With colors
+    a network learns polarity anyway and can tell lines from strokes. With a frame or a gradient, the border is not the
+    background. On unseen images of two real portals, 936 of 951 and 108 of 113 are right with colors, and 925 and 107
+    without. In the rendered hard style it is 948 and 958 of 1,000.
     """
     border_B3N = torch.cat(
         [images_B3HW[:, :, 0], images_B3HW[:, :, -1], images_B3HW[:, :, :, 0], images_B3HW[:, :, :, -1]], dim=2
@@ -33,12 +32,12 @@ def ink_normalize(images_B3HW: Tensor) -> Tensor:
 
 
 class QueryPool(nn.Module):
-    """Each position reads the map through attention: its embedding is the query, with a learnable column prior.
+    """Attention pooling: the embedding of a position is its query over the map, with a learnable column prior.
 
-    The prior does not count columns but text: where on its line a column lies is the share of all text that lies left
-    of it, and how much text a cell holds is learned. So the third character is looked for after two characters, not
-    after a third of the width. On six digits that move sideways by a quarter of the image, 67% of 301 unseen images
-    are right after three epochs; with a prior over plain columns 5%, and with a transformer layer before it 3%.
+    The prior is over text, not columns. A column's place is the share of all text to its left, and the amount of text
+    in each cell is learned. So the third character is expected after two characters, not at a fixed column. For six
+    digits shifted by up to a quarter of the image, 67% of 301 unseen images are right after three epochs. A prior over
+    columns gives 5%, and a transformer layer before it 3%.
     """
 
     def __init__(self, width: int, rows: int, columns: int, centers: list[float], sigma: float, heads: int = 4) -> None:
@@ -49,7 +48,7 @@ class QueryPool(nn.Module):
         self.prior_center = nn.Parameter(torch.tensor(centers))
         self.prior_log_sigma = nn.Parameter(torch.full((len(centers),), math.log(sigma)))
         self.text = nn.Linear(width, 1)
-        nn.init.zeros_(self.text.weight)  # every cell holds the same text at first: the line is the width
+        nn.init.zeros_(self.text.weight)  # initially every cell has equal text, so place equals column
         nn.init.zeros_(self.text.bias)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
@@ -68,13 +67,13 @@ class QueryPool(nn.Module):
         return out
 
     def attention(self, tokens_BLD: Tensor) -> Tensor:
-        """Share of each cell in what each position reads, B x P x L, each row summing to 1: the mean over the heads."""
+        """Return attention weights averaged over the heads, B x P x L. Each row sums to 1."""
         query_HPd, key_BHLd, _ = self._split(tokens_BLD)
         scores_BHPL = query_HPd @ key_BHLd.transpose(2, 3) / math.sqrt(query_HPd.shape[2])
         return (scores_BHPL + self._prior(tokens_BLD)[:, None]).softmax(dim=3).mean(dim=1)
 
     def _split(self, tokens_BLD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries H x P x d, keys and values B x H x L x d."""
+        """Return queries H x P x d, and keys and values B x H x L x d."""
         batch, length, _ = tokens_BLD.shape
         key, value = self.key_value(tokens_BLD + self.map_pos).chunk(2, dim=2)
         query_HPd = self.query(self.pos).view(self.pos.shape[0], self.heads, -1).transpose(0, 1)
@@ -83,7 +82,7 @@ class QueryPool(nn.Module):
         return query_HPd, key_BHLd, value_BHLd
 
     def _prior(self, tokens_BLD: Tensor) -> Tensor:
-        """Logarithm of a Gaussian around each position's place on the line of text, B x P x L."""
+        """Return the log of a Gaussian around each position's place in the text, B x P x L."""
         text_BW = functional.softplus(self.text(tokens_BLD)).view(-1, self.rows, self.columns).mean(dim=1) + 1e-3
         place_BW = (text_BW.cumsum(dim=1) - 0.5 * text_BW) / text_BW.sum(dim=1, keepdim=True)
         distance_BPW = (place_BW[:, None] - self.prior_center[:, None]) / self.prior_log_sigma.exp()[:, None]
@@ -91,7 +90,7 @@ class QueryPool(nn.Module):
 
 
 class FlattenPool(nn.Module):
-    """Each position sees the whole map through one dense layer; locked to where the text was in training."""
+    """Dense pooling: one layer over the whole map. It works only where the text was during training."""
 
     def __init__(self, width: int, rows: int, columns: int, positions: int) -> None:
         super().__init__()
@@ -106,7 +105,7 @@ class FlattenPool(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """Each position sees the map's average; the embedding acts through the MLP, else a linear head would absorb it."""
+    """Average pooling. The position embedding goes through an MLP, because a linear head alone would absorb it."""
 
     def __init__(self, width: int, positions: int) -> None:
         super().__init__()
@@ -121,12 +120,11 @@ class AveragePool(nn.Module):
 
 
 class Heads(nn.Module):
-    """One linear layer per position, each the sum of a part that all share and a part of its own.
+    """One linear layer per position, each the sum of shared weights and its own weights.
 
-    The own parts start at zero, so that at first every label teaches every position, and weight decay lets them grow
-    only where a position differs. What comes out is N independent linear layers (`weight_PCD`). Of 1,000 unseen images
-    of the hard style 969 are right after 700 steps, mean loss 0.018; with layers that share nothing 956, 0.022.
-    `tied=False` are layers that share nothing.
+    The own weights start at zero, so every label teaches every position at first. Weight decay lets them grow only
+    where a position differs. The result is P independent linear layers (`weight_PCD`). With `tied=False` nothing is
+    shared: of 1,000 unseen hard images, 956 are right after 700 steps instead of 969.
     """
 
     def __init__(self, positions: int, classes: int, width: int, *, tied: bool) -> None:
@@ -136,7 +134,7 @@ class Heads(nn.Module):
         self.own_bias = nn.Parameter(torch.zeros(positions, classes))
         if not tied:
             self.fold()
-            nn.init.uniform_(self.own, -(width**-0.5), width**-0.5)  # as nn.Linear begins
+            nn.init.uniform_(self.own, -(width**-0.5), width**-0.5)  # the initialization of nn.Linear
             self.shared.requires_grad_(False)
 
     def weight_PCD(self) -> Tensor:
@@ -150,7 +148,7 @@ class Heads(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Put everything into the own parts, to the same logits bit for bit: plain independent layers, as they ship."""
+        """Move the shared weights into the own weights for export. The logits stay equal bit for bit."""
         self.own.copy_(self.weight_PCD())
         self.own_bias.copy_(self.bias_PC())
         nn.init.zeros_(self.shared.weight)
@@ -158,7 +156,7 @@ class Heads(nn.Module):
 
 
 class Recognizer(nn.Module):
-    """Images B x 3 x H x W with values 0..1 to logits B x P x C."""
+    """Network from images B x 3 x H x W with values 0..1 to logits B x P x C."""
 
     def __init__(
         self,
@@ -176,14 +174,14 @@ class Recognizer(nn.Module):
         tied_heads: bool = True,
         weights: str | None = None,
     ) -> None:
-        """`centers` and `sigma` start the column prior, as fractions of the width; `weights` is the backbone's file."""
+        """`centers` and `sigma` initialize the column prior, in fractions of the width; `weights` is a file."""
         super().__init__()
         self.ink = ink
         self.backbone = _backbone(backbone, stride, weights)
         try:
             with torch.no_grad():
                 _, channels, rows, columns = self._map(torch.zeros(2, 3, *image_size)).shape
-        except Exception as error:  # many backbones take one size only, and each says so in its own way
+        except Exception as error:  # backbones with a fixed input size raise various errors
             size = "x".join(map(str, image_size))
             raise OptionError(f"The backbone {backbone!r} cannot read images of {size}: {error}") from error
         self.grid = (rows, columns)
@@ -201,12 +199,12 @@ class Recognizer(nn.Module):
 
     def _map(self, images_B3HW: Tensor) -> Tensor:
         map_BCHW: Tensor = self.backbone((images_B3HW - 0.5) / 0.25)[0]
-        if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":  # Swin, MambaOut and others like them
+        if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":  # Swin, MambaOut and similar
             return map_BCHW.permute(0, 3, 1, 2)
         return map_BCHW
 
     def tokens(self, images_B3HW: Tensor) -> Tensor:
-        """What the positions read from: the cells of the map row by row, B x L x D."""
+        """Return the cells of the map, row by row, B x L x D."""
         if self.ink:
             images_B3HW = ink_normalize(images_B3HW)
         tokens_BLD: Tensor = self.neck(self._map(images_B3HW).flatten(2).transpose(1, 2))
@@ -218,7 +216,7 @@ class Recognizer(nn.Module):
 
 
 def _backbone(name: str, stride: int, weights: str | None) -> nn.Module:
-    """A timm backbone cut where its map has `stride`; on small captchas the later stages only blur the columns."""
+    """Return a timm backbone cut at `stride`. On small CAPTCHAs, later stages only blur the columns."""
     try:
         with torch.device("meta"):
             stages: Any = timm.create_model(name, features_only=True)
@@ -231,20 +229,20 @@ def _backbone(name: str, stride: int, weights: str | None) -> nn.Module:
                 features_only=True,
                 out_indices=(strides.index(stride),),
             )
-    except Exception as error:  # RuntimeError, ValueError, AttributeError ...: timm has many ways to refuse
+    except Exception as error:  # timm raises RuntimeError, ValueError, AttributeError and more
         raise OptionError(f"The backbone {name!r} cannot be built: {error}") from error
     raise OptionError(f"The backbone {name!r} has no map of stride {stride}; it has {', '.join(map(str, strides))}.")
 
 
 OWN_DECAY = 0.1
-"""Of what a head does not share with the others."""
+"""Weight decay of the heads' own weights."""
 
 
 def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-    """AdamW groups: weight decay for matrices and kernels only, and three times the rate for NFNet gains.
+    """Return AdamW groups: weight decay for matrices and kernels only, and three times the rate for NFNet gains.
 
-    What tied heads do not share decays more: see Heads. timm's own helper decays the gains, because they are
-    four-dimensional; they start at zero and must open quickly.
+    The own weights of tied heads decay more, see Heads. NFNet gains start at zero and must grow quickly. timm's helper
+    would decay them, because they are four-dimensional.
     """
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
@@ -259,7 +257,7 @@ def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> lis
             gains.append(parameter)
         elif last == "own":
             (own if model.get_parameter("heads.shared.weight").requires_grad else decayed).append(parameter)
-        elif parameter.ndim <= 1 or last in embeddings or ".attn" in name:  # .attn: the 1-D convolution of ECA
+        elif parameter.ndim <= 1 or last in embeddings or ".attn" in name:  # .attn: 1-D convolution of ECA
             plain.append(parameter)
         else:
             decayed.append(parameter)
@@ -273,7 +271,7 @@ def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> lis
 
 
 def build_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], *, weights: str | None) -> Recognizer:
-    """The network of a run, from its settings and from what core.training.engine.choose decided."""
+    """Build the network of a run from its settings and the choices of core.training.engine.choose."""
     return Recognizer(
         positions=spec.length,
         classes=spec.num_classes,
@@ -291,9 +289,9 @@ def build_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], *,
 
 
 def pick_device(wanted: str) -> str:
-    """What auto, cpu or cuda means on this machine. Raises OptionError when there is no GPU to be had."""
+    """Return cpu or cuda for auto, cpu or cuda. Raises OptionError for cuda without a usable GPU."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise OptionError("device=cuda was asked for, but torch sees no usable GPU here; use device=auto or cpu.")
+        raise OptionError("device=cuda needs a GPU, but torch finds none. Use device=auto or device=cpu.")
     return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
 
 
@@ -302,6 +300,6 @@ def memory_format(choices: dict[str, Any]) -> torch.memory_format:
 
 
 def to_input(images_BHW3: NDArray[np.uint8], device: torch.device, layout: torch.memory_format) -> Tensor:
-    """uint8 B x H x W x 3 to float B x 3 x H x W, values 0..1."""
+    """Convert uint8 B x H x W x 3 to float B x 3 x H x W with values 0..1."""
     images_B3HW = torch.from_numpy(images_BHW3).to(device).permute(0, 3, 1, 2)
     return images_B3HW.to(torch.float32, memory_format=layout) / 255

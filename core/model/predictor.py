@@ -1,4 +1,4 @@
-"""A trained run as a reader of images."""
+"""Read images with a trained run."""
 
 import time
 from collections.abc import Sequence
@@ -24,19 +24,19 @@ from core.model.tta import apply_view
 
 @dataclass(frozen=True, kw_only=True)
 class ViewPrediction:
-    """What one view of an image was read as."""
+    """Reading of one view of an image."""
 
     name: str
     text: str
     confidence: float
-    """Product over the positions: the probability that all are right, were they independent."""
+    """Product over the positions: the probability that all are right if they are independent."""
     positions: list[tuple[str, float]]
-    """Character and its probability, in order."""
+    """Character and probability per position."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What an image was read as; over all views when there are several."""
+    """Reading of an image, over all its views."""
 
     text: str
     confidence: float
@@ -44,15 +44,15 @@ class Prediction:
     views: list[ViewPrediction]
     probs_PC: Floats
     accepted: bool | None
-    """Whether it is sure enough to be used; None where no threshold has been chosen for such readings."""
+    """Whether the confidence reaches the threshold. None without a threshold for these views."""
 
 
 BATCH = 128
-"""Images read at once; each view of them is a pass."""
+"""Images per forward pass. Each view is a pass."""
 
 
 class Predictor:
-    """Reads H x W x 3 RGB images of any size. `Predictor.load` makes one."""
+    """Reader of H x W x 3 RGB images of any size. Create one with `Predictor.load`."""
 
     def __init__(
         self,
@@ -71,19 +71,19 @@ class Predictor:
 
     @property
     def acceptance(self) -> Acceptance | None:
-        """The threshold kept with the run, as of now. Raises StorageError when its file is damaged."""
+        """Return the run's current threshold. Raises StorageError if its file is damaged."""
         return Acceptance.load(self.run_dir) if self.run_dir else None
 
     @property
     def choice(self) -> ViewChoice:
-        """The views kept with the run, as of now. Raises StorageError when their file is damaged."""
+        """Return the run's current views. Raises StorageError if their file is damaged."""
         return choice_of(self.run_dir)
 
     @classmethod
     def load(cls, run_dir: Path, device: str = "auto") -> "Predictor":
-        """The best checkpoint of a run, else its newest; the run may still be training.
+        """Load the selected checkpoint of a run, else its newest. The run may still be training.
 
-        Raises CheckpointError when it has none that this version can read.
+        Raises CheckpointError if the run has no checkpoint that this version can read.
         """
         state = checkpoint.load_for_prediction(Path(run_dir) / "checkpoints")
         checkpoint.check_format(state)
@@ -98,7 +98,7 @@ class Predictor:
         return cls(model, spec, frame, device=where, layout=layout, step=state["step"], run_dir=Path(run_dir))
 
     def preprocess(self, image: Pixels) -> Pixels:
-        """What the backbone sees of an image, as uint8."""
+        """Return the backbone's input for an image, as uint8."""
         framed = self.frame.apply(image)
         if not self.model.ink:
             return framed
@@ -107,25 +107,25 @@ class Predictor:
         return ink
 
     def views(self, *, tta: bool | None = None) -> tuple[View, ...]:
-        """What an image is read under: the run's views, or as it is; None is the run's own choice."""
+        """Return the views to read: all with TTA, one without. None follows the run's setting."""
         if tta is False:
             return (AS_IT_IS,)
-        choice = self.choice  # read once: it may be changed at any moment
+        choice = self.choice  # read once, because it may change at any time
         return choice.views if tta or choice.use else (AS_IT_IS,)
 
     def view_images(self, image: Pixels) -> list[Pixels]:
-        """The image under each view of `views(tta=True)`, at the size the network sees, as uint8."""
+        """Return the image under each view of `views(tta=True)`, at the network's input size, as uint8."""
         framed = self.frame.apply(image)
         return [move_image(framed, view) for view in self.views(tta=True)]
 
     def log_probs(self, images: Sequence[Pixels], *, tta: bool = False) -> NDArray[np.float32]:
-        """Log-probabilities V x N x P x C; view 0 is the image as it is."""
+        """Return log-probabilities V x N x P x C. View 0 is the unchanged image."""
         return self.read(images, self.views(tta=tta))[0]
 
     def read(self, images: Sequence[Pixels], views: Sequence[View]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Log-probabilities V x N x P x C, and the seconds each view took.
+        """Return log-probabilities V x N x P x C, and seconds per view.
 
-        Those of the first view hold what has to be done to an image before any view: they are its whole time.
+        The time of the first view includes the preparation that all views share.
         """
         out_VNPC = np.empty((len(views), len(images), self.spec.length, self.spec.num_classes), dtype=np.float32)
         seconds_V = np.zeros(len(views))
@@ -143,7 +143,7 @@ class Predictor:
         return out_VNPC, seconds_V
 
     def rule(self, *, tta: bool | None = None) -> Acceptance | None:
-        """The threshold kept with the run, if it was chosen for such readings."""
+        """Return the run's threshold if it was chosen for these views."""
         return self._rule_for(self.views(tta=tta))
 
     def _rule_for(self, views: tuple[View, ...]) -> Acceptance | None:
@@ -151,9 +151,9 @@ class Predictor:
         return rule if rule and rule.holds_for(self.step, tta=len(views) > 1, views=views) else None
 
     def predict(self, images: Sequence[Pixels], *, tta: bool | None = None) -> list[Prediction]:
-        """With the run's views, without, or, for None, as was chosen for the run.
+        """Read images with TTA, without it, or, for None, as set for the run.
 
-        Confidences are at the temperature of the run's threshold, where one has been chosen for such readings.
+        If the run has a threshold for these views, confidences use its temperature.
         """
         views = self.views(tta=tta)
         rule = self._rule_for(views)

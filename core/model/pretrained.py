@@ -1,4 +1,4 @@
-"""ImageNet weights for a backbone: from a file, the local cache or the hub, and never at the price of a hang."""
+"""ImageNet weights for a backbone from a file, the local cache or the hub, with timeouts."""
 
 import threading
 from collections.abc import Callable
@@ -10,30 +10,33 @@ import timm
 from core.errors import OptionError
 
 HUB_SECONDS = 10.0
-"""How long the hub may take to answer at all."""
+"""Timeout for the first response of the hub."""
 DOWNLOAD_SECONDS = 300.0
 
 T = TypeVar("T")
 
 
 def find_weights(backbone: str, wanted: str) -> tuple[str | None, str]:
-    """The file of weights to start from, or None, and a phrase that says which and why.
+    """Return the file of initial weights, or None, and a phrase that explains it.
 
-    `wanted` is auto, hub, none or a path. Only auto may end without weights; raises OptionError otherwise.
+    `wanted` is auto, hub, none or a path. Only auto may return None for missing weights. The others raise OptionError.
     """
     if wanted == "none":
-        return None, "from scratch, as asked"
+        return None, "from scratch, as set"
     if wanted not in ("auto", "hub"):
         if not Path(wanted).is_file():
-            raise OptionError(f"pretrained={wanted}: there is no such file.")
+            raise OptionError(f"pretrained={wanted}: file not found.")
         return str(Path(wanted).resolve()), f"weights of {Path(wanted).name}"
     try:
         return _from_hub(backbone)
-    except Exception as error:  # the network fails in many ways, and to auto all are the same
+    except Exception as error:  # the network fails in many ways, and auto treats them all alike
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if wanted == "hub":
-            raise OptionError(f"pretrained=hub: the weights of {backbone} cannot be had ({reason}).") from error
-        return None, f"from scratch, for its ImageNet weights are neither here nor on a hub in reach ({reason[:120]})"
+            raise OptionError(f"pretrained=hub: could not download the weights of {backbone} ({reason}).") from error
+        return (
+            None,
+            f"from scratch, because its ImageNet weights could not be downloaded ({reason[:120]})",
+        )
 
 
 def _from_hub(backbone: str) -> tuple[str, str]:
@@ -42,7 +45,7 @@ def _from_hub(backbone: str) -> tuple[str, str]:
     tag = timm.get_pretrained_cfg(backbone)
     repo = tag.hf_hub_id if tag else None
     if not repo:
-        raise OptionError("timm knows no weights for it")
+        raise OptionError("timm has no weights for it")
     for name in ("model.safetensors", "pytorch_model.bin"):
         cached = try_to_load_from_cache(repo, name)
         if isinstance(cached, str):
@@ -54,7 +57,7 @@ def _from_hub(backbone: str) -> tuple[str, str]:
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
-    """The result of `call`, or TimeoutError. A timeout of the client's own does not cover a stuck name look-up."""
+    """Return the result of `call`, or raise TimeoutError. The client's timeout does not cover a stuck DNS lookup."""
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -70,5 +73,5 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
     if errors:
         raise errors[0]
     if not results:
-        raise TimeoutError(f"no answer within {seconds:g} seconds")
+        raise TimeoutError(f"no response within {seconds:g} seconds")
     return results[0]

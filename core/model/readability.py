@@ -1,7 +1,7 @@
-"""Whether a trained model can still read what a recipe makes of training images; where it cannot, labels become wrong.
+"""Check that a trained model can still read augmented images. If it cannot, augmentation makes labels wrong.
 
-The images are those that the model learned from, so how many it reads says nothing about new ones. What counts is the
-difference between an image as it is and its variant.
+The model was trained on these images, so its accuracy says nothing about new ones. The check compares each image with
+its variant.
 """
 
 import copy
@@ -19,22 +19,21 @@ if TYPE_CHECKING:
     from core.model.predictor import Predictor
 
 Read = Callable[[Sequence[Pixels]], list[str]]
-"""Images as the network sees them, each to its text."""
+"""Function from images at the network's input size to their texts."""
 RECIPE = ""
-"""Key of the recipe as a whole, each transform at its share of the images."""
-SHOWN = 6
-"""Misread variants kept of each, to look at."""
-LOSS = 0.10
-"""Drop from which a warning is due, as a fraction of the images. On 200 that a demo model has learned, the default
-recipe costs 5 in 100; lines alone, on every image, cost 9, each other of its transforms at most 1. At their outermost
-settings holes cost 31 and lines 22: strokes are then gone, not varied."""
-JUDGE = 0.5
-"""Fraction of the plain images that a model must read to be asked at all."""
+"""Key of the whole recipe, each transform with its own probability."""
+MAX_EXAMPLES = 6
+"""Misread variants returned per reading."""
+MAX_DROP = 0.10
+"""Larger drops, as a fraction of the images, give a warning. On 200 images of a demo model, the default recipe drops
+5%, and its lines alone 9%. At their maximum, holes drop 31% and lines 22%, because they erase strokes."""
+MIN_ACCURACY = 0.5
+"""Fraction of the plain images that a model must read for the check to mean anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Misread:
-    """A variant that was read wrong though the image as it is was read right."""
+    """A variant read wrong whose original image was read right."""
 
     label: str
     text: str
@@ -43,25 +42,25 @@ class Misread:
 
 @dataclass(frozen=True, kw_only=True)
 class VariantReading:
-    """How a model reads the variants that one transform, or the whole recipe, makes of some images."""
+    """Result for the variants from one transform or from the whole recipe."""
 
     key: str
     n: int
     right: int
     lost: int
-    """Images read right as they are and wrong as a variant."""
+    """Images read right unchanged and wrong as a variant."""
     gained: int
-    """The other way round."""
+    """Images read wrong unchanged and right as a variant."""
     misread: list[Misread]
 
     @property
     def drop(self) -> float:
-        """By how much fewer are read right, as a fraction of the images."""
+        """Return the loss in images read right, as a fraction of all."""
         return (self.lost - self.gained) / self.n
 
     @property
     def drop95(self) -> tuple[float, float]:
-        """Its 95% interval, for pairs: Bonett and Price (2012), Wald's with one pair more on either side."""
+        """Return the 95% interval of `drop` for paired data (Bonett and Price 2012, adjusted Wald)."""
         lost, gained = (self.lost + 1) / (self.n + 2), (self.gained + 1) / (self.n + 2)
         middle = lost - gained
         half = 1.959964 * math.sqrt((lost + gained - middle**2) / (self.n + 2))
@@ -69,23 +68,23 @@ class VariantReading:
 
     @property
     def worrying(self) -> bool:
-        """The drop is large, and no chance of these images."""
-        return self.drop > LOSS and self.drop95[0] > 0
+        """Return whether the drop is large and significant."""
+        return self.drop > MAX_DROP and self.drop95[0] > 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Readability:
-    """What a model reads of images as they are, of a recipe's variants, and of each of its transforms' alone."""
+    """Results for unchanged images, for a whole recipe, and for each of its transforms alone."""
 
     n: int
     right: int
-    """Of the images as they are."""
+    """Unchanged images read right."""
     readings: list[VariantReading]
-    """The whole recipe first, then each transform applied to every image."""
+    """The whole recipe first, then each transform, applied to every image."""
 
     @property
     def can_judge(self) -> bool:
-        return self.right >= JUDGE * self.n
+        return self.right >= MIN_ACCURACY * self.n
 
 
 def check(
@@ -97,26 +96,26 @@ def check(
     seed: int,
     on_progress: Callable[[float], object] = lambda _: None,
 ) -> Readability:
-    """Read framed images plain, under the recipe, and under each of its transforms alone on every image.
+    """Read framed images unchanged, under the recipe, and under each of its transforms alone.
 
-    The draws are those of a run with this seed in its first epoch. `on_progress` hears the fraction that is done.
-    Raises TrainingError without images, OptionError for settings that cannot be.
+    The random draws are those of the first epoch of a run with this seed. `on_progress` receives the fraction done.
+    Raises TrainingError without images, and OptionError for invalid settings.
     """
     if not images:
-        raise TrainingError("There are no labeled training images to read.")
+        raise TrainingError("There are no labeled training images. Label some first.")
     checked = check_augment(settings)
-    asked = {RECIPE: checked} | {key: {key: values | {"p": 1.0}} for key, values in checked.items()}
+    recipes = {RECIPE: checked} | {key: {key: values | {"p": 1.0}} for key, values in checked.items()}
     plain = read(images)
     right_before = [text == label for text, label in zip(plain, labels, strict=True)]
     readings = []
-    for place, (key, alone) in enumerate(asked.items(), 1):
-        on_progress(place / (len(asked) + 1))
+    for place, (key, alone) in enumerate(recipes.items(), 1):
+        on_progress(place / (len(recipes) + 1))
         variants = list(_variants(images, alone, seed))
         texts = read(variants)
         right = [text == label for text, label in zip(texts, labels, strict=True)]
         pairs = list(zip(right_before, right, strict=True))
         lost = [index for index, pair in enumerate(pairs) if pair == (True, False)]
-        misread = [Misread(label=labels[i], text=texts[i], variant=variants[i]) for i in lost[:SHOWN]]
+        misread = [Misread(label=labels[i], text=texts[i], variant=variants[i]) for i in lost[:MAX_EXAMPLES]]
         readings.append(
             VariantReading(
                 key=key,
@@ -139,12 +138,12 @@ def _variants(images: Sequence[Pixels], settings: Mapping[str, Any], seed: int) 
 
 
 def reader(predictor: "Predictor") -> Read:
-    """The model as a reader of images that have its frame already, without test-time augmentation."""
+    """Return a function that reads images already cropped to the frame, without TTA."""
     framed = copy.copy(predictor)
     framed.frame = Frame(WHOLE, predictor.frame.size)
 
     def read(images: Sequence[Pixels]) -> list[str]:
-        answers_NP = framed.log_probs(images, tta=False)[0].argmax(axis=2)
-        return [framed.spec.decode(answer_P.tolist()) for answer_P in answers_NP]
+        readings_NP = framed.log_probs(images, tta=False)[0].argmax(axis=2)
+        return [framed.spec.decode(reading_P.tolist()) for reading_P in readings_NP]
 
     return read

@@ -1,4 +1,4 @@
-"""Test-time augmentation of a batch: what the network sees under each of core.evaluation.views."""
+"""Test-time augmentation of a batch: apply a view of core.evaluation.views to images."""
 
 import math
 
@@ -9,13 +9,13 @@ from core.evaluation.views import View
 
 
 def apply_view(images_B3HW: Tensor, view: View) -> Tensor:
-    """The images under one view; what comes in from outside repeats the border."""
+    """Return the images under one view. Areas outside the image repeat the border."""
     if view.as_it_is:
         return images_B3HW
     batch, _, height, width = images_B3HW.shape
     angle = math.radians(view.degrees)
     cos, sin = math.cos(angle) / view.zoom, math.sin(angle) / view.zoom
-    # affine_grid asks where each output pixel comes from, in units of half the image on each axis.
+    # affine_grid maps output pixels to input pixels, in units of half the image on each axis.
     matrix_23 = images_B3HW.new_tensor(
         [
             [cos, sin * height / width, -2 * view.shift_x],

@@ -55,7 +55,7 @@ class Outcome:
     step: int
     steps: int
     best: dict[str, Any] | None
-    """The `on_val` numbers of the weights that are kept, see `is_kept`."""
+    """The `on_val` numbers of the weights that are kept, see `replaces_best`."""
     seconds: float
     """Time spent in training, over all resumptions."""
 
@@ -315,7 +315,7 @@ class _Run:
         }
         # A run that an earlier version began kept the highest count itself.
         most = max(result.correct, self.best.get("most", self.best["correct"]) if self.best else 0)
-        line["kept"] = line["loss"] is not None and is_kept(result.correct, most, result.n)
+        line["kept"] = line["loss"] is not None and replaces_best(result.correct, most, result.n)
         if line["kept"]:
             self.best = line | {"most": most}
             shipped = deepcopy(self.ema)
@@ -397,7 +397,7 @@ def evaluation_interval(steps: int, per_epoch: int, batch_size: int, val_images:
     return max(1, min(max(affordable, min(per_epoch, steps // 10)), max(1, steps // 3)))
 
 
-def is_kept(correct: int, most: int, n: int) -> bool:
+def replaces_best(correct: int, most: int, n: int) -> bool:
     """Whether weights that read so many of n validation images replace earlier ones, of which some read `most`.
 
     They do unless they are worse by more than about a standard error of that count. The highest count of many

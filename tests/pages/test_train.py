@@ -379,7 +379,7 @@ def test_what_is_not_known_of_a_clones_data_is_said(open_page: OpenPage, home: H
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"wings": 2}, "hold wings, which this version does not know"),
+        ({"wings": 2}, "settings that this version does not know: wings"),
         ({"head": "psychic"}, "head must be one of query, flatten, pool, got 'psychic'"),
         ({"augment": {"blackout": {"p": 1}}}, "blackout"),
     ],

@@ -10,7 +10,7 @@ from core.evaluation.percent import share
 from core.images.augment_settings import TRANSFORMS, Settings
 from core.images.pixels import encode_png
 from core.model import readability
-from core.model.readability import LOSS, RECIPE, Readability, VariantReading
+from core.model.readability import MAX_DROP, RECIPE, Readability, VariantReading
 from db.records import Project, Run
 from db.reviews import Review, select_labeled
 from db.runs import list_runs
@@ -76,14 +76,14 @@ def _show(found: Readability, run: Run) -> None:
     if worrying:
         names = "; ".join(f"**{TITLES[one.key]}** {_points(one)}" for one in worrying)
         st.warning(
-            f"The model loses more than {LOSS:.0%} of the images to: {names}. Look at what it misreads below. If you "
-            "cannot read it either, its label is wrong: narrow the range, or lower the share. If you can, the model "
-            "has not met such images yet, and the transform may stay.",
+            f"The model loses more than {MAX_DROP:.0%} of the images to: {names}. Look at what it misreads below. If "
+            "you cannot read it either, its label is wrong: narrow the range, or lower the share. If you can, the "
+            "model has not met such images yet, and the transform may stay.",
             icon=":material/warning:",
         )
     else:
         st.success(
-            f"No transform takes more than {LOSS:.0%} of the images from the model, nor do all together.",
+            f"No transform takes more than {MAX_DROP:.0%} of the images from the model, nor do all together.",
             icon=":material/check:",
         )
     st.dataframe(
@@ -103,7 +103,7 @@ def _show(found: Readability, run: Run) -> None:
             "Gained": st.column_config.NumberColumn(help="Read wrong as it is, right as a variant."),
             "Drop, 95% interval": st.column_config.TextColumn(help="In points: of 100 images, how many fewer."),
             "Too far": st.column_config.CheckboxColumn(
-                help=f"The drop is more than {100 * LOSS:.0f} points, and its interval leaves 0 out."
+                help=f"The drop is more than {100 * MAX_DROP:.0f} points, and its interval leaves 0 out."
             ),
         },
         hide_index=True,

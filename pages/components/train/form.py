@@ -108,7 +108,7 @@ def _show_field(basis: _Basis, name: str, where: "DeltaGenerator") -> None:
     }  # fmt: skip
     if option.type is bool:
         where.toggle(option.title, default == "true", **common)
-    elif option.choices and not option.or_path:
+    elif option.choices and not option.allows_path:
         choices = [option.text(choice) for choice in option.choices]
         where.selectbox(option.title, choices, choices.index(default), **common)
     else:

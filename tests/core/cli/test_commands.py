@@ -406,7 +406,7 @@ def test_a_watched_folder_may_vanish_for_a_while(
     [
         (["train", "--project", "nobody"], "There is no project 'nobody'"),
         (["train", "--project", "p", "--preset", "slow"], "There is no preset 'slow'"),
-        (["train", "--project", "p", "--set", "color=red"], "There is no option 'color'; valid ones are seed"),
+        (["train", "--project", "p", "--set", "color=red"], "There is no option 'color'. Valid options: seed"),
         (["train", "--project", "p", "--set", "lr=much"], "lr must be a number"),
         (["train", "--project", "p", "--set", "seed"], "--set expects key=value"),
         (["cancel", "77"], "There is no run or job '77'"),

@@ -1,4 +1,4 @@
-"""Where each position looked, against weights computed by hand and networks built to look at one place."""
+"""Attention, compared with weights computed by hand and with networks built to look at one place."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def test_attention_is_what_forward_reads_by() -> None:
-    """Weights from the parameters by einsum; summed by them, the values give the slots of forward."""
+    """Compute the weights with einsum. Weighted with them, the values equal the output of forward."""
     model = make("query")
     pool = model.pool
     assert isinstance(pool, QueryPool)
@@ -65,7 +65,7 @@ def test_attention_is_what_forward_reads_by() -> None:
 
 @pytest.mark.parametrize("head", ["query", "flatten", "pool"])
 def test_every_head_says_where_it_looked(head: str) -> None:
-    """A share for each cell of the map, none below 0, of each position 1 in sum."""
+    """Every cell has a non-negative share, and the shares of a position sum to 1."""
     model = make(head)
 
     weights_BPHW = weights(model, torch.rand(2, 3, *SIZE))
@@ -78,7 +78,7 @@ def test_every_head_says_where_it_looked(head: str) -> None:
 
 @pytest.mark.parametrize("column", [0, 5, 11])
 def test_a_query_drawn_to_a_column_peaks_there(column: int) -> None:
-    """With a narrow prior on it; the other positions stay where they were."""
+    """A narrow prior moves one position. The others do not change."""
     model = make("query")
     pool = model.pool
     assert isinstance(pool, QueryPool)
@@ -93,7 +93,7 @@ def test_a_query_drawn_to_a_column_peaks_there(column: int) -> None:
 
 
 def test_a_flat_layer_that_sees_one_column_shows_that_column() -> None:
-    """What has no weight in the layer adds nothing to the answer."""
+    """Cells without weight in the layer contribute nothing."""
     model = make("flatten")
     pool = model.pool
     assert isinstance(pool, FlattenPool)
@@ -107,18 +107,18 @@ def test_a_flat_layer_that_sees_one_column_shows_that_column() -> None:
 
 
 def test_the_map_lies_over_the_crop_of_the_image() -> None:
-    """Its box is the part of the image that the network saw, to the pixel, whatever the image's size."""
+    """The box is the crop that the network saw, exact to the pixel, for any image size."""
     frame = Frame((0.25, 0.1, 0.75, 0.9), SIZE)
     images = [np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8) for shape in ((50, 200, 3), (33, 71, 3))]
 
-    for image, found in zip(images, attention_of(reader(make("query"), frame), images), strict=True):
+    for image, attention in zip(images, attention_of(reader(make("query"), frame), images), strict=True):
         height, width, _ = image.shape
-        left, top, right, bottom = np.array(found.box) * [width, height, width, height]
+        left, top, right, bottom = np.array(attention.box) * [width, height, width, height]
         seen = image[round(top) : round(bottom), round(left) : round(right)]
         assert (Frame(WHOLE, SIZE).apply(seen) == frame.apply(image)).all()
-        assert found.weights_PHW.shape == (3, 4, 12)
+        assert attention.weights_PHW.shape == (3, 4, 12)
 
 
 def test_no_images_are_looked_at_nowhere() -> None:
-    """An empty page asks nothing of the network."""
+    """An empty page does not run the network."""
     assert attention_of(reader(make("query"), Frame(WHOLE, SIZE)), []) == []

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, checked, and never worse off than before."""
+"""Checkpoints: atomic, verified, and never losing the previous one."""
 
 import os
 import resource
@@ -22,7 +22,7 @@ def state(value: float) -> dict[str, Any]:
 
 
 def test_the_newest_two_and_the_newest_best_are_kept(tmp_path: Path) -> None:
-    """Each with its note, and nothing else, not even what a process left that was killed while it wrote."""
+    """Each has its note. Nothing else remains, not even the temporary file of a killed process."""
     (tmp_path / ".step-000005.pt.0123.tmp").write_bytes(b"half")
     for step in (10, 20, 30):
         checkpoint.save(tmp_path, "step", step, state(step), {})
@@ -39,7 +39,7 @@ def test_the_newest_two_and_the_newest_best_are_kept(tmp_path: Path) -> None:
 
 
 def test_steps_are_ordered_as_numbers(tmp_path: Path) -> None:
-    """A run may pass a million steps, where names grow longer."""
+    """Names get longer after a million steps."""
     for step in (999_999, 1_000_001):
         checkpoint.save(tmp_path, "step", step, state(step), {})
 
@@ -50,7 +50,7 @@ def test_steps_are_ordered_as_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "no note", "torn note"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
-    """Its owner sets it aside for whoever wants to look, and does not try it again; a reader leaves it where it is."""
+    """The writer sets it aside and does not read it again. A reader does not touch it."""
     checkpoint.save(tmp_path, "step", 1, state(1), {})
     newest = checkpoint.save(tmp_path, "step", 2, state(2), {})
     data = bytearray(newest.read_bytes())
@@ -96,19 +96,19 @@ except CheckpointError as error:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 def test_lack_of_memory_is_no_damage(tmp_path: Path) -> None:
-    """A whole checkpoint that does not fit into memory now is read later; nobody renames it."""
+    """An intact checkpoint that does not fit into memory is not renamed."""
     checkpoint.save(tmp_path, "step", 1, {"weights": torch.zeros(15_000_000)}, {})
 
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", NO_ROOM, tmp_path], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
 
-    assert "step-000001.pt cannot be loaded now: " in told
+    assert "Could not load the checkpoint step-000001.pt: " in output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000001.json", "step-000001.pt"]
 
 
 def test_a_reader_finds_the_best_weights_while_they_are_replaced(tmp_path: Path) -> None:
-    """Between a file and its note it looks damaged for a moment; that is waited for."""
+    """Between writing a file and its note, it looks damaged for a moment. The reader waits."""
     checkpoint.save(tmp_path, "step", 1, state(1), {})
     checkpoint.save(tmp_path, "best", 1, state(0), {})
     over, values = threading.Event(), []
@@ -133,7 +133,7 @@ def test_a_reader_finds_the_best_weights_while_they_are_replaced(tmp_path: Path)
 
 
 def test_a_crash_at_any_point_of_saving_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a crash before the first, second, ... system call the old or the new state loads, whole."""
+    """After a crash before any system call, the old or the new state loads intact."""
     calls = ("open", "fsync", "replace", "unlink", "close")
     outcomes = []
     for crash_at in range(1, 100):
@@ -173,12 +173,12 @@ def test_a_crash_at_any_point_of_saving_loses_nothing(tmp_path: Path, monkeypatc
 
 
 def test_a_full_disk_is_an_error_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
-    """torch.save onto the name itself would have destroyed it."""
+    """torch.save to the path itself would have destroyed it."""
     checkpoint.save(tmp_path, "step", 1, state(1), {})
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
     try:
-        with pytest.raises(CheckpointError, match=r"step-000002\.pt cannot be written"):
+        with pytest.raises(CheckpointError, match=r"Could not write the checkpoint step-000002\.pt"):
             checkpoint.save(tmp_path, "step", 2, state(2), {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
@@ -189,7 +189,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_last_checkpoint(tmp_path: Path) 
 
 
 def test_a_checkpoint_cannot_carry_code(tmp_path: Path) -> None:
-    """Only tensors and plain values are loaded, whatever its checksum says."""
+    """Only tensors and plain values load, even with a valid checksum."""
     checkpoint.save(tmp_path, "best", 1, {"evil": Path}, {})
 
     with pytest.raises(CheckpointError, match="no usable checkpoint"):

@@ -10,7 +10,7 @@ from core.model.config import OPTIONS, PRESETS, TrainConfig, preset, with_option
 
 
 def test_options_become_typed_values() -> None:
-    """Text from a command line turns into the fields of the configuration."""
+    """Text from the command line becomes fields of the configuration."""
     options = {"seed": "3", "lr": "5e-4", "image_size": "48x192", "drop_seen_strings": "true", "max_minutes": "2.5"}
 
     config = with_options(preset("fast"), options)
@@ -22,7 +22,7 @@ def test_options_become_typed_values() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("key", OPTIONS)
 def test_an_option_reads_what_it_writes(key: str, name: str) -> None:
-    """The form of the Train page shows a setting as text, and takes it back unchanged."""
+    """The Train form shows a setting as text and parses it back unchanged."""
     option, value = OPTIONS[key], getattr(preset(name), key)
 
     assert option.parse(option.text(value)) == value
@@ -37,7 +37,7 @@ def test_settings_without_an_option_cannot_be_set() -> None:
 
 
 def test_an_unknown_option_lists_the_valid_ones() -> None:
-    """Whoever mistypes a key sees what there is."""
+    """A mistyped key lists the valid keys."""
     with pytest.raises(OptionError, match=r"no option 'batchsize'.*batch_size.*lr"):
         with_options(preset("fast"), {"batchsize": "3"})
 
@@ -78,7 +78,7 @@ def test_an_unknown_preset_lists_the_valid_ones() -> None:
     ],
 )
 def test_a_bad_value_is_refused_in_one_sentence(key: str, text: str) -> None:
-    """The sentence names the option, so that it can be mended."""
+    """The sentence names the option, so the user can fix it."""
     with pytest.raises(OptionError) as error:
         with_options(preset("fast"), {key: text})
 
@@ -87,7 +87,7 @@ def test_a_bad_value_is_refused_in_one_sentence(key: str, text: str) -> None:
 
 
 def test_auto_leaves_a_choice_to_the_data() -> None:
-    """`auto` takes back an earlier value."""
+    """`auto` clears an earlier value."""
     config = with_options(preset("fast"), {"image_size": "48x192"})
 
     assert with_options(config, {"image_size": "auto"}).image_size is None
@@ -102,13 +102,13 @@ def test_a_config_survives_json(name: str) -> None:
 
 
 def test_settings_of_another_version_are_named() -> None:
-    """A key that does not exist here is not silently dropped."""
+    """An unknown key is not silently dropped."""
     with pytest.raises(OptionError, match="warp"):
         TrainConfig.from_dict({"warp": 1})
 
 
 def test_limits_shorten_the_plan_and_large_sets_lengthen_it() -> None:
-    """Steps are a budget; a set that is too large for it still gets a minimum of passes."""
+    """Steps are a budget. A large set still gets a minimum number of passes."""
     config = TrainConfig(batch_size=32, auto_steps=1000, auto_epochs=10)
 
     assert config.planned_steps(320) == (1000, 10)

@@ -1,4 +1,4 @@
-"""The recognizer: shapes, what it must not see, and which weights decay."""
+"""The recognizer: shapes, invariances and weight decay."""
 
 import re
 
@@ -25,7 +25,7 @@ def test_every_head_gives_one_distribution_per_position(head: str, stride: int) 
 
 @pytest.mark.parametrize("head", ["query", "flatten", "pool"])
 def test_positions_have_their_own_embedding_and_head(head: str) -> None:
-    """With equal heads, as they are at first, the position embedding alone still tells positions apart."""
+    """With equal heads, as at the start, the position embedding alone distinguishes positions."""
     torch.manual_seed(0)
     model = make(head=head).eval()
 
@@ -35,7 +35,7 @@ def test_positions_have_their_own_embedding_and_head(head: str) -> None:
 
 
 def test_ink_knows_neither_polarity_nor_background() -> None:
-    """Light on dark gives what dark on light gives, in gray and in color."""
+    """Light on dark equals dark on light, in gray and in color."""
     stroke = torch.zeros(1, 1, 32, 96)
     stroke[:, :, 8:24, 30:34] = 1
     stroke[:, :, 12:14, 60:80] = 0.5
@@ -54,7 +54,7 @@ def test_a_blank_image_has_no_ink() -> None:
 
 
 def test_heads_are_independent_linear_layers_that_begin_as_one() -> None:
-    """Folded, they are N plain layers with the same logits; at first these are equal, after a step they are not."""
+    """Folded, they are plain layers with the same logits. They start equal and differ after a step."""
     torch.manual_seed(0)
     heads, slots_BPD = Heads(3, 10, 8, tied=True), torch.rand(4, 3, 8)
     assert (heads.weight_PCD() == heads.shared.weight).all()
@@ -78,7 +78,7 @@ def test_heads_are_independent_linear_layers_that_begin_as_one() -> None:
 
 
 def test_untied_heads_share_nothing() -> None:
-    """They begin apart, and a step for one leaves the others as they were."""
+    """They start different, and a step for one does not change the others."""
     model = make(tied_heads=False)
     before = model.heads.weight_PCD().detach()
     assert not torch.equal(before[0], before[1])
@@ -94,7 +94,7 @@ def test_untied_heads_share_nothing() -> None:
 
 
 def test_decay_spares_gains_norms_biases_and_embeddings() -> None:
-    """The helper of timm decays NFNet's gains, because they have four dimensions."""
+    """The helper of timm decays NFNet gains, because they are four-dimensional."""
     model = make(backbone="test_nfnet")
     names = {id(parameter): name for name, parameter in model.named_parameters()}
 
@@ -111,7 +111,7 @@ def test_decay_spares_gains_norms_biases_and_embeddings() -> None:
 
 
 def test_an_impossible_backbone_is_refused() -> None:
-    """A wrong name, or a stride it does not have, in one sentence."""
+    """A wrong name or an unavailable stride is reported in one sentence."""
     with pytest.raises(OptionError, match="no_such_net"):
         make(backbone="no_such_net")
     with pytest.raises(OptionError, match="no map of stride 64"):
@@ -128,13 +128,13 @@ def test_an_impossible_backbone_is_refused() -> None:
     ],
 )
 def test_a_backbone_that_reads_no_images_of_this_size_is_refused(backbone: str, stride: int, reason: str) -> None:
-    """Many take one size only, or sides that are multiples of their stride."""
+    """Many need a fixed size, or sides that are multiples of their stride."""
     with pytest.raises(OptionError, match=re.escape(f"{backbone!r} cannot read images of 48x192: {reason}")):
         make(backbone=backbone, stride=stride, image_size=(48, 192))
 
 
 def test_a_map_with_its_channels_last_is_read_by_rows_and_columns() -> None:
-    """As Swin and MambaOut give it: the grid is that of the image, and the channels are none of its sides."""
+    """Swin and MambaOut return channels last. The grid must not include the channels."""
     model = make(backbone="test_mambaout")
 
     assert model.grid == (2, 6)
@@ -143,20 +143,20 @@ def test_a_map_with_its_channels_last_is_read_by_rows_and_columns() -> None:
 
 @pytest.mark.parametrize("stride", [16, 32])
 def test_the_article_backbone_takes_odd_sizes(stride: int) -> None:
-    """eca_nfnet_l0, whole and cut, on an image whose sides are no multiples of its stride."""
+    """Run eca_nfnet_l0, whole and cut, on an image whose sides are not multiples of its stride."""
     model = make(backbone="eca_nfnet_l0", stride=stride, image_size=(42, 152))
 
     assert model(torch.rand(1, 3, 42, 152)).shape == (1, 3, 10)
 
 
 def test_the_prior_follows_the_text_and_not_the_width() -> None:
-    """Once it knows text from paper, a position looks at the same character wherever the text is."""
+    """When it distinguishes text from paper, a position follows its character wherever the text is."""
     pool = make().pool
     assert isinstance(pool, QueryPool)
     pool.text.weight.data[0, 0] = 10.0
     tokens_BLD = torch.zeros(2, pool.rows * pool.columns, 32)
     tokens_BLD[:, :, 0] = -1.0
-    for sample, start in enumerate((0, 3)):  # three columns of text in each row, in another place of each image
+    for sample, start in enumerate((0, 3)):  # three columns of text in each row, at a different place in each image
         for row in range(pool.rows):
             tokens_BLD[sample, row * pool.columns + start : row * pool.columns + start + 3, 0] = 1.0
 

@@ -20,12 +20,12 @@ from tests.helpers import toy
 
 @pytest.fixture
 def run_dir(toy_run: toy.Trained, tmp_path: Path) -> Path:
-    """A run of the toy portal, which the test may change."""
+    """A copy of the toy run that the test may change."""
     return shutil.copytree(toy_run.folder, tmp_path / "run")
 
 
 def test_it_reads_unseen_images(run_dir: Path) -> None:
-    """The run's directory is all it needs."""
+    """It needs only the run's directory."""
     rng = np.random.default_rng(9)
     texts = [a + b for a in "|-x" for b in "|-x"]
 
@@ -35,7 +35,7 @@ def test_it_reads_unseen_images(run_dir: Path) -> None:
 
 
 def test_confidence_is_the_product_over_positions(run_dir: Path) -> None:
-    """And every number belongs to the character beside it."""
+    """Every probability belongs to the character beside it."""
     prediction = Predictor.load(run_dir).predict([toy.draw("x|", np.random.default_rng(1))])[0]
 
     assert prediction.probs_PC.shape == (2, 3)
@@ -47,7 +47,7 @@ def test_confidence_is_the_product_over_positions(run_dir: Path) -> None:
 
 
 def test_answers_are_accepted_by_the_threshold_kept_with_the_run(run_dir: Path) -> None:
-    """At its temperature, and only for readings of the same weights and the same kind."""
+    """The threshold applies at its temperature, and only to the same weights and views."""
     rng = np.random.default_rng(5)
     images = [toy.draw(text, rng) for text in ("x|", "-x", "||")]
     before = Predictor.load(run_dir)
@@ -68,7 +68,7 @@ def test_answers_are_accepted_by_the_threshold_kept_with_the_run(run_dir: Path) 
 
 
 def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> None:
-    """Unless the caller says otherwise; a threshold for other views says nothing about them."""
+    """The caller can override this. A threshold for other views does not apply."""
     image = toy.draw("x-", np.random.default_rng(6))
     step = Predictor.load(run_dir).step
     views = (AS_IT_IS, View("higher", shift_y=-0.05), View("nearer", zoom=1.1))
@@ -93,21 +93,21 @@ def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> 
 
 
 def test_images_are_read_as_they_are_whatever_the_views_file_holds(run_dir: Path) -> None:
-    """A damaged choice matters only to who asks for it."""
+    """A damaged file matters only to readings with views."""
     image = toy.draw("x-", np.random.default_rng(6))
     (run_dir / VIEWS_FILE).write_text("{")
 
-    found = Predictor.load(run_dir)
+    predictor = Predictor.load(run_dir)
 
-    assert len(found.predict([image], tta=False)[0].views) == 1
-    assert found.log_probs([image]).shape == (1, 1, 2, 3)
+    assert len(predictor.predict([image], tta=False)[0].views) == 1
+    assert predictor.log_probs([image]).shape == (1, 1, 2, 3)
     for tta in (None, True):
         with pytest.raises(StorageError, match="choose its views again"):
-            found.predict([image], tta=tta)
+            predictor.predict([image], tta=tta)
 
 
 def test_the_seconds_of_each_view_are_measured(run_dir: Path) -> None:
-    """Together they are no more than the time of the whole reading."""
+    """Their sum does not exceed the total time."""
     predictor, images = Predictor.load(run_dir), [toy.draw("x-", np.random.default_rng(7))] * 200
     predictor.read(images[:8], DEFAULT[:1])
 
@@ -122,7 +122,7 @@ def test_the_seconds_of_each_view_are_measured(run_dir: Path) -> None:
 
 @pytest.mark.timing
 def test_the_seconds_of_the_views_are_most_of_the_reading(run_dir: Path) -> None:
-    """What belongs to no view is less than what does."""
+    """Overhead outside the views takes less time than the views."""
     predictor, images = Predictor.load(run_dir), [toy.draw("x-", np.random.default_rng(7))] * 200
     predictor.read(images[:8], DEFAULT[:1])
 
@@ -133,7 +133,7 @@ def test_the_seconds_of_the_views_are_most_of_the_reading(run_dir: Path) -> None
 
 
 def test_every_view_and_their_aggregate_are_reported(run_dir: Path) -> None:
-    """The first view is the image itself, and the same with and without the others."""
+    """The first view is the image itself, with and without the other views."""
     predictor = Predictor.load(run_dir)
     image = toy.draw("-x", np.random.default_rng(2))
 
@@ -159,7 +159,7 @@ def test_images_of_any_size_are_read(run_dir: Path) -> None:
 
 
 def test_what_the_model_sees_can_be_shown(run_dir: Path) -> None:
-    """The image at the size of the network's input; where the run removes background and polarity, ink on black."""
+    """Return the image at the network's input size. With ink=true it is ink on black."""
     image, reader = toy.draw("||", np.random.default_rng(4)), Predictor.load(run_dir)
     assert np.array_equal(reader.preprocess(image), reader.frame.apply(image))
 
@@ -172,14 +172,14 @@ def test_what_the_model_sees_can_be_shown(run_dir: Path) -> None:
 
 
 def test_a_directory_without_weights_is_refused(tmp_path: Path) -> None:
-    """At once, in a sentence."""
+    """It fails at once, with one sentence."""
     with pytest.raises(CheckpointError, match="no usable checkpoint"):
         Predictor.load(tmp_path)
 
 
 @pytest.mark.timing
 def test_one_image_is_read_quickly(run_dir: Path) -> None:
-    """A generous bound that only a mistake can break."""
+    """The bound is generous: only a bug breaks it."""
     predictor, image = Predictor.load(run_dir), toy.draw("-|", np.random.default_rng(5))
     predictor.predict([image])
 

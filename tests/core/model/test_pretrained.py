@@ -1,4 +1,4 @@
-"""Where ImageNet weights come from."""
+"""ImageNet weights from a file, the cache or the hub."""
 
 import threading
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.helpers.networks import make
 
 
 def test_weights_of_a_file_reach_the_backbone(tmp_path: Path) -> None:
-    """Bit for bit, also into a cut backbone."""
+    """They load bit for bit, also into a cut backbone."""
     torch.manual_seed(1)
     whole = timm.create_model("test_resnet")
     torch.save(whole.state_dict(), tmp_path / "weights.pth")
@@ -28,14 +28,14 @@ def test_weights_of_a_file_reach_the_backbone(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused() -> None:
-    """Whoever names a file wants that file."""
-    with pytest.raises(OptionError, match="no such file"):
+    """A named file is required, not optional."""
+    with pytest.raises(OptionError, match="file not found"):
         find_weights("resnet10t", "/nowhere/weights.safetensors")
 
 
 def test_none_asks_nobody() -> None:
-    """And says so."""
-    assert find_weights("resnet10t", "none") == (None, "from scratch, as asked")
+    """The phrase says so."""
+    assert find_weights("resnet10t", "none") == (None, "from scratch, as set")
 
 
 def test_without_a_hub_auto_starts_from_scratch_and_hub_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_without_a_hub_auto_starts_from_scratch_and_hub_fails(tmp_path: Path, mo
 
 
 def test_a_call_that_hangs_is_left_behind() -> None:
-    """Some name look-ups know no time limit."""
+    """Some DNS lookups have no timeout."""
     released, answers = threading.Event(), []
 
     def hang() -> None:

@@ -1,4 +1,4 @@
-"""Whether a recipe's variants can still be read: counted by hand with a reader that fails where it is told to."""
+"""Readability of a recipe's variants, counted by hand with a reader of known errors."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def gray(value: int) -> Image:
 
 
 def read_dark(images: Sequence[Image]) -> list[str]:
-    """Reads what is dark as 1 and all else as 2."""
+    """Read dark images as 1 and all others as 2."""
     return ["1" if image.mean() < 128 else "2" for image in images]
 
 
@@ -29,14 +29,14 @@ def reading(n: int, lost: int, gained: int = 0) -> VariantReading:
 
 
 def test_what_is_lost_and_gained_is_counted_by_pairs() -> None:
-    """Three dark images, two of them labeled so: inverted, these are lost and the third is gained."""
+    """Two of three dark images are labeled 1. Inverted, they are lost and the third is gained."""
     images = [gray(10), gray(20), gray(30)]
 
-    found = check(read_dark, images, ["1", "1", "2"], INVERT, seed=0)
+    result = check(read_dark, images, ["1", "1", "2"], INVERT, seed=0)
 
-    assert (found.n, found.right) == (3, 2)
-    assert [one.key for one in found.readings] == [RECIPE, "invert"]
-    whole = found.readings[0]
+    assert (result.n, result.right) == (3, 2)
+    assert [one.key for one in result.readings] == [RECIPE, "invert"]
+    whole = result.readings[0]
     assert (whole.right, whole.lost, whole.gained) == (1, 2, 1)
     assert [(one.label, one.text, int(one.variant.mean())) for one in whole.misread] == [
         ("1", "2", 245),
@@ -46,19 +46,19 @@ def test_what_is_lost_and_gained_is_counted_by_pairs() -> None:
 
 
 def test_a_transform_alone_is_applied_to_every_image() -> None:
-    """Inverting a tenth of the images costs the recipe little, and by itself all."""
+    """Inverting a tenth of the images costs the recipe little. Inverting all costs everything."""
     images = [gray(10) for _ in range(60)]
 
-    found = check(read_dark, images, ["1"] * 60, {"invert": {"p": 0.1}}, seed=3)
+    result = check(read_dark, images, ["1"] * 60, {"invert": {"p": 0.1}}, seed=3)
 
     expected = sum(
         variants(image, {"invert": {"p": 0.1}}, place + 1, 3)[place].mean() > 128 for place, image in enumerate(images)
     )
-    assert found.readings[0].lost == expected
+    assert result.readings[0].lost == expected
     assert 0 < expected < 20
-    assert found.readings[1].lost == 60
-    assert not found.readings[0].worrying or expected > 6
-    assert found.readings[1].worrying
+    assert result.readings[1].lost == 60
+    assert not result.readings[0].worrying or expected > 6
+    assert result.readings[1].worrying
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_a_transform_alone_is_applied_to_every_image() -> None:
     ],
 )
 def test_a_warning_takes_a_large_drop_that_is_no_chance(n: int, lost: int, gained: int, worrying: bool) -> None:
-    """More than 10 points, and an interval above 0: two of ten images prove nothing."""
+    """It needs a drop of over 10 points and an interval above 0. Two of ten images prove nothing."""
     assert reading(n, lost, gained).worrying is worrying
 
 
 def test_the_interval_of_a_drop_by_hand() -> None:
-    """Bonett and Price: 12 lost and 3 gained of 200 are 13/202 and 4/202."""
+    """By Bonett and Price, 12 lost and 3 gained of 200 give 13/202 and 4/202."""
     low, high = reading(200, 12, 3).drop95
 
     middle = 9 / 202
@@ -88,7 +88,7 @@ def test_the_interval_of_a_drop_by_hand() -> None:
 
 @pytest.mark.parametrize(("p_lost", "p_gained"), [(0.05, 0.02), (0.12, 0.0), (0.3, 0.05)])
 def test_the_interval_holds_the_true_drop_as_often_as_it_says(p_lost: float, p_gained: float) -> None:
-    """Of 2,000 samples of 200 pairs, about 95 in 100 intervals hold the drop that they were drawn with."""
+    """About 95% of the intervals of 2,000 samples of 200 pairs contain the true drop."""
     drawn = np.random.default_rng(0).multinomial(200, [p_lost, p_gained, 1 - p_lost - p_gained], size=2000)
     intervals = [reading(200, int(lost), int(gained)).drop95 for lost, gained, _ in drawn]
 
@@ -98,7 +98,7 @@ def test_the_interval_holds_the_true_drop_as_often_as_it_says(p_lost: float, p_g
 
 
 def test_a_model_that_reads_little_is_no_judge() -> None:
-    """At chance nothing can get worse."""
+    """At chance, nothing can get worse."""
     images = [gray(10), gray(20), gray(30)]
 
     assert not check(read_dark, images, ["1", "2", "2"], INVERT, seed=0).can_judge
@@ -106,25 +106,25 @@ def test_a_model_that_reads_little_is_no_judge() -> None:
 
 
 def test_all_off_is_read_as_it_is() -> None:
-    """The recipe as a whole is then the plain image."""
-    found = check(read_dark, [gray(10)], ["1"], {}, seed=0)
+    """The whole recipe then equals the plain image."""
+    result = check(read_dark, [gray(10)], ["1"], {}, seed=0)
 
-    assert [(one.key, one.right, one.misread) for one in found.readings] == [(RECIPE, 1, [])]
+    assert [(one.key, one.right, one.misread) for one in result.readings] == [(RECIPE, 1, [])]
 
 
 def test_no_more_than_a_few_misread_images_are_kept() -> None:
-    """Enough to look at."""
-    found = check(read_dark, [gray(value) for value in range(20)], ["1"] * 20, INVERT, seed=0)
+    """A few examples are enough."""
+    result = check(read_dark, [gray(value) for value in range(20)], ["1"] * 20, INVERT, seed=0)
 
-    assert len(found.readings[0].misread) == 6
-    assert isinstance(found.readings[0].misread[0], Misread)
+    assert len(result.readings[0].misread) == 6
+    assert isinstance(result.readings[0].misread[0], Misread)
 
 
 def test_progress_is_told_and_nothing_is_refused() -> None:
-    """From the first reading to the last; without images there is nothing to say."""
-    told: list[float] = []
-    check(read_dark, [gray(10)], ["1"], INVERT | {"gamma": {"p": 1.0}}, seed=0, on_progress=told.append)
+    """Progress covers all readings. Without images the check raises an error."""
+    fractions: list[float] = []
+    check(read_dark, [gray(10)], ["1"], INVERT | {"gamma": {"p": 1.0}}, seed=0, on_progress=fractions.append)
 
-    assert told == pytest.approx([0.25, 0.5, 0.75])
+    assert fractions == pytest.approx([0.25, 0.5, 0.75])
     with pytest.raises(TrainingError, match="no labeled training images"):
         check(read_dark, [], [], INVERT, seed=0)

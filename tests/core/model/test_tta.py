@@ -24,12 +24,12 @@ def center(image_13HW: torch.Tensor) -> tuple[float, float]:
 
 
 def test_the_first_view_is_the_image_itself(image: torch.Tensor) -> None:
-    """Not even resampled."""
+    """It is not even resampled."""
     assert apply_view(image, DEFAULT[0]) is image
 
 
 def test_views_move_as_their_names_say(image: torch.Tensor) -> None:
-    """Shifts in fractions of the sides, zoom from the middle, turns by small angles."""
+    """Check shifts in fractions of the sides, and zoom from the center."""
     row, column = center(image)
 
     assert center(apply_view(image, View("", shift_x=0.05))) == pytest.approx((row, column + 6), abs=0.1)
@@ -39,7 +39,7 @@ def test_views_move_as_their_names_say(image: torch.Tensor) -> None:
 
 
 def test_a_turn_keeps_distances(image: torch.Tensor) -> None:
-    """In pixels, although the image is wider than high; a positive angle turns to the right."""
+    """Distances in pixels stay, although the image is wider than high. Positive angles turn right."""
     turned = center(apply_view(image, View("", degrees=5)))
 
     def squared(place: tuple[float, float]) -> float:
@@ -50,7 +50,7 @@ def test_a_turn_keeps_distances(image: torch.Tensor) -> None:
 
 
 def test_every_image_of_a_batch_is_moved_alike(image: torch.Tensor) -> None:
-    """B x 3 x H x W, as it came in."""
+    """The shape stays B x 3 x H x W."""
     batch = torch.cat([image, 1 - image])
 
     for view in DEFAULT:
@@ -61,7 +61,7 @@ def test_every_image_of_a_batch_is_moved_alike(image: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("view", [*DEFAULT, View("all", 0.07, -0.1, 0.8, 10), View("other", -0.1, 0.03, 1.25, -9)])
 def test_what_people_are_shown_is_what_the_network_sees(view: View) -> None:
-    """Within a gray level, on noise of an odd size, where every mistake of half a pixel would show."""
+    """They agree within one gray level on noise of an odd size, where an offset of half a pixel would show."""
     pixels_HW3 = np.random.default_rng(0).integers(0, 256, (31, 96, 3), dtype=np.uint8)
     image_13HW = torch.from_numpy(pixels_HW3).permute(2, 0, 1)[None].float() / 255
 

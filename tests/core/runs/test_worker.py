@@ -230,9 +230,7 @@ def test_settings_of_a_newer_version_fail_at_once(make_run: MakeRun) -> None:
     job.write("run.json", spec)
 
     assert work_here(job) == 1
-    assert (job.read("status.json") or {})["reason"] == (
-        "The run's settings hold wings, which this version does not know."
-    )
+    assert (job.read("status.json") or {})["reason"] == ("The run has settings that this version does not know: wings.")
 
 
 def test_more_than_one_process_is_refused(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:

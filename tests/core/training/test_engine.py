@@ -15,7 +15,7 @@ from core.model import checkpoint
 from core.model.config import TrainConfig
 from core.model.predictor import Predictor
 from core.training import engine
-from core.training.engine import Outcome, evaluation_interval, is_kept, learning_rate_factor
+from core.training.engine import Outcome, evaluation_interval, learning_rate_factor, replaces_best
 from core.training.snapshot import Snapshot, load_snapshot, write_snapshot
 from tests.helpers import toy
 
@@ -289,7 +289,7 @@ def test_the_latest_weights_are_kept_unless_they_are_clearly_worse() -> None:
     """By more than a standard error of the highest count so far."""
 
     def least(most: int, n: int) -> int:
-        return min(correct for correct in range(most + 1) if is_kept(correct, most, n))
+        return min(correct for correct in range(most + 1) if replaces_best(correct, most, n))
 
     assert [least(most, 400) for most in (400, 399, 390, 300)] == [399, 398, 387, 290]
     assert [least(most, 400) for most in (200, 100, 19, 2, 1, 0)] == [190, 93, 16, 1, 1, 0]
@@ -305,7 +305,7 @@ def test_the_weights_kept_are_those_of_the_last_line_that_says_so(data: Snapshot
     highest = list(accumulate(counts, max))
     kept = [line["step"] for line in watch.vals if line["kept"]]
     assert [line["kept"] for line in watch.vals] == [
-        is_kept(correct, most, watch.vals[0]["n"]) for correct, most in zip(counts, highest, strict=True)
+        replaces_best(correct, most, watch.vals[0]["n"]) for correct, most in zip(counts, highest, strict=True)
     ]
     assert 0 < len(kept) < len(counts)
     state = checkpoint.load(tmp_path, "best")
