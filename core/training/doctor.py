@@ -1,7 +1,7 @@
-"""What state a run is in, in words, and what to do next.
+"""Diagnosis of a run, in words, with advice.
 
-A function of what the run's directory holds, so every viewer computes the same from the same files: page and terminal
-agree, runs of the past are covered, and so is the one end that no worker can write down itself, being killed.
+It is a function of the files in the run's directory. So page and terminal agree, and it covers past runs and runs
+whose worker was killed and could not report.
 """
 
 import math
@@ -20,7 +20,7 @@ State = Literal[
     "plateau",
     "learning",
     "dead_head",
-    "constant_answer",
+    "constant_reading",
     "overfitting",
     "misaligned",
     "diverging",
@@ -32,27 +32,27 @@ Line = dict[str, Any]
 
 CALM: frozenset[State] = frozenset(("starting", "plateau", "learning", "finished"))
 PLATEAU_STEPS = 300
-"""Real portals leave the plateau at steps 50 to 300 under preset fast; users take it for a failure all the same."""
+"""Real portals leave the plateau at steps 50 to 300 with the preset fast."""
 PLATEAU_SHARE = 0.2
-"""Of the planned steps: a longer run warms up longer, and may stay at chance for longer."""
+"""Fraction of the planned steps. Longer runs warm up longer, so they may stay at chance longer."""
 WINDOW = 20
-"""Logged steps that are averaged; a single batch says little."""
-BY_HEART = 0.7
-"""A training loss below this share of that of guessing is no plateau any more."""
-COMPARE = "Compare labels and images on the Samples page (a CSV shifted by a row, files sorted otherwise)"
+"""Logged steps to average, because single batches are noisy."""
+MEMORIZED_RATIO = 0.7
+"""A training loss below this fraction of the loss of guessing is not a plateau."""
+COMPARE = "Compare labels and images on the Samples page (is a CSV shifted by a row, are files in another order?)."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """What is seen of a run."""
+    """State of a run, with a sentence and advice."""
 
     state: State
     sentence: str
-    """What is seen, with the numbers."""
+    """The observation, with figures."""
     advice: str = ""
-    """The next step; empty where there is none to take."""
+    """The next step for the user, or empty."""
     overdue: bool = False
-    """Whether a plateau is no longer what one expects."""
+    """Whether a plateau lasts longer than expected."""
 
     @property
     def text(self) -> str:
@@ -60,7 +60,7 @@ class Diagnosis:
 
     @property
     def key(self) -> str:
-        """Equal for diagnoses that differ in their numbers only."""
+        """Return a key that ignores the figures."""
         return f"{self.state}{' overdue' * self.overdue}"
 
     @property
@@ -83,31 +83,31 @@ def diagnose(
     reason: str | None = None,
     image_size: Sequence[int] | None = None,
 ) -> Diagnosis:
-    """Never stops a run, only tells of it.
+    """Return the diagnosis of a run. It never stops the run.
 
-    `lines` are those of metrics.jsonl, `steps` are planned; `state`, `cause` and `reason` are the job's; `image_size`
-    is what was chosen.
+    `lines` come from metrics.jsonl. `steps` is the plan. `state`, `cause` and `reason` are the job's. `image_size` is
+    the chosen input size.
     """
-    if state == "failed" and (ended := _broken(config, cause, reason or "", image_size or config.image_size)):
-        return ended
+    if state == "failed" and (failure := _failure(config, cause, reason or "", image_size or config.image_size)):
+        return failure
     history = _History(lines, spec, config, steps)
     if not history.steps:
         return Diagnosis(state="starting", sentence="No step has been logged yet.")
     if history.val and history.val[-1]["loss"] is None:
         return Diagnosis(
             state="non_finite",
-            sentence=f"The validation loss is no finite number at step {history.val[-1]['step']:,}.",
+            sentence=f"The validation loss at step {history.val[-1]['step']:,} is not a finite number.",
             advice=_lower_lr(config),
         )
-    # What explains most comes first: at chance, every position is dead and the answers are nearly the same.
-    for sign in (_diverging, _learned_by_heart, _constant_answer, _plateau, _dead_head, _overfitting):
-        if found := sign(history):
-            return found
+    # The most general explanation comes first: at chance, all positions are dead and all readings are similar.
+    for check in (_diverging, _memorized, _constant_reading, _plateau, _dead_head, _overfitting):
+        if diagnosis := check(history):
+            return diagnosis
     return _finished(history) if state == "finished" and history.val else _learning(history)
 
 
 def lines_of_kind(lines: Sequence[Line], kind: str) -> list[Line]:
-    """Lines of a kind by step; where a resumed run has gone back, what it had done from there on counts no more."""
+    """Return the lines of a kind by step. A resumed run repeats steps, and its new lines replace the old ones."""
     valid: list[Line] = []
     for line in lines:
         if line.get("kind") == kind:
@@ -118,7 +118,7 @@ def lines_of_kind(lines: Sequence[Line], kind: str) -> list[Line]:
 
 
 class _History:
-    """The lines of a run, with chance and the plateau's length for measures."""
+    """Lines of a run, with the chance level and the expected plateau."""
 
     def __init__(self, lines: Sequence[Line], spec: TextSpec, config: TrainConfig, steps: int) -> None:
         self.config = config
@@ -129,43 +129,43 @@ class _History:
         self.step: int = max((line["step"] for line in self.steps[-1:] + self.val[-1:]), default=0)
         self.planned = max(steps, self.step)
         self.expected = max(PLATEAU_STEPS, round(PLATEAU_SHARE * self.planned))
-        """By this step a network that can read has left chance."""
+        """Step by which a model that learns is better than chance."""
 
     def at_chance(self, share: float, n: int) -> bool:
-        """Whether `share` of `n` characters right may be guessing: within two standard errors of 1/C.
+        """Return whether `share` of `n` characters right may be guessing: within two standard errors of 1/C.
 
-        A twentieth of the way to all right is added, because characters are never quite equally frequent. All right is
-        no guessing, though on a handful of images two standard errors reach beyond it.
+        A margin of 5% is added, because characters are not equally frequent. A share of 1 is never guessing, even if
+        two standard errors of a few images reach it.
         """
         spread = math.sqrt(self.chance * (1 - self.chance) / n)
         return share < 1 and share <= self.chance + (1 - self.chance) / 20 + 2 * spread
 
     def guesses(self, line: Line) -> bool:
-        """Whether a validation is at chance, at each position and as a whole; on few images the whole says more."""
+        """Return whether a validation is at chance, at each position and overall. Overall is stricter on few images."""
         shares: list[float] = line["per_position"]
-        whole = self.at_chance(fmean(shares), line["n"] * self.length)
-        return whole and all(self.at_chance(share, line["n"]) for share in shares)
+        overall = self.at_chance(fmean(shares), line["n"] * self.length)
+        return overall and all(self.at_chance(share, line["n"]) for share in shares)
 
     def recent(self) -> list[Line]:
-        """The validations of the last fifth of the steps done, at least two; none as long as there are not two."""
+        """Return the validations of the last fifth of the steps, at least two, or none if there are fewer than two."""
         late = [line for line in self.val if line["step"] >= 0.8 * self.val[-1]["step"]]
         return [] if len(self.val) < 2 else late if len(late) > 1 else self.val[-2:]
 
     def loss(self, until: int | None = None) -> float:
-        """The training loss over WINDOW logged steps, the last one at `until`; a median, since losses can leap."""
+        """Return the median training loss of WINDOW logged steps up to `until`. A mean would follow spikes."""
         known: list[float] = [line["loss"] for line in self.steps if until is None or line["step"] <= until]
         return float(median(known[-WINDOW:] or [self.steps[0]["loss"]]))
 
     def accuracy(self) -> float:
-        """Share of the training characters that were right over WINDOW logged steps."""
+        """Return the mean training accuracy over WINDOW logged steps."""
         return fmean(line["accuracy"] for line in self.steps[-WINDOW:])
 
     def done(self) -> str:
         return f"{self.step:,} of {self.planned:,} steps"
 
 
-def _broken(config: TrainConfig, cause: Cause | None, reason: str, size: Sequence[int] | None) -> Diagnosis | None:
-    """What the cause of a failure says."""
+def _failure(config: TrainConfig, cause: Cause | None, reason: str, size: Sequence[int] | None) -> Diagnosis | None:
+    """Return the diagnosis of a failed job by its cause, if known."""
     if cause == "non_finite":
         return Diagnosis(state="non_finite", sentence=reason, advice=_lower_lr(config))
     if cause == "out_of_memory":
@@ -173,7 +173,7 @@ def _broken(config: TrainConfig, cause: Cause | None, reason: str, size: Sequenc
         return Diagnosis(
             state="out_of_memory",
             sentence=reason,
-            advice="Resume would repeat these settings: start a new run with a smaller batch_size (now "
+            advice="Resuming would use the same settings. Start a new run with a smaller batch_size (now "
             f"{config.batch_size}) or image_size{pixels}.",
         )
     return None
@@ -184,53 +184,53 @@ def _lower_lr(config: TrainConfig) -> str:
 
 
 def _diverging(history: _History) -> Diagnosis | None:
-    """Guessing has a loss of ln C; what stays far above it is surer of wrong answers with every step."""
+    """Detect a loss far above ln C, the loss of guessing: confidence in wrong readings grows."""
     if len(history.steps) < WINDOW or history.loss() <= 2 * history.chance_loss:
         return None
     return Diagnosis(
         state="diverging",
-        sentence=f"The training loss is {history.loss():.3f} after {history.done()}, far above the "
-        f"{history.chance_loss:.3f} of guessing.",
+        sentence=f"The training loss is {history.loss():.3f} after {history.done()}, far above "
+        f"guessing ({history.chance_loss:.3f}).",
         advice=_lower_lr(history.config),
     )
 
 
-def _learned_by_heart(history: _History) -> Diagnosis | None:
-    """The network tells the training images apart, and knows nothing about any other."""
+def _memorized(history: _History) -> Diagnosis | None:
+    """Detect a model that knows the training images and is at chance on all others."""
     recent = history.recent()
     if not recent or not all(map(history.guesses, recent)):
         return None
-    # The averaged weights that are validated lag behind those that are trained: they get half of the steps to follow.
-    if history.loss(until=history.step // 2) >= BY_HEART * history.chance_loss:
+    # The validated weights are averages that lag behind, so compare with the training loss at half of the steps.
+    if history.loss(until=history.step // 2) >= MEMORIZED_RATIO * history.chance_loss:
         return None
     return Diagnosis(
         state="misaligned",
-        sentence=f"Learnt by heart: the training loss is {history.loss():.3f} after {history.done()}, but every "
-        f"position of the validation images is at chance ({_characters(recent[-1])} of the characters right, where "
-        f"guessing gives {percent(history.chance, 0)}).",
-        advice=f"{COMPARE}; if they fit, there are too few images: label more.",
+        sentence=f"Memorized: the training loss is {history.loss():.3f} after {history.done()}, but every position is "
+        f"at chance on the validation images ({_characters(recent[-1])} of the characters right, guessing gives "
+        f"{percent(history.chance, 0)}).",
+        advice=f"{COMPARE} If they match, label more images.",
     )
 
 
-def _constant_answer(history: _History) -> Diagnosis | None:
-    """Before the plateau should end, one answer for all is part of it."""
+def _constant_reading(history: _History) -> Diagnosis | None:
+    """Detect one reading for all images. During the expected plateau this is normal."""
     recent = history.recent()
     if history.step <= history.expected or not recent or not all(_is_constant(line, history) for line in recent):
         return None
     n, answers, config = recent[-1]["n"], recent[-1]["answers"], history.config
-    texts = "the same text" if answers == 1 else f"one of {answers} texts"
+    readings = "the same text" if answers == 1 else f"one of {answers} texts"
     others = f"{', crop=false' * config.crop} or ink={'false' if config.ink else 'true'}"
     return Diagnosis(
-        state="constant_answer",
-        sentence=f"All {n} validation images are read as {texts} after {history.done()}; training loss "
-        f"{history.loss():.3f}, where guessing gives {history.chance_loss:.3f}.",
-        advice="See on the Samples page whether the images show their texts; if they do, start a new run with another "
+        state="constant_reading",
+        sentence=f"All {n} validation images are read as {readings} after {history.done()}. Training loss is "
+        f"{history.loss():.3f}, guessing gives {history.chance_loss:.3f}.",
+        advice="Check on the Samples page that the images show their texts. If they do, start a new run with another "
         f"lr (now {config.lr:g}){others}.",
     )
 
 
 def _is_constant(line: Line, history: _History) -> bool:
-    """Whether almost nothing of what could be told apart is; where one text is right for most, that is no fault."""
+    """Return whether almost all readings are equal. If that text is right for most images, it is not a problem."""
     possible = min(line["n"], history.classes**history.length)
     answers: int = line.get("answers", possible)  # runs of earlier versions did not count them
     return bool(line["n"] >= 5 and answers <= max(1, possible // 20) and line["correct"] < 0.5 * line["n"])
@@ -238,37 +238,38 @@ def _is_constant(line: Line, history: _History) -> bool:
 
 def _plateau(history: _History) -> Diagnosis | None:
     loss = history.loss()
-    # By the training loss too: the last validation may be long ago.
-    if loss < BY_HEART * history.chance_loss or (history.val and not history.guesses(history.val[-1])):
+    # The last validation may be old, so check the training loss too.
+    if loss < MEMORIZED_RATIO * history.chance_loss or (history.val and not history.guesses(history.val[-1])):
         return None
     right = _characters(history.val[-1]) if history.val else percent(history.accuracy(), 0)
     sentence = (
-        f"At chance after {history.done()}: training loss {loss:.3f}, where guessing gives {history.chance_loss:.3f}, "
-        f"and {right} of the {'validation' if history.val else 'training'} characters right, where it gives "
-        f"{percent(history.chance, 0)}."
+        f"At chance after {history.done()}: training loss {loss:.3f} (guessing gives {history.chance_loss:.3f}), "
+        f"{right} of the {'validation' if history.val else 'training'} characters right (guessing gives "
+        f"{percent(history.chance, 0)})."
     )
     if history.step <= history.expected:
         return Diagnosis(state="plateau", sentence=sentence, advice=_patience(history))
-    remedies = f"if they fit, try another lr (now {history.config.lr:g}){' or crop=false' * history.config.crop}."
+    crop = " or crop=false" * history.config.crop
+    advice = f"{COMPARE} If they match, try another lr (now {history.config.lr:g}){crop}."
     if history.step <= 2 * history.expected:
-        late = f"A network that reads has left chance by step {history.expected:,} as a rule."
-        return Diagnosis(state="plateau", sentence=f"{sentence} {late}", advice=f"{COMPARE}; {remedies}", overdue=True)
+        late = f"A model that learns is usually better than chance by step {history.expected:,}."
+        return Diagnosis(state="plateau", sentence=f"{sentence} {late}", advice=advice, overdue=True)
     return Diagnosis(
         state="misaligned",
-        sentence=f"{sentence} Labels that do not belong to their images look like this.",
-        advice=f"{COMPARE}; {remedies}",
+        sentence=f"{sentence} This happens when labels do not belong to their images.",
+        advice=advice,
     )
 
 
 def _patience(history: _History) -> str:
-    wait = f"as a rule by step {history.expected:,}"
+    when = f"usually by step {history.expected:,}."
     if history.planned < history.expected:
-        wait = f"as a rule within {history.expected:,} steps, for which this run may be too short"
-    return f"This is normal and no failure: a network that reads leaves chance all at once, {wait}."
+        when = f"usually within {history.expected:,} steps. This run may be too short."
+    return f"This is normal: models leave chance suddenly, {when}"
 
 
 def _dead_head(history: _History) -> Diagnosis | None:
-    """One position, or a few, at chance while the median of the others is past half way from guessing to all right."""
+    """Detect positions at chance while the median of the others is past halfway from guessing to all right."""
     recent = history.recent()
     dead = [position for position in range(history.length) if all(_is_dead(line, position, history) for line in recent)]
     if not recent or not dead:
@@ -277,40 +278,42 @@ def _dead_head(history: _History) -> Diagnosis | None:
     others = median(share for position, share in enumerate(shares) if position not in dead)
     names = " and ".join(str(position + 1) for position in dead)
     rights = " and ".join(percent(shares[position], 0) for position in dead)
-    what, there = (f"Position {names} is", "there") if len(dead) == 1 else (f"Positions {names} are", "at each of them")
+    subject, there = f"Position {names} is", "there"
+    if len(dead) > 1:
+        subject, there = f"Positions {names} are", "at these positions"
     return Diagnosis(
         state="dead_head",
-        sentence=f"{what} still at chance after {history.done()}: {rights} of {recent[-1]['n']} validation images are "
-        f"right there, and {percent(others, 0)} at the others.",
-        advice=f"See on the Samples page whether the labels are right {there}, the text is cut off or a character has "
-        "no image.",
+        sentence=f"{subject} still at chance after {history.done()}: {rights} of {recent[-1]['n']} validation images "
+        f"are right there, {percent(others, 0)} at the other positions.",
+        advice=f"Check on the Samples page whether labels are wrong {there}, the text is cut off or a character is "
+        "missing.",
     )
 
 
 def _is_dead(line: Line, position: int, history: _History) -> bool:
     shares: list[float] = line["per_position"]
     others = [share for index, share in enumerate(shares) if index != position]
-    well = history.chance + (1 - history.chance) / 2
-    return bool(others) and history.at_chance(shares[position], line["n"]) and median(others) >= well
+    halfway = history.chance + (1 - history.chance) / 2
+    return bool(others) and history.at_chance(shares[position], line["n"]) and median(others) >= halfway
 
 
 def _overfitting(history: _History) -> Diagnosis | None:
-    """The training images are known, and three validations in a row are clearly worse than the best."""
+    """Detect known training images with three validations in a row clearly worse than the best."""
     losses = [line["loss"] for line in history.val if line["loss"] is not None]
     if len(losses) < 4 or history.accuracy() < 0.98:
         return None
     least, last = min(losses), losses[-1]
-    # The second measure: from 0.001 to 0.002 is no harm to anybody.
+    # The absolute limit ignores harmless rises, such as from 0.001 to 0.002.
     if min(losses[-3:]) < 1.1 * least or last < 1.5 * least or last - least < 0.02:
         return None
     at = next(line["step"] for line in history.val if line["loss"] == least)
-    kept = kept_line(history.val)
+    selected = selected_line(history.val)
     return Diagnosis(
         state="overfitting",
         sentence=f"{percent(history.accuracy())} of the training characters are right, while the validation loss rose "
-        f"from {least:.3f} at step {at:,} to {last:.3f}; kept are the weights of step {kept['step']:,}, whose loss is "
-        f"{kept['loss']:.3f}.",
-        advice="Label more images, mend wrong labels or augment more strongly.",
+        f"from {least:.3f} at step {at:,} to {last:.3f}. The selected checkpoint is step {selected['step']:,} "
+        f"with loss {selected['loss']:.3f}.",
+        advice="Label more images, fix wrong labels or use stronger augmentation.",
     )
 
 
@@ -319,45 +322,46 @@ def _learning(history: _History) -> Diagnosis:
         return Diagnosis(
             state="learning",
             sentence=f"{percent(history.accuracy(), 0)} of the training characters are right after {history.done()}, "
-            f"loss {history.loss():.3f}; the validation images have not been read yet.",
+            f"loss {history.loss():.3f}. Validation images have not been read yet.",
         )
     last = history.val[-1]
     return Diagnosis(
         state="learning",
         sentence=f"{_characters(last)} of the validation characters and {last['correct']:,} of {last['n']:,} images "
-        f"are right after {history.done()}; training loss {history.loss():.3f}, validation loss "
+        f"are right after {history.done()}. Training loss is {history.loss():.3f}, validation loss "
         f"{last['loss']:.3f}{_trend(history.val)}.",
     )
 
 
 def _trend(val: Sequence[Line]) -> str:
-    """How the loss moved since the last validation but one."""
+    """Return the change since the previous validation, in words."""
     before = val[-2]["loss"] if len(val) > 1 else None
     if before is None:
         return ""
     last: float = val[-1]["loss"]
     if abs(last - before) < max(0.02 * before, 0.001):
-        return ", about as before"
+        return ", nearly unchanged"
     return f", {'down' if last < before else 'up'} from {before:.3f}"
 
 
 def _finished(history: _History) -> Diagnosis:
-    kept = kept_line(history.val)
-    advice = "The Evaluate page shows what is still misread."
-    if kept["correct"] < 0.8 * kept["n"]:
-        advice = "Label more images, or give a new run more steps; the Evaluate page shows what is misread."
+    selected = selected_line(history.val)
+    advice = "See the remaining errors on the Evaluate page."
+    if selected["correct"] < 0.8 * selected["n"]:
+        advice = "Label more images or train longer. See the errors on the Evaluate page."
     return Diagnosis(
         state="finished",
-        sentence=f"Done after {history.step:,} steps: {kept['correct']:,} of {kept['n']:,} validation images right "
-        f"({share_and_interval(kept['correct'], kept['n'])[0]}) at step {kept['step']:,}, whose weights are kept.",
+        sentence=f"Done after {history.step:,} steps: {selected['correct']:,} of {selected['n']:,} validation images "
+        f"right ({share_and_interval(selected['correct'], selected['n'])[0]}). The selected checkpoint is step "
+        f"{selected['step']:,}.",
         advice=advice,
     )
 
 
-def kept_line(val: Sequence[Line]) -> Line:
-    """The validation of the weights that a run keeps. Runs of earlier versions kept those that read most."""
-    kept = [line for line in val if line.get("kept")]
-    return kept[-1] if kept else max(val, key=lambda line: (line["correct"], -(line["loss"] or math.inf)))
+def selected_line(val: Sequence[Line]) -> Line:
+    """Return the validation of the selected checkpoint. Earlier versions selected the one with most images right."""
+    selected = [line for line in val if line.get("kept")]
+    return selected[-1] if selected else max(val, key=lambda line: (line["correct"], -(line["loss"] or math.inf)))
 
 
 def _characters(line: Line) -> str:

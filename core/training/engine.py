@@ -1,6 +1,6 @@
-"""The training loop: choices made from the data, then steps with callbacks, checkpoints and an orderly stop.
+"""The training loop: settings chosen from the data, then steps with callbacks, checkpoints and clean stops.
 
-Knows arrays, dictionaries and one folder for checkpoints; what becomes of the numbers is the caller's business.
+It works with arrays, dictionaries and one checkpoint folder. The caller stores the figures.
 """
 
 import math
@@ -34,42 +34,42 @@ from core.training.probe import probe
 from core.training.snapshot import Snapshot, batch_order
 
 SAVE_SECONDS = 60.0
-"""At most so much work is lost to a kill -9; the first step is saved at once."""
+"""Most work that a kill -9 can lose. The first step is saved at once."""
 EVALUATE_BATCH = 128
 LOADERS = 8
-"""Threads that augment for a GPU; each image takes about half a millisecond, most of it in OpenCV without the GIL."""
+"""Augmentation threads for a GPU. An image takes about 0.5 ms, mostly in OpenCV without the GIL."""
 WARMUP = 0.05
-"""Fraction of the steps in which the learning rate rises."""
+"""Fraction of the steps with a rising learning rate."""
 FINAL_LR = 0.01
-"""Fraction of the highest learning rate at the end."""
+"""Final learning rate, as a fraction of the peak."""
 CLIP_NORM = 1.0
 EMA_DECAY = 0.998
-"""Half-life of 350 steps; the usual 0.9999 would average over more steps than a run has."""
+"""Half-life of 350 steps. The usual 0.9999 would average over more steps than a run has."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a call of `fit` ended."""
+    """Result of `fit`."""
 
     state: Literal["finished", "stopped"]
     step: int
     steps: int
     best: dict[str, Any] | None
-    """The `on_val` numbers of the weights that are kept, see `replaces_best`."""
+    """Validation line of the selected checkpoint, see `replaces_best`."""
     seconds: float
-    """Time spent in training, over all resumptions."""
+    """Training time, over all resumes."""
 
 
 def choose(
     snapshot: Snapshot, config: TrainConfig, spec: TextSpec, say: Callable[[str], None] = print
 ) -> dict[str, Any]:
-    """Decide once, from data and machine, what `config` leaves open; to be kept with the run and used on resume.
+    """Choose what `config` leaves open, from data and machine. Store the result with the run, for resumes.
 
-    Raises TrainingError or OptionError when the run cannot start, before any time is spent.
+    Raises TrainingError or OptionError if the run cannot start.
     """
     device = pick_device(config.device)
     train, val = snapshot.choose(drop_seen_strings=config.drop_seen_strings)
-    snapshot.targets_NP(train + val, spec)  # a label that does not fit is found here, not after a minute
+    snapshot.targets_NP(train + val, spec)  # fail here, not after a minute, if a label does not fit
     frame, centers, sigma, why = choose_frame(
         [snapshot.pixels(index) for index in subsample(train)],
         spec.length,
@@ -94,10 +94,10 @@ def choose(
     }
     choices |= probe(config, spec, choices)
     say(f"{len(train)} training and {len(val)} validation images, {steps} steps of {config.batch_size} on {device}.")
-    say(f"The network sees {frame.size[0]} x {frame.size[1]} pixels; {why}.")
+    say(f"Input size {frame.size[0]} x {frame.size[1]} pixels: {why}.")
     say(f"Backbone {config.backbone}: {source}.")
-    how = "fastest here" if choices["probe_ms"] else "as set"
-    say(f"Memory layout {choices['layout']}, threads {choices['threads']}: {how}.")
+    reason = "fastest here" if choices["probe_ms"] else "as set"
+    say(f"Memory layout {choices['layout']}, threads {choices['threads']}: {reason}.")
     return choices
 
 
@@ -113,34 +113,34 @@ def fit(
     should_stop: Callable[[], bool],
     say: Callable[[str], None] = print,
 ) -> Outcome:
-    """Train, or go on from the newest checkpoint in `folder`, until done or asked to stop.
+    """Train, or resume from the newest checkpoint in `folder`, until done or asked to stop.
 
-    On a CPU, without max_minutes, a resumed run gives bit for bit the weights of an undisturbed one. Raises
-    NonFiniteError when the loss is no longer finite; the last finite checkpoint stays. Raises CheckpointError when
-    there are checkpoints and none can be read.
+    On a CPU without max_minutes, a resumed run ends with the same weights bit for bit as an uninterrupted one. Raises
+    NonFiniteError if the loss is not finite; the last finite checkpoint stays. Raises CheckpointError if none of the
+    checkpoints can be read.
     """
     torch.set_num_threads(choices["threads"])
     run = _Run(snapshot, config, spec, choices, folder)
     if run.resume():
-        say(f"Going on from step {run.step}.")
+        say(f"Resuming from step {run.step}.")
     for images, targets in run.batches():
         run.train_step(images, targets)
-        if run.is_logged():
+        if run.should_log():
             on_step(run.step_line())
-        if run.is_evaluated():
+        if run.should_evaluate():
             on_val(run.evaluate())
         if should_stop() and not run.is_done():
             run.save()
             return run.outcome("stopped")
         run.save_if_due()
-    if run.validated < run.step:  # the clock ended it between two looks
+    if run.validated_step < run.step:  # max_minutes ran out between two evaluations
         on_val(run.evaluate())
     run.save()
     return run.outcome("finished")
 
 
 class _Feed:
-    """The images of a run, and its augmented batches."""
+    """Images of a run and their augmented batches."""
 
     def __init__(self, snapshot: Snapshot, config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> None:
         frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
@@ -151,12 +151,12 @@ class _Feed:
         self.val_targets_NP = snapshot.targets_NP(val, spec)
         self.seed, self.batch_size, self.per_epoch = config.seed, config.batch_size, choices["steps_per_epoch"]
         self.augment_settings = DEFAULT_AUGMENT if config.augment is None else config.augment
-        self.local = threading.local()  # an Augmenter is not to be shared between threads
-        # A GPU is fed by threads that work ahead; on a CPU they would only take cores from the network.
+        self.local = threading.local()  # an Augmenter must not be shared between threads
+        # Threads prepare batches for a GPU. On a CPU they would only take cores from the network.
         self.loaders = min(LOADERS, choices["threads"]) if choices["device"] == "cuda" else 0
 
     def batches(self, step: int, is_done: Callable[[], bool]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-        """The batches from `step` on, until the run is done."""
+        """Yield batches from `step` until the run is done."""
         with ThreadPoolExecutor(max(1, self.loaders)) as pool:
             ahead = deque(pool.submit(self.batch, step + index) for index in range(2 * self.loaders))
             while not is_done():
@@ -169,7 +169,7 @@ class _Feed:
             pool.shutdown(cancel_futures=True)
 
     def batch(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The images, augmented, and the targets of one step: a function of seed and step alone, in any thread."""
+        """Return augmented images and targets of one step. They depend only on seed and step, not on the thread."""
         if not hasattr(self.local, "augment"):
             self.local.augment = Augmenter(self.augment_settings, self.seed)
         count, size = len(self.images_NHW3), min(self.batch_size, len(self.images_NHW3))
@@ -181,7 +181,7 @@ class _Feed:
 
 
 class _Run:
-    """Everything that one training consists of, at one step."""
+    """Full state of one training at one step."""
 
     def __init__(
         self, snapshot: Snapshot, config: TrainConfig, spec: TextSpec, choices: dict[str, Any], folder: Path
@@ -191,11 +191,11 @@ class _Run:
         self.format = memory_format(choices)
         self.steps: int = choices["steps"]
         self.per_epoch: int = choices["steps_per_epoch"]
-        self.step, self.spent = 0, 0.0
+        self.step, self.earlier_seconds = 0, 0.0
         self.best: dict[str, Any] | None = None
-        self.loss = self.accuracy = torch.zeros(())  # of the last step, on the device: reading it would wait for a GPU
-        self.saved = float("-inf")
-        self.validated = 0
+        self.loss = self.accuracy = torch.zeros(())  # of the last step; reading them would wait for a GPU
+        self.last_save = float("-inf")
+        self.validated_step = 0
 
         self.feed = _Feed(snapshot, config, spec, choices)
         val_n = len(self.feed.val_targets_NP)
@@ -209,17 +209,17 @@ class _Run:
         self.ema.load_state_dict(self.model.state_dict())
         self.ema.eval()
         groups = parameter_groups(self.model, lr=config.lr, weight_decay=config.weight_decay)
-        self.peaks = [group["lr"] for group in groups]
+        self.peak_lrs = [group["lr"] for group in groups]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
-        self.started = time.monotonic()  # not before: max_minutes is the time for training
+        self.start = time.monotonic()  # set last, because max_minutes limits training only
 
     # Time
 
     def seconds(self) -> float:
-        return self.spent + time.monotonic() - self.started
+        return self.earlier_seconds + time.monotonic() - self.start
 
     def progress(self) -> float:
-        """How much of the run is over, 0 to 1, by steps or, with max_minutes, by the clock if that is ahead."""
+        """Return progress 0 to 1, by steps or by max_minutes, whichever is further."""
         by_steps = self.step / self.steps
         limit = self.config.max_minutes
         return min(1.0, by_steps if limit is None else max(by_steps, self.seconds() / (60 * limit)))
@@ -230,14 +230,14 @@ class _Run:
     # Steps
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented batches from the current step to the end, on the device."""
+        """Yield augmented batches on the device, from the current step to the end."""
         for images_BHW3, targets_BP in self.feed.batches(self.step, self.is_done):
             images_B3HW = to_input(images_BHW3, self.device, self.format)
             yield images_B3HW, torch.from_numpy(targets_BP).to(self.device)
 
     def train_step(self, images_B3HW: Tensor, targets_BP: Tensor) -> None:
-        """One step; leaves the loss and the fraction of characters that were right."""
-        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+        """Do one step and set `loss` and `accuracy`, the fraction of characters right."""
+        for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
             group["lr"] = peak * learning_rate_factor(self.progress())
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -253,12 +253,12 @@ class _Run:
         self.accuracy = (logits_BPC.detach().argmax(dim=2) == targets_BP).float().mean()
 
     def finite_loss(self) -> float:
-        """The loss of the last step. Raises NonFiniteError when it is none: asked before anything is shown or saved."""
+        """Return the loss of the last step. Raises NonFiniteError, so nothing non-finite is shown or saved."""
         value = self.loss.item()
         if not math.isfinite(value):
             raise NonFiniteError(
-                f"The loss became {value} by step {self.step}; the last good checkpoint is kept. "
-                "Try a lower lr, or look for damaged images."
+                f"The loss became {value} by step {self.step}. The last good checkpoint is kept. "
+                "Try a lower lr, or check for damaged images."
             )
         return value
 
@@ -273,15 +273,15 @@ class _Run:
 
     # Numbers
 
-    def is_logged(self) -> bool:
+    def should_log(self) -> bool:
         return self.steps <= 100 or self.step % 5 == 0 or self.is_done()
 
-    def is_evaluated(self) -> bool:
+    def should_evaluate(self) -> bool:
         return self.step % self.evaluate_every == 0 or self.is_done()
 
     @property
     def epoch(self) -> int:
-        """The epoch that the last step belonged to, from 1."""
+        """Return the 1-based epoch of the last step."""
         return math.ceil(self.step / self.per_epoch)
 
     def step_line(self) -> dict[str, Any]:
@@ -296,9 +296,9 @@ class _Run:
         }
 
     def evaluate(self) -> dict[str, Any]:
-        """Read the validation images with the averaged weights; keep these unless they are clearly worse."""
+        """Read the validation images with the averaged weights. Save these unless they are clearly worse."""
         self.finite_loss()
-        self.validated = self.step
+        self.validated_step = self.step
         log_probs_NPC = log_probs(self.ema, self.feed.val_images_NHW3, self.device, self.format)
         result = metrics.evaluate(log_probs_NPC, self.feed.val_targets_NP)
         line = {
@@ -310,17 +310,17 @@ class _Run:
             "n": result.n,
             "exact": result.exact_match,
             "per_position": result.per_position,
-            "answers": len(np.unique(log_probs_NPC.argmax(axis=2), axis=0)),  # different texts that were read
+            "answers": len(np.unique(log_probs_NPC.argmax(axis=2), axis=0)),  # distinct readings
             "seconds": round(self.seconds(), 2),
         }
-        # A run that an earlier version began kept the highest count itself.
+        # Runs of earlier versions have no "most": their best is the highest count.
         most = max(result.correct, self.best.get("most", self.best["correct"]) if self.best else 0)
         line["kept"] = line["loss"] is not None and replaces_best(result.correct, most, result.n)
         if line["kept"]:
             self.best = line | {"most": most}
-            shipped = deepcopy(self.ema)
-            shipped.heads.fold()
-            checkpoint.save(self.folder, "best", self.step, self.described() | {"model": shipped.state_dict()}, line)
+            exported = deepcopy(self.ema)
+            exported.heads.fold()
+            checkpoint.save(self.folder, "best", self.step, self.metadata() | {"model": exported.state_dict()}, line)
         return line
 
     # Checkpoints
@@ -328,8 +328,8 @@ class _Run:
     def has_checkpoint(self) -> bool:
         return checkpoint.exists(self.folder, "step")
 
-    def described(self) -> dict[str, Any]:
-        """What a checkpoint says of itself, so that it can be used without the run's other files."""
+    def metadata(self) -> dict[str, Any]:
+        """Return the metadata that make a checkpoint usable without the run's other files."""
         return {
             "format": checkpoint.FORMAT,
             "config": self.config.to_dict(),
@@ -342,19 +342,19 @@ class _Run:
 
     def save(self) -> None:
         self.finite_loss()
-        state = self.described() | {
+        state = self.metadata() | {
             "model": self.ema.state_dict(),
             "training_model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "validated": self.validated,
+            "validated": self.validated_step,
             "seconds": self.seconds(),
             "random": torch.get_rng_state(),
         }
         checkpoint.save(self.folder, "step", self.step, state, {"best": self.best})
-        self.saved = time.monotonic()
+        self.last_save = time.monotonic()
 
     def save_if_due(self) -> None:
-        if time.monotonic() - self.saved >= SAVE_SECONDS:
+        if time.monotonic() - self.last_save >= SAVE_SECONDS:
             self.save()
 
     def resume(self) -> bool:
@@ -363,7 +363,7 @@ class _Run:
         state = checkpoint.load(self.folder, "step", set_aside=True)
         if state is None:
             raise CheckpointError(
-                "None of the run's checkpoints can be read; they are set aside. Resume it once more to begin anew."
+                "None of the run's checkpoints can be read. They were set aside. Resume again to train from the start."
             )
         checkpoint.check_format(state)
         with checkpoint.fitting():
@@ -371,9 +371,9 @@ class _Run:
             self.ema.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
-            self.step, self.best, self.spent = state["step"], state["best"], state["seconds"]
-            self.validated = state.get("validated", self.step)  # an earlier version did not say
-        self.started = self.saved = time.monotonic()
+            self.step, self.best, self.earlier_seconds = state["step"], state["best"], state["seconds"]
+            self.validated_step = state.get("validated", self.step)  # missing in earlier versions
+        self.start = self.last_save = time.monotonic()
         return True
 
     def outcome(self, state: Literal["finished", "stopped"]) -> Outcome:
@@ -381,40 +381,38 @@ class _Run:
 
 
 def learning_rate_factor(progress: float) -> float:
-    """Linear warm-up, then a cosine to FINAL_LR; `progress` runs from 0 to 1."""
+    """Return linear warm-up, then cosine decay to FINAL_LR, for `progress` 0 to 1."""
     if progress < WARMUP:
         return max(progress / WARMUP, 0.02)
     return FINAL_LR + (1 - FINAL_LR) * 0.5 * (1 + math.cos(math.pi * (progress - WARMUP) / (1 - WARMUP)))
 
 
 def evaluation_interval(steps: int, per_epoch: int, batch_size: int, val_images: int) -> int:
-    """Steps between evaluations: an epoch, or a tenth of a short run, unless that costs over a tenth of the time.
+    """Return steps between evaluations: an epoch, or a tenth of a short run, at most a tenth of the time.
 
-    Reading an image costs a third of training on it. A rule by counts, not by the clock: the clock would make the
-    choice of the best weights differ between runs of one seed.
+    Reading an image costs a third of training on it. The rule uses counts, because timing would make runs with the
+    same seed select different weights.
     """
     affordable = math.ceil(val_images / 3 / (0.1 * batch_size))
     return max(1, min(max(affordable, min(per_epoch, steps // 10)), max(1, steps // 3)))
 
 
 def replaces_best(correct: int, most: int, n: int) -> bool:
-    """Whether weights that read so many of n validation images replace earlier ones, of which some read `most`.
+    """Return whether new weights with `correct` of n validation images right replace the best, given the highest count.
 
-    They do unless they are worse by more than about a standard error of that count. The highest count of many
-    evaluations is the luckiest one, and comes before the learning rate has come down. Measured on 10,000 fresh images
-    of the hard style, two seeds: the last weights read 9,934 and 9,926 (with TTA 9,959 and 9,953), those of the highest
-    count of 400 read 9,915 and 9,914 (9,938 and 9,944). On 600 images held out of digits4's training images, two seeds,
-    both rules read 593 and 593.
+    They do unless they are worse than `most` by more than about its standard error. The highest count of many
+    evaluations is partly luck, and comes before the learning rate has dropped. On 10,000 unseen hard images, two seeds,
+    this rule gives 9,934 and 9,926 right, and selecting the highest count gives 9,915 and 9,914.
     """
-    # The root of the errors; one more, for none in n does not mean none at all. Where less than two thirds are right,
-    # of half of those: at n / 2 that is the standard error, and a single one is never given for none.
+    # The standard error is about the root of the errors, plus one because zero errors in n do not prove zero. Below two
+    # thirds right, most / 2 is smaller. It equals the standard error at n / 2, and never lets zero replace one.
     return most - correct <= math.sqrt(min(n - most + 1, most / 2))
 
 
 def log_probs(
     model: nn.Module, images_NHW3: NDArray[np.uint8], device: torch.device, layout: torch.memory_format
 ) -> NDArray[np.float32]:
-    """Log-probabilities N x P x C of images as the network sees them."""
+    """Return log-probabilities N x P x C of images at the input size."""
     model.eval()
     parts = []
     with torch.inference_mode():

@@ -1,7 +1,7 @@
-"""Which memory layout and how many threads make a training step fastest, for this network on this machine.
+"""Measure the fastest memory layout and number of threads for a network on this machine.
 
-Neither can be told from outside: grouped convolutions lose a third by channels_last on one CPU and gain on another, and
-a small network on many cores loses more by waiting for threads than it gains from them.
+Neither can be predicted. With channels_last, grouped convolutions are a third slower on one CPU and faster on another.
+A small network on many cores can lose more time to thread synchronization than it gains.
 """
 
 import time
@@ -15,17 +15,17 @@ from core.model.network import Recognizer, build_model, memory_format
 
 BATCH = 4
 ROUNDS = 3
-"""Of all candidates in turn, the first untimed. The fastest of each counts: other processes can only slow a step."""
-WORTH = 0.85
-"""What differs from the usual choice must take less than this fraction of its time: equal seeds should give equal
-numbers, and near ties would be decided by chance."""
+"""Rounds over all candidates, the first untimed. The minimum counts, because other processes only slow a step down."""
+MAX_RATIO = 0.85
+"""A candidate must take less than this fraction of the default's time. Otherwise chance would decide near ties, and
+equal seeds would give different results."""
 
 
 def probe(config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> dict[str, Any]:
-    """Return `layout`, `threads` and the timings, in milliseconds per image, that they rest on.
+    """Return `layout`, `threads` and the timings in milliseconds per image.
 
-    `choices` holds what is decided already: device, image_size, centers, sigma. Nothing is measured, and all threads
-    are used, where the settings name a layout.
+    `choices` has device, image_size, centers and sigma. If the settings name a layout, nothing is measured and all
+    threads are used.
     """
     threads = torch.get_num_threads()  # the cores that this process may use, or OMP_NUM_THREADS
     if config.layout != "auto":
@@ -42,8 +42,8 @@ def probe(config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> dict[
                 if round_ > 0:
                     seconds[layout, count] = min(seconds[layout, count], took)
     torch.set_num_threads(threads)
-    usual, fastest = candidates[0], min(seconds, key=seconds.__getitem__)
-    layout, count = fastest if seconds[fastest] < WORTH * seconds[usual] else usual
+    default, fastest = candidates[0], min(seconds, key=seconds.__getitem__)
+    layout, count = fastest if seconds[fastest] < MAX_RATIO * seconds[default] else default
     timings = {
         f"{layout}, threads {count}": round(1000 * seconds[layout, count] / BATCH, 2) for layout, count in seconds
     }
@@ -51,7 +51,7 @@ def probe(config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> dict[
 
 
 class _Step:
-    """One network and one batch to time it on."""
+    """A network and a batch to time."""
 
     def __init__(self, config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> None:
         layout = memory_format(choices)
@@ -61,7 +61,7 @@ class _Step:
         self.images_B3HW = torch.rand(BATCH, 3, *choices["image_size"], device=device).to(memory_format=layout)
 
     def seconds(self) -> float:
-        """Of a forward and a backward pass."""
+        """Return the duration of a forward and a backward pass."""
         began = time.perf_counter()
         with torch.autocast(self.images_B3HW.device.type, torch.bfloat16, enabled=self.images_B3HW.is_cuda):
             logits_BPC = self.model(self.images_B3HW)

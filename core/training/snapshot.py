@@ -1,4 +1,4 @@
-"""The images of one run, frozen at its start: one file that the training process reads without a database."""
+"""Images of a run, frozen at its start in one file, so the training process needs no database."""
 
 import hashlib
 import tempfile
@@ -22,7 +22,7 @@ Row = tuple[str, str, str | None, str, bytes]
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Samples as written by `write_snapshot`, in the order of their hashes."""
+    """Samples from `write_snapshot`, sorted by hash."""
 
     sha256: list[str]
     splits: list[str]
@@ -30,7 +30,7 @@ class Snapshot:
     names: list[str]
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
-    """N + 1 places in `data`: image i is data[offsets[i]:offsets[i + 1]]."""
+    """N + 1 offsets into `data`: image i is data[offsets[i]:offsets[i + 1]]."""
 
     def __len__(self) -> int:
         return len(self.sha256)
@@ -39,37 +39,37 @@ class Snapshot:
         return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Decoded image, H x W x 3. Raises ImageError."""
+        """Return the decoded image, H x W x 3. Raises ImageError."""
         return decode(self.blob(index))
 
     def labeled(self, split: str) -> list[int]:
-        """Indices of the labeled samples of a split."""
+        """Return the indices of the labeled samples of a split."""
         rows = zip(self.splits, self.labels, strict=True)
         return [index for index, (where, label) in enumerate(rows) if where == split and label]
 
     def choose(self, *, drop_seen_strings: bool) -> tuple[list[int], list[int]]:
-        """Indices of what a run trains on and validates on, see `choose_samples`. Raises TrainingError."""
+        """Return the indices of training and validation samples, see `choose_samples`. Raises TrainingError."""
         return choose_samples(zip(self.splits, self.labels, strict=True), drop_seen_strings=drop_seen_strings)
 
     def targets_NP(self, indices: Sequence[int], spec: TextSpec) -> NDArray[np.int64]:
-        """Class numbers of the labels. Raises LabelError on a label that does not fit `spec`."""
+        """Return class indices of the labels. Raises LabelError for a label that does not fit `spec`."""
         ids = [spec.encode(self.labels[index] or "") for index in indices]
         return np.array(ids, dtype=np.int64).reshape(len(indices), spec.length)
 
 
 def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
-    """Write `rows` to one file, whole or not at all; return a hash of what was written.
+    """Write `rows` atomically to one file and return a hash of the data.
 
-    The hash covers pixels, splits and labels, not the order of rows or the names: the same data gives the same hash.
+    The hash covers pixels, splits and labels, not names or the order of rows.
     """
-    # The images wait in a file: of 100,000 they are 300 MB, and this may be the server.
+    # 100,000 images take 300 MB and this may run in the server, so buffer them in a file.
     with tempfile.TemporaryFile(dir=path.parent) as images:
-        kept = []
+        index = []
         for sha256, split, label, name, data in rows:
-            kept.append((sha256, split, label or "", name, images.tell(), len(data)))
+            index.append((sha256, split, label or "", name, images.tell(), len(data)))
             images.write(data)
-        kept.sort()
-        columns = list(zip(*kept, strict=True)) or [()] * 6
+        index.sort()
+        columns = list(zip(*index, strict=True)) or [()] * 6
         with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
             for key, column in zip(("sha256", "splits", "labels", "names"), columns, strict=False):
                 _add(archive, key, np.array(column, dtype=np.str_))
@@ -80,7 +80,7 @@ def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
                 for start, size in zip(columns[4], columns[5], strict=True):
                     images.seek(start)
                     member.write(images.read(size))
-    lines = "".join(f"{sha256} {split} {label}\n" for sha256, split, label, *_ in kept)
+    lines = "".join(f"{sha256} {split} {label}\n" for sha256, split, label, *_ in index)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -90,7 +90,7 @@ def _add(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
 
 
 def load_snapshot(path: Path) -> Snapshot:
-    """Read a snapshot. Raises StorageError when it is missing or damaged."""
+    """Read a snapshot. Raises StorageError if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Snapshot(
@@ -103,58 +103,58 @@ def load_snapshot(path: Path) -> Snapshot:
             )
     except FileNotFoundError:
         raise StorageError(f"The run's data {path.name} is missing.") from None
-    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
+    except Exception as error:  # zipfile, zlib and numpy raise various errors
         raise StorageError(f"The run's data {path.name} is damaged ({error}).") from error
 
 
 def training_strings(path: Path) -> frozenset[str]:
-    """The labels of the training images of a snapshot. Raises StorageError."""
+    """Return the labels of the training images of a snapshot. Raises StorageError."""
     splits, labels = snapshot_columns(path, "splits", "labels")
     return frozenset(labels[splits == "train"].tolist())
 
 
 def snapshot_columns(path: Path, *names: str) -> list[NDArray[np.str_]]:
-    """Columns of a snapshot, one text for each image, without reading the images. Raises StorageError."""
+    """Return columns of a snapshot, one text per image, without reading the images. Raises StorageError."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return [arrays[name] for name in names]
-    except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
+    except Exception as error:  # zipfile, zlib and numpy raise various errors
         raise StorageError(f"The run's data {path.name} is missing or damaged.") from error
 
 
 def choose_samples(
     samples: Iterable[tuple[str, str | None]], *, drop_seen_strings: bool
 ) -> tuple[list[int], list[int]]:
-    """Indices of what to train on and to validate on, of samples given by split and label.
+    """Return the indices of training and validation samples, given split and label of each sample.
 
-    Raises TrainingError when there is too little to learn from. `drop_seen_strings` leaves out the training images
-    whose text also occurs in val or test.
+    `drop_seen_strings` excludes training images whose text also occurs in val or test. Raises TrainingError if there
+    is too little to learn from.
     """
     labeled = [(index, split, label) for index, (split, label) in enumerate(samples) if label]
     train = [(index, label) for index, split, label in labeled if split == "train"]
     val = [index for index, split, _ in labeled if split == "val"]
     if not train and not val:
-        raise TrainingError("There are no labels yet: label some images, then train.")
+        raise TrainingError("There are no labels yet. Label some images, then train.")
     dropped = 0
     if drop_seen_strings:
         held_out = {label for _, split, label in labeled if split != "train"}
-        kept = [(index, label) for index, label in train if label not in held_out]
-        train, dropped = kept, len(train) - len(kept)
+        unseen = [(index, label) for index, label in train if label not in held_out]
+        train, dropped = unseen, len(train) - len(unseen)
     if len(train) < 2 or not val:
-        without = f" ({dropped} more were left out by drop_seen_strings)" if dropped else ""
+        note = f" ({dropped} more were excluded by drop_seen_strings)" if dropped else ""
         raise TrainingError(
-            f"There are {len(train)} labeled training images{without} and {len(val)} labeled validation images; at "
-            "least 2 and 1 are needed. The split follows from the pixels, so label more images."
+            f"There are {len(train)} labeled training images{note} and {len(val)} labeled validation images. Training "
+            "needs at least 2 and 1. Images are split by their pixels, so label more."
         )
     texts = {label for _, label in train}
     if len(texts) == 1:
         raise TrainingError(
-            f"All {len(train)} training labels read {texts.pop()!r}: with one character at every position there is "
-            "nothing to tell apart. Label more images."
+            f"All {len(train)} training labels are {texts.pop()!r}. A model needs different texts to learn from. Label "
+            "more images."
         )
     return [index for index, _ in train], val
 
 
 def batch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order in which an epoch visits its samples: from seed and epoch alone, so that a resumed run repeats it."""
+    """Return the order of samples in an epoch. It depends only on seed and epoch, so a resumed run repeats it."""
     return np.random.default_rng([seed, epoch]).permutation(count)

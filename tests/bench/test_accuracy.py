@@ -58,7 +58,7 @@ def test_a_killed_cell_goes_on_and_leaves_its_figures(tmp_path: Path) -> None:
     done = subprocess.run(command("accuracy", *arguments), cwd=ROOT, capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
 
-    assert "Going on from step" in job.log_tail(20)
+    assert "Resuming from step" in job.log_tail(20)
     assert len(result["resumed"]) == 1
     assert (result["cell"], result["steps"]) == ("quick", 20)
     assert result["data"]["n"] == {"train": 64, "val": 16, "test": 16}

@@ -9,7 +9,7 @@ from core.evaluation.percent import share_and_interval
 from core.jobs import control
 from core.jobs.jobdir import JobStatus, duration
 from core.runs.watch import watch
-from core.training.doctor import Diagnosis, Line, kept_line, lines_of_kind
+from core.training.doctor import Diagnosis, Line, lines_of_kind, selected_line
 from db.records import Run
 from pages.components import charts, layout
 from pages.components.layout import Page
@@ -137,7 +137,7 @@ def _show_diagnosis(view: JobStatus, found: Diagnosis) -> None:
 
 def _show_numbers(run: Run, val: list[Line]) -> None:
     """Draw the validation of the weights that are kept, and the last one."""
-    kept, last = kept_line(val), val[-1]
+    kept, last = selected_line(val), val[-1]
     characters, total = round(sum(last["per_position"]) * last["n"]), last["n"] * len(last["per_position"])
     grid = st.grid("auto", min_column_width=225)
     _show_share(

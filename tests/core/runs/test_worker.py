@@ -173,7 +173,7 @@ def test_a_stopped_and_resumed_run_reaches_the_same_weights(make_run: MakeRun) -
         for job in (stopped, straight)
     ]
     assert losses[0] == losses[1]
-    assert "Going on from step" in stopped.log_tail(50)
+    assert "Resuming from step" in stopped.log_tail(50)
 
 
 SAVING_ALWAYS = """

@@ -1,4 +1,4 @@
-"""What is said of a run: every state provoked by a real one, and the thresholds on made-up lines."""
+"""Diagnoses: every state from a real run, and the thresholds with artificial lines."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from core.jobs.failures import explain
 from core.jobs.jobdir import JobDir
 from core.model.config import TrainConfig
 from core.training import engine
-from core.training.doctor import Diagnosis, Line, diagnose, kept_line, lines_of_kind
+from core.training.doctor import Diagnosis, Line, diagnose, lines_of_kind, selected_line
 from core.training.snapshot import Row, load_snapshot, write_snapshot
 from tests.helpers import toy
 from tests.helpers.repository import ROOT
@@ -42,14 +42,14 @@ used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesi
 resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20),) * 2)
 sys.exit(run_worker(sys.argv[1], run_job))
 """
-"""The worker, with 300 MB to take after its imports."""
+"""The worker, limited to 300 MB beyond its imports."""
 
 Fit = Callable[..., list[Line]]
 
 
 @pytest.fixture
 def fit(tmp_path: Path) -> Fit:
-    """Train for real; returns the lines that metrics.jsonl would hold."""
+    """Train and return the lines of metrics.jsonl."""
 
     def trained(rows: list[Row], config: TrainConfig) -> list[Line]:
         write_snapshot(tmp_path / "dataset.npz", rows)
@@ -65,7 +65,7 @@ def fit(tmp_path: Path) -> Fit:
 
 
 def relabeled(rows: list[Row], label: Callable[[int, str], str]) -> list[Row]:
-    """The same images under the texts that `label` makes of row number and true text."""
+    """Return the images with labels from `label`, given row number and true text."""
     return [
         (sha256, split, label(index, text or ""), name, png)
         for index, (sha256, split, text, name, png) in enumerate(rows)
@@ -84,14 +84,14 @@ def of(lines: list[Line], config: TrainConfig, **more: Any) -> Diagnosis:
 
 
 def test_a_run_that_goes_well_is_at_chance_then_learning_then_finished(fit: Fit) -> None:
-    """In this order and with nothing worrying on the way."""
+    """The states come in this order, and none is worrying."""
     config = replace(TOY, max_steps=40, lr=1e-3)
     lines = fit(toy.rows(90), config)
 
-    told = [of(until(lines, line["step"]), config) for line in lines if line["kind"] == "val"]
+    diagnoses = [of(until(lines, line["step"]), config) for line in lines if line["kind"] == "val"]
 
-    assert list(dict.fromkeys(found.state for found in told)) == ["plateau", "learning"]
-    assert not any(found.worrying for found in told)
+    assert list(dict.fromkeys(diagnosis.state for diagnosis in diagnoses)) == ["plateau", "learning"]
+    assert not any(diagnosis.worrying for diagnosis in diagnoses)
     end = of(lines, config, state="finished")
     assert end.state == "finished"
     assert "18 of 18 validation images right (100.0%)" in end.sentence
@@ -99,20 +99,20 @@ def test_a_run_that_goes_well_is_at_chance_then_learning_then_finished(fit: Fit)
 
 
 def test_the_first_steps_are_a_plateau_with_its_expected_end(fit: Fit) -> None:
-    """It says the figures, what guessing would give, and that nothing is wrong."""
+    """It gives the figures, those of guessing, and says that nothing is wrong."""
     config = replace(TOY, max_steps=3, lr=1e-4)
     found = of(fit(toy.rows(90), config), config)
 
     assert found.state == "plateau"
     assert not found.worrying
     assert "At chance after 3 of 3 steps" in found.sentence
-    assert "where guessing gives 1.099" in found.sentence
-    assert "within 300 steps, for which this run may be too short" in found.advice
+    assert "(guessing gives 1.099)" in found.sentence
+    assert "within 300 steps. This run may be too short." in found.advice
 
 
 @pytest.mark.long
 def test_labels_of_other_images_are_misaligned_once_they_are_learned_by_heart(fit: Fit) -> None:
-    """As after a CSV that is shifted: each image under the label of another one."""
+    """As with a shifted CSV, each image has the label of another."""
     labels = [text for _, _, text, _, _ in toy.rows(90)]
     random.Random(0).shuffle(labels)
     config = replace(TOY, max_steps=100)
@@ -120,12 +120,12 @@ def test_labels_of_other_images_are_misaligned_once_they_are_learned_by_heart(fi
     found = of(fit(relabeled(toy.rows(90), lambda index, _: labels[index] or ""), config), config)
 
     assert found.state == "misaligned"
-    assert "Learnt by heart" in found.sentence
+    assert "Memorized" in found.sentence
     assert "Samples page" in found.advice
 
 
 def test_a_position_whose_labels_are_random_is_a_dead_head(fit: Fit) -> None:
-    """It is named as people count."""
+    """Positions are 1-based in the sentence."""
     rng = random.Random(0)
     config = replace(TOY, max_steps=60)
 
@@ -133,12 +133,12 @@ def test_a_position_whose_labels_are_random_is_a_dead_head(fit: Fit) -> None:
 
     assert found.state == "dead_head"
     assert found.sentence.startswith("Position 2 is still at chance after 60 of 60 steps")
-    assert "100% at the others" in found.sentence
+    assert "100% at the other positions" in found.sentence
 
 
 @pytest.mark.long
 def test_images_without_their_text_get_one_constant_answer(fit: Fit) -> None:
-    """Blank ones; as long as a plateau is to be expected, that is what it is called."""
+    """Images are blank. During the expected plateau, the state is plateau."""
     config = replace(SMALL, max_steps=310, batch_size=8)
     blank = [
         (sha256, split, text, name, encode_png(np.full((32, 64, 3), index, np.uint8)))
@@ -149,13 +149,13 @@ def test_images_without_their_text_get_one_constant_answer(fit: Fit) -> None:
     found = of(lines, config)
 
     assert of(until(lines, 299), config).state == "plateau"
-    assert found.state == "constant_answer"
+    assert found.state == "constant_reading"
     assert "All 18 validation images are read as the same text after 310 of 310 steps" in found.sentence
 
 
 @pytest.mark.long
 def test_wrong_labels_learned_by_heart_are_overfitting(fit: Fit) -> None:
-    """Every seventh or so is wrong, and there is no augmentation: sure of its errors, it gets worse."""
+    """About every seventh label is wrong, without augmentation. The model gets more confident in its errors."""
     rng = random.Random(0)
     config = replace(SMALL, max_steps=150)
     rows = relabeled(
@@ -163,14 +163,14 @@ def test_wrong_labels_learned_by_heart_are_overfitting(fit: Fit) -> None:
     )
 
     lines = fit(rows, config)
-    found, kept = of(lines, config), kept_line(lines_of_kind(lines, "val"))
+    found, selected = of(lines, config), selected_line(lines_of_kind(lines, "val"))
 
     assert found.state == "overfitting"
-    assert f"kept are the weights of step {kept['step']}, whose loss is {kept['loss']:.3f}" in found.sentence
+    assert f"The selected checkpoint is step {selected['step']} with loss {selected['loss']:.3f}" in found.sentence
 
 
 def test_a_high_lr_diverges(fit: Fit) -> None:
-    """The loss is a number still, and far above that of guessing."""
+    """The loss is still finite, and far above guessing."""
     config = replace(TOY, max_steps=30, lr=1.0, backbone="test_vit")
 
     found = of(fit(toy.rows(90), config), config)
@@ -180,7 +180,7 @@ def test_a_high_lr_diverges(fit: Fit) -> None:
 
 
 def test_a_loss_that_is_no_number_is_told_with_its_reason(fit: Fit) -> None:
-    """A network without norms at the highest rate that --set takes."""
+    """Train a network without norms at the highest rate that --set allows."""
     config = replace(TOY, max_steps=60, lr=1.0, backbone="test_nfnet")
     with pytest.raises(TrainingError) as caught:
         fit(toy.rows(90), config)
@@ -196,7 +196,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_reason(fit: Fit) -> None:
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="its memory is limited as Linux does it")
 def test_a_worker_without_memory_says_so(tmp_path: Path) -> None:
-    """One sentence with the settings, as the reason of the job."""
+    """The job's reason is one sentence with the settings."""
     job = JobDir(tmp_path / "0001-fast")
     job.path.mkdir()
     sha256 = write_snapshot(job.path / "dataset.npz", toy.rows(90))
@@ -228,7 +228,7 @@ def test_a_worker_without_memory_says_so(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_was_killed_may_have_had_no_memory(make_job: MakeJob, run_job: RunJob) -> None:
-    """As the kernel does it: SIGKILL, and nobody had asked for an end."""
+    """The kernel sends SIGKILL without a request to stop."""
     job = make_job()
     run_job(job)
     os.kill(wait_until_working(job), signal.SIGKILL)
@@ -245,14 +245,14 @@ def test_a_worker_that_was_killed_may_have_had_no_memory(make_job: MakeJob, run_
 
 
 def test_another_failure_is_not_explained_away() -> None:
-    """What was seen of the run is told, and its reason stands beside it."""
+    """The diagnosis describes the run. The reason is shown beside it."""
     lines = [step_line(400, 0.4), val_line(400, [0.9] * 6, loss=0.3)]
 
     assert doctor(lines, state="failed", reason="The disk or its quota is full.").state == "learning"
 
 
 def test_what_a_killed_attempt_had_done_counts_no_more() -> None:
-    """It went on from an earlier step, and may end earlier than it had got before, by the clock."""
+    """It resumed from an earlier step, and with max_minutes it may end before the old step."""
     lines = [val_line(step, [0.9] * 6) for step in (12, 24, 36, 44)] + [val_line(step, [0.8] * 6) for step in (24, 26)]
 
     assert [line["step"] for line in lines_of_kind(lines, "val")] == [12, 24, 26]
@@ -275,7 +275,7 @@ def val_line(step: int, shares: list[float], *, loss: float | None = 2.3, answer
 
 doctor = partial(diagnose, spec=SIX, config=TrainConfig(), steps=1500)
 CHANCE = [0.07, 0.16, 0.07, 0.21, 0.12, 0.04]
-"""As a real portal began."""
+"""Accuracy per position at the start, from a real portal."""
 REAL = [
     (15, 2.305, 2.31, CHANCE),
     (30, 2.301, 2.267, [0.16, 0.18, 0.09, 0.11, 0.18, 0.09]),
@@ -290,7 +290,7 @@ REAL = [
     (1470, 0.006, 0.093, [0.98, 0.96, 1.0, 0.95, 0.98, 0.98]),
     (1500, 0.046, 0.093, [0.98, 0.96, 1.0, 0.95, 0.98, 0.98]),
 ]
-"""Step, training loss, validation loss and positions of a run of preset fast on 489 images of a real portal."""
+"""Step, training loss, validation loss and accuracy per position: preset fast on 489 images of a real portal."""
 
 
 def lines_at(rows: list[tuple[int, float, float, list[float]]]) -> list[Line]:
@@ -302,10 +302,10 @@ def lines_at(rows: list[tuple[int, float, float, list[float]]]) -> list[Line]:
 
 
 def test_a_real_run_is_never_accused() -> None:
-    """At chance for 30 steps, learning from then on."""
-    told = [doctor(lines_at(REAL[:count])) for count in range(1, len(REAL) + 1)]
+    """It is at chance for 30 steps, then learning."""
+    diagnoses = [doctor(lines_at(REAL[:count])) for count in range(1, len(REAL) + 1)]
 
-    assert [found.state for found in told] == ["plateau"] * 2 + ["learning"] * 10
+    assert [diagnosis.state for diagnosis in diagnoses] == ["plateau"] * 2 + ["learning"] * 10
     assert doctor(lines_at(REAL), state="finished").state == "finished"
 
 
@@ -316,13 +316,13 @@ def test_a_real_run_is_never_accused() -> None:
         (305, 50, "plateau", True),
         (600, 50, "plateau", True),
         (605, 50, "misaligned", True),
-        (305, 2, "constant_answer", True),
-        (605, 2, "constant_answer", True),
+        (305, 2, "constant_reading", True),
+        (605, 2, "constant_reading", True),
         (305, 3, "plateau", True),
     ],
 )
 def test_a_plateau_has_an_expected_end(step: int, answers: int, state: str, worrying: bool) -> None:
-    """A fifth of the steps; after that its advice changes, after twice as long its name."""
+    """It is a fifth of the steps. Then the advice changes, and after twice as long the state."""
     lines = [line for at in (step - 15, step) for line in (step_line(at, 2.3), val_line(at, CHANCE, answers=answers))]
 
     found = doctor(lines)
@@ -341,7 +341,7 @@ def test_the_expected_end_follows_from_the_run(steps: int, expected: int) -> Non
 
 
 def test_a_validation_of_long_ago_does_not_hide_that_the_network_learns() -> None:
-    """Between two evaluations the training figures go ahead."""
+    """Between two evaluations, the training figures are newer."""
     lines = [step_line(10, 2.3), val_line(10, CHANCE)]
 
     assert doctor(lines).state == "plateau"
@@ -358,7 +358,7 @@ def test_a_validation_of_long_ago_does_not_hide_that_the_network_learns() -> Non
     ],
 )
 def test_a_head_is_dead_when_the_others_read(shares: list[float], state: str, named: str) -> None:
-    """At chance itself, and the others past half way; in two validations running."""
+    """It is at chance and the others are past halfway, in two consecutive validations."""
     lines = [line for step in (400, 415) for line in (step_line(step, 0.9, 0.8), val_line(step, shares, loss=0.8))]
 
     found = doctor(lines)
@@ -379,7 +379,7 @@ def test_a_head_is_dead_when_the_others_read(shares: list[float], state: str, na
     ],
 )
 def test_overfitting_is_a_clear_and_lasting_rise(losses: list[float], accuracy: float, state: str) -> None:
-    """Of the validation loss, and only when the training images are known."""
+    """The validation loss rises, and the training images are known."""
     lines = [
         line
         for index, loss in enumerate(losses)
@@ -390,23 +390,23 @@ def test_overfitting_is_a_clear_and_lasting_rise(losses: list[float], accuracy: 
 
 
 def test_overfitting_names_the_loss_of_the_weights_that_are_kept() -> None:
-    """The latest ones as a rule, with the loss that has risen; earlier ones where these read clearly more."""
+    """Usually it is the latest, with the higher loss, or an earlier one that reads clearly more."""
     losses = [0.5, 0.2, 0.25, 0.3, 0.35]
     lines = lines_at([(400 + 15 * index, 0.05, loss, [0.99] * 6) for index, loss in enumerate(losses)])
     val = lines_of_kind(lines, "val")
 
     for line in val:
         line["kept"] = True
-    assert "to 0.350; kept are the weights of step 460, whose loss is 0.350." in doctor(lines).sentence
+    assert "to 0.350. The selected checkpoint is step 460 with loss 0.350." in doctor(lines).sentence
 
     for line in val[2:]:
         line["kept"] = False
-    assert "to 0.350; kept are the weights of step 415, whose loss is 0.200." in doctor(lines).sentence
+    assert "to 0.350. The selected checkpoint is step 415 with loss 0.200." in doctor(lines).sentence
 
 
 @pytest.mark.parametrize(("length", "charset", "n"), [(1, "01", 1), (1, "01", 4), (2, "01", 2), (1, "abc", 2)])
 def test_a_handful_of_images_that_are_all_read_is_no_guessing(length: int, charset: str, n: int) -> None:
-    """Though so few could be guessed, they were not."""
+    """All right is not guessing, even on few images."""
     lines = [
         line
         for step in (400, 415)
@@ -420,7 +420,7 @@ def test_a_handful_of_images_that_are_all_read_is_no_guessing(length: int, chars
 
 
 def test_one_misread_image_is_not_rounded_away() -> None:
-    """2,999 of 3,000 are not 100%, neither of the images nor of their characters."""
+    """2,999 of 3,000 is not 100%, for images and for characters."""
     val = val_line(500, [1.0] * 5 + [2_999 / 3_000], loss=0.01) | {"correct": 2_999, "n": 3_000}
     lines = [step_line(500, 0.01, 0.9999), val]
 
@@ -429,7 +429,7 @@ def test_one_misread_image_is_not_rounded_away() -> None:
 
 
 def test_a_validation_loss_that_is_no_number_is_named() -> None:
-    """While the run goes on."""
+    """This also holds while the run continues."""
     found = doctor([step_line(400, 0.9, 0.8), val_line(400, [0.9] * 6, loss=None)])
 
     assert found.state == "non_finite"
@@ -437,7 +437,7 @@ def test_a_validation_loss_that_is_no_number_is_named() -> None:
 
 
 def test_lines_of_an_earlier_version_and_of_a_resumed_run_are_read() -> None:
-    """Without the count of answers, with steps done twice, and with lines of other kinds."""
+    """They lack the count of readings, repeat steps, and contain lines of other kinds."""
     lines = [{"kind": "attempt", "pid": 1}]
     for step in (305, 320, 305, 320):
         lines += [step_line(step, 2.3), val_line(step, CHANCE)]

@@ -1,4 +1,4 @@
-"""The training loop on a toy portal: repeatable, resumable bit for bit, and it learns."""
+"""The training loop on a toy portal: reproducible, resumable bit for bit, and learning."""
 
 import shutil
 import time
@@ -20,17 +20,17 @@ from core.training.snapshot import Snapshot, load_snapshot, write_snapshot
 from tests.helpers import toy
 
 SHORT = replace(toy.CONFIG, max_steps=14, augment=None)
-"""With the full augmentation: its randomness must be repeatable too."""
+"""Full augmentation, whose randomness must be reproducible too."""
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    """72 training images, so 4 steps of 16 an epoch and 8 left over, and 18 for validation."""
+    """72 training images (4 steps of 16 per epoch, 8 left over) and 18 validation images."""
     return toy.snapshot(tmp_path_factory.mktemp("toy"))
 
 
 class Watch:
-    """Collects the lines of a run, and stops it at a step if asked to."""
+    """Collect the lines of a run, and stop it at a given step."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.steps: list[dict[str, Any]] = []
@@ -54,7 +54,7 @@ Short = tuple[Path, Watch, Outcome]
 
 @pytest.fixture(scope="module")
 def short(data: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Short:
-    """A finished run of SHORT; copy its folder before training in it."""
+    """A finished run of SHORT. Copy its folder before training in it."""
     folder, watch = tmp_path_factory.mktemp("short"), Watch()
     return folder, watch, fit(data, SHORT, folder, watch)
 
@@ -64,7 +64,7 @@ def numbers(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Bit-equality of nested states."""
+    """Compare nested states bit for bit."""
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
     if isinstance(a, dict):
@@ -83,7 +83,7 @@ def newest(folder: Path) -> dict[str, Any]:
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(
     data: Snapshot, short: Short, tmp_path: Path
 ) -> None:
-    """Every logged number and every weight."""
+    """Every logged figure and every weight is equal."""
     folder, first, _ = short
     again, other = Watch(), Watch(stop_at=1)
     fit(data, SHORT, tmp_path / "again", again)
@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(
 
 
 def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path) -> None:
-    """Threads that work ahead, as for a GPU, change no pixel and no order, from any step on."""
+    """Loader threads, as for a GPU, change neither pixels nor order, from any step."""
     config = replace(SHORT, augment=None)
     choices = engine.choose(data, config, toy.SPEC, say=lambda _: None)
 
@@ -119,7 +119,7 @@ def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path)
 def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(
     data: Snapshot, short: Short, tmp_path: Path, stop_at: int
 ) -> None:
-    """Stopped within an epoch and at the end of one: weights, averages, optimizer and best are equal."""
+    """Stop within an epoch and at its end: weights, averages, optimizer and best are equal."""
     folder, straight, _ = short
     first, second = Watch(stop_at), Watch()
 
@@ -136,7 +136,7 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(
 
 
 def test_a_finished_run_is_not_trained_further(data: Snapshot, short: Short, tmp_path: Path) -> None:
-    """Resuming it returns what it had reached."""
+    """Resuming it returns the old outcome."""
     folder, _, done = short
     watch = Watch()
 
@@ -147,7 +147,7 @@ def test_a_finished_run_is_not_trained_further(data: Snapshot, short: Short, tmp
 
 
 def test_it_learns_the_toy_portal(toy_run: toy.Trained) -> None:
-    """From chance to nearly all of 18 unseen images, with the loss falling."""
+    """It goes from chance to nearly all of 18 unseen images, with a falling loss."""
     assert toy_run.best["correct"] >= 16
     assert toy_run.steps[0]["loss"] > 0.7
     assert toy_run.steps[-1]["loss"] < 0.3
@@ -168,7 +168,7 @@ def test_lines_are_what_the_metrics_file_holds(short: Short) -> None:
 
 
 def test_the_clock_ends_a_run_and_its_schedule(data: Snapshot, tmp_path: Path) -> None:
-    """With max_minutes the run is finished when the time is over, evaluated and saved, however few its steps."""
+    """After max_minutes the run is finished, evaluated and saved, even with few steps."""
     watch = Watch()
 
     outcome = fit(data, replace(toy.CONFIG, steps=100_000, max_minutes=0.03), tmp_path, watch)
@@ -180,7 +180,7 @@ def test_the_clock_ends_a_run_and_its_schedule(data: Snapshot, tmp_path: Path) -
 
 
 def test_the_shortest_clock_leaves_a_step_and_its_validation(data: Snapshot, tmp_path: Path) -> None:
-    """The clock runs while it trains, not while images are decoded and networks built."""
+    """max_minutes counts training, not decoding images and building networks."""
     watch = Watch()
 
     outcome = fit(data, replace(toy.CONFIG, max_minutes=1e-6), tmp_path, watch)
@@ -191,7 +191,7 @@ def test_the_shortest_clock_leaves_a_step_and_its_validation(data: Snapshot, tmp
 
 
 def test_a_slow_look_at_the_stop_leaves_no_weights_without_validation(data: Snapshot, tmp_path: Path) -> None:
-    """The clock may run out anywhere between two steps."""
+    """max_minutes may run out anywhere between two steps."""
     for minutes in (0.002, 0.003, 0.004, 0.005):
         watch = Watch()
         folder = tmp_path / str(minutes)
@@ -204,7 +204,7 @@ def test_a_slow_look_at_the_stop_leaves_no_weights_without_validation(data: Snap
 
 
 def test_damaged_checkpoints_are_no_reason_to_begin_anew_unasked(data: Snapshot, tmp_path: Path) -> None:
-    """They are set aside, and who resumes the run knows that it begins anew."""
+    """They are set aside with an error. The next resume starts over."""
     fit(data, SHORT, tmp_path, Watch(stop_at=8))
     for path in tmp_path.glob("step-*.pt"):
         path.write_bytes(b"torn")
@@ -217,7 +217,7 @@ def test_damaged_checkpoints_are_no_reason_to_begin_anew_unasked(data: Snapshot,
 
 
 def test_a_loss_that_is_no_number_ends_the_run(data: Snapshot, tmp_path: Path) -> None:
-    """The step is named, and nothing is saved over the last good checkpoint."""
+    """The error names the step, and the last good checkpoint stays."""
     fit(data, SHORT, tmp_path, Watch(stop_at=5))
     state = newest(tmp_path)
     next(iter(state["training_model"].values())).fill_(float("nan"))
@@ -230,13 +230,13 @@ def test_a_loss_that_is_no_number_ends_the_run(data: Snapshot, tmp_path: Path) -
 
 
 def test_a_checkpoint_of_another_network_is_refused(data: Snapshot, tmp_path: Path) -> None:
-    """By the training that would go on from it and by the reader, in a sentence."""
+    """Both resume and prediction refuse it with one sentence."""
     fit(data, replace(SHORT, max_steps=1), tmp_path / "checkpoints", Watch())
 
-    with pytest.raises(CheckpointError, match="does not fit"):
+    with pytest.raises(CheckpointError, match="does not match the network"):
         fit(data, replace(SHORT, width=16), tmp_path / "checkpoints", Watch())
     state = newest(tmp_path / "checkpoints")
-    for change, sentence in (({"charset": "|-x+"}, "does not fit"), ({"format": 9}, "format 9")):
+    for change, sentence in (({"charset": "|-x+"}, "does not match the network"), ({"format": 9}, "format 9")):
         checkpoint.save(tmp_path / "checkpoints", "best", 1, state | change, {})
         with pytest.raises(CheckpointError, match=sentence):
             Predictor.load(tmp_path)
@@ -244,28 +244,28 @@ def test_a_checkpoint_of_another_network_is_refused(data: Snapshot, tmp_path: Pa
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="only where there is no GPU")
 def test_a_gpu_that_is_not_there_is_refused_before_any_work(data: Snapshot) -> None:
-    """Left to itself it takes the CPU."""
+    """With device=auto it uses the CPU."""
     with pytest.raises(OptionError, match="device=cuda"):
         engine.choose(data, replace(toy.CONFIG, device="cuda"), toy.SPEC)
     assert engine.choose(data, replace(toy.CONFIG, device="auto"), toy.SPEC)["device"] == "cpu"
 
 
 def test_a_set_smaller_than_a_batch_trains(tmp_path: Path) -> None:
-    """Ten labels are enough to see the loop work."""
+    """Ten labels are enough to try the loop."""
     outcome = fit(toy.snapshot(tmp_path, count=28), replace(toy.CONFIG, max_steps=3), tmp_path / "c", Watch())
 
     assert outcome.step == 3
 
 
 def test_no_labels_are_refused(tmp_path: Path) -> None:
-    """In a sentence."""
+    """The error is one sentence."""
     write_snapshot(tmp_path / "dataset.npz", [])
     with pytest.raises(TrainingError, match="no labels yet"):
         engine.choose(load_snapshot(tmp_path / "dataset.npz"), toy.CONFIG, toy.SPEC)
 
 
 def test_the_learning_rate_rises_then_falls() -> None:
-    """Warm-up, top, cosine to a hundredth."""
+    """It warms up, peaks, and decays by cosine to 1%."""
     factors = [learning_rate_factor(step / 1000) for step in range(1001)]
 
     assert factors[0] < 0.05
@@ -278,7 +278,7 @@ def test_the_learning_rate_rises_then_falls() -> None:
     ("steps", "per_epoch", "batch", "val"), [(30, 15, 32, 56), (2000, 15, 32, 56), (2000, 90, 32, 351), (40, 90, 8, 9)]
 )
 def test_a_curve_moves_at_a_tenth_of_the_cost(steps: int, per_epoch: int, batch: int, val: int) -> None:
-    """Eight evaluations or more, unless they would cost over a tenth of the training."""
+    """There are at least eight evaluations, unless they cost over a tenth of the training."""
     every = evaluation_interval(steps, per_epoch, batch, val)
 
     assert steps // every >= 8 or every * batch * 0.1 <= val / 3 + batch * 0.1
@@ -286,7 +286,7 @@ def test_a_curve_moves_at_a_tenth_of_the_cost(steps: int, per_epoch: int, batch:
 
 
 def test_the_latest_weights_are_kept_unless_they_are_clearly_worse() -> None:
-    """By more than a standard error of the highest count so far."""
+    """Clearly worse is more than a standard error below the highest count so far."""
 
     def least(most: int, n: int) -> int:
         return min(correct for correct in range(most + 1) if replaces_best(correct, most, n))
@@ -297,18 +297,18 @@ def test_the_latest_weights_are_kept_unless_they_are_clearly_worse() -> None:
 
 
 def test_the_weights_kept_are_those_of_the_last_line_that_says_so(data: Snapshot, tmp_path: Path) -> None:
-    """A rate that is too high makes the count go up and down; each is held against the highest of all before it."""
+    """A too high learning rate makes the count fluctuate. Each count is compared with the highest before it."""
     watch = Watch()
     outcome = fit(data, replace(toy.CONFIG, max_steps=100, lr=0.05), tmp_path, watch)
 
     counts = [line["correct"] for line in watch.vals]
     highest = list(accumulate(counts, max))
-    kept = [line["step"] for line in watch.vals if line["kept"]]
+    selected = [line["step"] for line in watch.vals if line["kept"]]
     assert [line["kept"] for line in watch.vals] == [
         replaces_best(correct, most, watch.vals[0]["n"]) for correct, most in zip(counts, highest, strict=True)
     ]
-    assert 0 < len(kept) < len(counts)
+    assert 0 < len(selected) < len(counts)
     state = checkpoint.load(tmp_path, "best")
     assert state is not None
     assert outcome.best is not None
-    assert (state["step"], outcome.best["step"], outcome.best["most"]) == (kept[-1], kept[-1], highest[-1])
+    assert (state["step"], outcome.best["step"], outcome.best["most"]) == (selected[-1], selected[-1], highest[-1])

@@ -28,7 +28,7 @@ def test_a_snapshot_returns_what_was_written(tmp_path: Path) -> None:
 
 
 def test_the_images_of_a_snapshot_are_not_held_in_memory(tmp_path: Path) -> None:
-    """The app writes it, maybe of 100,000 images."""
+    """The app writes it, perhaps with 100,000 images."""
     import tracemalloc
 
     sizes = [200_000] * 100
@@ -43,14 +43,14 @@ def test_the_images_of_a_snapshot_are_not_held_in_memory(tmp_path: Path) -> None
 
 
 def test_a_snapshot_may_be_empty(tmp_path: Path) -> None:
-    """It is for others to say that this is too little."""
+    """The caller decides whether that is too little."""
     write_snapshot(tmp_path / "dataset.npz", [])
 
     assert len(load_snapshot(tmp_path / "dataset.npz")) == 0
 
 
 def test_the_hash_is_of_the_data_not_of_the_order(tmp_path: Path) -> None:
-    """Same images, splits and labels, same hash; one corrected label, another."""
+    """Equal images, splits and labels have equal hashes. A corrected label changes the hash."""
     data = rows(6, val=2)
     first = write_snapshot(tmp_path / "a.npz", data)
     sha256, split, _, name, image = data[0]
@@ -61,7 +61,7 @@ def test_the_hash_is_of_the_data_not_of_the_order(tmp_path: Path) -> None:
 
 
 def test_a_damaged_or_missing_snapshot_is_said_to_be_so(tmp_path: Path) -> None:
-    """One sentence instead of a traceback from zipfile."""
+    """The error is one sentence, not a traceback from zipfile."""
     path = tmp_path / "dataset.npz"
     with pytest.raises(StorageError, match="missing"):
         load_snapshot(path)
@@ -72,7 +72,7 @@ def test_a_damaged_or_missing_snapshot_is_said_to_be_so(tmp_path: Path) -> None:
 
 
 def test_the_writing_side_needs_no_torch() -> None:
-    """The app and the command line write snapshots; torch would cost them seconds."""
+    """The app and the command line write snapshots, and importing torch takes seconds."""
     import subprocess
     import sys
 
@@ -88,11 +88,11 @@ def test_the_writing_side_needs_no_torch() -> None:
         ([], "no labels yet"),
         (rows(6, val=0), "6 labeled training images and 0 labeled validation"),
         (rows(6, val=6), "0 labeled training images and 6 labeled validation"),
-        ([(row[0], row[1], "||", row[3], row[4]) for row in rows(6, val=2)], "All 4 training labels read"),
+        ([(row[0], row[1], "||", row[3], row[4]) for row in rows(6, val=2)], "All 4 training labels are"),
     ],
 )
 def test_too_little_to_learn_from_is_refused(tmp_path: Path, data: list[tuple[str, ...]], sentence: str) -> None:
-    """With the counts, because the split follows from the pixels and not from a wish."""
+    """The error has the counts, because images are split by their pixels."""
     write_snapshot(tmp_path / "dataset.npz", data)  # type: ignore[arg-type]
 
     with pytest.raises(TrainingError, match=sentence):
@@ -100,7 +100,7 @@ def test_too_little_to_learn_from_is_refused(tmp_path: Path, data: list[tuple[st
 
 
 def test_seen_strings_can_be_left_out(tmp_path: Path) -> None:
-    """No training image then carries a text that validation also has."""
+    """Then no training text occurs in validation."""
     data = [row for row in rows(40, val=4) if row[2] is not None]
     write_snapshot(tmp_path / "dataset.npz", data)
     snapshot = load_snapshot(tmp_path / "dataset.npz")
@@ -121,7 +121,7 @@ def test_a_label_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
 
 def test_the_order_of_an_epoch_follows_from_seed_and_epoch() -> None:
-    """So a resumed run sees the images that an undisturbed one would."""
+    """So a resumed run sees the same images as an uninterrupted one."""
     order = batch_order(50, seed=1, epoch=3)
 
     assert np.array_equal(order, batch_order(50, seed=1, epoch=3))
