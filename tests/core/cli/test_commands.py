@@ -474,7 +474,7 @@ def test_training_needs_labels_of_more_than_one_text(fresh: Slotlab, images: Pat
         "filename,label\n" + "".join(f"{path.name},111111\n" for path in images.iterdir())
     )
     assert fresh("import", images, "--project", "one", "--labels", tmp_path / "one.csv", *WHO).returncode == 0
-    refused(fresh("train", "--project", "one"), "training labels read '111111'")
+    refused(fresh("train", "--project", "one"), "training labels are '111111'")
 
 
 def test_a_port_in_use_is_one_sentence(slotlab: Slotlab) -> None:
