@@ -1,6 +1,6 @@
-"""What a bench is made of: cells, where their work lies, and what every result says of itself.
+"""Base classes of the benchmarks: cells, their folders, and the environment recorded in every result.
 
-Imports neither torch nor a database: a cell without training runs where there is no torch.
+It imports neither torch nor the database, so cells without training run without torch.
 """
 
 import json
@@ -26,42 +26,42 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "numpy", "pillow", "ddddocr", "onnxruntime")
 MADE_OF = ("core", "bench/*.py", "bench/audits")
-"""What makes the figures; earlier results and texts do not."""
+"""Paths whose state affects the figures."""
 
 
 class CellError(SlotlabError):
-    """A cell could not be finished; the sentence says why."""
+    """A cell failed. The sentence says why."""
 
 
-class Interrupted(Exception):  # noqa: N818 - somebody wants the bench to stop; that is no error
+class Interrupted(Exception):  # noqa: N818 - a request to stop is not an error
     pass
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchCell(ABC):
-    """One figure to be measured."""
+    """One figure to measure."""
 
     name: str
     what: str
     group: str
-    """The table it belongs to."""
+    """Table of the results."""
 
     @abstractmethod
     def needed(self) -> str:
-        """What it takes to run it, whatever is there; empty when it runs everywhere."""
+        """Return the requirements, met or not. Empty if there are none."""
 
     @abstractmethod
     def missing(self, data: Path | None) -> str | None:
-        """Why it cannot be run here and now."""
+        """Return why the cell cannot run here, or None."""
 
     @abstractmethod
     def changed(self, result: Mapping[str, Any]) -> bool:
-        """Whether its settings have changed since this result."""
+        """Return whether the settings have changed since this result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """How and where the cells of one command are run."""
+    """Settings and folders of one command."""
 
     kind: str
     work: Path
@@ -69,11 +69,11 @@ class Bench:
     data: Path | None = None
     threads: int = 1
     recount: bool = False
-    """Finished runs are only counted again, also those whose settings are no longer today's."""
+    """Only recompute the figures of finished runs, even if their settings have changed since."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     def folder(self, cell: BenchCell) -> Path:
-        """Job directories of a cell."""
+        """Return the folder of a cell's job directories."""
         return self.work / self.kind / cell.name
 
     def result(self, cell: BenchCell) -> Path:
@@ -83,11 +83,11 @@ class Bench:
         print(text, file=sys.stderr, flush=True)
 
 
-# What every result says of itself
+# Environment of a result
 
 
 def environment(threads: int, packages: Sequence[str] = PACKAGES, made_of: Sequence[str] = MADE_OF) -> dict[str, Any]:
-    """Machine, versions and state of the code, as they are now."""
+    """Return the current machine, versions and state of the code."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": {
@@ -97,7 +97,8 @@ def environment(threads: int, packages: Sequence[str] = PACKAGES, made_of: Seque
             "ram_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
             "gpu": _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or None,
         },
-        "versions": {"python": platform.python_version()} | {name: found for name in packages if (found := _has(name))},
+        "versions": {"python": platform.python_version()}
+        | {name: number for name in packages if (number := _version(name))},
         "git": {
             "commit": _output("git", "rev-parse", "HEAD") or None,
             "dirty": bool(_output("git", "status", "--porcelain", "--", *made_of)),
@@ -106,7 +107,7 @@ def environment(threads: int, packages: Sequence[str] = PACKAGES, made_of: Seque
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -117,7 +118,7 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _has(package: str) -> str | None:
+def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
@@ -125,7 +126,7 @@ def _has(package: str) -> str | None:
 
 
 def _output(*command: str) -> str:
-    """What a program prints; nothing when it is not there or fails."""
+    """Return the output of a program, empty if it is missing or fails."""
     try:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
@@ -136,14 +137,14 @@ def _output(*command: str) -> str:
 
 
 def load_results(folder: Path) -> dict[str, dict[str, Any]]:
-    """Every result of a folder by the name of its cell."""
+    """Return every result of a folder by cell name."""
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
 def save_result(path: Path, result: Mapping[str, Any]) -> None:
-    """Write a result whole or not at all, a list of plain values in one line."""
+    """Write a result atomically, each list of plain values on one line."""
     text = json.dumps(result, indent=1, ensure_ascii=False)
-    # A line break is never part of a JSON string, so only the layout is changed.
+    # JSON strings never contain line breaks, so this changes only the layout.
     text = re.sub(r"\[\n *([^\[\]{}]*)\n *\]", lambda match: "[" + re.sub(r"\n *", " ", match[1]) + "]", text)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, sync=False) as file:

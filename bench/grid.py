@@ -1,4 +1,4 @@
-"""The command of a bench: a grid of cells, each of which leaves a JSON file and is skipped where that is there."""
+"""Command line of a benchmark: run a grid of cells. Each writes a JSON file, and finished cells are skipped."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from core.jobs.jobdir import JobDir
 CellT = TypeVar("CellT", bound=BenchCell)
 Measure = Callable[[CellT, Bench], dict[str, Any]]
 ORPHAN_SECONDS = 180.0
-"""How long the worker of a killed bench may take to notice and to save: a step of a large network and a checkpoint."""
+"""Time for the worker of a killed bench to notice and save: one step of a large network and a checkpoint."""
 
 
 def main(
@@ -31,7 +31,7 @@ def main(
     *,
     trains: bool = True,
 ) -> int:
-    """The command of one bench; returns the exit code. One that does not train has no data and one job at a time."""
+    """Run the command of a bench and return the exit code. Without training there is no data and one job at a time."""
     parser = argparse.ArgumentParser(
         prog=f"python -m bench.{'accuracy.' if kind == 'speed' else ''}{kind}",
         description=about,
@@ -39,20 +39,22 @@ def main(
     )
     parser.set_defaults(data=None, jobs=1, recount=False)
     if trains:
-        parser.add_argument("--data", type=Path, help="folder that holds digits4/ and portal6/")
-        parser.add_argument("--jobs", type=int, help="cells at once (1); OMP_NUM_THREADS or their share of cores")
-        parser.add_argument("--recount", action="store_true", help="write trained cells' files again, after an audit")
+        parser.add_argument("--data", type=Path, help="folder with digits4/ and portal6/")
+        parser.add_argument(
+            "--jobs", type=int, help="parallel cells (1), which share the cores unless OMP_NUM_THREADS is set"
+        )
+        parser.add_argument("--recount", action="store_true", help="recompute the results of trained cells")
     parser.add_argument("--work", type=Path, help="for job directories and rendered images (build/bench)")
     parser.add_argument("--results", type=Path, help=f"for the JSON files (bench/results/{kind})")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="cells of such names, as 'digits4-*'")
-    parser.add_argument("--again", action="store_true", help="run cells again that are done")
-    parser.add_argument("--list", action="store_true", help="names and states")
-    parser.add_argument("--quick", action="store_true", help="tiny cells in a temporary folder, to see that it works")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="only matching cells, for example 'digits4-*'")
+    parser.add_argument("--again", action="store_true", help="rerun finished cells")
+    parser.add_argument("--list", action="store_true", help="list names and states")
+    parser.add_argument("--quick", action="store_true", help="run tiny cells in a temporary folder, as a smoke test")
     options = parser.parse_args()
     if options.jobs < 1:
         parser.error("--jobs must be at least 1")
     threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or max(1, cores() // options.jobs)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop is a stop
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM acts like Ctrl-C
     with tempfile.TemporaryDirectory() as temporary:
         spare = Path(temporary) if options.quick else None
         bench = Bench(
@@ -63,24 +65,24 @@ def main(
             threads=threads,
             recount=options.recount,
         )
-        chosen = [cell for cell in (quick if options.quick else cells) if fnmatch(cell.name, options.only)]
-        if not chosen:
-            parser.error(f"no cell is named like {options.only!r}")
+        selected = [cell for cell in (quick if options.quick else cells) if fnmatch(cell.name, options.only)]
+        if not selected:
+            parser.error(f"no cell matches {options.only!r}")
         if options.list:
-            for cell in chosen:
+            for cell in selected:
                 print(f"{cell.name:30} {state_of(cell, bench)}")
             return 0
         if options.recount:
-            chosen = [cell for cell in chosen if (bench.folder(cell) / "train" / "result.json").exists()]
-        code = run(chosen, bench, measure, jobs=options.jobs, again=options.again)
+            selected = [cell for cell in selected if (bench.folder(cell) / "train" / "result.json").exists()]
+        code = run(selected, bench, measure, jobs=options.jobs, again=options.again)
         if options.quick and code == 0:
-            for cell in chosen:
+            for cell in selected:
                 print(bench.result(cell).read_text(encoding="utf-8"))
         return code
 
 
 def run(cells: Sequence[CellT], bench: Bench, measure: Measure[CellT], *, jobs: int = 1, again: bool = False) -> int:
-    """Run what is not done and can be run; returns the exit code. One cell that fails does not stop the others."""
+    """Run unfinished cells that can run, and return the exit code. A failed cell does not stop the others."""
     todo = []
     for cell in cells:
         if bench.result(cell).exists() and not (again or bench.recount):
@@ -98,7 +100,7 @@ def run(cells: Sequence[CellT], bench: Bench, measure: Measure[CellT], *, jobs: 
         except KeyboardInterrupt:
             bench.stop.set()
             pool.shutdown(cancel_futures=True)
-            bench.say("Stopped; the same command goes on from here.")
+            bench.say("Stopped. Run the same command to continue.")
             return 128 + signal.SIGINT
     return 1 if failed else 0
 
@@ -106,11 +108,11 @@ def run(cells: Sequence[CellT], bench: Bench, measure: Measure[CellT], *, jobs: 
 def _run_one(cell: CellT, bench: Bench, measure: Measure[CellT], *, again: bool) -> bool:
     if bench.stop.is_set():
         return False
-    bench.say(f"{cell.name}: begins")
+    bench.say(f"{cell.name}: starting")
     try:
         if again:
             remove(bench.folder(cell))
-            bench.result(cell).unlink(missing_ok=True)  # so that the next command goes on instead of skipping it
+            bench.result(cell).unlink(missing_ok=True)  # so the next command does not skip it
         save_result(bench.result(cell), measure(cell, bench))
     except Interrupted:
         return False
@@ -122,22 +124,22 @@ def _run_one(cell: CellT, bench: Bench, measure: Measure[CellT], *, again: bool)
 
 
 def state_of(cell: BenchCell, bench: Bench) -> str:
-    """One phrase for --list."""
+    """Return the state of a cell for --list."""
     done = bench.result(cell)
     if not done.exists():
-        begun = JobDir(bench.folder(cell) / "train").read("status.json")
-        at = f", stands at step {begun['step']}" if begun and begun.get("step") else ""
+        status = JobDir(bench.folder(cell) / "train").read("status.json")
+        at = f", at step {status['step']}" if status and status.get("step") else ""
         missing = cell.missing(bench.data)
         return f"not run: {missing}{at}" if missing else f"not run{at}"
     changed = cell.changed(json.loads(done.read_text(encoding="utf-8")))
-    return "done, with settings that have changed since" if changed else "done"
+    return "done, but its settings have changed" if changed else "done"
 
 
 def remove(folder: Path) -> None:
-    """Remove the job directories of a cell, once nothing works in them."""
+    """Remove the job directories of a cell, after waiting for its processes."""
     for path in folder.glob("*/run.json"):
         lock = JobDir(path.parent).take_lock(wait_s=ORPHAN_SECONDS)
         if lock is None:
-            raise CellError(f"Another bench is at work in {path.parent}.")
+            raise CellError(f"Another bench is running in {path.parent}.")
         os.close(lock)
     shutil.rmtree(folder, ignore_errors=True)

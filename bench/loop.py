@@ -1,9 +1,9 @@
-"""The whole loop on a folder of labeled images: import, train, evaluate. Prints one JSON object.
+"""Import, train and evaluate on a folder of labeled images, and print one JSON object.
 
     python bench/loop.py --data images/ --labels filename --length 6 [--preset fast] [--set key=value ...] [--test]
 
-Works in a Slotlab folder of its own, which is removed afterwards (--home DIR keeps it in DIR). The validation
-images choose the checkpoint, so their figure flatters a little; --test opens the test split for the one that does not.
+It uses a temporary Slotlab folder (--home DIR keeps it in DIR). The validation images select the checkpoint, so their
+figure is slightly optimistic. --test also evaluates on the test images.
 """
 
 import argparse
@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WHO = ["--source", "bench", "--owner", "bench", "--authorization", "bench"]
-SHOWN = ("n", "correct", "exact_match", "ci95", "per_position", "nll", "tta_flips")
+PROVENANCE = ["--source", "bench", "--owner", "bench", "--authorization", "bench"]
+REPORTED = ("n", "correct", "exact_match", "ci95", "per_position", "nll", "tta_flips")
 
 
 def slotlab(home: Path, *arguments: str) -> dict[str, object]:
-    """Run a command, with its progress on stderr; returns the JSON that it prints."""
+    """Run a command, with progress on stderr, and return its JSON."""
     done = subprocess.run(
         [sys.executable, "-m", "core.cli", *arguments, "--json"],
         cwd=ROOT,
@@ -56,7 +56,7 @@ def loop(options: argparse.Namespace, home: Path) -> dict[str, object]:
     spec = ["--length", options.length, "--charset", options.charset]
     began = time.monotonic()
     imported = slotlab(
-        home, "import", str(options.data.resolve()), "--project", "bench", "--labels", labels, *spec, *WHO
+        home, "import", str(options.data.resolve()), "--project", "bench", "--labels", labels, *spec, *PROVENANCE
     )
     import_s = time.monotonic() - began
     began = time.monotonic()
@@ -65,9 +65,9 @@ def loop(options: argparse.Namespace, home: Path) -> dict[str, object]:
     train_s = time.monotonic() - began
     scores = {}
     for split in ["val", "test"] if options.test else ["val"]:
-        # With TTA, because its result also holds how many are right without: one opening of the test split gives both.
+        # A result with TTA also has the figures without it, so one use of the test set gives both.
         result = slotlab(home, "evaluate", str(run["run"]), "--split", split, "--tta")
-        scores[split] = {key: result[key] for key in SHOWN}
+        scores[split] = {key: result[key] for key in REPORTED}
     return {
         "imported": {key: imported[key] for key in ("files", "imported", "duplicates", "labeled", "rejected")},
         "import_seconds": round(import_s, 1),

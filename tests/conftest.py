@@ -1,4 +1,4 @@
-"""A Slotlab folder for each test that asks for one; folders below may say more exactly what is in theirs."""
+"""Fixtures for all tests: a Slotlab folder with a database, projects and runs."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from tests.helpers.made_once import made_once
 from tests.helpers.runs import add_labeled
 from tests.helpers.stand_in import RUNNER
 
-# Before anything imports torch: the networks of the tests are too small to gain by threads.
+# Set before torch is imported. Test networks are too small to benefit from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
@@ -33,35 +33,35 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def db(home: Home) -> Iterator[Database]:
-    """Its database."""
+    """Database of `home`."""
     with opened(home.db, create=True) as db:
         yield db
 
 
 @pytest.fixture
 def project(db: Database) -> Project:
-    """Six digits, no images."""
+    """A project with six digits and no images."""
     with write(db):
         return projects.insert_project(db, "portal", 6, "0123456789")
 
 
 @pytest.fixture
 def short_project(db: Database) -> Project:
-    """Three digits, no images."""
+    """A project with three digits and no images."""
     with write(db):
         return projects.insert_project(db, "portal", 3, "0123456789")
 
 
 @pytest.fixture
 def labeled(db: Database, short_project: Project) -> Project:
-    """Three digits, with four training images, two validation images and one test image."""
+    """A project with three digits, four training images, two validation images and one test image."""
     add_labeled(db, short_project, train=["123", "456", "789", "124"], val=["123", "457"], test=["789"])
     return short_project
 
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, home: Home) -> Iterator[None]:
-    """Runners start a stand-in for the worker; none is left after the test."""
+    """Replace the worker with a stand-in, and kill all of them after the test."""
     monkeypatch.setattr(control, "RUNNER", (sys.executable, "-c", RUNNER))
     yield
     for path in home.runs.glob("[0-9]*"):
@@ -71,15 +71,15 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, home: Home) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A project of rendered images and a run of two steps on it, by the real worker; copy before use."""
-    from tests.helpers.trained import train_once  # SciPy, which most tests do without
+    """A project of rendered images with a run of two steps from the real worker. Copy it before use."""
+    from tests.helpers.trained import train_once  # imports SciPy, which most tests do not need
 
     return Home(made_once(tmp_path_factory, "trained", train_once))
 
 
 @pytest.fixture
 def trained(home: Home, trained_home: Home) -> Project:
-    """The folder of `home` with a project and a finished run, 0001-fast."""
+    """A project in `home` with a finished run, 0001-fast."""
     shutil.copytree(trained_home.root, home.root, dirs_exist_ok=True)
     with opened(home.db) as db:
         return open_project(db, "portal", None, None)

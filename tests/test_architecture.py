@@ -1,4 +1,4 @@
-"""Rules the import contract of pyproject.toml cannot state: who opens what, and what starts without torch."""
+"""Rules that the import contract in pyproject.toml cannot express: file access, and starting without torch."""
 
 import ast
 import subprocess
@@ -15,7 +15,7 @@ FOLDERS = ("core", "db", "pages", "bench", "packaging")
 
 
 def imports_of(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it."""
+    """Return every module that a file imports, at any level."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -36,40 +36,40 @@ def python_files(*folders: str) -> list[Path]:
 
 @pytest.mark.parametrize("path", python_files(*FOLDERS), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_module_and_every_room_says_what_it_is_for(path: Path) -> None:
-    """In its first line, which ends as a sentence; a room does so in its `__init__.py`."""
+    """The first line of the docstring is a sentence. A room has it in `__init__.py`."""
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
     assert docstring
     assert docstring.split("\n\n")[0].rstrip().endswith((".", ":"))
-    # Streamlit takes every file directly in pages for a page.
+    # Streamlit treats every file directly in pages as a page.
     assert (path.parent / "__init__.py").exists() or path.parent == ROOT / "pages"
 
 
 def test_core_has_room_for_what_is_planned() -> None:
-    """Twelve rooms can be told apart at one sight; who needs a thirteenth joins two."""
+    """Twelve rooms are easy to overview. Merge two before adding a thirteenth."""
     assert len([path for path in (ROOT / "core").iterdir() if (path / "__init__.py").exists()]) <= 12
 
 
 def test_only_the_connection_module_opens_a_database() -> None:
-    """A second SQLite library or a shared connection on one file has lost rows in experiments."""
+    """In experiments, a second SQLite library or a shared connection on one file lost rows."""
     opening = [path for path in python_files("core", "db", "pages") if "sqlite3" in packages_of(path)]
 
     assert [path.relative_to(ROOT).as_posix() for path in opening] == ["db/connection.py"]
 
 
 def test_only_one_module_imports_albumentations() -> None:
-    """Its last free release is archived; the day it is replaced, one file changes."""
+    """Its last free release is archived. Replacing it must change only one file."""
     using = [path.name for path in python_files("core", "pages") if "albumentations" in packages_of(path)]
 
     assert using == ["augmenter.py"]
 
 
 def test_nothing_is_unpickled() -> None:
-    """Checkpoints load with weights_only=True and never fall back; nothing else that could run code is read."""
+    """Checkpoints load with weights_only=True without a fallback. Nothing else that can run code is read."""
     for path in [*python_files("core", "db", "pages"), ROOT / "app.py"]:
         text = path.read_text(encoding="utf-8")
 
-        # The error of the safe loader is caught by name; nothing else of pickle may be touched.
+        # Only the safe loader's error may be imported from pickle.
         named = {name for name in imports_of(path) if name.split(".")[0] in UNPICKLERS}
         assert named <= {"pickle", "pickle.UnpicklingError"}, path.name
         assert "import pickle" not in text.replace("from pickle import UnpicklingError", ""), path.name
@@ -79,7 +79,7 @@ def test_nothing_is_unpickled() -> None:
 
 
 def test_help_runner_and_label_page_start_without_torch() -> None:
-    """Torch and timm take seconds to import: only what trains or predicts pays."""
+    """Torch and timm take seconds to import, so only training and prediction import them."""
     modules = "core.cli.commands core.jobs.runner core.jobs.control core.runs.start core.data.labeling"
     script = (
         f"import sys, {', '.join(modules.split())}, pages.components.widgets.labeler.server;"

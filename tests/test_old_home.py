@@ -1,4 +1,4 @@
-"""A Slotlab folder made by an earlier version (tests/old_home) opens, reads and goes on with this one."""
+"""A Slotlab folder of an earlier version (tests/old_home) works with this one."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ RUN, WITH_VIEWS, CANCELED = "0002-fast", "0003-evaluate", "0006-fast"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A copy of the old folder, which the pages use."""
+    """A copy of the old folder that the pages use."""
     shutil.copytree(HERE / "old_home" / "data", tmp_path / "home")
     monkeypatch.setenv("SLOTLAB_HOME", str(tmp_path / "home"))
     return Home.from_env().create()
@@ -37,7 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 @pytest.fixture
 def db(home: Home) -> Iterator[Database]:
-    """Its database, brought to the present layout where it has another."""
+    """Its database, migrated to the current schema."""
     with opened(home.db) as db:
         yield db
 
@@ -49,7 +49,7 @@ def project(db: Database) -> Project:
 
 
 def test_what_each_sample_is_follows_from_its_ledger(db: Database, project: Project) -> None:
-    """Label, disputes and checks stand beside the samples as today's code finds them in the ledger."""
+    """Stored labels, disputes and checks match those derived from the ledger."""
     everything = samples.select_samples(db, project.id)
     ledgers = {sample.id: labels.events_of(db, sample.id) for sample in everything}
 
@@ -71,7 +71,7 @@ def test_what_each_sample_is_follows_from_its_ledger(db: Database, project: Proj
 
 
 def test_runs_and_their_results_are_listed(db: Database, home: Home, project: Project) -> None:
-    """To bring the jobs up to date changes nothing in an ended one."""
+    """Reconciling the jobs changes nothing in ended ones."""
     before = list(db.conn.iterdump())
 
     control.reconcile(db, home)
@@ -91,11 +91,11 @@ def test_runs_and_their_results_are_listed(db: Database, home: Home, project: Pr
 
 
 def test_a_run_reads_the_same_as_before(db: Database, home: Home) -> None:
-    """The real worker evaluates it again: every view reads every image as it did, and the counts are the same."""
+    """The real worker evaluates it again, with equal readings per view and equal counts."""
     stored = home.run(WITH_VIEWS)
     old = json.loads((stored / "result.json").read_text())
     before = Predictions.load(stored / "predictions-val.npz")
-    (stored / "predictions-val.npz").rename(stored / "old.npz")  # else this evaluation is given back
+    (stored / "predictions-val.npz").rename(stored / "old.npz")  # otherwise the stored evaluation is reused
     run = runs.find_run(db, RUN)
     assert run is not None
 
@@ -109,11 +109,11 @@ def test_a_run_reads_the_same_as_before(db: Database, home: Home) -> None:
     after = Predictions.load(home.run(job.id) / "predictions-val.npz")
     assert (after.sha256, after.views) == (before.sha256, before.views)
     assert (after.predicted_VNP == before.predicted_VNP).all()
-    assert np.allclose(after.log_probs_VNPC, before.log_probs_VNPC, atol=1e-3)  # another processor rounds otherwise
+    assert np.allclose(after.log_probs_VNPC, before.log_probs_VNPC, atol=1e-3)  # processors round differently
 
 
 def test_predictions_are_the_same_as_before(db: Database, home: Home, project: Project) -> None:
-    """With the views and the threshold that were kept with the run."""
+    """Predictions use the views and the threshold of the run."""
     from core.model.predictor import Predictor
 
     expected = json.loads((home.root / "predicted.json").read_text())
@@ -129,7 +129,7 @@ def test_predictions_are_the_same_as_before(db: Database, home: Home, project: P
 
 @pytest.mark.long
 def test_a_canceled_run_goes_on(db: Database, home: Home) -> None:
-    """From its last checkpoint to its planned end."""
+    """It resumes from its last checkpoint to its planned end."""
     assert 0 < control.observe(home, CANCELED).step < 60
 
     control.resume(db, home, CANCELED)
@@ -145,7 +145,7 @@ def test_a_canceled_run_goes_on(db: Database, home: Home) -> None:
     ("name", "shown"), [("evaluate", "9 of 9"), ("train", "9/9 = 100.0%"), ("samples", "90 of 90 images")]
 )
 def test_pages_open_on_it(home: Home, name: str, shown: str) -> None:
-    """And they show something of it."""
+    """They show its contents."""
     app = AppTest.from_file(HERE.parent / "app.py", default_timeout=60).switch_page(f"pages/{name}.py")
     app.query_params["project"], app.query_params["run"] = "portal", RUN
     app.run()

@@ -1,10 +1,10 @@
-"""How much is read right, cell by cell; each leaves a JSON file in bench/results/accuracy.
+"""Accuracy benchmark. Each cell writes a JSON file to bench/results/accuracy.
 
     python -m bench.accuracy --data DIR [--only 'digits4-*'] [--jobs 2] [--list] [--again] [--recount] [--quick]
 
-DIR holds digits4/ with a labels.csv (filename, label) and portal6/ with the labels in the file names; the other images
-are rendered. What is done is skipped, and what was interrupted goes on. Validation images choose the checkpoint, test
-images nothing. `python -m bench.tables` writes the tables of the README from the files.
+DIR has digits4/ with a labels.csv (filename, label), and portal6/ with labels in the file names. All other images are
+rendered. Finished cells are skipped and interrupted ones resume. Validation images select the checkpoint, test images
+nothing. `python -m bench.tables` writes the tables from the files.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from core.training.snapshot import load_snapshot
 
 SEEDS = (0, 1, 2)
 SHORT = {"steps": "450"}
-"""Enough to tell heads apart, in a third of the time of a full run."""
+"""Enough to compare settings, in a third of the time of a full run."""
 
 ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("digits4-base", "digits4", "as preset fast", {}),
@@ -35,7 +35,7 @@ ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("portal6-ink-on", "portal6-fold0", "ink=true", {"ink": "true"}),
     ("wide4-base", "wide4", "rendered, 4 digits on twice their width", {}),
 )
-"""Name, images, what differs, options. All of preset fast, seed 0, with SHORT; more rows may be added."""
+"""Name, images, difference, options. All use preset fast, seed 0 and SHORT."""
 
 CELLS: tuple[Cell, ...] = (
     *(
@@ -132,12 +132,12 @@ QUICK = Cell(
 
 
 def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
-    """The result of a cell, after whatever of its work is still to be done."""
+    """Do the remaining work of a cell and return its result."""
     return read_untrained(cell, bench) if cell.preset is None else read_trained(cell, bench)
 
 
 def read_trained(cell: Cell, bench: Bench) -> dict[str, Any]:
-    """Train, and score the readings of both held-out splits. Labels are audited for this alone, never in training."""
+    """Train, and score the readings of val and test. Audited labels are used only here, never in training."""
     trained = train(cell, bench)
     test = evaluate(cell, bench, trained, "test")
     snapshot = load_snapshot(trained.job.path / "dataset.npz")
@@ -154,7 +154,7 @@ def read_trained(cell: Cell, bench: Bench) -> dict[str, Any]:
 
 
 def read_untrained(cell: Cell, bench: Bench) -> dict[str, Any]:
-    """What ddddocr makes of the test images, in the three ways of bench/accuracy/ddddocr_demo.py. Needs no torch."""
+    """Score ddddocr on the test images, in the three variants of bench/accuracy/ddddocr_demo.py. Needs no torch."""
     import ddddocr
 
     from bench.accuracy.ddddocr_demo import DIGITS, read_digits

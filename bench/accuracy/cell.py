@@ -1,4 +1,4 @@
-"""One reading of images as a cell, mostly by a trained run; imports no torch."""
+"""Cells that read images, mostly with a trained run. Does not import torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ NEEDS = {"gpu": "a GPU", "patience": "a night on a CPU", "ddddocr": "pip install
 
 @dataclass(frozen=True, kw_only=True)
 class Cell(BenchCell):
-    """A reading of images, mostly by a trained run."""
+    """Readings of an image set, mostly by a trained run."""
 
     images: str
-    """Name of its image set."""
+    """Name of the image set."""
     preset: str | None = "fast"
-    """None: nothing is trained."""
+    """None if nothing is trained."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """On top of the preset, as for --set."""
+    """Changes to the preset, as for --set."""
     needs: tuple[str, ...] = ()
     """Keys of NEEDS."""
 
@@ -40,7 +40,7 @@ class Cell(BenchCell):
         return ", ".join([*([f"--data with {folder}/"] if folder else []), *(NEEDS[need] for need in self.needs)])
 
     def changed(self, result: Mapping[str, Any]) -> bool:
-        # An option that came later had its default before.
+        # Options that are missing in old results had their default value.
         return self.preset is not None and TrainConfig.from_dict(result["config"]) != self.config()
 
     def missing(self, data: Path | None) -> str | None:
@@ -57,7 +57,7 @@ class Cell(BenchCell):
 
 
 def described(cell: Cell, frozen: Frozen) -> dict[str, Any]:
-    """The part of a result that is known beforehand."""
+    """Return the part of a result that is known before running."""
     return {
         "cell": cell.name,
         "what": cell.what,

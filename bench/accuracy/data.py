@@ -1,4 +1,4 @@
-"""The image sets of the benches: which images, with which labels, in which split. Needs no torch and no database."""
+"""Image sets of the benchmarks, with labels and splits. Needs neither torch nor a database."""
 
 import fcntl
 import hashlib
@@ -20,26 +20,26 @@ FOLDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Rendered images of one seed; all their texts differ."""
+    """Rendered images of one seed. All texts differ."""
 
     seed: int
     counts: tuple[tuple[str, int], ...]
-    """Split and number, in the order of rendering; the split `hash` means: by the pixels, as in a project."""
+    """Split and number, in rendering order. The split `hash` means by pixels, as in a project."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """Either read from a folder of labeled images, or rendered from `parts`."""
+    """Images from a folder of labeled images, or rendered from `parts`."""
 
     name: str
     length: int
     charset: str = "0123456789"
     folder: str | None = None
-    """Below the --data folder."""
+    """Subfolder of the --data folder."""
     labels: str = "filename"
-    """Where they are: in the file names, or in a CSV of this name in the folder."""
+    """`filename`, or the name of a CSV in the folder."""
     divide: Callable[[list[Row]], list[Row]] = lambda rows: rows
-    """Gives the images of a folder, sorted by hash, their splits; without it each has that of its hash."""
+    """Assigns splits to the images of a folder, sorted by hash. By default they follow from the hash."""
     parts: tuple[Part, ...] = ()
     style: renderer.Style = renderer.DEMO
 
@@ -50,23 +50,23 @@ class ImageSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Frozen:
-    """A set written to one file."""
+    """An image set written to one file."""
 
     path: Path
     hash: str
     counts: dict[str, int]
-    """Images of each split."""
+    """Number of images per split."""
 
 
 def freeze(images: ImageSet, work: Path, data: Path | None) -> Frozen:
-    """Write the set below `work`, or find it there: rendering takes minutes, and depends on nothing but its recipe.
+    """Write the set to `work`, or reuse it: rendering takes minutes and depends only on its recipe.
 
-    Raises ImportSourceError, ImageError or LabelError on a folder that is not as described.
+    Raises ImportSourceError, ImageError or LabelError if the folder does not match the description.
     """
     folder = work / "data"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two cells, or two benches, may want the same set
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two cells or benches may need the same set
         path = folder / f"{images.name}{'' if images.folder else '-' + _recipe(images)}.npz"
         note = path.with_suffix(".json")
         if images.folder or not note.exists():
@@ -77,7 +77,7 @@ def freeze(images: ImageSet, work: Path, data: Path | None) -> Frozen:
 
 
 def _recipe(images: ImageSet) -> str:
-    """Everything that rendered images depend on, in ten characters."""
+    """Return a 10-character hash of everything rendered images depend on."""
     drawn_by = hashlib.sha256(Path(renderer.__file__).read_bytes()).hexdigest()
     parts = [asdict(part) for part in images.parts]
     recipe = [parts, asdict(images.style), images.length, images.charset, drawn_by, version("pillow")]
@@ -87,14 +87,14 @@ def _recipe(images: ImageSet) -> str:
 def _rendered(images: ImageSet) -> Iterator[Row]:
     for part in images.parts:
         splits = [split for split, count in part.counts for _ in range(count)]
-        made = renderer.samples(len(splits), part.seed, images.length, images.charset, images.style)
-        for split, (name, text, png) in zip(splits, made, strict=True):
+        images_of_part = renderer.samples(len(splits), part.seed, images.length, images.charset, images.style)
+        for split, (name, text, png) in zip(splits, images_of_part, strict=True):
             sha256 = pixel_hash(decode(png))
             yield sha256, split_of(sha256) if split == "hash" else split, text, name, png
 
 
 def _from_folder(images: ImageSet, data: Path | None) -> list[Row]:
-    """Every labeled image of the folder once, however often its pixels are there."""
+    """Return every labeled image of the folder, without duplicates."""
     assert data is not None
     assert images.folder is not None
     folder = data / images.folder
@@ -110,7 +110,7 @@ def _from_folder(images: ImageSet, data: Path | None) -> list[Row]:
 
 
 def fold_of(fold: int) -> Callable[[list[Row]], list[Row]]:
-    """Every fifth image, by the order of the hashes, is held out; of the others, the val tenth chooses weights."""
+    """Hold out every fifth image by hash order. The val images of the rest select the checkpoint."""
 
     def divide(rows: list[Row]) -> list[Row]:
         splits = [
@@ -122,7 +122,7 @@ def fold_of(fold: int) -> Callable[[list[Row]], list[Row]]:
 
 
 def all_test(rows: list[Row]) -> list[Row]:
-    """For a reader that is not trained on them."""
+    """Put all images into test, for a reader that is not trained on them."""
     return [(row[0], "test", *row[2:]) for row in rows]
 
 
@@ -144,5 +144,5 @@ SETS: dict[str, ImageSet] = {
         ImageSet(name="quick", length=6, parts=(Part(seed=0, counts=(("train", 64), ("val", 16), ("test", 16))),)),
     )
 }
-"""`wide4` has images about twice as wide as their text, which lies anywhere in them. `demo` is what `slotlab demo`
-imports. `quick` shows no more than that a bench works."""
+"""In `wide4`, images are about twice as wide as their text, which may be anywhere. `demo` is the set of `slotlab demo`.
+`quick` is a smoke test."""

@@ -1,14 +1,14 @@
-"""How a pre-trained general reader does on the demo images, without having seen one: the anchor of their difficulty.
+"""Zero-shot accuracy of ddddocr, a pre-trained general reader, on the demo images, as a baseline.
 
-ddddocr is no dependency of Slotlab. From the repository root:
+ddddocr is not a dependency of Slotlab. From the repository root:
 
     python -m venv /tmp/bench-venv
     /tmp/bench-venv/bin/pip install ddddocr==1.6.1 scipy
     PYTHONPATH=. /tmp/bench-venv/bin/python bench/accuracy/ddddocr_demo.py
 
-Prints one JSON object with exact matches k of n and the 95% Clopper-Pearson interval, read in three ways:
-`raw` is the text as returned; `filtered` is after set_ranges("0123456789"), which only drops what is no digit;
-`digits` takes the model's output over digits alone (own CTC decoding) and is the anchor.
+Prints one JSON object with exact matches k of n and 95% Clopper-Pearson intervals for three variants. `raw` is the
+text as returned. `filtered` is after set_ranges("0123456789"), which only drops other characters. `digits`, the
+baseline, decodes the model's CTC output over digits alone.
 """
 
 import argparse
@@ -28,7 +28,7 @@ DIGITS = "0123456789"
 
 
 def read_digits(probabilities: Sequence[Any], charset: list[str]) -> str:
-    """CTC over blank (class 0) and the ten digits: best class per column, repeats merged, blanks dropped."""
+    """Decode CTC over blank (class 0) and the ten digits: best class per column, merge repeats, drop blanks."""
     classes = [0, *(charset.index(digit) for digit in DIGITS)]
     best = np.asarray(probabilities).reshape(-1, len(charset))[:, classes].argmax(axis=1)
     changed = np.concatenate([[True], best[1:] != best[:-1]])

@@ -1,7 +1,7 @@
-"""How fast a trained run reads: `python -m bench.accuracy.reading RUN_DIR DEVICE SECONDS` prints one JSON object.
+"""Measure the reading speed of a run: `python -m bench.accuracy.reading RUN_DIR DEVICE SECONDS` prints one JSON object.
 
-From the encoded bytes of an image to its text, one view, in batches of 1 and of 64. A process of its own, so that the
-memory of the training does not count here.
+It times encoded bytes to text without TTA, in batches of 1 and 64. It is a separate process, so its memory excludes
+training.
 """
 
 import json
@@ -23,7 +23,7 @@ WARMUPS = 2
 
 
 def parameters(model: nn.Module) -> dict[str, int]:
-    """Number of parameters of the network and of each of its parts, without the folded part of the heads: all zeros."""
+    """Return parameter counts of the network and its parts, without the heads' shared weights: folding zeroes them."""
     counts = {
         name: sum(p.numel() for key, p in part.named_parameters(name) if not key.startswith("heads.shared."))
         for name, part in model.named_children()
@@ -32,7 +32,7 @@ def parameters(model: nn.Module) -> dict[str, int]:
 
 
 def timed(predictor: Predictor, snapshot: Snapshot, batch: int, seconds: float) -> dict[str, Any]:
-    """Median time of a batch, over so many as fit into `seconds`; at least three."""
+    """Return the median time of a batch, over at least three batches and `seconds`."""
     times: list[float] = []
     began = time.perf_counter()
     while len(times) < WARMUPS + 3 or time.perf_counter() - began < seconds:

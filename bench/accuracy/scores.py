@@ -1,4 +1,4 @@
-"""From readings to the figures of a result: exact match, positions, slices, errors; by labels as given and audited."""
+"""Compute figures from readings: exact match, positions, slices and errors, by given and audited labels."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ AUDITS = ROOT / "bench" / "audits"
 MAX_ERRORS = 200
 
 Audit = Mapping[str, tuple[str, str]]
-"""By pixel hash: the label as it was given, and the right one."""
+"""Given label and corrected label, by pixel hash."""
 
 
 def load_audit(folder: str | None, audits: Path = AUDITS) -> Audit:
-    """The corrected labels of a folder of images; none where nobody has looked."""
+    """Return the label corrections of a folder, empty if it was not audited."""
     path = audits / f"{folder}.json"
     if folder is None or not path.exists():
         return {}
@@ -31,25 +31,25 @@ def load_audit(folder: str | None, audits: Path = AUDITS) -> Audit:
 
 
 def audited(sha256: Sequence[str], labels: Sequence[str], audit: Audit) -> list[str]:
-    """The labels with the corrections of an audit. Raises LabelError when it speaks of other labels."""
+    """Return labels corrected by an audit. Raises LabelError if the audit has another given label."""
     right = []
     for key, label in zip(sha256, labels, strict=True):
         given, corrected = audit.get(key, (label, label))
         if given != label:
-            raise LabelError(f"The audit knows image {key[:12]} as {given!r}, but its label is {label!r}.")
+            raise LabelError(f"The audit has {given!r} for image {key[:12]}, but its label is {label!r}.")
         right.append(corrected)
     return right
 
 
 def has_repeat(label: str) -> bool:
-    """Whether two neighbors are equal: what a reader that merges repeats gets wrong."""
+    """Return whether two adjacent characters are equal. CTC readers tend to merge them."""
     return any(left == right for left, right in pairwise(label))
 
 
 def tally(labels: Sequence[str], reads: Sequence[str], seen: set[str] | None) -> dict[str, Any]:
-    """Exact matches with their interval, right characters of each position, and [k, n] of each slice.
+    """Return exact matches with interval, right characters per position, and [k, n] per slice.
 
-    `seen` are the strings of the training labels; without it (nothing was trained) that slice is left out.
+    `seen` has the texts of the training labels. None, if nothing was trained, omits that slice.
     """
     right = [label == read for label, read in zip(labels, reads, strict=True)]
     k, n = sum(right), len(right)
@@ -75,7 +75,7 @@ def tally(labels: Sequence[str], reads: Sequence[str], seen: set[str] | None) ->
 
 
 def flips(labels: Sequence[str], plain: Sequence[str], tta: Sequence[str]) -> dict[str, int]:
-    """How many images the views mend and break."""
+    """Return how many images TTA fixes and breaks."""
     rows = list(zip(labels, plain, tta, strict=True))
     return {
         "fixed": sum(before != label == after for label, before, after in rows),
@@ -84,7 +84,7 @@ def flips(labels: Sequence[str], plain: Sequence[str], tta: Sequence[str]) -> di
 
 
 def score_run(predictions: Predictions, spec: TextSpec, *, seen: set[str], audit: Audit) -> dict[str, Any]:
-    """What a trained run does on a split: as it is and with TTA, by the labels as given and as audited."""
+    """Return the figures of a run on a split: with and without TTA, by given and audited labels."""
     readings = {"plain": predictions.reading(spec, tta=False), "tta": predictions.reading(spec, tta=True)}
     reads = {
         name: [spec.decode(int(place) for place in row) for row in reading.predicted_NP]
@@ -100,7 +100,7 @@ def score_run(predictions: Predictions, spec: TextSpec, *, seen: set[str], audit
         } | {"flips": flips(labels, reads["plain"], reads["tta"])}
     out["audited"]["corrected"] = sum(given != right for given, right in zip(predictions.labels, correct, strict=True))
     confidence_N = readings["tta"].confidence_N
-    # Without their labels: those of some data folders may not be published.
+    # No labels, because those of some folders must not be published.
     columns = (predictions.sha256, reads["tta"], confidence_N.round(4).tolist())
     wrong = readings["tta"].wrong().tolist()[:MAX_ERRORS]
     out["errors"] = [[column[place] for column in columns] for place in wrong]
@@ -110,7 +110,7 @@ def score_run(predictions: Predictions, spec: TextSpec, *, seen: set[str], audit
 def score_reads(
     sha256: Sequence[str], given: Sequence[str], reads: Mapping[str, Sequence[str]], audit: Audit, *, listed: str
 ) -> dict[str, Any]:
-    """What a reader that gives texts alone does, in each of several ways; the errors of the way `listed` are kept."""
+    """Return the figures of a reader without probabilities, per variant in `reads`, with the errors of `listed`."""
     correct = audited(sha256, given, audit)
     out: dict[str, Any] = {
         name: {key: tally(labels, texts, None) for key, texts in reads.items()}

@@ -1,11 +1,10 @@
-"""How fast Slotlab learns and reads, cell by cell; each leaves a JSON file in bench/results/speed.
+"""Training and reading speed. Each cell writes a JSON file to bench/results/speed.
 
     python -m bench.accuracy.speed [--only demo-fast] [--list] [--again] [--quick]
 
-The images are those of `slotlab demo`. Times to an accuracy run from the start of the worker process, imports and
-decoding included, to the moment at which the validation line stands in metrics.jsonl, looked at ten times a second.
-A cell that was interrupted starts over, because a clock that went on meanwhile would measure nothing; run nothing
-beside it. `python -m bench.tables` writes the table of the README from the files.
+The images are those of `slotlab demo`. The time to an accuracy runs from the start of the worker process, including
+imports and decoding, until the validation line is in metrics.jsonl, polled ten times a second. An interrupted cell
+starts over, because its times would be wrong. Run nothing else meanwhile. `python -m bench.tables` writes the tables.
 """
 
 import json
@@ -27,7 +26,7 @@ from core.jobs.runner import PARENT_VARIABLE
 
 GOALS = (0.95, 0.99)
 READ_SECONDS = 5.0
-"""For each batch size; the quick cell takes less."""
+"""Duration per batch size. The quick cell takes less."""
 
 CELLS: tuple[Cell, ...] = (
     Cell(
@@ -58,7 +57,7 @@ CELLS: tuple[Cell, ...] = (
 
 
 class Clock:
-    """Notes when each validation line of a run was first seen."""
+    """Recorder of the time of each validation line."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -75,7 +74,7 @@ class Clock:
 
 
 def times_to(lines: list[dict[str, Any]], goal: float) -> dict[str, Any]:
-    """When the validation images were first read this well, and from when on without a relapse; None for never."""
+    """Return when the validation accuracy first reached `goal`, and when it did so for good. None means never."""
     good = [line["k"] >= goal * line["n"] for line in lines]
     first = next((line for line, ok in zip(lines, good, strict=True) if ok), None)
     lasting = None
@@ -87,7 +86,7 @@ def times_to(lines: list[dict[str, Any]], goal: float) -> dict[str, Any]:
 
 
 def training_rate(metrics: list[dict[str, Any]], batch_size: int) -> float | None:
-    """Images per second while training: the median between two step lines with no evaluation between them."""
+    """Return training images per second: the median over adjacent step lines without an evaluation between."""
     rates = [
         batch_size * (after["step"] - before["step"]) / (after["seconds"] - before["seconds"])
         for before, after in pairwise(metrics)
@@ -97,7 +96,7 @@ def training_rate(metrics: list[dict[str, Any]], batch_size: int) -> float | Non
 
 
 def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
-    """Train from the start with an eye on the clock, then time the reading."""
+    """Train from scratch with timing, then time the reading."""
     folder = bench.folder(cell)
     job = JobDir(folder / "train")
     if job.read("times.json") is None:
@@ -125,7 +124,7 @@ def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
 
 
 def read(cell: Cell, bench: Bench, job: JobDir) -> dict[str, Any]:
-    """Time the reading in a process of its own, on the device of the training; with its peak memory."""
+    """Time the reading and its peak memory in a separate process, on the device of the training."""
     seconds = 0.2 if cell.images == "quick" else READ_SECONDS
     device = job.spec()["choices"]["device"]
     environment = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
@@ -140,7 +139,7 @@ def read(cell: Cell, bench: Bench, job: JobDir) -> dict[str, Any]:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise CellError(f"The reading ended with code {process.returncode}.")
+        raise CellError(f"The reading process exited with code {process.returncode}.")
     out: dict[str, Any] = json.loads(text)
     return out | {"peak_mb": round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3), 1)}
 

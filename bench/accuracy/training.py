@@ -1,6 +1,6 @@
-"""Training and evaluation of a cell by the real worker, each in a job directory of its own.
+"""Train and evaluate a cell with the real worker, each in its own job directory.
 
-What was interrupted, be it by kill -9, goes on from its last checkpoint.
+An interrupted run resumes from its last checkpoint, even after kill -9.
 """
 
 import json
@@ -22,22 +22,22 @@ from core.jobs.jobdir import JobDir
 from core.jobs.runner import PARENT_VARIABLE
 
 TICK_SECONDS = 0.1
-SAY_SECONDS = 30.0
+REPORT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A cell whose run is finished."""
+    """A cell with a finished run."""
 
     frozen: Frozen
     job: JobDir
 
     def described(self, cell: Cell) -> dict[str, Any]:
-        """Everything about the run but its figures."""
+        """Return everything about the run except its figures."""
         spec, result = self.job.spec(), self.job.read("result.json") or {}
         first, *later = (self.job.read("bench.json") or {})["starts"]
         choices = dict(spec["choices"])
-        # Where weights lie, or why a hub could not be reached, says something of this machine alone.
+        # The path of the weights, or why the hub failed, concerns only this machine.
         choices["weights"] = Path(choices["weights"]).name if choices["weights"] else None
         choices["pretrained"] = choices["pretrained"].split(" (")[0]
         return described(cell, self.frozen) | {
@@ -56,17 +56,17 @@ class Trained:
 
 
 def train(cell: Cell, bench: Bench, on_tick: Callable[[JobDir, float], None] | None = None) -> Trained:
-    """Train a cell, or go on with it. A directory of other settings or other images is started over."""
+    """Train or resume a cell. It starts over if settings or images have changed."""
     frozen = freeze(cell.image_set, bench.work, bench.data)
     spec = _spec(cell, "train") | {"config": cell.config().to_dict(), "data": frozen.hash}
     spec = json.loads(json.dumps(spec))
     job = JobDir(bench.folder(cell) / "train")
     before = job.read("run.json")
-    kept = ("data",) if bench.recount else tuple(spec)
-    if before is not None and any(before.get(key) != spec[key] for key in kept):
+    keys = ("data",) if bench.recount else tuple(spec)
+    if before is not None and any(before.get(key) != spec[key] for key in keys):
         if bench.recount:
-            raise CellError("The images have changed since; --again runs it anew.")
-        bench.say(f"{cell.name}: starting over, for its settings or images have changed")
+            raise CellError("The images have changed. Rerun the cell with --again.")
+        bench.say(f"{cell.name}: starting over, because its settings or images have changed")
         remove(bench.folder(cell))
     _fill(job, spec, frozen)
     if job.read("result.json") is None:
@@ -75,7 +75,7 @@ def train(cell: Cell, bench: Bench, on_tick: Callable[[JobDir, float], None] | N
 
 
 def evaluate(cell: Cell, bench: Bench, trained: Trained, split: str) -> JobDir:
-    """Read a split with the best weights of a run, under all views."""
+    """Evaluate a split with the selected checkpoint of a run and TTA."""
     job = JobDir(trained.job.path.parent / split)
     _fill(job, _spec(cell, "evaluate") | {"run": trained.job.id, "split": split, "tta": True}, trained.frozen)
     if job.read("result.json") is None:
@@ -89,27 +89,27 @@ def _spec(cell: Cell, kind: str) -> dict[str, Any]:
 
 
 def _fill(job: JobDir, spec: Mapping[str, Any], frozen: Frozen) -> None:
-    """Make the directory of a job, run.json last: who finds it finds all."""
+    """Create the directory of a job. run.json comes last and marks it complete."""
     if job.read("run.json") is None:
         job.path.mkdir(parents=True, exist_ok=True)
         dataset = job.path / "dataset.npz"
         dataset.unlink(missing_ok=True)
         try:
-            os.link(frozen.path, dataset)  # 10,000 images once, not once a cell
+            os.link(frozen.path, dataset)  # do not copy 10,000 images for each cell
         except OSError:
             shutil.copyfile(frozen.path, dataset)
         job.write("run.json", spec)
 
 
 def run_worker(cell: Cell, job: JobDir, bench: Bench, on_tick: Callable[[JobDir, float], None] | None = None) -> None:
-    """Run the worker of a job to its end; `on_tick` is told every 0.1 s how long the process has lived.
+    """Run the worker of a job until it ends. `on_tick` gets the age of the process every 0.1 s.
 
-    The worker holds the job's lock, and saves and leaves when this process dies (see core.jobs.work).
-    Raises Interrupted, or CellError with the worker's reason.
+    The worker holds the job's lock. It saves and exits when this process dies (see core.jobs.work). Raises
+    Interrupted, or CellError with the worker's reason.
     """
     lock = job.take_lock(wait_s=ORPHAN_SECONDS)
     if lock is None:
-        raise CellError(f"Another bench is at work in {job.path}.")
+        raise CellError(f"Another bench is running in {job.path}.")
     try:
         starts = [*(job.read("bench.json") or {"starts": []})["starts"], environment(bench.threads) | {"peak_mb": None}]
         job.write("bench.json", {"starts": starts})
@@ -122,7 +122,7 @@ def run_worker(cell: Cell, job: JobDir, bench: Bench, on_tick: Callable[[JobDir,
                 stdout=log,
                 stderr=log,
                 pass_fds=[lock],
-                process_group=0,  # a Ctrl-C reaches it as SIGTERM, upon which it saves
+                process_group=0,  # Ctrl-C reaches it as SIGTERM, and it saves
                 env=os.environ | {PARENT_VARIABLE: str(os.getpid()), "OMP_NUM_THREADS": str(bench.threads)},
             )
         job.name_processes(lock, worker.pid)
@@ -134,7 +134,7 @@ def run_worker(cell: Cell, job: JobDir, bench: Bench, on_tick: Callable[[JobDir,
         raise Interrupted
     if code != 0:
         reason = (job.read("status.json") or {}).get("reason")
-        raise CellError(reason or f"The worker ended with code {code}; see {job.path / 'log.txt'}.")
+        raise CellError(reason or f"The worker exited with code {code}. See {job.path / 'log.txt'}.")
 
 
 def _watch(
@@ -145,8 +145,8 @@ def _watch(
     began: float,
     on_tick: Callable[[JobDir, float], None] | None,
 ) -> tuple[int, float]:
-    """Wait for the worker; return its exit code and its peak memory in MB."""
-    told, said = False, began
+    """Wait for the worker and return its exit code and peak memory in MB."""
+    stopping, last_report = False, began
     while True:
         pid, status, usage = os.wait4(worker.pid, os.WNOHANG)
         now = time.monotonic()
@@ -155,10 +155,10 @@ def _watch(
         if pid:
             worker.returncode = os.waitstatus_to_exitcode(status)
             return worker.returncode, round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3), 1)
-        if bench.stop.is_set() and not told:
+        if bench.stop.is_set() and not stopping:
             worker.terminate()
-            told = True
-        if now - said >= SAY_SECONDS:
+            stopping = True
+        if now - last_report >= REPORT_SECONDS:
             bench.say(f"{cell.name}: {(job.read('status.json') or {}).get('message', 'starting')}")
-            said = now
+            last_report = now
         time.sleep(TICK_SECONDS)

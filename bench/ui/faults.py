@@ -1,8 +1,8 @@
-"""What goes wrong while somebody types, and the neighbor who makes saves slow.
+"""Faults to inject while a typist works.
 
     python -m bench.ui.faults DATABASE
 
-begins a write transaction and keeps it for half a second, again and again, until it is ended; every save waits for it.
+holds a write transaction for half a second, again and again, until killed. Every save must wait for it.
 """
 
 import asyncio
@@ -33,37 +33,37 @@ FAULTS = {
 }
 HOLD_SECONDS = 0.5
 GAP_SECONDS = 0.15
-"""SQLite asks for the lock at most 0.1 s apart, so that whoever waits gets it in each gap."""
+"""SQLite retries for the lock at least every 0.1 s, so a waiting writer gets it in each gap."""
 DOWN_SECONDS = 0.5
-"""From the death of a server to the start of the next."""
+"""Time from killing a server to starting the next."""
 PARTS = 4
-"""Typed with a break after each but the last."""
+"""Parts of the typing, with a fault between them."""
 
 
 @asynccontextmanager
 async def fault(name: str, portal: "Portal", typists: Sequence["Typist"], labels: int) -> AsyncIterator[dict[str, Any]]:
-    """Let it happen while the typists type `labels` labels each; yields what happened, complete at the end."""
-    happening: Callable[..., AbstractAsyncContextManager[dict[str, Any]]] = {
+    """Inject a fault while the typists type `labels` labels each. Yields its record, complete at the end."""
+    injection: Callable[..., AbstractAsyncContextManager[dict[str, Any]]] = {
         "slow-save": _slow_save,
         "kill": _kill,
     }.get(name, _nothing)
-    async with happening(portal, typists, labels) as happened:
-        yield happened
+    async with injection(portal, typists, labels) as record:
+        yield record
 
 
 async def type_through(name: str, portal: "Portal", typist: "Typist", labels: int) -> None:
-    """Type so many labels; with a closed tab or a switch of pages in four parts."""
-    breaks = {"closed-tab": _close_tab, "page-switch": _switch_page}.get(name)
-    if breaks is None:
+    """Type `labels` labels. Faults of the tab or page split them into four parts."""
+    interrupt = {"closed-tab": _close_tab, "page-switch": _switch_page}.get(name)
+    if interrupt is None:
         await typist.type_labels(labels)
         return
     for part in range(1, PARTS + 1):
-        # The notes of a tab go with it; they are taken a label earlier, because taking them takes time.
+        # A closed tab loses its notes, and reading them takes time, so read them one label earlier.
         await typist.type_labels(labels * part // PARTS - len(typist.typed) - 1)
         await typist.take_notes()
         await typist.type_labels(1)
         if part < PARTS:
-            await breaks(portal, typist)
+            await interrupt(portal, typist)
 
 
 @asynccontextmanager
@@ -78,7 +78,7 @@ async def _slow_save(portal: "Portal", *_: Any) -> AsyncIterator[dict[str, Any]]
     try:
         yield {"hold_s": HOLD_SECONDS, "gap_s": GAP_SECONDS}
         if process.returncode is not None:
-            raise CellError("The process that holds the database has ended early.")
+            raise CellError("The process that holds the database ended early.")
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -87,7 +87,7 @@ async def _slow_save(portal: "Portal", *_: Any) -> AsyncIterator[dict[str, Any]]
 
 @asynccontextmanager
 async def _kill(portal: "Portal", typists: Sequence["Typist"], labels: int) -> AsyncIterator[dict[str, Any]]:
-    """After a third and after two thirds of the labels."""
+    """Kill the server after one third and two thirds of the labels."""
     from bench.ui.portal import start
 
     away_s: list[float] = []
@@ -119,7 +119,7 @@ async def _close_tab(portal: "Portal", typist: "Typist") -> None:
 
 
 async def _switch_page(_portal: "Portal", typist: "Typist") -> None:
-    """To the samples and back, by the sidebar."""
+    """Switch to Samples and back, with the sidebar."""
     from bench.ui.typist import READY
 
     await typist.page.get_by_role("link", name="Samples").click()

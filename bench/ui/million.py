@@ -1,10 +1,9 @@
-"""A project of very many samples, for benches: 2,000 rendered images, each made many by changes of a few pixels.
+"""A project with very many samples, for benchmarks: variants of 2,000 rendered images, by changing a few pixels.
 
     python -m bench.ui.million --home DIR [--samples 1000000]
 
-Every image is a PNG of its own, stored under the hash of its own pixels as core.images.pixels decodes them. Nine in a
-hundred are labeled with their text and one is skipped, by three operators; they come from five sources on eight days.
-DIR/truth.txt has a line "hash text" for every sample.
+Every sample is a different PNG with the hash of its decoded pixels. 9% are labeled with their text and 1% are skipped,
+by three operators. They come from five sources on eight days. DIR/truth.txt has a line "hash text" for every sample.
 """
 
 import argparse
@@ -40,21 +39,21 @@ PROJECT = "million"
 LENGTH, CHARSET = 6, "0123456789"
 RENDERS = 2000
 COLORS = 16
-"""Half a byte a pixel: an image then takes one page of the database, and a million of them 5 GB instead of 12."""
+"""4 bits per pixel, so an image fits in one database page, and a million take 5 GB instead of 12."""
 SOURCES = 5
 DAYS = 8
 LABELED, SKIPPED = 0.09, 0.01
 OPERATORS = ("Ann", "Bob", "Cleo")
 FLAGS = ("unreadable", "not_ours", None)
 BATCH = 100_000
-"""Samples a transaction. Hashes fall everywhere in an index, so that each transaction rewrites most of its pages."""
+"""Samples per transaction. Hashes are spread over the index, so each transaction rewrites most of its pages."""
 CACHE_KIB = 1_000_000
 TRUTH, MADE = "truth.txt", "made.json"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One image: PNG bytes, the text on it, and the hash of its pixels."""
+    """One image: hash of its pixels, text, and PNG bytes."""
 
     sha256: str
     text: str
@@ -62,9 +61,9 @@ class Variant:
 
 
 class Render:
-    """One rendered image with a palette.
+    """A rendered image with a palette.
 
-    Only its last row differs between variants, so that the rows above it are compressed and hashed once.
+    Variants differ only in the last row, so the rows above are compressed and hashed once.
     """
 
     def __init__(self, text: str, pixels: NDArray[np.uint8]) -> None:
@@ -81,27 +80,27 @@ class Render:
         self.deflated = deflate.compress(raw) + deflate.flush(zlib.Z_FULL_FLUSH)
         self.hashed = hashlib.sha256(b"RGB%dx%d:" % (width, height) + self.palette[np.stack(rows)].tobytes())
         if len(np.unique(self.palette[: indices.max() + 1], axis=0)) != COLORS:
-            raise OptionError(f"The image of {text} has too few colors.")  # variants could be equal
+            raise OptionError(f"The image of {text} has too few colors.")  # variants could be identical
         self.variant(0, check=True)
 
     def variant(self, number: int, *, check: bool = False) -> Variant:
-        """The image with pixels of its last row changed as the bits of `number` are set."""
+        """Return the image with its last row changed according to the bits of `number`."""
         last = self.last.copy()
         bits = np.array([bit == "1" for bit in f"{number:b}"[::-1]])
         last[: 7 * len(bits) : 7][bits] ^= 1
         row, hashed = _packed(last), self.hashed.copy()
         hashed.update(self.palette[last].tobytes())
-        # The last row is a block that is stored as it is, the last one of the stream.
+        # The last row is an uncompressed block at the end of the stream.
         stored = struct.pack("<BHH", 1, len(row), len(row) ^ 0xFFFF) + row
         data = self.deflated + stored + struct.pack(">I", zlib.adler32(row, self.adler))
         png = self.head + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
         if check and pixel_hash(decode(png)) != hashed.hexdigest():
-            raise OptionError(f"The hash of {self.text}, variant {number}, is not that of its pixels.")
+            raise OptionError(f"The hash of {self.text}, variant {number}, does not match its pixels.")
         return Variant(hashed.hexdigest(), self.text, png)
 
 
 def _packed(row: NDArray[np.uint8]) -> bytes:
-    """A PNG row of four bits a pixel, unfiltered."""
+    """Return an unfiltered PNG row with four bits per pixel."""
     return b"\0" + (row[::2] << 4 | row[1::2]).tobytes()
 
 
@@ -111,14 +110,14 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 @cache
 def renders(n: int, seed: int) -> list[Render]:
-    """`n` rendered images, all texts distinct: a label that goes to a neighbor is then always a wrong one."""
+    """Return `n` rendered images. Texts are distinct, so a label on another image is always wrong."""
     rng = np.random.default_rng(seed)
     texts = rng.choice(10**LENGTH, n, replace=False)
     return [Render(text, renderer.render(text, rng)) for text in (f"{number:0{LENGTH}}" for number in texts)]
 
 
 def variants(n: int, seed: int = 0) -> Iterator[Variant]:
-    """`n` different images of at most RENDERS texts; every thousandth is decoded to see that its hash is right."""
+    """Yield `n` different images of at most RENDERS texts. Every thousandth hash is verified by decoding."""
     images = renders(min(n, RENDERS), seed)
     for index in range(n):
         number, place = divmod(index, len(images))
@@ -129,10 +128,10 @@ def add_project(
     db: Database, name: str, n: int, *, seed: int = 0, labeled: float = 0.0, skipped: float = 0.0,
     sources: int = 1, days: int = 1, val: int = 0, progress: Progress | None = None,
 ) -> tuple[Project, dict[str, str]]:  # fmt: skip
-    """Make a project of `n` samples; returns it and the true text by pixel hash.
+    """Create a project of `n` samples and return it with the true text by pixel hash.
 
-    The oldest samples are labeled with their text, those after them skipped; a ledger says so. The first `val` are
-    validation images whatever their hash says: as many would else take ten times as many samples.
+    The oldest samples are labeled with their text and the next ones skipped, with ledger events. The first `val` are
+    validation images regardless of their hash. Otherwise that many would take ten times as many samples.
     """
     with write(db):
         project = projects.insert_project(db, name, LENGTH, CHARSET)
@@ -191,19 +190,19 @@ def _insert(db: Database, rows: list[Any], blobs: list[Any], events: list[Any]) 
 
 
 def make(home: Home, n: int, progress: Progress | None = None) -> dict[str, Any]:
-    """A folder with a project of `n` samples, unless it is there already; returns what it took.
+    """Create a folder with a project of `n` samples, or reuse it. Returns the record of its creation.
 
-    Raises OptionError on a folder that holds anything else.
+    Raises OptionError if the folder has other contents.
     """
     home.create()
     made_path, truth_path = home.root / MADE, home.root / TRUTH
     if made_path.exists():
         made: dict[str, Any] = json.loads(made_path.read_text(encoding="utf-8"))
         if made["samples"] != n:
-            raise OptionError(f"{home.root} has {made['samples']:,} samples, not {n:,}; name another folder.")
+            raise OptionError(f"{home.root} has {made['samples']:,} samples, not {n:,}. Choose another folder.")
         return made
     if home.db.exists():
-        raise OptionError(f"{home.root} holds a database that is not finished or not ours; remove it first.")
+        raise OptionError(f"{home.root} has an unfinished or foreign database. Remove it first.")
     began = time.monotonic()
     with opened(home.db, create=True) as db:
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -212,7 +211,7 @@ def make(home: Home, n: int, progress: Progress | None = None) -> dict[str, Any]
         )
     save_truth(truth_path, truth)
     made = {"samples": n, "seconds": round(time.monotonic() - began, 1), "bytes": home.db.stat().st_size}
-    made_path.write_text(json.dumps(made), encoding="utf-8")  # last: who finds it finds all
+    made_path.write_text(json.dumps(made), encoding="utf-8")  # last, as it marks the folder complete
     return made
 
 
@@ -222,7 +221,7 @@ def save_truth(path: Path, truth: Mapping[str, str]) -> None:
 
 
 def load_truth(path: Path) -> dict[str, str]:
-    """True text of every sample by its pixel hash."""
+    """Return the true text of every sample by pixel hash."""
     with path.open(encoding="ascii") as file:
         return dict(line.split() for line in file)
 
@@ -231,7 +230,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.ui.million", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--home", type=Path, required=True, help="a new folder; start the app on it by SLOTLAB_HOME")
+    parser.add_argument("--home", type=Path, required=True, help="new folder; open it in the app with SLOTLAB_HOME")
     parser.add_argument("--samples", type=int, default=1_000_000)
     options = parser.parse_args()
     try:
@@ -240,7 +239,7 @@ def main() -> int:
     except SlotlabError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{made['samples']:,} samples, {made['bytes'] / 1e9:.2f} GB, made in {made['seconds']:.1f} s.")
+    print(f"{made['samples']:,} samples, {made['bytes'] / 1e9:.2f} GB, created in {made['seconds']:.1f} s.")
     return 0
 
 

@@ -1,10 +1,9 @@
-"""Operators without a browser: they speak the labeling widget's own messages over the app's websocket.
+"""Operators without a browser: they send the labeling widget's messages over the app's websocket.
 
     python -m bench.ui.operators URL --project NAME --truth FILE [--operators 20] [--per-minute 4] [--seconds 600]
 
-Each is a session of its own, keeps a queue and an outbox as the widget does, gives every image its true text, renews
-what it has, and says at the end what it was given, typed and answered. An image is decoded: its pixels, not its name,
-decide what is typed. Prints one JSON object.
+Each is a separate session with a queue and an outbox like the widget's. It labels every image with its true text, found
+by decoding its pixels, and renews its leases. Prints one JSON object with images received, labels and answers.
 """
 
 import argparse
@@ -34,16 +33,15 @@ SEND_SECONDS = 0.15
 RESEND_SECONDS = 3.0
 RENEW_SECONDS = 20.0
 LOW = 10
-"""As in the widget: between messages, until a message counts as lost, between renewals, images at which more are
-asked for."""
+"""As in the widget: seconds between messages, until a resend, between renewals; queue length to request more."""
 END_SECONDS = 60.0
-"""What is typed has to be answered this long after the last label."""
+"""Timeout for answers after the last label."""
 COMPONENT = "slotlab.labeler"
 
 
 @dataclass
 class Operator:
-    """One operator and the state that the widget would keep in a tab."""
+    """An operator with the state that the widget keeps in a tab."""
 
     name: str
     url: str
@@ -54,27 +52,27 @@ class Operator:
     done: set[str] = field(default_factory=set)
     outbox: dict[str, dict[str, Any]] = field(default_factory=dict)
     born: dict[str, float] = field(default_factory=dict)
-    """When each event was made."""
+    """Creation time of each event."""
     given: list[str] = field(default_factory=list)
     typed: dict[str, str] = field(default_factory=dict)
     acknowledge_ms: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     messages: int = 0
     waited_s: float = 0.0
-    """For an image."""
+    """Total time without an image."""
     socket: ClientConnection | None = None
     widget_id: str = ""
     fragment_id: str = ""
     page_hash: str = ""
     data: dict[str, Any] = field(default_factory=dict)
     more: bool = True
-    """Whether images wait."""
+    """Whether the server has more images."""
     sent: float = float("-inf")
     fresh: bool = True
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def work(self, starts_after: float, every: float, until: float) -> None:
-        """Open the page `starts_after` seconds from now and label one image `every` seconds, until the clock says."""
+        """Open the page after `starts_after` seconds, then label an image each `every` seconds until `until`."""
         await asyncio.sleep(starts_after)
         cookie = {"Cookie": f"slotlab_operator={self.name}"}
         parts = urlsplit(self.url)
@@ -110,7 +108,7 @@ class Operator:
             due = max(due + every, clock())
 
     def _give(self, image: dict[str, Any]) -> None:
-        """Type what is on the picture, whatever the message calls it."""
+        """Label an image with the text of its pixels, not of its hash in the message."""
         sample, text = image["sample"], self.truth[image["pixels"]]
         event = uuid4().hex
         self.outbox[event] = {
@@ -148,7 +146,7 @@ class Operator:
         await self.socket.send(message.SerializeToString())
 
     async def _pump(self) -> None:
-        """Send the whole outbox when there is news, when an answer is overdue, and when a lease has to be renewed."""
+        """Send the whole outbox on changes, on overdue answers, and to renew leases."""
         while True:
             await asyncio.sleep(0.03)
             if not self.data:
@@ -208,7 +206,7 @@ class Operator:
                 self._read(json.loads(element.bidi_component.json))
 
     def _read(self, data: dict[str, Any]) -> None:
-        """What the widget does with new data."""
+        """Handle new data like the widget."""
         if data.get("reply") == self.data.get("reply"):
             return
         self.data = data
@@ -228,7 +226,7 @@ class Operator:
             if image["sample"] not in self.done | have:
                 pixels = pixel_hash(decode(base64.b64decode(image["url"].partition(",")[2])))
                 if pixels != image["sample"]:
-                    self.errors.append("an image came under another's hash")
+                    self.errors.append("an image came with the hash of another")
                 self.queue.append({"sample": image["sample"], "version": image["version"], "pixels": pixels})
                 self.given.append(image["sample"])
         if self.more and len(self.queue) < self.low:
@@ -237,7 +235,7 @@ class Operator:
 
     @property
     def low(self) -> int:
-        """Images at hand at which more are asked for: as the app says, but few: four a minute are typed."""
+        """Return the queue length at which to request more: the app's value, limited because labeling is slow."""
         return min(LOW, int(self.data["low"]))
 
     def report(self) -> dict[str, Any]:
@@ -257,7 +255,7 @@ class Operator:
 async def operate(
     url: str, project: str, truth: Mapping[str, str], *, operators: int, per_minute: float, seconds: float
 ) -> list[dict[str, Any]]:
-    """Let so many operators label for so long; their first labels are spread over one interval."""
+    """Run the operators, with their first labels spread over one interval, and return their reports."""
     every = 60 / per_minute
     spread = min(every, seconds / 2)
     until = time.monotonic() + seconds
@@ -270,9 +268,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.ui.operators", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("url", help="of the app, as http://127.0.0.1:8501")
+    parser.add_argument("url", help="address of the app, for example http://127.0.0.1:8501")
     parser.add_argument("--project", required=True)
-    parser.add_argument("--truth", type=Path, required=True, help='lines "hash text"')
+    parser.add_argument("--truth", type=Path, required=True, help='file with lines "hash text"')
     parser.add_argument("--operators", type=int, default=20)
     parser.add_argument("--per-minute", type=float, default=4.0)
     parser.add_argument("--seconds", type=float, default=600.0)

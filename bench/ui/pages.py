@@ -1,7 +1,7 @@
-"""How long a page takes until all that was asked for is on the screen, and what the server needs for it.
+"""Time until a page is completely drawn, and peak memory of the server.
 
-A page is drawn when its script has ended, nothing on it is stale or still a placeholder, what it is for is there, its
-images are decoded, and all of that has held for a while.
+A page is drawn when its script has ended, nothing is stale or a placeholder, its main element is visible, its images
+are decoded, and all of that has lasted for a while.
 """
 
 import ast
@@ -21,9 +21,9 @@ from bench.ui.typist import chromium, new_context, summary
 
 PATIENCE_MS = 60_000
 HOLDS_MS = 250
-"""How long a page has to stand still to be drawn; no part of its time."""
+"""Time a page must be stable to count as drawn. It is not part of the measured time."""
 CELLS = ((0, 0, 5), (1, 3, 8), (2, 7, 7), ("all", 2, 7))
-"""Matrix, true and read character of the cells that are clicked in turn."""
+"""Matrix, true character and read character of the cells to click."""
 MATRIX = "[data-testid=matrix]"
 PLOT = "[data-testid=stPlotlyChart] .main-svg"
 TABLE = "[data-testid=stDataFrame] canvas"
@@ -34,15 +34,15 @@ SECTION = "[role=tabpanel] h3"
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """A page, or a section of one, as an address opens it."""
+    """A page, or a section of a page, with its address."""
 
     name: str
     path: str
     shows: str
-    """What has to be visible: a CSS selector."""
+    """CSS selector of what must be visible."""
     query: tuple[tuple[str, str], ...] = ()
     tab: str | None = None
-    """Name of the tab that leads there, from another section of the same page."""
+    """Tab that opens it from another section of the same page."""
 
     @property
     def page(self) -> str:
@@ -81,24 +81,24 @@ SCREENS: tuple[Screen, ...] = (
     ),
     Screen(name="predict", path="predict", shows=TABLE),
 )
-"""Another page or section is one more entry; what the app does not have is left out by `known`."""
+"""Every page and section. `known` drops those that the app does not have."""
 
 
 def sections(pages: Path) -> list[str]:
-    """Names of the sections of Evaluate, as its script has them."""
+    """Return the section names of Evaluate, from its script."""
     tree = ast.parse((pages / "evaluate.py").read_text(encoding="utf-8"))
-    (found,) = (
+    (titles,) = (
         node.value
         for node in tree.body
         if isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Dict)
         and [ast.unparse(target) for target in node.targets] == ["SECTIONS"]
     )
-    return [ast.literal_eval(key) for key in found.keys if key]
+    return [ast.literal_eval(key) for key in titles.keys if key]
 
 
 def known(pages: Path) -> list[Screen]:
-    """The screens of this version of the app."""
+    """Return the screens of this version of the app."""
     tabs = {None, *sections(pages)}
     return [screen for screen in SCREENS if (pages / f"{screen.page}.py").exists() and screen.tab in tabs]
 
@@ -109,7 +109,7 @@ addEventListener("pointerdown", (event) => { window.drawn = { clicked: event.tim
 new MutationObserver((records) => {
   const app = document.querySelector("[data-testid=stApp]");
   const now = app && app.dataset.testScriptState !== "notRunning";
-  // A short run may have ended before this is called.
+  // A short script run may have ended before this callback.
   if (now || records.some((each) => each.oldValue && each.oldValue !== "notRunning")) {
     window.drawn.ran = performance.now();
   }
@@ -117,8 +117,8 @@ new MutationObserver((records) => {
   subtree: true, childList: true, attributeFilter: ["data-test-script-state"], attributeOldValue: true,
 });
 """
-# Milliseconds from the address, or from the last click, until the page was drawn; null when it is not in time.
-# A run of some milliseconds may never be seen in the page; then it is drawn when it has stood still for longer.
+# Milliseconds from the address or the last click until the page is drawn, or null on timeout.
+# A very short script run may go unnoticed. Then the page must be stable for longer.
 DRAWN = """([shows, holds, patience]) => new Promise((resolve) => {
   const begun = performance.now();
   let since = null;
@@ -141,14 +141,14 @@ DRAWN = """([shows, holds, patience]) => new Promise((resolve) => {
 
 
 async def opened(page: Page, url: str, screen: Screen, project: str) -> float:
-    """Milliseconds from the address to the drawn page. Raises CellError."""
+    """Return milliseconds from the address to the drawn page. Raises CellError."""
     await page.goto(url + screen.address(project), wait_until="commit")
     return await drawn(page, screen)
 
 
 async def drawn(page: Page, screen: Screen) -> float:
-    """Milliseconds from the address or the last click of this page. Raises CellError when it takes a minute."""
-    # An address that leads elsewhere first ends the first wait.
+    """Return milliseconds from the address or the last click to the drawn page. Raises CellError after a minute."""
+    # A redirect interrupts the wait, so try again.
     for _ in range(3):
         try:
             took = await page.evaluate(DRAWN, [screen.shows, HOLDS_MS, PATIENCE_MS])
@@ -161,7 +161,7 @@ async def drawn(page: Page, screen: Screen) -> float:
 
 
 async def chosen(page: Page, screen: Screen, elsewhere: Screen) -> float:
-    """Milliseconds from the click on the screen's tab or link, from the other one. Raises CellError."""
+    """Return milliseconds from clicking the screen's tab or link, coming from `elsewhere`. Raises CellError."""
     for each in (elsewhere, screen):
         if each.tab:
             await page.get_by_role("tab", name=each.tab, exact=True).click()
@@ -172,12 +172,12 @@ async def chosen(page: Page, screen: Screen, elsewhere: Screen) -> float:
 
 
 async def cell_clicked(page: Page, position: int | str, true: int, read: int) -> float:
-    """Milliseconds from a click on a cell of a matrix to its images. Raises CellError."""
+    """Return milliseconds from a click on a matrix cell to its images. Raises CellError."""
     matrix = page.locator(f"{MATRIX}[data-position='{position}']")
     await matrix.scroll_into_view_if_needed()
     box = await matrix.bounding_box()
     if box is None:
-        raise CellError("There is no such matrix.")
+        raise CellError(f"There is no matrix for position {position}.")
     at = {name: float(await matrix.get_attribute(f"data-{name}") or 0) for name in ("size", "axis", "top", "left")}
     x = box["x"] + at["axis"] + at["size"] * (read - at["left"] + 0.5)
     await page.mouse.click(x, box["y"] + at["size"] * (true - at["top"] + 0.5))
@@ -187,9 +187,9 @@ async def cell_clicked(page: Page, position: int | str, true: int, read: int) ->
 async def measured(
     home: Path, screens: Sequence[Screen], project: str, n: int, stop: threading.Event
 ) -> dict[str, Any]:
-    """Each screen on a server and in a browser of its own: at first, by its address and by a click, n times each.
+    """Measure each screen with a fresh server and browser: cold, then by address and by click, n times each.
 
-    Then the peak memory of one server on which all are opened, before and after those that load the model.
+    Then measure the peak memory of one server for all screens, before and after those that load the model.
     """
     rows, log = [], home / "server.log"
     before = log.stat().st_size if log.exists() else 0
@@ -245,15 +245,15 @@ async def _context(context: BrowserContext) -> BrowserContext:
 
 
 def peak_mb(pid: int) -> float:
-    """Peak resident memory of a process and its children, each at its own peak."""
-    tree, found = [pid], 0.0
+    """Return the sum of peak resident memory of a process and its children, in MB."""
+    tree, total = [pid], 0.0
     while tree:
         process = Path(f"/proc/{tree.pop()}")
         try:
             status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
             children = [each.read_text().split() for each in process.glob("task/*/children")]
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
-        found += int(status.get("VmHWM", "0 kB").split()[0]) / 1000
+        total += int(status.get("VmHWM", "0 kB").split()[0]) / 1000
         tree += [int(child) for each in children for child in each]
-    return round(found, 1)
+    return round(total, 1)

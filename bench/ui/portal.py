@@ -1,4 +1,4 @@
-"""The app under test: a server on a folder of its own, a project whose true texts are known, a run beside it."""
+"""The app under test: a server with its own folder, a project with known texts, and a run beside it."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from db.projects import find_project
 from tests.helpers.lab import Lab
 
 RUN_SECONDS = 120.0
-"""Until a run is training."""
+"""Timeout until a run is training."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Portal:
     lab: Lab
     project: str
     truth: Mapping[str, str]
-    """What is on each image, by its pixel hash."""
+    """True text of each image, by pixel hash."""
 
     @property
     def url(self) -> str:
@@ -41,7 +41,7 @@ class Portal:
 
 @contextmanager
 def served(home: Path) -> Iterator[Lab]:
-    """The app on a folder; killed at the end."""
+    """Serve a folder with the app, and kill it at the end."""
     lab = Lab(home)
     try:
         start(lab)
@@ -52,7 +52,7 @@ def served(home: Path) -> Iterator[Lab]:
 
 @contextmanager
 def portal(project: str, n: int) -> Iterator[Portal]:
-    """The app on a temporary folder with a project of `n` images."""
+    """Serve a temporary folder with a project of `n` images."""
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(Path(folder))
         with opened(lab.home.db, create=True) as db:
@@ -71,7 +71,7 @@ def start(lab: Lab) -> None:
 
 @asynccontextmanager
 async def line(lab: Lab, round_trip_ms: float) -> AsyncIterator[str]:
-    """Address of the app, behind a slow line where one is asked for."""
+    """Yield the address of the app, behind a delaying proxy if requested."""
     if round_trip_ms:
         async with delayed(lab.port, round_trip_ms / 2000) as port:
             yield f"http://127.0.0.1:{port}"
@@ -80,11 +80,10 @@ async def line(lab: Lab, round_trip_ms: float) -> AsyncIterator[str]:
 
 
 def compared(portal: Portal, typed: Sequence[Mapping[str, str]]) -> dict[str, int]:
-    """What the database holds against what was typed, each of `typed` by one tab or operator, and against the truth.
+    """Compare the database with what each tab or operator typed and with the truth.
 
-    lost: typed images without a label. misfiled: labels that are not what is on their image, those in the ledger that
-    hold no longer included. twice: images that two typed. conflicts: events that came second. tracebacks: in the
-    server's log.
+    lost: typed images without a label. misfiled: wrong labels, including superseded ones in the ledger. twice: images
+    typed by two. conflicts: events that lost to an earlier one. tracebacks: in the server's log.
     """
     with opened(portal.lab.home.db) as db:
         project = find_project(db, portal.project)
@@ -111,7 +110,7 @@ def compared(portal: Portal, typed: Sequence[Mapping[str, str]]) -> dict[str, in
 
 @contextmanager
 def training(lab: Lab, options: Sequence[str]) -> Iterator[Callable[[], dict[str, Any] | None]]:
-    """A run on a labeled project of the same folder; yields what says how it is. Canceled at the end."""
+    """Train on a labeled project of the same folder. Yields a function for its state. Cancels it at the end."""
     if not options:
         yield lambda: None
         return
@@ -121,14 +120,14 @@ def training(lab: Lab, options: Sequence[str]) -> Iterator[Callable[[], dict[str
     run = slotlab(lab, "train", "--project", "beside", *settings, "--detach", "--json")["run"]
 
     def state() -> dict[str, Any]:
-        (found,) = (each for each in slotlab(lab, "runs", "--json") if each["run"] == run)
-        return {"state": found["state"], "options": list(options)}
+        (row,) = (each for each in slotlab(lab, "runs", "--json") if each["run"] == run)
+        return {"state": row["state"], "options": list(options)}
 
     try:
         end = time.monotonic() + RUN_SECONDS
         while state()["state"] != "running":
             if time.monotonic() > end:
-                raise CellError(f"The run beside is {state()['state']}.")
+                raise CellError(f"The run beside the cell is {state()['state']}.")
             time.sleep(0.5)
         yield state
     finally:
@@ -136,7 +135,7 @@ def training(lab: Lab, options: Sequence[str]) -> Iterator[Callable[[], dict[str
 
 
 def slotlab(lab: Lab, *words: str) -> Any:
-    """Run a command; returns what it says with --json. Raises CellError with its sentence."""
+    """Run a command and return its --json output. Raises CellError with its error."""
     done = subprocess.run(
         [sys.executable, "-m", "core.cli", *words],
         cwd=ROOT,

@@ -1,6 +1,6 @@
-"""A slow line to the app: every byte arrives a fixed time after it was sent, in both directions, as over a network.
+"""TCP proxy that delays every byte by a fixed time in both directions, like a distant network.
 
-Unlike a pause between messages this keeps the bandwidth, so that only distance is measured.
+Unlike a pause between messages, it does not reduce bandwidth.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ CHUNK = 65536
 
 @asynccontextmanager
 async def delayed(port: int, delay_s: float) -> AsyncIterator[int]:
-    """Serve 127.0.0.1:`port` at another port, which is yielded, `delay_s` later each way."""
+    """Forward another port to 127.0.0.1:`port` with a delay each way, and yield that port."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -26,7 +26,7 @@ async def delayed(port: int, delay_s: float) -> AsyncIterator[int]:
             writers.append(far_writer)
             await asyncio.gather(_pass(reader, far_writer, delay_s), _pass(far_reader, writer, delay_s))
         except (OSError, asyncio.CancelledError):
-            pass  # the app is away, or the line is taken down: what comes back is a closed connection
+            pass  # the app is down or the proxy is closing: close the connection
         finally:
             for each in writers:
                 each.close()
@@ -43,7 +43,7 @@ async def delayed(port: int, delay_s: float) -> AsyncIterator[int]:
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float) -> None:
-    """Copy until the end of the stream, the end included, each piece `delay_s` after it came."""
+    """Copy the stream and its end, each piece `delay_s` after it arrived."""
     clock = asyncio.get_running_loop().time
     pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 

@@ -1,7 +1,7 @@
-"""A project with very many labeled validation images and two runs whose predictions on them are generated.
+"""A project with many labeled validation images and two runs with generated predictions.
 
-Everything a page reads is there as a run leaves it, but that nothing was trained: the weights are random, and the
-log-probabilities are drawn so that about 99 in 100 images are read without an error and the views mend a few.
+It has all files that pages read from a run, but nothing is trained. The weights are random. The log-probabilities are
+drawn so that about 99% of the images are read right and TTA fixes a few more.
 """
 
 import json
@@ -27,9 +27,9 @@ from db.records import Project, now
 
 PROJECT = "readings"
 TRAIN_SHARE = 0.05
-"""Labeled training images beside the validation images: enough for every page to have some."""
+"""Labeled training images per validation image: enough for every page."""
 RUNS = {1: 9.0, 2: 9.8}
-"""Number of each run, and by how many nats its true characters lead in the mean; the newer one reads better."""
+"""Mean lead of the true characters in nats, by run number. The newer run reads better."""
 VIEWS = ("as it is", "left", "right", "up", "down", "smaller", "larger", "turned left", "turned right")
 STEPS = 3000
 OPTIONS = {"backbone": "test_resnet", "width": "32", "image_size": "32x96", "pretrained": "none", "device": "cpu"}
@@ -38,7 +38,7 @@ SPEC = TextSpec(LENGTH, CHARSET)
 
 @dataclass(frozen=True)
 class Val:
-    """The validation images in the order of their hashes, as a snapshot has them."""
+    """Validation images sorted by hash, as in a snapshot."""
 
     sha256: list[str]
     labels: list[str]
@@ -49,19 +49,19 @@ class Val:
 
 
 def make(home: Home, n: int) -> dict[str, Any]:
-    """A folder with `n` validation images and two runs on them, unless it is there; returns what it took.
+    """Create a folder with `n` validation images and two runs, or reuse it. Returns the record of its creation.
 
-    Raises OptionError on a folder that holds anything else.
+    Raises OptionError if the folder has other contents.
     """
     home.create()
     made_path = home.root / MADE
     if made_path.exists():
         made: dict[str, Any] = json.loads(made_path.read_text(encoding="utf-8"))
         if made["predictions"] != n:
-            raise OptionError(f"{home.root} has {made['predictions']:,} predictions, not {n:,}; name another folder.")
+            raise OptionError(f"{home.root} has {made['predictions']:,} predictions, not {n:,}. Choose another folder.")
         return made
     if home.db.exists():
-        raise OptionError(f"{home.root} holds a database that is not finished or not ours; remove it first.")
+        raise OptionError(f"{home.root} has an unfinished or foreign database. Remove it first.")
     began = time.monotonic()
     train = max(20, int(TRAIN_SHARE * n))
     with opened(home.db, create=True) as db:
@@ -84,7 +84,7 @@ def make(home: Home, n: int) -> dict[str, Any]:
                 )  # fmt: skip
                 runs.set_val_correct(db, job, result["val"]["correct"])
     made = {"predictions": n, "seconds": round(time.monotonic() - began, 1), "bytes": home.db.stat().st_size}
-    made_path.write_text(json.dumps(made), encoding="utf-8")  # last: who finds it finds all
+    made_path.write_text(json.dumps(made), encoding="utf-8")  # last, as it marks the folder complete
     return made
 
 
@@ -95,7 +95,7 @@ def config() -> Any:
 def add_files(
     home: Home, project: Project, job: str, val: Val, train: list[str], lead: float, *, seed: int
 ) -> dict[str, Any]:
-    """The run's directory; returns its result."""
+    """Create the run's directory and return its result."""
     directory = JobDir(home.run(job))
     directory.path.mkdir()
     rows = [(sha256, "val", label, sha256[:8], b"") for sha256, label in zip(val.sha256, val.labels, strict=True)]
@@ -127,7 +127,7 @@ def add_files(
 
 
 def save_weights(directory: JobDir, seed: int) -> dict[str, Any]:
-    """Random weights of a tiny network as its best checkpoint; returns the run's choices."""
+    """Save random weights of a tiny network as the selected checkpoint, and return the run's choices."""
     import torch
 
     from core.model import checkpoint
@@ -147,7 +147,7 @@ def save_weights(directory: JobDir, seed: int) -> dict[str, Any]:
 
 
 def add_metrics(directory: JobDir, val: dict[str, Any]) -> None:
-    """A curve of as many lines as a run writes."""
+    """Write a curve with as many lines as a real run."""
     for step in range(5, STEPS + 1, 5):
         left = np.exp(-step / 500)
         directory.append_metrics(
@@ -164,11 +164,11 @@ def add_metrics(directory: JobDir, val: dict[str, Any]) -> None:
 
 
 def generated(targets_NP: NDArray[np.int64], views: int, lead: float, *, seed: int) -> NDArray[np.float32]:
-    """Log-probabilities V x N x P x C in which true characters mostly lead; views of an image differ a little."""
+    """Return log-probabilities V x N x P x C where true characters usually lead and views differ a little."""
     n, positions = targets_NP.shape
     rng = np.random.default_rng(seed)
     shared_NPC = rng.standard_normal((n, positions, len(CHARSET)), dtype=np.float32)
-    # Some images are harder than others as a whole, and some characters are likelier to be taken for their neighbor.
+    # Some images are harder than others, and each digit is confused most often with the one five further.
     lead_NP = lead + 1.2 * rng.standard_normal((n, 1)) + 1.8 * rng.standard_normal((n, positions))
     np.put_along_axis(shared_NPC, targets_NP[:, :, None], lead_NP[:, :, None].astype(np.float32), axis=2)
     next_NP1 = ((targets_NP + 5) % len(CHARSET))[:, :, None]

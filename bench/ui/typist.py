@@ -1,6 +1,6 @@
-"""A person who types in a real browser, at a rate that a clock holds, what is really on each image.
+"""A simulated person who types the true text of each image in a real browser, at a constant rate.
 
-The text is looked up by the hash in the widget's data-sample, and the hash by the pixels on the screen (`check_shown`).
+The text is looked up by the hash in the widget's data-sample. `check_shown` verifies the hash by the pixels shown.
 Needs Chromium and the test extra.
 """
 
@@ -22,9 +22,9 @@ from tests.helpers.lab import CHROMIUM, FLAGS
 
 READY = "[data-testid=labeler][data-ready=true]"
 PATIENCE_SECONDS = 120.0
-"""For an image, or for an answer."""
+"""Timeout for an image or an answer."""
 LOOK_SECONDS = 1.0
-"""An image that is still there so long after its last key was not taken: the person erases and types again."""
+"""If an image is still shown this long after its last key, erase the text and type again."""
 POLL_SECONDS = 0.004
 
 STATE = """() => {
@@ -34,8 +34,8 @@ STATE = """() => {
   return [root?.dataset.sample ?? "", root?.dataset.ready ?? "", Number(root?.dataset.unsaved ?? 0), typed ?? ""];
 }"""
 
-# latencies: from the last key (its own time stamp) before another image is there to the first frame painted with that
-# image, the input empty and focused. answers: from a label's entry in the outbox to its answer, first in, first out.
+# latencies: from the time stamp of the last key to the first frame painted with the next image, and the input empty and
+# focused. answers: from adding a label to the outbox to its answer, in order.
 PROBE = """
 window.bench = { latencies: [], answers: [], shown: {}, first: null };
 (() => {
@@ -45,7 +45,7 @@ window.bench = { latencies: [], answers: [], shown: {}, first: null };
   window.addEventListener("keydown", (event) => {
     if ([...event.key].length === 1) key = event.timeStamp;
   }, true);
-  // A message that is queued in a frame is handled after that frame has been painted.
+  // A message posted in a frame is handled after that frame is painted.
   const painted = (then) => {
     const channel = new MessageChannel();
     channel.port1.onmessage = () => then(performance.now());
@@ -79,7 +79,7 @@ window.bench = { latencies: [], answers: [], shown: {}, first: null };
         requestAnimationFrame(frame);
       }
     }
-    if (!sample) return; // drawn anew: it has not read its outbox yet
+    if (!sample) return; // redrawn: the widget has not read its outbox yet
     const now = Number(root.dataset.unsaved ?? 0);
     for (; unsaved < now; unsaved++) outbox.push(performance.now());
     for (; unsaved > now; unsaved--) window.bench.answers.push(performance.now() - outbox.shift());
@@ -90,13 +90,13 @@ window.bench = { latencies: [], answers: [], shown: {}, first: null };
 })();
 """
 
-# Milliseconds until the first image was painted.
+# Milliseconds until the first image is painted.
 FIRST = """new Promise((resolve) => {
   const look = () => window.bench.first === null ? requestAnimationFrame(look) : resolve(window.bench.first);
   look();
 })"""
 
-# Milliseconds until a page stands still: it has a title, and its script has ended and did not begin again for 0.3 s.
+# Milliseconds until a page is stable: it has a title, and its script has ended and did not restart for 0.3 s.
 STILL = """new Promise((resolve) => {
   let since = null;
   const look = () => {
@@ -112,7 +112,7 @@ STILL = """new Promise((resolve) => {
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """The system's browser, fresh."""
+    """Start the system's browser."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         try:
@@ -122,7 +122,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 async def new_context(browser: Browser, url: str, operator: str) -> BrowserContext:
-    """A browser profile of one operator."""
+    """Return a new browser profile for an operator."""
     context = await browser.new_context()
     await context.add_cookies([{"name": "slotlab_operator", "value": operator, "url": url}])
     await context.add_init_script(PROBE)
@@ -130,7 +130,7 @@ async def new_context(browser: Browser, url: str, operator: str) -> BrowserConte
 
 
 async def open_label(context: BrowserContext, url: str, project: str) -> Page:
-    """A new tab with the label page, ready for keys; nothing is clicked."""
+    """Open the label page in a new tab and wait until it takes keys, without a click."""
     page = await context.new_page()
     await page.goto(f"{url}/label?project={project}")
     await page.wait_for_selector(READY, timeout=1000 * PATIENCE_SECONDS)
@@ -138,7 +138,7 @@ async def open_label(context: BrowserContext, url: str, project: str) -> Page:
 
 
 class Typist:
-    """Types labels in one tab after the other, and knows what was typed on which image."""
+    """Typist who works in one tab at a time and records the label typed for each image."""
 
     def __init__(self, truth: Mapping[str, str], keys_per_s: float, stop: threading.Event) -> None:
         self.truth = truth
@@ -147,16 +147,16 @@ class Typist:
         self.typed: dict[str, str] = {}
         self.counted = asyncio.Condition()
         self.again = 0
-        """Images that were shown though they had been typed already."""
+        """Images shown again after they were typed."""
         self.retyped = 0
-        """Labels whose keys were not all taken."""
+        """Labels with lost keys."""
         self.keys = 0
         self.waits: list[float] = []
-        """Seconds without an image that takes keys, beyond the time of the next key."""
+        """Seconds of waiting for an image beyond the time of the next key."""
         self.late: list[float] = []
-        """Seconds by which each key came later than the clock said."""
+        """Delay of each key behind its schedule, in seconds."""
         self.seconds = 0.0
-        """Typing and waiting."""
+        """Total time of typing and waiting."""
         self.latencies: list[float] = []
         self.answers: list[float] = []
         self.shown: dict[str, str] = {}
@@ -164,12 +164,12 @@ class Typist:
         self._keyboard: CDPSession
 
     async def sit_down(self, page: Page) -> None:
-        """Go on in this tab."""
+        """Continue in this tab."""
         self.page = page
         self._keyboard = await page.context.new_cdp_session(page)
 
     async def type_labels(self, n: int) -> None:
-        """Type `n` labels without a pause of one's own."""
+        """Type `n` labels without pauses."""
         due = start = time.monotonic()
         for _ in range(n):
             began = time.monotonic()
@@ -186,7 +186,7 @@ class Typist:
         self.seconds += time.monotonic() - start
 
     async def until_typed(self, n: int) -> None:
-        """Wait for the `n`-th label."""
+        """Wait until `n` labels are typed."""
         async with self.counted:
             await self.counted.wait_for(lambda: len(self.typed) >= n)
 
@@ -214,7 +214,7 @@ class Typist:
         await self._keyboard.send("Input.dispatchKeyEvent", {**key, "type": "keyUp"})
 
     async def _is_gone(self, sample: str) -> bool:
-        """Whether the image was taken away by its last key."""
+        """Return whether the image is gone after its last key."""
         end = time.monotonic() + LOOK_SECONDS
         while (state := await self.state())[0] == sample:
             if time.monotonic() > end:
@@ -223,7 +223,7 @@ class Typist:
         return bool(state)
 
     async def _erase(self, sample: str) -> None:
-        """What stands in the input, once keys are taken again; never more, for that would be an undo."""
+        """Erase the input once keys work again, and no more: Backspace on an empty input is undo."""
         await self._next_image(empty=False)
         while (state := await self.state())[0] == sample and state[3]:
             await self.page.keyboard.press("Backspace")
@@ -235,7 +235,7 @@ class Typist:
             if sample and ready == "true" and not (empty and typed):
                 return sample
             if time.monotonic() > end:
-                raise CellError(f"No image that takes keys for {PATIENCE_SECONDS:g} s; {len(self.typed)} were typed.")
+                raise CellError(f"No image took keys for {PATIENCE_SECONDS:g} s, after {len(self.typed)} labels.")
             await self._breathe()
 
     async def _breathe(self) -> None:
@@ -244,12 +244,12 @@ class Typist:
         await asyncio.sleep(POLL_SECONDS)
 
     async def state(self) -> tuple[str, str, int, str]:
-        """Hash of the image, whether keys are taken, labels without an answer, what is typed."""
+        """Return hash of the image, readiness, number of unsaved labels, and text in the input."""
         sample, ready, unsaved, typed = await self.page.evaluate(STATE)
         return sample, ready, unsaved, typed
 
     async def take_notes(self) -> None:
-        """Keep what the tab has measured; it goes with the tab."""
+        """Fetch the measurements of the tab, which closing it would lose."""
         notes = await self.page.evaluate("window.bench")
         self.latencies += notes["latencies"]
         self.answers += notes["answers"]
@@ -257,20 +257,20 @@ class Typist:
         await self.page.evaluate("Object.assign(window.bench, { latencies: [], answers: [], shown: {} })")
 
     async def all_answered(self) -> float:
-        """Seconds until the tab has nothing unsaved. Raises CellError when that takes PATIENCE_SECONDS.
+        """Return seconds until the tab has nothing unsaved. Raises CellError after PATIENCE_SECONDS.
 
-        The widget has to be ready: while the page is drawn anew it is not there, or has not read its outbox yet.
+        The widget must be ready: while the page is redrawn, it is missing or has not read its outbox.
         """
         began = time.monotonic()
         while (state := await self.state())[2] or state[1] != "true":
             unsaved = state[2]
             if time.monotonic() > began + PATIENCE_SECONDS:
-                raise CellError(f"{unsaved} labels have had no answer for {PATIENCE_SECONDS:g} s.")
+                raise CellError(f"{unsaved} labels got no answer for {PATIENCE_SECONDS:g} s.")
             await self._breathe()
         return time.monotonic() - began
 
     def report(self) -> dict[str, Any]:
-        """How it went, as plain values."""
+        """Return the measurements as plain values."""
         typing = self.seconds - sum(self.waits)
         return {
             "labels": len(self.typed),
@@ -289,7 +289,7 @@ class Typist:
 
 
 def check_shown(shown: Mapping[str, str]) -> dict[str, int]:
-    """How many of the pictures on the screen were decoded, and of how many the pixels were not those of the hash."""
+    """Return how many shown images were decoded, and how many have pixels that do not match the hash."""
     pictures = {sample: url for sample, url in shown.items() if url.startswith("data:")}
     wrong = sum(
         pixel_hash(decode(base64.b64decode(url.partition(",")[2]))) != sample for sample, url in pictures.items()
@@ -298,7 +298,7 @@ def check_shown(shown: Mapping[str, str]) -> dict[str, int]:
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    """Number, median, 95th and 99th percentile (the smallest value that so many do not exceed), maximum."""
+    """Return number, median, 95th and 99th percentile (nearest rank), and maximum."""
     if not values:
         return {"n": 0}
     ordered = sorted(values)

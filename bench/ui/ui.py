@@ -1,11 +1,10 @@
-"""How labeling feels and what it loses, cell by cell, in a real browser; each leaves a JSON file in bench/results/ui.
+"""Latency and reliability of labeling in a real browser. Each cell writes a JSON file to bench/results/ui.
 
     python -m bench.ui [--only 'typing-60keys*'] [--list] [--again] [--quick]
 
-A cell starts the app on a folder of its own with rendered images whose text is known by their pixels, types it, and
-compares the database with it. A cell that was interrupted starts over. Run nothing beside it. --quick runs the chosen
-cells in short forms that leave no file. `python -m bench.tables` writes the tables of docs/benchmarks.md.
-Needs Chromium and the test extra.
+A cell starts the app on its own folder with rendered images, types their true texts, and compares the database with
+them. Interrupted cells start over. Run nothing else meanwhile. --quick runs short forms of the cells that write no
+file. `python -m bench.tables` writes the tables of docs/benchmarks.md. Needs Chromium and the test extra.
 """
 
 import asyncio
@@ -37,48 +36,48 @@ if TYPE_CHECKING:
 
 RATES = (10, 20, 60)
 SPARE = 200
-"""Images beyond those that are typed: each tab has some at hand, and those of a closed tab are free after a minute."""
+"""Extra images: every tab holds some, and a closed tab's are released after a minute."""
 WARMUPS = 3
-"""Labels before those whose latency counts."""
+"""Labels before latency is measured."""
 LEASES = 5
 PER_MINUTE = 4
-"""Labels of an operator over the websocket."""
+"""Labels per minute of an operator over the websocket."""
 MADE_OF = ("app.py", ".streamlit", "pages", "core", "db", "bench/*.py", "tests/helpers/lab.py")
 PACKAGES = ("streamlit", "playwright", "websockets", "sqlite-utils", "pillow")
 
 
 @dataclass(frozen=True, kw_only=True)
 class UiCell(BenchCell):
-    """One figure of the labeling screen."""
+    """One figure of the user interface."""
 
     labels: int = 200
-    """Typed in browsers, by all tabs together."""
+    """Labels typed in browsers, by all tabs together."""
     keys_per_s: float = 10
     fault: str = "none"
     round_trip_ms: float = 0
     operators: int = 0
-    """Over the websocket, without a browser; the browser types as long as they do."""
+    """Operators over the websocket. The browser types as long as they do."""
     per_minute: float = PER_MINUTE
     seconds: float = 0
     samples: int = 0
-    """Of the large project."""
+    """Size of the large project."""
     openings: int = 10
     training: tuple[str, ...] = ()
-    """Options of a run beside it."""
+    """Options of a run that trains meanwhile."""
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the figure depends on, as its file has it."""
-        known = asdict(self) | {"training": list(self.training)}
-        return {key: known[key] for key in known if key not in ("name", "what", "group")}
+        """Return the settings that the figure depends on, as in its file."""
+        values = asdict(self) | {"training": list(self.training)}
+        return {key: values[key] for key in values if key not in ("name", "what", "group")}
 
     def needed(self) -> str:
         return ""
 
-    def missing(self, data: Path | None) -> str | None:  # noqa: ARG002 - nothing here comes from a folder
+    def missing(self, data: Path | None) -> str | None:  # noqa: ARG002 - uses no data folder
         if find_spec("playwright") is None or find_spec("pytest") is None:
             return "the test extra is not installed here"
-        return None if shutil.which("chromium") else "there is no chromium on this machine"
+        return None if shutil.which("chromium") else "chromium is not installed here"
 
     def changed(self, result: Mapping[str, Any]) -> bool:
         return bool(result["config"] != self.settings)
@@ -130,12 +129,12 @@ TINY = ("device=cpu", "backbone=test_resnet", "width=32", "image_size=32x96", "b
 
 
 def short(cell: UiCell) -> UiCell:
-    """The cell of --quick: shows that everything works; its times are of no use."""
+    """Return the cell for --quick: a smoke test with meaningless times."""
     return replace(
         cell,
         labels=min(cell.labels, 24 if cell.group == "typing" else 10),
         operators=min(cell.operators, 4),
-        per_minute=30,  # else nobody would label twice
+        per_minute=30,  # otherwise no operator would label twice
         seconds=min(cell.seconds, 20),
         samples=min(cell.samples, 2000),
         openings=2,
@@ -144,30 +143,30 @@ def short(cell: UiCell) -> UiCell:
 
 
 def measure(cell: UiCell, bench: Bench) -> dict[str, Any]:
-    """The result of a cell."""
+    """Run a cell and return its result."""
     of_group = {
         "latency": latency, "typing": typing, "operators": operators, "million": million, "evaluate": evaluation,
     }  # fmt: skip
-    begun = {"cell": cell.name, "what": cell.what, "config": cell.settings, **surroundings()}
+    header = {"cell": cell.name, "what": cell.what, "config": cell.settings, **surroundings()}
     began = time.monotonic()
     figures = asyncio.run(of_group[cell.group](cell, bench))
-    return begun | {"seconds": round(time.monotonic() - began, 1)} | figures
+    return header | {"seconds": round(time.monotonic() - began, 1)} | figures
 
 
 def surroundings() -> dict[str, Any]:
-    """Machine, versions and state of the code; browser and database engine are among the versions."""
-    found = environment(cores(), PACKAGES, MADE_OF)
+    """Return the environment, with the versions of browser and SQLite."""
+    record = environment(cores(), PACKAGES, MADE_OF)
     words = subprocess.run(["chromium", "--version"], capture_output=True, text=True, check=False).stdout.split()
     number = next((word for word in words if word[0].isdigit()), "unknown")
-    found["versions"] |= {"chromium": number, "sqlite": sqlite3.sqlite_version}
-    return found
+    record["versions"] |= {"chromium": number, "sqlite": sqlite3.sqlite_version}
+    return record
 
 
 # Latency
 
 
 async def latency(cell: UiCell, bench: Bench) -> dict[str, Any]:
-    """From the last key to the next image."""
+    """Measure from the last key to the next image."""
     from bench.ui.portal import portal
 
     with portal(cell.name, cell.labels + SPARE) as place:
@@ -187,7 +186,7 @@ async def _type_alone(cell: UiCell, bench: Bench, place: "Portal") -> dict[str, 
         await typist.take_notes()
     timed = typist.latencies[WARMUPS:]
     if len(timed) != cell.labels:
-        raise CellError(f"{len(timed)} labels were timed of {cell.labels}.")
+        raise CellError(f"Only {len(timed)} of {cell.labels} labels were timed.")
     report = typist.report() | {"latency_ms": summary(timed), "answer_ms": summary(typist.answers[WARMUPS:])}
     return compared(place, [typist.typed]) | {"browser": report}
 
@@ -196,7 +195,7 @@ async def _type_alone(cell: UiCell, bench: Bench, place: "Portal") -> dict[str, 
 
 
 async def typing(cell: UiCell, bench: Bench) -> dict[str, Any]:
-    """Something goes wrong meanwhile; nothing may be lost and nothing misfiled."""
+    """Type through a fault. No label may be lost or misfiled."""
     from bench.ui.portal import compared, portal
     from bench.ui.typist import Typist, chromium, new_context, open_label
 
@@ -210,15 +209,15 @@ async def typing(cell: UiCell, bench: Bench) -> dict[str, Any]:
                     context = await new_context(browser, place.url, "Bob")
                 await typist.sit_down(await open_label(context, place.url, place.project))
             each = cell.labels // tabs
-            async with fault(cell.fault, place, typists, each) as happened:
+            async with fault(cell.fault, place, typists, each) as record:
                 await asyncio.gather(*(type_through(cell.fault, place, typist, each) for typist in typists))
-                # It may be a fault of the answers as well, so it goes on until the last one.
+                # Keep the fault active until the last answer, because it may affect answers too.
                 answered_s = max(await asyncio.gather(*(typist.all_answered() for typist in typists)))
             for typist in typists:
                 await typist.take_notes()
         return compared(place, [typist.typed for typist in typists]) | {
             "answered_s": round(answered_s, 2),
-            "fault": happened,
+            "fault": record,
             "browsers": [typist.report() for typist in typists],
         }
 
@@ -227,7 +226,7 @@ async def typing(cell: UiCell, bench: Bench) -> dict[str, Any]:
 
 
 async def operators(cell: UiCell, bench: Bench) -> dict[str, Any]:
-    """Operators over the websocket, a browser that types without a pause, and a run that trains."""
+    """Run operators over the websocket beside a browser that types without pauses and a training run."""
     from bench.ui.portal import compared, portal, training
     from bench.ui.typist import Typist, chromium, new_context, open_label, summary
 
@@ -258,7 +257,7 @@ async def operators(cell: UiCell, bench: Bench) -> dict[str, Any]:
                     team.kill()
             await typist.take_notes()
         if team.returncode:
-            raise CellError(f"The operators ended with code {team.returncode}.")
+            raise CellError(f"The operators exited with code {team.returncode}.")
         given = [*typist.shown, *(sample for each in reports for sample in each["given"])]
         return compared(place, [typist.typed, *(each["typed"] for each in reports)]) | {
             "given_twice": len(given) - len(set(given)),
@@ -282,7 +281,7 @@ async def operators(cell: UiCell, bench: Bench) -> dict[str, Any]:
 
 
 async def million(cell: UiCell, bench: Bench) -> dict[str, Any]:
-    """Cells of one folder that is made by the first of them and kept; what making it took is in each result."""
+    """Measure on one large folder that the first cell creates. Each result has the record of its creation."""
     from bench.ui.portal import Portal, served
     from bench.ui.typist import chromium, new_context, open_label
 
@@ -291,7 +290,7 @@ async def million(cell: UiCell, bench: Bench) -> dict[str, Any]:
     if cell.name == "million-queries":
         return made | {"queries": await asyncio.to_thread(lease_times, home, bench)}
     with served(home.root) as lab:
-        async with chromium() as browser:  # the first visit to a server imports and compiles
+        async with chromium() as browser:  # warm up: the first visit imports and compiles
             await open_label(await new_context(browser, lab.url, "Ann"), lab.url, MILLION)
         if cell.name == "million-latency":
             truth = await asyncio.to_thread(load_truth, home.root / "truth.txt")
@@ -303,7 +302,7 @@ async def million(cell: UiCell, bench: Bench) -> dict[str, Any]:
 
 
 async def _openings(cell: UiCell, bench: Bench, url: str, name: str) -> dict[str, Any]:
-    """Milliseconds from the address to what the page is for, each in a browser of its own with empty caches."""
+    """Return milliseconds from the address to the drawn page, each with a fresh browser."""
     from bench.ui.typist import FIRST, STILL, chromium, new_context, summary
 
     times: list[float] = []
@@ -319,12 +318,12 @@ async def _openings(cell: UiCell, bench: Bench, url: str, name: str) -> dict[str
 
 
 def lease_times(home: Home, bench: Bench) -> list[dict[str, Any]]:
-    """Every order and filter of the queues; what was leased is given back."""
+    """Time a lease for every order and filter of the queues, and release the leases."""
     with opened(home.db) as db:
         project = find_project(db, MILLION)
         assert project is not None
         sources = [None, *(source.id for source in list_sources(db, project.id))]
-        chosen = [
+        combinations = [
             queues.Queue(kind=kind, order=order, source_id=source, day=day, flag=flag)
             for kind in queues.KINDS
             for order in queues.ORDERS
@@ -333,7 +332,7 @@ def lease_times(home: Home, bench: Bench) -> list[dict[str, Any]]:
             for flag in ((None, "unreadable", "not_ours", queues.PASSED) if kind == "skipped" else (None,))
         ]
         rows = []
-        for queue in chosen:
+        for queue in combinations:
             if bench.stop.is_set():
                 raise Interrupted
             times = []
@@ -352,7 +351,7 @@ def lease_times(home: Home, bench: Bench) -> list[dict[str, Any]]:
 
 
 async def evaluation(cell: UiCell, bench: Bench) -> dict[str, Any]:
-    """Every page and section on a folder that is made once and kept; what making it took is in the result."""
+    """Measure every page and section on a folder that is created once. The result has the record of its creation."""
     from bench.ui import pages, readings
 
     home = Home(bench.work / "ui" / f"readings-{cell.samples}")

@@ -1,4 +1,4 @@
-"""The benches: cells are run once, go on after a kill, and their figures and tables say what was read."""
+"""Accuracy benchmarks: cells run once and resume after a kill, and figures and tables match the readings."""
 
 import json
 import subprocess
@@ -43,7 +43,7 @@ def bench_in(folder: Path) -> Bench:
 
 @pytest.mark.long
 def test_a_killed_cell_goes_on_and_leaves_its_figures(tmp_path: Path) -> None:
-    """`kill -9` of the bench and of its worker costs nothing but time."""
+    """After `kill -9` of the bench and its worker, the cell resumes."""
     arguments = ("--quick", "--work", tmp_path / "work", "--results", tmp_path / "results")
     job = JobDir(tmp_path / "work" / "accuracy" / "quick" / "train")
     killed = subprocess.Popen(command("accuracy", *arguments), cwd=ROOT, stderr=subprocess.DEVNULL)
@@ -69,7 +69,7 @@ def test_a_killed_cell_goes_on_and_leaves_its_figures(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_the_speed_bench_reads_its_own_clock(tmp_path: Path) -> None:
-    """Validation lines are timed from the start of the process, so all lie within its life."""
+    """Validation lines are timed from the start of the process, so all are within its lifetime."""
     done = subprocess.run(command("accuracy.speed", "--quick"), cwd=ROOT, capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
     seconds = [line["seconds"] for line in result["validation"]]
@@ -81,7 +81,7 @@ def test_the_speed_bench_reads_its_own_clock(tmp_path: Path) -> None:
 
 
 def test_only_the_parameters_that_a_network_reads_with_are_counted() -> None:
-    """What the heads shared in training is folded into each of them; the rest of it are zeros."""
+    """The shared weights are folded into each head, which leaves zeros."""
     model = make()
     model.heads.fold()
 
@@ -95,7 +95,7 @@ def test_only_the_parameters_that_a_network_reads_with_are_counted() -> None:
 def test_finished_cells_are_skipped_and_impossible_ones_say_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A cell is measured once; `again` asks for a second time."""
+    """A cell is measured once, unless `again` is set."""
     bench, cell = bench_in(tmp_path), replace(accuracy.QUICK, name="made-up")
     measured: list[str] = []
 
@@ -109,13 +109,13 @@ def test_finished_cells_are_skipped_and_impossible_ones_say_why(
 
     assert measured == ["made-up", "made-up"]
     assert state_of(cell, bench) == "done"
-    assert state_of(replace(cell, options={}), bench) == "done, with settings that have changed since"
+    assert state_of(replace(cell, options={}), bench) == "done, but its settings have changed"
     assert state_of(needy, bench) == "not run: there is no --data folder with digits4/"
     assert "needy: not run, there is no --data folder with digits4/" in capsys.readouterr().err
 
 
 def test_a_failed_cell_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And the exit code tells."""
+    """The exit code reports the failure."""
     bench, names = bench_in(tmp_path), ("bad", "good")
 
     def measure(cell: Any, bench: Bench) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def test_a_failed_cell_does_not_stop_the_others(tmp_path: Path, capsys: pytest.C
 
 
 def test_names_and_image_sets_are_sound() -> None:
-    """Each cell has a name of its own, an image set that exists, and options that are valid."""
+    """Each cell has a unique name, an existing image set and valid options."""
     cells = [*accuracy.CELLS, *speed.CELLS]
 
     assert len({cell.name for cell in cells}) == len(cells)
@@ -142,7 +142,7 @@ def test_names_and_image_sets_are_sound() -> None:
 
 
 def test_folds_are_disjoint_and_complete() -> None:
-    """Every image is held out exactly once, and chooses no checkpoint of the run that is tested on it."""
+    """Every image is held out exactly once, and never selects the checkpoint tested on it."""
     rows: list[Row] = [(f"{n:064x}", "val" if n % 10 == 0 else "train", "1", "n", b"") for n in range(103)]
     folds = [fold_of(fold)(rows) for fold in range(FOLDS)]
     held_out = [row[0] for fold in folds for row in fold if row[1] == "test"]
@@ -154,7 +154,7 @@ def test_folds_are_disjoint_and_complete() -> None:
 
 
 def test_a_folder_is_frozen_by_pixels(tmp_path: Path) -> None:
-    """The same pixels under two names count once; files without a label are left out."""
+    """Equal pixels with two names count once. Files without a label are excluded."""
     files = {f"{n}.png": png(n) for n in range(30)} | {"again.png": png(0), "unlabeled.png": png(99)}
     labels = "filename,label\n" + "".join(f"{n}.png,{n:03}\n" for n in range(30)) + "again.png,000\n"
     write_files(tmp_path / "data" / "some", files | {"labels.csv": labels.encode()})
@@ -167,7 +167,7 @@ def test_a_folder_is_frozen_by_pixels(tmp_path: Path) -> None:
 
 
 def test_rendering_is_done_once(tmp_path: Path) -> None:
-    """And again when the recipe is another."""
+    """A changed recipe renders again."""
     images = SETS["quick"]
     first = freeze(images, tmp_path, None)
     written = first.path.stat().st_mtime_ns
@@ -181,7 +181,7 @@ def test_rendering_is_done_once(tmp_path: Path) -> None:
 
 
 def predictions(labels: list[str], plain: list[str], other: list[str]) -> Predictions:
-    """What two views read, each sure of it; the second is surer, so that it decides."""
+    """Predictions of two views. The second is more confident, so it decides."""
     log_probs_VNPC = np.full((2, len(labels), 3, 10), np.log(0.01), dtype=np.float32)
     for view, reads in enumerate((plain, other)):
         for place, read in enumerate(reads):
@@ -195,7 +195,7 @@ LABELS, PLAIN, OTHER = ["112", "123", "456", "789"], ["112", "124", "456", "788"
 
 
 def test_slices_positions_and_flips() -> None:
-    """Counted on made-up readings."""
+    """Count on artificial readings."""
     out = score_run(predictions(LABELS, PLAIN, OTHER), SPEC, seen={"123"}, audit={})
     plain, tta = out["raw"]["plain"], out["raw"]["tta"]
 
@@ -208,7 +208,7 @@ def test_slices_positions_and_flips() -> None:
 
 
 def test_audited_labels_change_only_the_audited_figure() -> None:
-    """The reading of 789 was right all along: a person had typed it wrong."""
+    """The reading for 789 was right, and the label was wrong."""
     before = score_run(predictions(LABELS, PLAIN, OTHER), SPEC, seen={"123"}, audit={})
     audit = {f"{3:064x}": ("789", "788"), "f" * 64: ("000", "001")}
     after = score_run(predictions(LABELS, PLAIN, OTHER), SPEC, seen={"123"}, audit=audit)
@@ -220,20 +220,20 @@ def test_audited_labels_change_only_the_audited_figure() -> None:
 
 
 def test_every_audit_is_found() -> None:
-    """A folder without one has none, so a wrong path would go unnoticed."""
+    """Folders may have no audit, so a wrong path would go unnoticed."""
     assert {path.stem for path in AUDITS.glob("*.json")} == {"digits4", "portal6"}
     assert all(load_audit(path.stem) for path in AUDITS.glob("*.json"))
     assert load_audit("nobody looked") == {}
 
 
 def test_an_audit_of_other_labels_is_refused() -> None:
-    """It was made for data that have changed since."""
+    """The audit is for data that have changed since."""
     with pytest.raises(LabelError, match="its label is '112'"):
         audited(["a"], ["112"], {"a": ("113", "112")})
 
 
 def test_a_reading_of_another_length_is_wrong() -> None:
-    """A general reader knows no length; its characters still count where they stand."""
+    """A general reader has no fixed length. Its characters still count by position."""
     scores = tally(["112", "123"], ["11", "1234"], None)
 
     assert (scores["k"], scores["per_position"]) == (0, [2, 2, 1])
@@ -241,7 +241,7 @@ def test_a_reading_of_another_length_is_wrong() -> None:
 
 
 def test_times_to_an_accuracy() -> None:
-    """First reached, and reached for good."""
+    """Return when it is reached first, and when for good."""
     lines = [{"seconds": 10.0 * n, "step": n, "k": k, "n": 100} for n, k in enumerate((50, 95, 94, 96, 97))]
     goal = speed.times_to(lines, 0.95)
 
@@ -253,7 +253,7 @@ def test_times_to_an_accuracy() -> None:
 
 
 def made_up(cell: str, k: int, *, corrected: int = 0) -> dict[str, Any]:
-    """A result as a trained cell leaves it, with k of 120 right."""
+    """Return a result of a trained cell with k of 120 right."""
     score = tally(["112"] * k + ["123"] * (120 - k), ["112"] * 120, {"123"})
     labels = {"plain": score, "tta": score, "flips": {"fixed": 2, "broken": 1}}
     split = {"raw": labels, "audited": labels | {"corrected": corrected}, "errors": []}
@@ -270,7 +270,7 @@ def made_up(cell: str, k: int, *, corrected: int = 0) -> dict[str, Any]:
 
 
 def test_tables_pool_the_folds_and_name_what_was_not_run() -> None:
-    """The five folds hold out every image once, so their sum is a figure with an interval of its own."""
+    """The five folds hold out every image once, so their sum is a figure with an interval."""
     results = {name: made_up(name, 110 + fold) for fold, name in enumerate(tables.FOLD_CELLS)}
     text = tables.section(results, {})
 
@@ -289,14 +289,14 @@ def test_tables_pool_the_folds_and_name_what_was_not_run() -> None:
 
 
 def test_tables_show_audited_figures_where_labels_were_corrected() -> None:
-    """A second row, so that neither figure hides the other."""
+    """There is a second row, so neither figure hides the other."""
     results = {"digits4-fast-seed0": made_up("digits4-fast-seed0", 118, corrected=3)}
 
     assert "| same, audited labels (6 corrected) | 118/120" in tables.section(results, {})
 
 
 def test_errors_are_set_against_the_general_reader() -> None:
-    """Per image, over all seeds that were run; five folds are one run."""
+    """Error rates are per image over all seeds. Five folds are one run."""
     reader = made_up("ddddocr-digits4", 100)
     for labels in ("raw", "audited"):
         reader["splits"]["test"][labels] |= {way: {"k": 100, "n": 120} for way in ("as_it_is", "filtered", "digits")}
@@ -306,14 +306,14 @@ def test_errors_are_set_against_the_general_reader() -> None:
 
 
 def test_the_readme_says_what_the_results_say() -> None:
-    """`python -m bench.tables` was run after the last result."""
+    """`python -m bench.tables` would change nothing."""
     text = tables.PAGE.read_text(encoding="utf-8")
 
     assert tables.replaced(text, tables.current()) == text
 
 
 def test_results_name_no_file_and_no_place() -> None:
-    """Neither images nor their names leave the machine of a bench, nor its folders."""
+    """Results contain no images, file names or folders."""
     for path in sorted((ROOT / "bench" / "results").rglob("*.json")):
         text = path.read_text(encoding="utf-8")
 
@@ -321,7 +321,7 @@ def test_results_name_no_file_and_no_place() -> None:
 
 
 def test_a_result_is_written_whole_and_readable(tmp_path: Path) -> None:
-    """What is plain stands in one line; what it says is unchanged."""
+    """Lists of plain values are on one line, and the content is unchanged."""
     result = {"errors": [["a[1]", "b, \n c", 1.5]], "n": {"train": 1}, "positions": [1, 2], "empty": []}
     save_result(tmp_path / "deep" / "x.json", result)
     text = (tmp_path / "deep" / "x.json").read_text()

@@ -1,4 +1,4 @@
-"""The browser bench in short forms: nothing lost, nothing misfiled. Times are for a quiet machine."""
+"""The browser benchmark in short form: nothing lost, nothing misfiled. Times need a quiet machine."""
 
 import asyncio
 import os
@@ -49,13 +49,13 @@ def cell(name: str) -> ui.UiCell:
 
 
 def measured(name: str, folder: Path, **changes: Any) -> dict[str, Any]:
-    """The result of a cell in its short form."""
+    """Return the result of a cell in its short form."""
     bench = Bench(kind="ui", work=folder, results=folder)
     return aside(lambda: ui.measure(replace(ui.short(cell(name)), **changes), bench))
 
 
 def aside(work: Callable[[], T]) -> T:
-    """In a thread of its own: in this one the browser tests before have left an event loop running."""
+    """Run in another thread, because earlier browser tests leave an event loop running in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(work).result()
 
@@ -72,7 +72,7 @@ def in_browser(test: Any) -> Any:
 @pytest.mark.long
 @in_browser
 def test_latency_is_measured_for_every_label(tmp_path: Path) -> None:
-    """Ten labels, ten times; every picture on the screen has the pixels of its hash."""
+    """Ten labels give ten times, and every shown image matches its hash."""
     result = measured("latency-loopback", tmp_path)
 
     assert (result["typed"], result["lost"], result["misfiled"], result["events"]) == (13, 0, 0, 13)
@@ -85,7 +85,7 @@ def test_latency_is_measured_for_every_label(tmp_path: Path) -> None:
 @pytest.mark.long
 @in_browser
 def test_a_server_killed_twice_at_twenty_keys_a_second_loses_nothing(tmp_path: Path) -> None:
-    """The typist goes on while the server is away; the image at hand may come once more each time it is back."""
+    """The typist continues while the server is down. The current image may appear again after each restart."""
     result = measured("typing-20keys-kill", tmp_path, labels=18)
 
     assert len(result["fault"]["away_s"]) == 2
@@ -97,7 +97,7 @@ def test_a_server_killed_twice_at_twenty_keys_a_second_loses_nothing(tmp_path: P
 
 @pytest.mark.long
 def test_operators_over_the_websocket_are_given_different_images() -> None:
-    """Four of them, ten seconds, no browser: every label is saved as typed, no image is given to two."""
+    """Four operators label for ten seconds. Every label is saved, and no image goes to two."""
     with portal("team", 160) as place:
         team = operate(place.url, "team", place.truth, operators=4, per_minute=40, seconds=10)
         reports = aside(lambda: asyncio.run(team))
@@ -115,13 +115,13 @@ def test_operators_over_the_websocket_are_given_different_images() -> None:
 
 
 def test_a_loss_and_a_wrong_label_are_counted(tmp_path: Path) -> None:
-    """A bench that finds nothing has to be able to find something."""
+    """The comparison must be able to detect errors."""
     lab = Lab(tmp_path)
     lab.log.touch()
     with opened(lab.home.db, create=True) as db:
         project, truth = add_project(db, "portal", 4)
-        right, swapped, lost, mended = truth
-        events = [(right, truth[right]), (swapped, truth[right]), (mended, truth[lost]), (mended, truth[mended])]
+        right, swapped, lost, fixed = truth
+        events = [(right, truth[right]), (swapped, truth[right]), (fixed, truth[lost]), (fixed, truth[fixed])]
         for number, (sample, text) in enumerate(events):
             event = {"event": str(number), "action": "label", "sample": sample, "text": text, "base": number // 3}
             (answer,) = apply_events(db, project, "Ann", [event])
@@ -134,7 +134,7 @@ def test_a_loss_and_a_wrong_label_are_counted(tmp_path: Path) -> None:
 
 
 def test_another_picture_than_that_of_the_hash_is_noticed() -> None:
-    """The typist reads the hash; what is on the screen is checked by its pixels."""
+    """The typist reads the hash, and the image shown is checked by its pixels."""
     first, second = variants(2)
 
     assert check_shown({first.sha256: data_url(first.png), second.sha256: data_url(second.png)}) == {"n": 2, "wrong": 0}
@@ -142,13 +142,13 @@ def test_another_picture_than_that_of_the_hash_is_noticed() -> None:
 
 
 def test_percentiles_are_values_that_were_measured() -> None:
-    """The smallest that so many do not exceed."""
+    """Percentiles use the nearest rank."""
     assert summary(range(1, 201)) == {"n": 200, "median": 100.5, "p95": 190, "p99": 198, "max": 200}
     assert summary([]) == {"n": 0}
 
 
 def test_a_slow_line_delays_both_ways_and_keeps_the_bytes() -> None:
-    """What is sent at once arrives at once, a round trip later."""
+    """Data sent at once arrives at once, one round trip later."""
     sent = bytes(range(256)) * 4000
 
     async def exchange() -> tuple[float, bytes]:
@@ -176,7 +176,7 @@ def test_a_slow_line_delays_both_ways_and_keeps_the_bytes() -> None:
 
 
 def test_a_large_project_holds_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every hash is that of the stored pixels; labels, ledger, counts, sources and days agree."""
+    """Every hash matches the stored pixels, and labels, ledger, counts, sources and days agree."""
     monkeypatch.setattr(million, "RENDERS", 50)
     home = Home(tmp_path / "home")
     made = make(home, 1000)
@@ -209,7 +209,7 @@ def test_a_large_project_holds_what_it_says(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_million_samples_are_all_different(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change of a few pixels makes another image with the same text: 500 of each, as a million needs."""
+    """Changing a few pixels gives another image with the same text: 500 variants each, as a million needs."""
     monkeypatch.setattr(million, "RENDERS", 2)
     images = list(variants(1000))
 
@@ -219,7 +219,7 @@ def test_a_million_samples_are_all_different(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_large_project_is_made_once(tmp_path: Path) -> None:
-    """And never over something else."""
+    """It never overwrites other contents."""
     home = Home(tmp_path)
     made = make(home, 20)
     changed = home.db.stat().st_mtime_ns
@@ -230,7 +230,7 @@ def test_a_large_project_is_made_once(tmp_path: Path) -> None:
         make(home, 30)
 
     (tmp_path / "made.json").unlink()
-    with pytest.raises(OptionError, match="not finished or not ours"):
+    with pytest.raises(OptionError, match="an unfinished or foreign database"):
         make(home, 20)
 
 
@@ -240,7 +240,7 @@ def test_a_large_project_is_made_once(tmp_path: Path) -> None:
 @pytest.mark.long
 @in_browser
 def test_a_page_over_generated_predictions_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its address and by a click, to what is on it; and the click on a cell of a matrix, to its images."""
+    """Time the page by address and by click, and a click on a matrix cell to its images."""
     monkeypatch.setattr(million, "RENDERS", 50)
     monkeypatch.setattr(pages, "known", lambda _: [screen("errors, counts, views")])
     result = measured("evaluate-100k", tmp_path, openings=1)
@@ -255,7 +255,7 @@ def test_a_page_over_generated_predictions_is_timed(tmp_path: Path, monkeypatch:
 
 
 def test_every_section_of_evaluate_is_timed() -> None:
-    """A new page or section is one more entry of the bench."""
+    """Every page and section has an entry in the benchmark."""
     names = {each.page for each in pages.SCREENS}
 
     assert {path.stem for path in (ROOT / "pages").glob("*.py")} <= names
@@ -264,7 +264,7 @@ def test_every_section_of_evaluate_is_timed() -> None:
 
 
 def test_generated_predictions_are_read_like_those_of_a_run() -> None:
-    """Log-probabilities; about 99 in 100 images right, and the views mend more than they break."""
+    """They are log-probabilities with about 99% of images right, and TTA fixes more than it breaks."""
     targets_NP = np.random.default_rng(0).integers(0, 10, (5000, 6))
     log_probs_VNPC = readings.generated(targets_NP, 9, readings.RUNS[2], seed=0)
     plain_N, views_N = (
@@ -285,7 +285,7 @@ def screen(name: str) -> pages.Screen:
 
 
 def test_every_cell_has_a_name_of_its_own() -> None:
-    """Each fault at each rate, and nothing that a file name could not be."""
+    """There is a cell for each fault at each rate, and names are unique."""
     names = [each.name for each in ui.CELLS]
 
     assert len(set(names)) == len(names)
@@ -293,7 +293,7 @@ def test_every_cell_has_a_name_of_its_own() -> None:
 
 
 def test_the_command_lists_its_cells() -> None:
-    """Without starting anything."""
+    """It starts nothing."""
     command = [sys.executable, "-m", "bench.ui", "--list", "--only", "latency-*"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
@@ -301,7 +301,7 @@ def test_the_command_lists_its_cells() -> None:
 
 
 def made_up(name: str, **figures: Any) -> Mapping[str, Any]:
-    """A result as a cell leaves it."""
+    """Return a result like a cell's."""
     times = {"n": 200, "median": 9.5, "p95": 15, "p99": 20, "max": 31}
     browser_report = {"keys_per_s": 19.9, "waited_s": 0.25, "latency_ms": times, "answer_ms": times}
     return {
@@ -316,7 +316,7 @@ def made_up(name: str, **figures: Any) -> Mapping[str, Any]:
 
 
 def test_tables_show_losses_in_bold_and_name_what_was_not_run() -> None:
-    """A figure that is not nothing must not hide in a table of noughts."""
+    """Nonzero losses must stand out in a table of zeros."""
     made = {"made": {"samples": 1_000_000, "seconds": 81.0, "bytes": 4_500_000_000}}
     results = {
         name: made_up(name, **figures)

@@ -1,4 +1,4 @@
-"""What tests in a browser do on more than one page."""
+"""Steps that browser tests share across pages."""
 
 import numpy as np
 from playwright.sync_api import Page, expect
@@ -13,7 +13,7 @@ from db.records import Project
 from tests.helpers.lab import Lab
 
 SECOND_DIGIT_WRONG = 3
-"""Validation images of `add_run` whose second digit is read wrongly."""
+"""Validation images of `add_run` with a misread second digit."""
 
 
 def open_at(page: Page, lab: Lab, path: str, title: str) -> None:
@@ -27,7 +27,7 @@ def settle(page: Page) -> None:
 
 
 def add_run(lab: Lab, project: Project) -> str:
-    """Label all images with zeros and add a finished run that reads some of their second digits as 7."""
+    """Label all images with zeros, and add a finished run that reads some second digits as 7."""
     spec = TextSpec(project.length, project.charset)
     with opened(lab.home.db) as db:
         rows = samples.select_samples(db, project.id)

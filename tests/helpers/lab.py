@@ -1,4 +1,4 @@
-"""A Slotlab folder and the app that serves it, for tests in a browser."""
+"""A Slotlab folder and the app serving it, for browser tests."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ FLAGS = (
 
 
 class Lab:
-    """A Slotlab folder of its own and the app serving it on a free port, in a process group of its own."""
+    """A new Slotlab folder and the app serving it on a free port, in its own process group."""
 
     def __init__(self, root: Path) -> None:
         self.home = Home(root).create()
@@ -76,7 +76,7 @@ class Lab:
             return False
 
     def kill(self, with_signal: signal.Signals = signal.SIGKILL) -> None:
-        """End the server and its children; start() brings it back on the same port."""
+        """Kill the server and its children. start() restarts it on the same port."""
         if self.process is not None:
             os.killpg(self.process.pid, with_signal)
             self.process.wait()
@@ -84,7 +84,7 @@ class Lab:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Let the server answer nothing during the block."""
+        """Freeze the server during the block."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGSTOP)
         try:
@@ -93,7 +93,7 @@ class Lab:
             os.killpg(self.process.pid, signal.SIGCONT)
 
     def mistakes(self) -> str:
-        """What the server has logged since the last call, if a traceback is in it."""
+        """Return the server log since the last call if it has a traceback, else an empty string."""
         with self.log.open() as log:
             log.seek(self.read)
             logged = log.read()
@@ -101,7 +101,7 @@ class Lab:
         return logged if "Traceback" in logged else ""
 
     def make_project(self, name: str, n: int, length: int = 6, charset: str = "0123456789") -> Project:
-        """A project with `n` rendered images without labels, whose pixels differ from those of every other name."""
+        """Create a project with `n` unlabeled rendered images. The pixels depend on the name."""
         rng = np.random.default_rng([len(name), *name.encode()])
         with opened(self.home.db, create=True) as db, write(db):
             project = projects.insert_project(db, name, length, charset)
@@ -123,13 +123,13 @@ class Lab:
         return project
 
     def labels(self, project: Project) -> dict[str, str]:
-        """Current label by pixel hash."""
+        """Return the current label by pixel hash."""
         with opened(self.home.db) as db:
             sql = "SELECT sha256, label FROM samples WHERE project_id = ? AND label IS NOT NULL"
             return dict(db.execute(sql, [project.id]).fetchall())
 
     def actions(self, project: Project) -> list[str]:
-        """The ledger's actions, oldest first."""
+        """Return the ledger's actions, oldest first."""
         with opened(self.home.db) as db:
             sql = "SELECT action FROM labels JOIN samples s ON s.id = sample_id WHERE project_id = ? ORDER BY labels.id"
             return [action for (action,) in db.execute(sql, [project.id])]

@@ -1,4 +1,4 @@
-"""The labeling widget as a test in a browser sees it."""
+"""The labeling widget in browser tests."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ def widget(page: Page) -> Locator:
 
 
 def shown(page: Page) -> str:
-    """Hash of the image on the screen."""
+    """Return the hash of the image on screen."""
     return widget(page).get_attribute("data-sample") or ""
 
 
 def typed(page: Page) -> str:
-    """What stands in the boxes, a dot for an empty one."""
+    """Return the text in the boxes, with a dot for an empty one."""
     return "".join(text or "." for text in widget(page).locator(".slot").all_inner_texts())
 
 

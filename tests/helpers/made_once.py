@@ -1,4 +1,4 @@
-"""Folders that are slow to make, made once for all processes of a test run."""
+"""Slow fixtures in folders, created once for all processes of a test run."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from filelock import FileLock
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Return a folder that `make` has filled. It belongs to every test: copy it before writing to it."""
+    """Return a folder filled by `make`. All tests share it, so copy it before writing."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent

@@ -1,4 +1,4 @@
-"""A network of three digits, small enough to build in a moment."""
+"""A small network for three digits that builds quickly."""
 
 from core.model.network import Recognizer
 

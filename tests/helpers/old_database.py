@@ -12,7 +12,7 @@ STEPS = [step.name for step in MIGRATIONS.pending(Database(memory=True))]
 
 
 def make_old(path: Path, steps: int) -> None:
-    """A file as a Slotlab that knew so many steps left it, with a project in it."""
+    """Create the database of a Slotlab with `steps` migrations, with a project in it."""
     db = Database(sqlite3.connect(path, isolation_level=None), execute_plugins=False)
     MIGRATIONS.apply(db, stop_before=STEPS[steps])
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")

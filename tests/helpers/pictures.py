@@ -1,4 +1,4 @@
-"""Small images for tests: different for each number, the same each time."""
+"""Small images for tests: different per number, and reproducible."""
 
 import io
 from pathlib import Path
@@ -10,7 +10,7 @@ from core.images.pixels import Pixels, encode_png
 
 
 def pixels(number: int, width: int = 40, height: int = 16) -> Pixels:
-    """Noise (H, W, 3)."""
+    """Return noise (H, W, 3)."""
     return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -25,7 +25,7 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> Path:
-    """Write each file under `folder`, in subfolders where its name says so."""
+    """Write each file below `folder`, with subfolders from its name."""
     for name, data in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

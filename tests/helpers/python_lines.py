@@ -1,4 +1,4 @@
-"""A count of work that does not depend on what else the machine does."""
+"""A measure of work that is independent of machine load."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def python_lines(call: Callable[[], object]) -> int:
-    """Return how many lines of Python `call` runs: few where NumPy does the work, many in a loop over rows."""
+    """Return the number of Python lines `call` runs: few if NumPy does the work, many in loops over rows."""
     lines, before = 0, sys.gettrace()
 
     def trace(_: FrameType, event: str, __: object) -> Any:

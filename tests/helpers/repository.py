@@ -1,4 +1,4 @@
-"""Where the code under test lies."""
+"""Paths of the code under test."""
 
 from pathlib import Path
 

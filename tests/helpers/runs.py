@@ -1,4 +1,4 @@
-"""Runs on labeled samples, started as the app does; the fixture `stand_in` replaces their worker."""
+"""Runs on labeled samples, started like the app does. The fixture `stand_in` replaces their worker."""
 
 import numpy as np
 from sqlite_utils import Database
@@ -17,7 +17,7 @@ CPU = TrainConfig(device="cpu")
 
 
 def add_labeled(db: Database, project: Project, **texts: list[str]) -> None:
-    """Add an image for each text, by split, labeled by Ada."""
+    """Add an image per text and split, labeled by Ada."""
     with write(db):
         source = projects.find_source(db, project.id, "images") or projects.insert_source(
             db, project.id, "images", "the team", "ticket 1"
@@ -40,7 +40,7 @@ def start(db: Database, home: Home, project: Project, request_id: str | None = N
 
 
 def start_forever(db: Database, home: Home, project: Project) -> JobDir:
-    """Start a run and wait until its stand-in works, which ends only when asked to."""
+    """Start a run and wait until its stand-in works. The stand-in only ends on request."""
     job = JobDir(home.run(start(db, home, project).job.id))
     wait_until_working(job)
     return job

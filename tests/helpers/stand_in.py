@@ -1,4 +1,4 @@
-"""A job whose worker trains no model, for tests of everything around it: `behave` in run.json says what it does."""
+"""A worker that trains nothing, for tests of everything else. `behave` in run.json controls it."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def work(task: Work) -> dict[str, Any] | None:
 
 
 def start_runner(job: JobDir) -> subprocess.Popen[bytes]:
-    """Start the real runner on the stand-in worker, in its own session as the app does."""
+    """Start the real runner with the stand-in worker, in its own session like the app does."""
     with (job.path / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-c", RUNNER, str(job.path)],

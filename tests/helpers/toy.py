@@ -1,4 +1,4 @@
-"""A toy portal that a tiny network learns in seconds: two strokes side by side, in any colors."""
+"""A toy portal that a tiny network learns in seconds: two symbols side by side, in any colors."""
 
 import json
 from dataclasses import dataclass, replace
@@ -26,14 +26,14 @@ CONFIG = TrainConfig(
     batch_size=16,
     augment={},
 )
-"""The smallest that still has every part of a real run."""
-LEARNT = replace(CONFIG, max_steps=80)
-"""As many steps as it takes to read nearly everything."""
+"""The smallest configuration with every part of a real run."""
+LEARNED = replace(CONFIG, max_steps=80)
+"""Enough steps to read nearly everything."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train` has left in a folder, and what was said of it."""
+    """Result of `train`: its folder and its lines."""
 
     folder: Path
     best: dict[str, Any]
@@ -42,7 +42,7 @@ class Trained:
 
 
 def draw(text: str, rng: np.random.Generator) -> Pixels:
-    """A 32 x 64 image of `text`."""
+    """Return a 32 x 64 image of `text`."""
     paper, ink = rng.integers(150, 256, 3), rng.integers(0, 100, 3)
     image = np.full((32, 64, 3), paper, dtype=np.uint8)
     for place, char in enumerate(text):
@@ -58,15 +58,15 @@ def draw(text: str, rng: np.random.Generator) -> Pixels:
 
 
 def rows(count: int, *, val: int = 18, seed: int = 0) -> list[Row]:
-    """Samples of all nine texts in turn; the last `val` of them are of the validation split."""
+    """Return samples of all nine texts in turn. The last `val` are validation images."""
     rng = np.random.default_rng(seed)
-    made = []
+    samples = []
     for index in range(count):
         text = SPEC.charset[index % 3] + SPEC.charset[index // 3 % 3]
         pixels = draw(text, rng)
         split = "val" if index >= count - val else "train"
-        made.append((pixel_hash(pixels), split, text, f"{index}.png", encode_png(pixels)))
-    return made
+        samples.append((pixel_hash(pixels), split, text, f"{index}.png", encode_png(pixels)))
+    return samples
 
 
 def snapshot(folder: Path, count: int = 90) -> Snapshot:
@@ -75,15 +75,15 @@ def snapshot(folder: Path, count: int = 90) -> Snapshot:
 
 
 def train(folder: Path) -> None:
-    """Train LEARNT as the worker of a run in `folder` does; `trained` reads what it leaves."""
+    """Train LEARNED like the worker of a run in `folder`. `trained` reads the result."""
     data, steps, vals = snapshot(folder), [], []
-    choices = engine.choose(data, LEARNT, SPEC, say=lambda _: None) | {"threads": 1}
+    choices = engine.choose(data, LEARNED, SPEC, say=lambda _: None) | {"threads": 1}
     outcome = engine.fit(
-        data, LEARNT, SPEC, choices, folder / "checkpoints",
+        data, LEARNED, SPEC, choices, folder / "checkpoints",
         on_step=steps.append, on_val=vals.append, should_stop=lambda: False, say=lambda _: None,
     )  # fmt: skip
-    (folder / "said.json").write_text(json.dumps({"best": outcome.best, "steps": steps, "vals": vals}))
+    (folder / "lines.json").write_text(json.dumps({"best": outcome.best, "steps": steps, "vals": vals}))
 
 
 def trained(folder: Path) -> Trained:
-    return Trained(folder, **json.loads((folder / "said.json").read_text()))
+    return Trained(folder, **json.loads((folder / "lines.json").read_text()))

@@ -1,4 +1,4 @@
-"""A project with a finished run, and readings of it as a test wants them."""
+"""A project with a finished run, and readings that a test can specify."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ RUN = "0001-fast"
 
 
 def train_once(root: Path) -> None:
-    """Make a project of rendered images and a run of two steps on it, by the real worker."""
+    """Create a project of rendered images and a run of two steps with the real worker."""
     home = Home(root).create()
     folder = root / "images"
     folder.mkdir()
@@ -44,21 +44,21 @@ def stored(home: Home, split: str = "val") -> Predictions:
 
 
 def write_run(home: Home, project: Project, split: str, wrong: int, n: int = 600) -> Predictions:
-    """Readings of a run of which only the `wrong` least sure are wrong, as it would have left them."""
-    found, spec = stored(home), spec_of(project)
-    targets_NP = found.reading(spec, tta=False).targets_NP
+    """Write readings of a run in which only the `wrong` least confident are wrong."""
+    original, spec = stored(home), spec_of(project)
+    targets_NP = original.reading(spec, tta=False).targets_NP
     rng = np.random.default_rng(0)
-    sure_N, chosen = rng.uniform(4, 9, n), rng.integers(0, len(targets_NP), n)
+    lead_N, chosen = rng.uniform(4, 9, n), rng.integers(0, len(targets_NP), n)
     logits_NPC = np.zeros((n, spec.length, spec.num_classes), dtype=np.float32)
-    np.put_along_axis(logits_NPC, targets_NP[chosen][:, :, None], sure_N[:, None, None].astype(np.float32), axis=2)
-    for place in np.argsort(sure_N)[:wrong]:
+    np.put_along_axis(logits_NPC, targets_NP[chosen][:, :, None], lead_N[:, None, None].astype(np.float32), axis=2)
+    for place in np.argsort(lead_N)[:wrong]:
         logits_NPC[place, 0] = np.roll(logits_NPC[place, 0], 1)
-    made = Predictions(
-        sha256=[found.sha256[place] for place in chosen],
-        labels=[found.labels[place] for place in chosen],
-        views=found.views[:1],
+    predictions = Predictions(
+        sha256=[original.sha256[place] for place in chosen],
+        labels=[original.labels[place] for place in chosen],
+        views=original.views[:1],
         log_probs_VNPC=log_softmax(logits_NPC, axis=2)[None],
-        step=found.step,
+        step=original.step,
     )
-    made.save(home.run(RUN) / f"predictions-{split}.npz")
-    return made
+    predictions.save(home.run(RUN) / f"predictions-{split}.npz")
+    return predictions

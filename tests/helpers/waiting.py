@@ -1,4 +1,4 @@
-"""Wait for what another process does. Not in stand_in.py, whose processes must not import pytest."""
+"""Wait for another process. Not in stand_in.py, whose processes must not import pytest."""
 
 import time
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from core.jobs.jobdir import JobDir, JobStatus
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    """Return as soon as `condition` holds; fail after `seconds`, which a busy machine must not reach."""
+    """Return as soon as `condition` holds. Fail after `seconds`, which even a busy machine must not reach."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            pytest.fail(f"Nothing happened within {seconds} seconds.")
+            pytest.fail(f"The condition did not hold within {seconds} seconds.")
         time.sleep(0.02)
 
 
 def wait_for(job: JobDir, wanted: Callable[[JobStatus], Any], seconds: float = 60) -> JobStatus:
-    """Return the first status of the job that is as wanted."""
+    """Return the first matching status of the job."""
     end = time.monotonic() + seconds
     while not wanted(view := job.observe()):
         if time.monotonic() > end:
@@ -29,7 +29,7 @@ def wait_for(job: JobDir, wanted: Callable[[JobStatus], Any], seconds: float = 6
 
 
 def wait_until_working(job: JobDir) -> int:
-    """Wait for the worker's first steps; return its process number."""
+    """Wait for the worker's first steps and return its process id."""
     wait_for(job, lambda view: view.state == "running" and view.step > 2)
     return int(job.metrics()[-1]["pid"])
 
