@@ -1,1 +1,1 @@
-"""Measurements: what is compared, on which images, with which result. Cells, their grid and their tables lie here."""
+"""Benchmarks: cells, the grid that runs them, and the tables of results."""

@@ -1,1 +1,1 @@
-"""How many images are read right, and how fast a network learns and reads."""
+"""Benchmarks of accuracy, and of training and reading speed."""

@@ -2,9 +2,9 @@
 
     python -m bench.accuracy.speed [--only demo-fast] [--list] [--again] [--quick]
 
-The images are those of `slotlab demo`. The time to an accuracy runs from the start of the worker process, including
-imports and decoding, until the validation line is in metrics.jsonl, polled ten times a second. An interrupted cell
-starts over, because its times would be wrong. Run nothing else meanwhile. `python -m bench.tables` writes the tables.
+The images are those of `slotlab demo`. The time to an accuracy starts with the worker process and includes imports and
+decoding. It ends when the validation line is in metrics.jsonl, polled ten times a second. An interrupted cell starts
+over, because its times would be wrong. Run nothing else meanwhile. `python -m bench.tables` writes the tables.
 """
 
 import json

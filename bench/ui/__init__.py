@@ -1,1 +1,1 @@
-"""How fast the pages answer, and whether what was typed is what is stored."""
+"""Benchmarks of page speed, and of storing every label as typed."""

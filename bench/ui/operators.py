@@ -33,7 +33,7 @@ SEND_SECONDS = 0.15
 RESEND_SECONDS = 3.0
 RENEW_SECONDS = 20.0
 LOW = 10
-"""As in the widget: seconds between messages, until a resend, between renewals; queue length to request more."""
+"""Values of the widget: seconds between messages, until a resend, between renewals, and queue length to request more."""
 END_SECONDS = 60.0
 """Timeout for answers after the last label."""
 COMPONENT = "slotlab.labeler"
@@ -66,7 +66,7 @@ class Operator:
     page_hash: str = ""
     data: dict[str, Any] = field(default_factory=dict)
     more: bool = True
-    """Whether the server has more images."""
+    """True if the server has more images."""
     sent: float = float("-inf")
     fresh: bool = True
     changed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,7 +1,7 @@
 """Time until a page is completely drawn, and peak memory of the server.
 
-A page is drawn when its script has ended, nothing is stale or a placeholder, its main element is visible, its images
-are decoded, and all of that has lasted for a while.
+A page is drawn when its script has ended, nothing is stale or a placeholder, its main element is visible and its
+images are decoded. This state must last for a while.
 """
 
 import ast

@@ -1,1 +1,1 @@
-"""The network, its settings, its weights, and how it reads images. Torch begins here."""
+"""Network, settings, checkpoints and prediction. Only this room and those above it import torch."""

@@ -19,13 +19,13 @@ class Option:
     type: type
     default: Any
     optional: bool
-    """Whether the value may be None, written `auto` or `none`."""
+    """True if the value may be None, written `auto` or `none`."""
     help: str
     title: str
     """Label on the Train page. Defaults to the name in words."""
     choices: tuple[int | str, ...] = ()
     allows_path: bool = False
-    """Whether an absolute path is allowed besides the choices. The worker runs in another directory."""
+    """True if an absolute path is allowed too. The worker runs in another directory, so relative ones fail."""
     low: float = 0
     high: float = 0
     """Bounds of a number. Every number has them."""

@@ -44,7 +44,7 @@ class Prediction:
     views: list[ViewPrediction]
     probs_PC: Floats
     accepted: bool | None
-    """Whether the confidence reaches the threshold. None without a threshold for these views."""
+    """True if the confidence reaches the threshold. None without a threshold for these views."""
 
 
 BATCH = 128

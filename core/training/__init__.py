@@ -1,1 +1,1 @@
-"""How a network learns, and what its metrics say about it."""
+"""Training loop, data snapshot, and diagnosis of a run from its metrics."""

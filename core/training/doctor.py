@@ -52,7 +52,7 @@ class Diagnosis:
     advice: str = ""
     """The next step for the user, or empty."""
     overdue: bool = False
-    """Whether a plateau lasts longer than expected."""
+    """True if a plateau lasts longer than expected."""
 
     @property
     def text(self) -> str:

@@ -25,7 +25,7 @@ def test_every_head_gives_one_distribution_per_position(head: str, stride: int) 
 
 @pytest.mark.parametrize("head", ["query", "flatten", "pool"])
 def test_positions_have_their_own_embedding_and_head(head: str) -> None:
-    """With equal heads, as at the start, the position embedding alone distinguishes positions."""
+    """The position embedding alone distinguishes positions, even with the equal heads of the start."""
     torch.manual_seed(0)
     model = make(head=head).eval()
 

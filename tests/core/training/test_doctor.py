@@ -112,7 +112,7 @@ def test_the_first_steps_are_a_plateau_with_its_expected_end(fit: Fit) -> None:
 
 @pytest.mark.long
 def test_labels_of_other_images_are_misaligned_once_they_are_learned_by_heart(fit: Fit) -> None:
-    """As with a shifted CSV, each image has the label of another."""
+    """Each image has the label of another, as with a shifted CSV."""
     labels = [text for _, _, text, _, _ in toy.rows(90)]
     random.Random(0).shuffle(labels)
     config = replace(TOY, max_steps=100)

@@ -244,7 +244,7 @@ def test_a_checkpoint_of_another_network_is_refused(data: Snapshot, tmp_path: Pa
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="only where there is no GPU")
 def test_a_gpu_that_is_not_there_is_refused_before_any_work(data: Snapshot) -> None:
-    """With device=auto it uses the CPU."""
+    """It uses the CPU with device=auto."""
     with pytest.raises(OptionError, match="device=cuda"):
         engine.choose(data, replace(toy.CONFIG, device="cuda"), toy.SPEC)
     assert engine.choose(data, replace(toy.CONFIG, device="auto"), toy.SPEC)["device"] == "cpu"
