@@ -33,7 +33,7 @@ SEND_SECONDS = 0.15
 RESEND_SECONDS = 3.0
 RENEW_SECONDS = 20.0
 LOW = 10
-"""Values of the widget: seconds between messages, until a resend, between renewals, and queue length to request more."""
+"""Widget values: seconds between messages, until a resend, between renewals, and queue length to request more."""
 END_SECONDS = 60.0
 """Timeout for answers after the last label."""
 COMPONENT = "slotlab.labeler"

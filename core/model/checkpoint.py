@@ -71,7 +71,7 @@ def exists(folder: Path, kind: Kind) -> bool:
 
 def load_for_prediction(folder: Path) -> dict[str, Any]:
     """Return the best state, else the newest. Raises CheckpointError if there is neither."""
-    for wait_s in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4):  # a running training may be between a file and its note
+    for wait_s in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4):  # a running job may be between a file and its note
         time.sleep(wait_s)
         state = load(folder, "best")
         if state is not None:

@@ -169,7 +169,7 @@ class TrainConfig:
     )
     batch_size: int = option(32, "Images per step.", low=2, high=4096)
     lr: float = option(2e-3, "Peak learning rate.", title="Learning rate", low=1e-6, high=1)
-    weight_decay: float = option(0.02, "Weight decay; gains, biases, norms and embeddings have none.", low=0, high=1)
+    weight_decay: float = option(0.02, "Weight decay; gains, biases, norms and embeddings are exempt.", low=0, high=1)
     steps: int | None = option(
         None, "Optimizer steps of a full run; auto depends on the number of images.", low=1, high=10_000_000
     )

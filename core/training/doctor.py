@@ -39,7 +39,7 @@ WINDOW = 20
 """Logged steps to average, because single batches are noisy."""
 MEMORIZED_RATIO = 0.7
 """A training loss below this fraction of the loss of guessing is not a plateau."""
-COMPARE = "Compare labels and images on the Samples page (is a CSV shifted by a row, are files in another order?)."
+COMPARE = "Compare labels and images on the Samples page: a CSV may be shifted by a row, or files sorted differently."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -329,7 +329,7 @@ class _Run:
         return checkpoint.exists(self.folder, "step")
 
     def metadata(self) -> dict[str, Any]:
-        """Return the metadata that make a checkpoint usable without the run's other files."""
+        """Return the metadata that makes a checkpoint usable without the run's other files."""
         return {
             "format": checkpoint.FORMAT,
             "config": self.config.to_dict(),
