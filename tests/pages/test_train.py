@@ -140,7 +140,7 @@ def test_a_link_to_a_run_shows_it_live(open_page: OpenPage, home: Home, labeled:
     assert app.metric[0].value == "0/10 = 0.0%"
     assert app.metric[0].delta == "95% interval 0.0% to 30.8%"
     assert "**Plateau.** At chance after 10 of 1,000,000 steps" in texts(app.info)
-    assert "This is normal and no failure" in texts(app.info)
+    assert "models leave chance suddenly" in texts(app.info)
     assert len(app.get("plotly_chart")) == 3
 
     job.append_metrics(val_line(20, correct=9, per_position=0.95))
@@ -170,8 +170,8 @@ def test_a_past_run_shows_what_went_wrong(open_page: OpenPage, home: Home, label
     app.run()
     assert not app.exception
     assert len(app.error) == 1
-    advice = r"start a new run with a smaller batch\_size \(now 32\) or image\_size\."
-    assert f"**Out of memory.** Resume would repeat these settings: {advice}" in texts(app.warning).replace(r"\:", ":")
+    advice = r"Start a new run with a smaller batch\_size \(now 32\) or image\_size\."
+    assert rf"**Out of memory.** Resuming would use the same settings\. {advice}" in texts(app.warning)
 
 
 def test_a_queued_run_says_for_whom_it_waits(open_page: OpenPage, home: Home, labeled: Project) -> None:
