@@ -4,7 +4,7 @@
 
 DIR has digits4/ with a labels.csv (filename, label), and portal6/ with labels in the file names. All other images are
 rendered. Finished cells are skipped and interrupted ones resume. Validation images select the checkpoint, test images
-nothing. `python -m bench.tables` writes the tables from the files.
+nothing. `python -m bench.tables` writes docs/benchmarks.md from the files.
 """
 
 from typing import Any

@@ -4,7 +4,7 @@
 
 The images are those of `slotlab demo`. The time to an accuracy starts with the worker process and includes imports and
 decoding. It ends when the validation line is in metrics.jsonl, polled ten times a second. An interrupted cell starts
-over, because its times would be wrong. Run nothing else meanwhile. `python -m bench.tables` writes the tables.
+over, because its times would be wrong. Run nothing else meanwhile. `python -m bench.tables` writes docs/benchmarks.md.
 """
 
 import json
