@@ -13,7 +13,7 @@ from core.charset import TextSpec
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import at_temperature
 from core.evaluation.metrics import Floats, aggregate
-from core.evaluation.views import AS_IT_IS, View, ViewChoice, choice_of, move_image
+from core.evaluation.views import ORIGINAL, View, ViewChoice, choice_of, move_image
 from core.images.frame import Frame
 from core.images.pixels import Pixels
 from core.model import checkpoint
@@ -109,9 +109,9 @@ class Predictor:
     def views(self, *, tta: bool | None = None) -> tuple[View, ...]:
         """What an image is read under: the run's views, or as it is; None is the run's own choice."""
         if tta is False:
-            return (AS_IT_IS,)
+            return (ORIGINAL,)
         choice = self.choice  # read once: it may be changed at any moment
-        return choice.views if tta or choice.use else (AS_IT_IS,)
+        return choice.views if tta or choice.use else (ORIGINAL,)
 
     def view_images(self, image: Pixels) -> list[Pixels]:
         """The image under each view of `views(tta=True)`, at the size the network sees, as uint8."""
@@ -148,7 +148,7 @@ class Predictor:
 
     def _rule_for(self, views: tuple[View, ...]) -> Acceptance | None:
         rule = self.acceptance
-        return rule if rule and rule.holds_for(self.step, tta=len(views) > 1, views=views) else None
+        return rule if rule and rule.applies_to(self.step, tta=len(views) > 1, views=views) else None
 
     def predict(self, images: Sequence[Pixels], *, tta: bool | None = None) -> list[Prediction]:
         """With the run's views, without, or, for None, as was chosen for the run.
