@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.reviewing import SLOW_FROM
+from core.data.reviewing import SLOW_LABELS
 from db import reviews, samples
 from db.labels import list_operators
 from db.projects import list_sources
@@ -72,10 +72,10 @@ def chosen_review() -> tuple[Review, int | None]:
         position=position,
         char=char,
     )
-    if labeled > SLOW_FROM:
+    if labeled > SLOW_LABELS:
         if order not in ("random", "label") or review.text or char:
             st.caption(
-                f"With more than {SLOW_FROM:,} labels each screen takes seconds; random or by label it does not."
+                f"With more than {SLOW_LABELS:,} labels each screen takes seconds; random or by label it does not."
             )
         return review, None
     with layout.errors(), layout.database() as db:

@@ -144,11 +144,11 @@ def _watch(
     is_running = job.request_id != request_id
     if is_running:
         progress.note(f"{job.id} already watches this folder. Showing what it imports from now on.")
-    offset = importing.news_of(home, job, -1)[1] if is_running else 0
+    offset = importing.batch_reports(home, job, -1)[1] if is_running else 0
 
     def show(view: JobStatus | None) -> None:
         nonlocal offset
-        news, offset = importing.news_of(home, job, offset)
+        news, offset = importing.batch_reports(home, job, offset)
         for report in news:
             if as_json:
                 line = {"job": job.id, "project": request.project, "final": False} | report.to_dict()
@@ -167,7 +167,7 @@ def _watch(
     show(None)
     if job.state not in ("finished", "canceled"):
         raise JobError(job.reason or f"{job.id} was {job.state}.")
-    return job, importing.report_so_far(home, job)
+    return job, importing.current_report(home, job)
 
 
 @app.command()

@@ -1,1 +1,1 @@
-"""Images and labels: import, label, review, export."""
+"""Images and labels: import, labeling, review, export."""

@@ -1,4 +1,4 @@
-"""Labels and images out of a project, with who owns them and who allowed their use."""
+"""Export of labels and images, with the owner and authorization of their sources."""
 
 import csv
 import io
@@ -21,26 +21,26 @@ COLUMNS = (
     "filename", "label", "split", "sha256", "state", "operator", "labeled_at", "source", "owner", "authorization",
 )  # fmt: skip
 FREE_TEXT = ("filename", "operator", "source", "owner", "authorization")
-"""Columns whose content comes from outside; a label holds the charset's characters only."""
+"""Columns that users fill freely. A label holds only characters of the charset."""
 
 
 def export(db: Database, project: Project, form: str, out: Path) -> int:
     """Write the project to `out` and return the number of samples written.
 
-    csv: labeled samples, columns COLUMNS; labels are exact, a free text that a spreadsheet would take for a formula
-    has a quote before it, which an import takes off again. jsonl: every sample, labeled or not, all texts exact, and
-    why a skipped one was: `flag`.
-    filename: a folder of the original image files, named LABEL_HASH.ext, with a sources.csv that is written last.
-    Raises OptionError or StorageError; `out` is then as it was.
+    csv: labeled samples with the columns COLUMNS. Labels are exact. Free text that a spreadsheet would run as a formula
+    is prefixed with a quote, which an import removes.
+    jsonl: every sample, labeled or not. All texts are exact. `flag` is the reason for a skip.
+    filename: a folder of the original image files, named LABEL_HASH.ext, and a sources.csv, which is written last.
+    Raises OptionError or StorageError and leaves `out` unchanged.
     """
     if form not in FORMATS:
-        raise OptionError(f"There is no format {form!r}; choose one of {', '.join(FORMATS)}.")
+        raise OptionError(f"Unknown format {form!r}. Choose one of {', '.join(FORMATS)}.")
     if not out.parent.is_dir():
-        raise OptionError(f"There is no folder {out.parent} to export into.")
-    chosen = samples.select_samples(db, project.id, state=None if form == "jsonl" else "labeled")
-    rows = _rows(db, project, chosen)
+        raise OptionError(f"The folder {out.parent} does not exist. Create it first.")
+    selection = samples.select_samples(db, project.id, state=None if form == "jsonl" else "labeled")
+    rows = _rows(db, project, selection)
     if not rows and form != "jsonl":
-        raise OptionError(f"Project {project.name} has no labels yet; only jsonl exports unlabeled samples.")
+        raise OptionError(f"Project {project.name} has no labels yet. Use jsonl to export unlabeled images.")
     try:
         if form == "jsonl":
             lines = [json.dumps({"name": row.pop("filename"), **row}, ensure_ascii=False) + "\n" for row in rows]
@@ -48,13 +48,13 @@ def export(db: Database, project: Project, form: str, out: Path) -> int:
         elif form == "csv":
             _write(out, _csv(rows))
         else:
-            _write_files(db, chosen, _csv(rows), out)
+            _write_files(db, selection, _csv(rows), out)
     except OSError as error:
-        raise StorageError(f"{out} cannot be written ({error.strerror}); it is as it was.") from error
+        raise StorageError(f"{out} could not be written ({error.strerror}). It is unchanged.") from error
     return len(rows)
 
 
-def _rows(db: Database, project: Project, chosen: Sequence[Sample]) -> list[dict[str, str | None]]:
+def _rows(db: Database, project: Project, selection: Sequence[Sample]) -> list[dict[str, str | None]]:
     sources = {source.id: source for source in projects.list_sources(db, project.id)}
     return [
         {
@@ -70,7 +70,7 @@ def _rows(db: Database, project: Project, chosen: Sequence[Sample]) -> list[dict
             "owner": sources[sample.source_id].owner,
             "authorization": sources[sample.source_id].authorization,
         }
-        for sample in chosen
+        for sample in selection
     ]
 
 
@@ -84,29 +84,29 @@ def _csv(rows: list[dict[str, str | None]]) -> str:
 
 
 def _write(out: Path, text: str) -> None:
-    """All or nothing: a half-written export would pass for a whole one."""
+    """Write the file completely or not at all: nobody would notice that half an export is missing."""
     if out.is_dir():
-        raise OptionError(f"{out} is a folder; name the file to write.")
+        raise OptionError(f"{out} is a folder. Give the name of a file.")
     with atomic_write(out, sync=False) as file:
         file.write(text.encode())
 
 
-def _write_files(db: Database, chosen: Sequence[Sample], sources_csv: str, out: Path) -> None:
-    if any("/" in label or "\\" in label or label.startswith(".") for label in (row.label or "" for row in chosen)):
-        raise OptionError("Labels with a slash or a leading dot cannot be file names; export as csv or jsonl.")
-    fresh = not out.exists()
-    if not fresh and (not out.is_dir() or any(out.iterdir())):
+def _write_files(db: Database, selection: Sequence[Sample], sources_csv: str, out: Path) -> None:
+    if any("/" in label or "\\" in label or label.startswith(".") for label in (row.label or "" for row in selection)):
+        raise OptionError("Labels with a slash or a leading dot cannot be file names. Export as csv or jsonl.")
+    is_new = not out.exists()
+    if not is_new and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"{out} exists and is not an empty folder.")
     out.mkdir(exist_ok=True)
     try:
-        for sample in chosen:
+        for sample in selection:
             data = samples.image_bytes(db, [sample.id])[sample.id]
             (out / f"{sample.label}_{sample.sha256[:12]}.{image_format(data)}").write_bytes(data)
         (out / "sources.csv").write_text(sources_csv, encoding="utf-8", newline="")
     except BaseException:
         with suppress(OSError):
-            for path in out.iterdir():  # it was empty before
+            for path in out.iterdir():  # the folder was empty before
                 path.unlink()
-            if fresh:
+            if is_new:
                 out.rmdir()
         raise

@@ -1,8 +1,8 @@
-"""Import: images into a project, each once, with what is known about them.
+"""Import of images and labels into a project, without duplicates.
 
 The job is `python -m core.data.importing JOB_DIR`.
-Running an import again changes nothing that is there, so an interrupted one is finished by running it again. An import
-that watches its folder goes on until it is canceled, and takes what is new there.
+An import changes nothing that is already stored, so running it again finishes an interrupted one. An import that
+watches its folder adds new files until it is canceled.
 """
 
 import io
@@ -33,41 +33,42 @@ from db.connection import opened, write
 from db.records import Job, Project, Source
 
 BATCH = 200
-"""Images a transaction. Decoding happens outside; 200 inserts hold the write lock for about 20 ms."""
+"""Images per transaction. Decoding happens outside it; 200 inserts hold the write lock for about 20 ms."""
 DEFAULT_SPEC = TextSpec(6, "0123456789")
 UPLOAD, UPLOADED_LABELS = "upload.zip", "labels.csv"
-"""What came through the browser, in the job's directory until it is imported."""
-LISTED = 1000
-"""Rejections named in a report; all are counted."""
+"""Files uploaded through the browser. They stay in the job's directory until they are imported."""
+MAX_REASONS = 1000
+"""Rejections and label problems that a report names. It counts all of them."""
 WATCH_SECONDS = 2.0
-"""From one look at a watched folder to the next; more where a look takes long, so that most of the time is rest."""
+"""Seconds between two scans of a watched folder. Longer after a slow scan, so that the job is mostly idle."""
 REPORT = "report.json"
-"""What a watch has taken so far, in the job's directory."""
+"""Current report of a watching import, in the job's directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What an import is asked to do."""
+    """The parameters of an import."""
 
     path: Path | None
-    """Folder, zip or image on this machine; None when the files are uploaded."""
+    """Folder, zip or image on this machine; None for uploaded files."""
     labels: str = "none"
     """none, filename, or the path of a CSV."""
     project: str
     length: int | None = None
     charset: str | None = None
-    """None: as the project has them, or six digits for a new one."""
+    """None: those of the project, or six digits for a new one."""
     source: str
     owner: str
     authorization: str
     watch: bool = False
-    """Whether to go on taking what is new in the folder, until canceled."""
+    """True to keep importing new files from the folder until canceled."""
     every: float = WATCH_SECONDS
+    """Seconds between two scans."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """Files that came through the browser: images, or one zip."""
+    """Files uploaded through the browser: images, or one zip."""
 
     files: Sequence[tuple[str, bytes]]
     labels_csv: bytes | None = None
@@ -75,27 +76,27 @@ class Upload:
 
 @dataclass
 class Report:
-    """What became of the files of one import."""
+    """The outcome of one import."""
 
     files: int = 0
     imported: int = 0
     duplicates: int = 0
-    """Files whose pixels the project held already."""
+    """Files whose pixels are already in the project."""
     labeled: int = 0
-    """Labels taken from the import now."""
+    """Labels imported."""
     rejected: int = 0
     label_problems: int = 0
-    """Labels that were not taken; their images are imported all the same."""
+    """Labels ignored. Their images are imported anyway."""
     reasons: list[dict[str, str]] = field(default_factory=list)
-    """name and reason of each rejection and label problem, the first LISTED of them."""
+    """Name and reason of each rejection and label problem; the first MAX_REASONS."""
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
 
     def sentence(self) -> str:
         return (
-            f"{self.files} files: {self.imported} imported, {self.duplicates} known already, {self.rejected} rejected; "
-            f"{self.labeled} labels taken, {self.label_problems} not."
+            f"{self.files} files: {self.imported} imported, {self.duplicates} duplicates, {self.rejected} rejected; "
+            f"{self.labeled} labels imported, {self.label_problems} ignored."
         )
 
     def reject(self, name: str, reason: str) -> None:
@@ -106,14 +107,14 @@ class Report:
         self.label_problems += 1
         self._list(name, reason)
 
-    def add(self, news: "Report") -> None:
-        """Count what has become of further files."""
+    def add(self, other: "Report") -> None:
+        """Add the counts and reasons of another report."""
         for name in ("files", "imported", "duplicates", "labeled", "rejected", "label_problems"):
-            setattr(self, name, getattr(self, name) + getattr(news, name))
-        self.reasons += news.reasons[: LISTED - len(self.reasons)]
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.reasons += other.reasons[: MAX_REASONS - len(self.reasons)]
 
     def _list(self, name: str, reason: str) -> None:
-        if len(self.reasons) < LISTED:
+        if len(self.reasons) < MAX_REASONS:
             self.reasons.append({"name": name, "reason": reason})
 
 
@@ -136,11 +137,11 @@ def start_import(
     upload: Upload | None = None,
     request_id: str | None = None,
 ) -> Job:
-    """Start the import job; its result is a Report as JSON. Raises SlotlabError before anything is stored.
+    """Start the import job. Its result is a Report as JSON. Raises SlotlabError before anything is stored.
 
-    A folder that is watched already is not watched twice: the job that does so is returned.
+    Return the existing job if the folder is already being watched.
     """
-    request = _with_whole_paths(request)
+    request = _with_absolute_paths(request)
     watched = request.path is not None and request.watch
     if request.path is None:
         _check_upload(upload)
@@ -156,7 +157,7 @@ def start_import(
         "operator": operator,
     }  # fmt: skip
     if watched:
-        if job := _watching_already(db, home, project, spec):
+        if job := _find_watch(db, home, project, spec):
             return job
         spec["watch"] = request.every
 
@@ -167,8 +168,8 @@ def start_import(
     return control.start_job(db, home, project, "import", spec, request_id=request_id, fill=fill)
 
 
-def _with_whole_paths(request: Request) -> Request:
-    """The worker stands in another directory, so it would not find relative ones."""
+def _with_absolute_paths(request: Request) -> Request:
+    """Return the request with absolute paths, because the worker has another working directory."""
     if request.path is None:
         return request
     in_file = request.labels not in {"none", "filename"}
@@ -178,42 +179,42 @@ def _with_whole_paths(request: Request) -> Request:
 
 def _check_watch(request: Request, folder: Path) -> None:
     if not folder.is_dir():
-        raise ImportSourceError(f"Only a folder can be watched, and {folder} is none.")
+        raise ImportSourceError(f"{folder} is not a folder. Only a folder can be watched.")
     if request.labels not in {"none", "filename"}:
         raise OptionError(
-            "A watched folder takes its labels from the file names or not at all; import with the CSV once it is whole."
+            "A watched folder can take labels only from file names. To use a CSV, import without watching."
         )
     if not 0.1 <= request.every <= 3600:
-        raise OptionError("A folder is looked at every 0.1 to 3,600 seconds.")
+        raise OptionError(f"Cannot scan a folder every {request.every:g} seconds. Use 0.1 to 3,600 seconds.")
 
 
-def _watching_already(db: Database, home: Home, project: Project, spec: dict[str, Any]) -> Job | None:
-    """Find the job that watches this folder. Raises OptionError when it does so with other labels or another source."""
+def _find_watch(db: Database, home: Home, project: Project, spec: dict[str, Any]) -> Job | None:
+    """Return the job that watches this folder. Raises OptionError if its labels or source differ."""
     for job in control.active(db, home):
         other = control.spec(home, job.id)
         if job.project_id == project.id and other.get("watch") and other["path"] == spec["path"]:
             if (other["labels"], other["source"]) != (spec["labels"], spec["source"]):
                 raise OptionError(
-                    f"{job.id} watches this folder already, with labels {other['labels']} and source "
-                    f"{other['source']}; stop it first."
+                    f"{job.id} is already watching this folder, with labels {other['labels']} and source "
+                    f"{other['source']}. Cancel it first."
                 )
             return job
     return None
 
 
 def watched_folder(home: Home, job: Job) -> str | None:
-    """The folder that an import watches; None for other jobs."""
+    """Return the folder that an import watches; None for other jobs."""
     spec = control.spec(home, job.id)
     return spec["path"] if spec.get("watch") else None
 
 
-def report_so_far(home: Home, job: Job) -> Report:
-    """What a watch has taken by now."""
+def current_report(home: Home, job: Job) -> Report:
+    """Return the report of a watching import so far."""
     return Report(**(JobDir(home.run(job.id)).read(REPORT) or {}))
 
 
-def news_of(home: Home, job: Job, offset: int) -> tuple[list[Report], int]:
-    """What a watch has taken since `offset`, batch by batch, and the offset to ask from next; -1 is its end."""
+def batch_reports(home: Home, job: Job, offset: int) -> tuple[list[Report], int]:
+    """Return a watching import's reports of each batch since `offset`, and the next offset; -1 is the end."""
     path = JobDir(home.run(job.id)).path / "metrics.jsonl"
     if not path.exists():
         return [], 0
@@ -233,13 +234,13 @@ def _check_upload(upload: Upload | None) -> None:
     if upload is None or not upload.files:
         raise OptionError("There are no files to import.")
     if _is_one_zip(upload) and not zipfile.is_zipfile(io.BytesIO(upload.files[0][1])):
-        raise ImportSourceError(f"{upload.files[0][0]} is damaged or no zip file.")
+        raise ImportSourceError(f"{upload.files[0][0]} is damaged or not a zip file.")
     if upload.labels_csv is not None:
         parse_csv("The label file", upload.labels_csv)
 
 
 def _save_upload(upload: Upload, directory: Path) -> None:
-    """Into one zip, so that a name from outside never becomes a path."""
+    """Save the files as one zip, so that an uploaded name never becomes a path."""
     if _is_one_zip(upload):
         (directory / UPLOAD).write_bytes(upload.files[0][1])
     else:
@@ -279,80 +280,80 @@ def _target(db: Database, spec: dict[str, Any]) -> tuple[Project, Source]:
     project = projects.find_project(db, spec["project"]["name"])
     source = projects.find_source(db, project.id, spec["source"]) if project else None
     if project is None or source is None:
-        raise OptionError(f"Project {spec['project']['name']} or its source {spec['source']} is gone.")
+        raise OptionError(f"Project {spec['project']['name']} or its source {spec['source']} no longer exists.")
     return project, source
 
 
 def _watch(work: Work) -> dict[str, object] | None:
-    """Take what is new in a folder, look after look, until canceled; that is its end, and the report its result."""
+    """Scan a folder for new files until canceled, then return the report."""
     home, folder = Home.of_job(work.job.path), Path(work.spec["path"])
-    watch, report, refused = Watch(folder, leave_out=home.root), Report(), set[str]()
+    watch, report, rejected = Watch(folder, exclude=home.root), Report(), set[str]()
     work.job.write(REPORT, report.to_dict())
-    work.say(f"Looking at {folder}")
+    work.say(f"Scanning {folder}")
     while not work.should_stop():
         began = time.monotonic()
         try:
-            _take(work, home, watch, report, refused)
-        except (ImportSourceError, StorageError) as error:  # a folder that is away, a database that is busy or full
-            work.say(f"{error} It is waited for.", step=0, steps=0, idle=False)
+            _import_new(work, home, watch, report, rejected)
+        except (ImportSourceError, StorageError) as error:  # the folder is unreachable, the database is busy or full
+            work.say(f"{error} Retrying.", step=0, steps=0, idle=False)
         else:
             work.say(f"Watching {folder}: {report.sentence()}", step=0, steps=0, idle=True)
         took = time.monotonic() - began
         until = time.monotonic() + max(work.spec["watch"], 4 * took)
         while time.monotonic() < until and not work.should_stop():
             time.sleep(min(0.1, work.spec["watch"]))
-    # Ended by anything else, it is not done: it counts as lost, and whoever looks is told.
+    # Without a cancel request the watch is incomplete. Return None, so that the job counts as lost.
     return report.to_dict() if work.job.cancel_asked else None
 
 
-def _take(work: Work, home: Home, watch: Watch, report: Report, refused: set[str]) -> None:
-    """One look at the folder. What was refused is told once, however often its file changes."""
+def _import_new(work: Work, home: Home, watch: Watch, report: Report, rejected: set[str]) -> None:
+    """Scan the folder once. Report each rejected file once, even if it changes later."""
     total, done = watch.waiting, 0
-    for batch in watch.look():
+    for batch in watch.scan():
         if work.should_stop():
             return
         if not batch:
             continue
-        news = Report()
+        batch_report = Report()
         with opened(home.db) as db:
             project, source = _target(db, work.spec)
             book = LabelBook(work.spec["labels"], spec_of(project), [])
-            images = list(_read(sorted(batch, key=lambda entry: entry.name), book, news, refused))
+            images = list(_read(sorted(batch, key=lambda entry: entry.name), book, batch_report, rejected))
             with write(db):
                 for image in images:
-                    _store(db, project, source, image, work.spec["operator"], news)
-        news.files = news.imported + news.duplicates + news.rejected
+                    _store(db, project, source, image, work.spec["operator"], batch_report)
+        batch_report.files = batch_report.imported + batch_report.duplicates + batch_report.rejected
         done += len(batch)
-        if news.files:
-            report.add(news)
+        if batch_report.files:
+            report.add(batch_report)
             work.job.write(REPORT, report.to_dict(), sync=False)
-            work.job.append_metrics(news.to_dict())
+            work.job.append_metrics(batch_report.to_dict())
         if total > BATCH:
             work.say(f"Importing from {work.spec['path']}", step=min(done, total), steps=total)
 
 
 def open_project(db: Database, name: str, length: int | None, charset: str | None) -> Project:
-    """The project of this name, made if need be. Raises OptionError when it has another length or charset."""
+    """Find or create the project. Raises OptionError if it has another length or charset."""
     project = projects.find_project(db, name)
     if project is None:
         if not name.strip() or len(name) > 64 or not name.isprintable() or name.strip() != name:
-            raise OptionError(f"{name!r} cannot be the name of a project: use 1 to 64 visible characters.")
+            raise OptionError(f"{name!r} is not a valid project name. Use 1 to 64 visible characters.")
         spec = TextSpec(
             DEFAULT_SPEC.length if length is None else length, DEFAULT_SPEC.charset if charset is None else charset
         )
-        with write(db):  # somebody else may have made it in between
+        with write(db):  # another process may have created it in between
             project = projects.find_project(db, name) or projects.insert_project(db, name, spec.length, spec.charset)
-    asked = (project.length if length is None else length, project.charset if charset is None else charset)
-    if asked != (project.length, project.charset):
+    wanted = (project.length if length is None else length, project.charset if charset is None else charset)
+    if wanted != (project.length, project.charset):
         raise OptionError(
-            f"Project {name} has length {project.length} and charset {project.charset!r}; "
-            f"an import cannot change them to {asked[0]} and {asked[1]!r}."
+            f"Project {name} has length {project.length} and charset {project.charset!r}. "
+            f"An import cannot change them to {wanted[0]} and {wanted[1]!r}."
         )
     return project
 
 
 def open_source(db: Database, project: Project, name: str, owner: str, authorization: str) -> Source:
-    """The source of this name, made if need be. Raises OptionError unless owner and authorization are given."""
+    """Find or create the source. Raises OptionError if owner or authorization is missing or differs."""
     _check_origin(name, owner, authorization)
     return _open_checked_source(db, project, name, owner, authorization)
 
@@ -364,16 +365,16 @@ def _open_checked_source(db: Database, project: Project, name: str, owner: str, 
             return projects.insert_source(db, project.id, name, owner, authorization)
     if (source.owner, source.authorization) != (owner, authorization):
         raise OptionError(
-            f"Source {name} is recorded with owner {source.owner!r} and authorization {source.authorization!r}; "
-            "give another name to a source with others."
+            f"Source {name} already has owner {source.owner!r} and authorization {source.authorization!r}. "
+            "Use another source name for a different owner or authorization."
         )
     return source
 
 
 def _check_origin(name: str, owner: str, authorization: str) -> None:
-    for what, value in (("name of the source", name), ("owner", owner), ("authorization", authorization)):
+    for field_name, value in (("source name", name), ("owner", owner), ("authorization", authorization)):
         if not value.strip():
-            raise OptionError(f"The {what} is missing: say whose images these are and who allowed their use.")
+            raise OptionError(f"The {field_name} is missing. Enter who owns these images and who allowed their use.")
 
 
 def import_images(
@@ -387,9 +388,9 @@ def import_images(
     on_progress: Callable[[int, int], None],
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """Import all images under `path`; `rule` says where labels come from (see core.data.sources.LabelBook).
+    """Import all images under `path`. `rule` selects the source of the labels (see core.data.sources.LabelBook).
 
-    Stops between two batches when `should_stop` says so; what is imported by then stays.
+    Stop between two batches when `should_stop` returns True. Images imported so far are kept.
     """
     entries = list_files(path)
     book = LabelBook(rule, spec_of(project), [entry.name for entry in entries])
@@ -409,9 +410,9 @@ def import_images(
 
 
 def _read(
-    batch: list[SourceFile], book: LabelBook, report: Report, refused: set[str] | None = None
+    batch: list[SourceFile], book: LabelBook, report: Report, rejected: set[str] | None = None
 ) -> Iterator[_Image]:
-    """The images of a batch; what is none goes into the report, unless it is among `refused` already."""
+    """Yield the images of a batch. Other files go into the report, once each if `rejected` is given."""
     for entry in batch:
         try:
             data = entry.read()
@@ -419,10 +420,10 @@ def _read(
         except UnsettledError:
             continue
         except ImageError as error:
-            if refused is None or entry.name not in refused:
+            if rejected is None or entry.name not in rejected:
                 report.reject(entry.name, str(error))
-            if refused is not None:
-                refused.add(entry.name)
+            if rejected is not None:
+                rejected.add(entry.name)
             continue
         try:
             label = book.label_of(entry.name)
@@ -453,11 +454,11 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
         report.duplicates += 1
     if image.label is None or sample.label == image.label:
         return
-    # One id for one statement of one source, so that a second import of it adds nothing to the ledger.
+    # The id depends only on source, image and label, so repeating an import adds nothing to the ledger.
     event_id = f"import:{source.id}:{image.sha256}:{image.label}"
-    known = labels.find_event(db, event_id)
-    if known:  # told again if it was not taken then; an operator who changed it since has decided
-        version = known.version
+    previous = labels.find_event(db, event_id)
+    if previous:  # reported again if it was ignored then; a later change by an operator wins
+        version = previous.version
     else:
         version = labels.append_event(
             db,
@@ -467,19 +468,19 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
             action="import",
             state="labeled",
             text=image.label,
-            # An image whose label was undone waits for one; where a label or a skip stands, nothing is replaced.
+            # An import fills an unlabeled image, also after an undo. It never replaces a label or a skip.
             base_version=sample.version if sample.state == "unlabeled" else -1,
             origin="import",
         )
         update_standing(db, sample.id)
     if version is None:
-        why = {
-            "labeled": f"is labeled {sample.label!r} already",
+        reason = {
+            "labeled": f"is already labeled {sample.label!r}",
             "skipped": "was skipped by an operator",
-            "unlabeled": "was left without a label by an operator",
+            "unlabeled": "was unlabeled by an operator",
         }[sample.state]
-        report.label_problem(image.name, f"{image.label!r} was not taken: the same image ({sample.name}) {why}.")
-    elif not known:
+        report.label_problem(image.name, f"Ignored label {image.label!r}: this image ({sample.name}) {reason}.")
+    elif not previous:
         report.labeled += 1
 
 

@@ -1,8 +1,11 @@
-"""Labels: what operators do to samples, checked and stored.
+"""Labeling: check and store the events of operators.
 
-Events come from browsers that may send them twice, late, or after another operator was faster. Each carries an id
-(a repetition is harmless), the hash of its image (the server never guesses which image was meant) and the version
-of the sample the operator saw (the first save wins, the other is kept in the ledger and reported).
+Browsers may send events twice, late, or after another operator's. So each event has three fields:
+
+* an id, so that repeats are harmless;
+* the hash of its image, so that the server never guesses the image;
+* the version of the sample that the operator saw. The first save wins. A later one is recorded in the ledger and
+  reported as a conflict.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,48 +14,48 @@ from dataclasses import dataclass
 from sqlite_utils import Database
 
 from core.charset import TextSpec, spec_of
-from core.data.standing import TAKEN_BACK, update_standing
+from core.data.standing import NO_VERSION, update_standing
 from core.errors import LabelError
 from db import labels, queues, samples
 from db.connection import write
 from db.records import UNLABELED, Content, LabelEvent, Project, Sample
 
 ACTIONS = ("label", "skip", "undo", "second", "confirm", "doubt", "resolve")
-"""What an event may be. second: a label by somebody who was not shown the first. confirm, doubt: found right, found
-wrong by somebody who was. resolve: decided by somebody who was shown every opinion."""
+"""Actions of an event. second: a label by an operator who does not see the first. confirm, doubt: agreement or
+disagreement of an operator who sees the label. resolve: the decision of an operator who sees all opinions."""
 OPINIONS = ("second", "confirm", "doubt")
-"""They change no label; one that disagrees makes the sample disputed until somebody resolves it."""
+"""Actions that change no label. One that disagrees makes the sample disputed until it is resolved."""
 FLAGS = ("unreadable", "not_ours")
-"""Why a sample is skipped for good."""
+"""Reasons for a permanent skip."""
 MAX_MS = 24 * 3600 * 1000
-UNREADABLE = "The browser sent an event that cannot be read."
+INVALID_EVENT = "The browser sent an invalid event. Reload the page."
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The answer to one event. Every answer is final: the sender may forget the event."""
+    """The response to one event. It is final: the sender can delete the event."""
 
     event_id: str
     sample: str
     """Pixel hash."""
     status: str
-    """saved, repeated (had been saved before), conflict (another operator was first) or refused"""
+    """saved, repeated (already saved), conflict (another operator was first) or refused"""
     message: str
     version: int | None = None
-    """Of the sample now; None when there is no such sample."""
+    """Current version of the sample; None if the sample does not exist."""
     state: str | None = None
     label: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What one event of a browser says, checked as far as it can be without the ledger."""
+    """One event from a browser, checked as far as possible without the ledger."""
 
     id: str
     action: str
     base: int
     text: str | None
-    """None: the image is to be skipped, or the action takes no text."""
+    """None for a skip or an action without text."""
     flag: str | None
     after: str | None
     ms: int | None
@@ -61,27 +64,28 @@ class Event:
 
 @dataclass(frozen=True)
 class Decision:
-    """What one event does to its sample."""
+    """The effect of one event on its sample."""
 
     content: Content
-    """What the sample becomes; after an opinion, what it should become."""
+    """New content of the sample; for an opinion, the content it proposes."""
     base: int
-    """Version that the event applies to; TAKEN_BACK: to none."""
+    """Version that the event applies to, or NO_VERSION."""
     opinion: bool
 
 
 def apply_events(
     db: Database, project: Project, operator: str, events: Sequence[Mapping[str, object]], origin: str = "label"
 ) -> list[Outcome]:
-    """Store a batch of events in one transaction, in order, and answer each.
+    """Store a batch of events in order, in one transaction, and return the outcome of each.
 
     An event is `{"event": id, "action": one of ACTIONS, "sample": hash, "text": str | None, "flag": one of FLAGS or
-    None, "base": version, "ms": int | None, "seen": int | None}`; where the operator saw the result of an own event,
-    `"after"` is that event's id and counts instead of `base`. `ms` is how long the image was looked at, `origin` the
-    page. A resolve names how many events of the sample it has `seen`: it comes too late if others have spoken since.
-    Without a text, second and resolve say that the image is to be skipped. Undo goes back to what the sample was one
-    version earlier, as a new version; after an opinion it takes the opinion back. Raises StorageError when the
-    database cannot be written; then nothing of the batch is stored and nothing is answered.
+    None, "base": version, "ms": int | None, "seen": int | None}`.
+    `"after"` is the id of the operator's own event whose result was on screen; it replaces `base`.
+    `ms` is the time the image was shown; `origin` is the page.
+    `seen` is the number of the sample's events that a resolve knows. A later opinion by another operator is a conflict.
+    second and resolve without text mean a skip. undo restores the previous content as a new version; after an opinion
+    it withdraws the opinion.
+    Raises StorageError if the database cannot be written; then nothing of the batch is stored.
     """
     with write(db):
         return [_apply(db, project, operator, event, origin) for event in events]
@@ -89,17 +93,17 @@ def apply_events(
 
 def _apply(db: Database, project: Project, operator: str, values: Mapping[str, object], origin: str) -> Outcome:
     event_id, sha256 = str(values.get("event") or ""), str(values.get("sample") or "")
-    # Storage refuses half characters, which JSON can carry, and large numbers; the outbox would be stuck behind them.
+    # SQLite rejects lone surrogates, which JSON allows, and large numbers. They would block the sender's outbox.
     storable = (event_id + sha256 + str(values.get("after"))).isascii()
     sample = samples.find_sample(db, project.id, sha256) if storable else None
     if sample is None:
         return Outcome(event_id, sha256, "refused", "This image is not in the project.")
     try:
         event = read_event(values)
-        known = _stored_before(db, event, sample)
-        if known:  # The first answer may be lost, so a repetition gets the same answer.
-            decision = Decision(known.content, known.base_version or 0, is_opinion(known))
-            version = known.version
+        previous = _find_stored(db, event, sample)
+        if previous:  # The first response may be lost, so a repeat gets the same one.
+            decision = Decision(previous.content, previous.base_version or 0, is_opinion(previous))
+            version = previous.version
         else:
             decision = decide(event, operator, labels.events_of(db, sample.id), spec_of(project))
             version = _store(db, sample, operator, event, decision, origin)
@@ -107,13 +111,13 @@ def _apply(db: Database, project: Project, operator: str, values: Mapping[str, o
         status, message = "refused", str(error)
     else:
         status, message = answer(event.action, decision, version, sample)
-        status = "repeated" if known and status == "saved" else status
+        status = "repeated" if previous and status == "saved" else status
     now = samples.get_sample(db, sample.id)
     return Outcome(event_id, sha256, status, message, now.version, now.state, now.label)
 
 
 def read_event(values: Mapping[str, object]) -> Event:
-    """Check the fields of an event. Raises LabelError on an event that no page sends."""
+    """Check the fields of an event. Raises LabelError if they are invalid."""
     event_id, action, base = str(values.get("event") or ""), values.get("action"), values.get("base")
     text, flag, after, seen = (values.get(name) for name in ("text", "flag", "after", "seen"))
     if (
@@ -124,11 +128,11 @@ def read_event(values: Mapping[str, object]) -> Event:
         or not 0 <= base < 2**31
         or flag not in (None, *FLAGS)
     ):
-        raise LabelError(UNREADABLE)
+        raise LabelError(INVALID_EVENT)
     if not (action == "label" or (action in ("second", "resolve") and text is not None)):
         text = None
     elif not isinstance(text, str):
-        raise LabelError("A label needs a text.")
+        raise LabelError("The label is missing its text.")
     return Event(
         id=event_id,
         action=action,
@@ -141,40 +145,40 @@ def read_event(values: Mapping[str, object]) -> Event:
     )
 
 
-def _stored_before(db: Database, event: Event, sample: Sample) -> LabelEvent | None:
-    """The event as it is in the ledger, where it is a repetition. Raises LabelError when it is another image's."""
-    known = labels.find_event(db, event.id)
-    if known and known.sample_id != sample.id:
-        raise LabelError(UNREADABLE)
-    return known
+def _find_stored(db: Database, event: Event, sample: Sample) -> LabelEvent | None:
+    """Return the stored event if this one is a repeat. Raises LabelError if the id belongs to another image."""
+    stored = labels.find_event(db, event.id)
+    if stored and stored.sample_id != sample.id:
+        raise LabelError(INVALID_EVENT)
+    return stored
 
 
 def _milliseconds(value: object) -> int | None:
-    """Leave out what a clock that was set, or a tab that slept, cannot know."""
+    """Drop an implausible duration: the clock may have been set, or the tab suspended."""
     return value if isinstance(value, int) and 0 <= value <= MAX_MS else None
 
 
 def decide(event: Event, operator: str, ledger: Sequence[LabelEvent], spec: TextSpec) -> Decision:
-    """Decide what a new event does, from its sample's whole ledger, oldest first.
+    """Decide the effect of a new event from its sample's complete ledger, oldest first.
 
-    Raises LabelError on a text that does not fit, and on an undo of nothing.
+    Raises LabelError if the text does not fit or there is nothing to undo.
     """
     before = next((each for each in ledger if each.event_id == event.after), None)
     opinion = event.action in OPINIONS or (event.action == "undo" and before is not None and before.action in OPINIONS)
     base = event.base
     if opinion:
-        base = TAKEN_BACK if event.action == "undo" else base
+        base = NO_VERSION if event.action == "undo" else base
     elif event.after is not None:
-        # A browser that does not wait for answers cannot know the version its own event led to. If it guessed, an undo
-        # of a label that came second would undo the label that came first: that one has the guessed number.
-        base = TAKEN_BACK if before is None or before.version is None else before.version
-    if event.action == "resolve" and _others_spoke(ledger, operator, event.seen):
-        base = TAKEN_BACK
+        # The browser sends events without waiting, so it does not know the version its own event created. A guess could
+        # name another operator's version, and an undo would then undo that operator's label.
+        base = NO_VERSION if before is None or before.version is None else before.version
+    if event.action == "resolve" and _has_unseen_opinion(ledger, operator, event.seen):
+        base = NO_VERSION
     return Decision(_content(event, ledger, spec, base, opinion=opinion), base, opinion)
 
 
-def _others_spoke(ledger: Sequence[LabelEvent], operator: str, seen: int | None) -> bool:
-    """Whether somebody else has given an opinion after the `seen` events that a resolve knew of."""
+def _has_unseen_opinion(ledger: Sequence[LabelEvent], operator: str, seen: int | None) -> bool:
+    """Return True if another operator gave an opinion after the first `seen` events."""
     later = () if seen is None else ledger[max(0, seen) :]
     return any(each.version is None and each.operator != operator for each in later)
 
@@ -184,7 +188,7 @@ def _content(event: Event, ledger: Sequence[LabelEvent], spec: TextSpec, base: i
         return "labeled", spec.check(event.text), None
     if event.action in ("skip", "second", "resolve"):
         return "skipped", None, event.flag
-    if opinion:  # A confirm or doubt is about what its operator saw, which may have changed since.
+    if opinion:  # A confirm or doubt is about the version its operator saw, which may not be the latest.
         return _content_at(ledger, base)
     if base < 1:
         raise LabelError("There is nothing to undo on this image.")
@@ -196,7 +200,7 @@ def _content_at(ledger: Sequence[LabelEvent], version: int) -> Content:
 
 
 def _store(db: Database, sample: Sample, operator: str, event: Event, decision: Decision, origin: str) -> int | None:
-    """Write the event into the ledger; return the sample's new version, None where it stays as it was."""
+    """Write the event to the ledger. Return the sample's new version, or None if it is unchanged."""
     state, text, flag = decision.content
     version = labels.append_event(
         db,
@@ -218,18 +222,20 @@ def _store(db: Database, sample: Sample, operator: str, event: Event, decision: 
 
 
 def answer(action: str, decision: Decision, version: int | None, sample: Sample) -> tuple[str, str]:
-    """Return status and message of a stored event; `version` is what it made of the sample, None where it lost."""
+    """Return status and message of a stored event. `version` is the one it created, None if it created none."""
     if version is not None or decision.opinion:
         return "saved", "Saved."
-    if action == "resolve" and decision.base == TAKEN_BACK:
-        return "conflict", "Others have spoken since you saw it: still disputed."
+    if action == "resolve" and decision.base == NO_VERSION:
+        return "conflict", "There are new opinions since you opened this image. It is still disputed."
     if sample.content == decision.content:
-        return "saved", f"{sample.operator} had entered the same."
-    now_is = f"labeled {sample.label!r}" if sample.state == "labeled" else sample.state
+        return "saved", f"{sample.operator} already gave the same label."
     first = sample.operator or "Someone"
-    return "conflict", f"{first} was first: the image is {now_is}; your entry is kept in its history."
+    if sample.state == "labeled":
+        return "conflict", f"{first} labeled this image first ({sample.label!r}). Your label was saved in its history."
+    change = "skipped" if sample.state == "skipped" else "unlabeled"
+    return "conflict", f"{first} {change} this image first. Your label was saved in its history."
 
 
 def is_opinion(event: LabelEvent) -> bool:
-    """Whether an event of the ledger was about what is thought of a sample, not about its label."""
-    return event.action in OPINIONS or (event.action == "undo" and event.base_version == TAKEN_BACK)
+    """Return True if a stored event gives or withdraws an opinion instead of changing the label."""
+    return event.action in OPINIONS or (event.action == "undo" and event.base_version == NO_VERSION)

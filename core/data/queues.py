@@ -1,4 +1,4 @@
-"""Queues: which image an operator is shown next, so that no two have the same one and the estimates stay unbiased."""
+"""Queues: the next images for each operator, never the same for two, and sampled without bias."""
 
 import random
 import time
@@ -13,18 +13,18 @@ from db.queues import Queue
 from db.records import Project, Sample
 
 LEASE_SECONDS = 60
-"""A browser renews what it has every 20 seconds; a closed tab's images wait no longer than this."""
+"""A browser renews its leases every 20 seconds. Images of a closed tab become free after this time."""
 SHARES = {"train": 8, "val": 1, "test": 1}
-"""As core.images.pixels.split_of deals images out."""
+"""Proportions of core.images.pixels.split_of."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a browser tab gets."""
+    """New images for a browser tab."""
 
     samples: list[Sample]
     lost: list[str]
-    """Hashes it has on hand that are no longer its own: another has them, or they are done."""
+    """Hashes the tab holds but no longer leases: another tab has them, or they are done."""
 
 
 def lease(
@@ -38,11 +38,11 @@ def lease(
     n: int,
     without: Collection[str] = (),
 ) -> Batch:
-    """Renew the lease of what a browser tab has, give back what it no longer has, and lease `n` samples more.
+    """Renew a browser tab's leases on `have`, release its others, and lease `n` more samples.
 
-    `holder` names the tab, `have` are pixel hashes; those of `without` it does not want to see again, others may.
-    Whatever the order of the training images, val and test images come at random and in their share: the images
-    labeled so far are then a fair sample of each.
+    `holder` is the tab. `have` and `without` are pixel hashes; the tab does not get those in `without`.
+    Validation and test images come in random order and in their proportion, whatever the order of training images. So
+    the labeled images of each split are a random sample of it.
     """
     now = int(time.time())
     with write(db):
@@ -65,7 +65,7 @@ def lease(
 
 
 def _mixed(waiting: dict[str, list[Sample]], n: int) -> list[Sample]:
-    """Up to `n` samples, each of a split drawn by its share among those that have any left."""
+    """Return up to `n` samples. Draw the split of each by the proportions of the splits that have any left."""
     batch: list[Sample] = []
     while len(batch) < n and (left := [split for split in waiting if waiting[split]]):
         (split,) = random.choices(left, [SHARES[split] for split in left])

@@ -1,7 +1,7 @@
-"""Reviewing: labels walked many at once, opinions side by side, and a history that people can read.
+"""Reviewing: grids of labels, disputes, and the history of an image.
 
-What a reviewer does is an event of core.data.labeling: a screen without a mark confirms its labels, a mark doubts one,
-a retyped label labels anew, and the decision of a dispute resolves it.
+Each action of a reviewer is an event of core.data.labeling: leaving a label unmarked confirms it, marking it doubts it,
+retyping it labels it, and deciding a dispute resolves it.
 """
 
 import hashlib
@@ -16,67 +16,67 @@ from db import reviews, samples
 from db.records import Content, LabelEvent, Project, Sample
 from db.reviews import Review
 
-SLOW_FROM = 100_000
-"""Labels of a project, from which on an order without an index keeps a reviewer waiting."""
+SLOW_LABELS = 100_000
+"""Labels above which an order without an index is noticeably slow."""
 Cursor = tuple[int, str, int]
-"""Round (1: past the end, from the beginning on), value of the order, id: the last sample that a browser got."""
-SAID = {
+"""Round (1: wrapped around past the end), value of the order, id: the last sample that a browser got."""
+ACTION_WORDS = {
     "label": "labeled",
     "skip": "skipped",
     "undo": "undid",
     "import": "imported",
-    "second": "read blind",
+    "second": "second opinion",
     "confirm": "confirmed",
     "doubt": "doubted",
-    "resolve": "decided",
+    "resolve": "resolved",
 }
-"""An action in the words of a history."""
+"""Words for the actions in a history."""
+FLAG_WORDS = {"unreadable": "unreadable", "not_ours": "not from this portal"}
 
 
 def next_labeled(
     db: Database, project: Project, review: Review, operator: str, *, after: Cursor | None, n: int
 ) -> tuple[list[Sample], Cursor | None]:
-    """Up to `n` labeled samples after a cursor, and the cursor of the last; fewer than `n` mean the end.
+    """Return up to `n` labeled samples after a cursor, and the cursor of the last. Fewer than `n` means the end.
 
-    The random order is the same for all, but everybody starts elsewhere in it, so that two who review at once meet
-    late.
+    The random order is the same for everyone, but each operator starts elsewhere, so reviewers rarely meet.
     """
     start = hashlib.sha256(operator.encode()).hexdigest()[:32] if review.order == "random" else ""
-    turn, place = (0, None) if after is None else (after[0], (after[1], after[2]))
+    cursor_lap, place = (0, None) if after is None else (after[0], (after[1], after[2]))
     page: list[tuple[Cursor, Sample]] = []
-    for this in (0, 1) if start else (0,):
-        if this < turn or len(page) == n:
+    for lap in (0, 1) if start else (0,):
+        if lap < cursor_lap or len(page) == n:
             continue
-        bounds = {"start": start} if this == 0 else {"end": start}
+        bounds = {"start": start} if lap == 0 else {"end": start}
         rows = reviews.select_labeled(
-            db, project.id, review, after=place if this == turn else None, limit=n - len(page), **bounds
+            db, project.id, review, after=place if lap == cursor_lap else None, limit=n - len(page), **bounds
         )
-        page += [((this, *at), sample) for at, sample in rows]
+        page += [((lap, *at), sample) for at, sample in rows]
     return [sample for _, sample in page], page[-1][0] if page else after
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of an image's history, in words."""
+    """One line of an image's history, as text."""
 
     at: str
     operator: str
     did: str
     what: str
-    """The label, or why there is none."""
+    """The label, or the reason for having none."""
     standing: str
-    """"lost": came after another operator's event and changed nothing; "opinion": changes no label; else empty."""
+    """"lost": too late after another operator's event, changed nothing; "opinion": changes no label; else empty."""
     ms: int | None
     origin: str | None
 
 
 def history_of(events: Sequence[LabelEvent]) -> list[Line]:
-    """A ledger in words, in its order."""
+    """Return a ledger as text, in its order."""
     return [
         Line(
             event.at,
             event.operator,
-            SAID[event.action],
+            ACTION_WORDS[event.action],
             words(*event.content),
             _standing(event),
             event.ms,
@@ -93,62 +93,66 @@ def _standing(event: LabelEvent) -> str:
 
 
 def words(state: str, text: str | None, flag: str | None) -> str:
-    """What a sample is, or by an event should be."""
-    return text or (flag or state).replace("_", " ")
+    """Return the content of a sample or event as text."""
+    return text or (FLAG_WORDS[flag] if flag else state)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a disputed sample may be, and who said so."""
+    """One possible content of a disputed sample, and the operators who support it."""
 
     text: str | None
-    """None: skipped."""
+    """None for a skip."""
     flag: str | None
     shown: str
+    """The content as text."""
     current: bool
-    """Whether the sample is this now."""
+    """True if this is the sample's current content."""
     voices: tuple[str, ...]
+    """Operators and their actions, as text."""
 
 
 def choices_of(sample: Sample, events: Sequence[LabelEvent]) -> list[Choice]:
-    """What the sample is now, then each other opinion that has not been decided on, oldest first.
+    """Return the current content, then each unresolved opinion, oldest first.
 
-    That it should have no label at all is no choice: whoever decides says what it is.
+    "unlabeled" is not a choice: resolving a dispute always decides on a content.
     """
     now = sample.content
     voices: dict[Content, list[str]] = {now: []}
     for event in events:
-        gave = event.version == sample.version
-        if gave or (event.action == "confirm" and event.content == now):
+        is_origin = event.version == sample.version
+        if is_origin or (event.action == "confirm" and event.content == now):
             voices[now].append(_voice(event))
     for event in standing(events).dissents:
-        late = ", after another" if _standing(event) == "lost" else ""
+        late = ", too late" if _standing(event) == "lost" else ""
         voices.setdefault(event.content, []).append(_voice(event) + late)
     return [
-        Choice(text, flag, words(state, text, flag), (state, text, flag) == now, tuple(dict.fromkeys(said)))
-        for (state, text, flag), said in voices.items()
+        Choice(text, flag, words(state, text, flag), (state, text, flag) == now, tuple(dict.fromkeys(lines)))
+        for (state, text, flag), lines in voices.items()
         if state != "unlabeled"
     ]
 
 
 def _voice(event: LabelEvent) -> str:
-    return f"{event.operator} {'read it blind' if event.action == 'second' else SAID[event.action] + ' it'}"
+    if event.action == "second":
+        return f"{event.operator} gave a second opinion"
+    return f"{event.operator} {ACTION_WORDS[event.action]} it"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one event, and of its sample."""
+    """The outcome of one event, and its sample afterward."""
 
     outcome: Outcome
     notice: str | None
-    """What the reviewer must be told; None when all is as meant."""
+    """Message for the reviewer; None if the event did what the reviewer meant."""
     sample: Sample | None
     events: Sequence[LabelEvent]
-    """The sample's whole ledger."""
+    """The sample's complete ledger."""
 
 
 def apply_review(db: Database, project: Project, operator: str, events: Sequence[Mapping[str, object]]) -> list[Answer]:
-    """Store a reviewer's events, of which each says in `shown` which label was on the screen, and answer each.
+    """Store a reviewer's events and return the answer to each. `shown` of an event is the label that was on screen.
 
     Raises StorageError; then nothing is stored.
     """
@@ -157,17 +161,17 @@ def apply_review(db: Database, project: Project, operator: str, events: Sequence
 
 
 def _answer(db: Database, project: Project, operator: str, event: Mapping[str, object], outcome: Outcome) -> Answer:
-    known = outcome.version is not None  # else there is no such sample, or its hash cannot even be asked for
-    sample = samples.find_sample(db, project.id, outcome.sample) if known else None
+    exists = outcome.version is not None  # without a version the sample does not exist, or its hash is not storable
+    sample = samples.find_sample(db, project.id, outcome.sample) if exists else None
     if sample is None:
         return Answer(outcome, outcome.message, None, ())
     notice = None if outcome.status in ("saved", "repeated") else outcome.message
     changed = sample.operator != operator and event.get("shown") != (outcome.label or outcome.state)
-    # An opinion always fits what its operator saw, so the ledger has nothing to refuse.
+    # The ledger accepts an opinion on any version, so a change in between is detected here.
     if notice is None and event.get("action") in OPINIONS and changed:
         notice = (
-            f"You saw {event.get('shown')}, but {sample.operator} changed it meanwhile: "
-            f"now {words(*sample.content)}. "
-            "Your opinion of the old label is kept in the history; the new one is not checked yet."
+            f"{sample.operator} changed this label from {event.get('shown')} to {words(*sample.content)} "
+            "while you were reviewing it. Your opinion of the old label was saved in its history. "
+            "The new label has not been checked."
         )
     return Answer(outcome, notice, sample, reviews.events_by_sample(db, [sample.id])[sample.id])

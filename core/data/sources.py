@@ -1,6 +1,6 @@
-"""What an import reads: the files of a folder or zip, and the labels that belong to them. Writes nothing.
+"""Input of an import: the files of a folder or zip, and their labels.
 
-Names are data here: nothing is ever written under a name that came from outside.
+This module writes nothing. File names are data: Slotlab never writes to a path taken from one.
 """
 
 import csv
@@ -18,9 +18,9 @@ from core.images.pixels import MAX_BYTES
 
 MAX_FILES = 200_000
 MAX_ZIP_BYTES = 4 * 1024**3
-"""Unpacked. A zip is refused whole beyond this; each file is further limited by core.images.pixels.MAX_BYTES."""
+"""Unpacked size above which a whole zip is rejected. core.images.pixels.MAX_BYTES limits each file."""
 CSV_COLUMNS = ("filename", "label")
-"""Other columns are ignored, so that an export can be imported again."""
+"""Required columns. Others are ignored, so that an export can be imported again."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -29,31 +29,30 @@ class SourceFile:
     """One file that may be an image."""
 
     name: str
-    """Path inside the folder or zip, with forward slashes; characters that are no Unicode are replaced."""
+    """Path inside the folder or zip, with forward slashes. Invalid Unicode is replaced."""
     read: Callable[[], bytes]
-    """Its bytes; raises ImageError with a reason that names no path."""
+    """Return the bytes. Raises ImageError; its message contains no path."""
 
 
 def list_files(source: Path) -> list[SourceFile]:
-    """All files of a folder (recursively), of a zip, or the one file, sorted by name.
+    """List the files of a folder (recursively) or zip, or the one file, sorted by name.
 
-    Hidden files, folders and CSV files are left out; they are no images and no mistakes. Raises
-    ImportSourceError when there is nothing to read.
+    Hidden files, folders and CSV files are omitted. Raises ImportSourceError if no file is left.
     """
     if source.is_dir():
         files = _folder_files(source)
     elif not source.is_file():
-        raise ImportSourceError(f"There is no folder or file {source}.")
+        raise ImportSourceError(f"No such folder or file: {source}.")
     elif zipfile.is_zipfile(source):
         files = _zip_files(source)
     elif source.suffix.lower() == ".zip":
-        raise ImportSourceError(f"{source.name} is damaged or no zip file.")
+        raise ImportSourceError(f"{source.name} is damaged or not a zip file.")
     else:
         files = [SourceFile(storable(source.name), lambda: read_file(source))]
     if not files:
-        raise ImportSourceError(f"{source.name} holds no image files.")
+        raise ImportSourceError(f"{source.name} contains no image files.")
     if len(files) > MAX_FILES:
-        raise ImportSourceError(f"{source.name} holds {len(files):,} files; import at most {MAX_FILES:,} at once.")
+        raise ImportSourceError(f"{source.name} contains {len(files):,} files. Import at most {MAX_FILES:,} at once.")
     return sorted(files, key=lambda file: file.name)
 
 
@@ -75,14 +74,14 @@ def _folder_files(folder: Path) -> list[SourceFile]:
 
 
 def storable(name: str) -> str:
-    """The name as text: file systems know names that are none; SQLite and UTF-8 files do not."""
+    """Return the name as valid Unicode. File systems allow other names; SQLite and UTF-8 files do not."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def read_file(path: Path) -> bytes:
-    """At most one byte more than an image may have. Raises ImageError, which names no path."""
+    """Read at most MAX_BYTES + 1 bytes. Raises ImageError; its message contains no path."""
     try:
-        # lstat: a link may lead out of the folder, a FIFO would block for ever.
+        # lstat: a link may lead out of the folder, and a FIFO would block forever.
         if not stat.S_ISREG(path.lstat().st_mode):
             raise ImageError("This is a link or a special file, not an image file.")
         with path.open("rb") as file:
@@ -93,16 +92,16 @@ def read_file(path: Path) -> bytes:
 
 def _zip_files(path: Path) -> list[SourceFile]:
     try:
-        # Left open for the files' reads: opening it for each would parse the whole directory each time.
+        # Kept open, because opening it for each file would parse the directory each time.
         archive = zipfile.ZipFile(path)
         infos = [info for info in archive.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:  # ValueError: a name is no UTF-8
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:  # ValueError: a name is not UTF-8
         raise ImportSourceError(f"{path.name} cannot be read as a zip file ({error}).") from error
     total = sum(info.file_size for info in infos)
     if total > MAX_ZIP_BYTES:
-        raise ImportSourceError(f"{path.name} unpacks to {total:,} bytes; at most {MAX_ZIP_BYTES:,} are read.")
-    _refuse_overlaps(path, infos)
-    # Some programs for Windows write backslashes into zips, against the format.
+        raise ImportSourceError(f"{path.name} unpacks to {total:,} bytes. The limit is {MAX_ZIP_BYTES:,}.")
+    _check_overlaps(path, infos)
+    # Some Windows programs write backslashes into zips, against the format.
     return [
         SourceFile(name, lambda info=info: _read_zipped(archive, info))  # type: ignore[misc]
         for info in infos
@@ -110,12 +109,12 @@ def _zip_files(path: Path) -> list[SourceFile]:
     ]
 
 
-def _refuse_overlaps(path: Path, infos: list[zipfile.ZipInfo]) -> None:
-    """Entries that share bytes are the classic zip bomb; Python checks this itself only from 3.11.8 on."""
+def _check_overlaps(path: Path, infos: list[zipfile.ZipInfo]) -> None:
+    """Reject entries that share bytes, the classic zip bomb. Python checks this only since 3.11.8."""
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
-            raise ImportSourceError(f"{path.name} has overlapping entries and is not read.")
+            raise ImportSourceError(f"{path.name} was rejected: its entries overlap.")
         end = info.header_offset + info.compress_size
 
 
@@ -129,18 +128,18 @@ def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
             return file.read(MAX_BYTES + 1)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise ImageError(f"The file cannot be unpacked ({error}).") from error
-    except Exception as error:  # zlib.error and lzma.LZMAError have no common base
+    except Exception as error:  # zlib.error and lzma.LZMAError have no common base class
         raise ImageError(f"The file cannot be unpacked ({type(error).__name__}).") from error
 
 
 class LabelBook:
-    """The labels that come with an import: from file names, from a CSV, or none."""
+    """The labels of an import: from file names, from a CSV, or none."""
 
     def __init__(self, rule: str, spec: TextSpec, names: list[str]) -> None:
-        """`rule` is "none", "filename", or the path of a CSV with the columns filename and label.
+        """Read the CSV, if `rule` is the path of one. Other rules are "none" and "filename".
 
-        `names` are the files' names; a CSV may name an image by its path or, where that is unique, by its last
-        part. Raises ImportSourceError when the CSV as a whole cannot be used.
+        `names` are the files' names. A CSV may identify an image by its path or, if unique, by its last part.
+        Raises ImportSourceError if the CSV cannot be used.
         """
         self._rule = rule
         self._spec = spec
@@ -148,24 +147,24 @@ class LabelBook:
         self._key_of = _match_names(self._rows, names)
 
     def label_of(self, name: str) -> str | None:
-        """The label of an image, None where the book has none for it. Raises LabelError if it does not fit."""
+        """Return the label of an image, or None. Raises LabelError if it does not fit the project."""
         if self._rule == "filename":
             stem = PurePosixPath(name).stem
-            # "123456_af31.png": the usual way to keep two images of one text apart.
+            # "123456_af31.png": a suffix commonly distinguishes images with the same text.
             text, rest = stem[: self._spec.length], stem[self._spec.length :]
             return self._spec.check(text if rest[:1] in ("", "_") else stem.split("_", maxsplit=1)[0])
         key = self._key_of.get(name)
         return None if key is None else self._spec.check(self._rows[key])
 
     def unmatched(self) -> Iterator[tuple[str, str]]:
-        """Rows of the CSV for which there is no image, each with the reason."""
+        """Yield the CSV rows without an image, each with the reason."""
         matched = set(self._key_of.values())
         for key in (key for key in self._rows if key not in matched):
-            yield key, "The CSV names this image, but the import does not hold exactly one file of this name."
+            yield key, "The CSV has a label for this name, but not exactly one imported file has this name."
 
 
 def _match_names(rows: dict[str, str], names: list[str]) -> dict[str, str]:
-    """Row key of each file name. A row that could mean several files means none."""
+    """Return the row key of each file name. A row that matches several files matches none."""
     whole, last_parts = Counter(names), Counter(PurePosixPath(name).name for name in names)
     matches = {}
     for name in names:
@@ -178,7 +177,7 @@ def _match_names(rows: dict[str, str], names: list[str]) -> dict[str, str]:
 
 
 def with_formula_guard(value: str) -> str:
-    """The value for a CSV cell, with a quote before what a spreadsheet would take for a formula and carry out."""
+    """Return the value for a CSV cell, prefixed with a quote if a spreadsheet would run it as a formula."""
     guarded = value.startswith(FORMULA_STARTS) or (value[:1] == "'" and value[1:].startswith((*FORMULA_STARTS, "'")))
     return "'" + value if guarded else value
 
@@ -196,22 +195,22 @@ def _read_csv(path: Path) -> dict[str, str]:
 
 
 def parse_csv(file: str, data: bytes) -> dict[str, str]:
-    """Label by file name, as text exactly as written: pandas would read 00123 as 123 and NA as missing.
+    """Return the label of each file name, as text: pandas would read 00123 as 123 and NA as missing.
 
-    Raises ImportSourceError, which names `file` and the line.
+    Raises ImportSourceError with `file` and the line.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ImportSourceError(f"{file} is not UTF-8 text (byte {error.start}).") from error
     if "\0" in text:
-        raise ImportSourceError(f"{file} holds NUL characters and is no CSV.")
+        raise ImportSourceError(f"{file} contains NUL characters and is not a CSV file.")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: dict[str, str] = {}
     try:
         header = [field.strip().lower() for field in next(reader, [])]
         if not all(header.count(column) == 1 for column in CSV_COLUMNS):
-            raise ImportSourceError(f"{file} must begin with a line of column names, filename and label among them.")
+            raise ImportSourceError(f"{file} must start with a header line that has the columns filename and label.")
         name_at, label_at = (header.index(column) for column in CSV_COLUMNS)
         for row in reader:
             if not row:
@@ -222,8 +221,8 @@ def parse_csv(file: str, data: bytes) -> dict[str, str]:
                 )
             name, label = without_formula_guard(row[name_at]), row[label_at]
             if rows.get(name, label) != label:
-                raise ImportSourceError(f"{file} line {reader.line_num} gives {name} a second, different label.")
+                raise ImportSourceError(f"{file} line {reader.line_num} gives {name} a different label than before.")
             rows[name] = label
     except csv.Error as error:
-        raise ImportSourceError(f"{file} line {reader.line_num} is no valid CSV ({error}).") from error
+        raise ImportSourceError(f"{file} line {reader.line_num} is not valid CSV ({error}).") from error
     return rows

@@ -1,4 +1,4 @@
-"""Standing of a sample: who disagrees with its label, and whether somebody has checked it, read from its ledger."""
+"""Standing of a sample: open disagreements with its label and confirmations of it, derived from its ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,76 +8,76 @@ from sqlite_utils import Database
 from db import labels
 from db.records import UNLABELED, Content, LabelEvent
 
-TAKEN_BACK = -1
-"""Base version of an undo that takes back an opinion; also of an event that comes too late whatever the version."""
+NO_VERSION = -1
+"""Base version of an undo that withdraws an opinion, and of an event that is too late for any version."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What the ledger says of a sample beside its label."""
+    """The opinions in effect about a sample's label."""
 
     dissents: tuple[LabelEvent, ...]
-    """Last word of everybody who disagrees and has not been decided on, oldest first."""
+    """Latest event of each operator who disagrees, unless resolved; oldest first."""
     checked: bool
-    """Whether somebody looked at it again and found it right as it is now."""
+    """True if an operator confirmed the current content."""
 
 
 def standing(ledger: Sequence[LabelEvent]) -> Standing:
-    """Walk a sample's whole history, oldest first; of everybody the last word counts."""
-    voices = _Voices()
+    """Derive the standing from a sample's complete ledger, oldest first. The latest event of each operator counts."""
+    opinions = _Opinions()
     for event in ledger:
-        voices.hear(event)
-    return Standing(voices.dissents(), bool(voices.checkers))
+        opinions.add(event)
+    return Standing(opinions.dissents(), bool(opinions.checkers))
 
 
 @dataclass
-class _Voices:
-    """Who has said what of a sample up to one event of its ledger."""
+class _Opinions:
+    """The opinions about a sample up to one event of its ledger."""
 
     content: Content = UNLABELED
-    words: dict[str, LabelEvent] = field(default_factory=dict)
-    """Last word of each operator that nobody has decided on."""
+    latest: dict[str, LabelEvent] = field(default_factory=dict)
+    """Latest unresolved event of each operator."""
     checkers: set[str] = field(default_factory=set)
-    """Operators who found the sample right as it is."""
+    """Operators who confirmed the current content."""
     resolved: dict[int, dict[str, LabelEvent]] = field(default_factory=dict)
-    """The words that each resolve decided on, by its version; an undo of it opens them again."""
+    """Events that each resolve decided, by the version of the resolve. Undoing the resolve reopens them."""
 
-    def hear(self, event: LabelEvent) -> None:
+    def add(self, event: LabelEvent) -> None:
         if event.version is not None:
-            self._change(event, event.version)
-        elif event.action != "undo" or event.base_version == TAKEN_BACK:  # An undo that lost says nothing.
-            self._word(event)
+            self._add_change(event, event.version)
+        elif event.action != "undo" or event.base_version == NO_VERSION:  # A late undo is not an opinion.
+            self._add_opinion(event)
 
-    def _change(self, event: LabelEvent, version: int) -> None:
+    def _add_change(self, event: LabelEvent, version: int) -> None:
         self.content, self.checkers = event.content, set()
         if event.action == "undo":
-            self.words = self.resolved.get(event.base_version or 0, {}) | self.words
+            self.latest = self.resolved.get(event.base_version or 0, {}) | self.latest
         elif event.action == "resolve":
-            self.resolved[version], self.words = self.words, {}
+            self.resolved[version], self.latest = self.latest, {}
             self.checkers = {event.operator}
         else:
-            self.words.pop(event.operator, None)
+            self.latest.pop(event.operator, None)
 
-    def _word(self, event: LabelEvent) -> None:
-        """Take a word that changes no label: an opinion, one taken back, or a label that came second."""
-        self.words.pop(event.operator, None)
+    def _add_opinion(self, event: LabelEvent) -> None:
+        """Add an event that changes no label: an opinion, its withdrawal, or a label that came too late."""
+        self.latest.pop(event.operator, None)
         self.checkers.discard(event.operator)
         if event.action in ("second", "confirm") and event.content == self.content:
             self.checkers.add(event.operator)
         if event.action != "undo":
-            self.words[event.operator] = event
+            self.latest[event.operator] = event
 
     def dissents(self) -> tuple[LabelEvent, ...]:
-        # A doubt is about what the sample is, any other word about what it should be.
+        # A doubt names the content it rejects, any other event the content it proposes.
         against = (
-            word
-            for word in self.words.values()
-            if word.action != "confirm" and (word.content == self.content) == (word.action == "doubt")
+            event
+            for event in self.latest.values()
+            if event.action != "confirm" and (event.content == self.content) == (event.action == "doubt")
         )
-        return tuple(sorted(against, key=lambda word: word.id))
+        return tuple(sorted(against, key=lambda event: event.id))
 
 
 def update_standing(db: Database, sample_id: int) -> None:
-    """Keep beside a sample what its ledger says. Call inside `write(db)` after each event."""
+    """Store a sample's standing with the sample. Call inside `write(db)` after each event."""
     now = standing(labels.events_of(db, sample_id))
     labels.set_standing(db, sample_id, disputed=bool(now.dissents), checked=now.checked)

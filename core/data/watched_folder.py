@@ -1,7 +1,6 @@
-"""What is new in a folder that somebody else keeps filling: each file once, as soon as it has settled.
+"""Watching of a folder that other programs fill: yields each new file once, as soon as it stops changing.
 
-Plain listings, because events of a file system do not cross a network. What has been taken is remembered as one number
-for each file, about 160 bytes with what the set around it needs.
+Lists the folder, because file system events do not cross a network. Each imported file costs about 160 bytes of memory.
 """
 
 import os
@@ -13,61 +12,61 @@ from core.data.sources import SourceFile, is_hidden, read_file, storable
 from core.errors import ImageError, ImportSourceError
 
 BATCH = 200
-BREATH = 2000
-"""Files looked at between two chances to stop."""
-UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".filepart")
-"""Endings under which programs write what they rename when it is whole."""
-NO_IMAGES = (*UNFINISHED, ".csv")
+STOP_CHECK_FILES = 2000
+"""Files listed between two chances to stop."""
+TEMPORARY_SUFFIXES = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".filepart")
+"""Suffixes of files that programs rename once they are complete."""
+IGNORED_SUFFIXES = (*TEMPORARY_SUFFIXES, ".csv")
 
 
 class UnsettledError(ImageError):
-    """The file has changed or vanished since it was listed; the next look at the folder says what it is then."""
+    """The file changed or vanished since it was listed. The next scan retries it."""
 
 
 class Watch:
-    """Looks at one folder again and again."""
+    """Repeated scans of one folder."""
 
-    def __init__(self, folder: Path, leave_out: Path | None = None) -> None:
-        """`leave_out` is a folder that is not looked into, where it lies inside `folder`."""
+    def __init__(self, folder: Path, exclude: Path | None = None) -> None:
+        """`exclude` is a folder inside `folder` that is not scanned."""
         self._folder = folder
-        self._leave_out = leave_out
-        self._taken: set[int] = set()
+        self._exclude = exclude
+        self._done: set[int] = set()
         self._waiting: set[int] = set()
         self._changed: set[int] = set()
 
     @property
     def waiting(self) -> int:
-        """Files that the last look found new, and that are taken by the next one if they stay as they are."""
+        """Number of files that were new in the last scan. The next scan yields those that have not changed."""
         return len(self._waiting)
 
-    def look(self) -> Iterator[list[SourceFile]]:
-        """List the folder once: batches of files that are as the last look found them and have not been taken yet.
+    def scan(self) -> Iterator[list[SourceFile]]:
+        """List the folder once and yield batches of new files that have not changed since the last scan.
 
-        A batch is taken when the next one is asked for; one that could not be stored comes again. An empty batch is a
-        chance to stop, where there is nothing to take for long. Raises ImportSourceError when the folder is not there.
+        Requesting the next batch marks a batch as done; one that could not be stored is yielded again. Empty batches
+        let the caller stop during a long listing. Raises ImportSourceError if the folder cannot be read.
         """
         last, self._waiting = self._waiting, set()
         batch: dict[int, SourceFile] = {}
         for number, (name, path, state) in enumerate(self._files(), 1):
             mark = hash((name, state))
-            if mark not in self._taken:
+            if mark not in self._done:
                 if mark in last:
                     batch[mark] = self._entry(name, path, state, mark)
                 else:
                     self._waiting.add(mark)
-            if len(batch) == BATCH or number % BREATH == 0:
+            if len(batch) == BATCH or number % STOP_CHECK_FILES == 0:
                 yield list(batch.values())
-                self._take(batch)
+                self._mark_done(batch)
                 batch = {}
         yield list(batch.values())
-        self._take(batch)
+        self._mark_done(batch)
 
-    def _take(self, marks: Iterable[int]) -> None:
-        self._taken.update(mark for mark in marks if mark not in self._changed)
+    def _mark_done(self, marks: Iterable[int]) -> None:
+        self._done.update(mark for mark in marks if mark not in self._changed)
         self._changed.clear()
 
     def _files(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-        """Name inside the folder, path and state of each file that may be an image."""
+        """Yield name inside the folder, path and state of each file that may be an image."""
         folders = [("", str(self._folder))]
         while folders:
             prefix, folder = folders.pop()
@@ -83,14 +82,14 @@ class Watch:
                         continue
                     try:
                         if item.is_dir(follow_symlinks=False):
-                            if Path(item.path) != self._leave_out:
+                            if Path(item.path) != self._exclude:
                                 folders.append((f"{prefix}{item.name}/", item.path))
                             continue
-                        found = item.stat(follow_symlinks=False)
-                    except OSError:  # gone since it was listed
+                        info = item.stat(follow_symlinks=False)
+                    except OSError:  # deleted since it was listed
                         continue
-                    if found.st_size and not item.name.lower().endswith(NO_IMAGES):
-                        yield prefix + item.name, item.path, _state(found)
+                    if info.st_size and not item.name.lower().endswith(IGNORED_SUFFIXES):
+                        yield prefix + item.name, item.path, _state(info)
 
     def _entry(self, name: str, path: str, state: tuple[int, ...], mark: int) -> SourceFile:
         def read() -> bytes:
@@ -99,7 +98,7 @@ class Watch:
                 data = read_file(Path(path))
             except ImageError as error:
                 problem = error
-            # After the reading: what was changed before or during it is seen by this.
+            # Checked after reading, to detect a change before or during it.
             try:
                 now = _state(os.lstat(path))
             except OSError:
@@ -115,13 +114,13 @@ class Watch:
 
 
 def _listed(listing: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-    """A listing that ends where its folder vanishes, or its server goes away, in the middle of it."""
+    """Yield the entries, and stop without an error if the folder or its server vanishes."""
     try:
         yield from listing
     except OSError:
         return
 
 
-def _state(found: os.stat_result) -> tuple[int, ...]:
-    """What changes when a file is written, replaced, or made readable."""
-    return stat.S_IFMT(found.st_mode), found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def _state(info: os.stat_result) -> tuple[int, ...]:
+    """Return values that change when a file is written, replaced or made readable."""
+    return stat.S_IFMT(info.st_mode), info.st_size, info.st_mtime_ns, info.st_ctime_ns

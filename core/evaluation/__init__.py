@@ -1,1 +1,1 @@
-"""Numbers about readings: metrics, calibration, slices, comparison. No torch, no database."""
+"""Evaluation of readings: metrics, calibration, slices, comparison. Uses neither torch nor the database."""

@@ -1,6 +1,7 @@
-"""The threshold of a run: the least confidence of an accepted answer, chosen on val and kept in the run's directory.
+"""The threshold of a run: the minimum confidence of an accepted reading.
 
-It is chosen with core.evaluation.calibration, and core.model.predictor applies it.
+core.evaluation.calibration chooses it on validation images, the run's directory stores it, and core.model.predictor
+applies it.
 """
 
 import json
@@ -18,38 +19,41 @@ FILE = "acceptance.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:
-    """A threshold, and what it was on the images it was chosen on."""
+    """A threshold, and its results on the images that chose it."""
 
     step: int
-    """Of the weights whose readings these were; other weights have other confidences."""
+    """Step of the checkpoint. Another checkpoint has other confidences."""
     tta: bool
-    """Whether with views; the confidence without them is another."""
+    """True if chosen with TTA. Confidences without TTA differ."""
     views: str = fingerprint(DEFAULT)
-    """Fingerprint of the views (core.evaluation.views), where it is with views; earlier versions had one set only."""
+    """Fingerprint of the views (core.evaluation.views) with TTA. Earlier versions had only the default views."""
     temperature: float
     threshold: float
-    """Least confidence, at this temperature, of an answer that is used."""
+    """Minimum confidence, at this temperature, of an accepted reading."""
     max_risk: float
-    """Share of wrong answers that was to be allowed."""
+    """Error rate allowed among accepted readings."""
     tries: int = 3
-    """Wrong answers in a row after which the portal locks out, as far as it was told."""
+    """Consecutive wrong readings after which the portal locks the login, as entered by the operator."""
     n: int
-    """Val images."""
+    """Validation images."""
     used: int
+    """Accepted readings."""
     wrong: int
+    """Wrong readings among the accepted ones."""
     risk_bound: float
+    """Upper bound of the error rate; see core.evaluation.calibration.Threshold."""
 
     def save(self, run_dir: Path) -> None:
-        """Write the file whole or not at all. Raises StorageError."""
+        """Write the file completely or not at all. Raises StorageError."""
         try:
             with atomic_write(run_dir / FILE) as file:
                 file.write(json.dumps(asdict(self), indent=1).encode() + b"\n")
         except OSError as error:
-            raise StorageError(f"The threshold could not be written ({error.strerror}).") from error
+            raise StorageError(f"The threshold could not be saved ({error.strerror}).") from error
 
     @classmethod
     def load(cls, run_dir: Path) -> "Acceptance | None":
-        """None where nobody has chosen one. Raises StorageError when the file is damaged."""
+        """Return the threshold of a run, or None. Raises StorageError if the file is damaged."""
         try:
             values = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
             acceptance = cls(**values)
@@ -63,13 +67,13 @@ class Acceptance:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
-            raise StorageError(f"{FILE} of this run is damaged; choose a threshold again.") from error
+            raise StorageError(f"{FILE} of this run is damaged. Set a threshold again.") from error
         if not sound:
-            raise StorageError(f"{FILE} of this run is damaged; choose a threshold again.")
+            raise StorageError(f"{FILE} of this run is damaged. Set a threshold again.")
         return acceptance
 
-    def holds_for(self, step: int, *, tta: bool, views: Sequence[View] | None) -> bool:
-        """Whether it says anything about readings by the weights of that step, with these views or without."""
+    def applies_to(self, step: int, *, tta: bool, views: Sequence[View] | None) -> bool:
+        """Return True if the threshold was chosen for this checkpoint and these views."""
         if (self.step, self.tta) != (step, tta):
             return False
         return not tta or (views is not None and self.views == fingerprint(views))

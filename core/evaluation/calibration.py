@@ -1,7 +1,7 @@
-"""How far a run's confidence can be trusted, and from where on its answers are to be used.
+"""Calibration of a run's confidence, and the threshold from which its readings are accepted.
 
-An answer is right when all its characters are, so everything here is about whole strings: calibrating single characters
-can make the product worse (https://arxiv.org/abs/2012.12643). N samples, P positions, C classes.
+A reading is right when all its characters are, so this module calibrates whole texts: calibrating single characters can
+make their product worse (https://arxiv.org/abs/2012.12643). N samples, P positions, C classes.
 """
 
 import math
@@ -16,25 +16,25 @@ Bools = NDArray[np.bool_]
 Confidence = NDArray[np.float64]
 BINS = 15
 STARTS = (0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
-"""Shares of all samples at which the search for a threshold begins."""
+"""Coverages at which the search for a threshold begins."""
 TEMPERATURES = (0.05, 20.0)
-"""Beyond these a temperature says that there is nothing to fit."""
+"""Bounds of the fit."""
 
 
 def at_temperature(log_probs_NPC: Floats, temperature: float) -> Floats:
-    """Log-probabilities made less sure (above 1) or surer (below 1), with the same characters on top; float64."""
+    """Return the log-probabilities at a temperature, as float64. The predicted characters stay the same."""
     return normalized(log_probs_NPC.astype(np.float64) / temperature)
 
 
 def confidence(log_probs_NPC: Floats, temperature: float = 1.0) -> Confidence:
-    """Of each sample, the probability that all characters are right: the product of the best at each position."""
-    return np.exp(-_doubt_N(_gaps_CNP(log_probs_NPC), temperature))
+    """Return the confidence of each reading: the product of the highest probabilities at each position."""
+    return np.exp(-_negative_log_confidence_N(_gaps_CNP(log_probs_NPC), temperature))
 
 
 def _gaps_CNP(log_probs_NPC: Floats) -> Floats:
-    """By how much, in nats, each character is behind the likeliest, -inf for that one itself; characters first.
+    """Return the difference, in nats, between each character and the most likely one, which gets -inf itself.
 
-    In this order a sum over ten characters takes a tenth of the time.
+    The class axis comes first, because a sum over ten characters is then ten times as fast.
     """
     log_probs_CNP = log_probs_NPC.transpose(2, 0, 1).copy()
     top_1NP = log_probs_CNP.argmax(axis=0)[None]
@@ -43,110 +43,111 @@ def _gaps_CNP(log_probs_NPC: Floats) -> Floats:
     return gaps_CNP
 
 
-def _doubt_N(gaps_CNP: Floats, temperature: float) -> Confidence:
-    """Minus the logarithm of the confidence. float32 is enough for the sum of what is beside the likeliest."""
+def _negative_log_confidence_N(gaps_CNP: Floats, temperature: float) -> Confidence:
+    """Sum over positions. float32 is precise enough for the sum over the other characters."""
     scaled_CNP = gaps_CNP * gaps_CNP.dtype.type(1 / temperature)
     rest_NP = np.exp(scaled_CNP, out=scaled_CNP).sum(axis=0)
-    doubt_N: Confidence = np.log1p(rest_NP).sum(axis=1, dtype=np.float64)
-    return doubt_N
+    total_N: Confidence = np.log1p(rest_NP).sum(axis=1, dtype=np.float64)
+    return total_N
 
 
 def fit_temperature(log_probs_NPC: Floats, right_N: Bools) -> float:
-    """The temperature under which the confidence predicts best which samples are right as a whole.
+    """Return the temperature at which the confidence best predicts which readings are right.
 
-    Minimizes the log loss of `right_N`. Its targets are drawn in by one pseudo-sample each, as Platt (1999) does:
-    without an error the best temperature would be 0, and every confidence 1. Of few samples these two can outweigh what
-    was seen; where the samples themselves are then predicted no better than before, the temperature stays 1.
+    Minimizes the log loss of `right_N`. One pseudo-sample each smooths the targets, as in Platt (1999): without an
+    error, the best temperature would otherwise be 0 and every confidence 1. With few samples, the pseudo-samples can
+    outweigh the data. If the log loss on the data does not improve, return 1.
     """
     from scipy.optimize import minimize_scalar
 
     right = int(right_N.sum())
     wrong = len(right_N) - right
-    wanted_N = np.where(right_N, (right + 1) / (right + 2), 1 / (wrong + 2))
+    target_N = np.where(right_N, (right + 1) / (right + 2), 1 / (wrong + 2))
     gaps_CNP = _gaps_CNP(log_probs_NPC)
 
     def at(temperature: float) -> Confidence:
-        sure_N: Confidence = np.exp(-_doubt_N(gaps_CNP, temperature))
-        return sure_N
+        confidence_N: Confidence = np.exp(-_negative_log_confidence_N(gaps_CNP, temperature))
+        return confidence_N
 
     bounds = (math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1]))
-    found = minimize_scalar(lambda x: log_loss(at(math.exp(x)), wanted_N), bounds=bounds, method="bounded")
-    temperature = math.exp(found.x)
+    minimum = minimize_scalar(lambda x: log_loss(at(math.exp(x)), target_N), bounds=bounds, method="bounded")
+    temperature = math.exp(minimum.x)
     return temperature if log_loss(at(temperature), right_N) < log_loss(at(1.0), right_N) else 1.0
 
 
 def log_loss(confidence_N: Confidence, right_N: Bools | Confidence) -> float:
-    """Of being right as a whole, in nats; mean. No single sample costs more than that of a confidence of 1e-12."""
-    sure_N = confidence_N.clip(1e-12, 1 - 1e-12)
-    return -float((right_N * np.log(sure_N) + (1 - right_N) * np.log1p(-sure_N)).mean())
+    """Return the mean log loss of the whole text, in nats. Confidences are clipped to 1e-12."""
+    clipped_N = confidence_N.clip(1e-12, 1 - 1e-12)
+    return -float((right_N * np.log(clipped_N) + (1 - right_N) * np.log1p(-clipped_N)).mean())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """Samples of like confidence."""
+    """Samples with similar confidence."""
 
     n: int
     correct: int
     confidence: float
     """Mean."""
     ci95: tuple[float, float]
-    """Of the share that is right."""
+    """Interval of the share of right readings."""
 
 
 def reliability(confidence_N: Confidence, right_N: Bools, bins: int = BINS) -> list[Bin]:
-    """Bins of equal size, the least sure first; at 99% right, bins of equal width would all but one be empty."""
+    """Return bins of equal size, lowest confidence first. With equal widths, at 99% right most bins would be empty."""
     order = np.argsort(confidence_N, kind="stable")
-    parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
+    groups = [group for group in np.array_split(order, min(bins, len(order))) if len(group)]
     return [
         Bin(
-            n=len(part),
-            correct=int(right_N[part].sum()),
-            confidence=float(confidence_N[part].mean()),
-            ci95=interval95(int(right_N[part].sum()), len(part)),
+            n=len(group),
+            correct=int(right_N[group].sum()),
+            confidence=float(confidence_N[group].mean()),
+            ci95=interval95(int(right_N[group].sum()), len(group)),
         )
-        for part in parts
+        for group in groups
     ]
 
 
-def calibration_error(found: list[Bin]) -> float:
-    """Mean distance between confidence and the share that is right (ECE), weighted by the size of the bins."""
-    n = sum(part.n for part in found)
-    return sum(part.n * abs(part.confidence - part.correct / part.n) for part in found) / n
+def calibration_error(bins: list[Bin]) -> float:
+    """Return the expected calibration error (ECE): the mean gap between confidence and accuracy, weighted by size."""
+    n = sum(each.n for each in bins)
+    return sum(each.n * abs(each.confidence - each.correct / each.n) for each in bins) / n
 
 
 def brier(confidence_N: Confidence, right_N: Bools) -> float:
-    """Mean squared distance between confidence and being right."""
+    """Return the Brier score."""
     return float(np.square(confidence_N - right_N).mean())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """What is wrong among the answers used, as fewer and fewer are used; entry k is for the k + 1 surest."""
+    """A risk-coverage curve. Entry k accepts the k + 1 readings of highest confidence."""
 
     threshold_N: Confidence
-    """Least confidence that is used."""
+    """Lowest accepted confidence."""
     coverage_N: Confidence
-    """Share of all samples."""
+    """Share of readings that are accepted."""
     wrong_N: NDArray[np.int64]
-    """Wrong answers among those used."""
+    """Wrong readings among the accepted ones."""
 
     @property
     def risk_N(self) -> Confidence:
-        """Share of the answers used that is wrong."""
+        """Error rate of the accepted readings."""
         return self.wrong_N / np.arange(1, len(self.wrong_N) + 1)
 
     @property
     def ends(self) -> NDArray[np.intp]:
-        """Entries that a threshold can end at: equal confidences are used together, so the last of each run."""
+        """Entries that a threshold can produce: the last of each group of equal confidences."""
         return np.flatnonzero(np.append(self.threshold_N[:-1] != self.threshold_N[1:], True))
 
     @property
     def starts(self) -> NDArray[np.intp]:
-        """Which of `ends` the searches for a threshold begin at, one for each of STARTS."""
+        """Indices into `ends` where the searches for a threshold begin, one for each of STARTS."""
         return np.searchsorted(self.ends + 1, np.array(STARTS) * len(self.wrong_N))
 
 
 def risk_coverage(confidence_N: Confidence, right_N: Bools) -> Curve:
+    """Return the risk-coverage curve."""
     order = np.argsort(-confidence_N, kind="stable")
     return Curve(
         threshold_N=confidence_N[order],
@@ -157,16 +158,17 @@ def risk_coverage(confidence_N: Confidence, right_N: Bools) -> Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """From where on answers are used, and what that was on the samples it was chosen on."""
+    """A threshold, and its results on a set of samples."""
 
     threshold: float
     n: int
     """All samples."""
     used: int
+    """Accepted readings."""
     wrong: int
-    """Of those used."""
+    """Wrong readings among the accepted ones."""
     risk_bound: float
-    """With the confidence asked for, no more of the used answers are wrong than this share."""
+    """Upper confidence bound of the error rate."""
 
     @property
     def coverage(self) -> float:
@@ -174,7 +176,7 @@ class Threshold:
 
 
 def upper_bound(wrong: int, n: int, delta: float) -> float:
-    """Clopper-Pearson: the share of wrong answers is at most this, but for a chance of `delta`."""
+    """Return the one-sided Clopper-Pearson bound of an error rate, at confidence 1 - `delta`."""
     from scipy.stats import beta
 
     return float(beta.ppf(1 - delta, wrong + 1, n - wrong)) if wrong < n else 1.0
@@ -183,19 +185,20 @@ def upper_bound(wrong: int, n: int, delta: float) -> float:
 def choose_threshold(
     confidence_N: Confidence, right_N: Bools, max_risk: float, delta: float = 0.05
 ) -> Threshold | None:
-    """The lowest threshold found above which at most `max_risk` of the answers are wrong, but for a chance of `delta`.
+    """Return the lowest threshold whose error rate is at most `max_risk`, with confidence 1 - `delta`.
 
-    Looking at every threshold would find one that is merely lucky. So `delta` is shared among the coverages STARTS,
-    fixed beforehand; from each that holds its bound, thresholds are lowered one by one until the first that does not
-    (fixed sequences, https://arxiv.org/abs/2110.01052). None where these samples cannot show it; without a single
-    error it takes `samples_needed(max_risk, delta / len(STARTS))`.
+    Testing every threshold would select a lucky one. So the coverages in STARTS, fixed in advance, share `delta`. From
+    each one that holds its bound, lower the threshold step by step until the first that does not
+    (fixed-sequence testing, https://arxiv.org/abs/2110.01052).
+    Return None if these samples cannot show it. Without an error, `samples_needed(max_risk, delta / len(STARTS))`
+    samples are enough.
     """
     from scipy.stats import binom
 
     n, share = len(confidence_N), delta / len(STARTS)
     curve = risk_coverage(confidence_N, right_N)
     ends = curve.ends
-    # The bound of upper_bound holds where so few errors would be so rare; many bounds at once are slow.
+    # Equivalent to upper_bound <= max_risk, which is slow for many thresholds.
     holds = binom.cdf(curve.wrong_N[ends], ends + 1, max_risk) <= share
     last = -1
     for first in curve.starts.tolist():
@@ -205,14 +208,14 @@ def choose_threshold(
     if last < 0:
         return None
     wrong, used = int(curve.wrong_N[ends[last]]), int(ends[last]) + 1
-    # Halfway to the next below: the same image read in another batch differs in the sixth digit.
+    # Halfway to the next lower confidence, because confidences vary in the sixth digit between batches.
     below = float(curve.threshold_N[used]) if used < n else 0.0
     threshold = (float(curve.threshold_N[used - 1]) + below) / 2
     return Threshold(threshold=threshold, n=n, used=used, wrong=wrong, risk_bound=upper_bound(wrong, used, share))
 
 
-def try_threshold(confidence_N: Confidence, right_N: Bools, threshold: float, delta: float = 0.05) -> Threshold:
-    """Count what a threshold accepts of samples that did not choose it, and bound its risk but for `delta`."""
+def apply_threshold(confidence_N: Confidence, right_N: Bools, threshold: float, delta: float = 0.05) -> Threshold:
+    """Return the results of a threshold on other samples, with the risk bound at confidence 1 - `delta`."""
     used_N = confidence_N >= threshold
     used, wrong = int(used_N.sum()), int((used_N & ~right_N).sum())
     return Threshold(
@@ -221,9 +224,9 @@ def try_threshold(confidence_N: Confidence, right_N: Bools, threshold: float, de
 
 
 def samples_needed(max_risk: float, delta: float = 0.05, wrong: int = 0) -> int:
-    """How many samples with no more than `wrong` errors show that at most `max_risk` are wrong.
+    """Return the number of samples needed to show an error rate of at most `max_risk` with `wrong` errors.
 
-    For 0.1% and no error 2,995 (and for 10 errors 16,958): the reason why 400 held-out images never show 99.9%.
+    0.1% takes 2,995 samples without an error, and 16,958 with 10. So 400 held-out images can never show 99.9%.
     """
     low, high = wrong + 1, wrong + 2
     while upper_bound(wrong, high, delta) > max_risk:
@@ -236,25 +239,26 @@ def samples_needed(max_risk: float, delta: float = 0.05, wrong: int = 0) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Logins:
-    """What a portal that locks out after some wrong answers sees of these answers."""
+    """Expected figures of one login at a portal that locks it after several wrong readings."""
 
     submissions: float
-    """Expected for one login, the right one included."""
+    """Expected submissions, including the right one."""
     images: float
-    """Expected for one login, those not answered included."""
+    """Expected images, including those whose reading is not accepted."""
     lockout: float
-    """Chance that all tries of one login are wrong."""
+    """Probability that all tries are wrong."""
 
 
 def logins(risk: float, coverage: float, tries: int) -> Logins:
-    """`risk` is the share of wrong answers, `coverage` that of images answered; a new image can be asked for freely.
+    """Return the expected figures of one login.
 
-    Each try is taken to be wrong independently of the others.
+    `risk` is the error rate of accepted readings, `coverage` the share of accepted ones. Assumes that errors are
+    independent and that requesting a new image is free.
     """
-    submissions = sum(risk**tried for tried in range(tries))
+    submissions = sum(risk**attempt for attempt in range(tries))
     return Logins(submissions=submissions, images=submissions / coverage, lockout=risk**tries)
 
 
 def risk_for_lockout(lockout: float, tries: int) -> float:
-    """The share of wrong answers at which one login in 1/`lockout` fails all its tries."""
+    """Return the error rate at which the probability that all tries are wrong is `lockout`."""
     return float(lockout ** (1 / tries))

@@ -1,6 +1,6 @@
-"""Two runs on the same images: which of them reads more, whether that can be chance, and where they disagree.
+"""Comparison of two runs on the same images: a paired test, and the images they disagree on.
 
-N samples that both read with the same label, P positions.
+N samples that both runs evaluated with the same label, P positions. F and S index the first and the second run.
 """
 
 import math
@@ -15,45 +15,47 @@ from core.charset import TextSpec
 from core.errors import TrainingError
 from core.evaluation.metrics import Evaluation, Ints
 from core.evaluation.predictions import Predictions, Reading
-from core.evaluation.views_worth import ALPHA, mcnemar
+from core.evaluation.tta_effect import ALPHA, mcnemar
 
 Bools = NDArray[np.bool_]
 POWER = 0.8
-"""Share of image sets of the size that `images_needed` names that would tell the runs apart."""
+"""Power for `images_needed`: the probability that this many images show a difference."""
 Kind = Literal["first", "second", "differently", "same"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What two runs read of one split, and what of it can be compared."""
+    """The images of one split on which two runs can be compared."""
 
     places_N: tuple[Ints, Ints]
-    """Of the common images in the predictions of each run, in the order of the first."""
+    """Indices of the common images in each run's predictions, in the order of the first run."""
     only: tuple[int, int]
-    """Images that only this run read."""
+    """Images that only this run evaluated."""
     relabeled: int
-    """Images that both read, but the label was changed in between."""
+    """Images that both evaluated, with different labels."""
 
     @property
     def n(self) -> int:
         return len(self.places_N[0])
 
     def sentence(self, first: str, second: str) -> str:
-        """What was left out, and why; empty where nothing was."""
-        counts = {f"only {first} read": self.only[0], f"only {second} read": self.only[1]}
-        counts["have another label in one of them"] = self.relabeled
-        left = [f"{count:,} {why}" for why, count in counts.items() if count]
-        if not left:
+        """Return the counts of excluded images with reasons, or an empty text."""
+        counts = {f"only in {first}": self.only[0], f"only in {second}": self.only[1]}
+        counts["with different labels"] = self.relabeled
+        excluded = [f"{count:,} {reason}" for reason, count in counts.items() if count]
+        if not excluded:
             return ""
-        return f"Compared on the {self.n:,} images both read with the same label; left out: {', '.join(left)}."
+        return (
+            f"Compared on {self.n:,} images that both evaluated with the same label. Excluded: {', '.join(excluded)}."
+        )
 
 
 def common(first: Predictions, second: Predictions) -> Common:
-    """Raises TrainingError when there is no image to compare on."""
+    """Return the images to compare on. Raises TrainingError if there are none."""
     places_F, places_S = _same_images(first.sha256, second.sha256)
     same_N = np.array(first.labels)[places_F] == np.array(second.labels)[places_S]
     if not same_N.any():
-        raise TrainingError("There is no image that both runs have read with the same label; evaluate both again.")
+        raise TrainingError("Both runs have no evaluated image with the same label in common. Evaluate both again.")
     return Common(
         places_N=(places_F[same_N], places_S[same_N]),
         only=(len(first.sha256) - len(places_F), len(second.sha256) - len(places_F)),
@@ -62,8 +64,8 @@ def common(first: Predictions, second: Predictions) -> Common:
 
 
 def _same_images(first: list[str], second: list[str]) -> tuple[Ints, Ints]:
-    """Places of the common hashes in both, in the order of the first."""
-    if first == second:  # two runs on the same labels: of 100,000, sorting takes a second
+    """Return the indices of the common hashes in both, in the order of the first."""
+    if first == second:  # the usual case; sorting 100,000 hashes takes a second
         return np.arange(len(first)), np.arange(len(first))
     hashes = np.array(first, dtype="U64"), np.array(second, dtype="U64")
     _, places_F, places_S = np.intersect1d(*hashes, assume_unique=True, return_indices=True)
@@ -73,7 +75,7 @@ def _same_images(first: list[str], second: list[str]) -> tuple[Ints, Ints]:
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """The paired test: only the images that one run reads right and the other wrong tell them apart."""
+    """A paired test. Only images that exactly one run reads right count as evidence."""
 
     n: int
     both: int
@@ -88,32 +90,35 @@ class Paired:
 
     @property
     def images_needed(self) -> int | None:
-        """Images that would tell the runs apart at these rates, in POWER of all sets of that size.
+        """Images needed for a significant difference at these rates, with probability POWER.
 
-        Connor's formula for the McNemar test. None where the rates are equal.
+        Connor's formula for the McNemar test. None if the rates are equal.
         """
         from scipy.stats import norm
 
-        apart, difference = (self.only_first + self.only_second) / self.n, (self.only_first - self.only_second) / self.n
+        discordant = (self.only_first + self.only_second) / self.n
+        difference = (self.only_first - self.only_second) / self.n
         if not difference:
             return None
-        chance, shown = float(norm.ppf(1 - ALPHA / 2)), float(norm.ppf(POWER))
-        return math.ceil(((chance * math.sqrt(apart) + shown * math.sqrt(apart - difference**2)) / difference) ** 2)
+        z_alpha, z_power = float(norm.ppf(1 - ALPHA / 2)), float(norm.ppf(POWER))
+        spread = z_alpha * math.sqrt(discordant) + z_power * math.sqrt(discordant - difference**2)
+        return math.ceil((spread / difference) ** 2)
 
     def verdict(self, first: str, second: str) -> str:
-        """In one or two sentences."""
+        """Return the result in one to three sentences."""
         b, c = self.only_first, self.only_second
         if b < c:
             (b, first), (c, second) = (c, second), (b, first)
         if not b + c:
-            return f"Both read the same {self.both:,} of these {self.n:,} images right: there is nothing to tell apart."
-        counts = f"{b:,} only {first} reads right, {c:,} only {second} (exact McNemar test, p {self.p_text})."
+            return f"No difference: both read the same {self.both:,} of {self.n:,} images right."
+        counts = f"Of {self.n:,} images, {b:,} are right only with {first} and {c:,} only with {second}"
+        test = f"{counts} (exact McNemar test, p {self.p_text})."
         if self.p < ALPHA:
-            return f"{first} reads more of these {self.n:,} images: {counts}"
-        told = f"The two cannot be told apart by these {self.n:,} images: {counts}"
+            return f"{first} is significantly better. {test}"
+        result = f"The difference is not significant. {test}"
         if (needed := self.images_needed) is None:
-            return told
-        return f"{told} If they differ as much as here, about {float(f'{needed:.2g}'):,.0f} images would show it."
+            return result
+        return f"{result} At these rates, about {float(f'{needed:.2g}'):,.0f} images would show it."
 
 
 @dataclass(frozen=True)
@@ -132,14 +137,14 @@ class Comparison:
         return _paired(self.first.right_N, self.second.right_N)
 
     def paired_at(self, position: int) -> Paired:
-        """The same for one character."""
+        """Return the test for one position."""
         return _paired(self.first.right_NP[:, position], self.second.right_NP[:, position])
 
     def disagreements(self, kind: Kind) -> Ints:
-        """Places among the common images, the surest wrong answer first.
+        """Return indices among the common images, most confident error first.
 
-        `first` and `second`: only that run reads them right; `differently`: both wrong, not alike; `same`: both read
-        the same, which is not the label.
+        `first`, `second`: only that run is right. `differently`: both are wrong with different readings. `same`: both
+        are wrong with the same reading.
         """
         right_F, right_S = self.first.right_N, self.second.right_N
         alike_N = (self.first.predicted_NP == self.second.predicted_NP).all(axis=1)
@@ -149,21 +154,20 @@ class Comparison:
             "differently": ~right_F & ~right_S & ~alike_N,
             "same": ~right_F & ~right_S & alike_N,
         }[kind]
-        sure_N = np.maximum(
+        confidence_N = np.maximum(
             np.where(right_F, 0.0, self.first.confidence_N), np.where(right_S, 0.0, self.second.confidence_N)
         )
         places = np.flatnonzero(chosen_N)
-        found: Ints = places[np.argsort(-sure_N[places], kind="stable")]
-        return found
+        in_order: Ints = places[np.argsort(-confidence_N[places], kind="stable")]
+        return in_order
 
 
 def compare(
-    first: Predictions, second: Predictions, found: Common, spec: TextSpec, *, tta: tuple[bool, bool]
+    first: Predictions, second: Predictions, images: Common, spec: TextSpec, *, tta: tuple[bool, bool]
 ) -> Comparison:
-    """`tta` says of each run whether its views are averaged."""
-    return Comparison(
-        first.reading(spec, tta=tta[0]).at(found.places_N[0]), second.reading(spec, tta=tta[1]).at(found.places_N[1])
-    )
+    """Compare two runs; `tta` selects TTA for each."""
+    places_F, places_S = images.places_N
+    return Comparison(first.reading(spec, tta=tta[0]).at(places_F), second.reading(spec, tta=tta[1]).at(places_S))
 
 
 def _paired(right_F: Bools, right_S: Bools) -> Paired:

@@ -1,6 +1,6 @@
-"""The confusion matrices of a page: one for each position, and one of all positions together, on one scale.
+"""Confusion matrices: one per position, and one of all positions together.
 
-M matrices: the P positions in order, then all of them; C classes. Rows are true characters, columns predicted ones.
+M matrices: the P positions in order, then all together; C classes. Rows are true characters, columns predicted ones.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from core.evaluation.predictions import Reading
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """How often each character is read as which."""
+    """Confusion matrices of counts."""
 
     counts_MCC: Ints
     low_MCC: NDArray[np.float64]
-    """Exact (Clopper-Pearson) 95% interval of a cell's share of its row; nan where the row is empty."""
+    """Exact (Clopper-Pearson) 95% interval of a cell's share of its row; nan if the row is empty."""
     high_MCC: NDArray[np.float64]
 
     @property
     def support_MC(self) -> Ints:
-        """Samples in each row; of all positions, characters."""
+        """Samples in each row; characters for all positions together."""
         support_MC: Ints = self.counts_MCC.sum(axis=2)
         return support_MC
 
@@ -38,13 +38,13 @@ def confusion(reading: Reading) -> Confusion:
 
 @dataclass(frozen=True, kw_only=True)
 class SoftConfusion:
-    """How much probability each character gets where another stands."""
+    """Confusion matrices of probabilities."""
 
     mass_MCC: NDArray[np.float64]
-    """Mean probability; a row sums to 1, without samples it is nan."""
+    """Mean probability. A row sums to 1; without samples it is nan."""
     support_MC: Ints
     margin_MC: NDArray[np.float64]
-    """Closest call: by how much, in nats, the true character leads the next at its closest; nan without samples."""
+    """Smallest lead of the true character over the next, in nats; nan without samples."""
 
 
 def soft_confusion(reading: Reading) -> SoftConfusion:

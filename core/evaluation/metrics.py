@@ -1,6 +1,6 @@
-"""How well predictions fit labels, with the uncertainty that belongs to each number.
+"""Metrics of readings against labels, with confidence intervals.
 
-N samples, P positions, C classes, V views (view 0 is the image as it is).
+N samples, P positions, C classes, V views (view 0 is the original image).
 """
 
 from dataclasses import asdict, dataclass
@@ -16,46 +16,47 @@ Ints = NDArray[np.int64]
 
 
 def interval95(correct: int, n: int) -> tuple[float, float]:
-    """The exact (Clopper-Pearson) 95% interval of a proportion; 0 errors in 400 still allow 0.92% errors."""
+    """Return the exact (Clopper-Pearson) 95% interval of a proportion. 0 errors in 400 still allow 0.92%."""
     if not 0 <= correct <= n or n == 0:
-        raise ValueError(f"{correct} of {n} is no proportion")
+        raise ValueError(f"{correct} of {n} is not a proportion")
     low, high = intervals95(np.array(correct), np.array(n))
     return float(low), float(high)
 
 
 def intervals95(correct: Ints, n: Ints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """interval95 of many proportions at once, in arrays of any shape; 0 to 1 where n is 0."""
+    """Return interval95 of many proportions, in arrays of any shape; 0 to 1 where n is 0."""
     from scipy.special import betaincinv
 
     wrong = n - correct
     low, high = np.zeros(correct.shape), np.ones(correct.shape)
-    some, less = correct > 0, wrong > 0  # where not, the bound is known: most cells of a confusion matrix are empty
-    low[some] = betaincinv(correct[some], wrong[some] + 1, 0.025)
-    high[less] = betaincinv(correct[less] + 1, wrong[less], 0.975)
+    # Most cells of a confusion matrix are empty and have a known bound, so skip them.
+    has_correct, has_wrong = correct > 0, wrong > 0
+    low[has_correct] = betaincinv(correct[has_correct], wrong[has_correct] + 1, 0.025)
+    high[has_wrong] = betaincinv(correct[has_wrong] + 1, wrong[has_wrong], 0.975)
     return low, high
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What one model does on one set of labeled images."""
+    """The metrics of one model on one set of labeled images."""
 
     n: int
     correct: int
-    """Exact matches: all positions of a sample right."""
+    """Exact matches."""
     exact_match: float
     ci95: tuple[float, float]
     per_position: list[float]
-    """Fraction of samples whose character at the position is right."""
+    """Share of samples whose character at the position is right."""
     per_position_correct: list[int]
     nll: float
-    """Mean over samples and positions of the negative log-likelihood of the label, in nats; ln C is chance."""
+    """Negative log-likelihood of the label, in nats; mean over samples and positions. Chance is ln C."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"ci95": list(self.ci95)}
 
 
 def evaluate(log_probs_NPC: Floats, targets_NP: Ints) -> Evaluation:
-    """Raises TrainingError on nothing: an accuracy of no images would be made up."""
+    """Compute the metrics. Raises TrainingError if there are no images."""
     right_NP = log_probs_NPC.argmax(axis=2) == targets_NP
     n, correct = len(right_NP), int(right_NP.all(axis=1).sum())
     if n == 0:
@@ -73,15 +74,15 @@ def evaluate(log_probs_NPC: Floats, targets_NP: Ints) -> Evaluation:
 
 
 def aggregate(log_probs_VNPC: Floats) -> Floats:
-    """One answer from all views: the mean of their log-probabilities, normalized again.
+    """Combine all views: the mean of their log-probabilities, normalized again.
 
-    Averaging logarithms lets one dissenting view pull the confidence down, which is what a rejection rule wants.
+    The mean of logarithms lets one dissenting view lower the confidence, as a threshold needs.
     """
     return normalized(log_probs_VNPC.mean(axis=0))
 
 
 def normalized(scores_NPC: Floats) -> Floats:
-    """Logarithms of any height as log-probabilities: those of the characters at each position sum to 1."""
+    """Return the scores as log-probabilities over the characters at each position."""
     from scipy.special import log_softmax
 
     log_probs_NPC: Floats = log_softmax(scores_NPC, axis=2)
@@ -89,23 +90,23 @@ def normalized(scores_NPC: Floats) -> Floats:
 
 
 def evaluate_views(log_probs_VNPC: Floats, targets_NP: Ints, *, tta: bool, seen_N: NDArray[np.bool_]) -> dict[str, Any]:
-    """The result of an evaluation, as `slotlab evaluate --json` prints it.
+    """Return the result of an evaluation, as `slotlab evaluate --json` prints it.
 
-    `seen_N` says which label strings also occur in the training images. With `tta`, `tta_flips` counts the samples
-    that the other views mend and break against view 0 alone.
+    `seen_N` marks labels that also occur in the training images. `tta_flips` counts the samples that TTA fixes and
+    breaks.
     """
     plain_NPC = log_probs_VNPC[0]
     chosen_NPC = aggregate(log_probs_VNPC) if tta else plain_NPC
     right_N = (chosen_NPC.argmax(axis=2) == targets_NP).all(axis=1)
     plain_N = (plain_NPC.argmax(axis=2) == targets_NP).all(axis=1) if tta else None
-    return in_parts(evaluate(chosen_NPC, targets_NP), right_N, seen_N, plain_N)
+    return result_dict(evaluate(chosen_NPC, targets_NP), right_N, seen_N, plain_N)
 
 
-def in_parts(
-    whole: Evaluation, right_N: NDArray[np.bool_], seen_N: NDArray[np.bool_], plain_N: NDArray[np.bool_] | None
+def result_dict(
+    evaluation: Evaluation, right_N: NDArray[np.bool_], seen_N: NDArray[np.bool_], plain_N: NDArray[np.bool_] | None
 ) -> dict[str, Any]:
-    """The result of `evaluate_views` from its parts; `plain_N` says which samples are right without the other views."""
-    result = whole.to_dict()
+    """Return the result of `evaluate_views` from computed values. `plain_N`: right without TTA, None if TTA is off."""
+    result = evaluation.to_dict()
     for name, members_N in (("string_seen", seen_N), ("string_not_seen", ~seen_N)):
         result[name] = {"n": int(members_N.sum()), "correct": int(right_N[members_N].sum())}
     if plain_N is not None:
@@ -118,7 +119,7 @@ def in_parts(
 
 
 def confusion_PCC(targets_NP: Ints, predicted_NP: Ints, classes: int) -> Ints:
-    """Counts per position; rows are true characters, columns predicted ones."""
+    """Return counts per position. Rows are true characters, columns predicted ones."""
     positions = targets_NP.shape[1]
     cells_NP = (np.arange(positions) * classes + targets_NP) * classes + predicted_NP
     counts = np.bincount(cells_NP.ravel(), minlength=positions * classes**2)
@@ -126,10 +127,9 @@ def confusion_PCC(targets_NP: Ints, predicted_NP: Ints, classes: int) -> Ints:
 
 
 def soft_confusion_PCC(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float64]:
-    """Mean probability of each character where a true one stands, per position: rows are true and sum to 1.
+    """Return the mean probability of each character, per position and true character. Rows sum to 1.
 
-    Where nothing is read wrong, the counts of `confusion_PCC` are a diagonal; what stands beside it here is where the
-    next error will come from. A row without a sample is nan.
+    Shows likely errors even if every reading is right and `confusion_PCC` is diagonal. A row without samples is nan.
     """
     positions, classes = log_probs_NPC.shape[1:]
     mass_PCC = np.zeros((positions, classes, classes))
@@ -140,14 +140,14 @@ def soft_confusion_PCC(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.fl
 
 
 def support_PC(targets_NP: Ints, classes: int) -> Ints:
-    """How many samples have each character at each position."""
+    """Return the number of samples with each character at each position."""
     return np.stack([np.bincount(column_N, minlength=classes) for column_N in targets_NP.T])
 
 
 def worst_margin_PC(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float64]:
-    """By how much, in nats, the true character leads the next at its closest, per position and true character.
+    """Return the smallest lead of the true character over the next, in nats, per position and true character.
 
-    Below 0 it has been read wrong; nan where there is no sample.
+    Negative if it was read wrong; nan without samples.
     """
     positions, classes = log_probs_NPC.shape[1:]
     margin_NP = margins_NP(log_probs_NPC, targets_NP)
@@ -158,7 +158,7 @@ def worst_margin_PC(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float
 
 
 def margins_NP(log_probs_NPC: Floats, targets_NP: Ints) -> NDArray[np.float64]:
-    """Lead of the true character over the likeliest other one, in nats; below 0 it has been read wrong."""
+    """Return the lead of the true character over the most likely other one, in nats; negative if read wrong."""
     others_CNP = np.moveaxis(log_probs_NPC, 2, 0).astype(np.float64, order="C")
     true_NP = np.take_along_axis(others_CNP, targets_NP[None], axis=0)[0]
     np.put_along_axis(others_CNP, targets_NP[None], -np.inf, axis=0)

@@ -1,6 +1,6 @@
-"""What a run read on a split, as it lies in its directory: predictions-val.npz, predictions-test.npz.
+"""The predictions of a run on a split, stored in its directory as predictions-val.npz and predictions-test.npz.
 
-N samples, P positions, C classes, V views (view 0 is the image as it is).
+N samples, P positions, C classes, V views (view 0 is the original image).
 """
 
 import mmap
@@ -17,43 +17,43 @@ from numpy.typing import NDArray
 from core.charset import TextSpec
 from core.errors import StorageError
 from core.evaluation.calibration import confidence, fit_temperature
-from core.evaluation.metrics import Evaluation, Floats, Ints, aggregate, confusion_PCC, evaluate, in_parts
+from core.evaluation.metrics import Evaluation, Floats, Ints, aggregate, confusion_PCC, evaluate, result_dict
+from core.evaluation.tta_effect import TTAEffect, measure_tta
 from core.evaluation.views import DEFAULT, View, ViewChoice
-from core.evaluation.views_worth import ViewsWorth, weigh_views
 from core.files import atomic_write
 
 T = TypeVar("T")
 OPTIONAL = ("moves", "seconds", "colors")
-"""Arrays that files of earlier versions do not have."""
+"""Arrays that files of earlier versions lack."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Everything that can be said about the reading of a split follows from these."""
+    """The predictions of a run on one split, and values derived from them."""
 
     sha256: list[str]
     labels: list[str]
-    """As they were when the run read the images."""
+    """Labels at the time of the evaluation."""
     views: list[str]
-    """Their names."""
+    """Names of the views."""
     log_probs_VNPC: NDArray[np.float32]
     step: int = -1
-    """Of the weights that read; -1 where that was not recorded."""
+    """Step of the checkpoint; -1 if not recorded."""
     moves_V4: NDArray[np.float64] | None = None
-    """What each view does: core.evaluation.views.View.geometry. None where that was not recorded."""
+    """core.evaluation.views.View.geometry of each view; None if not recorded."""
     seconds_V: NDArray[np.float64] | None = None
-    """Measured for all images; those of view 0 hold what has to be done to an image before any view."""
+    """Seconds for all images. View 0 includes the preparation of an image."""
     colors_N23: NDArray[np.uint8] | None = None
-    """Color of background and ink of each image, as core.images.colors finds them."""
+    """Colors of background and ink of each image, from core.images.colors."""
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":
-        """Raises StorageError when the file is missing or damaged.
+        """Load the predictions. Raises StorageError if the file is missing or damaged.
 
-        The log-probabilities stay in the file until they are looked at: without the other views a ninth of them.
+        The log-probabilities are memory-mapped, so only the views in use are read.
         """
         try:
-            # Opened once: by its path, another evaluation could be there when the log-probabilities are looked for.
+            # Open the file once, because another evaluation may replace it at this path.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 moves_V4, seconds_V, colors_N23 = (arrays.get(name) for name in OPTIONAL)
                 return cls(
@@ -66,12 +66,12 @@ class Predictions:
                     seconds_V=seconds_V,
                     colors_N23=colors_N23,
                 )
-        except Exception as error:  # zipfile, zlib, numpy and KeyError each have their own for a damaged file
-            raise StorageError(f"{path.name} is missing or damaged; evaluate the run again.") from error
+        except Exception as error:  # a damaged file raises errors of zipfile, zlib and numpy, or KeyError
+            raise StorageError(f"{path.name} is missing or damaged. Evaluate the run again.") from error
 
     def save(self, path: Path) -> None:
-        """Write the file whole or not at all."""
-        known: dict[str, Any] = dict(zip(OPTIONAL, (self.moves_V4, self.seconds_V, self.colors_N23), strict=True))
+        """Write the file completely or not at all."""
+        optional: dict[str, Any] = dict(zip(OPTIONAL, (self.moves_V4, self.seconds_V, self.colors_N23), strict=True))
         with atomic_write(path) as file:
             np.savez(
                 file,
@@ -80,37 +80,37 @@ class Predictions:
                 views=np.array(self.views, dtype=np.str_),
                 log_probs=np.ascontiguousarray(self.log_probs_VNPC, dtype=np.float32),
                 step=np.array(self.step),
-                **{name: array for name, array in known.items() if array is not None},
+                **{name: array for name, array in optional.items() if array is not None},
             )
 
     @cached_property
     def view_set(self) -> tuple[View, ...] | None:
-        """The views it was read with; None where nothing says what they did."""
+        """The views of this evaluation; None if unknown."""
         if self.moves_V4 is not None:
             return tuple(View(name, *moves) for name, moves in zip(self.views, self.moves_V4.tolist(), strict=True))
-        # Before the moves were stored, there was one set.
+        # Versions that did not store moves had only the default views.
         standard = DEFAULT[: len(self.views)]
         return standard if self.views == [view.name for view in standard] else None
 
     @cached_property
     def predicted_VNP(self) -> NDArray[np.uint16]:
-        """What each view reads by itself."""
+        """Reading of each view."""
         return np.stack([log_probs_NPC.argmax(axis=2).astype(np.uint16) for log_probs_NPC in self.log_probs_VNPC])
 
     @cached_property
-    def without_VNP(self) -> NDArray[np.uint16]:
-        """What all views but one read together, for each that is left out."""
+    def leave_one_out_VNP(self) -> NDArray[np.uint16]:
+        """Reading of all other views together, for each view."""
         sum_NPC = self.log_probs_VNPC.sum(axis=0)
         return np.stack([(sum_NPC - one_NPC).argmax(axis=2).astype(np.uint16) for one_NPC in self.log_probs_VNPC])
 
     @cached_property
     def together_NP(self) -> Ints:
-        """What all views read together."""
+        """Reading of all views together."""
         together_NP: Ints = self.log_probs_VNPC.mean(axis=0).argmax(axis=2)
         return together_NP
 
     def targets_NP(self, spec: TextSpec) -> Ints:
-        """Class numbers of the labels. Raises LabelError on a label that does not fit `spec`."""
+        """Return the class numbers of the labels. Raises LabelError if a label does not fit `spec`."""
         chars_C = np.array(list(spec.charset))
         order_C = np.argsort(chars_C)
         if any(len(label) != spec.length for label in self.labels):
@@ -119,80 +119,81 @@ class Predictions:
             chars_NP = np.array(self.labels, dtype=f"U{spec.length}").view("U1").reshape(-1, spec.length)
         targets_NP: Ints = order_C[np.searchsorted(chars_C[order_C], chars_NP).clip(max=len(chars_C) - 1)]
         if len(chars_NP) < len(self.labels) or not (chars_C[targets_NP] == chars_NP).all():
-            return np.array([spec.encode(label) for label in self.labels], dtype=np.int64)  # names the label
+            # Slower, but its error contains the label.
+            return np.array([spec.encode(label) for label in self.labels], dtype=np.int64)
         return targets_NP
 
     def seen_N(self, strings: Collection[str]) -> NDArray[np.bool_]:
-        """Tell whose label is among `strings`, those of the images that the run was trained on."""
+        """Mark the samples whose label is in `strings`, the labels of the training images."""
         return self.cached("seen", lambda: np.array([label in strings for label in self.labels], dtype=bool))
 
     def reading(self, spec: TextSpec, *, tta: bool) -> "Reading":
-        """Made once, with all that follows from it: the pages ask for the same again and again."""
+        """Return the readings with or without TTA, cached with everything derived from them."""
 
-        def made() -> Reading:
+        def compute() -> Reading:
             log_probs_NPC = aggregate(self.log_probs_VNPC) if tta else self.log_probs_VNPC[0]
             return Reading(self.targets_NP(spec), log_probs_NPC)
 
-        return self.cached(("reading", spec, tta), made)
+        return self.cached(("reading", spec, tta), compute)
 
-    def cached(self, name: Hashable, make: Callable[[], T]) -> T:
-        """What else follows from these predictions: made once, and there for as long as they are in memory."""
+    def cached(self, name: Hashable, compute: Callable[[], T]) -> T:
+        """Return a derived value, computed once while these predictions are in memory."""
         if name not in self._cache:
-            self._cache[name] = make()
+            self._cache[name] = compute()
             self.release_pages()
-        found: T = self._cache[name]
-        return found
+        value: T = self._cache[name]
+        return value
 
     def release_pages(self) -> None:
-        """Give back the memory of what was read from the file: 200 MB of 100,000 images under nine views."""
-        under: Any = self.log_probs_VNPC
-        while isinstance(under, np.ndarray):
-            under = under.base
-        if isinstance(under, mmap.mmap):
-            under.madvise(mmap.MADV_DONTNEED)  # what is looked at again comes from the file again
+        """Free the memory of the mapped file: 200 MB for 100,000 images and nine views."""
+        base: Any = self.log_probs_VNPC
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, mmap.mmap):
+            base.madvise(mmap.MADV_DONTNEED)  # a later access reads the file again
 
     @cached_property
     def _cache(self) -> dict[Hashable, Any]:
         return {}
 
     def result(self, spec: TextSpec, *, tta: bool, seen_N: NDArray[np.bool_]) -> dict[str, Any]:
-        """As core.evaluation.metrics.evaluate_views gives it, from what is known already."""
+        """Return the result of core.evaluation.metrics.evaluate_views from cached values."""
         reading, plain = self.reading(spec, tta=tta), self.reading(spec, tta=False)
-        return in_parts(reading.evaluation, reading.right_N, seen_N, plain.right_N if tta else None)
+        return result_dict(reading.evaluation, reading.right_N, seen_N, plain.right_N if tta else None)
 
-    def views_worth(self, spec: TextSpec) -> ViewsWorth:
-        """What each view, and all together, are worth against the images as they are."""
+    def tta_effect(self, spec: TextSpec) -> TTAEffect:
+        """Return the effect of each view and of TTA, compared with the original images."""
 
-        def made() -> ViewsWorth:
+        def compute() -> TTAEffect:
             targets_NP = self.targets_NP(spec)
-            return weigh_views(
-                self.views, self.predicted_VNP, self.without_VNP, self.together_NP, targets_NP, self.seconds_V
+            return measure_tta(
+                self.views, self.predicted_VNP, self.leave_one_out_VNP, self.together_NP, targets_NP, self.seconds_V
             )
 
-        return self.cached(("views worth", spec), made)
+        return self.cached(("TTA effect", spec), compute)
 
-    def choice(self, worth: ViewsWorth, *, use: bool, by: str = "") -> ViewChoice:
-        """To read with these views, or to have them and read without; with what they are worth."""
+    def choice(self, effect: TTAEffect, *, use: bool, by: str = "") -> ViewChoice:
+        """Return these views with their effect as a run's choice. `use` turns TTA on."""
         if self.view_set is None:
-            raise StorageError("These readings do not say what their views did; evaluate the run again.")
-        found = worth.together
+            raise StorageError("This evaluation did not record its views. Evaluate the run again.")
+        together = effect.together
         return ViewChoice(
-            views=self.view_set, use=use, by=by, n=worth.n, fixed=found.fixed, broken=found.broken, p=found.p,
+            views=self.view_set, use=use, by=by, n=effect.n, fixed=together.fixed, broken=together.broken, p=together.p,
             step=self.step,
         )  # fmt: skip
 
 
 def step_of(path: Path) -> int:
-    """Step of the weights that read what lies there, without looking at more; -1 where that is not known."""
+    """Return the checkpoint step of a predictions file without loading the rest; -1 if unknown."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return int(arrays["step"])
-    except Exception:  # noqa: BLE001 - zipfile, zlib, numpy and KeyError each have their own for a damaged file
+    except Exception:  # noqa: BLE001 - a damaged file raises errors of zipfile, zlib and numpy, or KeyError
         return -1
 
 
 def _mapped(file: BinaryIO, name: str) -> NDArray[np.float32]:
-    """An array of an .npz file, read from it when and where it is looked at."""
+    """Memory-map an array of an .npz file."""
     with zipfile.ZipFile(file) as archive:
         member = archive.getinfo(name)
         if member.compress_type != zipfile.ZIP_STORED:
@@ -202,7 +203,7 @@ def _mapped(file: BinaryIO, name: str) -> NDArray[np.float32]:
             read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
             shape, by_columns, dtype = read(inside)
             header = inside.tell()
-    file.seek(member.header_offset + 26)  # where the zip format has the lengths of what stands before the data
+    file.seek(member.header_offset + 26)  # lengths of the name and extra fields before the data (zip format)
     before = np.frombuffer(file.read(4), dtype="<u2").sum(dtype=int)
     offset = member.header_offset + 30 + before + header
     return np.asarray(
@@ -212,7 +213,7 @@ def _mapped(file: BinaryIO, name: str) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Reading:
-    """One answer for each image, beside its label."""
+    """The readings of a set of images, with their labels."""
 
     targets_NP: Ints
     log_probs_NPC: Floats
@@ -229,7 +230,7 @@ class Reading:
 
     @cached_property
     def right_N(self) -> NDArray[np.bool_]:
-        """Whether all positions are right."""
+        """True where all positions are right."""
         return np.asarray(self.right_NP.all(axis=1))
 
     @cached_property
@@ -238,12 +239,12 @@ class Reading:
 
     @cached_property
     def confidence_N(self) -> NDArray[np.float64]:
-        """Product over the positions: the probability that all are right, were they independent."""
+        """Product over the positions, at temperature 1."""
         return confidence(self.log_probs_NPC)
 
     @cached_property
     def temperature(self) -> float:
-        """Under which the confidence predicts best which images are right."""
+        """Temperature fitted to these readings."""
         return fit_temperature(self.log_probs_NPC, self.right_N)
 
     @cached_property
@@ -252,7 +253,7 @@ class Reading:
         return confidence(self.log_probs_NPC, self.temperature)
 
     def at(self, places_N: Ints) -> "Reading":
-        """That of the images at these places alone."""
+        """Return the readings of the images at these indices."""
         if np.array_equal(places_N, np.arange(len(self.targets_NP))):
             return self
         return Reading(self.targets_NP[places_N], self.log_probs_NPC[places_N])
@@ -261,6 +262,6 @@ class Reading:
         return confusion_PCC(self.targets_NP, self.predicted_NP, self.log_probs_NPC.shape[2])
 
     def wrong(self) -> Ints:
-        """Places of the images with an error, the surest first: a sure error is often a wrong label."""
+        """Return the indices of wrong readings, most confident first. Confident errors are often wrong labels."""
         places = np.flatnonzero(~self.right_N)
         return places[np.argsort(self.confidence_N[places], kind="stable")[::-1]]

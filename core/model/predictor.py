@@ -13,7 +13,7 @@ from core.charset import TextSpec
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import at_temperature
 from core.evaluation.metrics import Floats, aggregate
-from core.evaluation.views import AS_IT_IS, View, ViewChoice, choice_of, move_image
+from core.evaluation.views import ORIGINAL, View, ViewChoice, choice_of, move_image
 from core.images.frame import Frame
 from core.images.pixels import Pixels
 from core.model import checkpoint
@@ -109,9 +109,9 @@ class Predictor:
     def views(self, *, tta: bool | None = None) -> tuple[View, ...]:
         """Return the views to read: all with TTA, one without. None follows the run's setting."""
         if tta is False:
-            return (AS_IT_IS,)
+            return (ORIGINAL,)
         choice = self.choice  # read once, because it may change at any time
-        return choice.views if tta or choice.use else (AS_IT_IS,)
+        return choice.views if tta or choice.use else (ORIGINAL,)
 
     def view_images(self, image: Pixels) -> list[Pixels]:
         """Return the image under each view of `views(tta=True)`, at the network's input size, as uint8."""
@@ -148,7 +148,7 @@ class Predictor:
 
     def _rule_for(self, views: tuple[View, ...]) -> Acceptance | None:
         rule = self.acceptance
-        return rule if rule and rule.holds_for(self.step, tta=len(views) > 1, views=views) else None
+        return rule if rule and rule.applies_to(self.step, tta=len(views) > 1, views=views) else None
 
     def predict(self, images: Sequence[Pixels], *, tta: bool | None = None) -> list[Prediction]:
         """Read images with TTA, without it, or, for None, as set for the run.

@@ -10,7 +10,7 @@ from core.evaluation.views import View
 
 def apply_view(images_B3HW: Tensor, view: View) -> Tensor:
     """Return the images under one view. Areas outside the image repeat the border."""
-    if view.as_it_is:
+    if view.is_original:
         return images_B3HW
     batch, _, height, width = images_B3HW.shape
     angle = math.radians(view.degrees)

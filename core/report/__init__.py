@@ -1,1 +1,1 @@
-"""An evaluation as one HTML file."""
+"""The report of an evaluation as one HTML file."""

@@ -1,6 +1,6 @@
-"""An evaluation as one HTML file to send to others: no script, nothing loaded from elsewhere.
+"""The report: an evaluation as one HTML file, without scripts or external resources.
 
-This module gathers the values; report.html is the page, report.css its look.
+This module collects the values. report.html is the template, report.css the style.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from core.evaluation.acceptance import Acceptance
 from core.evaluation.evidence import DELTA, Evidence
 from core.evaluation.metrics import Ints, soft_confusion_PCC
 from core.evaluation.percent import percent, share, share_and_interval
-from core.evaluation.ranking import narrowest_N
+from core.evaluation.ranking import min_margins_N
 from core.evaluation.slices import Slice, find_slices
 from core.files import atomic_write
 from core.home import Home
@@ -33,13 +33,13 @@ from db.projects import list_sources
 from db.records import now
 from db.samples import find_sample, image_bytes
 
-WRONG, NEAR = 40, 12
-"""Images that are shown at most."""
-IMAGE_BYTES = 1_800_000
-"""Of all images together; a data URL takes a third more."""
-PARTS = 25
-LEAST = 10
-"""Images in a part that is listed."""
+MAX_WRONG, MAX_NEAR_MISSES = 40, 12
+"""Maximum number of images in each section."""
+MAX_IMAGE_BYTES = 1_800_000
+"""Total size of all images. Their data URLs are a third larger."""
+MAX_SLICES = 25
+MIN_IMAGES = 10
+"""Minimum number of images of a listed slice."""
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -48,12 +48,13 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 TEMPLATES.filters |= {"count": "{:,}".format, "share": share}
+SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
 
 Rows = list[list[str]]
 
 
 def write_report(path: Path, text: str) -> None:
-    """Write the file whole or not at all. Raises StorageError."""
+    """Write the file completely or not at all. Raises StorageError."""
     try:
         with atomic_write(path) as file:
             file.write(text.encode("utf-8", "replace"))
@@ -61,36 +62,37 @@ def write_report(path: Path, text: str) -> None:
         raise StorageError(f"{path} could not be written ({error.strerror}).") from error
 
 
-def make_report(db: Database, home: Home, shown: Evaluated) -> str:
-    """Return the whole file. Raises StorageError."""
-    n, correct = shown.result["n"], shown.result["correct"]
-    uses = list_test_uses(db, shown.project.id)
+def make_report(db: Database, home: Home, evaluated: Evaluated) -> str:
+    """Return the report as HTML. Raises StorageError."""
+    n, correct = evaluated.result["n"], evaluated.result["correct"]
+    uses = list_test_uses(db, evaluated.project.id)
     return TEMPLATES.get_template("report.html").render(
-        shown=shown,
+        evaluated=evaluated,
         n=n,
         correct=correct,
+        split_word=SPLIT_WORDS[evaluated.split].lower(),
         date=now()[:10],
         share=share_and_interval(correct, n),
         evidence=Evidence(n=n, wrong=n - correct).sentence,
-        numbers=_numbers(shown),
-        chance=np.log(shown.spec.num_classes),
-        matrices=_matrices(shown),
-        trust=_trust(home, shown),
-        views=_views(shown),
-        parts=_parts(db, shown),
-        images=_images(db, shown),
-        opened=uses_text(len(uses)),
+        numbers=_numbers(evaluated),
+        chance=np.log(evaluated.spec.num_classes),
+        matrices=_matrices(evaluated),
+        confidence=_confidence(home, evaluated),
+        tta=_tta(evaluated),
+        slices=_slices(db, evaluated),
+        images=_images(db, evaluated),
+        uses_text=uses_text(len(uses)),
         uses=use_rows(uses),
-        made=_made(db, home, shown),
+        details=_details(db, home, evaluated),
     )
 
 
-def _numbers(shown: Evaluated) -> Rows:
-    result, n = shown.result, shown.result["n"]
+def _numbers(evaluated: Evaluated) -> Rows:
+    result, n = evaluated.result, evaluated.result["n"]
     rows = [("Exact match", result["correct"], n)]
     rows += [
         (title, result[key]["correct"], result[key]["n"])
-        for key, title in (("string_not_seen", "Text new to the run"), ("string_seen", "Text seen in training"))
+        for key, title in (("string_not_seen", "Texts not seen in training"), ("string_seen", "Texts seen in training"))
         if result[key]["n"]
     ]
     rows += [(f"Position {position}", right, n) for position, right in enumerate(result["per_position_correct"], 1)]
@@ -98,13 +100,13 @@ def _numbers(shown: Evaluated) -> Rows:
 
 
 def _right(correct: int, n: int) -> list[str]:
-    """Return three cells: counts, share and interval."""
+    """Return three cells: count, share and interval."""
     return [f"{correct:,} of {n:,}", *share_and_interval(correct, n)]
 
 
-def _matrices(shown: Evaluated) -> dict[str, list[svg.Matrix]]:
-    """Return the matrices of all positions, by counts and by probability."""
-    charset, reading = shown.spec.charset, shown.reading
+def _matrices(evaluated: Evaluated) -> dict[str, list[svg.Matrix]]:
+    """Return the confusion matrices of all positions, as counts and as probabilities."""
+    charset, reading = evaluated.spec.charset, evaluated.reading
     mass_PCC = soft_confusion_PCC(reading.log_probs_NPC, reading.targets_NP)
     return {
         "counts": [svg.counts_matrix(counts_CC, charset) for counts_CC in reading.confusion_PCC()],
@@ -112,117 +114,118 @@ def _matrices(shown: Evaluated) -> dict[str, list[svg.Matrix]]:
     }
 
 
-def _trust(home: Home, shown: Evaluated) -> dict[str, Any]:
-    """Return how well the confidence is calibrated, and what the threshold kept for such readings accepts."""
-    right_N, rule = shown.reading.right_N, _rule(home, shown)
+def _confidence(home: Home, evaluated: Evaluated) -> dict[str, Any]:
+    """Return the calibration, and the results of the threshold set for such readings."""
+    right_N, rule = evaluated.reading.right_N, _rule(home, evaluated)
     temperature = rule.temperature if rule else 1.0
-    sure_N = calibration.confidence(shown.reading.log_probs_NPC, temperature)
-    bins = calibration.reliability(sure_N, right_N)
-    # As for Trust: the images that have chosen among many thresholds bound the chosen one less tightly.
-    delta = DELTA / len(calibration.STARTS) if shown.split == "val" else DELTA
-    tried = calibration.try_threshold(sure_N, right_N, rule.threshold, delta) if rule else None
-    curve = calibration.risk_coverage(sure_N, right_N)
+    confidence_N = calibration.confidence(evaluated.reading.log_probs_NPC, temperature)
+    bins = calibration.reliability(confidence_N, right_N)
+    # Validation images chose the threshold in several searches, which share delta.
+    delta = DELTA / len(calibration.STARTS) if evaluated.split == "val" else DELTA
+    result = calibration.apply_threshold(confidence_N, right_N, rule.threshold, delta) if rule else None
+    curve = calibration.risk_coverage(confidence_N, right_N)
     return {
         "rule": rule,
         "temperature": temperature,
         "error": calibration.calibration_error(bins),
-        "brier": calibration.brier(sure_N, right_N),
-        "tried": tried,
+        "brier": calibration.brier(confidence_N, right_N),
+        "result": result,
         "reliability": svg.reliability_chart(bins),
-        "risk": svg.risk_chart(curve, tried.coverage if tried else None),
+        "risk": svg.risk_chart(curve, result.coverage if result else None),
     }
 
 
-def _rule(home: Home, shown: Evaluated) -> Acceptance | None:
+def _rule(home: Home, evaluated: Evaluated) -> Acceptance | None:
     try:
-        kept = Acceptance.load(home.run(shown.run.job.id))
+        rule = Acceptance.load(home.run(evaluated.run.job.id))
     except StorageError:
         return None
-    views = shown.predictions.view_set
-    return kept if kept and kept.holds_for(shown.predictions.step, tta=shown.tta, views=views) else None
+    views = evaluated.predictions.view_set
+    return rule if rule and rule.applies_to(evaluated.predictions.step, tta=evaluated.tta, views=views) else None
 
 
-def _views(shown: Evaluated) -> dict[str, Any] | None:
-    """Return what the views are worth; None where the images were read without others."""
-    if len(shown.predictions.views) < 2:
+def _tta(evaluated: Evaluated) -> dict[str, Any] | None:
+    """Return the effect of TTA; None if the images were read without it."""
+    if len(evaluated.predictions.views) < 2:
         return None
-    worth = shown.predictions.views_worth(shown.spec)
+    effect = evaluated.predictions.tta_effect(evaluated.spec)
     rows = [
-        [entry.name, *_right(entry.correct, worth.n), f"{entry.fixed:,}", f"{entry.broken:,}", f"{entry.p:.2g}"]
-        + ([] if entry.times is None else [f"{entry.times:.1f}"])
-        for entry in (*worth.views, worth.together)
+        [entry.name, *_right(entry.correct, effect.n), f"{entry.fixed:,}", f"{entry.broken:,}", f"{entry.p:.2g}"]
+        + ([] if entry.time_ratio is None else [f"{entry.time_ratio:.1f}"])
+        for entry in (*effect.views, effect.together)
     ]
-    # On test nothing is chosen, so nothing is advised.
-    text = worth.verdict if shown.split == "val" else worth.finding
-    return {"text": text, "rows": rows, "timed": worth.together.times is not None}
+    # Nothing is chosen on test images, so the report recommends nothing there.
+    text = effect.verdict if evaluated.split == "val" else effect.finding
+    return {"text": text, "rows": rows, "timed": effect.together.time_ratio is not None}
 
 
-def _parts(db: Database, shown: Evaluated) -> dict[str, Any]:
-    """Return the worst parts, and which of these rows are worse by more than chance."""
-    parts = find_slices(columns_of(db, shown), shown.reading.right_N, LEAST)
+def _slices(db: Database, evaluated: Evaluated) -> dict[str, Any]:
+    """Return the worst slices, and the rows that are significantly worse than the rest."""
+    slices = find_slices(columns_of(db, evaluated), evaluated.reading.right_N, MIN_IMAGES)
     return {
-        "n": len(parts),
-        "least": LEAST,
-        "worse": sum(part.surely_worse for part in parts),
-        "rows": [_part_row(part) for part in parts[:PARTS]],
-        "marked": [place for place, part in enumerate(parts[:PARTS]) if part.surely_worse],
+        "n": len(slices),
+        "min_images": MIN_IMAGES,
+        "significant": sum(each.significant for each in slices),
+        "rows": [_slice_row(each) for each in slices[:MAX_SLICES]],
+        "marked": [index for index, each in enumerate(slices[:MAX_SLICES]) if each.significant],
     }
 
 
-def _part_row(part: Slice) -> list[str]:
-    lift = "" if np.isnan(part.lift) else "\N{INFINITY}" if np.isinf(part.lift) else f"{part.lift:.1f}"
-    return [f"{part.kind}: {part.value}", *_right(part.correct, part.n), lift, f"{part.p:.2g}"]
+def _slice_row(row: Slice) -> list[str]:
+    ratio = row.error_ratio
+    ratio_text = "" if np.isnan(ratio) else "\N{INFINITY}" if np.isinf(ratio) else f"{ratio:.1f}"
+    return [f"{row.kind}: {row.value}", *_right(row.correct, row.n), ratio_text, f"{row.p:.2g}"]
 
 
-def _images(db: Database, shown: Evaluated) -> list[dict[str, Any]]:
-    """Return two lists of images: those that were read wrong, and those that nearly were."""
-    reading = shown.reading
-    margin_N = narrowest_N(reading.log_probs_NPC, reading.targets_NP)
+def _images(db: Database, evaluated: Evaluated) -> list[dict[str, Any]]:
+    """Return two sections of images: errors and near misses."""
+    reading = evaluated.reading
+    margin_N = min_margins_N(reading.log_probs_NPC, reading.targets_NP)
     wrong, near = reading.wrong(), np.flatnonzero(reading.right_N)
     near = near[np.argsort(margin_N[near], kind="stable")]
     lists = (
-        ("Wrong answers", wrong, WRONG, "The surest first: those are often wrong labels."),
-        ("Near misses", near, NEAR, "Read right, but closest to an error."),
+        ("Errors", wrong, MAX_WRONG, "Most confident first. Confident errors are often wrong labels."),
+        ("Near misses", near, MAX_NEAR_MISSES, "Right readings with a close second, closest first."),
     )
-    left, sections = IMAGE_BYTES, []
-    for title, places, most, note in lists:
-        tiles, left = _tiles(db, shown, places[:most], margin_N, left)
+    bytes_left, sections = MAX_IMAGE_BYTES, []
+    for title, places, limit, note in lists:
+        tiles, bytes_left = _tiles(db, evaluated, places[:limit], margin_N, bytes_left)
         sections.append({"title": title, "n": len(places), "note": note, "tiles": tiles})
     return sections
 
 
 def _tiles(
-    db: Database, shown: Evaluated, places: Ints, margin_N: calibration.Confidence, left: int
+    db: Database, evaluated: Evaluated, places: Ints, margin_N: calibration.Confidence, bytes_left: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return images with what was read and labeled, until their bytes are used up, and the bytes left."""
+    """Return images with reading and label, as far as the bytes allow, and the bytes left."""
     tiles: list[dict[str, Any]] = []
-    reading, predictions = shown.reading, shown.predictions
+    reading, predictions = evaluated.reading, evaluated.predictions
     for place in places.tolist():
-        sample = find_sample(db, shown.project.id, predictions.sha256[place])
+        sample = find_sample(db, evaluated.project.id, predictions.sha256[place])
         data = image_bytes(db, [sample.id])[sample.id] if sample else b""
-        if len(data) > left:
+        if len(data) > bytes_left:
             break
-        left -= len(data)
-        text = shown.spec.decode(reading.predicted_NP[place])
+        bytes_left -= len(data)
+        text = evaluated.spec.decode(reading.predicted_NP[place])
         tiles.append(
             {
                 "url": data_url(data) if data else None,
                 "read": list(zip(text, reading.right_NP[place].tolist(), strict=True)),
                 "label": predictions.labels[place],
-                "sure": percent(reading.confidence_N[place]),
+                "confidence": percent(reading.confidence_N[place]),
                 "margin": margin_N[place],
             }
         )
-    return tiles, left
+    return tiles, bytes_left
 
 
-def _made(db: Database, home: Home, shown: Evaluated) -> list[tuple[str, str]]:
-    """Return where the images, the weights and the numbers come from."""
-    project, run, predictions = shown.project, shown.run, shown.predictions
+def _details(db: Database, home: Home, evaluated: Evaluated) -> list[tuple[str, str]]:
+    """Return the origin of images, weights and numbers."""
+    project, run, predictions = evaluated.project, evaluated.run, evaluated.predictions
     settings = control.spec(home, run.job.id)
     labels = sorted(zip(predictions.sha256, predictions.labels, strict=True))
-    together = "\n".join(f"{sha256} {label}" for sha256, label in labels)
-    data_hash = hashlib.sha256(together.encode()).hexdigest()
+    lines = "\n".join(f"{sha256} {label}" for sha256, label in labels)
+    data_hash = hashlib.sha256(lines.encode()).hexdigest()
     return [
         ("Project", f"{project.name}: {project.length} characters of {project.charset}"),
         *(
@@ -231,12 +234,12 @@ def _made(db: Database, home: Home, shown: Evaluated) -> list[tuple[str, str]]:
         ),
         ("Run", f"{run.job.id}, preset {run.preset}, started {run.job.created_at}"),
         ("Trained on", f"{run.train_n:,} images; data {run.dataset_sha256}"),
-        ("Weights", f"of step {predictions.step:,}" if predictions.step >= 0 else "step not recorded"),
-        (f"Images of {shown.split}", f"{len(labels):,}; hash of images and labels {data_hash}"),
-        ("Views", ", ".join(predictions.views) if shown.tta else "the image as it is"),
+        ("Checkpoint", f"step {predictions.step:,}" if predictions.step >= 0 else "step not recorded"),
+        (f"{SPLIT_WORDS[evaluated.split]} images", f"{len(labels):,}; hash of images and labels {data_hash}"),
+        ("Views", ", ".join(predictions.views) if evaluated.tta else "original image only"),
         ("Versions", _pairs(settings.get("versions", {}))),
         ("Settings", _pairs(settings.get("config", json.loads(run.config)))),
-        ("Chosen by the run", _pairs(settings.get("choices", {}))),
+        ("Chosen automatically", _pairs(settings.get("choices", {}))),
     ]
 
 

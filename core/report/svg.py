@@ -1,4 +1,4 @@
-"""The figures of a report as values in pixels; svg.html draws them: no script, and they print."""
+"""The figures of a report, as coordinates in pixels. svg.html draws them without scripts, so they print."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,31 +10,31 @@ from core.evaluation.calibration import Bin, Curve
 from core.evaluation.metrics import Ints
 
 WIDE, HIGH, LEFT, LOW = 420, 250, 52, 38
-"""Size of a chart, and the room for the numbers at its left and below it."""
+"""Size of a chart, and of the margins for tick labels at the left and below."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """Rows are true characters, columns read ones."""
+    """A confusion matrix. Rows are true characters, columns the characters read."""
 
     label: str
     charset: str
     cells: list[tuple[int, int, float, str, str]]
-    """Row, column, depth of the color, text when pointed at, text inside."""
+    """Row, column, opacity, tooltip, text inside."""
 
     @property
     def side(self) -> int:
-        """Of a cell, in pixels."""
+        """Side of a cell in pixels."""
         return max(7, min(18, 190 // len(self.charset)))
 
     @property
     def roomy(self) -> bool:
-        """Whether a cell has room for text, and each row for its character."""
+        """True if cells have room for text and all rows for their character."""
         return self.side > 10
 
 
 def counts_matrix(counts_CC: Ints, charset: str) -> Matrix:
-    """Draw right answers blue, errors red with their number."""
+    """Return a matrix of counts: right readings blue, errors red with their count."""
     most = max(float(np.log1p(counts_CC.max())), 1.0)
     cells = []
     for row, column in np.argwhere(counts_CC).tolist():
@@ -45,7 +45,7 @@ def counts_matrix(counts_CC: Ints, charset: str) -> Matrix:
 
 
 def probability_matrix(mass_CC: NDArray[np.float64], charset: str) -> Matrix:
-    """Draw a soft confusion matrix; its depth follows the logarithm from one in 100,000 to 1."""
+    """Return a matrix of probabilities. The opacity is logarithmic, from one in 100,000 to 1."""
     with np.errstate(invalid="ignore"):
         filled = np.argwhere(mass_CC > 1e-5).tolist()
     cells = [
@@ -56,17 +56,17 @@ def probability_matrix(mass_CC: NDArray[np.float64], charset: str) -> Matrix:
 
 
 class Chart:
-    """Lines and dots in a box with a linear axis each way."""
+    """Lines and dots on two linear axes."""
 
     width, height, left, bottom = WIDE, HIGH, LEFT, HIGH - LOW
 
     def __init__(self, label: str, x: tuple[str, float, float], y: tuple[str, float, float]) -> None:
-        """Each axis is given by its name and its ends."""
+        """Create an empty chart. Each axis has a name, a low and a high end."""
         self.label, self.x_axis, self.y_axis = label, x, y
         self.lines: list[tuple[str, str]] = []
-        """Class and points."""
+        """CSS class and points."""
         self.dots: list[tuple[float, float, str]] = []
-        """Place and text when pointed at."""
+        """Position and tooltip."""
         self.x_ticks = [(self.x(value), _tick(value, x)) for value in np.linspace(*x[1:], 5)]
         self.y_ticks = [(self.y(value), _tick(value, y)) for value in np.linspace(*y[1:], 5)]
 
@@ -86,32 +86,32 @@ class Chart:
 
 
 def reliability_chart(bins: Sequence[Bin]) -> Chart:
-    """Draw how often answers of like confidence are right, with the interval; on the line the confidence is honest."""
-    low = min(*(part.confidence for part in bins), *(part.ci95[0] for part in bins), 0.99)
+    """Return a reliability diagram with intervals. On the diagonal, confidence equals accuracy."""
+    low = min(*(each.confidence for each in bins), *(each.ci95[0] for each in bins), 0.99)
     low = np.floor(low * 20) / 20
-    chart = Chart("Share of right answers against confidence", ("mean confidence", low, 1.0), ("right", low, 1.0))
+    chart = Chart("Accuracy by confidence", ("mean confidence", low, 1.0), ("accuracy", low, 1.0))
     chart.add_line("even", [(low, low), (1, 1)])
-    for part in bins:
-        chart.add_line("interval", [(part.confidence, end) for end in part.ci95])
-        text = f"confidence {part.confidence:.2%}: {part.correct:,} of {part.n:,} right"
-        chart.add_dot(part.confidence, part.correct / part.n, text)
+    for each in bins:
+        chart.add_line("interval", [(each.confidence, end) for end in each.ci95])
+        text = f"confidence {each.confidence:.2%}: {each.correct:,} of {each.n:,} right"
+        chart.add_dot(each.confidence, each.correct / each.n, text)
     return chart
 
 
-def risk_chart(curve: Curve, chosen: float | None) -> Chart:
-    """Draw wrong answers among those used, as fewer and fewer are; the chosen coverage is a dotted line."""
+def risk_chart(curve: Curve, coverage: float | None) -> Chart:
+    """Return a risk-coverage curve. A dotted line marks the coverage of the threshold."""
     n = len(curve.wrong_N)
-    places = np.unique(np.linspace(0, n - 1, min(n, 400)).astype(int))
-    most = max(float(curve.risk_N[places].max()), 0.01)
-    label = "Wrong answers among those used, against the share of images answered"
-    chart = Chart(label, ("share of images answered", 0.0, 1.0), ("wrong among them", 0.0, most))
-    chart.add_line("risk", list(zip(curve.coverage_N[places].tolist(), curve.risk_N[places].tolist(), strict=True)))
-    if chosen is not None:
-        chart.add_line("chosen", [(chosen, 0), (chosen, most)])
+    indices = np.unique(np.linspace(0, n - 1, min(n, 400)).astype(int))
+    highest = max(float(curve.risk_N[indices].max()), 0.01)
+    label = "Error rate by share of accepted readings"
+    chart = Chart(label, ("share of accepted readings", 0.0, 1.0), ("error rate", 0.0, highest))
+    chart.add_line("risk", list(zip(curve.coverage_N[indices].tolist(), curve.risk_N[indices].tolist(), strict=True)))
+    if coverage is not None:
+        chart.add_line("chosen", [(coverage, 0), (coverage, highest)])
     return chart
 
 
 def _tick(value: float, axis: tuple[str, float, float]) -> str:
-    """Round a percentage as finely as the axis is long."""
+    """Format a percentage with as many digits as the axis needs."""
     _, low, high = axis
     return f"{value:.{0 if high - low >= 0.2 else 1 if high - low >= 0.02 else 2}%}"

@@ -2,7 +2,7 @@
 
 from sqlite_utils import Database
 
-from core.evaluation.slices import GONE, Categorical, all_columns
+from core.evaluation.slices import DELETED, Categorical, all_columns
 from core.runs.evaluated import Evaluated
 from db.samples import facts_by_hash
 
@@ -13,7 +13,7 @@ def columns_of(db: Database, evaluated: Evaluated) -> dict[str, Categorical]:
 
     def read() -> dict[str, Categorical]:
         known = facts_by_hash(db, evaluated.project.id, predictions.sha256)
-        facts = [known.get(sha256, GONE) for sha256 in predictions.sha256]
+        facts = [known.get(sha256, DELETED) for sha256 in predictions.sha256]
         targets_NP = evaluated.reading.targets_NP
         return all_columns(targets_NP, spec.charset, evaluated.seen_N, facts, predictions.colors_N23)
 

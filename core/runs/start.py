@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from core.errors import JobError, StorageError
 from core.evaluation.predictions import Predictions
-from core.evaluation.views import AS_IT_IS, View, check_views, choice_of, to_dicts
+from core.evaluation.views import ORIGINAL, View, check_views, choice_of, to_dicts
 from core.home import Home
 from core.jobs import control
 from core.jobs.jobdir import JobDir
@@ -114,7 +114,7 @@ def start_evaluation(
     damaged.
     """
     if tta is False:
-        views = (AS_IT_IS,) if views is None else views
+        views = (ORIGINAL,) if views is None else views
     elif views is None or tta is None:
         choice = choice_of(home.run(run.job.id))
         views, tta = choice.views if views is None else views, choice.use if tta is None else tta

@@ -173,7 +173,7 @@ def choose_views(run: Path, spec: TextSpec) -> None:
         if choice_of(run).by:
             return
     predictions = Predictions.load(run / "predictions-val.npz")
-    worth = predictions.views_worth(spec)
+    worth = predictions.tta_effect(spec)
     predictions.choice(worth, use=worth.wins).save(run)
     print(worth.verdict)
 

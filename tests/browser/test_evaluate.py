@@ -131,7 +131,7 @@ def test_who_comes_second_is_told_so(lab: Lab, page: Page, evaluated: tuple[Proj
     field(page).fill("222222")
     field(page).press("Enter")
 
-    expect(tile(page).get_by_role("alert")).to_contain_text("ben was first")
+    expect(tile(page).get_by_role("alert")).to_contain_text("ben labeled this image first")
     expect(tile(page)).to_contain_text("now 111111 by ben")
     expect(tile(page).get_by_role("button", name="Undo")).to_be_hidden()
     assert lab.labels(project)[sha256 or ""] == "111111"

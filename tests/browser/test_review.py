@@ -330,7 +330,7 @@ def test_an_opinion_that_came_meanwhile_is_shown_before_the_decision(lab: "Lab",
     ready(page)
     page.keyboard.press("Enter")
     expect(widget(page)).to_have_attribute("data-sample", images[0])
-    expect(widget(page).get_by_role("option").filter(has_text="222222")).to_contain_text("Eve read it blind")
+    expect(widget(page).get_by_role("option").filter(has_text="222222")).to_contain_text("Eve gave a second opinion")
     ready(page)
     page.keyboard.type("222222")
 
@@ -355,7 +355,7 @@ def test_disputed_images_are_decided_by_keyboard(own_lab: "Lab", page: Page) -> 
     expect(widget(page)).to_have_attribute("data-sample", images[0])
     opinions = widget(page).get_by_role("option")
     expect(opinions.nth(0)).to_contain_text("Ann labeled it")
-    expect(opinions.nth(1)).to_contain_text("Ben labeled it, after another")
+    expect(opinions.nth(1)).to_contain_text("Ben labeled it, too late")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(widget(page)).to_have_attribute("data-sample", images[1])

@@ -33,7 +33,7 @@ def test_a_view_that_is_typed_wrong_is_told_until_it_is_mended(lab: Lab, page: P
 
     type_zoom(page, 1, "300")
 
-    expect(page.get_by_text("View 'left' zooms to 300%; allowed are 80% to 125%.")).to_be_visible()
+    expect(page.get_by_text("View 'left' zooms to 300%. Use 80% to 125%.")).to_be_visible()
     expect(page.get_by_role("button", name="Evaluate with these views")).to_be_disabled()
     expect(start).to_have_count(0)
 

@@ -89,7 +89,7 @@ def test_two_runs_side_by_side(open_page: OpenPage, home: Home, pair: Project) -
     assert rows["Position 1"][0].startswith(f"{n}/{n} = 100.0%")
     assert rows["Position 2"][2:] == ["2", "1", "1"]
     assert rows["Log loss"][0] == f"{-(np.log(0.7) * (3 * n - 2) + np.log(0.1) * 2) / (3 * n):.4f}"
-    assert f"cannot be told apart by these {n} images: 2 only 0001-fast reads right, 1 only 0002-fast" in texts(
+    assert f"not significant. Of {n} images, 2 are right only with 0001-fast and 1 only with 0002-fast" in texts(
         app.markdown
     )
     assert [app.session_state["run"], app.session_state["other"]] == ["0001-fast", "0002-fast"]
@@ -174,7 +174,7 @@ def test_only_the_common_part_is_compared(open_page: OpenPage, home: Home, pair:
 
     assert not app.exception
     assert (
-        f"Compared on the {n - 2} images both read with the same label; left out: 1 only 0001-fast read, 1 have another"
+        f"Compared on {n - 2} images that both evaluated with the same label. Excluded: 1 only in 0001-fast, 1 with d"
         in texts(app.caption)
     )
     assert measures(app)["Exact match"][2:4] == ["1", "1"]
@@ -235,7 +235,7 @@ def test_damaged_predictions_are_one_sentence(open_page: OpenPage, home: Home, p
     app = open_page("compare", project="portal")
 
     assert not app.exception
-    assert texts(app.error) == "predictions-val.npz is missing or damaged; evaluate the run again."
+    assert texts(app.error) == "predictions-val.npz is missing or damaged. Evaluate the run again."
 
 
 def test_another_project_has_other_runs(open_page: OpenPage, home: Home, pair: Project) -> None:

@@ -109,7 +109,7 @@ def test_a_damaged_result_is_one_sentence(home: Home, open_page: OpenPage, train
     app = open_page("evaluate", project=trained.name)
 
     assert not app.exception
-    assert "evaluate the run again" in app.error[0].value
+    assert "Evaluate the run again" in app.error[0].value
     assert [button.label for button in app.button] == ["Evaluate on val"]
 
 
@@ -195,7 +195,7 @@ def test_a_damaged_threshold_can_be_chosen_anew(home: Home, open_page: OpenPage,
     (home.run("0001-fast") / "acceptance.json").write_text("{")
 
     app = open_page("evaluate", project=trained.name, section="Trust")
-    assert any("choose a threshold again" in error.value for error in app.error)
+    assert any("Set a threshold again" in error.value for error in app.error)
     press(app, "Use this threshold")
 
     assert Acceptance.load(home.run("0001-fast")) is not None
@@ -217,6 +217,6 @@ def test_parts_are_counted_by_what_the_database_knows(open_page: OpenPage, train
 
     assert not app.exception
     table = app.dataframe[0].value
-    assert {"neighbors", "character at 1"} <= set(table["Images with"])
+    assert {"adjacent characters", "position 1"} <= set(table["Images with"])
     assert (table["From"] <= table["Exact match"]).all()
     assert (table["Exact match"] <= table["To"]).all()

@@ -47,7 +47,7 @@ def test_a_mistake_in_the_filter_is_one_sentence(open_page: OpenPage, trained: P
     """And nothing is counted; none selected is said too."""
     app = open_page("evaluate", project=trained.name, section="Parts", filter="confidense < 1")
     assert not app.exception
-    assert "there is no 'confidense'" in app.error[0].value.replace("\\", "")
+    assert "unknown name 'confidense'" in app.error[0].value.replace("\\", "")
     assert not app.dataframe
 
     app.text_input(key="filter").set_value("confidence > 2").run()
@@ -64,7 +64,7 @@ def test_what_the_images_show_stands_with_the_openings(home: Home, open_page: Op
     app = open_page("evaluate", project=trained.name, section="Trust")
 
     assert not app.exception
-    assert "0 wrong of 600 shows with 95% confidence that at least 99.5% are right" in said(app).replace("\\", "")
+    assert "With 0 wrong of 600, at least 99.5% are right at 95% confidence" in said(app).replace("\\", "")
     assert "chose which weights are kept" in said(app)
     assert "used once" in app.expander[-1].label
     assert app.dataframe[0].value["Right"].tolist() == ["no result"]

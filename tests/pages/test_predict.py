@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
-from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice
+from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice
 from core.home import Home
 from core.images.pixels import encode_png
 from db.records import Project
@@ -41,7 +41,7 @@ def test_every_view_is_shown(open_page: OpenPage, trained: Project) -> None:
 
 def test_images_are_read_as_the_run_does_until_told(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The toggle begins at the run's choice, and the table follows it."""
-    views = (AS_IT_IS, *(View(f"{turn}", degrees=turn) for turn in (-9, 9)))
+    views = (ORIGINAL, *(View(f"{turn}", degrees=turn) for turn in (-9, 9)))
     app = open_page("predict", project=trained.name)
     toggle = app.toggle(key="tta of 0001-fast")
     assert not toggle.value

@@ -156,4 +156,4 @@ def test_an_answer_brings_what_was_said_meanwhile(hashes: list[str], portal: Pro
         (answer,) = server._data(portal, "Eve", None, server._store(message))["answers"]
         assert answer["now"]["disputed"] is disputed
         assert ("choices" in answer["now"]) is disputed
-    assert [line["did"] for line in answer["now"]["history"]] == ["imported", "read blind", "decided"]
+    assert [line["did"] for line in answer["now"]["history"]] == ["imported", "second opinion", "resolved"]

@@ -131,10 +131,10 @@ def test_a_disputed_image_is_decided_by_saving(home: Home, open_page: OpenPage, 
 
     app = open_page("samples", project=portal.name, state="disputed")
     assert list(app.dataframe[0].value["looked at"]) == ["disputed"]
-    assert "Ben read it blind" in app.warning[0].value
+    assert "Ben gave a second opinion" in app.warning[0].value
     history = app.dataframe[1].value
     assert list(history.iloc[0][["Operator", "Did", "Label", "Seconds", "Page"]]) == [
-        "Ben", "read blind (opinion)", "777777", 2.5, "label",
+        "Ben", "second opinion (opinion)", "777777", 2.5, "label",
     ]  # fmt: skip
     next(field for field in app.text_input if field.label == "Label").set_value("777777")
     button(app, "Save label").click().run()

@@ -70,7 +70,7 @@ def test_the_ledger_is_that_of_the_stored_readings(home: Home, open_page: OpenPa
     app = open_page("evaluate", project=trained.name, section="Views")
 
     found = stored(home)
-    worth = found.views_worth(SPEC)
+    worth = found.tta_effect(SPEC)
     table = app.dataframe[0].value
     entries = [*worth.views, worth.together]
     assert not app.exception
@@ -104,7 +104,7 @@ def test_views_are_used_and_left_again(home: Home, open_page: OpenPage, trained:
     )  # fmt: skip
     rule.save(run)
     app = open_page("evaluate", project=trained.name, section="Views")
-    assert any("mend 20 and break 0 of 600" in line.value and "With them." in line.value for line in app.markdown)
+    assert any("fixes 20 and breaks 0 of 600" in line.value and "Recommended." in line.value for line in app.markdown)
     assert not any("choose it again under Trust" in caption.value for caption in app.caption)
 
     press(app, "Use these views")
@@ -179,12 +179,12 @@ def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, tr
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"edited_rows": {0: {"Right, %": 1.0}}}, "The first view must be the image as it is"),
-        ({"edited_rows": {1: {"Turn, °": 180.0}}}, "more than 10 can make another character"),
+        ({"edited_rows": {0: {"Right, %": 1.0}}}, "It must be the original image"),
+        ({"edited_rows": {1: {"Turn, °": 180.0}}}, "The limit is 10"),
         ({"edited_rows": {1: {"View": "right"}}}, "Two views are named"),
         ({"edited_rows": {1: {"View": None}}}, "View 2 has no name"),
         ({"edited_rows": {1: {"Zoom, %": None}}}, "needs a number for zoom"),
-        ({"deleted_rows": list(range(9))}, "between 1 and 16 views"),
+        ({"deleted_rows": list(range(9))}, "Use 1 to 16"),
     ],
 )
 def test_a_bad_set_is_one_sentence(
@@ -225,7 +225,7 @@ def test_readings_of_one_view_can_be_made_anew_with_more(home: Home, open_page: 
     app = open_page("evaluate", project=trained.name, section="Views")
 
     assert not app.exception
-    assert any("nothing to compare" in line.value for line in app.markdown)
+    assert any("Without TTA, " in line.value for line in app.markdown)
     assert not button(app, "Use these views")
     assert button(app, "Evaluate with these 9 views")
 
@@ -267,7 +267,7 @@ def test_a_damaged_choice_is_told_and_mended(home: Home, open_page: OpenPage, tr
     app = open_page("evaluate", project=trained.name, section="Views")
 
     assert not app.exception
-    assert ["choose its views again" in error.value for error in app.error] == [True]
+    assert ["Choose its views again" in error.value for error in app.error] == [True]
     press(app, "Read without views")
     assert not app.error
     assert not choice_of(home.run("0001-fast")).use
@@ -291,7 +291,7 @@ def test_an_evaluation_without_views_does_not_ask_which_they_are(home: Home, tra
     with opened(home.db) as db:
         run = find_run(db, "0001-fast")
         assert run is not None
-        with pytest.raises(StorageError, match="choose its views again"):
+        with pytest.raises(StorageError, match="Choose its views again"):
             start_evaluation(db, home, run, "val", operator="ada")
         job = start_evaluation(db, home, run, "val", tta=False, operator="ada")
         control.cancel(db, home, job.id)

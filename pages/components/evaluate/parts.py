@@ -43,7 +43,7 @@ def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools 
     """Return the samples that the filter selects, all without a filter. Show an invalid one and return None."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "Filter", key=state.PARTS_FILTER, bind="query-params", max_chars=filters.LONGEST,
+            "Filter", key=state.PARTS_FILTER, bind="query-params", max_chars=filters.MAX_CHARS,
             icon=":material/filter_alt:", placeholder=filters.EXAMPLES[0],
         )  # fmt: skip
         with st.popover("Help", icon=":material/help:"):
@@ -53,7 +53,7 @@ def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools 
     if not text:
         return np.ones(len(shown.predictions.labels), dtype=bool)
     try:
-        return filters.select_read(text, shown.predictions.labels, shown.reading, shown.spec.charset, columns)
+        return filters.select_readings(text, shown.predictions.labels, shown.reading, shown.spec.charset, columns)
     except OptionError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return None
@@ -85,7 +85,7 @@ def _ask_for_part(shown: Evaluated, columns: dict[str, Categorical], right_N: Bo
     if not parts:
         st.caption("There is no part of so many images.")
         return None
-    surely = sum(part.surely_worse for part in parts)
+    surely = sum(part.significant for part in parts)
     if right_N.all():
         st.caption(
             f"None of these images was read wrong. {len(parts):,} parts, those first of which the fewest images show "
@@ -116,8 +116,8 @@ def show_table(parts: Sequence[Slice], key: str) -> list[int]:
                 "Exact match": [part.correct / part.n for part in parts],
                 "From": [part.ci95[0] for part in parts],
                 "To": [part.ci95[1] for part in parts],
-                "Times the rest": [part.lift for part in parts],
-                "Surely worse": ["yes" if part.surely_worse else "" for part in parts],
+                "Times the rest": [part.error_ratio for part in parts],
+                "Surely worse": ["yes" if part.significant else "" for part in parts],
                 "p": [part.p for part in parts],
             }
         ),

@@ -26,7 +26,7 @@ def show_trust(shown: Evaluated) -> None:
     run, found, reading, split, tta = shown.run, shown.predictions, shown.reading, shown.split, shown.tta
     st.subheader("When to trust an answer", anchor=False)
     kept = _kept(layout.home().run(run.job.id))
-    holds = kept is not None and kept.holds_for(found.step, tta=tta, views=found.view_set)
+    holds = kept is not None and kept.applies_to(found.step, tta=tta, views=found.view_set)
     if split == "val":
         _choose(run, found, reading, kept, tta=tta)
     elif kept is not None and holds:
@@ -78,7 +78,7 @@ def _try_out(reading: Reading, kept: Acceptance) -> None:
     """Show what the kept threshold does on images that did not choose it."""
     right_N = reading.right_N
     sure_N = calibration.confidence(reading.log_probs_NPC, kept.temperature)
-    tried = calibration.try_threshold(sure_N, right_N, kept.threshold, DELTA)
+    tried = calibration.apply_threshold(sure_N, right_N, kept.threshold, DELTA)
     st.caption(
         f"The kept temperature {kept.temperature:.2f} and threshold {kept.threshold:.4f}, chosen on val for at most "
         f"{kept.max_risk:.3%} wrong answers, on test images that have chosen nothing."

@@ -14,8 +14,8 @@ from core.evaluation.acceptance import Acceptance
 from core.evaluation.metrics import Ints
 from core.evaluation.percent import share
 from core.evaluation.predictions import Predictions
-from core.evaluation.views import AS_IT_IS, MAX_VIEWS, View, ViewChoice, check_views, choice_of, fingerprint, move_image
-from core.evaluation.views_worth import ALPHA, ViewsWorth, ViewWorth, format_p
+from core.evaluation.tta_effect import ALPHA, TTAEffect, ViewEffect, format_p
+from core.evaluation.views import MAX_VIEWS, ORIGINAL, View, ViewChoice, check_views, choice_of, fingerprint, move_image
 from core.images.pixels import Pixels, data_url, decode, encode_png
 from core.jobs import control
 from core.runs.evaluated import Evaluated
@@ -40,7 +40,7 @@ def show_views(shown: Evaluated) -> None:
     with suppress(StorageError):  # the page has said so; here it can be mended
         choice = choice_of(layout.home().run(run.job.id))
     with layout.errors():
-        worth = found.views_worth(shown.spec)
+        worth = found.tta_effect(shown.spec)
     # On test nothing is chosen, so nothing is advised.
     st.markdown(f"**{worth.verdict if shown.split == 'val' else worth.finding}**")
     _show_worth(shown, worth)
@@ -50,7 +50,7 @@ def show_views(shown: Evaluated) -> None:
             _edit(shown, choice)
 
 
-def _show_worth(shown: Evaluated, worth: ViewsWorth) -> None:
+def _show_worth(shown: Evaluated, worth: TTAEffect) -> None:
     """A row for each view, with what it makes of one image; those images come first whose answer the views change."""
     found, charset = shown.predictions, shown.spec.charset
     order = found.cached("view examples", lambda: _examples(found, shown.reading.targets_NP))
@@ -64,7 +64,7 @@ def _show_worth(shown: Evaluated, worth: ViewsWorth) -> None:
         st.caption("This image is no longer in the project.")
     pictures = [
         None if pixels is None or found.view_set is None else data_url(encode_png(move_image(pixels, view)))
-        for view in found.view_set or [AS_IT_IS] * len(found.views)
+        for view in found.view_set or [ORIGINAL] * len(found.views)
     ]
     reads = ["".join(charset[char] for char in row_P) for row_P in found.predicted_VNP[:, place]]
     entries = list(worth.views)
@@ -95,7 +95,7 @@ def _show_worth(shown: Evaluated, worth: ViewsWorth) -> None:
     )
 
 
-def _table(entries: Sequence[ViewWorth], pictures: Sequence[str | None], reads: Sequence[str], n: int) -> pd.DataFrame:
+def _table(entries: Sequence[ViewEffect], pictures: Sequence[str | None], reads: Sequence[str], n: int) -> pd.DataFrame:
     against = [[None] * 3] + [[entry.fixed, entry.broken, entry.p] for entry in entries[1:]]
     fixed, broken, p = zip(*against, strict=True)
     return pd.DataFrame(
@@ -108,8 +108,8 @@ def _table(entries: Sequence[ViewWorth], pictures: Sequence[str | None], reads: 
             "Mends": pd.array(fixed, dtype="Int64"),
             "Breaks": pd.array(broken, dtype="Int64"),
             "p": p,
-            "Time": [entry.times for entry in entries],
-            "Lost without": pd.array([entry.lost for entry in entries], dtype="Int64"),
+            "Time": [entry.time_ratio for entry in entries],
+            "Lost without": pd.array([entry.loss_if_removed for entry in entries], dtype="Int64"),
         }
     )
 
@@ -139,7 +139,7 @@ def _network_image(shown: Evaluated, sha256: str) -> Pixels | None:
         return frame.apply(pixels) if frame else pixels
 
 
-def _show_choice(shown: Evaluated, worth: ViewsWorth, choice: ViewChoice) -> None:
+def _show_choice(shown: Evaluated, worth: TTAEffect, choice: ViewChoice) -> None:
     """How the run reads where nobody says otherwise; on val, the buttons that change it."""
     found = shown.predictions
     these = found.view_set is not None and fingerprint(found.view_set) == fingerprint(choice.views)
@@ -153,7 +153,7 @@ def _show_choice(shown: Evaluated, worth: ViewsWorth, choice: ViewChoice) -> Non
     st.markdown(f"This run reads **{how}** ({why}).")
     kept = _threshold(shown.run)
     step = control.selected_step(layout.home(), shown.run.job.id)
-    if kept is not None and not kept.holds_for(step, tta=choice.use, views=choice.views):
+    if kept is not None and not kept.applies_to(step, tta=choice.use, views=choice.views):
         st.caption("The threshold kept with it was chosen for other readings: choose it again under Trust.")
     if shown.split != "val":
         st.caption("Views are chosen on val; here stands what they are worth on images that have chosen nothing.")
@@ -179,7 +179,7 @@ def _threshold(run: Run) -> Acceptance | None:
         return Acceptance.load(layout.home().run(run.job.id))
 
 
-def _choose(shown: Evaluated, worth: ViewsWorth, before: ViewChoice, use: bool) -> None:
+def _choose(shown: Evaluated, worth: TTAEffect, before: ViewChoice, use: bool) -> None:
     """Callback: what the run reads with from now on."""
     with layout.refuses():
         choice = shown.predictions.choice(worth, use=use, by=current_operator())

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from core.charset import MAX_LENGTH
-from core.data.importing import DEFAULT_SPEC, Report, Request, Upload, report_so_far, start_import
+from core.data.importing import DEFAULT_SPEC, Report, Request, Upload, current_report, start_import
 from core.jobs.jobdir import JobStatus
 from db.projects import get_project, list_sources
 from db.records import ACTIVE, Job, Project
@@ -168,7 +168,7 @@ def _show_watch(job_id: str, folder: str) -> None:
             st.markdown(layout.plain(folder))
             st.caption(f"Into {layout.plain(project_of(job))}. {_what_a_watch_does(view)}")
         stop_button(job_id, view)
-    show_report(report_so_far(layout.home(), job))
+    show_report(current_report(layout.home(), job))
 
 
 def project_of(job: Job) -> str:

@@ -17,7 +17,7 @@ import torch
 
 from core.cli import commands
 from core.evaluation.acceptance import Acceptance
-from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerprint
+from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice, fingerprint
 from core.home import Home
 from core.images import renderer
 from core.jobs.jobdir import JobDir
@@ -147,7 +147,7 @@ def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str
 def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotlab, images: Path) -> None:
     """A threshold chosen with other views is reported and accepts nothing."""
     directory, image = Home(home).run("0002-fast"), min(images.iterdir())
-    views = (AS_IT_IS, View("nearer", zoom=1.2))
+    views = (ORIGINAL, View("nearer", zoom=1.2))
     saved_choice = (directory / "views.json").read_bytes()
     ViewChoice(views=views, use=True).save(directory)
     step = json.loads((directory / "result.json").read_text())["best_step"]
@@ -375,7 +375,7 @@ def test_a_watch_is_in_nobodys_way(watching: Callable[..., Watching], tmp_path: 
 
     assert other.returncode == 0, other.stderr
     assert json.loads(other.stdout)["imported"] == 59
-    refused(conflict, "0001-import watches this folder already, with labels none and source test; stop it first.")
+    refused(conflict, "0001-import is already watching this folder, with labels none and source test. Cancel it first.")
     assert (code, report["job"], report["files"], report["duplicates"]) == (0, "0001-import", 2, 1)
     assert len(second.lines()) == 2
     assert len(list(watch.home.runs.glob("[0-9]*"))) == 2
@@ -391,7 +391,7 @@ def test_a_watched_folder_may_vanish_for_a_while(
     watch.wait_for_files(1)
     (directory,) = watch.home.runs.glob("[0-9]*")
     folder.rename(tmp_path / "away")
-    wait_for(lambda: "It is waited for." in JobDir(directory).observe().message)
+    wait_for(lambda: "Retrying." in JobDir(directory).observe().message)
     (tmp_path / "away").rename(folder)
     (folder / "b.png").write_bytes(good[1].read_bytes())
     watch.wait_for_files(2)
@@ -413,13 +413,13 @@ def test_a_watched_folder_may_vanish_for_a_while(
         (["evaluate", "2", "--split", "train"], "val or test"),
         (["evaluate", "1"], "is not a training run"),
         (["predict", "99", "x.png"], "There is no run or job '99'"),
-        (["export", "--project", "p", "--format", "xml", "--out", "/tmp/x"], "There is no format 'xml'"),
-        (["import", "/nowhere", "--project", "p", *WHO], "There is no folder or file /nowhere"),
+        (["export", "--project", "p", "--format", "xml", "--out", "/tmp/x"], "Unknown format 'xml'"),
+        (["import", "/nowhere", "--project", "p", *WHO], "No such folder or file: /nowhere"),
         (["import", ".", "--project", "p", "--length", "4", *WHO], "Project p has length 6"),
         (["import", "README.md", "--watch", "--project", "p", *WHO], "Only a folder can be watched"),
         (["import", "/nowhere", "--watch", "--project", "p", *WHO], "Only a folder can be watched"),
-        (["import", "docs", "--watch", "--labels", "a.csv", "--project", "p", *WHO], "import with the CSV once it is"),
-        (["import", "docs", "--watch", "--every", "0", "--project", "p", *WHO], "looked at every 0.1 to 3,600"),
+        (["import", "docs", "--watch", "--labels", "a.csv", "--project", "p", *WHO], "import without watching"),
+        (["import", "docs", "--watch", "--every", "0", "--project", "p", *WHO], "Use 0.1 to 3,600"),
     ],
 )
 def test_a_mistake_is_one_sentence(slotlab: Slotlab, arguments: list[str], sentence: str) -> None:
@@ -453,7 +453,7 @@ def test_an_empty_zip_a_length_of_zero_and_missing_words_are_refused(
     """Nothing is created."""
     zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
 
-    refused(fresh("import", tmp_path / "empty.zip", "--project", "p", *WHO), "empty.zip holds no image files")
+    refused(fresh("import", tmp_path / "empty.zip", "--project", "p", *WHO), "empty.zip contains no image files")
     refused(fresh("import", images, "--project", "p", "--length", "0", *WHO), "The length must be between 1 and 32")
     blank = ["--source", "s", "--owner", " ", "--authorization", "a"]
     refused(fresh("import", images, "--project", "p", *blank), "The owner is missing")

@@ -1,4 +1,4 @@
-"""What an event says and what it does, decided from a ledger alone; test_labeling.py has both with the database."""
+"""Parsing and decisions of events without a database; test_labeling.py tests both with it."""
 
 import re
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from core.charset import TextSpec
-from core.data.labeling import TAKEN_BACK, Decision, Event, answer, decide, read_event
+from core.data.labeling import NO_VERSION, Decision, Event, answer, decide, read_event
 from core.errors import LabelError
 from db.records import UNLABELED, Content, LabelEvent, Sample
 
@@ -15,7 +15,7 @@ LABELED: Content = ("labeled", "111", None)
 
 
 def entry(number: int, action: str, content: Content, *, operator: str = "Ann", version: int | None) -> LabelEvent:
-    """One line of a ledger, with the id "e1", "e2" and so on."""
+    """Return one ledger entry with the id "e1", "e2" and so on."""
     state, text, flag = content
     return LabelEvent(
         id=number,
@@ -40,7 +40,7 @@ LEDGER = (
     entry(3, "second", ("labeled", "222", None), operator="Ben", version=None),
     entry(4, "label", ("labeled", "333", None), operator="Cem", version=None),
 )
-"""Ann labeled and then skipped the image; Ben has another opinion, and a label of Cem came too late."""
+"""Ann labeled and then skipped the image. Ben has another opinion, and a label of Cem came too late."""
 
 
 def event(action: str, **more: object) -> Event:
@@ -68,13 +68,13 @@ def decided(action: str, **more: object) -> Decision:
     ],
 )
 def test_each_action_has_its_content(action: str, more: dict[str, object], content: Content) -> None:
-    """A text where one is given, else a skip; undo and opinions go by the version that their operator saw."""
+    """Without text it is a skip. Undo and opinions use the version that their operator saw."""
     assert decided(action, **more).content == content
 
 
 @pytest.mark.parametrize("action", ["label", "skip", "undo", "resolve"])
 def test_a_change_applies_to_the_version_that_was_seen(action: str) -> None:
-    """Another version means that somebody was faster."""
+    """Another version means that another operator was faster."""
     decision = decided(action, text="123")
 
     assert (decision.base, decision.opinion) == (2, False)
@@ -82,26 +82,26 @@ def test_a_change_applies_to_the_version_that_was_seen(action: str) -> None:
 
 @pytest.mark.parametrize("action", ["second", "confirm", "doubt"])
 def test_an_opinion_keeps_the_version_that_was_seen(action: str) -> None:
-    """It changes nothing, whatever has been entered since."""
+    """An opinion changes nothing, even after later events."""
     decision = decided(action, text="123", base=1)
 
     assert (decision.base, decision.opinion) == (1, True)
 
 
-@pytest.mark.parametrize(("after", "base"), [("e1", 1), ("e2", 2), ("e4", TAKEN_BACK), ("unknown", TAKEN_BACK)])
+@pytest.mark.parametrize(("after", "base"), [("e1", 1), ("e2", 2), ("e4", NO_VERSION), ("unknown", NO_VERSION)])
 def test_after_an_own_event_its_version_counts(after: str, base: int) -> None:
-    """One that came too late, or is not of this image, leads to no version at all."""
+    """An event that was too late, or of another image, has no version."""
     assert decided("label", text="123", after=after, base=1).base == base
 
 
 def test_an_undo_after_an_opinion_takes_it_back() -> None:
-    """The label stays, although the base names a version."""
-    assert decided("undo", after="e3") == Decision(UNLABELED, TAKEN_BACK, opinion=True)
+    """The label is unchanged, although the base is a version."""
+    assert decided("undo", after="e3") == Decision(UNLABELED, NO_VERSION, opinion=True)
 
 
-@pytest.mark.parametrize(("more", "base"), [({"base": 0}, 0), ({"after": "e4"}, TAKEN_BACK)])
+@pytest.mark.parametrize(("more", "base"), [({"base": 0}, 0), ({"after": "e4"}, NO_VERSION)])
 def test_there_must_be_something_to_undo(more: dict[str, object], base: int) -> None:
-    """A fresh image has no earlier version, and a label that came too late made none."""
+    """A new image has no earlier version, and a label that was too late created none."""
     with pytest.raises(LabelError, match="nothing to undo"):
         decided("undo", **more)
     assert decided("label", text="123", **more).base == base
@@ -112,27 +112,27 @@ def test_there_must_be_something_to_undo(more: dict[str, object], base: int) -> 
     [("Dan", 4, False), ("Dan", 3, True), ("Cem", 3, False), ("Cem", 2, True), ("Dan", None, False), ("Dan", -1, True)],
 )
 def test_a_resolve_must_have_seen_all_opinions_of_others(operator: str, seen: int | None, late: bool) -> None:
-    """Its own operator's may be newer; without a count, none is missed."""
+    """The operator's own events do not count. Without a count, none is missed."""
     decision = decide(event("resolve", text="123", seen=seen), operator, LEDGER, SPEC)
 
-    assert decision.base == (TAKEN_BACK if late else 2)
+    assert decision.base == (NO_VERSION if late else 2)
 
 
 def test_a_text_that_does_not_fit_is_no_decision() -> None:
-    """The sentence is that of the project's charset and length."""
+    """The error is that of the charset."""
     with pytest.raises(LabelError, match="4 characters"):
         decided("label", text="1234")
 
 
 @pytest.mark.parametrize(("action", "text"), [("label", None), ("label", 123), ("second", 123), ("resolve", ["1"])])
 def test_a_label_without_a_text_cannot_be_read(action: str, text: object) -> None:
-    """Second and resolve may leave it out, which means a skip; none may send something else."""
-    with pytest.raises(LabelError, match="needs a text"):
+    """In second and resolve, a missing text means a skip. Other types are invalid."""
+    with pytest.raises(LabelError, match="missing its text"):
         event(action, text=text)
 
 
 def test_an_event_holds_what_can_be_known() -> None:
-    """Whatever else a browser sends for it, the rest is left out."""
+    """Invalid optional values are dropped."""
     read = event("undo", text=5, flag="not_ours", after=7, ms=-1, seen="3", base=True)
 
     assert read == Event(id="new", action="undo", base=1, text=None, flag="not_ours", after="7", ms=None, seen=None)
@@ -164,24 +164,31 @@ SAMPLE = Sample(
     [
         ("label", Decision(LABELED, 1, opinion=False), 2, SAMPLE, "saved", "Saved."),
         ("doubt", Decision(UNLABELED, 1, opinion=True), None, SAMPLE, "saved", "Saved."),
-        ("label", Decision(LABELED, 1, opinion=False), None, SAMPLE, "saved", "Ann had entered the same."),
-        ("resolve", Decision(LABELED, TAKEN_BACK, opinion=False), None, SAMPLE, "conflict", "Others have spoken"),
-        ("resolve", Decision(LABELED, 1, opinion=False), None, SAMPLE, "saved", "Ann had entered the same."),
-        ("label", Decision(UNLABELED, 1, opinion=False), None, SAMPLE, "conflict", "Ann was first: .* labeled '111'"),
+        ("label", Decision(LABELED, 1, opinion=False), None, SAMPLE, "saved", "Ann already gave the same label."),
+        ("resolve", Decision(LABELED, NO_VERSION, opinion=False), None, SAMPLE, "conflict", "There are new opinions"),
+        ("resolve", Decision(LABELED, 1, opinion=False), None, SAMPLE, "saved", "Ann already gave the same label."),
+        (
+            "label",
+            Decision(UNLABELED, 1, opinion=False),
+            None,
+            SAMPLE,
+            "conflict",
+            "Ann labeled this .*'111'",
+        ),
         (
             "skip",
             Decision(LABELED, 1, opinion=False),
             None,
             replace(SAMPLE, state="skipped", label=None, operator=None),
             "conflict",
-            "Someone was first: the image is skipped;",
+            "Someone skipped this image first. Your",
         ),
     ],
 )
 def test_an_answer_says_what_became_of_the_event(
     action: str, decision: Decision, version: int | None, sample: Sample, status: str, sentence: str
 ) -> None:
-    """Who came second with the same is not in conflict."""
+    """The same label from a second operator is not a conflict."""
     given, message = answer(action, decision, version, sample)
 
     assert given == status

@@ -1,4 +1,4 @@
-"""Exports: complete, with owner and authorization, and back in again."""
+"""Exports: complete, with owner and authorization, and importable again."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ FORMS = ("csv", "jsonl", "filename")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Labeled by a CSV: two of one text, a format that is no PNG, a name that a spreadsheet would run."""
+    """Labels from a CSV, with a repeated text, a GIF, and a name that a spreadsheet would run."""
     return write_files(
         tmp_path / "photos",
         {
@@ -50,7 +50,7 @@ def fill(db: Database, folder: Path, rule: str, *, length: int = 6, charset: str
 
 @pytest.fixture
 def portal(db: Database, folder: Path) -> Project:
-    """Four labeled images and one that is not."""
+    """Four labeled images and an unlabeled one."""
     return fill(db, folder, str(folder / "labels.csv"))
 
 
@@ -59,14 +59,14 @@ def labels_by_hash(db: Database, project: Project) -> dict[str, str | None]:
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """Everything under a folder."""
+    """Return all files under a folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
     }
 
 
 def test_jsonl_has_every_sample(db: Database, portal: Project, tmp_path: Path) -> None:
-    """Labeled or not, all texts exact, each with its owner and authorization."""
+    """It has labeled and unlabeled samples, exact texts, owners and authorizations."""
     out = tmp_path / "out.jsonl"
 
     assert export(db, portal, "jsonl", out) == 5
@@ -85,7 +85,7 @@ def test_jsonl_has_every_sample(db: Database, portal: Project, tmp_path: Path) -
 
 
 def test_jsonl_says_why_a_sample_was_skipped(db: Database, portal: Project, tmp_path: Path) -> None:
-    """Unreadable and foreign images are findings too; what was passed by for later has no flag."""
+    """Unreadable images and those of other portals have a flag. Images skipped for later have none."""
     chosen = samples.select_samples(db, portal.id)[:3]
     flags = ("unreadable", "not_ours", None)
     events = [
@@ -102,7 +102,7 @@ def test_jsonl_says_why_a_sample_was_skipped(db: Database, portal: Project, tmp_
 
 
 def test_csv_has_the_labeled_samples(db: Database, portal: Project, tmp_path: Path) -> None:
-    """Labels are exact; texts that a spreadsheet would carry out have a quote before them."""
+    """Labels are exact. Texts that a spreadsheet would run are prefixed with a quote."""
     out = tmp_path / "out.csv"
 
     assert export(db, portal, "csv", out) == 4
@@ -118,7 +118,7 @@ def test_csv_has_the_labeled_samples(db: Database, portal: Project, tmp_path: Pa
 
 
 def test_files_are_named_by_their_labels(db: Database, portal: Project, tmp_path: Path) -> None:
-    """With the bytes as they came, under our own names, beside a list of where they are from."""
+    """The folder has the original bytes and a list of sources."""
     out = tmp_path / "out"
 
     assert export(db, portal, "filename", out) == 4
@@ -134,7 +134,7 @@ def test_files_are_named_by_their_labels(db: Database, portal: Project, tmp_path
 
 
 def test_an_exported_folder_can_be_imported_elsewhere(db: Database, portal: Project, tmp_path: Path) -> None:
-    """Same images, same labels, same splits."""
+    """Images, labels and splits are the same."""
     export(db, portal, "filename", tmp_path / "out")
 
     with opened(Home(tmp_path / "other").create().db, create=True) as other:
@@ -149,7 +149,7 @@ def test_an_exported_folder_can_be_imported_elsewhere(db: Database, portal: Proj
 def test_an_exported_csv_labels_the_same_images_elsewhere(
     db: Database, portal: Project, folder: Path, tmp_path: Path
 ) -> None:
-    """The guard against formulas comes off again; other columns are left alone."""
+    """The import removes the quote before formulas and ignores other columns."""
     export(db, portal, "csv", tmp_path / "out.csv")
 
     with opened(Home(tmp_path / "other").create().db, create=True) as other:
@@ -159,7 +159,7 @@ def test_an_exported_csv_labels_the_same_images_elsewhere(
 
 
 def test_labels_of_odd_characters_survive_export_by_name(db: Database, tmp_path: Path) -> None:
-    """An underscore, a dot and what a file system may find strange."""
+    """Labels may contain an underscore, a dot and unusual characters."""
     spec = {"length": 4, "charset": "ab_.=-%ü字'"}
     folder = write_files(tmp_path / "photos", {f"{number}.png": png(number) for number in range(4)})
     project = fill(db, folder, "none", **spec)
@@ -177,7 +177,7 @@ def test_labels_of_odd_characters_survive_export_by_name(db: Database, tmp_path:
 
 @pytest.mark.parametrize("text", ["a/b", "a\\b", ".ab"])
 def test_labels_that_cannot_be_file_names_are_refused(db: Database, tmp_path: Path, text: str) -> None:
-    """A slash makes a path of them, a dot in front hides them from the next import."""
+    """A slash would create a path, and a leading dot would hide the file from an import."""
     folder = write_files(tmp_path / "photos", {"1.png": png(1)})
     project = fill(db, folder, "none", length=3, charset="ab/\\.")
     (sample,) = samples.select_samples(db, project.id)
@@ -185,14 +185,14 @@ def test_labels_that_cannot_be_file_names_are_refused(db: Database, tmp_path: Pa
         db, project, "Ann", [{"event": "e", "action": "label", "sample": sample.sha256, "text": text, "base": 0}]
     )
 
-    with pytest.raises(OptionError, match="slash or a leading dot cannot be file names; export as csv or jsonl"):
+    with pytest.raises(OptionError, match=r"slash or a leading dot cannot be file names\. Export as csv or jsonl"):
         export(db, project, "filename", tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
 
 
 def test_an_export_replaces_the_one_before(db: Database, portal: Project, tmp_path: Path) -> None:
-    """As a whole: there is never a moment without a file, and no other file beside it."""
+    """The file is replaced atomically, without other files beside it."""
     for form in ("csv", "jsonl"):
         out = tmp_path / "out" / f"labels.{form}"
         out.parent.mkdir(exist_ok=True)
@@ -206,15 +206,15 @@ def test_an_export_replaces_the_one_before(db: Database, portal: Project, tmp_pa
 
 
 def test_an_unknown_format_is_refused(db: Database, portal: Project, tmp_path: Path) -> None:
-    """With those there are."""
-    with pytest.raises(OptionError, match="There is no format 'xlsx'; choose one of csv, filename, jsonl"):
+    """The error lists the formats."""
+    with pytest.raises(OptionError, match=r"Unknown format 'xlsx'\. Choose one of csv, filename, jsonl"):
         export(db, portal, "xlsx", tmp_path / "out")
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_missing_folder_is_not_made(db: Database, portal: Project, tmp_path: Path, form: str) -> None:
-    """It is more often mistyped than meant."""
-    with pytest.raises(OptionError, match=r"There is no folder .*nowhere to export into"):
+    """A missing folder is more often a typing error."""
+    with pytest.raises(OptionError, match=r"The folder .*nowhere does not exist"):
         export(db, portal, form, tmp_path / "nowhere" / "out")
 
     assert not (tmp_path / "nowhere").exists()
@@ -224,7 +224,7 @@ def test_a_missing_folder_is_not_made(db: Database, portal: Project, tmp_path: P
     ("form", "target"), [("csv", "folder"), ("jsonl", "folder"), ("filename", "folder"), ("filename", "file")]
 )
 def test_a_target_in_use_is_left_alone(db: Database, portal: Project, tmp_path: Path, form: str, target: str) -> None:
-    """A folder with something in it, or the wrong kind of target."""
+    """The target may be a folder with files, or of the wrong kind."""
     write_files(tmp_path / "target", {"folder/note.txt": b"mine", "file": b"mine too"})
     before = tree(tmp_path / "target")
 
@@ -236,8 +236,8 @@ def test_a_target_in_use_is_left_alone(db: Database, portal: Project, tmp_path: 
 
 @pytest.mark.parametrize("form", ["csv", "filename"])
 def test_a_project_without_labels_is_refused(db: Database, project: Project, tmp_path: Path, form: str) -> None:
-    """An empty file would pass for an export; jsonl lists unlabeled samples, of which there may be none."""
-    with pytest.raises(OptionError, match="Project portal has no labels yet; only jsonl exports unlabeled samples"):
+    """An empty file would look like an export. jsonl also exports projects without samples."""
+    with pytest.raises(OptionError, match=r"Project portal has no labels yet\. Use jsonl to export unlabeled images"):
         export(db, project, form, tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
@@ -247,11 +247,11 @@ def test_a_project_without_labels_is_refused(db: Database, project: Project, tmp
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_target_that_cannot_be_written_is_as_it_was(db: Database, portal: Project, tmp_path: Path, form: str) -> None:
-    """One sentence, and nothing left behind."""
+    """The error is one sentence, and no file is left."""
     name = "x" * 252 if form != "filename" else "x" * 300  # the temporary file's name, or the folder's, is too long
     (tmp_path / "out").mkdir()
 
-    with pytest.raises(StorageError, match=r"cannot be written \(File name too long\); it is as it was"):
+    with pytest.raises(StorageError, match=r"could not be written \(File name too long\)\. It is unchanged"):
         export(db, portal, form, tmp_path / "out" / name)
 
     assert tree(tmp_path / "out") == {}
@@ -261,7 +261,7 @@ def test_a_target_that_cannot_be_written_is_as_it_was(db: Database, portal: Proj
 def test_a_folder_that_fills_up_is_emptied_again(
     db: Database, portal: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existed: bool
 ) -> None:
-    """Half of the images would pass for all of them."""
+    """Nobody would notice that half of the images are missing."""
     out = tmp_path / "out"
     if existed:
         out.mkdir()
@@ -280,7 +280,7 @@ def test_a_folder_that_fills_up_is_emptied_again(
 
 
 def test_other_projects_stay_out_of_an_export(db: Database, portal: Project, tmp_path: Path) -> None:
-    """Each has an owner of its own."""
+    """Each source has its own owner."""
     with write(db):
         other = insert_project(db, "other", 6, "0123456789")
 

@@ -1,4 +1,4 @@
-"""Import into a project: each image once, each refusal with its reason, and nothing changed by doing it again."""
+"""Import into a project: no duplicates, a reason for each rejection, and no change when repeated."""
 
 import json
 import os
@@ -29,13 +29,13 @@ from tests.helpers.repository import ROOT
 
 @pytest.fixture
 def source(db: Database, project: Project) -> Source:
-    """Where the images of these tests come from."""
+    """The source of the images in these tests."""
     return open_source(db, project, "mail", "the team", "ticket 1")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """For images."""
+    """A folder for images."""
     return tmp_path / "photos"
 
 
@@ -46,7 +46,7 @@ def run(
 
 
 def dump(db: Database) -> list[str]:
-    """Every row of every table."""
+    """Return all rows of all tables."""
     return list(db.conn.iterdump())
 
 
@@ -75,7 +75,7 @@ def label(db: Database, project: Project, sample: Sample, action: str, text: str
 def test_an_image_is_stored_with_what_is_known_of_it(
     db: Database, project: Project, source: Source, folder: Path
 ) -> None:
-    """The original bytes, the identity of the pixels and the split that follows from it."""
+    """A sample stores the original bytes, the pixel hash and the split derived from it."""
     write_files(folder, {"sub/004420_x.png": png(1)})
 
     report = run(db, project, source, folder)
@@ -92,7 +92,7 @@ def test_an_image_is_stored_with_what_is_known_of_it(
 
 
 def test_every_file_is_accounted_for(db: Database, project: Project, source: Source, folder: Path) -> None:
-    """Imported, known already, or rejected with a reason; a bad label costs the label and not the image."""
+    """Files are imported, duplicates, or rejected with a reason. A bad label does not reject the image."""
     write_files(
         folder,
         {
@@ -123,11 +123,11 @@ def test_every_file_is_accounted_for(db: Database, project: Project, source: Sou
         "12345.png": None,
         "12345x.png": None,
     }
-    assert report.sentence() == ("10 files: 4 imported, 2 known already, 4 rejected; 2 labels taken, 2 not.")
+    assert report.sentence() == ("10 files: 4 imported, 2 duplicates, 4 rejected; 2 labels imported, 2 ignored.")
 
 
 def test_labels_of_a_csv_are_kept_as_text(db: Database, project: Project, source: Source, folder: Path) -> None:
-    """Rows for which there is no image are named in the report."""
+    """The report lists rows without an image."""
     write_files(folder, {f"{number}.png": png(number) for number in range(3)})
     write_files(folder, {"labels.csv": b"filename,label\n0.png,001230\n1.png,1E5\n9.png,000009\n8.png,000008\n"})
 
@@ -136,14 +136,14 @@ def test_labels_of_a_csv_are_kept_as_text(db: Database, project: Project, source
     assert stored(db, project) == {"0.png": "001230", "1.png": None, "2.png": None}
     assert (report.imported, report.labeled, report.label_problems) == (3, 1, 3)
     assert [item["name"] for item in report.reasons] == ["1.png", "9.png", "8.png"]
-    assert "does not hold exactly one file of this name" in report.reasons[1]["reason"]
+    assert "not exactly one imported file has this name" in report.reasons[1]["reason"]
 
 
 def test_long_lists_of_reasons_are_cut_but_counted(
     db: Database, project: Project, source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder of the wrong files must not fill the database with reasons."""
-    monkeypatch.setattr(importing, "LISTED", 3)
+    """A folder of wrong files must not fill the database with reasons."""
+    monkeypatch.setattr(importing, "MAX_REASONS", 3)
     write_files(folder, {f"{number}.txt": b"text" for number in range(5)})
 
     report = run(db, project, source, folder)
@@ -152,7 +152,7 @@ def test_long_lists_of_reasons_are_cut_but_counted(
 
 
 def test_hostile_names_are_stored_as_text(db: Database, project: Project, source: Source, tmp_path: Path) -> None:
-    """Also bytes that are no text, which SQLite would refuse in the middle of an import."""
+    """This includes invalid Unicode, which SQLite would reject during the import."""
     names = ["../../up.png", "/etc/passwd", "'; DROP TABLE samples; --.png", "=HYPERLINK(1).png", "<b>.png", "a" * 300]
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for number, name in enumerate(names):
@@ -171,7 +171,7 @@ def test_hostile_names_are_stored_as_text(db: Database, project: Project, source
 def test_progress_counts_every_file(
     db: Database, project: Project, source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rejected files are done too; the last number is that of all."""
+    """Rejected files count, so the last number is the total."""
     monkeypatch.setattr(importing, "BATCH", 2)
     write_files(folder, {f"{number}.png": png(number) if number else b"" for number in range(5)})
     seen: list[tuple[int, int]] = []
@@ -188,14 +188,14 @@ def test_progress_counts_every_file(
 
 @pytest.fixture
 def mixed(folder: Path) -> Path:
-    """Good and bad files, duplicates that disagree, and labels that do not fit."""
+    """A folder of good and bad files, contradicting duplicates, and invalid labels."""
     files = {f"{number:06}.png": png(number) for number in range(30)}
     files |= {"100000.png": png(0), "x/000001.png": png(1), "bad.png": b"bad", "12.png": png(40)}
     return write_files(folder, files)
 
 
 def test_a_second_import_changes_nothing(db: Database, project: Project, source: Source, mixed: Path) -> None:
-    """Not a row of any table; what was not taken is said again."""
+    """No row changes. Ignored labels are reported again."""
     first = run(db, project, source, mixed)
     before = dump(db)
 
@@ -209,7 +209,7 @@ def test_a_second_import_changes_nothing(db: Database, project: Project, source:
 
 
 def test_a_second_import_leaves_corrections_alone(db: Database, project: Project, source: Source, mixed: Path) -> None:
-    """An operator who changed, undid or skipped an imported label has decided."""
+    """A change, undo or skip by an operator overrides an imported label."""
     run(db, project, source, mixed)
     changed, undone, skipped = samples.select_samples(db, project.id)[5:8]
     label(db, project, changed, "label", "999999")
@@ -245,7 +245,7 @@ with opened(Home(Path(sys.argv[1])).db) as db:
 
 
 def content(db: Database) -> list[tuple[object, ...]]:
-    """All rows without ids and times, which depend on when an import was interrupted."""
+    """Return all rows without ids and times, which depend on the interruption."""
     sample_rows = db.query(
         "SELECT sha256, name, width, height, split, state, label, version, operator, bytes FROM samples"
         " JOIN images ON sample_id = samples.id ORDER BY sha256"
@@ -261,7 +261,7 @@ def content(db: Database) -> list[tuple[object, ...]]:
 def test_an_import_that_was_killed_is_finished_by_repeating_it(
     db: Database, home: Home, project: Project, source: Source, mixed: Path, tmp_path: Path, after: int
 ) -> None:
-    """The result is that of an import nobody disturbed."""
+    """The result is the same as without the interruption."""
     done = subprocess.run([sys.executable, "-c", KILLED, home.root, mixed, str(after)], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     part = samples.count_samples(db, project.id)
@@ -279,7 +279,7 @@ def test_an_import_that_was_killed_is_finished_by_repeating_it(
 def test_an_import_stops_between_two_batches(
     db: Database, project: Project, source: Source, mixed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is imported by then stays."""
+    """Images imported so far are kept."""
     monkeypatch.setattr(importing, "BATCH", 4)
     stops = iter([False, False, True])
 
@@ -294,7 +294,7 @@ def test_an_import_stops_between_two_batches(
 
 
 def test_an_operators_label_is_kept(db: Database, project: Project, source: Source, folder: Path) -> None:
-    """The import's is in the ledger once, and said in each report."""
+    """The ledger has the import's label once, and each report lists it."""
     write_files(folder, {"a.png": png(1)})
     run(db, project, source, folder, "none")
     (sample,) = samples.select_samples(db, project.id)
@@ -309,7 +309,7 @@ def test_an_operators_label_is_kept(db: Database, project: Project, source: Sour
         assert report.reasons == [
             {
                 "name": "222222.png",
-                "reason": "'222222' was not taken: the same image (a.png) is labeled '111111' already.",
+                "reason": "Ignored label '222222': this image (a.png) is already labeled '111111'.",
             }
         ]
     assert samples.get_sample(db, sample.id).label == "111111"
@@ -320,7 +320,7 @@ def test_an_operators_label_is_kept(db: Database, project: Project, source: Sour
 def test_of_two_labels_in_one_import_the_first_is_taken(
     db: Database, project: Project, source: Source, folder: Path
 ) -> None:
-    """In the order of names; the second is reported."""
+    """The first by name is used, the second is reported."""
     write_files(folder, {"111111.png": png(1), "222222.png": png(1), "333333.png": png(1)})
 
     report = run(db, project, source, folder)
@@ -330,7 +330,7 @@ def test_of_two_labels_in_one_import_the_first_is_taken(
 
 
 def test_a_skip_is_kept(db: Database, project: Project, source: Source, folder: Path) -> None:
-    """Somebody looked at the image and could not read it; the import's label is in its history."""
+    """An operator could not read the image. The import's label is recorded in its history."""
     write_files(folder, {"a.png": png(1)})
     run(db, project, source, folder, "none")
     (sample,) = samples.select_samples(db, project.id)
@@ -340,11 +340,11 @@ def test_a_skip_is_kept(db: Database, project: Project, source: Source, folder: 
     report = run(db, project, source, folder)
 
     assert samples.get_sample(db, sample.id).state == "skipped"
-    assert "was not taken: the same image (a.png) was skipped by an operator" in report.reasons[0]["reason"]
+    assert ": this image (a.png) was skipped by an operator" in report.reasons[0]["reason"]
 
 
 def test_an_image_without_a_label_takes_one(db: Database, project: Project, source: Source, folder: Path) -> None:
-    """Though it once had one, that was undone."""
+    """An earlier label was undone."""
     write_files(folder, {"a.png": png(1)})
     run(db, project, source, folder, "none")
     (sample,) = samples.select_samples(db, project.id)
@@ -359,7 +359,7 @@ def test_an_image_without_a_label_takes_one(db: Database, project: Project, sour
 
 
 def test_a_label_that_agrees_adds_nothing(db: Database, project: Project, source: Source, folder: Path) -> None:
-    """Neither an event nor a line in the report."""
+    """There is no event and no line in the report."""
     write_files(folder, {"111111.png": png(1)})
     run(db, project, source, folder)
     before = dump(db)
@@ -375,7 +375,7 @@ def test_a_label_that_agrees_adds_nothing(db: Database, project: Project, source
 
 
 def test_a_project_is_six_digits_unless_said_otherwise(db: Database) -> None:
-    """And is found again by its name, with or without its settings."""
+    """It is found by its name, with or without its settings."""
     project = open_project(db, "portal", None, None)
 
     assert (project.length, project.charset) == (6, "0123456789")
@@ -384,7 +384,7 @@ def test_a_project_is_six_digits_unless_said_otherwise(db: Database) -> None:
 
 @pytest.mark.parametrize(("length", "charset"), [(5, None), (None, "abc"), (5, "abc"), (0, None), (None, "")])
 def test_an_import_cannot_change_a_project(db: Database, project: Project, length: int, charset: str) -> None:
-    """Its labels would no longer fit."""
+    """Existing labels would no longer fit."""
     with pytest.raises(OptionError, match="Project portal has length 6 and charset '0123456789'"):
         open_project(db, "portal", length, charset)
 
@@ -395,7 +395,7 @@ def test_an_import_cannot_change_a_project(db: Database, project: Project, lengt
      ("x" * 65, None, None), (" new", None, None), ("a\nb", None, None), ("a\x1bb", None, None)],
 )  # fmt: skip
 def test_a_project_that_cannot_be_is_not_made(db: Database, name: str, length: int | None, charset: str | None) -> None:
-    """A length of 0 is not taken for no length."""
+    """A length of 0 is not the same as no length."""
     with pytest.raises(OptionError):
         open_project(db, name, length, charset)
 
@@ -405,20 +405,20 @@ def test_a_project_that_cannot_be_is_not_made(db: Database, name: str, length: i
 @pytest.mark.parametrize("missing", [0, 1, 2])
 @pytest.mark.parametrize("blank", ["", " ", "\t\n"])
 def test_a_source_needs_owner_and_authorization(db: Database, project: Project, missing: int, blank: str) -> None:
-    """Blanks are no answer."""
+    """Blanks count as missing."""
     values = ["mail", "the team", "ticket 1"]
     values[missing] = blank
 
-    with pytest.raises(OptionError, match="is missing: say whose images these are and who allowed their use"):
+    with pytest.raises(OptionError, match=r"is missing\. Enter who owns these images and who allowed their use"):
         open_source(db, project, *values)
 
     assert projects.list_sources(db, project.id) == []
 
 
 def test_a_source_keeps_its_owner_and_authorization(db: Database, project: Project, source: Source) -> None:
-    """Other images under another permission are another source."""
+    """Images with another authorization are another source."""
     assert open_source(db, project, "mail", "the team", "ticket 1") == source
-    with pytest.raises(OptionError, match="give another name to a source with others"):
+    with pytest.raises(OptionError, match="Use another source name for a different owner or authorization"):
         open_source(db, project, "mail", "the team", "ticket 2")
 
 
@@ -438,7 +438,7 @@ def finish(db: Database, home: Home, job: Job) -> tuple[Job, Report]:
 
 
 def test_a_folder_is_imported_by_a_job(db: Database, home: Home, mixed: Path) -> None:
-    """In a process of its own; relative label files are found from where the user stands."""
+    """It runs in its own process. Relative paths start at the user's directory."""
     job, report = finish(db, home, start_import(db, home, request(mixed, labels="filename"), operator="Ann"))
 
     assert (job.state, report.imported, report.labeled) == ("finished", 31, 30)
@@ -463,7 +463,7 @@ HOSTILE = ["../../../up.png", "/etc/passwd.png", "a\\..\\b.png", "CON.png", "<im
 def test_uploaded_files_are_imported_and_leave_nothing_behind(
     db: Database, home: Home, tmp_path: Path, zipped: bool
 ) -> None:
-    """Names from a browser become data in a zip, never paths; the job's directory is rid of images and labels."""
+    """Uploaded names become data in a zip, never paths. The job deletes its copies of images and labels."""
     files = {name: png(number) for number, name in enumerate(HOSTILE)}
     upload = Upload(
         files=[("Images.ZIP", zip_of(files))] if zipped else list(files.items()),
@@ -489,16 +489,16 @@ def test_uploaded_files_are_imported_and_leave_nothing_behind(
     ("upload", "reason"),
     [
         (Upload(files=[]), "There are no files to import"),
-        (Upload(files=[("images.zip", b"PK no zip")]), r"images\.zip is damaged or no zip file"),
+        (Upload(files=[("images.zip", b"PK no zip")]), r"images\.zip is damaged or not a zip file"),
         (Upload(files=[("a.png", b"")], labels_csv=b"\xff"), "The label file is not UTF-8"),
-        (Upload(files=[("a.png", b"")], labels_csv=b"a;b\n"), "The label file must begin with"),
+        (Upload(files=[("a.png", b"")], labels_csv=b"a;b\n"), "The label file must start with"),
         (None, "There are no files to import"),
     ],
 )
 def test_an_upload_that_cannot_be_used_stores_nothing(
     db: Database, home: Home, upload: Upload | None, reason: str
 ) -> None:
-    """Neither a project nor a job."""
+    """No project and no job is created."""
     before = dump(db)
 
     with pytest.raises(SlotlabError, match=reason):
@@ -524,7 +524,7 @@ def test_an_upload_that_cannot_be_used_stores_nothing(
 def test_a_request_that_cannot_be_met_stores_nothing(
     db: Database, home: Home, mixed: Path, changes: dict[str, object], error: type[SlotlabError]
 ) -> None:
-    """A project made with the wrong length by a mistyped command would be in the way of the right one."""
+    """A project created with a wrong length would block the right one."""
     before = dump(db)
 
     with pytest.raises(error):
@@ -534,7 +534,7 @@ def test_a_request_that_cannot_be_met_stores_nothing(
 
 
 def test_one_press_is_one_import(db: Database, home: Home, mixed: Path) -> None:
-    """A second press of the same button finds the job of the first."""
+    """A second click of the same button returns the first job."""
     first = start_import(db, home, request(mixed), operator="Ann", request_id="press")
     again = start_import(db, home, request(mixed), operator="Ann", request_id="press")
 
@@ -545,7 +545,7 @@ def test_one_press_is_one_import(db: Database, home: Home, mixed: Path) -> None:
 def test_a_folder_that_has_gone_fails_the_job_with_its_reason(
     db: Database, home: Home, mixed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the request and its turn; once it is back, the job can go on."""
+    """The folder vanished before the job started. Once it is back, the job can resume."""
     with monkeypatch.context() as patch:
         patch.setattr(control, "RUNNER", (sys.executable, "-c", ""))  # its turn has not come
         job = start_import(db, home, request(mixed), operator="Ann")
@@ -553,7 +553,7 @@ def test_a_folder_that_has_gone_fails_the_job_with_its_reason(
     subprocess.run([sys.executable, "-m", "core.jobs.runner", home.run(job.id)], cwd=ROOT, check=False)
     control.reconcile(db, home)
     failed = control.find_job(db, job.id)
-    assert (failed.state, failed.reason) == ("failed", f"There is no folder or file {mixed}.")
+    assert (failed.state, failed.reason) == ("failed", f"No such folder or file: {mixed}.")
     mixed.with_name("moved").rename(mixed)
 
     job, report = finish(db, home, control.resume(db, home, job.id))

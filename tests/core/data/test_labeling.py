@@ -1,4 +1,4 @@
-"""What operators' events do to samples; test_labeling_races.py has lost answers and operators at the same image."""
+"""Effects of events on samples; test_labeling_races.py tests lost answers and concurrent operators."""
 
 import pwd
 from pathlib import Path
@@ -34,7 +34,7 @@ def act(db: Database, project: Project, *events: dict[str, object], operator: st
 
 
 def test_a_label_is_saved_with_its_operator(db: Database, project: Project, images: list[Sample]) -> None:
-    """The answer says what the sample is now; another connection sees it."""
+    """The answer has the new content, and another connection sees it."""
     (outcome,) = act(db, project, event("a1", "label", images[0], "000123"))
 
     assert (outcome.event_id, outcome.sample, outcome.status) == ("a1", images[0].sha256, "saved")
@@ -46,7 +46,7 @@ def test_a_label_is_saved_with_its_operator(db: Database, project: Project, imag
 
 
 def test_a_repetition_changes_nothing(db: Database, project: Project, images: list[Sample]) -> None:
-    """A browser that got no answer sends again; so does a double click."""
+    """A browser without an answer sends the event again, and so does a double click."""
     first = event("a1", "label", images[0], "111111")
 
     outcomes = [*act(db, project, first, first), *act(db, project, first)]
@@ -57,35 +57,35 @@ def test_a_repetition_changes_nothing(db: Database, project: Project, images: li
 
 
 def test_the_second_of_two_operators_is_told(db: Database, project: Project, images: list[Sample]) -> None:
-    """The first label stays; both are in the history."""
+    """The first label is kept. Both are in the history."""
     act(db, project, event("a1", "label", images[0], "111111"))
 
     (outcome,) = act(db, project, event("b1", "label", images[0], "222222"), operator="Ben")
 
     assert (outcome.status, outcome.label, outcome.version) == ("conflict", "111111", 1)
-    assert outcome.message == ("Ann was first: the image is labeled '111111'; your entry is kept in its history.")
+    assert outcome.message == ("Ann labeled this image first ('111111'). Your label was saved in its history.")
     history = [(event.operator, event.text, event.version) for event in labels.events_of(db, images[0].id)]
     assert history == [("Ann", "111111", 1), ("Ben", "222222", None)]
 
 
 def test_two_operators_who_agree_have_no_conflict(db: Database, project: Project, images: list[Sample]) -> None:
-    """The second is told who was first."""
+    """The second operator learns who was first."""
     act(db, project, event("a1", "label", images[0], "111111"))
 
     (outcome,) = act(db, project, event("b1", "label", images[0], "111111"), operator="Ben")
 
-    assert (outcome.status, outcome.message) == ("saved", "Ann had entered the same.")
+    assert (outcome.status, outcome.message) == ("saved", "Ann already gave the same label.")
     assert samples.get_sample(db, images[0].id).operator == "Ann"
 
 
 def test_a_label_against_a_skip_is_a_conflict(db: Database, project: Project, images: list[Sample]) -> None:
-    """The sentence says what the image is."""
+    """The message says that the image was skipped."""
     act(db, project, event("a1", "skip", images[0]))
 
     (outcome,) = act(db, project, event("b1", "label", images[0], "222222"), operator="Ben")
 
     assert (outcome.status, outcome.state) == ("conflict", "skipped")
-    assert outcome.message == "Ann was first: the image is skipped; your entry is kept in its history."
+    assert outcome.message == "Ann skipped this image first. Your label was saved in its history."
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_label_against_a_skip_is_a_conflict(db: Database, project: Project, im
 def test_a_text_that_does_not_fit_is_refused(
     db: Database, project: Project, images: list[Sample], text: object
 ) -> None:
-    """It leaves no trace, and the events beside it are saved."""
+    """It is not stored, and the other events are saved."""
     bad = event("a1", "label", images[0]) | {"text": text}
 
     outcomes = act(db, project, bad, event("a2", "label", images[1], "111111"))
@@ -106,7 +106,7 @@ def test_a_text_that_does_not_fit_is_refused(
 
 
 def test_undo_goes_back_one_version(db: Database, project: Project, images: list[Sample]) -> None:
-    """As a new version: nothing is taken out of the history."""
+    """Undo creates a new version. The history is complete."""
     outcomes = act(
         db,
         project,
@@ -127,7 +127,7 @@ def test_undo_goes_back_one_version(db: Database, project: Project, images: list
 
 
 def test_a_skip_can_be_undone(db: Database, project: Project, images: list[Sample]) -> None:
-    """The image is in the queue again, or has its label back."""
+    """The image returns to the queue or gets its label back."""
     act(db, project, event("a1", "skip", images[0]), event("a2", "label", images[1], "111111"))
     act(db, project, event("a3", "skip", images[1], base=1))
     assert [samples.get_sample(db, image.id).state for image in images[:2]] == ["skipped", "skipped"]
@@ -141,7 +141,7 @@ def test_a_skip_can_be_undone(db: Database, project: Project, images: list[Sampl
 
 
 def test_an_undo_of_an_undo_is_a_redo(db: Database, project: Project, images: list[Sample]) -> None:
-    """It goes back to what the sample was before the undo."""
+    """It restores the content before the undo."""
     act(db, project, event("a1", "label", images[0], "111111"), event("a2", "undo", images[0], base=1))
 
     (outcome,) = act(db, project, event("a3", "undo", images[0], base=2))
@@ -150,7 +150,7 @@ def test_an_undo_of_an_undo_is_a_redo(db: Database, project: Project, images: li
 
 
 def test_there_is_nothing_to_undo_on_a_fresh_image(db: Database, project: Project, images: list[Sample]) -> None:
-    """The sender is told, and the ledger stays empty."""
+    """The sender gets a message, and the ledger stays empty."""
     (outcome,) = act(db, project, event("a1", "undo", images[0]))
 
     assert (outcome.status, outcome.message) == ("refused", "There is nothing to undo on this image.")
@@ -160,7 +160,7 @@ def test_there_is_nothing_to_undo_on_a_fresh_image(db: Database, project: Projec
 def test_an_undo_that_another_operator_preceded_is_a_conflict(
     db: Database, project: Project, images: list[Sample]
 ) -> None:
-    """It would take back the other's correction, which the sender has not seen."""
+    """It would undo a correction that the sender has not seen."""
     act(db, project, event("a1", "label", images[0], "111111"))
     act(db, project, event("b1", "label", images[0], "222222", base=1), operator="Ben")
 
@@ -170,7 +170,7 @@ def test_an_undo_that_another_operator_preceded_is_a_conflict(
 
 
 def test_an_image_of_another_project_is_refused(db: Database, project: Project, images: list[Sample]) -> None:
-    """Also one that nobody knows. The answer lets the sender forget the event."""
+    """An unknown image is also refused. The answer lets the sender delete the event."""
     with write(db):
         other = projects.insert_project(db, "other", 6, "0123456789")
     unknown = event("a2", "label", images[0], "111111") | {"sample": "f" * 64}
@@ -206,7 +206,7 @@ def test_an_image_of_another_project_is_refused(db: Database, project: Project, 
 def test_an_event_that_cannot_be_read_is_refused(
     db: Database, project: Project, images: list[Sample], change: dict[str, object]
 ) -> None:
-    """It must not stop those behind it: a browser sends all of them again until each has an answer."""
+    """It must not block later events, because a browser resends all events without an answer."""
     bad = event("a1", "label", images[0], "111111") | change
 
     outcomes = act(db, project, bad, event("a2", "label", images[1], "222222"))
@@ -216,12 +216,12 @@ def test_an_event_that_cannot_be_read_is_refused(
 
 
 def test_an_event_without_fields_is_refused(db: Database, project: Project, images: list[Sample]) -> None:
-    """The least that JSON can send."""
+    """An empty object is invalid."""
     assert [outcome.status for outcome in act(db, project, {})] == ["refused"]
 
 
 def test_the_id_of_another_images_event_is_refused(db: Database, project: Project, images: list[Sample]) -> None:
-    """Taken for a repetition, it would be answered as saved and be lost."""
+    """If it counted as a repeat, it would be answered as saved and be lost."""
     act(db, project, event("a1", "label", images[0], "111111"))
 
     (outcome,) = act(db, project, event("a1", "label", images[1], "222222"))
@@ -231,7 +231,7 @@ def test_the_id_of_another_images_event_is_refused(db: Database, project: Projec
 
 
 def test_a_batch_is_stored_whole_or_not_at_all(db: Database, project: Project, images: list[Sample]) -> None:
-    """A full disk in its middle answers no event, so that the sender keeps them all."""
+    """If the disk is full, no event gets an answer, so the sender keeps them all."""
     pages = db.execute("PRAGMA page_count").fetchone()[0]
     db.execute(f"PRAGMA max_page_count = {pages}")
     events = [event(f"a{number}", "label", images[0], f"{number:06}", base=number) for number in range(100)]
@@ -247,7 +247,7 @@ def test_a_batch_is_stored_whole_or_not_at_all(db: Database, project: Project, i
 
 
 def test_there_is_always_an_operator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container may run under a user number without a name; each Python version has its own error for it."""
+    """A container may use a user id without a name. The error depends on the Python version."""
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     for error in (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""Events whose answers were lost or are awaited, while another operator works on the same image."""
+"""Events with lost or pending answers while another operator works on the same image."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def project(db: Database) -> Project:
-    """A project of six digits with one image."""
+    """A project with six digits and one image."""
     with write(db):
         project = projects.insert_project(db, "portal", 6, "0123456789")
         source = projects.insert_source(db, project.id, "mail", "owner", "reference")
@@ -57,7 +57,7 @@ def label(db: Database, project: Project) -> str | None:
 
 
 def test_a_repeated_event_is_answered_as_at_first(db: Database, project: Project) -> None:
-    """The first answer may have got lost; that the label came second must still be told."""
+    """The first answer may be lost. The repeat must still report the conflict."""
     act(db, project, "Ann", "a1", "label", "111111")
     first = act(db, project, "Ben", "b1", "label", "222222")
 
@@ -67,7 +67,7 @@ def test_a_repeated_event_is_answered_as_at_first(db: Database, project: Project
 
 
 def test_events_in_a_row_follow_each_other_without_waiting_for_answers(db: Database, project: Project) -> None:
-    """Label, undo and label again may come in one message, from a browser that has seen version 0 only."""
+    """A browser that knows only version 0 may send label, undo and label in one message."""
     outcomes = [
         act(db, project, "Ann", "a1", "label", "111111"),
         act(db, project, "Ann", "a2", "undo", after="a1"),
@@ -79,7 +79,7 @@ def test_events_in_a_row_follow_each_other_without_waiting_for_answers(db: Datab
 
 
 def test_an_undo_of_a_label_that_came_second_leaves_the_first_alone(db: Database, project: Project) -> None:
-    """Both operators' labels would be version 1; only one of them is."""
+    """Only one of both labels can be version 1."""
     act(db, project, "Ann", "a1", "label", "111111")
     act(db, project, "Ben", "b1", "label", "222222")
 

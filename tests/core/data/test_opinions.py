@@ -1,4 +1,4 @@
-"""Second looks, doubts and decisions: what they change, and what the ledger then says of a sample."""
+"""Second opinions, doubts and resolves: their effect on a sample and its standing."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.helpers.pictures import png, write_files
 
 @pytest.fixture
 def sample(db: Database, project: Project, tmp_path: Path) -> Sample:
-    """One image, which Ann has labeled 111111."""
+    """One image that Ann labeled 111111."""
     source = open_source(db, project, "mail", "the team", "ticket 1")
     folder = write_files(tmp_path / "photos", {"1.png": png(1)})
     import_images(db, project, source, folder, "none", operator="import", on_progress=lambda *_: None)
@@ -28,7 +28,7 @@ def act(
     db: Database, project: Project, sample: Sample, operator: str, action: str, text: str | None = None,
     **more: object,
 ) -> str:  # fmt: skip
-    """Send one event of `operator`, who sees the sample as it is now unless `base` says otherwise; returns its id."""
+    """Send an event of `operator` on the current version, or on `base`. Return its id."""
     event_id = f"e{db.execute('SELECT count(*) FROM labels').fetchone()[0]}"
     event = {
         "event": event_id, "action": action, "sample": sample.sha256, "text": text,
@@ -40,7 +40,7 @@ def act(
 
 
 def found(db: Database, sample: Sample) -> Standing:
-    """By the ledger; what is kept beside the sample must say the same."""
+    """Return the standing from the ledger. The stored one must be equal."""
     now, row = standing(labels.events_of(db, sample.id)), samples.get_sample(db, sample.id)
     assert (bool(now.dissents), now.checked) == (bool(row.disputed), bool(row.checked))
     return now
@@ -51,7 +51,7 @@ def texts(db: Database, sample: Sample) -> list[str | None]:
 
 
 def test_a_second_label_that_agrees_checks_the_first(db: Database, project: Project, sample: Sample) -> None:
-    """It has no version: the label, its operator and its time stay as they were."""
+    """An opinion has no version. Label, operator and time are unchanged."""
     act(db, project, sample, "Ben", "second", "111111", ms=2100)
 
     assert found(db, sample) == Standing((), checked=True)
@@ -62,7 +62,7 @@ def test_a_second_label_that_agrees_checks_the_first(db: Database, project: Proj
 
 
 def test_a_second_label_that_differs_waits_for_a_decision(db: Database, project: Project, sample: Sample) -> None:
-    """Neither label is lost, and the first stands until somebody has seen both."""
+    """Both labels are kept, and the first is valid until someone resolves the dispute."""
     act(db, project, sample, "Ben", "second", "222222")
 
     assert texts(db, sample) == ["222222"]
@@ -75,7 +75,7 @@ def test_a_second_label_that_differs_waits_for_a_decision(db: Database, project:
 
 
 def test_the_first_label_can_be_upheld(db: Database, project: Project, sample: Sample) -> None:
-    """A decision for what it is already is an event too, else the question would come back."""
+    """Resolving to the current label is also an event. Otherwise the dispute would return."""
     act(db, project, sample, "Ben", "second", "222222")
     act(db, project, sample, "Cem", "resolve", "111111")
 
@@ -84,7 +84,7 @@ def test_the_first_label_can_be_upheld(db: Database, project: Project, sample: S
 
 
 def test_the_decision_can_be_that_nobody_can_read_it(db: Database, project: Project, sample: Sample) -> None:
-    """Without a text, a decision takes the image out of training, with the reason."""
+    """Resolving without text skips the image, with a reason."""
     act(db, project, sample, "Ben", "second", None, flag="unreadable")
     assert [event.flag for event in found(db, sample).dissents] == ["unreadable"]
 
@@ -96,7 +96,7 @@ def test_the_decision_can_be_that_nobody_can_read_it(db: Database, project: Proj
 
 
 def test_an_undone_decision_opens_the_question_again(db: Database, project: Project, sample: Sample) -> None:
-    """With every opinion it had decided on."""
+    """All opinions that it resolved return."""
     act(db, project, sample, "Ben", "second", "222222")
     act(db, project, sample, "Cem", "resolve", "333333")
     act(db, project, sample, "Cem", "undo")
@@ -106,7 +106,7 @@ def test_an_undone_decision_opens_the_question_again(db: Database, project: Proj
 
 
 def test_an_opinion_can_be_taken_back(db: Database, project: Project, sample: Sample) -> None:
-    """The undo names it, is in the ledger, and leaves the label alone."""
+    """The undo refers to the opinion, is in the ledger, and keeps the label."""
     second = act(db, project, sample, "Ben", "second", "222222")
     undo = act(db, project, sample, "Ben", "undo", after=second)
 
@@ -119,7 +119,7 @@ def test_an_opinion_can_be_taken_back(db: Database, project: Project, sample: Sa
 
 
 def test_only_the_last_word_of_an_operator_counts(db: Database, project: Project, sample: Sample) -> None:
-    """Each of several operators has one."""
+    """Each operator has one opinion."""
     for operator, text in (("Ben", "222222"), ("Cem", "333333"), ("Ben", "444444")):
         act(db, project, sample, operator, "second", text)
 
@@ -131,7 +131,7 @@ def test_only_the_last_word_of_an_operator_counts(db: Database, project: Project
 
 
 def test_a_label_that_lost_is_a_dissent(db: Database, project: Project, sample: Sample) -> None:
-    """Two operators had the image; the label that came second is not forgotten."""
+    """Two operators labeled the image. The later label counts as an opinion."""
     act(db, project, sample, "Ben", "label", "222222", base=0)
 
     assert texts(db, sample) == ["222222"]
@@ -144,7 +144,7 @@ def test_a_label_that_lost_is_a_dissent(db: Database, project: Project, sample: 
 def test_a_label_of_an_import_that_was_not_taken_is_a_dissent(
     db: Database, project: Project, sample: Sample, tmp_path: Path
 ) -> None:
-    """A file name against an operator: somebody has to look."""
+    """A file name contradicts an operator, so the image is disputed."""
     source = open_source(db, project, "mail", "the team", "ticket 1")
     folder = write_files(tmp_path / "named", {"222222.png": png(1)})
 
@@ -154,7 +154,7 @@ def test_a_label_of_an_import_that_was_not_taken_is_a_dissent(
 
 
 def test_a_doubt_is_about_the_label_it_saw(db: Database, project: Project, sample: Sample) -> None:
-    """Once the label is another, nobody doubts it; back at the old one, the doubt is open again."""
+    """A doubt applies to one label. It returns when that label returns."""
     act(db, project, sample, "Ben", "doubt")
     assert [event.action for event in found(db, sample).dissents] == ["doubt"]
 
@@ -166,7 +166,7 @@ def test_a_doubt_is_about_the_label_it_saw(db: Database, project: Project, sampl
 
 
 def test_a_dissent_is_open_again_when_the_label_is_what_it_was(db: Database, project: Project, sample: Sample) -> None:
-    """In between it was what Ben had said; nobody has decided."""
+    """For a while the label was Ben's. Nobody resolved the dispute."""
     act(db, project, sample, "Ben", "second", "222222")
     act(db, project, sample, "Ann", "label", "222222")
     assert texts(db, sample) == []
@@ -176,7 +176,7 @@ def test_a_dissent_is_open_again_when_the_label_is_what_it_was(db: Database, pro
 
 
 def test_a_newer_word_is_not_replaced_by_an_undone_decision(db: Database, project: Project, sample: Sample) -> None:
-    """What the decision was about comes back only where its speaker has not spoken since."""
+    """A resolved opinion returns only if its operator has given no newer one."""
     act(db, project, sample, "Ben", "second", "222222")
     act(db, project, sample, "Cem", "resolve", "444444")
     act(db, project, sample, "Ben", "second", "333333")
@@ -186,7 +186,7 @@ def test_a_newer_word_is_not_replaced_by_an_undone_decision(db: Database, projec
 
 
 def test_nobody_disputes_himself(db: Database, project: Project, sample: Sample) -> None:
-    """Whose label came too late and who then labels the image after all has one word, the last."""
+    """If an operator's label was too late and they label again, only the latest counts."""
     act(db, project, sample, "Ben", "label", "222222", base=0)
     act(db, project, sample, "Ann", "undo")
     act(db, project, sample, "Ben", "label", "333333")
@@ -195,7 +195,7 @@ def test_nobody_disputes_himself(db: Database, project: Project, sample: Sample)
 
 
 def test_an_undo_that_came_too_late_takes_no_opinion_back(db: Database, project: Project, sample: Sample) -> None:
-    """It was about a label, not about the doubt."""
+    """The undo concerned a label, not the doubt."""
     act(db, project, sample, "Ann", "label", "222222")
     act(db, project, sample, "Ben", "doubt")
     act(db, project, sample, "Ben", "undo", base=1)
@@ -204,7 +204,7 @@ def test_an_undo_that_came_too_late_takes_no_opinion_back(db: Database, project:
 
 
 def test_a_decision_that_missed_an_opinion_comes_too_late(db: Database, project: Project, sample: Sample) -> None:
-    """Its author was not shown what Dan said; all voices stay, and the question stays open."""
+    """Its author did not see Dan's opinion. All opinions stay, and so does the dispute."""
     act(db, project, sample, "Ben", "second", "222222")
     shown = len(labels.events_of(db, sample.id))
     act(db, project, sample, "Dan", "second", "333333")
@@ -220,7 +220,7 @@ def test_a_decision_that_missed_an_opinion_comes_too_late(db: Database, project:
 
 
 def test_who_confirms_a_label_that_has_changed_confirms_nothing(db: Database, project: Project, sample: Sample) -> None:
-    """The base says what was on the screen."""
+    """The base is the version on screen."""
     act(db, project, sample, "Ann", "label", "222222")
     act(db, project, sample, "Ben", "confirm", base=1)
 
@@ -232,7 +232,7 @@ def test_who_confirms_a_label_that_has_changed_confirms_nothing(db: Database, pr
 
 
 def test_a_new_label_is_not_checked(db: Database, project: Project, sample: Sample) -> None:
-    """What was checked was the old one."""
+    """The check applied to the old label."""
     act(db, project, sample, "Ben", "confirm")
     act(db, project, sample, "Ann", "label", "222222")
 
@@ -240,7 +240,7 @@ def test_a_new_label_is_not_checked(db: Database, project: Project, sample: Samp
 
 
 def test_a_repeated_opinion_changes_nothing(db: Database, project: Project, sample: Sample) -> None:
-    """As with every event, the browser may not have had the answer."""
+    """The browser may have missed the answer."""
     second = {"event": "s1", "action": "second", "sample": sample.sha256, "text": "222222", "base": 1}
     undo = {"event": "u1", "action": "undo", "sample": sample.sha256, "base": 1, "after": "s1"}
 
@@ -253,7 +253,7 @@ def test_a_repeated_opinion_changes_nothing(db: Database, project: Project, samp
 
 
 def test_a_flag_goes_with_a_skip_and_comes_back_with_an_undo(db: Database, project: Project, sample: Sample) -> None:
-    """And is none of the project's business otherwise."""
+    """Other events of the sample do not matter."""
     act(db, project, sample, "Ann", "skip", flag="not_ours")
     act(db, project, sample, "Ann", "skip", flag="unreadable")
     act(db, project, sample, "Ann", "undo")
@@ -267,7 +267,7 @@ def test_a_flag_goes_with_a_skip_and_comes_back_with_an_undo(db: Database, proje
 
 @pytest.mark.parametrize("ms", [-1, 10**12, "soon", None, 1.5])
 def test_a_time_that_cannot_be_is_left_out(db: Database, project: Project, sample: Sample, ms: object) -> None:
-    """A clock that was set or a laptop that slept must not hold up a label."""
+    """A clock change or a suspended laptop must not block a label."""
     act(db, project, sample, "Ann", "label", "222222", ms=ms)
 
     assert labels.events_of(db, sample.id)[-1].ms is None

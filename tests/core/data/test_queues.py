@@ -1,4 +1,4 @@
-"""Which image an operator is shown next."""
+"""The next images for an operator."""
 
 from collections import Counter
 from typing import Any
@@ -18,7 +18,7 @@ from db.records import Project, Sample
 
 @pytest.fixture
 def hundred(db: Database, project: Project) -> list[Sample]:
-    """A hundred unlabeled samples, the last twenty from another source, split as an import splits them."""
+    """A hundred unlabeled samples, the last twenty from another source, split as in an import."""
     with write(db):
         mail, post = (insert_source(db, project.id, name, "the team", "ticket 1").id for name in ("mail", "post"))
         for number in range(100):
@@ -60,7 +60,7 @@ def act(db: Database, project: Project, sample: Sample, operator: str, action: s
 
 
 def test_no_two_tabs_have_the_same_image(db: Database, project: Project, hundred: list[Sample]) -> None:
-    """However they take turns; together they get all."""
+    """In any order of requests, they get different images and together all of them."""
     have: dict[str, list[str]] = {"a": [], "b": [], "c": []}
     for _ in range(5):
         for holder, held in have.items():
@@ -74,7 +74,7 @@ def test_no_two_tabs_have_the_same_image(db: Database, project: Project, hundred
 def test_a_tab_that_is_gone_gives_its_images_back_in_time(
     db: Database, project: Project, hundred: list[Sample]
 ) -> None:
-    """A lease that nobody renewed runs out; who comes back too late is told."""
+    """A lease that is not renewed expires, and the tab learns it."""
     gone = hashes(lease(db, project, "gone", n=100))
     assert lease(db, project, "other").samples == []
     with write(db):
@@ -87,7 +87,7 @@ def test_a_tab_that_is_gone_gives_its_images_back_in_time(
 
 
 def test_a_tab_gives_back_what_it_does_not_name(db: Database, project: Project, hundred: list[Sample]) -> None:
-    """After a reload, or with another queue on the screen."""
+    """This happens after a reload or a change of the queue."""
     first = hashes(lease(db, project, "a", n=100))
 
     assert lease(db, project, "a", first[:30], n=0).lost == []
@@ -98,7 +98,7 @@ def test_a_tab_gives_back_what_it_does_not_name(db: Database, project: Project, 
 def test_an_image_that_is_done_leaves_the_queue_and_the_hands_of_others(
     db: Database, project: Project, hundred: list[Sample]
 ) -> None:
-    """Labeled elsewhere, on the Samples page for example."""
+    """The Samples page can also label an image."""
     mine = lease(db, project, "a").samples
     act(db, project, mine[0], "Ben", "label", text="111111")
 
@@ -111,7 +111,7 @@ def test_an_image_that_is_done_leaves_the_queue_and_the_hands_of_others(
 def test_training_images_come_in_the_order_of_their_import(
     db: Database, project: Project, hundred: list[Sample]
 ) -> None:
-    """The others at random, and the same random order for all."""
+    """Validation and test images come in one random order."""
     batch = lease(db, project, "a", n=100).samples
 
     train = [sample.id for sample in batch if sample.split == "train"]
@@ -124,7 +124,7 @@ def test_training_images_come_in_the_order_of_their_import(
 
 
 def test_the_random_order_is_not_that_of_the_import(db: Database, project: Project, hundred: list[Sample]) -> None:
-    """For a project that changed over time, whose first images would say little of the last."""
+    """If the images change over time, the first do not represent the last."""
     ids = [sample.id for sample in lease(db, project, "a", n=100, order="random").samples if sample.split == "train"]
 
     assert ids != sorted(ids)
@@ -132,7 +132,7 @@ def test_the_random_order_is_not_that_of_the_import(db: Database, project: Proje
 
 
 def test_each_split_comes_in_its_share(db: Database, project: Project, hundred: list[Sample]) -> None:
-    """Not all val images first, nor last: of the first half, about a tenth each (5 of 50; 0 to 14 at one in 10,000)."""
+    """The first half has about a tenth each of val and test (5 of 50; 0 to 14 at one in 10,000)."""
     first_half = Counter(sample.split for sample in lease(db, project, "a", n=50).samples)
 
     assert first_half["val"] <= 14
@@ -141,7 +141,7 @@ def test_each_split_comes_in_its_share(db: Database, project: Project, hundred: 
 
 
 def test_a_source_or_a_day_narrows_every_split(db: Database, project: Project, hundred: list[Sample]) -> None:
-    """Whoever asks for the new source is shown nothing else."""
+    """The queue of a source has no other images."""
     source_id, today = hundred[-1].source_id, hundred[-1].created_at[:10]
 
     assert {sample.source_id for sample in lease(db, project, "a", n=100, source_id=source_id).samples} == {source_id}
@@ -151,7 +151,7 @@ def test_a_source_or_a_day_narrows_every_split(db: Database, project: Project, h
 
 
 def test_skipped_images_can_be_asked_for_by_their_flag(db: Database, project: Project, hundred: list[Sample]) -> None:
-    """Passed by for later is a reason of its own."""
+    """A skip for later is a separate reason."""
     act(db, project, hundred[0], "Ann", "skip")
     act(db, project, hundred[1], "Ann", "skip", flag="unreadable")
     act(db, project, hundred[2], "Ann", "skip", flag="not_ours")
@@ -164,7 +164,7 @@ def test_skipped_images_can_be_asked_for_by_their_flag(db: Database, project: Pr
 
 
 def test_what_one_operator_passes_is_shown_to_others(db: Database, project: Project, hundred: list[Sample]) -> None:
-    """The hard images are those that are passed; somebody else may read them."""
+    """Skipped images are often hard, and another operator may read them."""
     for sample in hundred[:3]:
         act(db, project, sample, "Ann", "skip")
     passed = {sample.sha256 for sample in hundred[:3]}
@@ -180,7 +180,7 @@ def test_what_one_operator_passes_is_shown_to_others(db: Database, project: Proj
 
 
 def test_a_second_look_is_for_other_peoples_labels(db: Database, project: Project, hundred: list[Sample]) -> None:
-    """Each once, and none that somebody else has looked at already; one's own confirmation is no second look."""
+    """Each image comes once, unless another operator has checked it. A confirmation by its labeler does not count."""
     for number, operator in enumerate(("Ann", "Ann", "Ann", "Ben")):
         act(db, project, hundred[number], operator, "label", text="111111")
     act(db, project, samples.get_sample(db, hundred[2].id), "Ann", "confirm")
@@ -195,7 +195,7 @@ def test_a_second_look_is_for_other_peoples_labels(db: Database, project: Projec
 @pytest.mark.parametrize("order", ["import", "random"])
 @pytest.mark.parametrize("filtered", [{}, {"source_id": 1}, {"day": "2026-11-23"}], ids=["all", "source", "day"])
 def test_the_queue_is_read_along_an_index(db: Database, project: Project, order: str, filtered: dict[str, Any]) -> None:
-    """Of a million samples only those that are given out are read; none are sorted."""
+    """Only the leased ones of a million samples are read, and none are sorted."""
     statements: list[str] = []
     db.conn.set_trace_callback(statements.append)
     select_waiting(db, project.id, Queue(order=order, **filtered), "train", operator="Ann", now=0, limit=10)

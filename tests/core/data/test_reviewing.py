@@ -1,4 +1,4 @@
-"""What a reviewer is shown and told."""
+"""Review: labels, answers, choices and history."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def walk(db: Database, project: Project, operator: str, n: int) -> list[str]:
 
 
 def test_everybody_walks_all_labels_from_another_start(db: Database, project: Project, hashes: list[str]) -> None:
-    """At random, past the end and from the beginning on; two reviewers do not look at the same screen."""
+    """The random order wraps around, and two reviewers start at different places."""
     ann, eve = walk(db, project, "Ann", 7), walk(db, project, "Eve", 40)
 
     assert sorted(ann) == sorted(eve) == sorted(hashes)
@@ -63,7 +63,7 @@ def test_everybody_walks_all_labels_from_another_start(db: Database, project: Pr
 
 
 def test_confirm_and_doubt_are_kept_with_their_page(db: Database, project: Project, hashes: list[str]) -> None:
-    """A confirmed label is checked, a doubted one disputed; neither label changes and nothing is to be told."""
+    """A confirmed label is checked, a doubted one disputed. No label changes, and there is no notice."""
     right, wrong = hashes[:2]
     done = [event("confirm", right, 1, shown="000000", ms=500), event("doubt", wrong, 1, shown="000001")]
     answers = apply_review(db, project, "Ben", done)
@@ -81,7 +81,7 @@ def test_confirm_and_doubt_are_kept_with_their_page(db: Database, project: Proje
 def test_a_label_that_changed_meanwhile_is_told_with_both_texts(
     db: Database, project: Project, hashes: list[str]
 ) -> None:
-    """An opinion is of what its operator saw; the new label is not checked by it. A late correction lost."""
+    """An opinion applies to the label on screen, so the new one is not checked. A late correction is a conflict."""
     apply_events(db, project, "Ann", [event("label", hashes[0], 1, text="777777")])
 
     confirmed, corrected = apply_review(
@@ -90,8 +90,8 @@ def test_a_label_that_changed_meanwhile_is_told_with_both_texts(
     )  # fmt: skip
 
     assert confirmed.notice is not None
-    assert "You saw 000000" in confirmed.notice
-    assert "Ann changed it meanwhile: now 777777" in confirmed.notice
+    assert "from 000000 to" in confirmed.notice
+    assert "Ann changed this label from 000000 to 777777" in confirmed.notice
     assert confirmed.sample is not None
     assert not confirmed.sample.checked
     assert corrected.notice is not None
@@ -100,7 +100,7 @@ def test_a_label_that_changed_meanwhile_is_told_with_both_texts(
 
 
 def test_a_repeated_message_is_told_nothing_new(db: Database, project: Project, hashes: list[str]) -> None:
-    """Sent again because the answer got lost: a confirmation, and then one's own correction."""
+    """The answer was lost, so a confirmation and a correction are sent again."""
     events = [
         event("confirm", hashes[0], 1, shown="000000"),
         event("resolve", hashes[0], 1, text="888888", shown="000000"),
@@ -114,7 +114,7 @@ def test_a_repeated_message_is_told_nothing_new(db: Database, project: Project, 
 
 
 def test_what_is_not_in_the_project_is_told(db: Database, project: Project, hashes: list[str]) -> None:
-    """An image of another project, and a hash that is none."""
+    """The image belongs to another project, or the hash is invalid."""
     answers = apply_review(db, project, "Ben", [event("confirm", "0" * 64, 1), event("confirm", "\ud800", 1)])
 
     assert [answer.notice for answer in answers] == ["This image is not in the project."] * 2
@@ -122,7 +122,7 @@ def test_what_is_not_in_the_project_is_told(db: Database, project: Project, hash
 
 
 def test_a_text_that_does_not_fit_is_told(db: Database, project: Project, hashes: list[str]) -> None:
-    """The browser checks as one types; the server checks again."""
+    """The browser checks while typing, and the server checks again."""
     (answer,) = apply_review(db, project, "Ben", [event("resolve", hashes[0], 1, text="12", shown="000000")])
 
     assert "2 characters" in (answer.notice or "")
@@ -130,7 +130,7 @@ def test_a_text_that_does_not_fit_is_told(db: Database, project: Project, hashes
 
 
 def test_every_opinion_on_a_disputed_image_is_a_choice(db: Database, project: Project, hashes: list[str]) -> None:
-    """The label and who gave it first; a lost label, a blind second, a flag and a doubt each under its text."""
+    """The current label comes first. A late label, a second opinion, a flag and a doubt follow, grouped by text."""
     image = hashes[0]
     for operator, one in (
         ("Ben", event("label", image, 0, text="111111")),
@@ -145,8 +145,8 @@ def test_every_opinion_on_a_disputed_image_is_a_choice(db: Database, project: Pr
     assert sample.disputed
     assert [(choice.shown, choice.current, choice.voices) for choice in choices_of(sample, events(db, sample))] == [
         ("000000", True, ("Ann labeled it", "Hal confirmed it", "Gus doubted it")),
-        ("111111", False, ("Ben labeled it, after another", "Eve read it blind")),
-        ("unreadable", False, ("Flo read it blind",)),
+        ("111111", False, ("Ben labeled it, too late", "Eve gave a second opinion")),
+        ("unreadable", False, ("Flo gave a second opinion",)),
     ]
     flag = choices_of(sample, events(db, sample))[2]
     assert (flag.text, flag.flag) == (None, "unreadable")
@@ -157,7 +157,7 @@ def events(db: Database, sample: Sample) -> list[Any]:
 
 
 def test_no_label_at_all_is_no_choice(db: Database, project: Project, hashes: list[str]) -> None:
-    """An image whose label was undone while a second opinion stands: only that one can be taken."""
+    """The label was undone, so the second opinion is the only choice."""
     apply_events(db, project, "Ben", [event("second", hashes[0], 1, text="111111")])
     apply_events(db, project, "Ann", [event("undo", hashes[0], 1)])
     sample = sample_of(db, project, hashes[0])
@@ -170,7 +170,7 @@ def test_no_label_at_all_is_no_choice(db: Database, project: Project, hashes: li
 def test_a_decision_that_missed_an_opinion_decides_nothing(
     db: Database, project: Project, hashes: list[str], text: str
 ) -> None:
-    """Even if it keeps the label; sent again it is told the same, and who has seen all decides."""
+    """A repeat gets the same answer. A resolve that has seen all events succeeds."""
     image = hashes[0]
     apply_events(db, project, "Ben", [event("label", image, 0, text="111111")])
     apply_events(db, project, "Flo", [event("second", image, 1, text="222222")])
@@ -190,7 +190,7 @@ def test_a_decision_that_missed_an_opinion_decides_nothing(
 def test_a_decision_ends_a_dispute_and_its_undo_opens_it_again(
     db: Database, project: Project, hashes: list[str]
 ) -> None:
-    """Everything stays in the history, with what was lost and what was an opinion."""
+    """The history includes late events and opinions."""
     image = hashes[0]
     apply_events(db, project, "Ben", [event("label", image, 0, text="111111")])
     decide = event("resolve", image, 1, text="111111", shown="000000")
@@ -204,6 +204,6 @@ def test_a_decision_ends_a_dispute_and_its_undo_opens_it_again(
     assert [(line.operator, line.did, line.what, line.standing) for line in history_of(events(db, sample))] == [
         ("Ann", "labeled", "000000", ""),
         ("Ben", "labeled", "111111", "lost"),
-        ("Eve", "decided", "111111", ""),
+        ("Eve", "resolved", "111111", ""),
         ("Eve", "undid", "000000", ""),
     ]

@@ -1,4 +1,4 @@
-"""What an import reads: folders, zips and label files, however they were made."""
+"""Input of an import: folders, zips and label files."""
 
 import os
 import socket
@@ -34,7 +34,7 @@ def names(source: Path) -> list[str]:
 
 
 def read(source: Path) -> dict[str, bytes | str]:
-    """Each entry's bytes, or the reason why there are none."""
+    """Return the bytes of each file, or the reason for having none."""
 
     def content(entry: SourceFile) -> bytes | str:
         try:
@@ -47,7 +47,7 @@ def read(source: Path) -> dict[str, bytes | str]:
 
 @pytest.fixture
 def make_zip(tmp_path: Path) -> MakeZip:
-    """A zip of the given members, in their order."""
+    """Create a zip with these members, in their order."""
 
     def made(*members: tuple[str | zipfile.ZipInfo, bytes], name: str = "a.zip") -> Path:
         with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -62,7 +62,7 @@ def make_zip(tmp_path: Path) -> MakeZip:
 
 
 def test_a_folder_is_read_to_its_last_subfolder(tmp_path: Path) -> None:
-    """In the order of names, with forward slashes; what is hidden and label files are no images."""
+    """Files are sorted by name, with forward slashes. Hidden files and label files are omitted."""
     wanted = {"b.png": b"1", "a/z.png": b"2", "a/b/c/d.PNG": b"3", "no suffix": b"4", "ü ñ 字.png": b"5"}
     rest = dict.fromkeys(
         (".hidden.png", ".git/x.png", "a/.DS_Store", "__MACOSX/b.png", "labels.csv", "a/More.CSV"), b""
@@ -74,14 +74,14 @@ def test_a_folder_is_read_to_its_last_subfolder(tmp_path: Path) -> None:
 
 
 def test_a_hidden_folder_that_was_asked_for_is_read(tmp_path: Path) -> None:
-    """Only what is hidden inside it is left out."""
+    """Only hidden files inside the folder are omitted."""
     folder = write_files(tmp_path / ".cache" / "portal", {"a.png": b"1"})
 
     assert names(folder) == ["a.png"]
 
 
 def test_a_single_file_is_an_import_of_one(tmp_path: Path) -> None:
-    """Whatever its name says."""
+    """The name does not matter."""
     write_files(tmp_path, {"one.dat": b"1"})
 
     assert read(tmp_path / "one.dat") == {"one.dat": b"1"}
@@ -89,24 +89,24 @@ def test_a_single_file_is_an_import_of_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("files", [{}, {"labels.csv": b""}, {"sub/.hidden.png": b""}])
 def test_a_folder_without_images_is_refused(tmp_path: Path, files: dict[str, bytes]) -> None:
-    """Before a project is made for nothing."""
+    """The error comes before a project is created."""
     folder = tmp_path / "photos"
     folder.mkdir()
     write_files(folder, files)
 
-    with pytest.raises(ImportSourceError, match="photos holds no image files"):
+    with pytest.raises(ImportSourceError, match="photos contains no image files"):
         list_files(folder)
 
 
 def test_a_missing_source_is_refused(tmp_path: Path) -> None:
-    """With the path that was looked for."""
-    with pytest.raises(ImportSourceError, match=r"There is no folder or file .*/nothing"):
+    """The error has the path."""
+    with pytest.raises(ImportSourceError, match=r"No such folder or file: .*/nothing"):
         list_files(tmp_path / "nothing")
 
 
 @pytest.mark.timeout(10)
 def test_links_and_special_files_are_refused_without_waiting(tmp_path: Path) -> None:
-    """A FIFO would block for ever, a link may lead out of the folder, a loop has no end."""
+    """A FIFO would block forever, a link may lead out of the folder, and a loop has no end."""
     folder = write_files(tmp_path / "photos", {"good.png": b"1", "sub/good.png": b"2"})
     outside = write_files(tmp_path / "outside", {"secret.png": b"secret"})
     os.mkfifo(folder / "fifo.png")
@@ -122,12 +122,12 @@ def test_links_and_special_files_are_refused_without_waiting(tmp_path: Path) -> 
     reason = "This is a link or a special file, not an image file."
     refused = dict.fromkeys(("fifo.png", "link.png", "dangling.png", "self.png", "socket.png"), reason)
     assert found == {"good.png": b"1", "sub/good.png": b"2"} | refused
-    with pytest.raises(ImportSourceError, match="no folder or file"):
+    with pytest.raises(ImportSourceError, match="No such folder or file"):
         list_files(folder / "fifo.png")
 
 
 def test_a_file_that_disappears_is_refused_on_its_own(tmp_path: Path) -> None:
-    """Without its path on the server, which is nobody's business."""
+    """The message must not reveal a path on the server."""
     write_files(tmp_path, {"a.png": b"1"})
     (entry,) = list_files(tmp_path)
     (tmp_path / "a.png").unlink()
@@ -137,7 +137,7 @@ def test_a_file_that_disappears_is_refused_on_its_own(tmp_path: Path) -> None:
 
 
 def test_no_more_is_read_than_an_image_may_have(tmp_path: Path, make_zip: MakeZip) -> None:
-    """One byte more, so that the decoder can say that it is too large."""
+    """One more byte is read, so that the decoder can reject the file as too large."""
     write_files(tmp_path / "photos", {"large.png": b"x" * (MAX_BYTES + 1000)})
 
     assert len(read(tmp_path / "photos")["large.png"]) == MAX_BYTES + 1
@@ -145,7 +145,7 @@ def test_no_more_is_read_than_an_image_may_have(tmp_path: Path, make_zip: MakeZi
 
 
 def test_a_name_that_is_no_text_is_made_one(tmp_path: Path) -> None:
-    """File systems allow any bytes; the database does not."""
+    """File systems allow any bytes, but the database does not."""
     folder = os.fsencode(tmp_path)
     try:
         with open(folder + b"/caf\xe9.png", "wb") as file:  # noqa: PTH123 - a Path could not say this
@@ -160,7 +160,7 @@ def test_a_name_that_is_no_text_is_made_one(tmp_path: Path) -> None:
 
 
 def test_names_in_a_zip_are_data(tmp_path: Path, make_zip: MakeZip) -> None:
-    """They are kept as they are, and nothing is ever written under them."""
+    """They are stored unchanged, and no path is written under them."""
     hostile = [
         "../../up.png", "/etc/absolute.png", "C:/drive.png", "a/../b.png", "x" * 300 + ".png", "CON.png", "🙂.png",
         "\u202egnp.exe.png", "<img src=x>.png", "=HYPERLINK(1).png", "A.png", "a.png",
@@ -173,7 +173,7 @@ def test_names_in_a_zip_are_data(tmp_path: Path, make_zip: MakeZip) -> None:
 
 
 def test_backslashes_in_a_zip_are_slashes(make_zip: MakeZip) -> None:
-    """Some programs for Windows write them; the last part is still the file's name."""
+    """Some Windows programs write them. The last part is the file name."""
     source = make_zip(("photos\\123456.png", b"1"), ("..\\up.png", b"2"))
 
     assert names(source) == ["../up.png", "photos/123456.png"]
@@ -181,7 +181,7 @@ def test_backslashes_in_a_zip_are_slashes(make_zip: MakeZip) -> None:
 
 
 def test_a_name_ends_at_nul(tmp_path: Path, make_zip: MakeZip) -> None:
-    """The only character that no name can hold."""
+    """Names must not contain a null character."""
     source = make_zip(("a_b.png", b"1"))
     source.write_bytes(source.read_bytes().replace(b"a_b.png", b"a\0b.png"))
 
@@ -189,7 +189,7 @@ def test_a_name_ends_at_nul(tmp_path: Path, make_zip: MakeZip) -> None:
 
 
 def test_a_name_that_is_no_utf8_though_it_says_so_is_refused(make_zip: MakeZip) -> None:
-    """In one sentence; Python raises an error of a kind of its own."""
+    """The error is one sentence, although Python raises another type."""
     source = make_zip(("ä.png", b"1"))
     source.write_bytes(source.read_bytes().replace("ä".encode(), b"\xff\xfe"))
 
@@ -198,7 +198,7 @@ def test_a_name_that_is_no_utf8_though_it_says_so_is_refused(make_zip: MakeZip) 
 
 
 def test_two_members_of_one_name_are_two_files(make_zip: MakeZip) -> None:
-    """Each with its own bytes."""
+    """Each has its own bytes."""
     with pytest.warns(UserWarning, match="Duplicate name"):
         source = make_zip(("a.png", b"1"), ("a.png", b"2"))
 
@@ -206,7 +206,7 @@ def test_two_members_of_one_name_are_two_files(make_zip: MakeZip) -> None:
 
 
 def test_members_that_cannot_be_unpacked_do_not_stop_the_others(make_zip: MakeZip) -> None:
-    """Encrypted, of an unknown method, with a wrong checksum, or a link."""
+    """A member may be encrypted, have an unknown method or a wrong checksum, or be a link."""
     link = zipfile.ZipInfo("link.png")
     link.external_attr = 0o120777 << 16
     source = make_zip(("good.png", b"good"), (link, b"/etc/passwd"), ("crc.png", b"c" * 50), ("odd.png", b"o" * 50))
@@ -228,7 +228,7 @@ def test_members_that_cannot_be_unpacked_do_not_stop_the_others(make_zip: MakeZi
 
 
 def test_an_encrypted_member_is_refused(make_zip: MakeZip) -> None:
-    """There is nobody to ask for the password."""
+    """An import cannot ask for a password."""
     source = make_zip(("a.png", b"1"), ("b.png", b"2"))
     data = source.read_bytes()
     place = data.index(b"PK\1\2")
@@ -238,7 +238,7 @@ def test_an_encrypted_member_is_refused(make_zip: MakeZip) -> None:
 
 
 def test_a_zip_that_shares_bytes_between_members_is_refused(make_zip: MakeZip) -> None:
-    """A few kB would unpack to petabytes; Python itself sees it from 3.11.8 on only."""
+    """A few kB would unpack to petabytes. Python checks this only since 3.11.8."""
     source = make_zip(*((f"{number}.png", b"x" * 100) for number in range(3)))
     data = bytearray(source.read_bytes())
     place = data.index(b"PK\1\2")
@@ -247,12 +247,12 @@ def test_a_zip_that_shares_bytes_between_members_is_refused(make_zip: MakeZip) -
         place = data.find(b"PK\1\2", place + 4)
     source.write_bytes(data)
 
-    with pytest.raises(ImportSourceError, match="overlapping entries"):
+    with pytest.raises(ImportSourceError, match="entries overlap"):
         list_files(source)
 
 
 def test_a_zip_that_claims_to_unpack_to_too_much_is_refused(make_zip: MakeZip) -> None:
-    """Before anything is unpacked."""
+    """The check comes before unpacking."""
     source = make_zip(("a.png", b"1"), ("b.png", b"2"))
     data = bytearray(source.read_bytes())
     place = data.index(b"PK\1\2")
@@ -261,12 +261,12 @@ def test_a_zip_that_claims_to_unpack_to_too_much_is_refused(make_zip: MakeZip) -
         place = data.find(b"PK\1\2", place + 4)
     source.write_bytes(data)
 
-    with pytest.raises(ImportSourceError, match=r"unpacks to 8,053,063,680 bytes; at most 4,294,967,296"):
+    with pytest.raises(ImportSourceError, match=r"unpacks to 8,053,063,680 bytes. The limit is 4,294,967,296"):
         list_files(source)
 
 
 def test_a_member_that_unpacks_to_more_than_it_claims_is_refused(make_zip: MakeZip) -> None:
-    """What it claims is what is read, and the checksum then tells."""
+    """Only the declared size is read, and the checksum then fails."""
     source = make_zip(("a.png", b"x" * 3_000_000), ("b.png", b"2"))
     data = bytearray(source.read_bytes())
     place = data.index(b"PK\1\2")
@@ -279,15 +279,15 @@ def test_a_member_that_unpacks_to_more_than_it_claims_is_refused(make_zip: MakeZ
 
 
 def test_an_empty_zip_is_refused(make_zip: MakeZip) -> None:
-    """As is one that holds folders only."""
-    with pytest.raises(ImportSourceError, match=r"a\.zip holds no image files"):
+    """A zip that contains only folders is also refused."""
+    with pytest.raises(ImportSourceError, match=r"a\.zip contains no image files"):
         list_files(make_zip())
-    with pytest.raises(ImportSourceError, match=r"b\.zip holds no image files"):
+    with pytest.raises(ImportSourceError, match=r"b\.zip contains no image files"):
         list_files(make_zip(("folder/", b""), name="b.zip"))
 
 
 def test_a_truncated_zip_is_refused_wherever_it_was_cut(tmp_path: Path, make_zip: MakeZip) -> None:
-    """The list of its members is at its end."""
+    """A zip has its directory at the end."""
     whole = make_zip(("a.png", b"1" * 100), ("b.png", b"2" * 100)).read_bytes()
     cut = tmp_path / "cut.zip"
     for size in range(0, len(whole), 7):
@@ -297,7 +297,7 @@ def test_a_truncated_zip_is_refused_wherever_it_was_cut(tmp_path: Path, make_zip
 
 
 def test_damage_in_a_zip_never_raises_anything_else(tmp_path: Path, make_zip: MakeZip) -> None:
-    """Python's reader raises errors of many kinds; a user sees one sentence."""
+    """Python's reader raises errors of many types, but a user sees one sentence."""
     whole = make_zip(("a.png", b"1" * 100), ("ä.png", b"2" * 100), ("c.png", b"3" * 100)).read_bytes()
     random = np.random.default_rng(0)
     source = tmp_path / "damaged.zip"
@@ -314,7 +314,7 @@ def test_damage_in_a_zip_never_raises_anything_else(tmp_path: Path, make_zip: Ma
 
 
 def test_a_zip_in_a_zip_is_an_unreadable_image(make_zip: MakeZip) -> None:
-    """It is not opened."""
+    """It is never opened."""
     inner = make_zip(("a.png", b"1"), name="inner.zip").read_bytes()
 
     assert read(make_zip(("inner.zip", inner))) == {"inner.zip": inner}
@@ -343,7 +343,7 @@ def test_a_zip_in_a_zip_is_an_unreadable_image(make_zip: MakeZip) -> None:
     ],
 )
 def test_a_file_name_gives_its_label_up_to_the_first_underscore(name: str, label: str | None) -> None:
-    """What does not fit is refused, never cut or padded until it does."""
+    """Labels that do not fit are refused, never cut or padded."""
     book = LabelBook("filename", SIX, [name])
     if label is None:
         with pytest.raises(LabelError):
@@ -353,7 +353,7 @@ def test_a_file_name_gives_its_label_up_to_the_first_underscore(name: str, label
 
 
 def test_labels_may_hold_an_underscore_and_a_dot() -> None:
-    """Where the charset has them, the length says where the label ends."""
+    """If the charset contains it, the length determines the end of the label."""
     book = LabelBook("filename", TextSpec(5, "ab_.1"), [])
 
     assert book.label_of("a_b_1.png") == "a_b_1"
@@ -362,7 +362,7 @@ def test_labels_may_hold_an_underscore_and_a_dot() -> None:
 
 
 def test_without_a_rule_there_are_no_labels() -> None:
-    """Names that look like labels may be anything."""
+    """Names that look like labels may mean anything."""
     book = LabelBook("none", SIX, ["123456.png"])
 
     assert book.label_of("123456.png") is None
@@ -378,7 +378,7 @@ def book_of(tmp_path: Path, text: str, *entries: str) -> LabelBook:
 
 
 def test_fields_are_text_exactly_as_written() -> None:
-    """Pandas makes 123.0 of 00123, 100000.0 of 1E5, nothing of NULL and a truth value of TRUE."""
+    """Pandas would read 00123 as 123.0, 1E5 as 100000.0, NULL as missing and TRUE as a boolean."""
     values = ["00123", "1E5", "NULL", "NA", "TRUE", " 12", "12 ", "", "１２", "1,2", 'a"b', "1\n2", "nan", "0x1F"]
     buffer = BytesIO()
     lines = ["filename,label"]
@@ -405,7 +405,7 @@ def test_fields_are_text_exactly_as_written() -> None:
     ],
 )
 def test_usual_ways_to_write_a_csv_are_read(text: str) -> None:
-    """With or without a mark at the start, in any order, with other columns, with a row twice."""
+    """A BOM, any column order, other columns and a repeated row are accepted."""
     assert parse_csv("a.csv", text.encode()) == {"a.png": "000001"}
 
 
@@ -415,21 +415,21 @@ def test_usual_ways_to_write_a_csv_are_read(text: str) -> None:
         ("filename,label\ncafé.png,000001\n".encode("latin-1"), r"not UTF-8 text \(byte 18\)"),
         ("filename,label\na.png,000001\n".encode("utf-16"), r"not UTF-8 text \(byte 0\)"),
         (b"filename,label\na.png,0000\x0001\n", "NUL"),
-        (b"", "must begin with a line of column names"),
-        (b"a.png,000001\nb.png,000002\n", "must begin with a line of column names"),
-        (b"filename;label\na.png;000001\n", "must begin with a line of column names"),
-        (b"filename,label,label\na.png,1,2\n", "must begin with a line of column names"),
-        (b"filename,text\na.png,000001\n", "must begin with a line of column names"),
+        (b"", "must start with a header line"),
+        (b"a.png,000001\nb.png,000002\n", "must start with a header line"),
+        (b"filename;label\na.png;000001\n", "must start with a header line"),
+        (b"filename,label,label\na.png,1,2\n", "must start with a header line"),
+        (b"filename,text\na.png,000001\n", "must start with a header line"),
         (b"filename,label\na.png,000001\nb.png,000002,x\n", "line 3 has 3 fields instead of 2"),
         (b"filename,label\na.png\n", "line 2 has 1 fields instead of 2"),
-        (b"filename,label\na.png,000001\na.png,000002\n", r"line 3 gives a\.png a second, different label"),
-        (b'filename,label\n"a.png,000001\nb.png,000002\n', "line 3 is no valid CSV"),
-        (b'filename,label\n"a"b.png,000001\n', "line 2 is no valid CSV"),
-        (b"filename,label\n" + b"x" * 200_000 + b",000001\n", "line 2 is no valid CSV"),
+        (b"filename,label\na.png,000001\na.png,000002\n", r"line 3 gives a\.png a different label than before"),
+        (b'filename,label\n"a.png,000001\nb.png,000002\n', "line 3 is not valid CSV"),
+        (b'filename,label\n"a"b.png,000001\n', "line 2 is not valid CSV"),
+        (b"filename,label\n" + b"x" * 200_000 + b",000001\n", "line 2 is not valid CSV"),
     ],
 )
 def test_a_csv_that_could_be_misread_is_refused_with_the_place(data: bytes, reason: str) -> None:
-    """Never a shifted column, never a guessed encoding."""
+    """Columns are never shifted, and the encoding is never guessed."""
     with pytest.raises(ImportSourceError, match=reason) as caught:
         parse_csv("a.csv", data)
 
@@ -437,14 +437,14 @@ def test_a_csv_that_could_be_misread_is_refused_with_the_place(data: bytes, reas
 
 
 def test_a_csv_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    """A missing file, and a folder; also a rule that is none."""
+    """The path may be missing, a folder, or not a rule."""
     for rule in (tmp_path / "missing.csv", tmp_path, "filenames"):
         with pytest.raises(ImportSourceError, match=r"label file .* cannot be read"):
             LabelBook(str(rule), SIX, ["a.png"])
 
 
 def test_a_csv_names_an_image_by_its_path_or_its_last_part(tmp_path: Path) -> None:
-    """The last part only where there is one file of that name."""
+    """The last part is enough only if one file has that name."""
     book = book_of(
         tmp_path, "filename,label\na.png,000001\nsub/b.png,000002\nc.png,000003\n", "x/a.png", "sub/b.png", "c.png",
         "other/c.png", "d.png",
@@ -457,7 +457,7 @@ def test_a_csv_names_an_image_by_its_path_or_its_last_part(tmp_path: Path) -> No
 
 
 def test_nothing_is_guessed_where_a_row_could_mean_several_images(tmp_path: Path) -> None:
-    """Two folders with a file of the name, or two members of a zip with the same whole name."""
+    """Two folders have a file of this name, or two zip members have the same path."""
     book = book_of(
         tmp_path,
         "filename,label\na.png,000001\ngone.png,000002\nb.png,000003\n",
@@ -472,7 +472,7 @@ def test_nothing_is_guessed_where_a_row_could_mean_several_images(tmp_path: Path
 
 
 def test_a_label_that_does_not_fit_is_refused_for_its_image_only(tmp_path: Path) -> None:
-    """The other rows are used."""
+    """The other rows are valid."""
     book = book_of(tmp_path, "filename,label\na.png,12345\nb.png,000002\n", "a.png", "b.png")
 
     with pytest.raises(LabelError, match="has 5 characters"):
@@ -484,7 +484,7 @@ def test_a_label_that_does_not_fit_is_refused_for_its_image_only(tmp_path: Path)
     "value", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "'=1", "''", "'", "''=1", "a=1", "", "'a"]
 )
 def test_the_guard_against_formulas_comes_off_again(value: str) -> None:
-    """A spreadsheet sees text, an import the value."""
+    """A spreadsheet shows text, and an import reads the original value."""
     cell = with_formula_guard(value)
 
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))

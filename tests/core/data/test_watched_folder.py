@@ -1,4 +1,4 @@
-"""What a watched folder gives: each file once, whole, whatever happens to it meanwhile."""
+"""A watched folder yields each complete file once."""
 
 import os
 from pathlib import Path
@@ -11,9 +11,9 @@ from tests.helpers.pictures import png, write_files
 
 
 def look(watch: Watch) -> list[str]:
-    """Names that one look gives, each read."""
+    """Return the names of the files of one scan, and read each."""
     names = []
-    for batch in watch.look():
+    for batch in watch.scan():
         for entry in batch:
             entry.read()
             names.append(entry.name)
@@ -21,7 +21,7 @@ def look(watch: Watch) -> list[str]:
 
 
 def test_a_file_is_given_once_it_has_settled(tmp_path: Path) -> None:
-    """At the second look that finds it as it was, never again, in subfolders too."""
+    """The second scan without a change yields it, never again, also in subfolders."""
     write_files(tmp_path, {"a.png": png(1), "deep/er/b.png": png(2)})
     watch = Watch(tmp_path)
 
@@ -29,7 +29,7 @@ def test_a_file_is_given_once_it_has_settled(tmp_path: Path) -> None:
 
 
 def test_a_file_that_grows_is_waited_for(tmp_path: Path) -> None:
-    """Also one that is still empty."""
+    """An empty file is not complete."""
     data, watch = png(1), Watch(tmp_path)
     given = []
     for end in (0, 0, 0, 100, 200, len(data)):
@@ -41,7 +41,7 @@ def test_a_file_that_grows_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_rewritten_file_is_given_again(tmp_path: Path) -> None:
-    """Also with the size and the time it had; one that was only touched by a reader is not."""
+    """It is detected even with the same size and time. Reading a file does not change it."""
     path = tmp_path / "a.png"
     path.write_bytes(b"12345")
     watch = Watch(tmp_path)
@@ -56,7 +56,7 @@ def test_a_rewritten_file_is_given_again(tmp_path: Path) -> None:
 
 
 def test_a_rename_into_place_counts_when_it_has_happened(tmp_path: Path) -> None:
-    """What a collector still writes has a name of its own: hidden, or with the ending of unfinished files."""
+    """Files being written are hidden or have the suffix of a temporary file."""
     write_files(tmp_path, {".a.png": png(1), "b.png.part": png(2), "c.tmp": png(3), ".new/d.png": png(4)})
     watch = Watch(tmp_path)
     assert [look(watch), look(watch)] == [[], []]
@@ -69,12 +69,12 @@ def test_a_rename_into_place_counts_when_it_has_happened(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("change", ["vanishes", "is rewritten"])
 def test_a_file_that_changes_before_it_is_read_is_no_error(tmp_path: Path, change: str) -> None:
-    """It is given later, as it is then; also when it comes back exactly as it was."""
+    """A later scan yields the changed file, even if it returns to its former state."""
     path = tmp_path / "a.png"
     path.write_bytes(b"one")
     watch = Watch(tmp_path)
     look(watch)
-    (batch,) = watch.look()
+    (batch,) = watch.scan()
     if change == "vanishes":
         path.rename(tmp_path.with_name("elsewhere.png"))
     else:
@@ -88,7 +88,7 @@ def test_a_file_that_changes_before_it_is_read_is_no_error(tmp_path: Path, chang
 
 
 def test_a_folder_that_is_gone_is_said_and_nothing_is_forgotten(tmp_path: Path) -> None:
-    """A network folder that is mounted again does not bring everything a second time."""
+    """A network folder that is mounted again does not yield its files again."""
     folder = write_files(tmp_path / "in", {"a.png": png(1)})
     watch = Watch(folder)
     assert [look(watch), look(watch)] == [[], ["a.png"]]
@@ -103,14 +103,14 @@ def test_a_folder_that_is_gone_is_said_and_nothing_is_forgotten(tmp_path: Path) 
 
 
 def test_links_are_refused_and_slotlabs_own_folder_is_left_out(tmp_path: Path) -> None:
-    """A link may lead anywhere; the job's own files change with every look."""
+    """A link may lead anywhere, and the job's own files change with every scan."""
     write_files(tmp_path, {"slotlab-data/runs/0001-import/log.txt": b"x", "a.png": png(1)})
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
     (tmp_path / "round").symlink_to(tmp_path)
-    watch = Watch(tmp_path, leave_out=tmp_path / "slotlab-data")
-    list(watch.look())
+    watch = Watch(tmp_path, exclude=tmp_path / "slotlab-data")
+    list(watch.scan())
 
-    entries = {entry.name: entry for batch in watch.look() for entry in batch}
+    entries = {entry.name: entry for batch in watch.scan() for entry in batch}
 
     assert set(entries) == {"a.png", "link.png", "round"}
     for name in ("link.png", "round"):
@@ -119,25 +119,25 @@ def test_links_are_refused_and_slotlabs_own_folder_is_left_out(tmp_path: Path) -
 
 
 def test_many_files_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller may stop between them, and where there is nothing to take for long."""
+    """The caller may stop between batches, including empty ones."""
     monkeypatch.setattr("core.data.watched_folder.BATCH", 4)
-    monkeypatch.setattr("core.data.watched_folder.BREATH", 10)
+    monkeypatch.setattr("core.data.watched_folder.STOP_CHECK_FILES", 10)
     write_files(tmp_path, {f"{number:02}.png": b"x" for number in range(30)})
     watch = Watch(tmp_path)
 
-    assert [len(batch) for batch in watch.look()] == [0, 0, 0, 0]
+    assert [len(batch) for batch in watch.scan()] == [0, 0, 0, 0]
     assert watch.waiting == 30
-    sizes = [len(batch) for batch in watch.look()]
+    sizes = [len(batch) for batch in watch.scan()]
     assert sum(sizes) == 30
     assert max(sizes) == 4
 
 
 def test_a_batch_that_could_not_be_stored_comes_again(tmp_path: Path) -> None:
-    """As soon as the database takes it; what was stored before it does not."""
+    """It is yielded again until it is stored. Stored batches are not."""
     write_files(tmp_path, {"a.png": png(1), "b.png": png(2)})
     watch = Watch(tmp_path)
     assert look(watch) == []
-    looking = watch.look()
+    looking = watch.scan()
 
     batch = next(looking)
     looking.close()  # as an exception in the loop over it does

@@ -1,4 +1,4 @@
-"""The threshold kept with a run."""
+"""The threshold stored with a run."""
 
 import json
 from dataclasses import replace
@@ -15,8 +15,8 @@ RULE = Acceptance(
 )  # fmt: skip
 
 
-def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
-    """A run without one has none; the newest replaces the one before."""
+def test_what_is_stored_is_read_back(tmp_path: Path) -> None:
+    """A new threshold replaces the old one."""
     assert Acceptance.load(tmp_path) is None
 
     RULE.save(tmp_path)
@@ -27,22 +27,22 @@ def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
 
 
 def test_it_says_nothing_about_other_readings() -> None:
-    """Those of other weights, or with another set of views; what the views are called does not matter."""
+    """It does not apply to other checkpoints or views. Names of views do not matter."""
     renamed = (DEFAULT[0], replace(DEFAULT[1], name="other"), *DEFAULT[2:])
     moved = (DEFAULT[0], replace(DEFAULT[1], shift_x=-0.02), *DEFAULT[2:])
 
-    assert RULE.holds_for(40, tta=True, views=DEFAULT)
-    assert RULE.holds_for(40, tta=True, views=renamed)
-    assert not RULE.holds_for(41, tta=True, views=DEFAULT)
-    assert not RULE.holds_for(40, tta=False, views=DEFAULT)
-    assert not RULE.holds_for(40, tta=True, views=moved)
-    assert not RULE.holds_for(40, tta=True, views=DEFAULT[:-1])
-    assert not RULE.holds_for(40, tta=True, views=None)
-    assert replace(RULE, tta=False).holds_for(40, tta=False, views=moved)
+    assert RULE.applies_to(40, tta=True, views=DEFAULT)
+    assert RULE.applies_to(40, tta=True, views=renamed)
+    assert not RULE.applies_to(41, tta=True, views=DEFAULT)
+    assert not RULE.applies_to(40, tta=False, views=DEFAULT)
+    assert not RULE.applies_to(40, tta=True, views=moved)
+    assert not RULE.applies_to(40, tta=True, views=DEFAULT[:-1])
+    assert not RULE.applies_to(40, tta=True, views=None)
+    assert replace(RULE, tta=False).applies_to(40, tta=False, views=moved)
 
 
 def test_one_of_an_earlier_version_is_for_the_standard_views(tmp_path: Path) -> None:
-    """There were no others then."""
+    """Earlier versions had only the default views."""
     RULE.save(tmp_path)
     values = json.loads((tmp_path / FILE).read_text())
     del values["views"]
@@ -53,15 +53,15 @@ def test_one_of_an_earlier_version_is_for_the_standard_views(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"threshold": 1}', "null"])
 def test_a_damaged_file_is_told(tmp_path: Path, text: str) -> None:
-    """Nobody's answers are accepted by a guess."""
+    """A damaged threshold is an error."""
     (tmp_path / FILE).write_text(text)
 
-    with pytest.raises(StorageError, match="choose a threshold again"):
+    with pytest.raises(StorageError, match="Set a threshold again"):
         Acceptance.load(tmp_path)
 
 
 def test_numbers_that_are_none_are_damage_too(tmp_path: Path) -> None:
-    """JSON of other programs may hold NaN; every comparison with it is false."""
+    """JSON of other programs may contain NaN, and every comparison with it is false."""
     RULE.save(tmp_path)
     file = tmp_path / FILE
     file.write_text(file.read_text().replace("0.97", "NaN"))
@@ -73,10 +73,10 @@ def test_numbers_that_are_none_are_damage_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [None, "12", float("nan")])
 @pytest.mark.parametrize("name", ["step", "max_risk", "n", "used", "wrong", "risk_bound"])
 def test_numbers_that_are_only_shown_are_read_as_strictly(tmp_path: Path, name: str, value: object) -> None:
-    """The page that shows them would fail on them, and there a new threshold is chosen."""
+    """They would crash the page on which a new threshold is chosen."""
     RULE.save(tmp_path)
     values = json.loads((tmp_path / FILE).read_text())
     (tmp_path / FILE).write_text(json.dumps(values | {name: value}))
 
-    with pytest.raises(StorageError, match="choose a threshold again"):
+    with pytest.raises(StorageError, match="Set a threshold again"):
         Acceptance.load(tmp_path)

@@ -1,4 +1,4 @@
-"""Confidence and thresholds; each number again by another way."""
+"""Confidence and thresholds, each number recomputed in another way."""
 
 import math
 
@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 
 
 def made(n: int, temperature: float, positions: int = 4, spread: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities that are right as often as they say at this temperature, and whether each sample is right."""
+    """Return log-probabilities that are calibrated at this temperature, and which samples are right."""
     logits_NPC = RNG.normal(0, spread, (n, positions, 10))
     probs_NPC = softmax(logits_NPC / temperature, axis=2)
     drawn_NP = (probs_NPC.cumsum(axis=2) > RNG.random((n, positions, 1))).argmax(axis=2)
@@ -23,7 +23,7 @@ def made(n: int, temperature: float, positions: int = 4, spread: float = 3.0) ->
 
 
 def test_the_confidence_is_the_product_of_the_best() -> None:
-    """At any temperature, as scipy's softmax has it."""
+    """It matches scipy's softmax at any temperature."""
     log_probs_NPC, _ = made(50, 1.0)
 
     for temperature in (0.5, 1.0, 3.0):
@@ -32,7 +32,7 @@ def test_the_confidence_is_the_product_of_the_best() -> None:
 
 
 def test_float32_gives_the_same_temperature() -> None:
-    """As log-probabilities are stored; the very unsure and the very sure keep their confidence."""
+    """Log-probabilities are stored as float32. Extreme confidences stay accurate."""
     log_probs_NPC, right_N = made(5_000, 1.7, spread=8.0)
     single_NPC = log_probs_NPC.astype(np.float32)
 
@@ -45,7 +45,7 @@ def test_float32_gives_the_same_temperature() -> None:
 
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 2.5])
 def test_the_temperature_that_made_the_samples_is_found(temperature: float) -> None:
-    """Of 20,000 samples; the confidence is then right about itself, and was not before."""
+    """For 20,000 samples, the fitted confidence is calibrated."""
     log_probs_NPC, right_N = made(20_000, temperature)
 
     fitted = calibration.fit_temperature(log_probs_NPC, right_N)
@@ -59,7 +59,7 @@ def test_the_temperature_that_made_the_samples_is_found(temperature: float) -> N
 
 
 def test_a_run_without_an_error_is_not_made_surer_without_end() -> None:
-    """400 right answers do not show that the next cannot be wrong."""
+    """400 right readings do not prove that the next is right."""
     log_probs_NPC = log_softmax(RNG.normal(0, 1, (400, 6, 10)) + 9 * np.eye(10)[RNG.integers(0, 10, (400, 6))], axis=2)
 
     temperature = calibration.fit_temperature(log_probs_NPC, np.ones(400, dtype=bool))
@@ -69,7 +69,7 @@ def test_a_run_without_an_error_is_not_made_surer_without_end() -> None:
 
 
 def test_few_samples_never_make_the_confidence_predict_them_worse() -> None:
-    """Two pseudo-samples outweigh ten samples that are sure and right; the log loss again by hand."""
+    """Two pseudo-samples outweigh ten confident right samples. The log loss is recomputed by hand."""
     right_N = np.ones(10, dtype=bool)
     sure_NPC = log_softmax(RNG.normal(0, 0.1, (10, 3, 10)) + 9 * np.eye(10)[RNG.integers(0, 10, (10, 3))], axis=2)
     assert calibration.fit_temperature(sure_NPC, right_N) == 1.0
@@ -92,7 +92,7 @@ def test_few_samples_never_make_the_confidence_predict_them_worse() -> None:
 
 
 def test_bins_have_equal_sizes_and_their_own_interval() -> None:
-    """By hand: each bin again from the sorted samples."""
+    """Each bin is recomputed from the sorted samples."""
     log_probs_NPC, right_N = made(100, 1.0)
     confidence_N = calibration.confidence(log_probs_NPC)
 
@@ -112,7 +112,7 @@ def test_bins_have_equal_sizes_and_their_own_interval() -> None:
 
 
 def test_the_curve_counts_the_wrong_among_the_surest() -> None:
-    """Entry k by hand, for the k + 1 surest."""
+    """Entry k counts the k + 1 most confident."""
     confidence_N = np.array([0.9, 0.2, 0.8, 0.6])
     right_N = np.array([True, False, False, True])
 
@@ -126,7 +126,7 @@ def test_the_curve_counts_the_wrong_among_the_surest() -> None:
 
 
 def test_a_search_starts_where_a_threshold_can_end() -> None:
-    """Half of ten are five; of those, three are as sure as the sixth and seventh."""
+    """Half of ten are five, and three of those have the same confidence as the sixth and seventh."""
     curve = calibration.risk_coverage(np.array([0.9, 0.9, 0.8, 0.8, 0.8, 0.8, 0.8, 0.3, 0.2, 0.2]), np.ones(10, bool))
 
     assert curve.ends.tolist() == [1, 6, 7, 9]
@@ -134,7 +134,7 @@ def test_a_search_starts_where_a_threshold_can_end() -> None:
 
 
 def test_a_threshold_holds_its_promise_on_new_samples() -> None:
-    """At most 5% of the thresholds chosen on 1,000 samples may let through more than 5% wrong of 20,000."""
+    """At most 5% of the thresholds chosen on 1,000 samples may have an error rate above 5% on 20,000."""
     log_probs_NPC, right_N = made(20_000, 1.0, positions=1, spread=8.0)
     confidence_N = calibration.confidence(log_probs_NPC)
     broken = chosen = 0
@@ -151,7 +151,7 @@ def test_a_threshold_holds_its_promise_on_new_samples() -> None:
 
 
 def test_a_threshold_is_told_with_its_counts() -> None:
-    """500 sure and right, 100 unsure and half wrong: the sure ones are used, and few more."""
+    """The threshold accepts 500 confident right readings, and few of 100 others that are half wrong."""
     confidence_N = np.concatenate([np.linspace(0.99, 0.999, 500), np.linspace(0.3, 0.6, 100)])
     right_N = np.concatenate([np.ones(500, dtype=bool), np.arange(100) % 2 == 0])
 
@@ -166,12 +166,12 @@ def test_a_threshold_is_told_with_its_counts() -> None:
 
 
 def test_samples_that_cannot_show_it_give_no_threshold() -> None:
-    """100 right answers do not show that at most 1 in 1,000 is wrong."""
+    """100 right readings do not show an error rate of 1 in 1,000."""
     assert calibration.choose_threshold(np.linspace(0.9, 1, 100), np.ones(100, dtype=bool), max_risk=0.001) is None
 
 
 def test_equal_confidences_are_used_together_or_not_at_all() -> None:
-    """A threshold cannot tell them apart."""
+    """A threshold cannot separate equal confidences."""
     confidence_N = np.array([0.9] * 400 + [0.5] * 200)
     right_N = np.array([True] * 600)
 
@@ -182,19 +182,19 @@ def test_equal_confidences_are_used_together_or_not_at_all() -> None:
 
 
 def test_a_threshold_is_tried_on_other_samples() -> None:
-    """Three of four are accepted, one of them wrong; where none is accepted, nothing bounds the risk."""
+    """Three of four are accepted, one of them wrong. If none is accepted, the bound is 1."""
     confidence_N, right_N = np.array([0.95, 0.9, 0.99, 0.1]), np.array([True, False, True, False])
 
-    tried = calibration.try_threshold(confidence_N, right_N, 0.9)
+    tried = calibration.apply_threshold(confidence_N, right_N, 0.9)
 
     assert (tried.n, tried.used, tried.wrong) == (4, 3, 1)
     assert tried.risk_bound == pytest.approx(stats.beta.ppf(0.95, 2, 2))
-    assert calibration.try_threshold(confidence_N, right_N, 0.999).risk_bound == 1
+    assert calibration.apply_threshold(confidence_N, right_N, 0.999).risk_bound == 1
 
 
 @pytest.mark.parametrize(("wrong", "risk"), [(0, 0.001), (0, 0.05), (3, 0.01), (10, 0.001)])
 def test_the_samples_needed_are_the_fewest_that_show_it(wrong: int, risk: float) -> None:
-    """By the binomial distribution itself: so few errors in so many samples have a chance of 5% at this risk."""
+    """By the binomial distribution, so few errors in n samples have a probability of 5% at this risk."""
     n = calibration.samples_needed(risk, wrong=wrong)
 
     assert stats.binom.cdf(wrong, n, risk) <= 0.05
@@ -202,12 +202,12 @@ def test_the_samples_needed_are_the_fewest_that_show_it(wrong: int, risk: float)
 
 
 def test_one_in_a_thousand_without_an_error_takes_2995_samples() -> None:
-    """The rule of three says 3,000."""
+    """The rule of three gives 3,000."""
     assert calibration.samples_needed(0.001) == 2995
 
 
 def test_logins_follow_from_risk_and_coverage() -> None:
-    """Against a million simulated logins."""
+    """Compare with a million simulated logins."""
     risk, coverage, tries = 0.2, 0.7, 3
     wrong_NT = RNG.random((1_000_000, tries)) < risk
     locked_N = wrong_NT.all(axis=1)

@@ -1,4 +1,4 @@
-"""Two runs on the same images, against counting one by one and against scipy."""
+"""Comparison of two runs, checked against counting and scipy."""
 
 import math
 
@@ -15,7 +15,7 @@ SPEC = TextSpec(3, "0123")
 
 
 def reading_of(labels: dict[str, str], *, seed: int, skill: float, views: int = 3) -> Predictions:
-    """Readings of these images (hash, label) that are right more often with more skill."""
+    """Return readings of these images (hash, label). More skill makes more of them right."""
     random = np.random.default_rng(seed)
     scores_VNPC = random.normal(size=(views, len(labels), SPEC.length, SPEC.num_classes))
     for place, label in enumerate(labels.values()):
@@ -34,7 +34,7 @@ def some_labels(n: int, seed: int = 0) -> dict[str, str]:
 
 
 def read_of(predictions: Predictions, sha256: str, *, tta: bool) -> tuple[str, float]:
-    """Text and confidence, one image at a time."""
+    """Return reading and confidence of one image."""
     log_probs_VPC = predictions.log_probs_VNPC[:, predictions.sha256.index(sha256)].astype(float)
     log_probs_PC = log_probs_VPC.mean(axis=0) if tta else log_probs_VPC[0]
     probs_PC = np.exp(log_probs_PC) / np.exp(log_probs_PC).sum(axis=1, keepdims=True)
@@ -43,7 +43,7 @@ def read_of(predictions: Predictions, sha256: str, *, tta: bool) -> tuple[str, f
 
 @pytest.fixture
 def pair() -> tuple[Predictions, Predictions]:
-    """Two runs that share 300 images in another order; 20 and 30 more of their own; of five the label was changed."""
+    """Two runs with 300 common images in different order, 20 and 30 others, and 5 changed labels."""
     labels = some_labels(350)
     names = list(labels)
     first = {name: labels[name] for name in names[:320]}
@@ -55,7 +55,7 @@ def pair() -> tuple[Predictions, Predictions]:
 
 @pytest.mark.parametrize("tta", [(False, False), (True, False), (True, True)])
 def test_every_number_is_that_of_counting(pair: tuple[Predictions, Predictions], tta: tuple[bool, bool]) -> None:
-    """Exact match, positions, loss, test and lists, from one image after the other."""
+    """Exact match, positions, loss, test and lists are recomputed image by image."""
     found = common(*pair)
     shown = compare(*pair, found, SPEC, tta=tta)
 
@@ -104,12 +104,12 @@ def test_every_number_is_that_of_counting(pair: tuple[Predictions, Predictions],
     for kind, listed in kinds.items():
         places = shown.disagreements(kind)
         assert sorted(places.tolist()) == sorted(place for _, place in listed), kind
-        sureness = {place: sure for sure, place in listed}
-        assert [sureness[place] for place in places.tolist()] == pytest.approx(sorted(sureness.values()), abs=1e-6)
+        scores = {place: score for score, place in listed}
+        assert [scores[place] for place in places.tolist()] == pytest.approx(sorted(scores.values()), abs=1e-6)
 
 
 def test_log_loss_is_the_mean_over_characters(pair: tuple[Predictions, Predictions]) -> None:
-    """Of the images both read, without views."""
+    """It covers the common images, without TTA."""
     found = common(*pair)
     shown = compare(*pair, found, SPEC, tta=(False, False))
 
@@ -123,23 +123,23 @@ def test_log_loss_is_the_mean_over_characters(pair: tuple[Predictions, Predictio
 
 
 def test_what_is_left_out_is_said(pair: tuple[Predictions, Predictions]) -> None:
-    """Images of one run only, and images whose label was changed; nothing is said where nothing is left out."""
+    """The sentence is empty if no image is excluded."""
     assert common(*pair).sentence("0001-fast", "0002-fast") == (
-        "Compared on the 295 images both read with the same label; left out: 20 only 0001-fast read, 30 only "
-        "0002-fast read, 5 have another label in one of them."
+        "Compared on 295 images that both evaluated with the same label. Excluded: 20 only in 0001-fast, 30 only in "
+        "0002-fast, 5 with different labels."
     )
     assert common(pair[0], pair[0]).sentence("a", "b") == ""
 
 
 def test_nothing_in_common_is_refused() -> None:
-    """One sentence, and no number."""
+    """The error is one sentence."""
     labels = some_labels(20)
     first = reading_of(labels, seed=1, skill=2)
     others = {f"{place:064x}": label for place, label in enumerate(labels.values(), 100_000)}
     changed = {name: "000" if label != "000" else "111" for name, label in labels.items()}
 
     for second in (reading_of(others, seed=1, skill=2), reading_of(changed, seed=1, skill=2)):
-        with pytest.raises(TrainingError, match="no image that both runs have read with the same label"):
+        with pytest.raises(TrainingError, match="no evaluated image with the same label in common"):
             common(first, second)
 
 
@@ -148,26 +148,25 @@ def paired(n: int, b: int, c: int) -> Paired:
 
 
 def test_the_verdict_is_a_sentence() -> None:
-    """Who reads more, or that these images cannot say, and how many could."""
+    """It names the better run, or the images needed to find it."""
     assert paired(610, 24, 6).verdict("A", "B") == (
-        "A reads more of these 610 images: 24 only A reads right, 6 only B (exact McNemar test, p = 0.0014)."
+        "A is significantly better. Of 610 images, 24 are right only with A and 6 only with B "
+        "(exact McNemar test, p = 0.0014)."
     )
     assert "p < 0.0001" in paired(610, 90, 6).verdict("A", "B")
-    assert paired(610, 6, 24).verdict("A", "B").startswith("B reads more of these 610 images: 24 only B reads right, 6")
+    assert paired(610, 6, 24).verdict("A", "B").startswith("B is significantly better. Of 610 images, 24 are")
     assert paired(610, 8, 5).verdict("A", "B") == (
-        "The two cannot be told apart by these 610 images: 8 only A reads right, 5 only B (exact McNemar test, "
-        "p = 0.58). If they differ as much as here, about 6,900 images would show it."
+        "The difference is not significant. Of 610 images, 8 are right only with A and 5 only with B "
+        "(exact McNemar test, p = 0.58). At these rates, about 6,900 images would show it."
     )
     assert paired(610, 5, 5).verdict("A", "B").endswith("p = 1).")
     same = Paired(n=610, both=600, only_first=0, only_second=0, p=1.0)
-    assert same.verdict("A", "B") == (
-        "Both read the same 600 of these 610 images right: there is nothing to tell apart."
-    )
+    assert same.verdict("A", "B") == ("No difference: both read the same 600 of 610 images right.")
 
 
 @pytest.mark.parametrize(("b", "c"), [(8, 5), (4, 1), (60, 40)])
 def test_so_many_images_show_the_difference_four_times_in_five(b: int, c: int) -> None:
-    """The power of the exact test at that size, summed over all outcomes."""
+    """Compute the power of the exact test at that size, summed over all outcomes."""
     needed = paired(610, b, c).images_needed
     assert needed is not None
     apart, share = (b + c) / 610, b / (b + c)
@@ -175,7 +174,7 @@ def test_so_many_images_show_the_difference_four_times_in_five(b: int, c: int) -
     power = 0.0
     sizes = np.arange(binom.ppf(1e-6, needed, apart), binom.ppf(1 - 1e-6, needed, apart) + 1).astype(int)
     for size in sizes:
-        # The largest count on one side that the two-sided test still calls a difference.
+        # The largest count on one side that is still significant in the two-sided test.
         tail = binom.ppf(0.025, size, 0.5) - 1
         while binom.cdf(tail + 1, size, 0.5) <= 0.025:
             tail += 1
@@ -185,7 +184,7 @@ def test_so_many_images_show_the_difference_four_times_in_five(b: int, c: int) -
 
 
 def test_a_comparison_of_a_run_with_itself_shows_nothing() -> None:
-    """No disagreement, and the images that it reads wrong are read the same."""
+    """All errors have the same reading."""
     run = reading_of(some_labels(50), seed=3, skill=1.0)
     shown: Comparison = compare(run, run, common(run, run), SPEC, tta=(False, False))
 

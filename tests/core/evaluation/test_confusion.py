@@ -1,4 +1,4 @@
-"""The matrices of a page, against scikit-learn's definition by hand and scipy's exact interval."""
+"""Confusion matrices, checked by counting and with scipy's exact interval."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from core.evaluation.predictions import Reading
 
 @pytest.fixture
 def reading() -> Reading:
-    """200 readings of three positions of four characters; the last character never stands at the first position."""
+    """200 readings with three positions and four characters. The last character never occurs at position 1."""
     rng = np.random.default_rng(0)
     targets_NP = rng.integers(0, 4, (200, 3))
     targets_NP[:, 0] = rng.integers(0, 3, 200)
@@ -20,7 +20,7 @@ def reading() -> Reading:
 
 
 def test_every_cell_counts_its_readings_with_the_exact_interval(reading: Reading) -> None:
-    """Each position, then all of them; the interval is that of a binomial test."""
+    """The interval is that of a binomial test."""
     found = confusion(reading)
 
     assert found.counts_MCC.shape == (4, 4, 4)
@@ -42,7 +42,7 @@ def test_every_cell_counts_its_readings_with_the_exact_interval(reading: Reading
 
 
 def test_soft_confusion_of_all_positions_is_that_of_their_characters(reading: Reading) -> None:
-    """Mean probability over every character of the split, its support, and its closest call."""
+    """Mean probability, support and smallest margin of each character."""
     found = soft_confusion(reading)
 
     flat, true = reading.log_probs_NPC.reshape(-1, 4), reading.targets_NP.ravel()

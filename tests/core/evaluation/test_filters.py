@@ -1,4 +1,4 @@
-"""The filter language: what it selects, against the same question asked in Python, and what it refuses."""
+"""The filter language: selections, compared with Python itself, and error messages."""
 
 import random
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import OptionError, SlotlabError
-from core.evaluation.filters import LONGEST, select
+from core.evaluation.filters import MAX_CHARS, select
 from tests.helpers.python_lines import python_lines
 
 RNG = np.random.default_rng(0)
@@ -18,7 +18,7 @@ READ = [label if place % 5 else label[::-1] for place, label in enumerate(LABELS
 ROWS = [
     {
         "label": label,
-        "read": read,
+        "reading": read,
         "wrong": label != read,
         "confidence": float(confidence),
         "margin": float(confidence * 5 - 1),
@@ -51,7 +51,7 @@ def selected(text: str) -> np.ndarray:
     "text",
     [
         'confidence < 0.9 and source == "portal" and char(1) == "7"',
-        "read != label",
+        "reading != label",
         "wrong",
         "not wrong or confidence >= 0.5",
         '"00" in label',
@@ -64,21 +64,21 @@ def selected(text: str) -> np.ndarray:
         'operator not in ["ann"]',
         "width in {100, 150, 151}",
         'day >= "2026-11-01"',
-        'source == "über <b>" and read_char(4) != char(4)',
-        "char(2) in label and char(2) == read_char(3)",
+        'source == "über <b>" and reading_char(4) != char(4)',
+        "char(2) in label and char(2) == reading_char(3)",
         "wrong == True",
         'source == "über <b>" and\n width > 120',
         "(width - 100) * 2 + 1 > height",
     ],
 )
 def test_a_filter_selects_what_python_would(text: str) -> None:
-    """Row by row, by Python itself, which is safe here: the texts are ours."""
+    """Evaluate each row with Python, which is safe because the filters are constants."""
     by_python = [
         eval(
             " ".join(text.split()),
             {},
             row | {"char": lambda place, row=row: row["label"][place - 1],
-                   "read_char": lambda place, row=row: row["read"][place - 1]},
+                   "reading_char": lambda place, row=row: row["reading"][place - 1]},
         )
         for row in ROWS
     ]  # fmt: skip
@@ -88,7 +88,7 @@ def test_a_filter_selects_what_python_would(text: str) -> None:
 
 
 def test_a_filter_without_a_column_holds_for_all_or_none() -> None:
-    """One answer for each sample all the same."""
+    """The result still has one value per sample."""
     assert selected("1 < 2").tolist() == [True] * 300
     assert selected('"a" == "b"').tolist() == [False] * 300
     assert selected("width / 0 > 1").all()
@@ -98,48 +98,48 @@ def test_a_filter_without_a_column_holds_for_all_or_none() -> None:
     ("text", "sentence"),
     [
         ("", "The filter is empty"),
-        ("confidence <", "no whole expression at character"),
-        ("confidence < 0.9 und wrong", "no whole expression at character 18"),
-        ("width > 100 and color == 1", "at character 17 (color == 1): there is no 'color'"),
-        ("source == portal", "at character 11 (portal): there is no 'portal'; texts stand in quotes"),
+        ("confidence <", "syntax error"),
+        ("confidence < 0.9 und wrong", "at character 18 (und wrong): syntax error"),
+        ("width > 100 and color == 1", "at character 17 (color == 1): unknown name 'color'"),
+        ("source == portal", "at character 11 (portal): unknown name 'portal'. Put text in quotes"),
         ('"ü" == source and x', "at character 19 (x)"),
-        ("confidence", "this is a number; compare it"),
-        ("label and wrong", "this is a text; compare it"),
-        ('width > "100"', 'at character 9 ("100"): this is a text, and what it is compared with is a number'),
-        ("label < 5", "this is a number, and what it is compared with is a text"),
-        ("operator in (1, 2)", "this is a number, and what it is compared with is a text"),
-        ("1 in label", "looks for a text in a text"),
-        ("label + 1 > 2", "one can reckon with numbers, and this is a text"),
-        ("char == '1'", "char needs a position, as char(1)"),
+        ("confidence", "expected a condition, got a number"),
+        ("label and wrong", "expected a condition, got text"),
+        ('width > "100"', 'at character 9 ("100"): cannot compare a number with text'),
+        ("label < 5", "cannot compare text with a number"),
+        ("operator in (1, 2)", "cannot compare text with a number"),
+        ("1 in label", "finds text in text"),
+        ("label + 1 > 2", "expected a number, got text"),
+        ("char == '1'", "char needs a position, such as char(1)"),
         ("char(0) == '1'", "char takes one position, from 1 to 4"),
         ("char(5) == '1'", "char takes one position, from 1 to 4"),
         ("char(1, 2) == '1'", "char takes one position"),
         ("char('1') == '1'", "char takes one position"),
         ("char(1 + 1) == '1'", "char takes one position"),
         ("char(k=1) == '1'", "char takes one position"),
-        ("open('/etc/passwd')", "only char(1) and read_char(1) can be called"),
-        ("label.upper() == 'A'", "only char(1) and read_char(1) can be called"),
-        ("().__class__ == 1", "this is not understood"),
-        ("label.size > 1", "this is not understood"),
-        ("label[0] == '1'", "this is not understood"),
-        ("width ** 9 > 1", "this is not understood"),
-        ("[x for x in label]", "this is not understood"),
-        ("lambda: 1", "this is not understood"),
-        ("f'{label}' == label", "this is not understood"),
-        ("(y := 3) > 1", "this is not understood"),
-        ("wrong if wrong else wrong", "this is not understood"),
-        ("b'a' == label", "this is not understood"),
-        ("None == label", "this is not understood"),
+        ("open('/etc/passwd')", "only char(1) and reading_char(1) can be called"),
+        ("label.upper() == 'A'", "only char(1) and reading_char(1) can be called"),
+        ("().__class__ == 1", "this is not supported"),
+        ("label.size > 1", "this is not supported"),
+        ("label[0] == '1'", "this is not supported"),
+        ("width ** 9 > 1", "this is not supported"),
+        ("[x for x in label]", "this is not supported"),
+        ("lambda: 1", "this is not supported"),
+        ("f'{label}' == label", "this is not supported"),
+        ("(y := 3) > 1", "this is not supported"),
+        ("wrong if wrong else wrong", "this is not supported"),
+        ("b'a' == label", "this is not supported"),
+        ("None == label", "this is not supported"),
         ("label is label", "compare with ==, !="),
-        (f"width > 1{'0' * 292}", "at most 300 are read"),
-        ("width > 1" + "0" * (LONGEST - 9), None),
+        (f"width > 1{'0' * 292}", "Use at most 300"),
+        ("width > 1" + "0" * (MAX_CHARS - 9), None),
         ("-" * 280 + "1 > 0", None),
         ("(" * 290, "filter"),
         ("not " * 70 + "wrong", None),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_with_its_place(text: str, sentence: str | None) -> None:
-    """Where a long or deep filter can be answered it is, and else refused; never anything but a SlotlabError."""
+    """Long or deep filters may be answered or rejected, but raise nothing except SlotlabError."""
     try:
         found = selected(text)
     except SlotlabError as error:
@@ -153,12 +153,12 @@ def test_a_mistake_is_one_sentence_with_its_place(text: str, sentence: str | Non
 
 
 def test_nonsense_is_refused_and_never_raises_anything_else() -> None:
-    """2,000 texts glued together from pieces of filters, of Python and of noise."""
+    """2,000 random combinations of filter, Python and noise fragments."""
     pieces = [
-        *COLUMNS, "char(1)", "read_char(", "(", ")", "[", "]", "{", "}", "'", '"', "==", "!=", "<", "in", "not", "and",
-        "or", "1", "0.5", "1e999", "9" * 40, "True", "None", "...", ".", ",", ":", ":=", "*", "**", "/", "-", "~", "@",
-        "lambda", "__import__('os')", "x", "\\", "\x00", "\ud800", "é", "\U0001f600", "#", ";", "\n", "\t", "f'{", "}'",
-        "0x1g", "1_0", "1j", "b''", "is", "if", "else", "for", "yield", "await", "*a",
+        *COLUMNS, "char(1)", "reading_char(", "(", ")", "[", "]", "{", "}", "'", '"', "==", "!=", "<", "in", "not",
+        "and", "or", "1", "0.5", "1e999", "9" * 40, "True", "None", "...", ".", ",", ":", ":=", "*", "**", "/", "-",
+        "~", "@", "lambda", "__import__('os')", "x", "\\", "\x00", "\ud800", "é", "\U0001f600", "#", ";", "\n", "\t",
+        "f'{", "}'", "0x1g", "1_0", "1j", "b''", "is", "if", "else", "for", "yield", "await", "*a",
     ]  # fmt: skip
     chance = random.Random(0)
     answered = 0
@@ -170,7 +170,7 @@ def test_nonsense_is_refused_and_never_raises_anything_else() -> None:
 
 
 def test_a_hundred_thousand_samples_are_filtered_at_once() -> None:
-    """By columns, not by rows: far less than a line of Python for each sample."""
+    """Columns are filtered as arrays: far less than one line of Python per sample."""
     numbers, texts = RNG.random(100_000), RNG.integers(0, 10, (100_000, 6)).astype(str)
     labels = texts.view("U1") if texts.dtype == "U1" else texts.astype("U1")
     columns = {"confidence": lambda: numbers, "label": lambda: labels.view("U6").ravel()}

@@ -1,4 +1,4 @@
-"""Numbers that are shown to people."""
+"""Metrics of readings."""
 
 import json
 
@@ -20,26 +20,26 @@ from core.evaluation.metrics import (
 )
 
 
-def log_probs(texts: list[list[int]], sure: float = 0.9, classes: int = 4) -> np.ndarray:
-    """Log-probabilities of a reader that says `texts`, each character with probability `sure`."""
-    probs_NPC = np.full((len(texts), len(texts[0]), classes), (1 - sure) / (classes - 1))
+def log_probs(texts: list[list[int]], probability: float = 0.9, classes: int = 4) -> np.ndarray:
+    """Return log-probabilities of the readings `texts`, with this probability for each character."""
+    probs_NPC = np.full((len(texts), len(texts[0]), classes), (1 - probability) / (classes - 1))
     for sample, text in enumerate(texts):
         for position, char in enumerate(text):
-            probs_NPC[sample, position, char] = sure
+            probs_NPC[sample, position, char] = probability
     return np.log(probs_NPC)
 
 
 def test_the_interval_is_exact() -> None:
-    """Known values of Clopper and Pearson."""
+    """Compare with known Clopper-Pearson values."""
     assert interval95(0, 400) == pytest.approx((0, 0.00918), abs=1e-5)
     assert interval95(400, 400) == pytest.approx((0.99082, 1), abs=1e-5)
     assert interval95(190, 200) == pytest.approx((0.91000, 0.97577), abs=1e-4)
-    with pytest.raises(ValueError, match="no proportion"):
+    with pytest.raises(ValueError, match="not a proportion"):
         interval95(1, 0)
 
 
 def test_exact_match_needs_every_position() -> None:
-    """One wrong character in a text makes it wrong, and only its position pays."""
+    """One wrong character makes the text wrong and lowers only its position."""
     targets_NP = np.array([[0, 1, 2], [3, 2, 1], [1, 1, 1], [2, 0, 3]])
     said = [[0, 1, 2], [3, 2, 0], [1, 1, 1], [2, 0, 0]]
 
@@ -53,13 +53,13 @@ def test_exact_match_needs_every_position() -> None:
 
 
 def test_nothing_has_no_accuracy() -> None:
-    """0 of 0 is refused, not reported as 0% or 100%."""
+    """0 of 0 is an error, not 0% or 100%."""
     with pytest.raises(TrainingError, match="no labeled images"):
         evaluate(np.zeros((0, 2, 4)), np.zeros((0, 2), dtype=np.int64))
 
 
 def test_a_dissenting_view_lowers_the_confidence() -> None:
-    """The aggregate stays a distribution."""
+    """The aggregate is a distribution."""
     views_VNPC = np.stack([log_probs([[1, 2]]), log_probs([[1, 2]]), log_probs([[1, 3]])])
 
     probs_PC = np.exp(aggregate(views_VNPC))[0]
@@ -71,7 +71,7 @@ def test_a_dissenting_view_lowers_the_confidence() -> None:
 
 
 def test_scores_of_any_height_become_log_probabilities() -> None:
-    """As scipy's log_softmax has it, and the scores stay as they are."""
+    """The result matches scipy's log_softmax, and the scores are unchanged."""
     scores_NPC = np.random.default_rng(0).normal(0, 300, (30, 2, 5))
     before_NPC = scores_NPC.copy()
 
@@ -80,10 +80,10 @@ def test_scores_of_any_height_become_log_probabilities() -> None:
 
 
 def test_a_report_has_slices_and_what_the_views_changed() -> None:
-    """Samples that the views mend and break are counted apart, and the result is JSON."""
+    """Samples that TTA fixes and breaks are counted separately, and the result is JSON."""
     targets_NP = np.array([[0, 0], [1, 1], [2, 2]])
-    plain = log_probs([[0, 1], [1, 1], [2, 2]], sure=0.5)
-    others = log_probs([[0, 0], [1, 0], [2, 2]], sure=0.9)
+    plain = log_probs([[0, 1], [1, 1], [2, 2]], probability=0.5)
+    others = log_probs([[0, 0], [1, 0], [2, 2]], probability=0.9)
     views_VNPC = np.stack([plain, others])
     seen_N = np.array([True, False, False])
 
@@ -98,7 +98,7 @@ def test_a_report_has_slices_and_what_the_views_changed() -> None:
 
 
 def test_a_confusion_matrix_has_true_rows() -> None:
-    """One matrix per position; all samples are in each."""
+    """There is one matrix per position with all samples."""
     targets_NP, predicted_NP = np.array([[0, 1], [0, 1], [2, 1]]), np.array([[0, 1], [2, 1], [2, 0]])
 
     counts_PCC = confusion_PCC(targets_NP, predicted_NP, 3)
@@ -109,7 +109,7 @@ def test_a_confusion_matrix_has_true_rows() -> None:
 
 
 def test_the_soft_confusion_is_the_mean_probability_beside_each_true_character() -> None:
-    """Each cell again by hand, with its support and its closest call; a character that never occurs is nan."""
+    """Recompute each cell, support and smallest margin. A character that never occurs is nan."""
     rng = np.random.default_rng(0)
     log_probs_NPC = log_softmax(rng.normal(0, 2, (40, 2, 4)), axis=2)
     targets_NP = rng.integers(0, 3, (40, 2))

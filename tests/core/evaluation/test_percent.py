@@ -1,4 +1,4 @@
-"""What a rounded share may claim."""
+"""Rounding of shares."""
 
 from scipy.stats import binomtest
 
@@ -6,7 +6,7 @@ from core.evaluation.percent import at_least, counted, percent, share, share_and
 
 
 def test_a_share_stands_with_its_exact_interval() -> None:
-    """Computed by SciPy a second time."""
+    """Compare with SciPy."""
     exact = binomtest(58, 60).proportion_ci(0.95, "exact")
 
     assert share(58, 60) == f"96.7% ({exact.low:.1%} to {exact.high:.1%})"
@@ -22,7 +22,7 @@ def test_what_is_nearly_all_is_not_said_to_be_all() -> None:
 
 
 def test_nothing_is_all_or_none_by_rounding() -> None:
-    """A network is never certain, and hardly ever without a doubt."""
+    """A model is never certain, so only exact values show as 0% or 100%."""
     values = [1.0, 2_999 / 3_000, 0.99, 0.5, 1 / 3_000, 0.0]
 
     assert [percent(value) for value in values] == ["100.0%", ">99.9%", "99.0%", "50.0%", "<0.1%", "0.0%"]
@@ -30,7 +30,7 @@ def test_nothing_is_all_or_none_by_rounding() -> None:
 
 
 def test_what_is_shown_at_least_is_rounded_down() -> None:
-    """And without idle zeros."""
+    """There are no trailing zeros."""
     values = (0.99999, 1.0, 0.29, 0.955, 0.0)
 
     assert [at_least(value) for value in values] == ["99.99%", "100%", "29%", "95.5%", "0%"]

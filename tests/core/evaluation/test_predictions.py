@@ -1,4 +1,4 @@
-"""What follows from the stored predictions of a run."""
+"""The stored predictions of a run, and values derived from them."""
 
 import threading
 from dataclasses import replace
@@ -13,13 +13,13 @@ from core.errors import LabelError, StorageError
 from core.evaluation.calibration import confidence
 from core.evaluation.metrics import evaluate_views
 from core.evaluation.predictions import Predictions
-from core.evaluation.views import AS_IT_IS, DEFAULT, View
+from core.evaluation.views import DEFAULT, ORIGINAL, View
 
 SPEC = TextSpec(2, "ab")
 
 
 def predictions() -> Predictions:
-    """Three images of two characters; the second is read wrongly at position 2, surely; the third unsurely right."""
+    """Three images of two characters: right, wrong at position 2 with confidence, and right without."""
     probs_NPC = np.array([[[0.9, 0.1], [0.9, 0.1]], [[0.9, 0.1], [0.99, 0.01]], [[0.6, 0.4], [0.4, 0.6]]])
     return Predictions(
         sha256=["1", "2", "3"], labels=["aa", "ab", "ab"], views=["as it is"], log_probs_VNPC=np.log(probs_NPC)[None]
@@ -27,7 +27,7 @@ def predictions() -> Predictions:
 
 
 def test_sure_errors_come_first() -> None:
-    """Without the right answers."""
+    """Right readings are omitted."""
     reading = predictions().reading(SPEC, tta=False)
 
     assert reading.wrong().tolist() == [1]
@@ -35,21 +35,21 @@ def test_sure_errors_come_first() -> None:
 
 
 def test_the_confidence_is_that_of_the_calibration_at_temperature_one() -> None:
-    """To the last digit: a threshold chosen on one is applied to the other."""
+    """They are identical, because a threshold chosen on one is applied to the other."""
     stored = predictions()
 
     assert stored.reading(SPEC, tta=False).confidence_N.tolist() == confidence(stored.log_probs_VNPC[0]).tolist()
 
 
 def test_each_position_has_its_matrix() -> None:
-    """Rows are true characters, columns what was read."""
+    """Rows are true characters, columns the characters read."""
     reading = predictions().reading(SPEC, tta=False)
 
     assert reading.confusion_PCC()[1].tolist() == [[1, 0], [1, 1]]
 
 
 def test_views_can_outvote_the_first() -> None:
-    """With test-time augmentation the mean of the views' log-probabilities decides."""
+    """TTA reads the mean of the views' log-probabilities."""
     first = np.log(np.array([[[0.6, 0.4]]]))
     other = np.log(np.array([[[0.1, 0.9]]]))
     stored = Predictions(
@@ -62,7 +62,7 @@ def test_views_can_outvote_the_first() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn"])
 def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: bytes) -> None:
-    """A file torn by a full disk is named, with what to do."""
+    """The error names the file and the way to fix it."""
     path = tmp_path / "predictions-val.npz"
     path.write_bytes(content)
 
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: bytes) -> None:
 
 
 def large() -> Predictions:
-    """Two views of 40 images, with all that is stored of them."""
+    """Return two views of 40 images, with all stored values."""
     rng = np.random.default_rng(0)
     return Predictions(
         sha256=[f"{index:064x}" for index in range(40)],
@@ -79,14 +79,14 @@ def large() -> Predictions:
         views=["as it is", "left"],
         log_probs_VNPC=rng.normal(-2, 1, (2, 40, 2, 2)).astype(np.float32),
         step=7,
-        moves_V4=np.array([AS_IT_IS.geometry, (-0.05, 0, 1, 0)]),
+        moves_V4=np.array([ORIGINAL.geometry, (-0.05, 0, 1, 0)]),
         seconds_V=np.array([2.0, 1.5]),
         colors_N23=rng.integers(0, 256, (40, 2, 3), dtype=np.uint8),
     )
 
 
 def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
-    """To the last bit, with the views and what they do."""
+    """All values are identical, including the views."""
     made, path = large(), tmp_path / "predictions-val.npz"
     made.save(path)
 
@@ -95,11 +95,11 @@ def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
     assert (found.sha256, found.labels, found.views, found.step) == (made.sha256, made.labels, made.views, 7)
     for name in ("log_probs_VNPC", "moves_V4", "seconds_V", "colors_N23"):
         assert np.array_equal(getattr(found, name), getattr(made, name)), name
-    assert found.view_set == (AS_IT_IS, View("left", shift_x=-0.05))
+    assert found.view_set == (ORIGINAL, View("left", shift_x=-0.05))
 
 
 def test_the_log_probabilities_stay_in_the_file_until_looked_at(tmp_path: Path) -> None:
-    """Whatever stands before them in it, and also once it was replaced by another evaluation."""
+    """This holds for any offset in the file, and after another evaluation replaced it."""
     made, path = large(), tmp_path / "predictions-val.npz"
     for count in range(1, 9):
         replace(made, sha256=["a" * count] * 40).save(path)
@@ -113,7 +113,7 @@ def test_the_log_probabilities_stay_in_the_file_until_looked_at(tmp_path: Path) 
 
 
 def test_a_file_that_is_replaced_meanwhile_is_read_whole(tmp_path: Path) -> None:
-    """Labels and log-probabilities are of one evaluation, whichever it is."""
+    """Labels and log-probabilities come from the same evaluation."""
     path, stop = tmp_path / "predictions-val.npz", threading.Event()
     one = large()
     both = one, replace(one, sha256=["longer" * 9] * 40, step=8, log_probs_VNPC=one.log_probs_VNPC - 1)
@@ -137,7 +137,7 @@ def test_a_file_that_is_replaced_meanwhile_is_read_whole(tmp_path: Path) -> None
 
 
 def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    """It has no moves, no times and no colors; the views were always the standard ones."""
+    """It has no moves, times or colors, and always the default views."""
     path = tmp_path / "predictions-val.npz"
     names = [view.name for view in DEFAULT]
     arrays = {
@@ -151,16 +151,16 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert found.view_set == DEFAULT
     assert (found.step, found.seconds_V, found.colors_N23) == (-1, None, None)
     assert found.reading(SPEC, tta=True).targets_NP.tolist() == [[0, 1], [1, 0]]
-    assert found.views_worth(SPEC).together.times is None
+    assert found.tta_effect(SPEC).together.time_ratio is None
     np.savez(path, **arrays | {"views": np.array([*names[:-1], "other"])})
     unknown = Predictions.load(path)
     assert unknown.view_set is None
-    with pytest.raises(StorageError, match="evaluate the run again"):
-        unknown.choice(unknown.views_worth(SPEC), use=True)
+    with pytest.raises(StorageError, match="Evaluate the run again"):
+        unknown.choice(unknown.tta_effect(SPEC), use=True)
 
 
 def test_a_file_cut_short_is_damage(tmp_path: Path) -> None:
-    """Also where its directory, at the end, is whole."""
+    """This includes a file whose zip directory is intact."""
     path = tmp_path / "predictions-val.npz"
     large().save(path)
     content = path.read_bytes()
@@ -172,7 +172,7 @@ def test_a_file_cut_short_is_damage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("charset", ["ab", "ba", "0123456789", "zyx∀é🙂"])
 def test_labels_become_the_classes_of_the_charset(charset: str) -> None:
-    """Those that `TextSpec.encode` gives, in any order of the charset."""
+    """They equal `TextSpec.encode`, for any order of the charset."""
     spec, rng = TextSpec(5, charset), np.random.default_rng(1)
     labels = ["".join(rng.choice(list(charset), 5)) for _ in range(200)]
     made = replace(predictions(), labels=labels)
@@ -182,13 +182,13 @@ def test_labels_become_the_classes_of_the_charset(charset: str) -> None:
 
 @pytest.mark.parametrize(("label", "sentence"), [("a", "has 1 character"), ("abb", "3 characters"), ("ac", "'c'")])
 def test_a_label_that_does_not_fit_is_named(label: str, sentence: str) -> None:
-    """As after a change of the project by hand."""
+    """This can happen after a manual change of the project."""
     with pytest.raises(LabelError, match=sentence):
         replace(predictions(), labels=["aa", label, "bb"]).targets_NP(SPEC)
 
 
 def test_a_reading_is_made_once() -> None:
-    """The pages ask for it at every click, and all that follows from it is kept with it."""
+    """Pages request it at every click, so it is cached with its derived values."""
     stored = predictions()
 
     assert stored.reading(SPEC, tta=False) is stored.reading(TextSpec(2, "ab"), tta=False)
@@ -197,7 +197,7 @@ def test_a_reading_is_made_once() -> None:
 
 
 def test_what_follows_is_made_once() -> None:
-    """Under its name, for these predictions alone."""
+    """The cache belongs to one object."""
     stored, other = predictions(), predictions()
 
     assert stored.cached("sum", lambda: 1) == stored.cached("sum", lambda: 2) == 1
@@ -205,7 +205,7 @@ def test_what_follows_is_made_once() -> None:
 
 
 def test_a_part_of_a_reading_reads_the_same() -> None:
-    """Of all images in their order it is the reading itself, with what is known of it."""
+    """For all images in their order, it is the same object."""
     reading = predictions().reading(SPEC, tta=False)
 
     assert reading.at(np.arange(3)) is reading
@@ -213,9 +213,9 @@ def test_a_part_of_a_reading_reads_the_same() -> None:
     assert reading.at(np.array([1, 0, 2])).right_N.tolist() == [False, True, True]
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says what is in memory")
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux reports memory maps")
 def test_what_was_read_of_the_other_views_leaves_the_memory(tmp_path: Path) -> None:
-    """Of the file, little stays in memory once all views have been looked at; the values stay what they were."""
+    """After all views were read, most of the file is no longer in memory. The values are unchanged."""
     log_probs_VNPC = np.log(np.random.default_rng(0).dirichlet([1, 1], (9, 100_000, 2))).astype(np.float32)
     names = [f"{number}" for number in range(100_000)]
     path = tmp_path / "predictions-val.npz"
@@ -225,7 +225,7 @@ def test_what_was_read_of_the_other_views_leaves_the_memory(tmp_path: Path) -> N
 
     stored = Predictions.load(path)
     stored.reading(SPEC, tta=True)
-    stored.views_worth(SPEC)
+    stored.tta_effect(SPEC)
 
     assert in_memory(path) < log_probs_VNPC.nbytes / 4
     np.testing.assert_array_equal(stored.log_probs_VNPC, log_probs_VNPC)
@@ -233,7 +233,7 @@ def test_what_was_read_of_the_other_views_leaves_the_memory(tmp_path: Path) -> N
 
 
 def in_memory(path: Path) -> int:
-    """Bytes of a file that this process has in memory."""
+    """Return the resident bytes of a mapped file."""
     lines = iter(Path("/proc/self/smaps").read_text().splitlines())
     for line in lines:
         if line.endswith(str(path)):
@@ -243,7 +243,7 @@ def in_memory(path: Path) -> int:
 
 @pytest.mark.parametrize("tta", [False, True])
 def test_the_result_is_that_of_the_evaluation(tta: bool) -> None:
-    """What the page shows is what the job has written."""
+    """The page shows the same result as the job."""
     rng = np.random.default_rng(0)
     log_probs_VNPC = log_softmax(rng.normal(0, 2, (3, 50, 2, 2)), axis=3)
     labels = ["".join(rng.choice(["a", "b"], 2)) for _ in range(50)]

@@ -1,4 +1,4 @@
-"""Which images to look at first, recomputed image by image."""
+"""Ranking of images, recomputed image by image."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from scipy.special import log_softmax
 
 from core.evaluation.metrics import aggregate
 from core.evaluation.predictions import Reading
-from core.evaluation.ranking import agreeing_N, losses_N, narrowest_N, nearest, of_cell, ranked
+from core.evaluation.ranking import agreeing_views_N, in_cell, losses_N, min_margins_N, nearest, ranked
 
 TARGETS_NP = np.random.default_rng(1).integers(0, 4, (40, 3))
 LOG_PROBS_VNPC = log_softmax(np.random.default_rng(2).normal(size=(5, 40, 3, 4)) + 1.5 * np.eye(4)[TARGETS_NP], axis=3)
@@ -14,9 +14,9 @@ READING = Reading(TARGETS_NP, aggregate(LOG_PROBS_VNPC))
 
 
 def test_loss_margin_and_agreement_of_each_image() -> None:
-    """By their definitions, one image and one position at a time."""
-    losses, margins = losses_N(READING.log_probs_NPC, TARGETS_NP), narrowest_N(READING.log_probs_NPC, TARGETS_NP)
-    agreeing = agreeing_N(LOG_PROBS_VNPC, READING.predicted_NP)
+    """Recompute them from their definitions."""
+    losses, margins = losses_N(READING.log_probs_NPC, TARGETS_NP), min_margins_N(READING.log_probs_NPC, TARGETS_NP)
+    agreeing = agreeing_views_N(LOG_PROBS_VNPC, READING.predicted_NP)
 
     for place in range(40):
         rows = READING.log_probs_NPC[place]
@@ -30,35 +30,35 @@ def test_loss_margin_and_agreement_of_each_image() -> None:
 
 
 def test_a_sure_answer_has_no_loss() -> None:
-    """Not one of -0, as the page would show it."""
+    """The page would show -0."""
     sure_NPC = np.log(np.eye(4)[TARGETS_NP], where=np.eye(4)[TARGETS_NP] > 0, out=np.full((40, 3, 4), -np.inf))
 
     assert not np.signbit(losses_N(sure_NPC, TARGETS_NP)).any()
 
 
 def test_what_is_worth_a_look_comes_first() -> None:
-    """Each order by its own key, and only the places that were given."""
+    """Each order sorts the given images by its own key."""
     places = np.arange(0, 40, 2)
     keys = {
         "confidence": READING.confidence_N,
         "loss": -losses_N(READING.log_probs_NPC, TARGETS_NP),
-        "margin": narrowest_N(READING.log_probs_NPC, TARGETS_NP),
-        "disagreement": agreeing_N(LOG_PROBS_VNPC, READING.predicted_NP),
+        "margin": min_margins_N(READING.log_probs_NPC, TARGETS_NP),
+        "disagreement": agreeing_views_N(LOG_PROBS_VNPC, READING.predicted_NP),
     }
     for order, key_N in keys.items():
         found = ranked(places, READING, LOG_PROBS_VNPC, order)  # type: ignore[arg-type]
 
         assert sorted(found) == places.tolist()
         assert (np.diff(key_N[found]) >= 0).all(), order
-    surest = ranked(places, READING, LOG_PROBS_VNPC, "confidence", surest_first=True)
-    assert (np.diff(READING.confidence_N[surest]) <= 0).all()
+    most_confident = ranked(places, READING, LOG_PROBS_VNPC, "confidence", most_confident_first=True)
+    assert (np.diff(READING.confidence_N[most_confident]) <= 0).all()
 
 
 @pytest.mark.parametrize("position", [0, 2, None])
 def test_a_cell_names_its_images_at_one_position_or_any(position: int | None) -> None:
-    """An image with the confusion at two positions is one image; nearest are all with the true character."""
+    """An image with the confusion at two positions counts once."""
     at = range(3) if position is None else [position]
-    found = of_cell(READING, position, 1, 2)
+    found = in_cell(READING, position, 1, 2)
     close = nearest(READING, position, 1, 2)
 
     predicted_NP = READING.predicted_NP
@@ -71,7 +71,7 @@ def test_a_cell_names_its_images_at_one_position_or_any(position: int | None) ->
 
 
 def test_no_images_are_no_error() -> None:
-    """A list may be empty in every order."""
+    """The list may be empty in every order."""
     none = np.array([], dtype=np.int64)
     for order in ("confidence", "loss", "margin", "disagreement"):
         assert len(ranked(none, READING, LOG_PROBS_VNPC, order)) == 0  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Parts of a held-out set, counted again by hand."""
+"""Slices of held-out images, counted again by hand."""
 
 import math
 
@@ -28,16 +28,16 @@ def by_name(found: list[Slice]) -> dict[tuple[str, str], Slice]:
 
 
 def test_each_slice_counts_its_own_samples() -> None:
-    """Repeats, the leading zero, a character at a position, and what the database knows."""
+    """Repeats, a leading zero, a character at a position, and database properties."""
     found = by_name(find_slices(columns_of(LABELS, FACTS), RIGHT_N))
 
     counts = {name: (part.correct, part.n) for name, part in found.items()}
-    assert counts["neighbors", "two equal"] == (1, 3)
-    assert counts["neighbors", "all different"] == (3, 3)
-    assert counts["in a row", "three equal"] == (0, 1)
-    assert counts["leading zero", "yes"] == counts["character at 1", "0"] == (2, 2)
+    assert counts["adjacent characters", "two equal"] == (1, 3)
+    assert counts["adjacent characters", "all different"] == (3, 3)
+    assert counts["three equal in a row", "yes"] == (0, 1)
+    assert counts["leading zero", "yes"] == counts["position 1", "0"] == (2, 2)
     assert counts["leading zero", "no"] == (2, 4)
-    assert counts["character at 2", "1"] == (1, 2)
+    assert counts["position 2", "1"] == (1, 2)
     assert counts["source", "mail"] == (2, 3)
     assert counts["source", "post"] == (2, 3)
     for part in found.values():
@@ -46,21 +46,21 @@ def test_each_slice_counts_its_own_samples() -> None:
 
 
 def test_letters_have_no_leading_zero() -> None:
-    """Nor have texts without three equal characters in a row a slice for them."""
+    """There is also no slice for three equal characters if no text has them."""
     columns = columns_of(["ab", "ba"], {}, charset="ab0")
 
-    assert set(columns) == {"neighbors", "character at 1", "character at 2"}
+    assert set(columns) == {"adjacent characters", "position 1", "position 2"}
 
 
 def test_a_slice_of_all_samples_is_left_out() -> None:
-    """All images have the same size, so the size explains nothing; without samples there is nothing at all."""
+    """If all images have the same size, the size explains nothing."""
     assert not [part for part in find_slices(columns_of(LABELS, FACTS), RIGHT_N) if part.kind == "size"]
-    assert not [part for part in find_slices(columns_of(LABELS, FACTS), RIGHT_N, least=4) if part.n < 4]
+    assert not [part for part in find_slices(columns_of(LABELS, FACTS), RIGHT_N, min_images=4) if part.n < 4]
     assert find_slices({"source": Categorical.of([])}, np.ones(0, dtype=bool)) == []
 
 
 def test_the_worst_comes_first() -> None:
-    """Surely bad before perhaps bad: one error of one says less than nine of ten."""
+    """One error of one is weaker evidence than nine of ten."""
     labels = ["11"] * 10 + ["23"] + ["45"] * 50
     right_N = np.array([False] * 9 + [True, False] + [True] * 50)
 
@@ -70,16 +70,16 @@ def test_the_worst_comes_first() -> None:
     assert [part.ci95[1] for part in found] == sorted(part.ci95[1] for part in found)
 
 
-def test_the_lift_compares_with_all_other_samples() -> None:
-    """2 of 3 wrong here, none of 3 there; without any error there is nothing to compare."""
+def test_the_error_ratio_compares_with_all_other_samples() -> None:
+    """2 of 3 wrong against none of 3; nan without any error."""
     columns = columns_of(LABELS, FACTS)
-    assert by_name(find_slices(columns, RIGHT_N))["neighbors", "two equal"].lift == math.inf
-    assert by_name(find_slices(columns, RIGHT_N))["source", "mail"].lift == pytest.approx(1.0)
-    assert math.isnan(find_slices(columns, np.ones(6, dtype=bool))[0].lift)
+    assert by_name(find_slices(columns, RIGHT_N))["adjacent characters", "two equal"].error_ratio == math.inf
+    assert by_name(find_slices(columns, RIGHT_N))["source", "mail"].error_ratio == pytest.approx(1.0)
+    assert math.isnan(find_slices(columns, np.ones(6, dtype=bool))[0].error_ratio)
 
 
 def test_p_is_that_of_fisher_adjusted_for_the_number_of_slices() -> None:
-    """Each table again by scipy, then multiplied as Holm wrote it down."""
+    """Recompute each table with scipy, then apply Holm's correction."""
     rng = np.random.default_rng(1)
     facts = {"source": [str(value) for value in rng.integers(0, 12, 900)]}
     right_N = rng.random(900) > np.where(np.array(facts["source"]) == "7", 0.4, 0.05)
@@ -95,23 +95,23 @@ def test_p_is_that_of_fisher_adjusted_for_the_number_of_slices() -> None:
     for rank, (value, p) in enumerate(sorted(by_scipy.items(), key=lambda item: item[1])):
         worst = max(worst, p * (len(by_scipy) - rank))
         assert by_name(found)["source", value].p == pytest.approx(min(1.0, worst), rel=1e-6)
-    assert [part.value for part in found if part.surely_worse] == ["7"]
+    assert [part.value for part in found if part.significant] == ["7"]
 
 
 def test_equally_hard_parts_are_rarely_called_worse() -> None:
-    """In 200 splits without any difference, with 30 parts each, at most one in twenty names a part."""
+    """At most 1 in 20 of 200 splits without any difference, with 30 slices each, has a significant slice."""
     rng = np.random.default_rng(2)
     alarms = 0
     for _ in range(200):
         columns = {kind: Categorical.of(map(str, rng.integers(0, 10, 600))) for kind in "abc"}
-        alarms += any(part.surely_worse for part in find_slices(columns, rng.random(600) > 0.1))
+        alarms += any(part.significant for part in find_slices(columns, rng.random(600) > 0.1))
 
     assert alarms <= 16  # 5% of 200, and three standard deviations
     assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
 
 
 def test_many_intervals_are_those_of_one() -> None:
-    """Ends included."""
+    """Including the ends."""
     correct_S, n_S = np.array([0, 5, 10, 399, 1]), np.array([10, 10, 10, 400, 1])
 
     for low, high, correct, n in zip(*intervals95(correct_S, n_S), correct_S, n_S, strict=True):
@@ -120,7 +120,7 @@ def test_many_intervals_are_those_of_one() -> None:
 
 
 def test_a_hundred_thousand_samples_are_counted_by_columns() -> None:
-    """Less than a tenth of a line of Python for each sample; NumPy does the rest."""
+    """Less than a tenth of a line of Python per sample, because NumPy does the rest."""
     rng = np.random.default_rng(3)
     targets_NP, right_N = rng.integers(0, 10, (100_000, 6)), rng.random(100_000) > 0.1
     facts = {"operator": Categorical.of(map(str, rng.integers(0, 20, 100_000)))}

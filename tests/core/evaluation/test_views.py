@@ -1,4 +1,4 @@
-"""Sets of views: which are allowed, and which one a run reads with."""
+"""Views: their limits, and the TTA settings of a run."""
 
 import json
 import math
@@ -13,9 +13,9 @@ import pytest
 
 from core.errors import OptionError, StorageError
 from core.evaluation.views import (
-    AS_IT_IS,
     DEFAULT,
     FILE,
+    ORIGINAL,
     View,
     ViewChoice,
     check_views,
@@ -30,7 +30,7 @@ LEFT = View("left", shift_x=-0.05)
 
 
 def test_the_standard_views_are_a_set_that_is_allowed() -> None:
-    """And far from where a 6 becomes a 9."""
+    """They are far from turning a 6 into a 9."""
     assert check_views(DEFAULT) == DEFAULT
     assert all(abs(view.degrees) <= 5 and 0.9 <= view.zoom <= 1.1 for view in DEFAULT)
 
@@ -38,29 +38,29 @@ def test_the_standard_views_are_a_set_that_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("views", "sentence"),
     [
-        ([], "between 1 and 16 views, not 0"),
-        ([AS_IT_IS, *(View(f"{place}", zoom=1 + place / 100) for place in range(1, 17))], "and 16 views, not 17"),
-        ([LEFT, AS_IT_IS], "The first view must be the image as it is, but 'left' moves it"),
-        ([AS_IT_IS, replace(LEFT, name="as it is")], "Two views are named 'as it is'"),
-        ([AS_IT_IS, View("nothing")], "'as it is' and 'nothing' are the same"),
-        ([AS_IT_IS, LEFT, replace(LEFT, name="west")], "'left' and 'west' are the same"),
-        ([AS_IT_IS, replace(LEFT, name=" ")], "View 2 has no name"),
-        ([AS_IT_IS, replace(LEFT, name="a" * 41)], "at most 40 characters"),
-        ([AS_IT_IS, replace(LEFT, name="a\nb")], "must be printable"),
-        ([AS_IT_IS, View("far", shift_x=0.11)], "shifts by 11.0% of the width; at most 10%"),
-        ([AS_IT_IS, View("far", shift_y=-0.2)], "shifts by -20.0% of the height; at most 10%"),
-        ([AS_IT_IS, View("tiny", zoom=0.5)], "zooms to 50%; allowed are 80% to 125%"),
-        ([AS_IT_IS, View("huge", zoom=1.26)], "zooms to 126%"),
-        ([AS_IT_IS, View("mirrored", zoom=-1)], "zooms to -100%"),
-        ([AS_IT_IS, View("over", degrees=180)], "turns by 180 degrees; more than 10 can make another character"),
-        ([AS_IT_IS, View("none", degrees=math.nan)], "needs a number for degrees"),
-        ([AS_IT_IS, View("text", zoom="1")], "needs a number for zoom"),  # type: ignore[arg-type]
-        ([AS_IT_IS, View("bool", shift_x=True)], "needs a number for shift_x"),
-        ([AS_IT_IS, View(7, zoom=1.1)], "View 2 has no name"),  # type: ignore[arg-type]
+        ([], "0 views are not allowed. Use 1 to 16"),
+        ([ORIGINAL, *(View(f"{place}", zoom=1 + place / 100) for place in range(1, 17))], "17 views are not allowed"),
+        ([LEFT, ORIGINAL], "The first view, 'left', moves the image"),
+        ([ORIGINAL, replace(LEFT, name="as it is")], "Two views are named 'as it is'"),
+        ([ORIGINAL, View("nothing")], "'as it is' and 'nothing' are identical"),
+        ([ORIGINAL, LEFT, replace(LEFT, name="west")], "'left' and 'west' are identical"),
+        ([ORIGINAL, replace(LEFT, name=" ")], "View 2 has no name"),
+        ([ORIGINAL, replace(LEFT, name="a" * 41)], "at most 40 characters"),
+        ([ORIGINAL, replace(LEFT, name="a\nb")], "must be printable"),
+        ([ORIGINAL, View("far", shift_x=0.11)], "shifts by 11.0% of the width. The limit is 10%"),
+        ([ORIGINAL, View("far", shift_y=-0.2)], "shifts by -20.0% of the height. The limit is 10%"),
+        ([ORIGINAL, View("tiny", zoom=0.5)], "zooms to 50%. Use 80% to 125%"),
+        ([ORIGINAL, View("huge", zoom=1.26)], "zooms to 126%"),
+        ([ORIGINAL, View("mirrored", zoom=-1)], "zooms to -100%"),
+        ([ORIGINAL, View("over", degrees=180)], "turns by 180 degrees. The limit is 10"),
+        ([ORIGINAL, View("none", degrees=math.nan)], "needs a number for degrees"),
+        ([ORIGINAL, View("text", zoom="1")], "needs a number for zoom"),  # type: ignore[arg-type]
+        ([ORIGINAL, View("bool", shift_x=True)], "needs a number for shift_x"),
+        ([ORIGINAL, View(7, zoom=1.1)], "View 2 has no name"),  # type: ignore[arg-type]
     ],
 )  # fmt: skip
 def test_a_bad_set_is_one_sentence(views: list[View], sentence: str) -> None:
-    """It names the view and what is allowed."""
+    """It names the view and the limit."""
     with pytest.raises(OptionError, match=sentence) as refused:
         check_views(views)
 
@@ -70,27 +70,27 @@ def test_a_bad_set_is_one_sentence(views: list[View], sentence: str) -> None:
 
 @pytest.mark.parametrize("values", [None, {}, [1], [{}], [{"name": "as it is", "flip": True}], []])
 def test_json_that_holds_no_views_is_refused(values: Any) -> None:
-    """A flip is none of the moves that a view has."""
+    """A view cannot flip the image."""
     with pytest.raises(OptionError):
         from_dicts(values)
 
 
 def test_views_come_back_from_json_as_they_were() -> None:
-    """And what is left out of one moves nothing."""
+    """Missing keys have no effect."""
     assert from_dicts(json.loads(json.dumps(to_dicts(DEFAULT)))) == DEFAULT
-    assert from_dicts([{"name": "as it is"}, {"name": "left", "shift_x": -0.05}]) == (AS_IT_IS, LEFT)
+    assert from_dicts([{"name": "as it is"}, {"name": "left", "shift_x": -0.05}]) == (ORIGINAL, LEFT)
 
 
 def test_a_fingerprint_tells_what_is_read_not_what_it_is_called() -> None:
-    """The mean does not depend on names or order."""
-    assert fingerprint([AS_IT_IS, LEFT]) == fingerprint([replace(LEFT, name="west"), AS_IT_IS])
-    assert fingerprint([AS_IT_IS, LEFT]) != fingerprint([AS_IT_IS])
-    assert fingerprint([AS_IT_IS, View("a", zoom=1)]) == fingerprint([AS_IT_IS, View("a", zoom=1.0)])
-    assert fingerprint([AS_IT_IS, View("a", 0.0, 0.05)]) == fingerprint([AS_IT_IS, View("a", -0.0, 0.05)])
+    """TTA does not depend on names or order."""
+    assert fingerprint([ORIGINAL, LEFT]) == fingerprint([replace(LEFT, name="west"), ORIGINAL])
+    assert fingerprint([ORIGINAL, LEFT]) != fingerprint([ORIGINAL])
+    assert fingerprint([ORIGINAL, View("a", zoom=1)]) == fingerprint([ORIGINAL, View("a", zoom=1.0)])
+    assert fingerprint([ORIGINAL, View("a", 0.0, 0.05)]) == fingerprint([ORIGINAL, View("a", -0.0, 0.05)])
 
 
 def test_a_view_moves_the_picture_as_it_says() -> None:
-    """To the right and down; the first one is the same array."""
+    """Positive shifts go right and down. The original view returns the same array."""
     image = np.zeros((20, 100, 3), dtype=np.uint8)
     image[5, 40] = 200
 
@@ -98,14 +98,14 @@ def test_a_view_moves_the_picture_as_it_says() -> None:
 
     assert moved[7, 50].tolist() == [200] * 3
     assert int(moved.sum()) == 600
-    assert move_image(image, AS_IT_IS) is image
+    assert move_image(image, ORIGINAL) is image
 
 
 def test_the_choice_of_a_run_is_read_back(tmp_path: Path) -> None:
-    """Before there is one, the standard views are known and not used."""
+    """The default is the default views, not used."""
     assert choice_of(tmp_path) == choice_of(None) == ViewChoice(views=DEFAULT, use=False)
 
-    made = ViewChoice(views=(AS_IT_IS, LEFT), use=True, by="ada", n=610, fixed=9, broken=1, p=0.02, step=400)
+    made = ViewChoice(views=(ORIGINAL, LEFT), use=True, by="ada", n=610, fixed=9, broken=1, p=0.02, step=400)
     made.save(tmp_path)
 
     assert ViewChoice.load(tmp_path) == made
@@ -119,22 +119,22 @@ def test_the_choice_of_a_run_is_read_back(tmp_path: Path) -> None:
      '{"views": [{"name": "as it is"}], "wings": 2}'],
 )  # fmt: skip
 def test_a_damaged_choice_is_told(tmp_path: Path, text: str) -> None:
-    """Nothing is read by a guess."""
+    """A damaged file is an error."""
     (tmp_path / FILE).write_text(text)
 
-    with pytest.raises(StorageError, match="choose its views again"):
+    with pytest.raises(StorageError, match="Choose its views again"):
         choice_of(tmp_path)
 
 
 def test_a_choice_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    """As where the run's directory is gone."""
-    with pytest.raises(StorageError, match="views of the run could not be written"):
+    """This happens if the run's directory was deleted."""
+    with pytest.raises(StorageError, match="views of the run could not be saved"):
         ViewChoice().save(tmp_path / "gone")
 
 
 def test_views_are_known_without_torch() -> None:
-    """The page that shows and edits them opens without it."""
-    modules = "core.evaluation.views, core.evaluation.views_worth, core.evaluation.predictions"
+    """The page that edits them opens without torch."""
+    modules = "core.evaluation.views, core.evaluation.tta_effect, core.evaluation.predictions"
     script = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 

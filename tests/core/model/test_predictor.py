@@ -12,7 +12,7 @@ import pytest
 from core.errors import CheckpointError, StorageError
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import confidence
-from core.evaluation.views import AS_IT_IS, DEFAULT, View, ViewChoice, fingerprint
+from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice, fingerprint
 from core.evaluation.views import FILE as VIEWS_FILE
 from core.model.predictor import Predictor
 from tests.helpers import toy
@@ -71,7 +71,7 @@ def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> 
     """The caller can override this. A threshold for other views does not apply."""
     image = toy.draw("x-", np.random.default_rng(6))
     step = Predictor.load(run_dir).step
-    views = (AS_IT_IS, View("higher", shift_y=-0.05), View("nearer", zoom=1.1))
+    views = (ORIGINAL, View("higher", shift_y=-0.05), View("nearer", zoom=1.1))
     assert len(Predictor.load(run_dir).predict([image])[0].views) == 1
     ViewChoice(views=views, use=True).save(run_dir)
     rule = Acceptance(
@@ -102,7 +102,7 @@ def test_images_are_read_as_they_are_whatever_the_views_file_holds(run_dir: Path
     assert len(predictor.predict([image], tta=False)[0].views) == 1
     assert predictor.log_probs([image]).shape == (1, 1, 2, 3)
     for tta in (None, True):
-        with pytest.raises(StorageError, match="choose its views again"):
+        with pytest.raises(StorageError, match="Choose its views again"):
             predictor.predict([image], tta=tta)
 
 

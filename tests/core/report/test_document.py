@@ -1,4 +1,4 @@
-"""The report of an evaluation: one whole file, with the numbers of the predictions."""
+"""The report: one complete HTML file with the figures of the predictions."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -24,7 +24,7 @@ from tests.helpers.trained import RUN, stored, write_run
 
 
 class Page(HTMLParser):
-    """Text, tags and addresses of an HTML file; every tag that is opened is closed."""
+    """Text, tags and URLs of an HTML file. Asserts that every opened tag is closed."""
 
     VOID = ("meta", "img", "br")
 
@@ -67,7 +67,7 @@ def report_of(home: Home, split: str = "val", *, tta: bool = False) -> str:
 def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
     home: Home, trained: Project, wrong: int
 ) -> None:
-    """No script, no address but those of its images; k, n and interval of each line again by hand."""
+    """No script and no URL except its own images; k, n and interval of each row recomputed."""
     made = write_run(home, trained, "val", wrong=wrong)
     reading = made.reading(spec_of(trained), tta=False)
 
@@ -87,28 +87,28 @@ def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
         assert f"{correct} of 600" in page.text
         assert f"{exact.low:.1%} to {exact.high:.1%}" in page.text
     assert text.count('<rect class="wrong"') >= (reading.predicted_NP != reading.targets_NP)[:, 0].any()
-    assert f"{wrong} wrong of 600 shows" in page.text
+    assert f"With {wrong} wrong of 600, at least" in page.text
     assert "the team" in page.text
     assert "ticket 1" in page.text
 
 
 def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Home, trained: Project) -> None:
-    """With all views, of a project whose test set has been used."""
+    """The report has TTA, and the test set has been used."""
     found = stored(home)
     with opened(home.db) as db, write(db):
         insert_test_use(db, project_id=trained.id, job_id=RUN, operator="<b>ann & bob</b>")
-    worth = found.views_worth(spec_of(trained))
+    effect = found.tta_effect(spec_of(trained))
 
     page = Page(report_of(home, tta=True))
 
-    assert f"{worth.together.correct} of {worth.n}" in page.text
-    assert worth.verdict in page.text
+    assert f"{effect.together.correct} of {effect.n}" in page.text
+    assert effect.verdict in page.text
     assert "<b>ann & bob</b>" in page.text
-    assert "used once. Every reading of them is counted" in page.text
+    assert "used once. Every evaluation on test images is recorded" in page.text
 
 
 def test_the_report_bounds_the_kept_threshold_as_trust_does(home: Home, trained: Project) -> None:
-    """On val, which has chosen it among many, no better than what was kept with it."""
+    """On validation images, which chose it, the bound is the stored one."""
     made = write_run(home, trained, "val", wrong=60)
     reading = made.reading(spec_of(trained), tta=False)
     chosen = choose_threshold(reading.fitted_N, reading.right_N, 0.05)
@@ -121,24 +121,24 @@ def test_the_report_bounds_the_kept_threshold_as_trust_does(home: Home, trained:
     page = Page(report_of(home))
 
     assert f"it accepts {chosen.used:,}" in page.text
-    assert f"at most {chosen.risk_bound:.3%} with 95% confidence" in page.text
+    assert f"at most {chosen.risk_bound:.3%} at 95% confidence" in page.text
 
 
 def test_the_report_on_test_advises_no_views(home: Home, trained: Project) -> None:
-    """They are chosen on val; here stands what they did."""
+    """Views are chosen on validation images, so the test report only shows their effect."""
     found = stored(home)
     found.save(home.run(RUN) / "predictions-test.npz")
-    worth = found.views_worth(spec_of(trained))
+    effect = found.tta_effect(spec_of(trained))
 
     page = Page(report_of(home, "test", tta=True))
 
-    assert worth.finding in page.text
-    assert worth.verdict != worth.finding
-    assert worth.verdict not in page.text
+    assert effect.finding in page.text
+    assert effect.verdict != effect.finding
+    assert effect.verdict not in page.text
 
 
 def test_the_report_escapes_names_and_texts(home: Home, trained: Project) -> None:
-    """Project, owner, operator and charset hold the characters that HTML gives a meaning."""
+    """Project, owner, operator and charset contain characters that are special in HTML."""
     name, owner, charset = "<script>alert(1)</script>", "\"'><img src=x>", '<>&"'
     with opened(home.db) as db:
         with write(db):
@@ -164,7 +164,7 @@ def test_the_report_escapes_names_and_texts(home: Home, trained: Project) -> Non
     assert "script" not in page.tags
     assert all(address.startswith("data:image/") for address in page.addresses)
     assert page.texts.count(name) == 1
-    assert f"{name}: run {RUN} on val" in page.texts
+    assert f"{name}: run {RUN} on validation images" in page.texts
     assert f"owner {owner}; authorization ticket 2" in page.texts
     assert "true <, read as &: " in page.text
     assert set(labels) <= set(page.texts)
@@ -173,7 +173,7 @@ def test_the_report_escapes_names_and_texts(home: Home, trained: Project) -> Non
 def test_the_command_writes_the_report(
     home: Home, trained: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same as the page's; what cannot be written or was never evaluated is one sentence."""
+    """It equals the report of the page; errors are one sentence each."""
     monkeypatch.setenv("SLOTLAB_HOME", str(home.root))
     commands.report("1", out=tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == report_of(home)

@@ -13,7 +13,7 @@ DRAW = TEMPLATES.from_string('{% from "svg.html" import matrix %}{{ matrix(it) }
 
 @pytest.mark.parametrize("charset", ["0123456789", string.digits + string.ascii_lowercase])
 def test_a_matrix_of_any_charset_is_drawn(charset: str) -> None:
-    """Where a row has no room for its character, every other row has one."""
+    """If rows have no room for their character, every other row has one."""
     counts_CC = np.diag(np.arange(1, len(charset) + 1))
     counts_CC[0, -1] = 3
 

@@ -117,7 +117,7 @@ def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None
     assert (papers_N > predictions.colors_N23[:, 1].max(axis=1)).all()
     choice = ViewChoice.load(job.path)
     assert choice is not None
-    worth = predictions.views_worth(toy.SPEC)
+    worth = predictions.tta_effect(toy.SPEC)
     assert choice == predictions.choice(worth, use=worth.wins)
     assert (choice.fixed, choice.broken) == (
         result["val_tta"]["tta_flips"]["fixed"],

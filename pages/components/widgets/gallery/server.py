@@ -22,7 +22,7 @@ from core.evaluation.evidence import Evidence
 from core.evaluation.metrics import Ints
 from core.evaluation.percent import at_least, percent
 from core.evaluation.predictions import Reading
-from core.evaluation.ranking import Order, agreeing_N, losses_N, narrowest_N, nearest, of_cell, ranked
+from core.evaluation.ranking import Order, agreeing_views_N, in_cell, losses_N, min_margins_N, nearest, ranked
 from core.images.pixels import data_url, decode
 from core.runs.evaluated import Evaluated
 from db.records import Sample
@@ -69,7 +69,7 @@ class Cell:
 
     def is_close(self, reading: Reading) -> bool:
         """Return whether to list the images closest to the cell: it was clicked by probability, or it is empty."""
-        return self.soft or not len(of_cell(reading, self.position, self.true, self.read))
+        return self.soft or not len(in_cell(reading, self.position, self.true, self.read))
 
 
 def identity_of(shown: Evaluated) -> str:
@@ -131,7 +131,7 @@ def _select_images(shown: Evaluated, kind: str, cell: Cell | None, sort: str) ->
         true, read = layout.plain(charset[cell.true]), layout.plain(charset[cell.read])
         where = "at any position" if cell.position is None else f"at position {cell.position + 1}"
         close = cell.is_close(reading)
-        places = (nearest if close else of_cell)(reading, cell.position, cell.true, cell.read)
+        places = (nearest if close else in_cell)(reading, cell.position, cell.true, cell.read)
         if close:
             empty = "" if cell.soft else f"No {true} is read as {read} {where}. "
             end = f", closest to {read} first" if sort == "closeness" else ""
@@ -154,7 +154,7 @@ def _select_images(shown: Evaluated, kind: str, cell: Cell | None, sort: str) ->
     if sort == "closeness":
         return places, note
     by: Any = sort
-    return ranked(places, reading, shown.predictions.log_probs_VNPC, by, surest_first=kind == "wrong"), note
+    return ranked(places, reading, shown.predictions.log_probs_VNPC, by, most_confident_first=kind == "wrong"), note
 
 
 def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
@@ -214,8 +214,8 @@ def _tiles(
     predictions, reading, charset = shown.predictions, shown.reading, shown.spec.charset
     log_probs_NPC, targets_NP = reading.log_probs_NPC[places], reading.targets_NP[places]
     predicted_NP, confidence_N = reading.predicted_NP[places], reading.confidence_N[places]
-    loss_N, margin_N = losses_N(log_probs_NPC, targets_NP), narrowest_N(log_probs_NPC, targets_NP)
-    agree_N = agreeing_N(predictions.log_probs_VNPC[:, places], predicted_NP)
+    loss_N, margin_N = losses_N(log_probs_NPC, targets_NP), min_margins_N(log_probs_NPC, targets_NP)
+    agree_N = agreeing_views_N(predictions.log_probs_VNPC[:, places], predicted_NP)
     best_NP2 = np.argsort(-log_probs_NPC, axis=2)[:, :, :2]
     share_NP2 = np.exp(np.take_along_axis(log_probs_NPC, best_NP2, axis=2))
     views = len(predictions.views)
