@@ -102,18 +102,20 @@ SPLIT = "split"
 TTA = "tta"
 """Switch: whether the numbers are those with test-time augmentation."""
 SECTION = "section"
-"""Tabs: the section that is open."""
+"""In the address: the open tab. On Compare it is also the key of the tabs."""
+SECTION_TAB = "section tab"
+"""Evaluate: the tabs, whose labels are not the values in the address."""
 CELL, CLICKS = "cell", "clicks"
 """Evaluate: the cell of a confusion matrix that was clicked last, and how many clicks there were."""
 VIEWS_CHANGED = "views changed"
 """Evaluate: set when the section of the views changed what the rest of the page speaks of."""
-PARTS_FILTER = "filter"
+SLICES_FILTER = "filter"
 """Evaluate: the field for a filter of one's own."""
 
 
-def open_test_box(run: Run) -> str:
-    """Evaluate: the box that opens the test images for a run, once."""
-    return f"open test for {run.job.id}"
+def unlock_test_box(run: Run) -> str:
+    """Evaluate: the box that unlocks the test set for one evaluation of a run."""
+    return f"unlock test for {run.job.id}"
 
 
 # Home
