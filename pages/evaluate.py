@@ -159,8 +159,8 @@ def write_section() -> None:
 
 
 # The address decides, so that links and the browser's Back button work.
-title, _ = SECTIONS.get(st.query_params.get(state.SECTION, ""), SECTIONS["errors"])
-st.session_state[state.SECTION_TAB] = title
+asked = st.query_params.get(state.SECTION, "")
+st.session_state[state.SECTION_TAB] = SECTIONS.get(asked, SECTIONS["errors"])[0]
 tabs = st.tabs(TABS, key=state.SECTION_TAB, on_change=write_section)
 for tab, (_, parts) in zip(tabs, SECTIONS.values(), strict=True):
     if tab.open:  # compute this tab only

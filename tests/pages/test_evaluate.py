@@ -36,7 +36,7 @@ def test_a_project_without_runs_points_to_training(open_page: OpenPage, portal: 
     app = open_page("evaluate", project=portal.name)
 
     assert not app.exception
-    assert "No run" in app.info[0].value
+    assert "No trained model" in app.info[0].value
 
 
 def test_numbers_stand_with_their_n_and_interval(home: Home, open_page: OpenPage, trained: Project) -> None:

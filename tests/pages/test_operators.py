@@ -64,7 +64,7 @@ def test_a_name_is_kept_in_one_spelling(text: str, name: str) -> None:
 )  # fmt: skip
 def test_what_cannot_be_seen_is_no_name(text: str) -> None:
     """One sentence says what is."""
-    with pytest.raises(OptionError, match=r"^A name has 1 to 60 visible characters\.$"):
+    with pytest.raises(OptionError, match=r"^A name must have 1 to 60 visible characters\.$"):
         check_name(text)
 
 
@@ -116,7 +116,7 @@ def test_an_identity_without_anything_is_refused() -> None:
     """Labels must not be stored under nobody."""
     (sentence,) = ask({"is_logged_in": True, "name": "Ann"})
 
-    assert sentence.startswith("The provider has not said who you are")
+    assert sentence.startswith("The login provider sent neither")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -152,7 +152,7 @@ def test_secrets_that_cannot_be_read_open_nothing(
 
     app = open_page("samples", project=portal.name)
 
-    assert app.error[0].value.endswith("cannot be read, so nobody can log in\\.")
+    assert app.error[0].value.endswith("cannot be read, so login does not work\\. Fix the file\\.")
     assert not app.dataframe
 
 
