@@ -38,7 +38,7 @@ def augment() -> None:
         text = st.text_input(
             "Image", key=state.SEARCH, live="300ms", placeholder="Label, name or hash", width=170
         ).strip()
-        st.button("Another image", icon=":material/casino:", on_click=pick_another, help="Show another training image.")
+        st.button("Shuffle", icon=":material/casino:", on_click=pick_another, help="Show another training image.")
         beside = st.container(width="content")
         n = int(st.number_input("Variants", 1, 60, 14, key="n", persist_state="session", width=100))
         seed = int(
@@ -71,7 +71,7 @@ def augment() -> None:
         with view:
             if sample := pick_sample(project, text):
                 beside.button(
-                    "Pin image", icon=":material/lock:", on_click=pin, args=(sample.sha256,),
+                    "Pin", icon=":material/lock:", on_click=pin, args=(sample.sha256,),
                     disabled=text == sample.sha256, help="Keep showing this image.",
                 )  # fmt: skip
                 compared = {"current settings": settings} | ({other: settings_of(project, other)} if other else {})

@@ -42,7 +42,7 @@ def chosen_review() -> tuple[Review, int | None]:
         operators = [name for name in list_operators(db) if name not in (EVERYONE, OTHERS)]
     bound: dict[str, Any] = {"bind": "query-params"}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        checked = st.selectbox("Labels", ["not checked", "all"], key="checked", width=165, **bound)
+        checked = st.selectbox("Show", ["not checked", "all"], key="checked", width=165, **bound)
         by = st.selectbox("Labeled by", [EVERYONE, OTHERS, *operators], key="by", width=150, **bound)
         order = st.selectbox(
             "Sort by", list(ORDERS), key="ordered", width=150,

@@ -51,9 +51,11 @@ def save(sample: Sample, seen: int, action: str, event_id: str, flag: str | None
         st.session_state[state.OUTCOME] = (sample.name, outcome)
 
 
-def review_state(sample: Sample) -> str | None:
-    """Return the state of a sample's review; None if it has not been reviewed."""
-    return "disputed" if sample.disputed else "checked" if sample.checked else None
+def review_state(sample: Sample) -> str:
+    """Return the state of a sample's review; empty if there is no label to review."""
+    if sample.disputed:
+        return "disputed"
+    return "checked" if sample.checked else "not checked" if sample.label else ""
 
 
 def to_first_page() -> None:
@@ -164,7 +166,7 @@ with detail:
     if sample.disputed:
         opinions = "; ".join(f"**{layout.plain(choice.shown)}**: {layout.plain(', '.join(choice.voices))}"
                          for choice in choices_of(sample, history))  # fmt: skip
-        st.warning(f"Disputed. {opinions}. Your decision here is final.", icon=":material/forum:")
+        st.warning(f"Disputed. {opinions}. Saving a label here settles it.", icon=":material/forum:")
     st.caption(
         f"{sample.split} split · {sample.width} x {sample.height} pixels · hash `{sample.sha256[:12]}` · "
         f"source {layout.plain(source_names[sample.source_id])}"

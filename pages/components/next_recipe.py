@@ -75,7 +75,7 @@ def ask_recipe(project: Project) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
             "Augmentation", [*([OWN] if own is not None else []), *saved], key=key, on_change=choose, width=320,
-            format_func=lambda title: f"{title} (default of this project)" if title == default else title,
+            format_func=lambda title: f"{title} (project default)" if title == default else title,
             help="Named settings. The run records name and version.",
         )  # fmt: skip
         st.page_link(

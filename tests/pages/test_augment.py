@@ -108,17 +108,17 @@ def test_a_transform_without_default_starts_visible(open_page: OpenPage, portal:
 def test_another_sample_is_another_image(home: Home, open_page: OpenPage, portal: Project) -> None:
     """The button chooses among the training images in a fixed order."""
     first = open_page("augment", project=portal.name)
-    captions = {texts(first)} | {texts(press(first, "Another image")) for _ in range(5)}
+    captions = {texts(first)} | {texts(press(first, "Shuffle")) for _ in range(5)}
 
     assert len(captions) > 1
 
 
 def test_a_kept_sample_stays(open_page: OpenPage, portal: Project) -> None:
     """The hash in the search field keeps it."""
-    app = press(open_page("augment", project=portal.name), "Pin image")
+    app = press(open_page("augment", project=portal.name), "Pin")
     before = texts(app)
 
-    assert texts(press(app, "Another image")) == before
+    assert texts(press(app, "Shuffle")) == before
 
 
 # Network input
@@ -288,7 +288,7 @@ def test_the_train_page_starts_a_run_with_a_recipe(
         app.session_state["recipe for the next run"] = {"portal": "soft@1"}
         app.run()
     app.selectbox(key="fast device").set_value("cpu").run()
-    assert "Augmentation: soft@1. Applied: blur." in texts(app).replace("\\", "")
+    assert "Augmentation: soft@1. Transforms: blur." in texts(app).replace("\\", "")
 
     press(app, "Start training")
 

@@ -372,9 +372,9 @@ def test_what_is_not_known_of_a_clones_data_is_said(open_page: OpenPage, home: H
     (job.path / "dataset.npz").unlink()
     app = click(open_page("train", project="portal", run=job.id), "Clone")
 
-    assert "* labels: unknown" in texts(app.markdown)
+    assert "* labels\\: unknown" in texts(app.markdown)
     app.toggle(key=f"{job.id} drop_seen_strings").set_value(True).run()
-    assert "* training images: unknown" in texts(app.markdown)
+    assert "* training images\\: unknown" in texts(app.markdown)
     assert "Start training" in labels_of_buttons(app)
 
 

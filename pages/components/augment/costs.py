@@ -34,7 +34,7 @@ def show_costs(project: Project, settings: Settings) -> None:
     measured = _measured(project, settings, images)
     height, width = net.frame.size
     with st.grid("auto", min_column_width=200):
-        layout.number("Time per image", f"{measured.total_ms:.2f} ms", f"mean over images of {height} x {width} pixels")
+        layout.number("Time per image", f"{measured.total_ms:.2f} ms", f"mean over images of {width} x {height} pixels")
         if labeled:
             seconds = measured.total_ms * labeled / 1000
             layout.number(

@@ -57,7 +57,7 @@ def choose_recipe(project: Project, titles: list[str], default: str) -> tuple[st
     with st.container(horizontal=True, vertical_alignment="bottom"):
         title = st.selectbox(
             "Recipe", titles, key=box, on_change=_load, args=(project,), width=240, persist_state="session",
-            format_func=lambda title: f"{title} (default of this project)" if title == default else title,
+            format_func=lambda title: f"{title} (project default)" if title == default else title,
             help="Named settings. Choosing a recipe sets all switches and sliders below.",
         )  # fmt: skip
         return title, st.container(horizontal=True, vertical_alignment="bottom", width="content")

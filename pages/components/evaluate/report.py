@@ -12,8 +12,8 @@ def show_report(shown: Evaluated) -> None:
     st.subheader("Report", anchor=False)
     st.caption(
         "One HTML file with everything on this page: numbers with intervals, confusion matrices, calibration, slices, "
-        "misread images, settings and the uses of the test set. It contains no scripts and loads nothing from the "
-        "network. It contains images of the portal and their labels: share it only with people allowed to see them."
+        "misread images, settings and the uses of the test set. The file has no scripts and loads nothing from the "
+        "network. It shows images of the portal and their labels: share it only with people allowed to see them."
     )
     with layout.errors(), layout.database() as db, st.spinner("Writing the report"):
         text = make_report(db, layout.home(), shown)

@@ -96,7 +96,7 @@ def _ask_for_slice(shown: Evaluated, columns: dict[str, Categorical], right_N: B
     else:
         verdict = "None is" if not significant else f"{significant:,} {'is' if significant == 1 else 'are'}"
         st.caption(
-            f"{len(slices):,} slices, worst first by CI high. {verdict} significantly worse than the rest "
+            f"{len(slices):,} slices, worst first (by CI high). {verdict} significantly worse than the rest "
             "(Fisher's exact test with Holm's correction, 5%). Click a row to see its images."
         )
     slices = slices[:MAX_ROWS]

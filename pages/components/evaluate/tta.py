@@ -81,7 +81,7 @@ def _show_worth(shown: Evaluated, worth: ViewsWorth) -> None:
             "Fixed": st.column_config.NumberColumn(help="The unchanged image is read wrong, this view right."),
             "Broken": st.column_config.NumberColumn(help="The unchanged image is read right, this view wrong."),
             "p": st.column_config.NumberColumn(
-                "Chance (p)", format="%.2g",
+                format="%.2g",
                 help="Chance of a difference this large if neither were better (exact McNemar test).",
             ),
             "Time": st.column_config.NumberColumn(

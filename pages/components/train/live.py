@@ -143,9 +143,9 @@ def _show_numbers(run: Run, val: list[Line]) -> None:
     characters, total = round(sum(last["per_position"]) * last["n"]), last["n"] * len(last["per_position"])
     grid = st.grid("auto", min_column_width=225)
     _show_share(
-        grid, f"Exact match, selected checkpoint (step {selected['step']:,})", selected["correct"], selected["n"],
-        help="Validation images with all characters right, without test-time augmentation. The latest checkpoint is "
-        "selected unless it reads clearly fewer than an earlier one.",
+        grid, f"Exact match (step {selected['step']:,})", selected["correct"], selected["n"],
+        help="Result of the selected checkpoint: validation images with all characters right, without test-time "
+        "augmentation. The latest checkpoint is selected unless it reads clearly fewer than an earlier one.",
     )  # fmt: skip
     if run.job.result and (tta := json.loads(run.job.result).get("val_tta")):
         _show_share(
