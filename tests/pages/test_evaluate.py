@@ -32,7 +32,7 @@ def press(app: AppTest, label: str) -> AppTest:
 
 
 def test_a_project_without_runs_points_to_training(open_page: OpenPage, portal: Project) -> None:
-    """Without a saved model there is nothing to evaluate, and the page says where to get one."""
+    """Without a trained model the page says where to get one."""
     app = open_page("evaluate", project=portal.name)
 
     assert not app.exception
