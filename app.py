@@ -1,4 +1,4 @@
-"""The router: `streamlit run app.py`. What it draws around a page is in pages/components/shell.py."""
+"""The router: `streamlit run app.py`. See pages/components/shell.py for the login and the sidebar."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components.shell import around_page
 
-# Files, not ":material/...:": that icon would be fetched from fonts.gstatic.com by each browser.
+# Use files, because browsers would fetch a ":material/...:" icon from fonts.gstatic.com.
 COMPONENTS = Path(__file__).parent / "pages" / "components"
 st.set_page_config(page_icon=COMPONENTS / "icon.svg", layout="wide")
 st.logo(COMPONENTS / "logo.svg", icon_image=COMPONENTS / "icon.svg", size="large")

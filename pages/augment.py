@@ -1,4 +1,4 @@
-"""One training image beside random variants of it, exactly as a run would draw them, and the recipes that say how."""
+"""Augment: a training image beside random variants of it, drawn as a run draws them, and the recipes of a project."""
 
 import json
 
@@ -11,76 +11,76 @@ from pages.components.augment.costs import show_costs
 from pages.components.augment.readability import show_readability
 from pages.components.augment.recipes import (
     choose_recipe,
-    keep_settings,
     open_settings,
+    remember_settings,
     settings_of,
     show_changes,
     show_history,
 )
 from pages.components.augment.settings import ask_settings, put
-from pages.components.augment.variants import keep, pick_another, pick_sample, show_variants
+from pages.components.augment.variants import pick_another, pick_sample, pin, show_variants
 
 page = layout.open_page("augment")
 project = page.project
 
 
-# A fragment: a moved slider reruns this and nothing else of the app.
+# A fragment, so that moving a slider reruns only this function.
 @st.fragment
 def augment() -> None:
     with layout.errors():
         with layout.database() as db:
-            known, default = recipes.titles(db, project), recipes.default_title(db, project)
-        title, actions = choose_recipe(project, known, default)
+            titles, default = recipes.titles(db, project), recipes.default_title(db, project)
+        title, actions = choose_recipe(project, titles, default)
         base = settings_of(project, title)
     layout.show_refusal()
     changes = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "Sample", key=state.SEARCH, live="300ms", placeholder="Label, name or hash", width=170
+            "Image", key=state.SEARCH, live="300ms", placeholder="Label, name or hash", width=170
         ).strip()
-        st.button("Another", icon=":material/casino:", on_click=pick_another, help="Another training image.")
+        st.button("Shuffle", icon=":material/casino:", on_click=pick_another, help="Show another training image.")
         beside = st.container(width="content")
         n = int(st.number_input("Variants", 1, 60, 14, key="n", persist_state="session", width=100))
         seed = int(
             st.number_input(
                 "Seed", 0, 2**31 - 1, 0, key="seed", persist_state="session", width=100,
-                help="Same seed, same variants.",
+                help="The same seed draws the same variants.",
             )
         )  # fmt: skip
         other = st.selectbox(
-            "Compare with", known, None, key=f"augment compared of {project.name}", placeholder="Nothing", width=150,
-            persist_state="session", help="The same image under the same draws of another recipe, side by side.",
+            "Compare with", titles, None, key=f"augment compared of {project.name}", placeholder="Nothing", width=150,
+            persist_state="session", help="Shows another recipe beside this one, with the same image and random draws.",
         )  # fmt: skip
     view = st.container()
-    transforms, cost, readable, history = st.tabs(
-        ["Transforms", "Cost", "Readable", "History"], key="augment tab", bind="query-params"
+    transforms, cost, readability, history = st.tabs(
+        ["Transforms", "Cost", "Readability", "History"], key="augment tab", bind="query-params"
     )
-    with transforms:  # always drawn: its switches are the settings
+    with transforms:  # always drawn, because its switches hold the settings
         with st.container(height=420, border=False):
-            asked = ask_settings()
+            transforms_on = ask_settings()
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("All off", icon=":material/toggle_off:", on_click=put, args=({},))
-            as_json = st.popover("As JSON", icon=":material/data_object:")
+            st.button("Turn all off", icon=":material/toggle_off:", on_click=put, args=({},))
+            as_json = st.popover("Show JSON", icon=":material/data_object:")
 
     with layout.errors():
-        settings = check_augment(asked)
-        keep_settings(project, settings)
+        settings = check_augment(transforms_on)
+        remember_settings(project, settings)
         as_json.code(json.dumps(settings, indent=1), language="json")
         with changes:
             show_changes(page, title, base, settings, actions, is_default=title == default)
         with view:
             if sample := pick_sample(project, text):
                 beside.button(
-                    "Keep", icon=":material/lock:", on_click=keep, args=(sample.sha256,),
-                    disabled=text == sample.sha256, help="Stay with this image, whatever is imported or pressed.",
+                    "Pin", icon=":material/lock:", on_click=pin, args=(sample.sha256,),
+                    disabled=text == sample.sha256, help="Keep showing this image.",
                 )  # fmt: skip
-                compared = {"these settings": settings} | ({other: settings_of(project, other)} if other else {})
+                compared = {"current settings": settings} | ({other: settings_of(project, other)} if other else {})
                 show_variants(project, sample, compared, n, seed)
         if cost.open:
             with cost:
                 show_costs(project, settings)
-        if readable.open:
-            with readable:
+        if readability.open:
+            with readability:
                 show_readability(project, settings, seed)
         if history.open:
             with history:

@@ -1,4 +1,4 @@
-"""Compare two runs on the same images: which reads more, whether that can be chance, where they disagree."""
+"""Compare: two runs on the same images, the chance of their difference, and the images on which they disagree."""
 
 import pandas as pd
 import streamlit as st
@@ -18,8 +18,8 @@ project, home = page.project, layout.home()
 
 
 def ask_for_evaluation(name: str) -> None:
-    """Link to the evaluation of a run that has none. This page reads no images, least of all test images."""
-    note = " Each opening of the test images is counted, so it is asked for there." * (split == "test")
+    """Link to Evaluate for a run without an evaluation. This page itself never reads images."""
+    note = " Every use of the test set is recorded, so unlock it there." * (split == "test")
     st.info(f"Run {layout.plain(name)} has not been evaluated on {split} yet.{note}", icon=":material/grid_on:")
     st.page_link(
         "pages/evaluate.py", label=f"Evaluate {name}", icon=":material/grid_on:",
@@ -34,7 +34,7 @@ def compared(first: Predictions, second: Predictions) -> Compared:
         tta = any(have_views) and views.toggle("Test-time augmentation", key=state.TTA, bind="query-params")
         for name, has in zip((run.job.id, other.job.id), have_views, strict=True):
             if any(have_views) and not has:
-                note = f"{name} was read without views, and stands as it is in the rows with views; evaluate it again."
+                note = f"{name} was evaluated without TTA. Rows with TTA show its results without. Evaluate it again."
                 st.caption(layout.plain(note))
         return Compared(
             page=page,
@@ -43,45 +43,49 @@ def compared(first: Predictions, second: Predictions) -> Compared:
             common=both,
             sha256=first.sha256,
             plain=compare(first, second, both, page.spec, tta=(False, False)),
-            with_views=compare(first, second, both, page.spec, tta=have_views) if any(have_views) else None,
+            with_tta=compare(first, second, both, page.spec, tta=have_views) if any(have_views) else None,
             tta=tta,
         )
 
 
-def all_runs(listed: list[Run]) -> None:
-    """List the runs with a result; choosing two rows compares them."""
-    # Rows chosen in another list, of another project or before a new run came, are not those of this one.
-    key = f"runs to compare {project.id} {len(listed)}"
+def show_runs(runs: list[Run]) -> None:
+    """List the runs with a result. Selecting two rows compares them."""
+    # The key names the list, because the same row number is another run in another list.
+    key = f"runs to compare {project.id} {len(runs)}"
 
     def choose_rows() -> None:
         rows = st.session_state[key]["selection"]["rows"]
         if len(rows) == 2:
-            st.session_state[state.RUN], st.session_state[state.OTHER_RUN] = (listed[row].job.id for row in rows)
+            st.session_state[state.RUN], st.session_state[state.OTHER_RUN] = (runs[row].job.id for row in rows)
 
     st.subheader("All runs", anchor=False)
-    st.caption("Choose two rows to compare them. A click on a column's name sorts by it.")
-    results = [(one.val_correct or 0, one.val_n) for one in listed]
+    st.caption("Select two rows to compare them. Click a column name to sort.")
+    results = [(run.val_correct or 0, run.val_n) for run in runs]
     st.dataframe(
         pd.DataFrame(
             {
-                "Run": [one.job.id for one in listed],
-                "Exact on val": [correct / n for correct, n in results],
-                "Right, with 95% interval": [counted(correct, n) for correct, n in results],
-                "Training images": [one.train_n for one in listed],
-                "Data": [one.dataset_sha256[:8] for one in listed],
-                "Started": pd.to_datetime([one.job.created_at for one in listed], utc=True),
+                "Run": [run.job.id for run in runs],
+                "Exact match": [correct / n for correct, n in results],
+                "Right (95% interval)": [counted(correct, n) for correct, n in results],
+                "Training images": [run.train_n for run in runs],
+                "Data": [run.dataset_sha256[:8] for run in runs],
+                "Started": pd.to_datetime([run.job.created_at for run in runs], utc=True),
             }
         ),
         column_config={
-            "Exact on val": st.column_config.NumberColumn(format="percent", help="Without test-time augmentation."),
-            "Data": st.column_config.TextColumn(help="Start of the hash of images and labels: equal means the same."),
+            "Exact match": st.column_config.NumberColumn(
+                format="percent", help="On validation images, without test-time augmentation."
+            ),
+            "Data": st.column_config.TextColumn(
+                help="First characters of a hash of the images and labels. Equal hashes mean equal data."
+            ),
             "Started": st.column_config.DatetimeColumn(format="distance"),
         },
         key=key,
         hide_index=True,
         on_select=choose_rows,
         selection_mode="multi-row",
-        alt="Runs of the project with their result on the validation images, newest first",
+        alt="Runs of this project with their results on validation images, newest first",
     )
 
 
@@ -90,7 +94,7 @@ with layout.errors(), layout.database() as db:
     uses = count_test_uses(db, project.id)
 runs = layout.runs_with_a_model(project)
 if len(runs) < 2:
-    st.info("One run has saved a model so far; it takes two to compare.", icon=":material/compare_arrows:")
+    st.info("You need two trained runs to compare. This project has one.", icon=":material/compare_arrows:")
     st.page_link("pages/train.py", label="Train", icon=":material/play_arrow:", query_params={"project": project.name})
     st.stop()
 
@@ -102,21 +106,20 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     views = st.container(width="content")
 if split == "test":
-    st.caption(f"{uses_text(uses)}. Choose between runs on val: what is chosen on test is no longer tested by it.")
+    st.caption(f"{uses_text(uses)}. Compare runs on val. A run selected on test data has no unbiased test score.")
 with layout.errors(), layout.database() as db:
-    first, second = (resources.find_predictions(db, home, one, split) for one in (run, other))
+    first, second = (resources.find_predictions(db, home, each, split) for each in (run, other))
 if first and second:
-    shown = compared(first, second)
-    show_numbers(shown)
+    comparison = compared(first, second)
+    show_numbers(comparison)
     sections = {"Images": show_disagreements, "Curves": show_curves, "Settings": show_settings}
-    # Only the section that is open is computed.
     tabs = st.tabs(list(sections), key=state.SECTION, bind="query-params")
     for tab, show in zip(tabs, sections.values(), strict=True):
-        if tab.open:
+        if tab.open:  # compute this tab only
             with tab:
-                show(shown)
+                show(comparison)
 else:
-    for one, found in ((run, first), (other, second)):
-        if found is None:
-            ask_for_evaluation(one.job.id)
-all_runs([one for one in runs.values() if one.val_correct is not None])
+    for each, predictions in ((run, first), (other, second)):
+        if predictions is None:
+            ask_for_evaluation(each.job.id)
+show_runs([each for each in runs.values() if each.val_correct is not None])

@@ -1,4 +1,4 @@
-"""Show how good a run is, where it is wrong, and which labels to check again."""
+"""Evaluate: how good a run is, what it misreads, and which labels to check."""
 
 import uuid
 
@@ -17,39 +17,50 @@ from db.jobs import list_jobs
 from db.labels import labels_since
 from db.records import ACTIVE
 from pages.components import layout, resources, state
-from pages.components.evaluate.evidence import show_evidence, show_report
-from pages.components.evaluate.parts import show_parts
-from pages.components.evaluate.trust import show_trust
-from pages.components.evaluate.views import show_views
+from pages.components.evaluate.confidence import show_confidence, show_evidence
+from pages.components.evaluate.report import show_report
+from pages.components.evaluate.slices import show_slices
+from pages.components.evaluate.tta import show_tta
 from pages.components.progress import show_progress
 from pages.components.widgets.gallery.server import show_images
 from pages.components.widgets.matrices.server import show_matrices
+
+SECTIONS = {
+    "errors": ("Errors", [show_matrices, show_images]),
+    "slices": ("Slices", [show_slices]),
+    "tta": ("TTA", [show_tta]),
+    "confidence": ("Confidence", [show_evidence, show_confidence]),
+    "report": ("Report", [show_report]),
+}
+"""Value in the address -> tab and its parts, top to bottom."""
+TABS = [title for title, _ in SECTIONS.values()]
 
 page = layout.open_page("evaluate")
 project, spec, home = page.project, page.spec, layout.home()
 
 
 def start(tta: bool, request_id: str) -> None:
-    """Start an evaluation. The request id belongs to the button on screen, so a double click starts one."""
+    """Callback: start an evaluation. The request id belongs to the button on screen, so a double click starts one."""
     with layout.refuses():
         with layout.database() as db:
             job = start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
         if job.finished_at:
-            st.toast("Nothing has changed since the last evaluation.", icon=":material/check:")
-        st.session_state[state.open_test_box(run)] = False  # one opening, one question
+            st.toast("Already evaluated. Nothing has changed since.", icon=":material/check:")
+        st.session_state[state.unlock_test_box(run)] = False  # each use asks again
 
 
 def ask_to_evaluate() -> None:
-    """Draw the button. The test images need a tick before it, because every look at them wears them off."""
+    """Draw the Evaluate button. Test images need a tick first, because each use makes their result less reliable."""
     confirmed = split == "val" or st.checkbox(
-        "Open the test images. This is counted: choose between runs on val, and use test for the final number.",
-        key=state.open_test_box(run),
+        "Unlock the test set. Every use is recorded: compare runs on validation data and keep the test set for the "
+        "final score.",
+        key=state.unlock_test_box(run),
     )
     tta = st.checkbox(
-        "With test-time augmentation",
+        "Use test-time augmentation (TTA)",
         value=True,
         key="with tta",
-        help="Reads each image as it is, and slightly shifted, scaled and turned.",
+        help="Also reads slightly shifted, scaled and turned copies of each image.",
     )
     st.button(
         f"Evaluate on {split}", icon=":material/play_arrow:", disabled=not confirmed, on_click=start,
@@ -66,13 +77,13 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(list(runs))]
     split = st.segmented_control("Split", SPLITS, default="val", required=True, key=state.SPLIT, bind="query-params")
     views = st.container(width="content")
-found, damaged = None, ""
+predictions, damage = None, ""
 with layout.errors(), layout.database() as db:
     try:
-        found = resources.find_predictions(db, home, run, split)
+        predictions = resources.find_predictions(db, home, run, split)
     except StorageError as error:
-        damaged = str(error)
-    now = labels_since(db, project.id, run.job.created_at) if found else {}
+        damage = str(error)
+    now = labels_since(db, project.id, run.job.created_at) if predictions else {}
     evaluations = list_jobs(db, project_id=project.id, kind="evaluate", limit=20)
     active = [job for job in evaluations if job.state in ACTIVE]
 
@@ -84,11 +95,11 @@ for job in active:
 for job in evaluations[:1]:
     if job.state in ("failed", "lost") and layout.is_recent(job):
         st.error(layout.plain(f"{job.id} failed: {job.reason}"), icon=":material/error:")
-if damaged:
-    st.error(layout.plain(damaged), icon=":material/error:")
-if found is None:
+if damage:
+    st.error(layout.plain(damage), icon=":material/error:")
+if predictions is None:
     if not active:
-        if not damaged:
+        if not damage:
             st.info(f"Run {run.job.id} has not been evaluated on {split} yet.", icon=":material/grid_on:")
         ask_to_evaluate()
     st.stop()
@@ -99,15 +110,15 @@ try:
 except StorageError as error:
     st.error(layout.plain(str(error)), icon=":material/error:")
 if st.session_state.get("tta of") not in (None, run.job.id):
-    st.session_state[state.TTA] = choice.use  # another run was chosen: as it reads
+    st.session_state[state.TTA] = choice.use  # a new run starts with its own choice
 st.session_state["tta of"] = run.job.id
-tta = len(found.views) > 1 and views.toggle(
+tta = len(predictions.views) > 1 and views.toggle(
     "Test-time augmentation", value=choice.use, key=state.TTA, bind="query-params",
-    help=f"Average over the views: {layout.plain(', '.join(found.views))}.",
+    help=f"Averages over these views: {layout.plain(', '.join(predictions.views))}.",
 )  # fmt: skip
 with layout.errors(), layout.database() as db:
     strings = resources.training_strings(home, run)
-    shown = load_evaluated(db, home, run, split, tta=tta, predictions=found, strings=strings)
+    shown = load_evaluated(db, home, run, split, tta=tta, predictions=predictions, strings=strings)
 
 with st.grid("auto", min_column_width=170):
     result = shown.result
@@ -115,35 +126,44 @@ with st.grid("auto", min_column_width=170):
     layout.number(f"Exact match on {split}", f"{correct:,} of {n:,}", share(correct, n))
     if tta:
         flips = result["tta_flips"]
-        note = f"mended and broken; {flips['without_tta']:,} of {n:,} without views"
-        layout.number("Changed by the views", f"+{flips['fixed']:,} −{flips['broken']:,}", note)
-    for key, title in (("string_not_seen", "Text new to the run"), ("string_seen", "Text seen in training")):
+        note = f"fixed and broken; {flips['without_tta']:,} of {n:,} without TTA"
+        layout.number("Effect of TTA", f"+{flips['fixed']:,} −{flips['broken']:,}", note)
+    for key, title in (("string_not_seen", "Texts not seen in training"), ("string_seen", "Texts seen in training")):
         part = result[key]
         if part["n"]:
             layout.number(title, f"{part['correct']:,} of {part['n']:,}", share(part["correct"], part["n"]))
-    layout.number("Mean log loss", f"{result['nll']:.4f}", f"per character; chance is {np.log(spec.num_classes):.2f}")
+    layout.number(
+        "Mean log loss", f"{result['nll']:.4f}", f"per character; guessing gives {np.log(spec.num_classes):.2f}"
+    )
 
-before = zip(found.sha256, found.labels, strict=True)
+before = zip(predictions.sha256, predictions.labels, strict=True)
 changed = sum(now.get(sha256, label) != label for sha256, label in before) if now else 0
 if changed:
-    st.warning(f"{changed} of these labels were changed after the evaluation; the numbers use the old ones.")
+    labels = "1 label has" if changed == 1 else f"{changed:,} labels have"
+    st.warning(f"{labels} changed since this evaluation. Evaluate again to update the numbers.")
 selected_step = control.selected_step(home, run.job.id)
-outdated = 0 <= found.step < selected_step
+outdated = 0 <= predictions.step < selected_step
 if outdated:
-    st.warning(f"Read by the weights of step {found.step:,}; the run has those of step {selected_step:,} now.")
+    st.warning(
+        f"These results are from the checkpoint of step {predictions.step:,}. The run has since selected step "
+        f"{selected_step:,}. Evaluate again to update the numbers."
+    )
 with st.expander("Evaluate again", expanded=changed > 0 or outdated):
     ask_to_evaluate()
-SECTIONS = {
-    "Errors": [show_matrices, show_images],
-    "Parts": [show_parts],
-    "Trust": [show_evidence, show_trust],
-    "Views": [show_views],
-    "Report": [show_report],
-}
-# Only the section that is open is computed.
-tabs = st.tabs(list(SECTIONS), key=state.SECTION, bind="query-params")
-for tab, section in zip(tabs, SECTIONS.values(), strict=True):
-    if tab.open:
+
+
+def write_section() -> None:
+    """Callback: put the open tab into the address. A bound st.tabs would write its label instead of our value."""
+    value = list(SECTIONS)[TABS.index(st.session_state[state.SECTION_TAB])]
+    st.query_params[state.SECTION] = value
+
+
+# The address decides, so that links and the browser's Back button work.
+asked = st.query_params.get(state.SECTION, "")
+st.session_state[state.SECTION_TAB] = SECTIONS.get(asked, SECTIONS["errors"])[0]
+tabs = st.tabs(TABS, key=state.SECTION_TAB, on_change=write_section)
+for tab, (_, parts) in zip(tabs, SECTIONS.values(), strict=True):
+    if tab.open:  # compute this tab only
         with tab:
-            for show in section:
+            for show in parts:
                 show(shown)

@@ -1,4 +1,4 @@
-"""What there is, what to do next, and the way in for images."""
+"""Home: projects, next steps, and the import of images."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -33,10 +33,10 @@ if layout.home().db.exists():
 
 
 def show_project(project: Project, run: Run | None, count: dict[tuple[str, str], int]) -> None:
-    """How far the labels are, how good the newest run is, and the next sensible steps."""
+    """Draw a project's card: labeling progress, result of the newest run, and links to the next steps."""
 
-    def total(*parts: str) -> int:
-        return sum(n for key, n in count.items() if set(parts) <= set(key))
+    def total(*keys: str) -> int:
+        return sum(n for key, n in count.items() if set(keys) <= set(key))
 
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -45,17 +45,30 @@ def show_project(project: Project, run: Run | None, count: dict[tuple[str, str],
                 link_to_next_steps(project, run, total("labeled"), total("unlabeled"))
         images, labels, newest = st.columns([2, 3, 3])
         splits = [f"{split} {total(split, 'labeled'):,}" for split in ("train", "val", "test")]
-        spec = f"{project.length} of {layout.plain(project.charset)}"
+        spec = f"{project.length} characters, {layout.plain(short(project.charset))}"
         show_number(images, "Images", f"{total():,}", spec)
-        of = f"{total('labeled'):,} of {total('labeled') + total('unlabeled'):,}"
-        show_number(labels, "Labeled", of, " · ".join([*splits, f"skipped {total('skipped'):,}"]))
+        progress = f"{total('labeled'):,} of {total('labeled') + total('unlabeled'):,}"
+        show_number(labels, "Labeled", progress, " · ".join([*splits, f"skipped {total('skipped'):,}"]))
         if run is None:
-            show_number(newest, "Newest run", "none yet", "")
+            show_number(newest, "Newest run", "None yet", "")
         elif run.val_correct is None:
-            show_number(newest, "Newest run", run.job.state, layout.plain(f"{run.job.id} {run.job.reason or ''}"))
+            show_number(
+                newest, "Newest run", run.job.state.capitalize(), layout.plain(f"{run.job.id} {run.job.reason or ''}")
+            )
         else:
             note = f"{share(run.val_correct, run.val_n)} · {run.job.id}"
-            show_number(newest, "Newest run, exact on val", f"{run.val_correct:,} of {run.val_n:,}", note)
+            show_number(newest, "Newest run, exact match on val", f"{run.val_correct:,} of {run.val_n:,}", note)
+
+
+def short(charset: str) -> str:
+    """Abbreviate runs of three or more consecutive characters, such as "0-9 a-f"."""
+    runs: list[str] = []
+    for char in charset:
+        if runs and ord(char) == ord(runs[-1][-1]) + 1:
+            runs[-1] += char
+        else:
+            runs.append(char)
+    return " ".join(run if len(run) < 3 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def show_number(place: DeltaGenerator, title: str, value: str, note: str) -> None:
@@ -67,13 +80,13 @@ def show_number(place: DeltaGenerator, title: str, value: str, note: str) -> Non
 def link_to_next_steps(project: Project, run: Run | None, labeled: int, unlabeled: int) -> None:
     steps = []
     if run is not None and run.job.state in ACTIVE:
-        steps.append(("pages/train.py", "Watch the run", ":material/show_chart:"))
+        steps.append(("pages/train.py", "View run", ":material/show_chart:"))
     elif run is not None and run.val_correct is not None:
-        steps.append(("pages/evaluate.py", "See where it is wrong", ":material/grid_on:"))
+        steps.append(("pages/evaluate.py", "View errors", ":material/grid_on:"))
     elif labeled and not unlabeled:
-        steps.append(("pages/train.py", "Train on them", ":material/play_arrow:"))
+        steps.append(("pages/train.py", "Train a model", ":material/play_arrow:"))
     if unlabeled:
-        steps.append(("pages/label.py", f"Label {unlabeled:,}", ":material/keyboard:"))
+        steps.append(("pages/label.py", f"Label {unlabeled:,} images", ":material/keyboard:"))
     for page, label, icon in steps:
         query = {"project": project.name} | ({"run": run.job.id} if run and "label" not in page else {})
         st.page_link(page, label=label, icon=icon, query_params=query, width="content")
@@ -83,12 +96,12 @@ for card in cards:
     show_project(*card)
 if not projects:
     st.markdown(
-        "Slotlab reads short texts of fixed length, such as the CAPTCHA of a portal you are allowed to automate. "
-        "Import some images, label them here, train a recognizer, and see where it is wrong."
+        "Slotlab reads short texts of fixed length, such as the CAPTCHAs of a portal you are allowed to automate. "
+        "Import images, label them, train a model and check its errors."
     )
 
 for job, folder in watches.values():
-    with st.expander("Watching a folder", icon=":material/visibility:", expanded=True, key=f"watch {job.id}"):
+    with st.expander("Watched folder", icon=":material/visibility:", expanded=True, key=f"watch {job.id}"):
         show_watch(job, folder)
 if imports:
     with st.expander("Last import", icon=":material/receipt_long:", expanded=layout.is_recent(imports[0])):

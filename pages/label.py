@@ -1,4 +1,4 @@
-"""Label: an image, its characters typed, the next image."""
+"""Label: show an image, type its characters, show the next image."""
 
 import re
 from datetime import timedelta
@@ -15,37 +15,37 @@ from pages.components import layout, state
 from pages.components.widgets.labeler.server import labeler, midnight, summary
 
 page = layout.open_page("label")
-TITLES = {"unlabeled": "Unlabeled", "skipped": "Skipped", "second": "Second look"}
-REASONS = dict(zip((*FLAGS, PASSED), ("unreadable", "not ours", "passed by"), strict=True))
+TITLES = {"unlabeled": "Unlabeled", "skipped": "Skipped", "second": "Second opinion"}
+REASONS = dict(zip((*FLAGS, PASSED), ("unreadable", "not from this portal", "skipped for later"), strict=True))
 
 
 def choose_filter(kind: str) -> Queue:
-    """Which images of the queue, in which order; what is set stands on the button."""
+    """Draw the filter and order of the queue. The button shows what is set."""
     with layout.errors(), layout.database() as db:
         sources = {source.name: source.id for source in list_sources(db, page.project.id)}
         days = days_waiting(db, page.project.id, kind)
-    # Before its widget is drawn a choice is in the address alone.
-    asked = {
+    # Before a widget is drawn, its value is only in the address.
+    current = {
         name: str(st.session_state.get(name) or st.query_params.get(name, ""))
         for name in ("source", "day", "flag", "order")
     }
-    if asked["day"] not in days and re.fullmatch(r"\d{4}-\d\d-\d\d", asked["day"]):
-        days = [*days, asked["day"]]  # its last image has just been labeled
-    flags = {said: flag for flag, said in REASONS.items()} if kind == "skipped" else {}
+    if current["day"] not in days and re.fullmatch(r"\d{4}-\d\d-\d\d", current["day"]):
+        days = [*days, current["day"]]  # its last image has just been labeled
+    flags = {reason: flag for flag, reason in REASONS.items()} if kind == "skipped" else {}
     options = {"source": [*sources], "day": days, "flag": [*flags], "order": ["random"]}
-    said = ", ".join(layout.plain(asked[name]) for name in options if asked[name] in options[name])
+    active = ", ".join(layout.plain(current[name]) for name in options if current[name] in options[name])
     bound: dict[str, Any] = {"bind": "query-params"}
-    with st.popover(f"Filter: {said}" if said else "Filter", icon=":material/filter_list:", key="filter"):
+    with st.popover(f"Filter: {active}" if active else "Filter", icon=":material/filter_list:", key="filter"):
         order = st.segmented_control(
             "Order", list(ORDERS), default="import", required=True, key="order", **bound,
-            help="Images of the val and test splits come at random and in their share, whatever the order: those "
-            "labeled so far are then a fair sample, and what is measured on them can be believed.",
+            help="Applies to training images. Validation and test images always come in random order, so that those "
+            "labeled so far are a fair sample.",
         )  # fmt: skip
         source = st.selectbox("Source", [*sources], index=None, key="source", placeholder="All sources", **bound)
         day = st.selectbox("Imported on (UTC)", days, index=None, key="day", placeholder="All days", **bound)
         reason = None
         if flags:
-            reason = st.selectbox("Skipped as", [*flags], index=None, key="flag", placeholder="Anything", **bound)
+            reason = st.selectbox("Reason", [*flags], index=None, key="flag", placeholder="All reasons", **bound)
     return Queue(
         kind=kind, order=order, source_id=sources[source] if source else None, day=day,
         flag=flags[reason] if reason else None,
@@ -54,7 +54,7 @@ def choose_filter(kind: str) -> Queue:
 
 @st.fragment
 def show_week() -> None:
-    """What this operator did in seven days, for nobody else's eyes; read only when asked for."""
+    """Show the operator's own work of seven days. Read only when opened."""
     with st.popover("My week", on_change="rerun", key="my week") as week:
         if week.open:
             write_week()
@@ -64,27 +64,27 @@ def write_week() -> None:
     since = (midnight() - timedelta(days=6)).isoformat(timespec="seconds")
     with layout.errors(), layout.database() as db:
         work = labels.work_of(db, page.project.id, page.operator, since)
-        same, seen = labels.count_second_opinions(db, page.project.id, page.operator, since)
+        agreeing, total = labels.count_second_opinions(db, page.project.id, page.operator, since)
     numbers = summary(work)
     st.markdown(f"**{layout.plain(page.operator)}**, last 7 days")
     st.markdown(f"{numbers['labels']:,} labels")
     if numbers["median_ms"]:
-        st.markdown(f"{numbers['median_ms'] / 1000:.1f} s for one, in the median")
-    if seen:
-        st.markdown(f"{same} of {seen} second looks by others agree: {layout.plain(share(same, seen))}")
+        st.markdown(f"Median: {numbers['median_ms'] / 1000:.1f} s per label")
+    if total:
+        st.markdown(f"{agreeing} of {total} second opinions agree: {layout.plain(share(agreeing, total))}")
     else:
-        st.caption("Nobody has taken a second look at these labels yet.")
+        st.caption("No second opinions on these labels yet.")
 
 
-# A fragment: what the widget sends reruns this line and nothing else of the app.
+# A fragment, so that a message from the widget reruns only this function.
 @st.fragment
 def label(queue: Queue) -> None:
     labeler(page.project, page.operator, queue, kind_key=state.QUEUE)
 
 
-# After a restart of the server the browser asks for the whole page again only if something on it repeats. Otherwise it
-# goes on calling the fragment above, which the new session does not know, and no label is answered (Streamlit 1.67).
-# It comes first: what stood behind the widget would be drawn without it while the page is drawn anew.
+# After a server restart the browser requests the whole page again only if a fragment on it repeats. Otherwise it keeps
+# calling the fragment above, which the new session does not know, and labels get no reply (Streamlit 1.67).
+# It is drawn before the widget, because elements after the widget would briefly show without it during a redraw.
 @st.fragment(run_every=60)
 def repeat() -> None:
     pass

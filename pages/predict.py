@@ -1,4 +1,4 @@
-"""Let a run read images: its text, its confidence in each character, and the text of every view."""
+"""Predict: a run's reading of images, its confidence in each character, and the reading of every view."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,8 @@ from db.samples import image_bytes, select_samples
 from pages.components import layout, resources
 from pages.components.charts import confidence_figure
 
-FROM_PROJECT = 24
+MAX_PROJECT_IMAGES = 24
+NAMES = {"val": "validation", "unlabeled": "unlabeled"}
 
 page = layout.open_page("predict")
 project, spec, home = page.project, page.spec, layout.home()
@@ -30,7 +31,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         choice = choice_of(home.run(run.job.id))
     tta = st.toggle(
         "Test-time augmentation", value=choice.use, key=f"tta of {run.job.id}",
-        help=f"Average over the views: {layout.plain(', '.join(view.name for view in choice.views))}.",
+        help=f"Averages over these views: {layout.plain(', '.join(view.name for view in choice.views))}.",
     )  # fmt: skip
 
 files: list[tuple[str, str | None, bytes]] = []  # name, label, bytes
@@ -40,11 +41,11 @@ if source == "upload":
 else:
     split, state = ("val", None) if source == "val" else (None, "unlabeled")
     with layout.errors(), layout.database() as db:
-        samples = select_samples(db, project.id, split=split, state=state, text=text, limit=FROM_PROJECT)
+        samples = select_samples(db, project.id, split=split, state=state, text=text, limit=MAX_PROJECT_IMAGES)
         stored = image_bytes(db, [sample.id for sample in samples])
     files = [(sample.name, sample.label, stored[sample.id]) for sample in samples]
     if not files:
-        st.info(f"There are no {source} images{' that match' if text else ''} in this project.")
+        st.info(f"This project has no {NAMES[source]} images{' that match' if text else ''}.")
 
 images, unreadable = [], []
 for name, label, data in files:
@@ -59,61 +60,65 @@ if not images:
 
 with layout.errors():
     predictor = resources.predictor(home, run)
-    read = predictor.predict([pixels for *_, pixels in images], tta=tta)
+    readings = predictor.predict([pixels for *_, pixels in images], tta=tta)
 
 labels = [label for _, label, _, _ in images]
-chosen = st.dataframe(
+selected = st.dataframe(
     pd.DataFrame(
         {
             "Image": [data_url(data) for _, _, data, _ in images],
-            "Read": [prediction.text for prediction in read],
-            "Sure": [100 if one.confidence == 1 else min(100 * one.confidence, 99.9) for one in read],
+            "Reading": [reading.text for reading in readings],
+            "Confidence": [100 if each.confidence == 1 else min(100 * each.confidence, 99.9) for each in readings],
             "Label": labels,
-            "Right": [None if label is None else label == one.text for label, one in zip(labels, read, strict=True)],
+            "Right": [
+                None if label is None else label == reading.text
+                for label, reading in zip(labels, readings, strict=True)
+            ],
             "File": [name for name, *_ in images],
         }
     ),
     column_config={
         "Image": st.column_config.ImageColumn(width=170),
-        "Sure": st.column_config.ProgressColumn(format="%.1f%%", min_value=0, max_value=100, width="small"),
+        "Confidence": st.column_config.ProgressColumn(format="%.1f%%", min_value=0, max_value=100, width="small"),
         "Right": st.column_config.CheckboxColumn(width="small"),
     },
-    column_order=["Image", "Read", "Sure", *(["Label", "Right"] if any(labels) else []), "File"],
+    column_order=["Image", "Reading", "Confidence", *(["Label", "Right"] if any(labels) else []), "File"],
     key=f"read {run.job.id} {source} {text} {len(images)}",
     hide_index=True,
     on_select="rerun",
     selection_mode="single-row-required",
     row_height=44,
     height=min(300, 38 + 44 * len(images)),
-    alt=f"{len(images)} images with what run {run.job.id} reads and how sure it is",
+    alt=f"{len(images)} images with the readings of run {run.job.id} and their confidence",
 )["selection"]["rows"][0]
 
-name, label, data, pixels = images[chosen]
+name, label, data, pixels = images[selected]
 with layout.errors():
-    best = predictor.predict([pixels], tta=True)[0]
-ranked_PC = np.argsort(-best.probs_PC, axis=1)
-picture, answer = st.columns([2, 3], gap="large")
+    averaged = predictor.predict([pixels], tta=True)[0]
+ranked_PC = np.argsort(-averaged.probs_PC, axis=1)
+picture, chart = st.columns([2, 3], gap="large")
 with picture:
-    st.image(data, width="stretch", alt=f"The image {name}")
+    st.image(data, width="stretch", alt=f"Image {name}")
     st.text(name)
-    st.metric("All views together", best.text, help="The mean of the views' log-probabilities, normalized again.")
-    st.caption(layout.plain(f"{percent(best.confidence)} sure" + (f", labeled {label}" if label else "")))
-    st.image(encode_png(predictor.preprocess(pixels)), width="stretch", alt="The image as the network sees it")
-    st.caption("As the network sees it")
-with answer:
-    st.markdown("**How sure of each character**")
+    st.metric("Reading with TTA", averaged.text, help="Mean of the views' log-probabilities, normalized.")
+    st.caption(layout.plain(f"Confidence {percent(averaged.confidence)}" + (f", label {label}" if label else "")))
+    st.image(encode_png(predictor.preprocess(pixels)), width="stretch", alt="Network input")
+    st.caption("Network input")
+with chart:
+    st.markdown("**Confidence per character**")
     st.plotly_chart(
         confidence_figure(
-            best.text, spec.decode(ranked_PC[:, 1]), np.take_along_axis(best.probs_PC, ranked_PC[:, :2], axis=1)
+            averaged.text, spec.decode(ranked_PC[:, 1]), np.take_along_axis(averaged.probs_PC, ranked_PC[:, :2], axis=1)
         ),
         config={"displayModeBar": False},
-        alt=f"{best.text}: " + ", ".join(f"{char} {percent(sure)}" for char, sure in best.positions),
+        alt=f"{averaged.text}: "
+        + ", ".join(f"{char} {percent(confidence)}" for char, confidence in averaged.positions),
     )
-st.markdown("**What each view says**, on red what the others outvoted")
+st.markdown("**Reading of each view**. Characters that differ from the combined reading are red.")
 with st.grid("auto", min_column_width=135):
-    for view, shown in zip(best.views, predictor.view_images(pixels), strict=True):
+    for view, shown in zip(averaged.views, predictor.view_images(pixels), strict=True):
         with st.container(border=True, gap="xsmall"):
-            st.image(encode_png(shown), width="stretch", alt=f"The image {view.name}")
-            same = (char == other for char, other in zip(view.text, best.text, strict=True))
+            st.image(encode_png(shown), width="stretch", alt=f"View {view.name}")
+            same = (char == other for char, other in zip(view.text, averaged.text, strict=True))
             st.markdown(layout.marked(view.text, same))
-            st.caption(layout.plain(f"{view.name}, {percent(view.confidence)} sure"))
+            st.caption(layout.plain(f"{view.name}, {percent(view.confidence)}"))

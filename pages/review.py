@@ -1,4 +1,4 @@
-"""Review: labels many at once to find the wrong ones, and disputed images to decide them."""
+"""Review: check many labels at once to find wrong ones, and decide disputed images."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from db.reviews import ORDERS, Review
 from pages.components import layout, state
 from pages.components.widgets.reviewer.server import reviewer
 
-EVERYBODY, OTHERS = "everybody", "others"
+EVERYONE, OTHERS = "everyone", "others"
 
 page = layout.open_page("review")
 project = page.project
@@ -23,7 +23,7 @@ with layout.errors(), layout.database() as db:
     disputed = count_disputed(db, project.id)
 labeled = sum(n for (_, state), n in numbers.items() if state == "labeled")
 if not labeled and not disputed:
-    st.info("This project has no labels to review yet.", icon=":material/inbox:")
+    st.info("No labels to review yet.", icon=":material/inbox:")
     st.page_link(
         "pages/label.py", label="Label images", icon=":material/keyboard:", query_params={"project": project.name}
     )
@@ -36,17 +36,17 @@ show = st.segmented_control(
 
 
 def chosen_review() -> tuple[Review, int | None]:
-    """Draw the filters; the review they stand for, and how many labels it is about, where that is soon counted."""
+    """Draw the filters. Return the review and its number of labels, or None if counting would be slow."""
     with layout.errors(), layout.database() as db:
         sources = {source.name: source.id for source in list_sources(db, project.id)}
-        operators = [name for name in list_operators(db) if name not in (EVERYBODY, OTHERS)]
+        operators = [name for name in list_operators(db) if name not in (EVERYONE, OTHERS)]
     bound: dict[str, Any] = {"bind": "query-params"}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        checked = st.selectbox("Show labels", ["not yet checked", "all"], key="checked", width=165, **bound)
-        by = st.selectbox("Labels of", [EVERYBODY, OTHERS, *operators], key="by", width=150, **bound)
+        checked = st.selectbox("Show", ["not checked", "all"], key="checked", width=165, **bound)
+        by = st.selectbox("Labeled by", [EVERYONE, OTHERS, *operators], key="by", width=150, **bound)
         order = st.selectbox(
-            "Order", list(ORDERS), key="ordered", width=150,
-            help="label and character put equal ones side by side, where a wrong one stands out.", **bound,
+            "Sort by", list(ORDERS), key="ordered", width=150,
+            help="Sorting by label or character puts equal ones side by side, so that wrong ones stand out.", **bound,
         )  # fmt: skip
         position, char = 1, None
         if order == "character":
@@ -60,7 +60,7 @@ def chosen_review() -> tuple[Review, int | None]:
             source = st.selectbox(
                 "Source", list(sources), index=None, key="source", width=150, placeholder="All sources", **bound
             )
-        text = st.text_input("Label holds", key="text", live="300ms", width=130, placeholder="Characters", **bound)
+        text = st.text_input("Label contains", key="text", live="300ms", width=130, placeholder="Characters", **bound)
     review = Review(
         order=order,
         unchecked=checked != "all",
@@ -75,7 +75,7 @@ def chosen_review() -> tuple[Review, int | None]:
     if labeled > SLOW_LABELS:
         if order not in ("random", "label") or review.text or char:
             st.caption(
-                f"With more than {SLOW_LABELS:,} labels each screen takes seconds; random or by label it does not."
+                f"With over {SLOW_LABELS:,} labels each screen takes seconds. Sort randomly or by label to avoid this."
             )
         return review, None
     with layout.errors(), layout.database() as db:
@@ -85,15 +85,15 @@ def chosen_review() -> tuple[Review, int | None]:
 review, total = chosen_review() if show == "labels" else (None, None)
 
 
-# A fragment: what the widget sends reruns these lines and nothing else of the app.
+# A fragment, so that a message from the widget reruns only this function.
 @st.fragment
 def widget() -> None:
     reviewer(project, page.operator, review, total, show_key=state.SHOW)
-    if st.session_state[state.SHOW] != show:  # the widget leads to the other view
+    if st.session_state[state.SHOW] != show:  # the widget has switched to the other view
         st.rerun()
 
 
-# After a restart of the server the browser asks for the whole page again only if something on it repeats; see Label.
+# After a server restart the browser requests the whole page again only if a fragment repeats; see label.py.
 @st.fragment(run_every=60)
 def repeat() -> None:
     pass

@@ -1,4 +1,4 @@
-"""Every image of a project: find it, look at it, see who labeled it, correct the label."""
+"""Samples: find any image of a project, see who labeled it, correct its label."""
 
 import uuid
 from typing import Any
@@ -16,7 +16,7 @@ from db.records import Sample
 from db.samples import ORDERS, count_samples, image_bytes, select_samples, splits_of_label
 from pages.components import layout, state
 
-PER_PAGE = 50  # each row carries its image, a few kB, with every rerun
+PER_PAGE = 50  # each rerun sends the image of every row, a few kB
 STATES: dict[str, dict[str, Any]] = {
     "all": {},
     "unlabeled": {"state": "unlabeled"},
@@ -25,10 +25,11 @@ STATES: dict[str, dict[str, Any]] = {
     "checked": {"state": "labeled", "checked": True},
     "disputed": {"disputed": True},
     "skipped": {"state": "skipped"},
-    "passed by": {"flag": PASSED},
+    "skipped for later": {"flag": PASSED},
     "unreadable": {"flag": "unreadable"},
-    "not ours": {"flag": "not_ours"},
+    "not from this portal": {"flag": "not_ours"},
 }
+FLAG_NAMES = {"unreadable": "unreadable", "not_ours": "not from this portal"}
 SPLITS = ("all", "train", "val", "test")
 
 page = layout.open_page("samples")
@@ -36,13 +37,13 @@ project = page.project
 
 
 def save(sample: Sample, seen: int, action: str, event_id: str, flag: str | None = None) -> None:
-    """Callback; all arguments are those of the form that was on screen, so a double click is one event.
+    """Callback: save an event. All arguments belong to the form on screen, so a double click saves one event.
 
-    `seen` is how many events of the sample the page has shown.
+    `seen`: number of the sample's events that the page has shown.
     """
     text = st.session_state[state.label_field(sample)].strip() if action == "label" else None
     if sample.disputed and action != "undo":
-        action = "resolve"  # every opinion is on the page, so whoever saves here decides
+        action = "resolve"  # the page shows every opinion, so saving here decides
     event = {"event": event_id, "action": action, "sample": sample.sha256, "base": sample.version}
     event |= {"text": text, "flag": flag, "seen": seen}
     with layout.refuses(), layout.database() as db:
@@ -50,9 +51,11 @@ def save(sample: Sample, seen: int, action: str, event_id: str, flag: str | None
         st.session_state[state.OUTCOME] = (sample.name, outcome)
 
 
-def looked_at(sample: Sample) -> str | None:
-    """Where a sample stands with those who reviewed it; None: nobody has."""
-    return "disputed" if sample.disputed else "checked" if sample.checked else None
+def review_state(sample: Sample) -> str:
+    """Return the state of a sample's review; empty if there is no label to review."""
+    if sample.disputed:
+        return "disputed"
+    return "checked" if sample.checked else "not checked" if sample.label else ""
 
 
 def to_first_page() -> None:
@@ -67,14 +70,14 @@ if not total:
     st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
     st.stop()
 
-# The address holds what is shown, so options are shown as the database has them.
+# The address contains the options as displayed, so they are displayed as the database has them.
 bound: dict[str, Any] = {"bind": "query-params", "on_change": to_first_page}
 with st.container(horizontal=True, vertical_alignment="bottom"):
     search = st.text_input(
         "Search", key=state.SEARCH, live="300ms", icon=":material/search:", width=230,
         placeholder="Label, file name or pixel hash", **bound,
     )  # fmt: skip
-    standing = st.selectbox("State", list(STATES), key="state", width=135, **bound)
+    state_filter = st.selectbox("State", list(STATES), key="state", width=150, **bound)
     split = st.selectbox("Split", SPLITS, key="split", width=95, **bound)
     order = st.selectbox("Sort by", list(ORDERS), key="sort", width=115, **bound)
     if len(sources) > 1:
@@ -85,7 +88,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         source_name = None
 
 where = {
-    **STATES[standing],
+    **STATES[state_filter],
     "split": None if split == "all" else split,
     "source_id": sources[source_name].id if source_name else None,
     "text": search.strip(),
@@ -93,7 +96,7 @@ where = {
 with layout.errors(), layout.database() as db:
     matches = count_samples(db, project.id, **where)
 if not matches:
-    st.info("No image matches these filters.", icon=":material/search_off:")
+    st.info("No images match these filters.", icon=":material/search_off:")
     st.stop()
 
 table, detail = st.columns([3, 2], gap="medium")
@@ -114,8 +117,8 @@ with rows:
             {
                 "image": [data_url(images[sample.id]) for sample in samples],
                 "label": [sample.label for sample in samples],
-                "state": [(sample.flag or sample.state).replace("_", " ") for sample in samples],
-                "looked at": [looked_at(sample) for sample in samples],
+                "state": [FLAG_NAMES.get(sample.flag or "", sample.state) for sample in samples],
+                "review": [review_state(sample) for sample in samples],
                 "split": [sample.split for sample in samples],
                 "name": [sample.name for sample in samples],
                 "operator": [sample.operator for sample in samples],
@@ -128,17 +131,17 @@ with rows:
             "image": st.column_config.ImageColumn("Image", width=160),
             "label": st.column_config.TextColumn("Label", width="small"),
             "state": st.column_config.TextColumn("State", width="small"),
-            "looked at": st.column_config.TextColumn(
-                "Review", width="small", help="checked: a second person found it right; disputed: somebody disagrees"
+            "review": st.column_config.TextColumn(
+                "Review", width="small", help="checked: a second operator confirmed it. disputed: operators disagree."
             ),
             "split": st.column_config.TextColumn("Split", width="small"),
             "name": st.column_config.TextColumn("File"),
             "operator": st.column_config.TextColumn("Operator"),
             "labeled": st.column_config.DatetimeColumn("Labeled", format="distance"),
             "source": st.column_config.TextColumn("Source"),
-            "size": st.column_config.TextColumn("Pixels"),
+            "size": st.column_config.TextColumn("Size"),
         },
-        # Another list of samples is another table: a selection is a row number, and would point at another image.
+        # The key names the list, because the same row number is another image in another list.
         key=f"samples {project.id} {where} {order} {number}",
         hide_index=True,
         on_select="rerun",
@@ -161,9 +164,9 @@ with detail:
     st.image(images[sample.id], width="stretch", alt=f"Image of {sample.name}")
     st.text(sample.name)
     if sample.disputed:
-        said = "; ".join(f"**{layout.plain(choice.shown)}**: {layout.plain(', '.join(choice.voices))}"
+        opinions = "; ".join(f"**{layout.plain(choice.shown)}**: {layout.plain(', '.join(choice.voices))}"
                          for choice in choices_of(sample, history))  # fmt: skip
-        st.warning(f"Disputed. {said}. What you save here decides.", icon=":material/forum:")
+        st.warning(f"Disputed. {opinions}. Saving a label here settles it.", icon=":material/forum:")
     st.caption(
         f"{sample.split} split · {sample.width} x {sample.height} pixels · hash `{sample.sha256[:12]}` · "
         f"source {layout.plain(source_names[sample.source_id])}"
@@ -173,7 +176,7 @@ with detail:
     with st.form(f"relabel {sample.id} {sample.version}", border=False):
         st.text_input(
             "Label", sample.label or "", page.spec.length, state.label_field(sample),
-            placeholder=f"{page.spec.length} of {page.spec.charset}",
+            placeholder=f"{page.spec.length} characters of {page.spec.charset}",
         )  # fmt: skip
         with st.container(horizontal=True):
             st.form_submit_button(
@@ -184,49 +187,49 @@ with detail:
                 args=(sample, len(history), "label", event_id),
             )
             st.form_submit_button(
-                "Skip", icon=":material/block:", help="Take it out of training, to be seen again in the skipped queue.",
+                "Skip", icon=":material/block:", help="Exclude the image from training. It stays in the skipped queue.",
                 disabled=sample.state == "skipped" and not sample.flag, on_click=save,
                 args=(sample, len(history), "skip", event_id),
             )  # fmt: skip
             for flag, name, why in (
-                ("unreadable", "Unreadable", "Take it out for good: nobody can read it."),
-                ("not_ours", "Not ours", "Take it out for good: it does not belong to this project."),
+                ("unreadable", "Unreadable", "Exclude the image for good: nobody can read it."),
+                ("not_ours", "Not from this portal", "Exclude the image for good: it does not belong to this project."),
             ):
                 st.form_submit_button(
                     name, help=why, disabled=sample.flag == flag and not sample.disputed,
                     on_click=save, args=(sample, len(history), "skip", event_id, flag),
                 )  # fmt: skip
             st.form_submit_button(
-                "Undo", icon=":material/undo:", help="Go back to what it was one step earlier; the history keeps both.",
+                "Undo", icon=":material/undo:", help="Go back one step. The history keeps both entries.",
                 disabled=sample.version == 0, on_click=save, args=(sample, len(history), "undo", event_id),
             )  # fmt: skip
     if sum(twins.values()) > 1:
-        where_else = ", ".join(f"{n} in {name}" for name, n in twins.items())
-        st.caption(f"{sum(twins.values())} images carry this label: {where_else}.")
+        splits = ", ".join(f"{n} in {name}" for name, n in twins.items())
+        st.caption(f"{sum(twins.values())} images have this label: {splits}.")
     if history:
         lines = history_of(history)[::-1]
         st.dataframe(
             pd.DataFrame(
                 {
-                    "At": pd.to_datetime([line.at for line in lines], utc=True),
+                    "Time": pd.to_datetime([line.at for line in lines], utc=True),
                     "Operator": [line.operator for line in lines],
-                    "Did": [line.did if not line.standing else f"{line.did} ({line.standing})" for line in lines],
+                    "Action": [line.did if not line.standing else f"{line.did} ({line.standing})" for line in lines],
                     "Label": [line.what for line in lines],
                     "Seconds": [None if line.ms is None else line.ms / 1000 for line in lines],
                     "Page": [line.origin for line in lines],
                 }
             ),
             column_config={
-                "At": st.column_config.DatetimeColumn(format="distance"),
-                "Did": st.column_config.TextColumn(
-                    help="lost: came after another operator's and changed nothing; opinion: changes no label"
+                "Time": st.column_config.DatetimeColumn(format="distance"),
+                "Action": st.column_config.TextColumn(
+                    help="lost: another operator was first, so it changed nothing. opinion: does not change the label."
                 ),
                 "Seconds": st.column_config.NumberColumn(
-                    format="%.1f", help="From the image on the screen to the event"
+                    format="%.1f", help="Time from showing the image to the action."
                 ),
             },
             hide_index=True,
             alt="History of this image, newest first",
         )
     else:
-        st.caption("Nobody has labeled this image yet.")
+        st.caption("This image has no history yet.")

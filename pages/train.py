@@ -1,4 +1,4 @@
-"""Start a run and watch it; everything shown is in its directory, so a closed tab or a restarted app loses nothing."""
+"""Train: start a run and watch it. All data is in the run's directory, so closing the tab loses nothing."""
 
 import streamlit as st
 
@@ -16,20 +16,20 @@ with layout.errors():
         control.reconcile(db, layout.home())
         runs = {run.job.id: run for run in list_runs(db, page.project.id)}
     layout.keep_run(runs)
-    layout.take_run_asked_for(state.RUN, runs, "This project has no run {}.")
-    shown = None
+    layout.take_run_from_address(state.RUN, runs, "This project has no run {}.")
+    selected = None
     if runs:
         with st.container(horizontal=True, vertical_alignment="center"):
-            # The address holds what is shown, so a run is shown by its bare name.
-            shown = st.selectbox(
+            # The address contains the options as displayed, so a run is displayed as its plain id.
+            selected = st.selectbox(
                 "Run", list(runs), None, key=state.RUN, bind="query-params", placeholder="New run", width=240,
                 label_visibility="collapsed",
             )  # fmt: skip
-            if shown:
-                show_actions(page, runs[shown], has_others=len(runs) > 1)
+            if selected:
+                show_actions(page, runs[selected], has_others=len(runs) > 1)
     layout.show_refusal()
-    if shown:
-        show_run(page, runs[shown], others=[name for name in runs if name != shown])
+    if selected:
+        show_run(page, runs[selected], others=[name for name in runs if name != selected])
     else:
         show_form(page, cloned=runs.get(st.session_state.get(state.CLONED, "")))
     show_queue(page.project.name)

@@ -5,6 +5,7 @@ images are decoded. This state must last for a while.
 """
 
 import ast
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Screen:
     """CSS selector of what must be visible."""
     query: tuple[tuple[str, str], ...] = ()
     tab: str | None = None
-    """Tab that opens it from another section of the same page."""
+    """Value of `section` in the address: a tab of Evaluate, which leads there from another tab."""
 
     @property
     def page(self) -> str:
@@ -70,13 +71,13 @@ SCREENS: tuple[Screen, ...] = (
         evaluate(f"{name}{views}", tab, shows, **query, **view)
         for views, view in (("", {"tta": "false"}), (", views", {"tta": "true"}))
         for name, tab, shows, query in (
-            ("errors, counts", "Errors", MATRIX, {"matrix": "counts"}),
-            ("errors, rates", "Errors", MATRIX, {"matrix": "rates"}),
-            ("errors, probability", "Errors", MATRIX, {"matrix": "probability"}),
-            ("parts", "Parts", TABLE, {}),
-            ("views", "Views", TABLE, {}),
-            ("trust", "Trust", PLOT, {}),
-            ("report", "Report", SECTION, {}),
+            ("errors, counts", "errors", MATRIX, {"matrix": "counts"}),
+            ("errors, rates", "errors", MATRIX, {"matrix": "rates"}),
+            ("errors, probability", "errors", MATRIX, {"matrix": "probability"}),
+            ("slices", "slices", TABLE, {}),
+            ("tta", "tta", TABLE, {}),
+            ("confidence", "confidence", PLOT, {}),
+            ("report", "report", SECTION, {}),
         )
     ),
     Screen(name="predict", path="predict", shows=TABLE),
@@ -85,7 +86,7 @@ SCREENS: tuple[Screen, ...] = (
 
 
 def sections(pages: Path) -> list[str]:
-    """Return the section names of Evaluate, from its script."""
+    """Return the sections of Evaluate as its script names them in the address."""
     tree = ast.parse((pages / "evaluate.py").read_text(encoding="utf-8"))
     (titles,) = (
         node.value
@@ -164,7 +165,7 @@ async def chosen(page: Page, screen: Screen, elsewhere: Screen) -> float:
     """Return milliseconds from clicking the screen's tab or link, coming from `elsewhere`. Raises CellError."""
     for each in (elsewhere, screen):
         if each.tab:
-            await page.get_by_role("tab", name=each.tab, exact=True).click()
+            await page.get_by_role("tab", name=re.compile(f"^{each.tab}$", re.IGNORECASE)).click()
         else:
             await page.get_by_test_id("stSidebarNavLink").filter(has_text=each.page.capitalize()).click()
         took = await drawn(page, each)
@@ -229,7 +230,7 @@ async def _screen_measured(home: Path, screen: Screen, project: str, n: int) -> 
                 "open_ms": summary(times),
                 "click_ms": summary(clicks),
             }
-            if screen.tab == "Errors":
+            if screen.tab == "errors":
                 cells = [await cell_clicked(page, *CELLS[index % len(CELLS)]) for index in range(n)]
                 row["cell_ms"] = summary(cells)
         return row | {"peak_mb": peak_mb(lab.process.pid)}

@@ -1,1 +1,1 @@
-"""What any page may use; a folder with the name of a page holds its sections."""
+"""Components that any page may use. A folder named after a page holds its sections."""

@@ -1,6 +1,6 @@
-"""The plotly figures of the pages. Imports no streamlit, which gives the figures its theme.
+"""Plotly figures of the pages. Does not import Streamlit, which applies its theme to them.
 
-The colors hold on a light and on a dark ground.
+The colors work on light and dark backgrounds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from core.evaluation.percent import counted
 from core.training.doctor import Line, lines_of_kind
 
 POINTS = 400
-"""Points drawn per curve: about the pixels it gets on the page."""
+"""Points per curve, about its width in pixels."""
 BLUE, ORANGE, RED, GRAY = "#2f6fed", "#d9822b", "#d94838", "#8a8f98"
 BLUE_BAND, ORANGE_BAND = "rgba(47, 111, 237, 0.18)", "rgba(217, 130, 43, 0.18)"
 PAIR = ((BLUE, BLUE_BAND), (ORANGE, ORANGE_BAND))
@@ -27,7 +27,7 @@ _HOVER = {"step": "step %{x}", "minutes": "%{x:.1f} min"}
 
 
 def loss_figure(metrics: Sequence[Line]) -> go.Figure:
-    """Draw the training loss, thinned by averages, and the validation loss."""
+    """Draw the training loss, averaged to POINTS, and the validation loss."""
     steps, val = lines_of_kind(metrics, "step"), lines_of_kind(metrics, "val")
     x, y = thinned(steps, "loss")
     figure = go.Figure()
@@ -45,7 +45,7 @@ def loss_figure(metrics: Sequence[Line]) -> go.Figure:
 
 
 def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
-    """Draw exact match on the validation images with its 95% interval, and characters right in training."""
+    """Draw exact match on validation images with its 95% interval, and character accuracy."""
     steps, val = lines_of_kind(metrics, "step"), lines_of_kind(metrics, "val")
     x, y = thinned(steps, "accuracy")
     at = [line["step"] for line in val]
@@ -71,11 +71,11 @@ def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
     )
     figure.add_hline(y=1 / num_classes, line={"dash": "dot", "color": GRAY, "width": 1})
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
-    return _framed(figure, "Accuracy", f"dotted: a guessed character, 1 in {num_classes}")
+    return _framed(figure, "Accuracy", f"dotted line: guessing a character, 1 in {num_classes}")
 
 
 def positions_figure(metrics: Sequence[Line]) -> go.Figure:
-    """Draw the share of right characters at each position on the validation images."""
+    """Draw the share of right characters at each position on validation images."""
     val = lines_of_kind(metrics, "val")
     count = len(val[-1]["per_position"]) if val else 0
     figure = go.Figure()
@@ -90,11 +90,11 @@ def positions_figure(metrics: Sequence[Line]) -> go.Figure:
         )
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
     figure.update_layout(legend_title_text="position")
-    return _framed(figure, "Positions", "validation, characters right at each position")
+    return _framed(figure, "Positions", "validation, right characters at each position")
 
 
 def overlaid_loss(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
-    """Draw the losses of several runs by `step` or `minutes`: training thin, validation with its points."""
+    """Draw the losses of several runs by `step` or `minutes`: training thin, validation with markers."""
     figure = go.Figure()
     for (name, metrics), (color, _) in zip(runs.items(), PAIR, strict=False):
         x, y = thinned(lines_of_kind(metrics, "step"), "loss", by)
@@ -108,11 +108,11 @@ def overlaid_loss(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
         )  # fmt: skip
     figure.update_traces(hovertemplate=f"{_HOVER[by]}: %{{y:.4f}}")
     figure = _framed(figure, "Loss", "cross-entropy per character", by)
-    return figure.update_layout(legend_y=-0.3)  # its two rows would touch the axis title
+    return figure.update_layout(legend_y=-0.3)  # lower, because two rows would touch the axis title
 
 
 def overlaid_accuracy(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
-    """Draw exact match on the validation images of several runs with 95% intervals, by `step` or `minutes`."""
+    """Draw exact match of several runs on validation images with 95% intervals, by `step` or `minutes`."""
     figure = go.Figure()
     for (name, metrics), (color, band) in zip(runs.items(), PAIR, strict=False):
         val = _timed(lines_of_kind(metrics, "val"), by)
@@ -132,16 +132,16 @@ def overlaid_accuracy(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
 
 
 def thinned(lines: Sequence[Line], key: str, by: str = "step") -> tuple[list[float], list[float]]:
-    """Return steps or minutes and values, averaged over equal stretches where there are more than POINTS."""
-    known = [(at, line[key]) for at, line in _timed(lines, by) if line.get(key) is not None]
-    if not known:
+    """Return steps or minutes and values. More than POINTS values are averaged over equal intervals."""
+    values = [(at, line[key]) for at, line in _timed(lines, by) if line.get(key) is not None]
+    if not values:
         return [], []
-    parts = np.array_split(np.array(known, dtype=float), min(POINTS, len(known)))
+    parts = np.array_split(np.array(values, dtype=float), min(POINTS, len(values)))
     return [float(part[-1, 0]) for part in parts], [float(part[:, 1].mean()) for part in parts]
 
 
 def _timed(lines: Sequence[Line], by: str) -> list[tuple[float, Line]]:
-    """Pair each line with its place on the axis; lines that do not record their time are left out."""
+    """Pair each line with its place on the axis. Omit lines without a time if `by` is minutes."""
     if by == "step":
         return [(line["step"], line) for line in lines]
     return [(line["seconds"] / 60, line) for line in lines if line.get("seconds") is not None]
@@ -174,7 +174,7 @@ def _framed(figure: go.Figure, title: str, subtitle: str, by: str = "step") -> g
 
 
 def confidence_figure(texts: Sequence[str], seconds: Sequence[str], probs_P2: NDArray[np.floating]) -> go.Figure:
-    """Draw the probability of the best and the second best character at each position."""
+    """Draw the probability of the two best characters at each position."""
     figure = go.Figure()
     places = [f"{place}" for place in range(1, len(texts) + 1)]
     for rank, (chars, color, name) in enumerate(((texts, BLUE, "best"), (seconds, GRAY, "second best"))):
@@ -202,7 +202,7 @@ def confidence_figure(texts: Sequence[str], seconds: Sequence[str], probs_P2: ND
 
 
 def reliability_figure(bins: Sequence[Bin]) -> go.Figure:
-    """Draw how often answers of like confidence are right, with intervals; on the line confidence is honest."""
+    """Draw the share of right readings by confidence, with intervals. On the line, confidence is calibrated."""
     shares = [part.correct / part.n for part in bins]
     figure = go.Figure()
     low = min(*(part.confidence for part in bins), *(part.ci95[0] for part in bins))
@@ -222,15 +222,15 @@ def reliability_figure(bins: Sequence[Bin]) -> go.Figure:
         hovertemplate="confidence %{x:.2%}: %{customdata[0]} of %{customdata[1]} right<extra></extra>",
     )
     figure.update_xaxes(title="mean confidence", tickformat=".0%", fixedrange=True)
-    figure.update_yaxes(title="right", tickformat=".0%", fixedrange=True)
+    figure.update_yaxes(title="share right", tickformat=".0%", fixedrange=True)
     figure.update_layout(height=280, margin={"l": 8, "r": 8, "t": 8, "b": 8}, showlegend=False, dragmode=False)
     return figure
 
 
 def risk_figure(curve: Curve, chosen: float | None) -> go.Figure:
-    """Draw the share of wrong answers against coverage; the chosen coverage is a line."""
+    """Draw the error rate of accepted readings by coverage. The chosen coverage is a vertical line."""
     n = len(curve.wrong_N)
-    # A thousand points are all that a screen shows.
+    # At most 1,000 points, as many as a screen can show.
     places = np.unique(np.linspace(0, n - 1, min(n, 1000)).astype(int))
     figure = go.Figure()
     figure.add_scatter(
@@ -239,16 +239,16 @@ def risk_figure(curve: Curve, chosen: float | None) -> go.Figure:
         mode="lines",
         line={"color": RED, "shape": "hv"},
         customdata=np.stack([curve.wrong_N[places], places + 1], axis=1).tolist(),
-        hovertemplate="%{customdata[0]} wrong of the %{customdata[1]} surest<extra></extra>",
+        hovertemplate="%{customdata[0]} wrong of the %{customdata[1]} most confident<extra></extra>",
     )
     if chosen is not None:
         figure.add_vline(x=chosen, line={"color": BLUE, "dash": "dot"})
-    figure.update_xaxes(title="share of images answered", tickformat=".0%", fixedrange=True, range=[0, 1.02])
-    figure.update_yaxes(title="wrong among them", tickformat=".1%", fixedrange=True, rangemode="tozero")
+    figure.update_xaxes(title="share of images accepted", tickformat=".0%", fixedrange=True, range=[0, 1.02])
+    figure.update_yaxes(title="error rate", tickformat=".1%", fixedrange=True, rangemode="tozero")
     figure.update_layout(height=280, margin={"l": 8, "r": 8, "t": 8, "b": 8}, showlegend=False, dragmode=False)
     return figure
 
 
 def _escaped(char: str) -> str:
-    """Escape a character, because plotly reads texts as a kind of HTML."""
+    """Escape a character, because Plotly interprets some HTML in texts."""
     return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(char, char)

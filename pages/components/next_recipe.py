@@ -1,4 +1,4 @@
-"""Which augmentation a new run gets: chosen on the Augment or the Train page, kept for the session of the browser."""
+"""The augmentation of the next run, chosen on Augment or Train and remembered for the browser session."""
 
 from typing import Any
 
@@ -9,24 +9,24 @@ from core.runs.recipes import BUILT_IN, default_title, find, titles
 from db.records import Project
 from pages.components import layout, state
 
-OWN = "as set on the Augment page"
-"""The choice of settings that have no name."""
+OWN = "settings of the Augment page"
+"""The choice of unnamed settings."""
 
 
 def own_settings() -> dict[str, Settings]:
-    """Settings without a name that the Augment page handed over, by project."""
+    """Return unnamed settings handed over by the Augment page, by project name."""
     handed_over: dict[str, Settings] = st.session_state.setdefault(state.OWN_SETTINGS, {})
     return handed_over
 
 
 def chosen_recipes() -> dict[str, str]:
-    """Titles of the recipes chosen for the next run, by project; none where its own settings or its default apply."""
+    """Return the recipes chosen for the next run, by project name; absent if unnamed settings or the default apply."""
     chosen: dict[str, str] = st.session_state.setdefault(state.CHOSEN_RECIPES, {})
     return chosen
 
 
 def hand_over(project: Project, settings: Settings, title: str | None) -> None:
-    """Let the next run use these settings: those of a recipe, or without a name."""
+    """Let the next run use these settings: a recipe, or unnamed settings if `title` is None."""
     if title is None:
         own_settings()[project.name] = settings
         chosen_recipes().pop(project.name, None)
@@ -35,13 +35,13 @@ def hand_over(project: Project, settings: Settings, title: str | None) -> None:
 
 
 def is_handed_over(project: Project, settings: Settings, title: str | None) -> bool:
-    """Whether the next run uses these because somebody said so."""
+    """Return whether these settings were explicitly chosen for the next run."""
     chosen = chosen_recipes().get(project.name)
     return chosen == title if title else chosen is None and own_settings().get(project.name) == settings
 
 
 def next_augmentation(project: Project) -> dict[str, Any]:
-    """`augment` or `recipe` of core.model.config.TrainConfig, as chosen; empty where the project's default applies."""
+    """Return `augment` or `recipe` for core.model.config.TrainConfig; empty if the project's default applies."""
     if chosen := chosen_recipes().get(project.name):
         return {"recipe": chosen}
     own = own_settings().get(project.name)
@@ -49,7 +49,7 @@ def next_augmentation(project: Project) -> dict[str, Any]:
 
 
 def next_settings(project: Project) -> tuple[str | None, Settings]:
-    """What the next run will use: a recipe's title and settings, or settings without a name. Raises OptionError."""
+    """Return title (None if unnamed) and settings that the next run will use. Raises OptionError."""
     chosen, own = chosen_recipes().get(project.name), own_settings().get(project.name)
     if chosen is None and own is not None:
         return None, own
@@ -58,12 +58,12 @@ def next_settings(project: Project) -> tuple[str | None, Settings]:
 
 
 def ask_recipe(project: Project) -> None:
-    """The form's box for the augmentation of a new run, with what it does below."""
+    """Draw the form's box for the augmentation of a new run, with a summary below."""
     own, key = own_settings().get(project.name), state.next_recipe(project)
     title, settings = next_settings(project)
-    shown = OWN if title is None else title
+    current = OWN if title is None else title
     with layout.database() as db:
-        default, known = default_title(db, project), titles(db, project)
+        default, saved = default_title(db, project), titles(db, project)
 
     def choose() -> None:
         choice = st.session_state[key]
@@ -71,16 +71,19 @@ def ask_recipe(project: Project) -> None:
         if choice != OWN:
             chosen_recipes()[project.name] = choice
 
-    st.session_state[key] = shown
+    st.session_state[key] = current
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
-            "Augmentation", [*([OWN] if own is not None else []), *known], key=key, on_change=choose, width=320,
-            format_func=lambda title: f"{title} (this project's default)" if title == default else title,
-            help="Settings saved under a name; the run records name and version.",
+            "Augmentation", [*([OWN] if own is not None else []), *saved], key=key, on_change=choose, width=320,
+            format_func=lambda title: f"{title} (project default)" if title == default else title,
+            help="Named settings. The run records name and version.",
         )  # fmt: skip
         st.page_link(
-            "pages/augment.py", label="See and change", icon=":material/tune:", query_params={"project": project.name}
+            "pages/augment.py",
+            label="Edit augmentation",
+            icon=":material/tune:",
+            query_params={"project": project.name},
         )
-    names = ", ".join(settings) or "nothing"
-    version = "" if shown in (OWN, *BUILT_IN) else " Saved versions never change."
-    st.caption(f"Augmentation: {layout.plain(shown)}. Applied: {layout.plain(names)}.{version}")
+    names = ", ".join(settings) or "none"
+    version = "" if current in (OWN, *BUILT_IN) else " Saved versions never change."
+    st.caption(f"Augmentation: {layout.plain(current)}. Transforms: {layout.plain(names)}.{version}")

@@ -1,4 +1,4 @@
-"""Learning curves of two runs over each other."""
+"""Overlaid learning curves of two runs."""
 
 import streamlit as st
 
@@ -7,8 +7,8 @@ from pages.components import charts
 
 
 def overlay(metrics: dict[str, list[Line]]) -> None:
-    """Draw the losses of two runs in one figure, and their exact matches in another."""
-    by = st.segmented_control("By", charts.AXES, default="step", required=True, key="by", bind="query-params")
+    """Draw the losses of two runs in one figure and their exact match in another."""
+    by = st.segmented_control("x axis", charts.AXES, default="step", required=True, key="by", bind="query-params")
     names = " and ".join(metrics)
     grid = st.grid("auto", min_column_width=360)
     grid.plotly_chart(

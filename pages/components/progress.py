@@ -1,4 +1,4 @@
-"""Show a job under way, with a button to stop it: Home and Evaluate use it."""
+"""Progress of an active job, with a button to cancel it. Used by Home and Evaluate."""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from pages.components import layout
 
 
 def show_progress(job: Job, unit: str) -> None:
-    """Progress bar and stop button of an active job; runs the page again at its end. `unit` names what is counted."""
+    """Draw the progress bar and Cancel button of an active job, in `unit`. Rerun the page when it ends."""
     st.fragment(_show_progress, run_every="1s")(job.id, unit)
 
 
@@ -20,11 +20,11 @@ def _show_progress(job_id: str, unit: str) -> None:
     if view.steps:
         message, share = f"{message}: {view.step:,} of {view.steps:,} {unit}", min(view.step / view.steps, 1.0)
     st.progress(share, message)
-    stop_button(job_id, view)
+    cancel_button(job_id, view)
 
 
 def follow(job_id: str) -> tuple[Job, JobStatus]:
-    """An active job as it is now; in a repeating fragment. Once it has ended the page runs again."""
+    """Return an active job and its status. Call in a repeating fragment; it reruns the page when the job has ended."""
     home = layout.home()
     with layout.errors(), layout.database() as db:
         control.reconcile(db, home)
@@ -34,7 +34,7 @@ def follow(job_id: str) -> tuple[Job, JobStatus]:
     return job, control.observe(home, job_id)
 
 
-def stop_button(job_id: str, view: JobStatus) -> None:
-    if st.button("Stop", icon=":material/stop:", disabled=view.canceling, key=f"stop {job_id}"):
+def cancel_button(job_id: str, view: JobStatus) -> None:
+    if st.button("Cancel", icon=":material/stop:", disabled=view.canceling, key=f"stop {job_id}"):
         with layout.errors(), layout.database() as db:
             control.cancel(db, layout.home(), job_id)

@@ -1,4 +1,4 @@
-"""What app.py draws around a page: the login where the lab asks for it, and the sidebar with project and operator."""
+"""The frame that app.py draws around a page: login if configured, and the sidebar with project and operator."""
 
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -14,17 +14,17 @@ from db.labels import list_operators
 from pages.components import layout, operators, state
 
 _ADDRESS_COOKIE = "slotlab_address"
-"""Where a visitor wanted to go before the login, which leads back to the home page; kept for ten minutes."""
+"""Address before the login, because the login always returns to the home page. Expires after ten minutes."""
 _PAGES = Path(__file__).parents[1]
 
 
 @contextmanager
 def around_page() -> Iterator[None]:
-    """Demand the login, draw the sidebar, then let the page run inside."""
+    """Require the login, draw the sidebar, then run the page inside."""
     token = layout.ROUTED.set(True)
     try:
         with layout.errors():
-            _demand_login()
+            _require_login()
             if address := _address_before_login():
                 st.switch_page(address[0], query_params=address[1])
             with st.sidebar:
@@ -38,9 +38,9 @@ def around_page() -> Iterator[None]:
 # Login
 
 
-def _demand_login() -> None:
-    """Where the lab asks for it, show the login and nothing else until somebody has logged in."""
-    if not operators.login_is_asked() or st.user.is_logged_in:
+def _require_login() -> None:
+    """If login is configured, show only the login until the user has logged in."""
+    if not operators.login_required() or st.user.is_logged_in:
         return
     st.title("Slotlab", anchor=False)
     st.markdown("Log in to see the projects of this lab.")
@@ -54,7 +54,7 @@ def _demand_login() -> None:
 
 
 def _providers() -> list[str | None]:
-    """Names of the sections of [auth] that are providers; None is the one described by [auth] itself."""
+    """Return the sections of [auth] that are providers; None is the provider in [auth] itself."""
     auth = st.secrets.get("auth", {})
     named = [name for name, section in auth.items() if isinstance(section, Mapping) and "client_id" in section]
     return [*([None] if "client_id" in auth or not named else []), *named]
@@ -65,18 +65,18 @@ def _log_in(provider: str | None) -> None:
         try:
             st.login(provider)
         except StreamlitAuthError as error:
-            raise OptionError(f"The login is not set up: {error}") from error
+            raise OptionError(f"Login is not configured correctly: {error}") from error
 
 
 def _address_before_login() -> tuple[str, dict[str, str]] | None:
-    """Page and query that a visitor had asked for when the login came between; told at the first run after it."""
-    kept = st.context.cookies.to_dict().get(_ADDRESS_COOKIE)
-    if not kept or "logged in before" in st.session_state or not operators.login_is_asked():
+    """Return page and query from before the login, once, in the first run after it."""
+    cookie = st.context.cookies.to_dict().get(_ADDRESS_COOKIE)
+    if not cookie or "logged in before" in st.session_state or not operators.login_required():
         return None
     st.session_state["logged in before"] = True
     try:
-        address = urllib.parse.urlsplit(urllib.parse.unquote(kept))
-    except ValueError:  # not a cookie of ours
+        address = urllib.parse.urlsplit(urllib.parse.unquote(cookie))
+    except ValueError:  # not our cookie
         return None
     page = address.path.rpartition("/")[2] or "home"
     if page not in {path.stem for path in _PAGES.glob("*.py")} or (page == "home" and not address.query):
@@ -91,19 +91,19 @@ def _choose_project() -> None:
     names = layout.project_names()
     if not names:
         return
-    asked = st.query_params.get(state.PROJECT)
-    if asked and asked not in names:
+    name = st.query_params.get(state.PROJECT)
+    if name and name not in names:
         st.session_state[state.PROJECT] = None
-        st.error(layout.plain(f"There is no project {asked!r}."), icon=":material/error:")
+        st.error(layout.plain(f"There is no project {name!r}."), icon=":material/error:")
     st.selectbox("Project", names, key=state.PROJECT, bind="query-params", placeholder="Choose a project")
 
 
 def _show_operator() -> None:
-    """Who acts, and how to change that."""
-    if not operators.login_is_asked():
+    """Show the operator, and let the user log out or choose another name."""
+    if not operators.login_required():
         _choose_operator()
         return
-    st.text(operators.identity(), help="Written beside every label you give.")
+    st.text(operators.identity(), help="Saved with every label you give.")
     st.button("Log out", icon=":material/logout:", on_click=st.logout)
     if _ADDRESS_COOKIE in st.context.cookies:
         _set_cookie(f"{_ADDRESS_COOKIE}=", seconds=0)
@@ -123,22 +123,22 @@ def _choose_operator() -> None:
         accept_new_options=True,
         on_change=_change_operator,
         placeholder="Type your name",
-        help="Written beside every label you give. Choose your name or type a new one.",
+        help="Saved with every label you give. Choose your name or type a new one.",
     )
-    refused = layout.show_refusal("operator")
-    if not refused and operators.remembered_name() is None and state.OPERATOR_NAME not in st.session_state:
-        st.caption("Your labels are signed with this name. If it is not yours, choose or type your own.")
+    has_error = layout.show_refusal("operator")
+    if not has_error and operators.remembered_name() is None and state.OPERATOR_NAME not in st.session_state:
+        st.caption("Labels are saved under this name. If it is not yours, choose or type your own.")
     _set_cookie(f"{operators.COOKIE}={urllib.parse.quote(name, safe='')}", seconds=365 * 24 * 3600)
 
 
 def _change_operator() -> None:
-    """Callback; a name that cannot be one leaves the former."""
+    """Callback: change the operator's name. An invalid name changes nothing."""
     with layout.refuses("operator"):
         st.session_state[state.OPERATOR_NAME] = operators.check_name(st.session_state[state.OPERATOR] or "")
 
 
 def _set_cookie(assignment: str, seconds: int) -> None:
-    """`assignment` goes into a JavaScript string as it is."""
+    """Set a cookie. `assignment` goes into a JavaScript string unescaped."""
     st.html(
         f"<script>document.cookie = '{assignment}; path=/; max-age={seconds}; samesite=strict'</script>",
         unsafe_allow_javascript=True,

@@ -1,4 +1,4 @@
-"""Names in st.session_state, keys of widgets among them, that more than one function reads or writes.
+"""Names in st.session_state (including widget keys) that several functions read or write.
 
 The key of a widget that is bound to the address is also the name of its query parameter.
 """
@@ -8,42 +8,42 @@ from db.records import Project, Run, Sample
 # Where the browser is
 
 PAGE = "is on"
-"""Name of the page that is shown, as train."""
+"""Name of the current page, such as "train"."""
 PAGE_BEFORE = "came from"
-"""Name of the page of the run before; the same one unless the page has just changed."""
+"""Name of the page in the previous script run."""
 PROJECT_ID = "is on project"
-"""Id of the project that is shown."""
+"""Id of the current project."""
 PROJECT_ID_BEFORE = "came from project"
-"""Id of the project of the run before."""
+"""Id of the project in the previous script run."""
 
-# Who acts
+# Operator
 
 OPERATOR = "operator"
-"""Box of the sidebar: the name that is chosen or typed there."""
+"""Box in the sidebar: the chosen or typed name."""
 OPERATOR_NAME = "operator name"
-"""The last name chosen there that can be one; None before the first choice."""
+"""The last valid name chosen there; None before the first choice."""
 
-# What is shown: boxes that several pages or functions share
+# Boxes that several pages or functions share
 
 PROJECT = "project"
-"""Box of the sidebar: name of the project."""
+"""Box in the sidebar: name of the project."""
 RUN = "run"
-"""Box of a page: id of the run that is shown; None on Train stands for a new run."""
+"""Box of a page: id of the current run; None on Train means a new run."""
 OTHER_RUN = "other"
-"""Box of a page: id of the run that is compared with."""
+"""Box of a page: id of the run to compare with."""
 SEARCH = "search"
-"""Field: label, name or hash of the images that are asked for."""
+"""Field: label, name or hash of images."""
 
 # Label, Review, Samples
 
 QUEUE = "queue"
-"""Label: the kind of images that are labeled; its widget may ask for another."""
+"""Label: the queue of images. The widget can change it."""
 SHOW = "show"
-"""Review: labels or disputed images; its widget may ask for the other."""
+"""Review: labels or disputed images. The widget can change it."""
 SAMPLES_PAGE = "page"
 """Samples: number of the page of the table."""
 OUTCOME = "outcome"
-"""Samples: name of the image that was saved last, and what became of it; until it is shown."""
+"""Samples: name of the last saved image and the outcome, until they have been shown."""
 
 
 def label_field(sample: Sample) -> str:
@@ -54,15 +54,15 @@ def label_field(sample: Sample) -> str:
 # Train
 
 PRESET = "preset"
-"""The preset that the form starts from."""
+"""The preset the form starts from."""
 CLONED = "clone"
-"""Id of the run that the form was filled from; absent where it starts from a preset."""
+"""Id of the run the form was filled from; absent if it starts from a preset."""
 TRAIN_REQUEST = "train request"
-"""Id of the run that the form on the screen will start; a double click starts one run."""
+"""Request id of the form on screen, so that a double click starts one run."""
 
 
 def option_field(basis: str, option: str) -> str:
-    """Train: the field of an option, in the form that starts from the preset or run `basis`."""
+    """Train: the field of an option in a form that starts from the preset or run `basis`."""
     return f"{basis} {option}"
 
 
@@ -74,24 +74,24 @@ def next_recipe(project: Project) -> str:
 # Augment
 
 OWN_SETTINGS = "augment"
-"""Settings without a name that the next run is to use, by name of the project."""
+"""Unnamed settings for the next run, by project name."""
 CHOSEN_RECIPES = "recipe for the next run"
-"""Title of the recipe that the next run is to use, by name of the project; absent where its default applies."""
-LEFT_AT = "augment left at"
-"""What the next run was to use when Augment was left, and the settings it was left at, by name of the project."""
+"""Title of the recipe for the next run, by project name; absent if the default applies."""
+LAST_SETTINGS = "last augment settings"
+"""Augment: the next run's recipe and the page's settings at the last visit, by project name."""
 RECIPE_NAME, RECIPE_NOTE = "recipe name", "recipe note"
 """Fields under Save as."""
 PICK = "pick"
-"""Number of the draw of a training image."""
+"""Seed for choosing a training image."""
 
 
 def recipe_box(project: Project) -> str:
-    """Augment: the box of recipes, whose choice belongs to one project."""
+    """Augment: the box of recipes of one project."""
     return f"augment recipe of {project.name}"
 
 
 def transform_field(transform: str, param: str = "") -> str:
-    """Augment: the switch of a transform, or the slider of one of its parameters; p is the share of images."""
+    """Augment: the switch of a transform, or the slider of a parameter; p is the share of images."""
     return f"{transform} {param}" if param else transform
 
 
@@ -100,20 +100,22 @@ def transform_field(transform: str, param: str = "") -> str:
 SPLIT = "split"
 """Box: val or test."""
 TTA = "tta"
-"""Switch: whether the numbers are those with test-time augmentation."""
+"""Switch: show results with test-time augmentation."""
 SECTION = "section"
-"""Tabs: the section that is open."""
+"""In the address: the open tab. On Compare it is also the key of the tabs."""
+SECTION_TAB = "section tab"
+"""Evaluate: the tabs, whose labels are not the values in the address."""
 CELL, CLICKS = "cell", "clicks"
-"""Evaluate: the cell of a confusion matrix that was clicked last, and how many clicks there were."""
+"""Evaluate: the last clicked cell of a confusion matrix, and the number of clicks."""
 VIEWS_CHANGED = "views changed"
-"""Evaluate: set when the section of the views changed what the rest of the page speaks of."""
-PARTS_FILTER = "filter"
-"""Evaluate: the field for a filter of one's own."""
+"""Evaluate: set when the TTA tab has changed something that the rest of the page shows."""
+SLICES_FILTER = "filter"
+"""Evaluate: the filter field of the Slices tab."""
 
 
-def open_test_box(run: Run) -> str:
-    """Evaluate: the box that opens the test images for a run, once."""
-    return f"open test for {run.job.id}"
+def unlock_test_box(run: Run) -> str:
+    """Evaluate: the box that unlocks the test set for one evaluation of a run."""
+    return f"unlock test for {run.job.id}"
 
 
 # Home

@@ -94,18 +94,18 @@ def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
         {"name": "images.zip", "mimeType": "application/zip", "buffer": buffer.getvalue()}
     )
     for label, value in (
-        ("Name of the project", "uploaded"),
-        ("Name of the source", "login page"),
-        ("Owner of the portal", "tests"),
+        ("Project name", "uploaded"),
+        ("Source name", "login page"),
+        ("Portal owner", "tests"),
         ("Authorization reference", "own images"),
     ):
         field = page.get_by_role("textbox", name=label)
         field.fill(value)
         field.press("Tab")
         settle(page)
-    page.get_by_role("button", name="Import", exact=True).click()
+    page.get_by_role("button", name="Import images", exact=True).click()
 
-    expect(page.get_by_text("Known already")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Duplicates")).to_be_visible(timeout=30_000)
     expect(page.get_by_test_id("stSidebar").get_by_role("combobox", name="Project")).to_have_value("uploaded")
     with opened(own_lab.home.db) as db:
         assert jobs.list_jobs(db, kind="import")[0].state == "finished"

@@ -249,7 +249,7 @@ def test_keys_of_another_field_are_not_taken(lab: "Lab", open_review: OpenReview
     project = lab.make_project("grid fields", 3)
     texts = label_all(lab, project)
     page = open_review(lab, project)
-    field = page.get_by_role("textbox", name="Label holds")
+    field = page.get_by_role("textbox", name="Label contains")
 
     field.press_sequentially("12 3")
     expect(field).to_have_value("12 3")

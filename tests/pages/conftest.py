@@ -1,4 +1,4 @@
-"""Pages are opened as a user opens them: through app.py, on a Slotlab folder of their own."""
+"""Pages opened as a user opens them: through app.py, with a separate Slotlab folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 @pytest.fixture
 def open_page_first(home: Home) -> OpenPage:
-    """Open a page by its name, with the query of its address as keywords, on a server that nobody has used yet."""
+    """Open a page by name on an unused server. Keywords are the query of the address."""
 
     def opened_page(name: str, **query: str) -> AppTest:
         app = AppTest.from_file(APP, default_timeout=30).switch_page(f"pages/{name}.py")
@@ -41,10 +41,10 @@ def open_page_first(home: Home) -> OpenPage:
 
 @pytest.fixture
 def open_page(open_page_first: OpenPage, monkeypatch: pytest.MonkeyPatch) -> OpenPage:
-    """Open a page by its name, with the query of its address as keywords.
+    """Open a page by name. Keywords are the query of the address.
 
-    AppTest starts each run as a fresh server would, which runs the page's file without app.py and forgets what was
-    entered on the way back through it. A server does so for its first request only; here it has had that one.
+    AppTest starts each run like a new server, which runs the page's file without app.py and loses entered values. A
+    real server does so for its first request only, so this fixture acts as if that request had happened.
     """
     start = PagesManager.__init__
 

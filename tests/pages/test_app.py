@@ -1,4 +1,4 @@
-"""The router and what every page shares."""
+"""The router and the components shared by all pages."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ OpenPage = Callable[..., AppTest]
 
 @pytest.mark.parametrize("name", PAGES)
 def test_each_page_opens_without_a_database(home: Home, open_page: OpenPage, name: str) -> None:
-    """A fresh machine gets a page that says what to do, and no database is made by looking."""
+    """On a new machine each page says what to do. Opening it creates no database."""
     app = open_page(name)
 
     assert not app.exception
@@ -26,7 +26,7 @@ def test_each_page_opens_without_a_database(home: Home, open_page: OpenPage, nam
 
 @pytest.mark.parametrize("name", PAGES)
 def test_each_page_opens_on_a_project_without_images(home: Home, open_page: OpenPage, name: str) -> None:
-    """A project whose import is still under way has nothing to show yet."""
+    """A project whose import is still running has no images yet."""
     with opened(home.db, create=True) as db, write(db):
         insert_project(db, "portal", 6, "0123456789")
 
@@ -40,7 +40,7 @@ def test_each_page_opens_on_a_project_without_images(home: Home, open_page: Open
 def test_a_fresh_server_brings_a_deep_link_through_the_router(
     home: Home, open_page_first: OpenPage, name: str
 ) -> None:  # fmt: skip
-    """Until app.py has run once, Streamlit runs a page's file alone; the page comes back inside the router."""
+    """Until app.py has run once, Streamlit runs only the page's file. The page then reruns inside the router."""
     with opened(home.db, create=True) as db, write(db):
         insert_project(db, "portal", 6, "0123456789")
         insert_project(db, "second", 4, "0123456789")
@@ -53,7 +53,7 @@ def test_a_fresh_server_brings_a_deep_link_through_the_router(
 
 
 def test_the_project_of_the_address_is_chosen(home: Home, open_page: OpenPage) -> None:
-    """A link names the project it is about."""
+    """A link selects its project."""
     with opened(home.db, create=True) as db, write(db):
         insert_project(db, "portal", 6, "0123456789")
         insert_project(db, "second", 4, "0123456789")
@@ -65,7 +65,7 @@ def test_the_project_of_the_address_is_chosen(home: Home, open_page: OpenPage) -
 
 
 def test_an_unknown_project_in_the_address_is_named(home: Home, open_page: OpenPage) -> None:
-    """A link to a project that is not there must not silently show another one."""
+    """A link to an unknown project must not silently show another one."""
     with opened(home.db, create=True) as db, write(db):
         insert_project(db, "portal", 6, "0123456789")
 
@@ -76,7 +76,7 @@ def test_an_unknown_project_in_the_address_is_named(home: Home, open_page: OpenP
 
 
 def test_a_damaged_database_is_one_sentence(home: Home, open_page: OpenPage) -> None:
-    """A mistake of the installation is shown as its sentence, never as a traceback."""
+    """A damaged installation is shown as a sentence, not as a traceback."""
     home.db.write_bytes(b"not a database at all" * 100)
 
     app = open_page("samples")
@@ -87,6 +87,6 @@ def test_a_damaged_database_is_one_sentence(home: Home, open_page: OpenPage) -> 
 
 
 def test_user_text_is_never_formatted() -> None:
-    """A file name or label with Markdown in it is shown as it was written."""
+    """A file name or label with Markdown is shown literally."""
     assert plain("**a** [x](http://y)\n:smile:") == r"\*\*a\*\* \[x\]\(http\://y\) \:smile\:"
     assert plain("&lt;") == r"\&lt;"

@@ -30,7 +30,7 @@ OpenPage = Callable[..., AppTest]
 
 
 def texts(app: AppTest) -> str:
-    """All captions below the title."""
+    """Return all captions below the title."""
     return "\n".join(caption.value for caption in app.main.caption)
 
 
@@ -49,7 +49,7 @@ def press(app: AppTest, label: str) -> AppTest:
 
 
 def test_the_original_and_its_variants_are_shown(open_page: OpenPage, portal: Project) -> None:
-    """One training image stands beside as many variants as asked for, drawn by the default settings."""
+    """The page shows one training image and the requested number of variants under the default settings."""
     app = open_page("augment", project=portal.name)
     app.number_input(key="n").set_value(3).run()
 
@@ -59,20 +59,20 @@ def test_the_original_and_its_variants_are_shown(open_page: OpenPage, portal: Pr
 
 
 def test_default_settings_are_handed_to_the_next_run(open_page: OpenPage, portal: Project) -> None:
-    """What the sliders show before anybody moved one is the default recipe, to the last digit, and named so."""
-    app = press(open_page("augment", project=portal.name), "Use in the next run")
+    """The initial slider values equal the default recipe exactly, and the page names it."""
+    app = press(open_page("augment", project=portal.name), "Use for training")
 
-    assert "Exactly default" in texts(app)
+    assert "Same as the default recipe" in texts(app)
     assert app.session_state["recipe for the next run"] == {portal.name: "default"}
     assert app.session_state["augment"] == {}
 
 
 def test_changed_settings_are_handed_to_the_next_run(open_page: OpenPage, portal: Project) -> None:
-    """All off, one on, one range moved: the run gets that transform alone."""
-    app = press(open_page("augment", project=portal.name), "All off")
+    """Turn all off, one on, move one range: the run gets only that transform."""
+    app = press(open_page("augment", project=portal.name), "Turn all off")
     app.toggle(key="blur").set_value(True).run()
     app.slider(key="blur sigma").set_range(0.4, 0.5).run()
-    press(app, "Use in the next run")
+    press(app, "Use for training")
 
     assert not app.exception
     assert list(app.session_state["augment"][portal.name]) == ["blur"]
@@ -85,12 +85,12 @@ def test_a_share_that_the_browser_counted_in_binary_steps_is_the_same(open_page:
     share = next(slider for slider in app.slider if slider.label == "Share of images")
     share.set_value(share.value + 1e-16 if share.value < 0.5 else share.value - 2e-16).run()
 
-    assert "Exactly default" in texts(app)
+    assert "Same as the default recipe" in texts(app)
 
 
 def test_a_recipe_is_named_as_it_is_written(open_page: OpenPage, portal: Project) -> None:
-    """Its name is no Markdown."""
-    app = press(open_page("augment", project=portal.name), "All off")
+    """Markdown in its name is escaped."""
+    app = press(open_page("augment", project=portal.name), "Turn all off")
     app.text_input(key="recipe name").set_value("_mine_")
     press(app, "Save")
 
@@ -98,7 +98,7 @@ def test_a_recipe_is_named_as_it_is_written(open_page: OpenPage, portal: Project
 
 
 def test_a_transform_without_default_starts_visible(open_page: OpenPage, portal: Project) -> None:
-    """Switching on what is off by default must change something: its share starts above zero."""
+    """A transform that is off by default starts with a share above zero when it is turned on."""
     app = open_page("augment", project=portal.name)
     app.toggle(key="invert").set_value(True).run()
 
@@ -106,27 +106,27 @@ def test_a_transform_without_default_starts_visible(open_page: OpenPage, portal:
 
 
 def test_another_sample_is_another_image(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """The dice choose among the training images, in an order that is the same each time."""
+    """The button chooses among the training images in a fixed order."""
     first = open_page("augment", project=portal.name)
-    captions = {texts(first)} | {texts(press(first, "Another")) for _ in range(5)}
+    captions = {texts(first)} | {texts(press(first, "Shuffle")) for _ in range(5)}
 
     assert len(captions) > 1
 
 
 def test_a_kept_sample_stays(open_page: OpenPage, portal: Project) -> None:
-    """By its hash, whatever else is pressed."""
-    app = press(open_page("augment", project=portal.name), "Keep")
+    """The hash in the search field keeps it."""
+    app = press(open_page("augment", project=portal.name), "Pin")
     before = texts(app)
 
-    assert texts(press(app, "Another")) == before
+    assert texts(press(app, "Shuffle")) == before
 
 
-# What the network sees
+# Network input
 
 
 @pytest.mark.parametrize("ink", [True, False])
 def test_what_the_network_gets_follows_the_newest_run(home: Home, trained: Project, ink: bool) -> None:
-    """With ink each image stands above its normalized form; without, alone; a preset that differs is named."""
+    """With ink the normalized image is below the original. A preset that differs is named."""
     folder = JobDir(home.run("0001-fast"))
     spec = folder.spec()
     folder.write("run.json", spec | {"config": spec["config"] | {"ink": ink}})
@@ -140,15 +140,15 @@ def test_what_the_network_gets_follows_the_newest_run(home: Home, trained: Proje
     if ink:
         assert np.array_equal(pair[-32:, :, :3], ink_pixels(image))
         assert not pair[32:-32, :, 3].any()
-        assert "background and polarity are gone" in seen.in_words
+        assert "removes background and polarity" in seen.in_words
     else:
         assert len(pair) == 32
-        assert "colors as they are" in seen.in_words
+        assert "colors unchanged" in seen.in_words
     assert ("preset fast" in seen.in_words) == (ink != PRESETS["fast"].ink)
 
 
 def test_without_a_run_the_preset_says_what_the_network_gets(home: Home, portal: Project) -> None:
-    """There is nothing else to go by."""
+    """The preset is the only source then."""
     with opened(home.db) as db:
         seen = network(home, db, portal)
 
@@ -156,7 +156,7 @@ def test_without_a_run_the_preset_says_what_the_network_gets(home: Home, portal:
 
 
 def test_the_page_opens_without_torch(home: Home, trained: Project) -> None:
-    """Variants and costs need no network; torch would take seconds and half a gigabyte."""
+    """Variants and costs do not need torch, which takes seconds and half a gigabyte."""
     script = (
         "import sys; from streamlit.testing.v1 import AppTest;"
         f"app = AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=60).switch_page('pages/augment.py');"
@@ -177,13 +177,13 @@ def test_the_page_opens_without_torch(home: Home, trained: Project) -> None:
 def test_changed_settings_are_saved_as_a_version_and_used(
     home: Home, open_page: OpenPage, portal: Project
 ) -> None:  # fmt: skip
-    """What differs is said, what is saved is what the sliders show, and the next run is told its name."""
+    """The page lists the changes, saves the slider values, and gives the next run the recipe's name."""
     app = open_page("augment", project=portal.name)
     app.toggle(key="holes").set_value(False).run()
-    assert "Changed from default: Holes: on 15% → off" in texts(app).replace("\\", "")
+    assert "Changes to default: Holes: on 15% → off" in texts(app).replace("\\", "")
 
     save_as(app, "portal", "no holes")
-    press(app, "Use in the next run")
+    press(app, "Use for training")
 
     assert not app.exception
     assert not app.error
@@ -198,7 +198,7 @@ def test_changed_settings_are_saved_as_a_version_and_used(
 
 
 def test_a_recipe_sets_the_switches(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """Choosing one is all; a change can be taken back."""
+    """Choosing a recipe sets everything. Changes can be undone."""
     with opened(home.db) as db:
         recipes.save(db, portal, "soft", {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}, operator="Ann")
     app = open_page("augment", project=portal.name)
@@ -210,11 +210,11 @@ def test_a_recipe_sets_the_switches(home: Home, open_page: OpenPage, portal: Pro
     press(app, "Undo changes")
 
     assert app.slider(key="blur sigma").value == (0.3, 0.4)
-    assert "Exactly soft" in texts(app)
+    assert "Same as the soft" in texts(app)
 
 
 def test_a_default_is_where_the_page_starts(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """And what a new run uses."""
+    """The page and new runs start with the default recipe."""
     with opened(home.db) as db:
         recipes.save(db, portal, "soft", {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}, operator="Ann")
     app = open_page("augment", project=portal.name)
@@ -235,7 +235,7 @@ def test_a_default_is_where_the_page_starts(home: Home, open_page: OpenPage, por
 def test_a_wrong_name_is_one_sentence(
     home: Home, open_page: OpenPage, portal: Project, name: str, sentence: str
 ) -> None:  # fmt: skip
-    """Nothing is saved, and the settings stay as they are."""
+    """Nothing is saved, and the settings do not change."""
     app = save_as(open_page("augment", project=portal.name), name)
 
     assert not app.exception
@@ -245,7 +245,7 @@ def test_a_wrong_name_is_one_sentence(
 
 
 def test_the_history_says_what_each_version_changed(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """The newest first; the first version against the default."""
+    """Newest first. The first version is compared with the default."""
     with opened(home.db) as db:
         for high in (0.4, 0.6):
             recipes.save(
@@ -256,15 +256,15 @@ def test_the_history_says_what_each_version_changed(home: Home, open_page: OpenP
     assert not app.exception
     table = app.dataframe[0].value
     assert table["Recipe"].tolist() == ["soft@2", "soft@1"]
-    assert table["Against the version before"].tolist() == [
+    assert table["Changes"].tolist() == [
         "Blur, radius: 0.3 to 0.4 → 0.3 to 0.6",
         "Blur, radius: 0.3 to 0.8 → 0.3 to 0.4",
     ]
 
 
 def test_two_recipes_are_compared_on_the_same_draws(open_page: OpenPage, portal: Project) -> None:
-    """As many images again; with nothing drawn by either, all of them are the original."""
-    app = press(open_page("augment", project=portal.name), "All off")
+    """Each recipe shows its own images. With all transforms off they all equal the original."""
+    app = press(open_page("augment", project=portal.name), "Turn all off")
     app.number_input(key="n").set_value(2).run()
     app.selectbox(key="augment compared of portal").set_value("off").run()
 
@@ -288,7 +288,7 @@ def test_the_train_page_starts_a_run_with_a_recipe(
         app.session_state["recipe for the next run"] = {"portal": "soft@1"}
         app.run()
     app.selectbox(key="fast device").set_value("cpu").run()
-    assert "Augmentation: soft@1. Applied: blur." in texts(app).replace("\\", "")
+    assert "Augmentation: soft@1. Transforms: blur." in texts(app).replace("\\", "")
 
     press(app, "Start training")
 
@@ -300,19 +300,19 @@ def test_the_train_page_starts_a_run_with_a_recipe(
 
 
 def go_to(app: AppTest, name: str) -> AppTest:
-    """Another page in the same browser."""
+    """Open another page in the same browser."""
     app.switch_page(f"pages/{name}.py")
     app.query_params["project"] = "portal"
     return app.run()
 
 
 def shown(app: AppTest) -> tuple[str, list[str]]:
-    """The chosen recipe, and the transforms that are on."""
+    """Return the chosen recipe and the transforms that are on."""
     return app.selectbox(key="augment recipe of portal").value, [one.key for one in app.toggle if one.value]
 
 
 def test_what_was_chosen_on_the_train_page_is_shown(open_page: OpenPage, trained: Project) -> None:
-    """Also where this page has been open before, with other settings."""
+    """This also holds if the page was open before with other settings."""
     app = open_page("augment", project="portal")
     app.toggle(key="blur").set_value(False).run()
 
@@ -321,11 +321,11 @@ def test_what_was_chosen_on_the_train_page_is_shown(open_page: OpenPage, trained
 
     assert not app.exception
     assert shown(app) == ("off", [])
-    assert "Exactly off" in texts(app)
+    assert "Same as the off recipe" in texts(app)
 
 
 def test_the_augmentation_of_a_cloned_run_is_shown(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Its settings have no name here: they are shown as changed from the project's default."""
+    """Its settings have no recipe, so they are shown as changes to the project's default."""
     with opened(home.db) as db:
         config = json.dumps({"augment": {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}})
         db.execute("UPDATE runs SET config = json_patch(json_remove(config, '$.augment', '$.recipe'), ?)", [config])
@@ -338,17 +338,17 @@ def test_the_augmentation_of_a_cloned_run_is_shown(home: Home, open_page: OpenPa
     assert not app.exception
     assert shown(app) == ("default", ["blur"])
     assert app.slider(key="blur sigma").value == (0.3, 0.4)
-    assert "Changed from default" in texts(app)
+    assert "Changes to default" in texts(app)
 
 
 @pytest.mark.parametrize("used", [False, True])
 def test_changes_outlive_a_look_at_another_page(open_page: OpenPage, trained: Project, used: bool) -> None:
-    """Whether or not something was handed over before them, as long as nothing else is chosen for the next run."""
+    """They survive as long as nothing else is chosen for the next run."""
     app = open_page("augment", project="portal")
     app.selectbox(key="augment recipe of portal").set_value("off").run()
     app.toggle(key="blur").set_value(True).run()
     if used:
-        press(app, "Use in the next run")
+        press(app, "Use for training")
     app.slider(key="blur sigma").set_range(0.4, 0.5).run()
 
     go_to(go_to(app, "train"), "augment")
@@ -359,49 +359,49 @@ def test_changes_outlive_a_look_at_another_page(open_page: OpenPage, trained: Pr
 
 
 def test_each_project_has_its_own_changes(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """Another project starts with what its next run will use, and the first one is found as it was left."""
+    """Another project starts with the settings of its next run. The first project keeps its changes."""
     with opened(home.db) as db:
         other = open_project(db, "other", 6, "0123456789")
     app = open_page("augment", project="portal")
     app.toggle(key="blur").set_value(False).run()
 
     app.selectbox(key="project").set_value(other.name).run()
-    assert "Exactly default" in texts(app)
+    assert "Same as the default recipe" in texts(app)
     app.selectbox(key="project").set_value("portal").run()
 
     assert not app.exception
     assert "blur" not in shown(app)[1]
-    assert "Changed from default: Blur" in texts(app)
+    assert "Changes to default: Blur" in texts(app)
 
 
-# What they cost and do
+# Cost and readability
 
 
 def test_costs_are_shown_against_the_step_of_a_run(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """A table of what is on, and what it takes for an image and an epoch."""
+    """A table of the transforms that are on, and the time per image and epoch."""
     app = open_tab(open_page, trained, "Cost")
 
     assert not app.exception
     assert not app.error
     table = app.dataframe[0].value
     assert len(table) == len(DEFAULT_AUGMENT)
-    assert table["Of all"].sum() < 1.001
-    assert "An image" in [metric.label for metric in app.metric]
+    assert table["Share of total"].sum() < 1.001
+    assert "Time per image" in [metric.label for metric in app.metric]
 
 
 def test_a_model_at_chance_is_no_judge(open_page: OpenPage, trained: Project) -> None:
-    """After two steps it reads next to nothing: no transform is blamed, and changed settings ask to be asked again."""
-    app = open_tab(open_page, trained, "Readable")
+    """After two steps the model reads almost nothing, so no transform is judged. Changed settings need a new check."""
+    app = open_tab(open_page, trained, "Readability")
     app.selectbox(key="augment recipe of portal").set_value("off").run()
     app.toggle(key="invert").set_value(True).run()
-    press(app, "Can it still be read?")
+    press(app, "Check readability")
 
     assert not app.exception
     assert not app.error
-    assert ["too few to say" in info.value for info in app.info] == [True]
+    assert ["too few to judge" in info.value for info in app.info] == [True]
     assert not app.warning
     app.toggle(key="gamma").set_value(True).run()
-    assert "ask again" in texts(app)
+    assert "Check again" in texts(app)
     assert not app.info
 
 
@@ -409,8 +409,8 @@ def test_a_model_at_chance_is_no_judge(open_page: OpenPage, trained: Project) ->
 def test_what_the_model_can_no_longer_read_is_a_warning(
     open_page: OpenPage, trained: Project, lost: int, warned: bool
 ) -> None:  # fmt: skip
-    """With the numbers behind it, what to do, and the images that were misread."""
-    app = open_tab(open_page, trained, "Readable")
+    """The warning has the numbers, the advice and the misread images."""
+    app = open_tab(open_page, trained, "Readability")
     app.selectbox(key="augment recipe of portal").set_value("off").run()
     app.toggle(key="invert").set_value(True).run()
     misread = [Misread(label="123", text="321", variant=np.zeros((32, 96, 3), dtype=np.uint8))]
@@ -418,9 +418,9 @@ def test_what_the_model_can_no_longer_read_is_a_warning(
         VariantReading(key=key, n=100, right=98 - lost, lost=lost, gained=0, misread=misread)
         for key in (WHOLE_RECIPE, "invert")
     ]
-    found = Readability(n=100, right=98, readings=readings)
+    result = Readability(n=100, right=98, readings=readings)
     key = (trained.id, "0001-fast", json.dumps({"invert": {"p": 0.5}}), 0)
-    app.session_state["readability"] = (key, found)
+    app.session_state["readability"] = (key, result)
     app.run()
 
     assert not app.exception
@@ -428,14 +428,14 @@ def test_what_the_model_can_no_longer_read_is_a_warning(
         [(True, True)] if warned else []
     )
     assert len(app.success) == (0 if warned else 1)
-    assert app.dataframe[0].value["Read right"].tolist() == [f"{98 - lost} of 100"] * 2
-    assert app.dataframe[0].value["Too far"].tolist() == [warned] * 2
+    assert app.dataframe[0].value["Right"].tolist() == [f"{98 - lost} of 100"] * 2
+    assert app.dataframe[0].value["Too strong"].tolist() == [warned] * 2
     assert len(app.image) == 15 + (2 if warned else 1)
 
 
 def test_without_a_model_nothing_can_be_asked(open_page: OpenPage, portal: Project) -> None:
-    """It is said instead of a button."""
-    app = open_tab(open_page, portal, "Readable")
+    """A sentence replaces the button."""
+    app = open_tab(open_page, portal, "Readability")
 
-    assert "No run of this project has saved a model yet" in app.info[0].value
-    assert "Can it still be read?" not in [button.label for button in app.button]
+    assert "No trained model yet" in app.info[0].value
+    assert "Check readability" not in [button.label for button in app.button]

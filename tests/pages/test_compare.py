@@ -1,4 +1,4 @@
-"""The Compare page: two runs on the same images, and what it says where there are none."""
+"""The Compare page: two runs on the same images, and the empty states."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def path_of(home: Home, run: str, split: str = "val") -> Path:
 
 
 def read(predictions: Predictions, wrong: list[int]) -> Predictions:
-    """The same images, each read as labeled but these, which are read wrong at position 2 by every view."""
+    """Return readings in which every view reads the images in `wrong` wrong at position 2, and all others right."""
     log_probs_VNPC = np.full_like(predictions.log_probs_VNPC, np.log(0.1))
     for place, label in enumerate(predictions.labels):
         for position, char in enumerate(SPEC.encode(label)):
@@ -37,9 +37,9 @@ def read(predictions: Predictions, wrong: list[int]) -> Predictions:
 
 @pytest.fixture
 def pair(home: Home, trained: Project) -> Project:
-    """A second run with another learning rate beside the one of the real worker; both with readings that are known.
+    """Add a second run with another learning rate, and give both known readings.
 
-    Of the val images, the first run reads 0 and 1 wrong, the second 1, 2 and 3.
+    Of the val images the first run misreads 0 and 1, the second 1, 2 and 3.
     """
     with opened(home.db) as db:
         first = runs.find_run(db, "0001-fast")
@@ -76,7 +76,7 @@ def measures(app: AppTest) -> dict[str, list[str]]:
 
 
 def test_two_runs_side_by_side(open_page: OpenPage, home: Home, pair: Project) -> None:
-    """Counts with interval, the paired test and its sentence; the address names the runs by number."""
+    """Counts with interval, the paired test and its sentence. The address names the runs by number."""
     app = open_page("compare", project="portal", run="1", other="2")
 
     assert not app.exception
@@ -96,7 +96,7 @@ def test_two_runs_side_by_side(open_page: OpenPage, home: Home, pair: Project) -
 
 
 def test_the_images_on_which_they_part(open_page: OpenPage, home: Home, pair: Project) -> None:
-    """Each list with its count, both readings, and the way to the label."""
+    """Each list shows its count, both readings and a link to the label."""
     labels = Predictions.load(path_of(home, "0001-fast")).labels
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast")
 
@@ -104,24 +104,24 @@ def test_the_images_on_which_they_part(open_page: OpenPage, home: Home, pair: Pr
     assert lists.options == [
         "Only 0001-fast right (2)",
         "Only 0002-fast right (1)",
-        "Both wrong, differently (0)",
-        "Both wrong, the same (1)",
+        "Both wrong, different readings (0)",
+        "Both wrong, same reading (1)",
     ]
     shown = texts(app.caption)
-    assert f"labeled {labels[2]}" in shown
-    assert f"labeled {labels[3]}" in shown
+    assert f"Label: {labels[2]}" in shown
+    assert f"Label: {labels[3]}" in shown
     assert len(app.get("page_link")) == 2
 
     app = lists.set_value("same").run()
-    assert f"labeled {labels[1]}" in texts(app.caption)
-    assert "look at the label first" in texts(app.caption)
+    assert f"Label: {labels[1]}" in texts(app.caption)
+    assert "the label may be wrong" in texts(app.caption)
     app = app.segmented_control(key="list").set_value("differently").run()
     assert not app.exception
-    assert "There is no such image" in texts(app.caption)
+    assert "No images" in texts(app.caption)
 
 
 def test_a_run_read_without_views_is_said_to_be(open_page: OpenPage, home: Home, pair: Project) -> None:
-    """In the rows with views it stands as it is."""
+    """The rows with TTA show its results without TTA."""
     path = path_of(home, "0002-fast")
     found = Predictions.load(path)
     log_probs_VNPC = np.array(found.log_probs_VNPC[:1])
@@ -130,15 +130,15 @@ def test_a_run_read_without_views_is_said_to_be(open_page: OpenPage, home: Home,
     app = open_page("compare", project="portal", run="1", other="2")
 
     assert not app.exception
-    plain, with_views, *_ = app.dataframe[0].value.to_numpy().tolist()
-    assert (plain[0], with_views[0]) == ("Exact match", "… with views")
-    assert with_views[2] == plain[2]
-    assert "0002-fast was read without views, and stands as it is" in texts(app.caption)
-    assert "0001-fast was read without views" not in texts(app.caption)
+    plain, with_tta, *_ = app.dataframe[0].value.to_numpy().tolist()
+    assert (plain[0], with_tta[0]) == ("Exact match", "… with TTA")
+    assert with_tta[2] == plain[2]
+    assert "0002-fast was evaluated without TTA" in texts(app.caption)
+    assert "0001-fast was evaluated without TTA" not in texts(app.caption)
 
 
 def test_settings_show_only_what_differs(open_page: OpenPage, pair: Project) -> None:
-    """One row for the learning rate; the images were the same."""
+    """There is one row, for the learning rate. The images were the same."""
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", section="Settings")
 
     assert not app.exception
@@ -147,7 +147,7 @@ def test_settings_show_only_what_differs(open_page: OpenPage, pair: Project) -> 
 
 
 def test_curves_lie_over_each_other(open_page: OpenPage, pair: Project) -> None:
-    """By step, and by minutes."""
+    """The x axis can be steps or minutes."""
     app = open_page("compare", project="portal", section="Curves", by="minutes")
 
     assert not app.exception
@@ -160,7 +160,7 @@ def test_curves_lie_over_each_other(open_page: OpenPage, pair: Project) -> None:
 
 
 def test_only_the_common_part_is_compared(open_page: OpenPage, home: Home, pair: Project) -> None:
-    """Images of one run only and labels that were changed are left out, and said."""
+    """Images of one run only and changed labels are omitted and counted."""
     found = Predictions.load(path_of(home, "0002-fast"))
     n = len(found.labels)
     labels = [found.labels[0], found.labels[1], "000" if found.labels[2] != "000" else "111", *found.labels[3:]]
@@ -181,7 +181,7 @@ def test_only_the_common_part_is_compared(open_page: OpenPage, home: Home, pair:
 
 
 def test_test_images_are_not_opened_here(open_page: OpenPage, home: Home, pair: Project) -> None:
-    """Both runs must have read them before; what is missing is one sentence each with the way there."""
+    """Both runs need an earlier evaluation. A missing one is a sentence with a link."""
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", split="test")
     assert not app.exception
     assert texts(app.info).count("has not been evaluated on test yet") == 2
@@ -191,8 +191,7 @@ def test_test_images_are_not_opened_here(open_page: OpenPage, home: Home, pair: 
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", split="test")
 
     assert texts(app.info) == (
-        "Run 0002-fast has not been evaluated on test yet. Each opening of the test images is counted, so it is asked "
-        "for there."
+        "Run 0002-fast has not been evaluated on test yet. Every use of the test set is recorded, so unlock it there."
     )
     with opened(home.db) as db:
         assert evaluations.count_test_uses(db, pair.id) == 0
@@ -200,16 +199,16 @@ def test_test_images_are_not_opened_here(open_page: OpenPage, home: Home, pair: 
 
 
 def test_one_run_is_too_few(open_page: OpenPage, trained: Project) -> None:
-    """The page says so, and where another one comes from."""
+    """The page says so and links to Train."""
     app = open_page("compare", project="portal")
 
     assert not app.exception
-    assert "it takes two to compare" in texts(app.info)
+    assert "You need two trained runs to compare" in texts(app.info)
 
 
 @pytest.mark.parametrize(("asked", "said"), [("0002-fast", 0), ("2", 0), ("0099-fast", 1)])
 def test_the_other_run_is_another_one(open_page: OpenPage, pair: Project, asked: str, said: int) -> None:
-    """A run is not compared with itself; one that is not there is named."""
+    """A run is not compared with itself. An unknown run is named."""
     app = open_page("compare", project="portal", run="0002-fast", other=asked)
 
     assert not app.exception
@@ -229,7 +228,7 @@ def test_choosing_the_other_run_as_the_first_turns_to_another(open_page: OpenPag
 
 
 def test_damaged_predictions_are_one_sentence(open_page: OpenPage, home: Home, pair: Project) -> None:
-    """As on the Evaluate page."""
+    """The sentence is the same as on Evaluate."""
     path_of(home, "0002-fast").write_bytes(b"no archive")
 
     app = open_page("compare", project="portal")
@@ -239,7 +238,7 @@ def test_damaged_predictions_are_one_sentence(open_page: OpenPage, home: Home, p
 
 
 def test_another_project_has_other_runs(open_page: OpenPage, home: Home, pair: Project) -> None:
-    """The boxes are told: a browser that is not goes on showing what it had."""
+    """The server sets the boxes, because otherwise the browser keeps showing the former runs."""
     with opened(home.db) as db, write(db):
         first = runs.find_run(db, "0001-fast")
         assert first is not None
@@ -265,7 +264,7 @@ def test_another_project_has_other_runs(open_page: OpenPage, home: Home, pair: P
 
 
 def test_a_deep_link_is_the_first_request(open_page_first: OpenPage, pair: Project) -> None:
-    """On a server that nobody has used yet, the page opens inside the app with its runs."""
+    """On an unused server, the page opens inside the app with its runs."""
     app = open_page_first("compare", project="portal", run="0001-fast", other="0002-fast")
 
     assert not app.exception

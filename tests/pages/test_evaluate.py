@@ -32,11 +32,11 @@ def press(app: AppTest, label: str) -> AppTest:
 
 
 def test_a_project_without_runs_points_to_training(open_page: OpenPage, portal: Project) -> None:
-    """Without a saved model there is nothing to evaluate, and the page says where to get one."""
+    """Without a trained model the page says where to get one."""
     app = open_page("evaluate", project=portal.name)
 
     assert not app.exception
-    assert "No run" in app.info[0].value
+    assert "No trained model" in app.info[0].value
 
 
 def test_numbers_stand_with_their_n_and_interval(home: Home, open_page: OpenPage, trained: Project) -> None:
@@ -51,11 +51,11 @@ def test_numbers_stand_with_their_n_and_interval(home: Home, open_page: OpenPage
 
 
 def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:
-    """With test-time augmentation on, the page says what the views mended and broke."""
+    """With test-time augmentation on, the page says what it fixed and broke."""
     app = open_page("evaluate", project=trained.name, tta="true")
 
     assert not app.exception
-    assert "Changed by the views" in [metric.label for metric in app.metric]
+    assert "Effect of TTA" in [metric.label for metric in app.metric]
 
 
 def jobs_spec(project: Project) -> Any:
@@ -65,7 +65,7 @@ def jobs_spec(project: Project) -> Any:
 
 
 def test_changed_labels_are_pointed_out(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Numbers made with labels that have changed since say so."""
+    """The page warns when labels have changed since the evaluation."""
     found = stored(home)
     with opened(home.db) as db:
         sample = find_sample(db, trained.id, found.sha256[0])
@@ -78,11 +78,11 @@ def test_changed_labels_are_pointed_out(home: Home, open_page: OpenPage, trained
 
     app = open_page("evaluate", project=trained.name)
 
-    assert "1 of these labels" in app.warning[0].value
+    assert "1 label has changed" in app.warning[0].value
 
 
 def test_the_test_split_is_opened_on_purpose_only(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Looking at test asks for a tick before its button works; then the opening is counted and shown."""
+    """The button for test needs a tick first. The use is then recorded and shown."""
     app = open_page("evaluate", project=trained.name, split="test")
     button = next(button for button in app.button if button.label == "Evaluate on test")
     assert button.disabled
@@ -103,7 +103,7 @@ def test_the_test_split_is_opened_on_purpose_only(home: Home, open_page: OpenPag
 
 
 def test_a_damaged_result_is_one_sentence(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """A torn predictions file is named, with the button that makes it anew; no traceback."""
+    """A damaged predictions file is named beside the button that replaces it, without a traceback."""
     (home.run("0001-fast") / "predictions-val.npz").write_bytes(b"torn")
 
     app = open_page("evaluate", project=trained.name)
@@ -114,7 +114,7 @@ def test_a_damaged_result_is_one_sentence(home: Home, open_page: OpenPage, train
 
 
 def test_readings_by_earlier_weights_are_said_to_be(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """A run can be evaluated while it is at work, and goes on."""
+    """A run can be evaluated while it is running, and then selects a later checkpoint."""
     found = stored(home)
     assert not open_page("evaluate", project=trained.name).warning
     replace(found, step=0).save(home.run("0001-fast") / "predictions-val.npz")
@@ -122,14 +122,15 @@ def test_readings_by_earlier_weights_are_said_to_be(home: Home, open_page: OpenP
     app = open_page("evaluate", project=trained.name)
 
     assert not app.exception
-    assert f"Read by the weights of step 0; the run has those of step {found.step} now" in app.warning[0].value
+    assert "from the checkpoint of step 0. The run has since selected step" in app.warning[0].value
+    assert f"selected step {found.step}." in app.warning[0].value
     assert app.expander[0].proto.expanded
 
 
 def test_each_opening_of_the_test_images_is_asked_for(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """One tick, one opening."""
+    """One tick allows one use."""
     app = open_page("evaluate", project=trained.name, split="test")
-    app.checkbox(key="open test for 0001-fast").check().run()
+    app.checkbox(key="unlock test for 0001-fast").check().run()
     press(app, "Evaluate on test")
 
     assert not app.exception
@@ -138,12 +139,12 @@ def test_each_opening_of_the_test_images_is_asked_for(home: Home, open_page: Ope
         control.follow(db, home, list_jobs(db, kind="evaluate")[0].id, lambda _: None)
     app.run()
     assert not app.exception
-    assert not app.checkbox(key="open test for 0001-fast").value
+    assert not app.checkbox(key="unlock test for 0001-fast").value
     assert next(button for button in app.button if button.label == "Evaluate on test").disabled
 
 
 def as_a_good_run(home: Home, trained: Project, split: str) -> Predictions:
-    """600 readings as a good run would have left them for this split: all right but the least sure two."""
+    """Write 600 readings of a good run for this split: only the two of lowest confidence are wrong."""
     readings, spec = stored(home), jobs_spec(trained)
     targets_NP = readings.reading(spec, tta=False).targets_NP
     rng = np.random.default_rng(0)
@@ -165,11 +166,11 @@ def as_a_good_run(home: Home, trained: Project, split: str) -> Predictions:
 
 
 def test_a_threshold_is_kept_with_the_run(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """What is written is what the page has said of it, and on test it is tried out as it is."""
+    """The saved values are those on the page, and test uses them unchanged."""
     made = as_a_good_run(home, trained, "val")
     reading = made.reading(jobs_spec(trained), tta=False)
 
-    app = press(open_page("evaluate", project=trained.name, section="Trust"), "Use this threshold")
+    app = press(open_page("evaluate", project=trained.name, section="confidence"), "Use this threshold")
 
     assert not app.exception
     rule = Acceptance.load(home.run("0001-fast"))
@@ -178,23 +179,23 @@ def test_a_threshold_is_kept_with_the_run(home: Home, open_page: OpenPage, train
     used_N = confidence(reading.log_probs_NPC, rule.temperature) >= rule.threshold
     right_N = reading.right_NP.all(axis=1)
     assert (rule.used, rule.wrong) == (used_N.sum(), (~right_N[used_N]).sum())
-    assert any(f"{rule.used:,} of 600 val images answered" in caption.value for caption in app.caption)
-    assert f"{rule.used:,} of 600" in [metric.value for metric in app.metric if metric.label == "Answered"]
+    assert any(f"{rule.used:,} of 600 validation images accepted" in caption.value for caption in app.caption)
+    assert f"{rule.used:,} of 600" in [metric.value for metric in app.metric if metric.label == "Accepted"]
 
     as_a_good_run(home, trained, "test")
-    app = open_page("evaluate", project=trained.name, split="test", section="Trust")
+    app = open_page("evaluate", project=trained.name, split="test", section="confidence")
 
     assert not app.exception
-    assert f"{rule.used:,} of 600" in [metric.value for metric in app.metric if metric.label == "Answered"]
+    assert f"{rule.used:,} of 600" in [metric.value for metric in app.metric if metric.label == "Accepted"]
     assert "Use this threshold" not in [button.label for button in app.button]
 
 
 def test_a_damaged_threshold_can_be_chosen_anew(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """The page says so, and goes on to the button that mends it."""
+    """The page reports it and still draws the button that fixes it."""
     as_a_good_run(home, trained, "val")
     (home.run("0001-fast") / "acceptance.json").write_text("{")
 
-    app = open_page("evaluate", project=trained.name, section="Trust")
+    app = open_page("evaluate", project=trained.name, section="confidence")
     assert any("Set a threshold again" in error.value for error in app.error)
     press(app, "Use this threshold")
 
@@ -202,21 +203,21 @@ def test_a_damaged_threshold_can_be_chosen_anew(home: Home, open_page: OpenPage,
 
 
 def test_few_images_show_no_threshold_and_say_how_many_would(open_page: OpenPage, trained: Project) -> None:
-    """Instead of a threshold that a dozen images made up."""
-    app = open_page("evaluate", project=trained.name, section="Trust")
+    """The page does not set a threshold from a dozen images."""
+    app = open_page("evaluate", project=trained.name, section="confidence")
 
-    assert any("even without a single error it takes 505" in info.value for info in app.info)
+    assert any("You need at least 505 validation images" in info.value for info in app.info)
     button = next(button for button in app.button if button.label == "Use this threshold")
     assert button.disabled
 
 
 def test_parts_are_counted_by_what_the_database_knows(open_page: OpenPage, trained: Project) -> None:
-    """Source, operator and day beside the characters of the label."""
-    app = open_page("evaluate", project=trained.name, section="Parts")
-    app.slider(key="part of").set_value(1).run()
+    """Slices come from source, operator and day as well as from the characters of the label."""
+    app = open_page("evaluate", project=trained.name, section="slices")
+    app.slider(key="min images").set_value(1).run()
 
     assert not app.exception
     table = app.dataframe[0].value
-    assert {"adjacent characters", "position 1"} <= set(table["Images with"])
-    assert (table["From"] <= table["Exact match"]).all()
-    assert (table["Exact match"] <= table["To"]).all()
+    assert {"adjacent characters", "position 1"} <= set(table["Property"])
+    assert (table["CI low"] <= table["Exact match"]).all()
+    assert (table["Exact match"] <= table["CI high"]).all()

@@ -1,4 +1,4 @@
-"""The home page: what there is, what to do next, and the import."""
+"""The Home page: projects, next steps and the import."""
 
 import time
 from collections.abc import Callable
@@ -25,12 +25,12 @@ def field(app: AppTest, label: str) -> Any:
 
 
 def fill_in(app: AppTest, folder: Path) -> None:
-    """Ask for a folder of the server, a new project and everything that is needed."""
+    """Fill in a folder on the server, a new project and everything but the authorization."""
     app.main.segmented_control[0].set_value("Folder on the server").run()
     field(app, "Folder or zip").set_value(str(folder))
-    field(app, "Name of the project").set_value("new portal").run()
-    field(app, "Name of the source").set_value("login page").run()
-    field(app, "Owner of the portal").set_value("the portal team").run()
+    field(app, "Project name").set_value("new portal").run()
+    field(app, "Source name").set_value("login page").run()
+    field(app, "Portal owner").set_value("the portal team").run()
 
 
 def wait_for_import(home: Home) -> None:
@@ -44,7 +44,7 @@ def wait_for_import(home: Home) -> None:
 
 
 def test_an_import_shows_what_became_of_each_file(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
-    """A folder with two images, a copy and a damaged file: two come in, and the report names the damaged one."""
+    """A folder has two images, a copy and a damaged file. Two are imported, and the report names the damaged one."""
     folder = tmp_path / "images"
     folder.mkdir()
     for index in range(2):
@@ -55,7 +55,7 @@ def test_an_import_shows_what_became_of_each_file(home: Home, open_page: OpenPag
     app = open_page("home")
     fill_in(app, folder)
     field(app, "Authorization reference").set_value("ticket 7").run()
-    next(button for button in app.button if button.label == "Import").click().run()
+    next(button for button in app.button if button.label == "Import images").click().run()
     assert not app.exception
     assert not app.error
     wait_for_import(home)
@@ -63,7 +63,7 @@ def test_an_import_shows_what_became_of_each_file(home: Home, open_page: OpenPag
 
     assert not app.exception
     assert {metric.label: metric.value for metric in app.metric}.items() >= {
-        ("Files", "4"), ("Imported", "2"), ("Known already", "1"), ("Rejected", "1"),
+        ("Files", "4"), ("Imported", "2"), ("Duplicates", "1"), ("Rejected", "1"),
     }  # fmt: skip
     assert "damaged.png" in app.dataframe[0].value["name"].tolist()
     with opened(home.db) as db:
@@ -74,11 +74,11 @@ def test_an_import_shows_what_became_of_each_file(home: Home, open_page: OpenPag
 
 
 def test_an_import_without_permission_is_refused(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
-    """Without an authorization reference nothing starts, and the sentence says what is missing."""
+    """Without an authorization nothing starts, and the error says what is missing."""
     (tmp_path / "0.png").write_bytes(encode_png(np.zeros((24, 96, 3), np.uint8)))
     app = open_page("home")
     fill_in(app, tmp_path)
-    next(button for button in app.button if button.label == "Import").click().run()
+    next(button for button in app.button if button.label == "Import images").click().run()
 
     assert "authorization is missing" in app.error[0].value
     with opened(home.db) as db:
@@ -86,26 +86,26 @@ def test_an_import_without_permission_is_refused(home: Home, open_page: OpenPage
 
 
 def test_a_project_shows_its_counts_and_the_next_step(open_page: OpenPage, portal: Project) -> None:
-    """With labels and without a run, the step is to train."""
+    """The card shows the counts of a project without a run."""
     app = open_page("home")
 
     values = {metric.label: metric.value for metric in app.metric}
     assert values["Images"] == "12"
     assert values["Labeled"] == "8 of 12"
-    assert values["Newest run"] == "none yet"
+    assert values["Newest run"] == "None yet"
 
 
 def test_a_watched_folder_shows_what_it_brings_until_it_is_stopped(
     home: Home, open_page: OpenPage, tmp_path: Path
 ) -> None:
-    """Its numbers grow, other imports are shown beside it, and Stop ends it with its report."""
+    """Its numbers grow, and Cancel ends it with its report. It is not listed as the last import before."""
     folder = tmp_path / "images"
     folder.mkdir()
     app = open_page("home")
     fill_in(app, folder)
     field(app, "Authorization reference").set_value("ticket 7").run()
     next(box for box in app.main.checkbox if box.label == "Keep watching this folder").check().run()
-    press(app, "Import")
+    press(app, "Import images")
     pixels = np.random.default_rng(0).integers(0, 256, (24, 96, 3), dtype=np.uint8)
     (folder / "0.png").write_bytes(encode_png(pixels))
     for _ in range(300):
@@ -113,11 +113,11 @@ def test_a_watched_folder_shows_what_it_brings_until_it_is_stopped(
         if {metric.label: metric.value for metric in app.metric}.get("Imported") == "1":
             break
         time.sleep(0.1)
-    assert "Watching a folder" in [expander.label for expander in app.expander]
+    assert "Watched folder" in [expander.label for expander in app.expander]
     assert "Last import" not in [expander.label for expander in app.expander]
-    assert any("Into new portal" in caption.value for caption in app.caption)
+    assert any("Project new portal" in caption.value for caption in app.caption)
 
-    press(app, "Stop")
+    press(app, "Cancel")
     wait_for_import(home)
     app.run()
 
@@ -129,13 +129,13 @@ def test_a_watched_folder_shows_what_it_brings_until_it_is_stopped(
 
 
 def test_a_watched_folder_cannot_have_a_csv(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
-    """The sentence says when to import one."""
+    """The error says when to import one."""
     app = open_page("home")
     fill_in(app, tmp_path)
     field(app, "Authorization reference").set_value("ticket 7").run()
     next(box for box in app.main.checkbox if box.label == "Keep watching this folder").check().run()
     next(box for box in app.main.selectbox if box.label == "Labels").set_value("csv").run()
-    press(app, "Import")
+    press(app, "Import images")
 
     assert "import with the CSV once it is whole" in app.error[0].value
     with opened(home.db) as db:

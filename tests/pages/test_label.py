@@ -93,10 +93,12 @@ def test_the_widget_starts_without_images(open_page: OpenPage, project: Project)
 
 def test_the_queues_have_addresses(open_page: OpenPage, project: Project) -> None:
     """A link can open a filtered queue."""
-    data = sent(open_page("label", project="portal", queue="Skipped", order="random", flag="passed by", source="mail"))
+    data = sent(
+        open_page("label", project="portal", queue="Skipped", order="random", flag="skipped for later", source="mail")
+    )
 
     assert data["queue"] == {"kind": "skipped", "order": "random", "source_id": 1, "day": None, "flag": "passed"}
-    assert sent(open_page("label", project="portal", queue="Second look"))["queue"]["kind"] == "second"
+    assert sent(open_page("label", project="portal", queue="Second opinion"))["queue"]["kind"] == "second"
 
 
 def test_a_day_without_images_left_stays_chosen(open_page: OpenPage, project: Project) -> None:

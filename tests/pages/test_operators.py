@@ -1,4 +1,4 @@
-"""Under whose name things are done: a name that the browser remembers, or the identity that has logged in."""
+"""The current operator: a name remembered by the browser, or the logged-in identity."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ ANN = {"is_logged_in": True, "email": "ann@portal.example", "name": "Ann", "sub"
 
 
 def who() -> None:
-    """A page that shows the answers alone."""
+    """Show the current operator and the name of an event."""
     import streamlit as st
 
     from core.errors import SlotlabError
@@ -35,7 +35,7 @@ def who() -> None:
 
 
 def ask(user: dict[str, Any] | None = None, claimed: object = None) -> list[str]:
-    """Current operator, and the name of an event of `claimed`."""
+    """Return the current operator, and the name for an event that claims to be by `claimed`."""
     app = AppTest.from_function(who, default_timeout=30)
     if user is not None:
         app.user = user
@@ -55,7 +55,7 @@ def ask(user: dict[str, Any] | None = None, claimed: object = None) -> list[str]
      ("x" * MAX_NAME, "x" * MAX_NAME), ("<b>", "<b>")],
 )  # fmt: skip
 def test_a_name_is_kept_in_one_spelling(text: str, name: str) -> None:
-    """So that one person is not two in the ledger."""
+    """Different spellings of a name are the same operator."""
     assert check_name(text) == name
 
 
@@ -63,8 +63,8 @@ def test_a_name_is_kept_in_one_spelling(text: str, name: str) -> None:
     "text", ["", "  ", "\t", "a\nb", "x" * (MAX_NAME + 1), "a\x00", "\u200b", "a\u202eb", "\ud800"]
 )  # fmt: skip
 def test_what_cannot_be_seen_is_no_name(text: str) -> None:
-    """One sentence says what is."""
-    with pytest.raises(OptionError, match=r"^A name has 1 to 60 visible characters\.$"):
+    """An invalid name gives one sentence."""
+    with pytest.raises(OptionError, match=r"^A name must have 1 to 60 visible characters\.$"):
         check_name(text)
 
 
@@ -72,7 +72,7 @@ def test_what_cannot_be_seen_is_no_name(text: str) -> None:
 
 
 def test_a_first_visitor_is_asked_once_and_can_work_at_once(open_page: OpenPage, portal: Project) -> None:
-    """The picker offers everybody who is in the ledger; the default is this machine's user."""
+    """The box lists all operators with labels. The default is the user of this machine."""
     app = open_page("samples", project=portal.name)
 
     picker = app.sidebar.selectbox(key="operator")
@@ -87,7 +87,7 @@ def test_a_first_visitor_is_asked_once_and_can_work_at_once(open_page: OpenPage,
 
 
 def test_the_claimed_name_counts_without_login() -> None:
-    """An event was typed under it, whoever is chosen now; what is no name is not taken."""
+    """The claimed name counts if it is valid, even if another operator is chosen now."""
     assert ask(claimed="Bo") == ["dana", "Bo"]
     for claimed in (None, "", 7, ["Bo"], "x" * 61, "\ud800"):
         assert ask(claimed=claimed) == ["dana", "dana"]
@@ -108,20 +108,20 @@ def test_the_claimed_name_counts_without_login() -> None:
     ],
 )
 def test_the_identity_is_what_cannot_be_anothers(claims: dict[str, Any], name: str) -> None:
-    """Its e-mail address, unless it is not verified; a name only with the provider's subject; never what is claimed."""
+    """A verified e-mail address, or the name with the provider's subject, but never the claimed name."""
     assert ask({"is_logged_in": True} | claims, claimed="Bo") == [name, name]
 
 
 def test_an_identity_without_anything_is_refused() -> None:
-    """Labels must not be stored under nobody."""
+    """Labels must have an operator."""
     (sentence,) = ask({"is_logged_in": True, "name": "Ann"})
 
-    assert sentence.startswith("The provider has not said who you are")
+    assert sentence.startswith("The login provider sent neither")
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_shows_anything_before_the_login(home: Home, portal: Project, name: str) -> None:
-    """Neither projects nor the picker; as on a fresh server, where Streamlit runs the page's file alone at first."""
+    """Projects and operators stay hidden, also on a new server, where Streamlit first runs only the page's file."""
     app = AppTest.from_file(APP, default_timeout=30).switch_page(f"pages/{name}.py")
     app.user = {"is_logged_in": False}
     app.secrets["auth"] = {"client_id": "slotlab"}
@@ -140,7 +140,7 @@ def test_no_page_shows_anything_before_the_login(home: Home, portal: Project, na
 def test_secrets_that_cannot_be_read_open_nothing(
     open_page: OpenPage, portal: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slip in the file that asks for the login must not do away with it."""
+    """A syntax error in the secrets must not disable the login."""
     secrets = tmp_path / "secrets.toml"
     secrets.write_text("[auth\nredirect_uri")
     get_option = config.get_option
@@ -152,12 +152,12 @@ def test_secrets_that_cannot_be_read_open_nothing(
 
     app = open_page("samples", project=portal.name)
 
-    assert app.error[0].value.endswith("cannot be read, so nobody can log in\\.")
+    assert app.error[0].value.endswith("cannot be read, so login does not work\\. Fix the file\\.")
     assert not app.dataframe
 
 
 def test_who_is_logged_in_is_shown_and_cannot_choose(home: Home, portal: Project) -> None:
-    """The sidebar has the identity and a way out in the place of the picker."""
+    """The sidebar shows the identity and Log out instead of the box."""
     app = AppTest.from_file(APP, default_timeout=30)
     app.user = ANN
     app.run()

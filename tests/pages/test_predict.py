@@ -13,25 +13,25 @@ OpenPage = Callable[..., AppTest]
 
 
 def test_a_project_without_runs_points_to_training(open_page: OpenPage, portal: Project) -> None:
-    """Without a saved model nothing can be read, and the page says where to get one."""
+    """Without a trained model the page says where to get one."""
     app = open_page("predict", project=portal.name)
 
     assert not app.exception
-    assert "No run" in app.info[0].value
+    assert "No trained model" in app.info[0].value
 
 
 def test_validation_images_are_read_beside_their_labels(open_page: OpenPage, trained: Project) -> None:
-    """The page opens on held-out images, with what the run reads and whether it is right."""
+    """The page opens with validation images, their readings and whether they are right."""
     app = open_page("predict", project=trained.name, run="0001-fast")
 
     table = app.dataframe[0].value
     assert not app.exception
-    assert (table["Right"] == (table["Read"] == table["Label"])).all()
+    assert (table["Right"] == (table["Reading"] == table["Label"])).all()
     assert len(app.get("plotly_chart")) == 1
 
 
 def test_every_view_is_shown(open_page: OpenPage, trained: Project) -> None:
-    """Each view of test-time augmentation stands with its image, its text and how sure it is."""
+    """Each view of TTA is shown with its image, its reading and its confidence."""
     app = open_page("predict", project=trained.name)
 
     captions = [caption.value for caption in app.caption]
@@ -40,28 +40,28 @@ def test_every_view_is_shown(open_page: OpenPage, trained: Project) -> None:
 
 
 def test_images_are_read_as_the_run_does_until_told(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """The toggle begins at the run's choice, and the table follows it."""
+    """The toggle starts with the run's choice, and the table follows it."""
     views = (ORIGINAL, *(View(f"{turn}", degrees=turn) for turn in (-9, 9)))
     app = open_page("predict", project=trained.name)
     toggle = app.toggle(key="tta of 0001-fast")
     assert not toggle.value
-    plain = app.dataframe[0].value["Sure"].tolist()
+    plain = app.dataframe[0].value["Confidence"].tolist()
 
     ViewChoice(views=views, use=True).save(home.run("0001-fast"))
     app = open_page("predict", project=trained.name)
 
     assert not app.exception
     assert app.toggle(key="tta of 0001-fast").value
-    assert app.dataframe[0].value["Sure"].tolist() != plain
+    assert app.dataframe[0].value["Confidence"].tolist() != plain
     assert len(app.image) == 2 + len(views)
     app.toggle(key="tta of 0001-fast").set_value(False).run()
-    assert app.dataframe[0].value["Sure"].tolist() == plain
+    assert app.dataframe[0].value["Confidence"].tolist() == plain
 
 
 def test_a_bad_upload_is_one_sentence_and_the_rest_goes_on(
     home: Home, open_page: OpenPage, trained: Project
 ) -> None:  # fmt: skip
-    """A file that is no image is named with its reason; the image beside it is read."""
+    """A file that is not an image is named with the reason. The other image is read."""
     import numpy as np
 
     app = open_page("predict", project=trained.name)
@@ -76,7 +76,7 @@ def test_a_bad_upload_is_one_sentence_and_the_rest_goes_on(
 
 
 def test_a_run_without_a_usable_checkpoint_is_one_sentence(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Damaged weights are named; no traceback."""
+    """A damaged checkpoint is named, without a traceback."""
     for path in (home.run("0001-fast") / "checkpoints").glob("*.pt"):
         path.write_bytes(b"torn")
 

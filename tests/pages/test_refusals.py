@@ -1,10 +1,10 @@
-"""What a callback refuses is shown by the run of the page that follows, once, where it belongs."""
+"""The next run of the page shows the error of a callback once, in its place."""
 
 from streamlit.testing.v1 import AppTest
 
 
 def page() -> None:
-    """Two buttons whose callbacks refuse, and the two places of their sentences."""
+    """Draw two buttons whose callbacks raise errors, and the two places of their sentences."""
     import streamlit as st
 
     from core.errors import OptionError
@@ -23,13 +23,13 @@ def page() -> None:
 
 
 def shown(app: AppTest) -> list[str]:
-    """The sentences that are shown, and whether each place has one."""
+    """Return the displayed sentences, and whether each place has one."""
     assert not app.exception
     return [element.value for element in [*app.error, *app.text]]
 
 
 def test_a_refusal_is_shown_once_at_its_place() -> None:
-    """As its sentence, which is no Markdown; the next run has forgotten it."""
+    """The sentence is not interpreted as Markdown and disappears in the next run."""
     app = AppTest.from_function(page, default_timeout=30).run()
     assert shown(app) == ["page False", "queue False"]
 

@@ -1,4 +1,4 @@
-"""What the pages keep of a run's files."""
+"""Cached data of a run's files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from pages.components import resources
 
 @pytest.fixture
 def run(home: Home, trained: Project) -> Run:
-    """Of two steps, with predictions of the val images."""
+    """A run of two steps, with predictions of the val images."""
     with opened(home.db) as db:
         return list_runs(db, trained.id)[0]
 
@@ -30,7 +30,7 @@ def found(home: Home, run: Run) -> Predictions:
 
 
 def test_predictions_are_read_once_and_again_when_they_change(home: Home, run: Run) -> None:
-    """Sessions share one object with all that was derived from it; a new file of the same name is another."""
+    """Sessions share one object and its derived data. A new file of the same name is loaded again."""
     first = found(home, run)
     path = home.run(run.job.id) / "predictions-val.npz"
     assert found(home, run) is first
@@ -45,7 +45,7 @@ def test_predictions_are_read_once_and_again_when_they_change(home: Home, run: R
 
 
 def test_training_strings_are_those_of_the_snapshot(home: Home, run: Run) -> None:
-    """One set for all sessions; a damaged snapshot is one sentence."""
+    """All sessions share one set."""
     path = home.run(run.job.id) / "dataset.npz"
     with np.load(path) as arrays:
         labels, splits = arrays["labels"], arrays["splits"]
@@ -56,7 +56,7 @@ def test_training_strings_are_those_of_the_snapshot(home: Home, run: Run) -> Non
 
 
 def test_a_damaged_snapshot_is_one_sentence(home: Home, run: Run) -> None:
-    """Torn by a full disk, before anybody has read it."""
+    """A full disk can truncate the snapshot before it is first read."""
     Path(home.run(run.job.id) / "dataset.npz").write_bytes(b"PK torn")
 
     with pytest.raises(StorageError, match="missing or damaged"):

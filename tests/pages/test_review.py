@@ -53,7 +53,7 @@ def test_a_project_without_labels_says_so(home: Home, open_page: OpenPage, porta
     app = open_page("review", project="portal")
 
     assert not app.exception
-    assert "no labels to review" in app.info[0].value
+    assert "No labels to review" in app.info[0].value
     assert not app.get("bidi_component")
 
 

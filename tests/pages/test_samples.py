@@ -74,7 +74,7 @@ def test_a_label_that_does_not_fit_is_refused(home: Home, open_page: OpenPage, p
 
 
 def test_skip_and_undo(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """A skipped image comes back with what it had been; the history keeps all of it."""
+    """Undo restores a skipped image. The history keeps all events."""
     app = open_page("samples", project=portal.name)
     with opened(home.db) as db:
         before = select_samples(db, portal.id)[0]
@@ -98,15 +98,15 @@ def test_the_state_of_the_address_filters(open_page: OpenPage, portal: Project, 
 
 
 def test_no_match_says_so(open_page: OpenPage, portal: Project) -> None:
-    """A filter without a match is no error."""
+    """A filter without a match is not an error."""
     app = open_page("samples", project=portal.name, search="nothing like this")
 
     assert not app.exception
-    assert "No image matches" in app.info[0].value
+    assert "No images match" in app.info[0].value
 
 
 def test_a_flag_takes_an_image_out_and_is_found_again(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """Unreadable is a kind of skip with its own filter and its name in the table."""
+    """Unreadable is a kind of skip with its own filter and its own state in the table."""
     app = open_page("samples", project=portal.name)
     button(app, "Unreadable").click().run()
 
@@ -119,21 +119,21 @@ def test_a_flag_takes_an_image_out_and_is_found_again(home: Home, open_page: Ope
     assert list(open_page("samples", project=portal.name, state="unreadable").dataframe[0].value["state"]) == [
         "unreadable"
     ]
-    assert "No image matches" in open_page("samples", project=portal.name, state="not ours").info[0].value
+    assert "No images match" in open_page("samples", project=portal.name, state="not from this portal").info[0].value
 
 
 def test_a_disputed_image_is_decided_by_saving(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """The page says who says what; its history keeps the opinion, how long it took and where it came from."""
+    """The page shows each opinion. The history has the opinion, its duration and its page."""
     with opened(home.db) as db:
         sample = select_samples(db, portal.id)[0]
         second = {"event": "1", "action": "second", "sample": sample.sha256, "text": "777777", "base": 1, "ms": 2500}
         apply_events(db, portal, "Ben", [second])
 
     app = open_page("samples", project=portal.name, state="disputed")
-    assert list(app.dataframe[0].value["looked at"]) == ["disputed"]
+    assert list(app.dataframe[0].value["review"]) == ["disputed"]
     assert "Ben gave a second opinion" in app.warning[0].value
     history = app.dataframe[1].value
-    assert list(history.iloc[0][["Operator", "Did", "Label", "Seconds", "Page"]]) == [
+    assert list(history.iloc[0][["Operator", "Action", "Label", "Seconds", "Page"]]) == [
         "Ben", "second opinion (opinion)", "777777", 2.5, "label",
     ]  # fmt: skip
     next(field for field in app.text_input if field.label == "Label").set_value("777777")

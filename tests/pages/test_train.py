@@ -1,4 +1,4 @@
-"""The Train page: it starts runs, and shows what is in their directories."""
+"""The Train page: it starts runs and shows the contents of their directories."""
 
 import json
 import os
@@ -58,23 +58,23 @@ def val_line(step: int, correct: int, per_position: float) -> dict[str, object]:
 
 
 def test_without_labels_the_page_says_what_to_do(open_page: OpenPage, home: Home) -> None:
-    """There is no form for a run that cannot be."""
+    """Without labels there is no form."""
     with opened(home.db, create=True) as db, write(db):
         projects.insert_project(db, "portal", 6, "0123456789")
 
     app = open_page("train", project="portal")
 
     assert not app.exception
-    assert "There are no labels yet" in texts(app.info)
+    assert "No labels yet" in texts(app.info)
     assert "Start training" not in labels_of_buttons(app)
 
 
 def test_start_shows_the_run_and_a_second_press_starts_no_other(
     open_page: OpenPage, home: Home, labeled: Project
 ) -> None:
-    """The form counts what there is to learn from; its button belongs to one run."""
+    """The form shows the counts of labels. Its button starts one run only."""
     app = open_page("train", project="portal")
-    assert "**4** labeled images to train on" in texts(app.markdown)
+    assert "**4** labeled training images" in texts(app.markdown)
     request_id = app.session_state["train request"]
 
     click(app, "Start training")
@@ -90,12 +90,12 @@ def test_start_shows_the_run_and_a_second_press_starts_no_other(
 
 
 def test_settings_reach_the_run(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """What is chosen here and on the Augment page is what the run is told, and nothing else is changed."""
+    """The run gets the settings chosen here and on Augment. All others keep their defaults."""
     app = open_page("train", project="portal")
     app.session_state["augment"] = {"portal": {}}
     app.text_input(key="fast batch_size").set_value("7").run()
     app.selectbox(key="fast device").set_value("cpu").run()
-    assert "as set on the Augment page" in texts(app.caption)
+    assert "settings of the Augment page" in texts(app.caption)
 
     click(app, "Start training")
 
@@ -104,7 +104,7 @@ def test_settings_reach_the_run(open_page: OpenPage, home: Home, labeled: Projec
 
 
 def test_a_wrong_setting_is_one_sentence(open_page: OpenPage, labeled: Project) -> None:
-    """And there is no button to start with it."""
+    """The form has no Start button then."""
     app = open_page("train", project="portal")
 
     app.text_input(key="fast batch_size").set_value("many").run()
@@ -114,7 +114,7 @@ def test_a_wrong_setting_is_one_sentence(open_page: OpenPage, labeled: Project) 
 
 
 def test_a_refusal_is_shown_with_its_counts(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """What core says about the data is shown where the button was pressed."""
+    """The page shows the error of core about the data."""
     for text in ("123", "457"):
         relabel(home, labeled, "val", text, None)
     app = open_page("train", project="portal")
@@ -127,7 +127,7 @@ def test_a_refusal_is_shown_with_its_counts(open_page: OpenPage, home: Home, lab
 
 
 def test_a_link_to_a_run_shows_it_live(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """Progress, the best validation with its interval, and a plateau told for what it is."""
+    """Progress, the validation result with its interval, and the diagnosis of a plateau."""
     job = start(home, labeled)
     wait_until_working(job)
     for step in (5, 10):
@@ -151,7 +151,7 @@ def test_a_link_to_a_run_shows_it_live(open_page: OpenPage, home: Home, labeled:
 
 
 def test_a_past_run_shows_what_went_wrong(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """The doctor's findings stay; of a failure whose reason is shown it says only what to do."""
+    """The diagnosis stays. For a failure whose reason is shown, only the advice is added."""
     job = start(home, labeled)
     wait_until_working(job)
     for step in (10, 20):
@@ -188,7 +188,7 @@ def test_a_queued_run_says_for_whom_it_waits(open_page: OpenPage, home: Home, la
 
 
 def test_cancel_and_resume(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """Both are one press; a run that was canceled says where, and goes on when asked."""
+    """Each takes one click. A canceled run shows its step and can be resumed."""
     job = start(home, labeled)
     wait_until_working(job)
     app = open_page("train", project="portal", run=job.id)
@@ -207,7 +207,7 @@ def test_cancel_and_resume(open_page: OpenPage, home: Home, labeled: Project) ->
 
 
 def test_a_failed_run_shows_reason_and_log(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """The sentence first, the traceback below; neither is read as Markdown."""
+    """The reason comes first, the traceback below. Neither is interpreted as Markdown."""
     job = start(home, labeled)
     wait_until_working(job)
     job.kill()
@@ -224,7 +224,7 @@ def test_a_failed_run_shows_reason_and_log(open_page: OpenPage, home: Home, labe
 
 
 def test_an_unknown_run_in_the_address_is_named(open_page: OpenPage, labeled: Project) -> None:
-    """A link to a run of another project, or to one that was deleted, shows no other one instead."""
+    """A link to a run of another project, or to a deleted run, does not show another run instead."""
     app = open_page("train", project="portal", run="0099-fast")
 
     assert not app.exception
@@ -232,7 +232,7 @@ def test_an_unknown_run_in_the_address_is_named(open_page: OpenPage, labeled: Pr
 
 
 def test_the_page_does_without_torch(home: Home, labeled: Project) -> None:
-    """Torch costs the server 500 MB and 5 s; training has a process of its own."""
+    """Torch takes 500 MB and 5 s. Training runs in a separate process."""
     script = """
 import sys
 from streamlit.testing.v1 import AppTest
@@ -252,7 +252,7 @@ print({"torch", "albumentations", "cv2"} & set(sys.modules))
 
 
 def set_config(home: Home, run_id: str, **changes: object) -> None:
-    """Let a run have been told something else, as a run of another version."""
+    """Change the stored configuration of a run, as if another version had written it."""
     with opened(home.db) as db:
         run = runs.find_run(db, run_id)
         assert run is not None
@@ -261,18 +261,20 @@ def set_config(home: Home, run_id: str, **changes: object) -> None:
 
 
 def test_a_clone_is_told_what_its_original_was(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """Settings without a widget and the augmentation too; only what is changed is different, and is shown."""
-    told = TrainConfig(device="cpu", lr=0.0005, batch_size=5, ink=False, auto_steps=77, augment={"affine": {"p": 0.3}})
+    """The clone also gets settings without a field and the augmentation. Only edits differ, and they are listed."""
+    config = TrainConfig(
+        device="cpu", lr=0.0005, batch_size=5, ink=False, auto_steps=77, augment={"affine": {"p": 0.3}}
+    )
     with opened(home.db) as db:
-        first = start_training(db, home, labeled, told, preset="article", operator="ada").job
+        first = start_training(db, home, labeled, config, preset="article", operator="ada").job
     original = json.loads((home.run(first.id) / "run.json").read_text())["config"]
     app = open_page("train", project="portal", run=first.id)
 
     click(app, "Clone")
     assert not app.exception
-    assert "A copy of **0001\\-article**" in texts(app.markdown)
+    assert "Clone of **0001\\-article**" in texts(app.markdown)
     assert app.text_input(key="0001-article lr").value == "0.0005"
-    assert "Nothing differs from 0001\\-article yet" in texts(app.info)
+    assert "No differences from 0001\\-article yet" in texts(app.info)
 
     app.text_input(key="0001-article lr").set_value("0.001").run()
     assert "* lr: 0\\.0005 → **0\\.001**" in texts(app.markdown)
@@ -286,26 +288,26 @@ def test_a_clone_is_told_what_its_original_was(open_page: OpenPage, home: Home, 
 
 
 def test_a_second_clone_starts_from_the_original_again(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """What an earlier copy was changed to is forgotten; a new run starts from a preset."""
+    """Edits of an earlier clone are dropped. A new run starts from a preset."""
     job = start(home, labeled)
     app = open_page("train", project="portal", run=job.id)
     click(app, "Clone")
     app.text_input(key=f"{job.id} batch_size").set_value("9").run()
     assert "batch\\_size: 32 → **9**" in texts(app.markdown)
 
-    click(app, "From a preset instead")
+    click(app, "Use a preset")
     assert not app.exception
-    assert "A copy of" not in texts(app.markdown)
+    assert "Clone of" not in texts(app.markdown)
     assert app.text_input(key="fast batch_size").value == "32"
     app.selectbox(key="run").set_value(job.id).run()
     click(app, "Clone")
 
     assert app.text_input(key=f"{job.id} batch_size").value == "32"
-    assert "Nothing differs" in texts(app.info)
+    assert "No differences" in texts(app.info)
 
 
 def test_a_clone_tells_of_more_images(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """The settings are copied, the labels are those of now."""
+    """Settings are copied. Labels are current."""
     job = start(home, labeled)
     relabel(home, labeled, "train", "124", None)
 
@@ -315,7 +317,7 @@ def test_a_clone_tells_of_more_images(open_page: OpenPage, home: Home, labeled: 
 
 
 def relabel(home: Home, project: Project, split: str, text: str | None, new: str | None) -> None:
-    """As the Label page does; None skips."""
+    """Label an image as the Label page does. None skips it."""
     with opened(home.db) as db:
         state = "labeled" if text else "unlabeled"
         found = samples.select_samples(db, project.id, split=split, state=state)
@@ -328,7 +330,7 @@ def relabel(home: Home, project: Project, split: str, text: str | None, new: str
 
 
 def test_a_clone_tells_of_mended_labels(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """As many images as before are not the same data; a label that is as it was is no change."""
+    """Equal counts do not mean equal data. A label changed back is not a change."""
     job = start(home, labeled)
     relabel(home, labeled, "train", "124", "125")
     relabel(home, labeled, "val", "457", "458")
@@ -338,13 +340,13 @@ def test_a_clone_tells_of_mended_labels(open_page: OpenPage, home: Home, labeled
 
     app = click(open_page("train", project="portal", run=job.id), "Clone")
 
-    assert "Nothing differs" not in texts(app.info)
+    assert "No differences" not in texts(app.info)
     assert "labels changed: **2**" in texts(app.markdown)
     assert "images:" not in texts(app.markdown)
 
 
 def test_a_clone_tells_of_other_images(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """In either split, and also where one came for one that left."""
+    """Both splits are listed, also if one image replaced another."""
     job = start(home, labeled)
     relabel(home, labeled, "val", "457", None)
     relabel(home, labeled, "train", "124", None)
@@ -364,15 +366,15 @@ def test_a_clone_tells_of_other_images(open_page: OpenPage, home: Home, labeled:
 
 
 def test_what_is_not_known_of_a_clones_data_is_said(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """The form stays."""
+    """The form stays usable."""
     job = start(home, labeled)
     relabel(home, labeled, "train", "124", "125")
     (job.path / "dataset.npz").unlink()
     app = click(open_page("train", project="portal", run=job.id), "Clone")
 
-    assert "* perhaps labels" in texts(app.markdown)
+    assert "* labels\\: unknown" in texts(app.markdown)
     app.toggle(key=f"{job.id} drop_seen_strings").set_value(True).run()
-    assert "* perhaps training images" in texts(app.markdown)
+    assert "* training images\\: unknown" in texts(app.markdown)
     assert "Start training" in labels_of_buttons(app)
 
 
@@ -387,7 +389,7 @@ def test_what_is_not_known_of_a_clones_data_is_said(open_page: OpenPage, home: H
 def test_a_run_that_cannot_be_copied_says_why(
     open_page: OpenPage, home: Home, labeled: Project, changes: dict[str, object], sentence: str
 ) -> None:
-    """Settings of another version are one sentence, and the run stays on the page."""
+    """Settings of another version give one sentence, and the page still shows the run."""
     job = start(home, labeled)
     set_config(home, job.id, **changes)
 
@@ -399,7 +401,7 @@ def test_a_run_that_cannot_be_copied_says_why(
 
 
 def test_another_run_is_laid_over_the_one_that_is_shown(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """Both curves follow their runs while either is at work; nothing lies over itself."""
+    """Both curves are live while either run is active. A run is not overlaid on itself."""
     first, second = start(home, labeled), start(home, labeled)
     wait_until_working(first)
     for job, correct in ((first, 3), (second, 5)):
@@ -426,7 +428,7 @@ def test_another_run_is_laid_over_the_one_that_is_shown(open_page: OpenPage, hom
 
 
 def test_the_queue_is_listed_moved_and_left(open_page: OpenPage, home: Home, labeled: Project) -> None:
-    """In the order of the turns; who waits no longer is one sentence, and nobody is lost."""
+    """The queue is in order. Moving a run that no longer waits gives one sentence, and no run is lost."""
     jobs_ = [start(home, labeled) for _ in range(4)]
     wait_until_working(jobs_[0])
     while len(control.queue(home).get("cpu", [])) < 3:

@@ -1,4 +1,4 @@
-"""What the settings of the Augment page cost: per transform, per epoch, and against a training step."""
+"""The Cost tab of Augment: time per transform, per epoch and relative to a training step."""
 
 import json
 
@@ -21,43 +21,45 @@ IMAGES = 24
 
 
 def show_costs(project: Project, settings: Settings) -> None:
-    """Measured where this is opened, once for each choice of settings."""
+    """Measure on this machine when the tab is opened, once per combination of settings."""
     home = layout.home()
     with layout.database() as db:
-        seen = network(home, db, project)
-        images = framed_images(db, seen.frame, select_samples(db, project.id, split="train", limit=IMAGES))
+        net = network(home, db, project)
+        images = framed_images(db, net.frame, select_samples(db, project.id, split="train", limit=IMAGES))
         labeled = counts(db, project.id).get(("train", "labeled"), 0)
-        known = list_runs(db, project.id)
+        runs = list_runs(db, project.id)
     if not images:
         st.info("This project has no training images yet.")
         return
-    found = _measured(project, settings, images)
-    height, width = seen.frame.size
+    measured = _measured(project, settings, images)
+    height, width = net.frame.size
     with st.grid("auto", min_column_width=200):
-        layout.number("An image", f"{found.total_ms:.2f} ms", f"mean over images of {height} x {width} pixels")
+        layout.number("Time per image", f"{measured.total_ms:.2f} ms", f"mean over images of {width} x {height} pixels")
         if labeled:
-            seconds = found.total_ms * labeled / 1000
-            layout.number("An epoch", duration(seconds) if seconds >= 60 else f"{seconds:.1f} s", f"{labeled:,} images")
-        for run in known:
+            seconds = measured.total_ms * labeled / 1000
+            layout.number(
+                "Time per epoch", duration(seconds) if seconds >= 60 else f"{seconds:.1f} s", f"{labeled:,} images"
+            )
+        for run in runs:
             spec = control.spec(home, run.job.id)
-            seconds_a_step = costs.step_seconds(control.metrics(home, run.job.id))
-            if spec and seconds_a_step:
+            step_seconds = costs.step_seconds(control.metrics(home, run.job.id))
+            if spec and step_seconds:
                 size = min(int(spec["config"]["batch_size"]), run.train_n)
-                of_step = found.total_ms * size / 1000 / seconds_a_step
-                note = f"{1000 * seconds_a_step:,.0f} ms for {size} images in run {run.job.id}"
+                step_share = measured.total_ms * size / 1000 / step_seconds
+                note = f"{1000 * step_seconds:,.0f} ms for {size} images in run {run.job.id}"
                 if spec.get("choices", {}).get("device") == "cuda":
-                    note += ", whose GPU worked while threads prepared the next ones"
-                layout.number("Of a training step", f"{of_step:.1%}", note)
+                    note += "; its GPU worked while threads prepared the next batch"
+                layout.number("Share of a training step", f"{step_share:.1%}", note)
                 break
     rows = [
         {
             "Transform": next(info.title for info in TRANSFORMS if info.key == cost.key),
-            "Where applied, ms": cost.ms,
+            "Time when applied, ms": cost.ms,
             "Share of images": cost.p,
-            "Mean, ms": cost.share_ms,
-            "Of all": cost.share_ms / found.total_ms,
+            "Mean time, ms": cost.share_ms,
+            "Share of total": cost.share_ms / measured.total_ms,
         }
-        for cost in sorted(found.transforms, key=lambda cost: cost.share_ms, reverse=True)
+        for cost in sorted(measured.transforms, key=lambda cost: cost.share_ms, reverse=True)
     ]
     if not rows:
         st.caption("All transforms are off.")
@@ -65,18 +67,20 @@ def show_costs(project: Project, settings: Settings) -> None:
     st.dataframe(
         pd.DataFrame(rows),
         column_config={
-            "Where applied, ms": st.column_config.NumberColumn(format="%.3f"),
+            "Time when applied, ms": st.column_config.NumberColumn(format="%.3f"),
             "Share of images": st.column_config.NumberColumn(format="percent"),
-            "Mean, ms": st.column_config.NumberColumn(format="%.3f", help="Over all images, with those left out."),
-            "Of all": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
+            "Mean time, ms": st.column_config.NumberColumn(
+                format="%.3f", help="Over all images, including those it skips."
+            ),
+            "Share of total": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
         },
         hide_index=True,
         height="content",
-        alt="Milliseconds per image of each transform, the dearest first",
+        alt="Milliseconds per image of each transform, slowest first",
     )
     st.caption(
-        f"Measured just now on {len(images)} training images, median of {costs.ROUNDS} rounds on one thread. What else "
-        "this machine does shows in it."
+        f"Measured on {len(images)} training images, median of {costs.ROUNDS} rounds on one thread. Other work on this "
+        "machine affects the times."
     )
 
 
@@ -85,5 +89,5 @@ def _measured(project: Project, settings: Settings, images: list[Pixels]) -> Cos
     if st.session_state.get("costs", (None,))[0] != key:
         with st.spinner("Measuring", show_time=False):
             st.session_state["costs"] = key, costs.measure(images, settings)
-    found: Costs = st.session_state["costs"][1]
-    return found
+    measured: Costs = st.session_state["costs"][1]
+    return measured

@@ -1,4 +1,4 @@
-"""What the network gets of a project's images: crop, size, and whether color is normalized away."""
+"""The network's input: crop, size, and whether color is normalized away."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,19 +20,19 @@ from pages.components.resources import training_frame
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """How the newest run of a project sees, or where there is none, how a run with preset fast would."""
+    """Preprocessing of a project's newest run, or of a run with preset fast if there are no runs."""
 
     frame: Frame
     origin: str
-    """Where that is known from, to be read after a comma."""
+    """Source of the frame, as a phrase that follows a comma."""
     ink: bool
 
     def normalized(self, framed: Pixels) -> Pixels:
-        """A framed image as it enters the backbone, but for a shift and scale of all its values."""
+        """Return a framed image as the backbone gets it, before the common shift and scale of all values."""
         return ink_pixels(framed) if self.ink else framed
 
     def pair(self, framed: Pixels) -> Pixels:
-        """The image above what the backbone gets of it, where that differs, with a transparent gap: as H x W x 4."""
+        """Return the image as H x W x 4. The backbone's input is below it, after a transparent gap, if it differs."""
         opaque, height = np.full((*framed.shape[:2], 1), 255, dtype=np.uint8), len(framed)
         drawn_HW4 = np.concatenate([framed, opaque], axis=2)
         if not self.ink:
@@ -42,21 +42,21 @@ class Network:
 
     @property
     def in_words(self) -> str:
-        """What becomes of color."""
+        """Sentences about the handling of color."""
         if self.ink:
             text = (
-                "Below each: what the network gets of it, the distance of each pixel from the border's color, so that "
-                "background and polarity are gone."
+                "Below each image is the network's input: each pixel's distance from the border color. This removes "
+                "background and polarity."
             )
         else:
-            text = "The network gets these colors as they are; only their values are shifted and scaled."
+            text = "The network gets these colors unchanged, except that the values are shifted and scaled."
         if self.ink != PRESETS["fast"].ink:
-            text += f" A new run with preset fast has ink {'on' if PRESETS['fast'].ink else 'off'} instead."
+            text += f" A new run with preset fast has the option ink {'on' if PRESETS['fast'].ink else 'off'}."
         return text
 
 
 def network(home: Home, db: Database, project: Project) -> Network:
-    """Of the newest run whose choices are made."""
+    """Return the input of the newest run that has chosen its preprocessing."""
     frame, origin = training_frame(home, db, project)
     specs = (control.spec(home, run.job.id) for run in list_runs(db, project.id))
     config: dict[str, Any] = next((spec["config"] for spec in specs if "image_size" in spec.get("choices", {})), {})
@@ -64,6 +64,6 @@ def network(home: Home, db: Database, project: Project) -> Network:
 
 
 def framed_images(db: Database, frame: Frame, samples: list[Sample]) -> list[Pixels]:
-    """The images of these samples, cropped and resized, in their order."""
+    """Return the images of these samples in order, cropped and resized."""
     images = image_bytes(db, [sample.id for sample in samples])
     return [frame.apply(decode(images[sample.id])) for sample in samples]

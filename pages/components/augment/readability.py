@@ -1,4 +1,4 @@
-"""Asks the newest model whether it can still read what the settings of the Augment page make of training images."""
+"""The Readability tab of Augment: does the newest model still read augmented training images?"""
 
 import json
 from collections.abc import Callable
@@ -22,31 +22,31 @@ TITLES = {RECIPE: "The whole recipe"} | {info.key: info.title for info in TRANSF
 
 
 def show_readability(project: Project, settings: Settings, seed: int) -> None:
-    """The button, and what was found for just these settings."""
+    """Draw the button, and the result if it belongs to the current settings."""
     home = layout.home()
     with layout.database() as db:
         runs = list_runs(db, project.id)
     run = next((run for run in runs if (home.run(run.job.id) / "checkpoints").is_dir()), None)
     if run is None:
-        st.info("No run of this project has saved a model yet that could be asked.", icon=":material/show_chart:")
+        st.info("No trained model yet. This check needs one.", icon=":material/show_chart:")
         return
     st.caption(
-        "A variant keeps the label of its image. Where it can no longer be read, the label is wrong, and the network "
-        "learns to guess."
+        "A variant keeps the label of its image. If a variant is unreadable, its label is wrong and the network learns "
+        "to guess."
     )
     key = (project.id, run.job.id, json.dumps(settings), seed)
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Can it still be read?", icon=":material/visibility:", disabled=not settings):
+        if st.button("Check readability", icon=":material/visibility:", disabled=not settings):
             bar = st.progress(0.0, text="Reading")
             st.session_state["readability"] = key, _read(project, run, settings, seed, bar.progress)
             bar.empty()
         if not settings:
-            st.caption("All transforms are off: every image is read as it is.")
-    asked, found = st.session_state.get("readability", (None, None))
-    if asked == key:
-        _show(found, run)
-    elif asked is not None and asked[0] == project.id:
-        st.caption("The settings, the seed or the run have changed since the last answer; ask again.")
+            st.caption("All transforms are off.")
+    checked, result = st.session_state.get("readability", (None, None))
+    if checked == key:
+        _show(result, run)
+    elif checked is not None and checked[0] == project.id:
+        st.caption("The settings, the seed or the run have changed since the last check. Check again.")
 
 
 def _read(
@@ -63,65 +63,65 @@ def _read(
     )  # fmt: skip
 
 
-def _show(found: Readability, run: Run) -> None:
-    plain = f"{found.right:,} of {found.n:,} = {share(found.right, found.n)}"
-    if not found.can_judge:
+def _show(result: Readability, run: Run) -> None:
+    plain = f"{result.right:,} of {result.n:,} = {share(result.right, result.n)}"
+    if not result.can_judge:
         st.info(
-            f"Run {run.job.id} reads {plain} of these training images as they are. That is too few to say what a "
-            "transform makes worse; ask a run that has learned more.",
+            f"Run {run.job.id} reads {plain} of these training images without augmentation. That is too few to judge a "
+            "transform. Check again with a better model.",
             icon=":material/help:",
         )
         return
-    worrying = [reading for reading in found.readings if reading.worrying]
+    worrying = [reading for reading in result.readings if reading.worrying]
     if worrying:
         names = "; ".join(f"**{TITLES[one.key]}** {_points(one)}" for one in worrying)
         st.warning(
-            f"The model loses more than {MAX_DROP:.0%} of the images to: {names}. Look at what it misreads below. If "
-            "you cannot read it either, its label is wrong: narrow the range, or lower the share. If you can, the "
-            "model has not met such images yet, and the transform may stay.",
+            f"The model misreads over {MAX_DROP:.0%} more images with: {names}. Look at the misread variants below. "
+            "If you cannot read them either, narrow the range or lower the share. If you can, the model has not learned such "
+            "images yet, and the transform can stay.",
             icon=":material/warning:",
         )
     else:
         st.success(
-            f"No transform takes more than {MAX_DROP:.0%} of the images from the model, nor do all together.",
+            f"No transform, nor all of them together, makes the model misread over {MAX_DROP:.0%} more images.",
             icon=":material/check:",
         )
     st.dataframe(
         pd.DataFrame(
             {
-                "Variants by": [TITLES[one.key] for one in found.readings],
-                "Read right": [f"{one.right:,} of {one.n:,}" for one in found.readings],
-                "95% interval": [share(one.right, one.n) for one in found.readings],
-                "Lost": [one.lost for one in found.readings],
-                "Gained": [one.gained for one in found.readings],
-                "Drop, 95% interval": [_points(one) for one in found.readings],
-                "Too far": [one.worrying for one in found.readings],
+                "Transform": [TITLES[one.key] for one in result.readings],
+                "Right": [f"{one.right:,} of {one.n:,}" for one in result.readings],
+                "95% interval": [share(one.right, one.n) for one in result.readings],
+                "Lost": [one.lost for one in result.readings],
+                "Gained": [one.gained for one in result.readings],
+                "Drop, 95% interval": [_points(one) for one in result.readings],
+                "Too strong": [one.worrying for one in result.readings],
             }
         ),
         column_config={
-            "Lost": st.column_config.NumberColumn(help="Read right as it is, wrong as a variant."),
-            "Gained": st.column_config.NumberColumn(help="Read wrong as it is, right as a variant."),
-            "Drop, 95% interval": st.column_config.TextColumn(help="In points: of 100 images, how many fewer."),
-            "Too far": st.column_config.CheckboxColumn(
-                help=f"The drop is more than {100 * MAX_DROP:.0f} points, and its interval leaves 0 out."
+            "Lost": st.column_config.NumberColumn(help="The original is read right, the variant wrong."),
+            "Gained": st.column_config.NumberColumn(help="The original is read wrong, the variant right."),
+            "Drop, 95% interval": st.column_config.TextColumn(help="Decrease in right readings, in percentage points."),
+            "Too strong": st.column_config.CheckboxColumn(
+                help=f"The drop is over {100 * MAX_DROP:.0f} points and its interval excludes 0."
             ),
         },
         hide_index=True,
         height="content",
-        alt="How many variants the model reads, for the whole recipe and for each transform alone",
+        alt="Variants the model reads right, for the whole recipe and for each transform alone",
     )
     st.caption(
-        f"Run {run.job.id} reads {plain} of them as they are. These are training images, most of which it has learned "
-        "from: only the difference to their variants says something. A transform alone is applied to every image, the "
-        "whole recipe as a run draws it."
+        f"Run {run.job.id} reads {plain} of the originals. It was trained on most of them, so only the difference "
+        "between originals and variants counts. A single transform is applied to every image, the whole recipe as in "
+        "training."
     )
-    for one in worrying or sorted(found.readings[1:], key=lambda one: one.drop, reverse=True)[:1]:
+    for one in worrying or sorted(result.readings[1:], key=lambda one: one.drop, reverse=True)[:1]:
         if one.misread:
-            st.markdown(f"**{TITLES[one.key]}**: read right as it is, wrong like this")
+            st.markdown(f"**{TITLES[one.key]}**: original read right, variant read wrong")
             with st.grid("auto", min_column_width=150, gap="xsmall"):
                 for wrong in one.misread:
-                    told = f"{wrong.label} read as {wrong.text}"
-                    st.image(encode_png(wrong.variant), caption=layout.plain(told), width="stretch", alt=told)
+                    caption = f"{wrong.label} read as {wrong.text}"
+                    st.image(encode_png(wrong.variant), caption=layout.plain(caption), width="stretch", alt=caption)
 
 
 def _points(one: VariantReading) -> str:

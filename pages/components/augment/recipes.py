@@ -1,4 +1,4 @@
-"""The recipes of a project on the Augment page: choose one, save changes, hand them to the next run, look back."""
+"""Recipes on the Augment page: choose, save, use in the next run, history."""
 
 import json
 from typing import Any
@@ -18,9 +18,9 @@ from pages.components.next_recipe import hand_over, is_handed_over, next_setting
 
 
 def open_settings(project: Project) -> None:
-    """Put what the next run will use; where nothing else was chosen for it meanwhile, what the page was left at."""
+    """Load the settings of the next run, or the last settings of this page if the next run's have not changed."""
     upcoming = next_settings(project)
-    then, settings = _left_at().get(project.name, (None, {}))
+    then, settings = _last_settings().get(project.name, (None, {}))
     if then != upcoming:
         title, settings = upcoming
         with layout.database() as db:
@@ -28,19 +28,20 @@ def open_settings(project: Project) -> None:
         st.session_state[state.recipe_box(project)] = title
         _name_for_saving(title)
         put(settings)
-    elif st.session_state.get("augment of") != project.name:  # the sliders are those of another project
+    elif st.session_state.get("augment of") != project.name:  # the sliders still show another project
         put(settings)
     st.session_state["augment of"] = project.name
 
 
-def keep_settings(project: Project, settings: Settings) -> None:
-    """Remember what the page is left at."""
-    _left_at()[project.name] = next_settings(project), settings
+def remember_settings(project: Project, settings: Settings) -> None:
+    """Remember the settings for the next visit of the page."""
+    _last_settings()[project.name] = next_settings(project), settings
 
 
-def _left_at() -> dict[str, tuple[tuple[str | None, Settings], Settings]]:
-    left: dict[str, tuple[tuple[str | None, Settings], Settings]] = st.session_state.setdefault(state.LEFT_AT, {})
-    return left
+def _last_settings() -> dict[str, tuple[tuple[str | None, Settings], Settings]]:
+    remembered: dict[str, tuple[tuple[str | None, Settings], Settings]]
+    remembered = st.session_state.setdefault(state.LAST_SETTINGS, {})
+    return remembered
 
 
 def settings_of(project: Project, title: str) -> Settings:
@@ -48,16 +49,16 @@ def settings_of(project: Project, title: str) -> Settings:
         return recipes.find(db, project, title)[1]
 
 
-def choose_recipe(project: Project, known: list[str], default: str) -> tuple[str, Any]:
-    """Draw the box of recipes; return the chosen title, and the place beside it for what can be done with it."""
+def choose_recipe(project: Project, titles: list[str], default: str) -> tuple[str, Any]:
+    """Draw the box of recipes. Return the chosen title and the container beside it for its buttons."""
     box = state.recipe_box(project)
-    if st.session_state.get(box) not in known:
+    if st.session_state.get(box) not in titles:
         st.session_state[box] = default
     with st.container(horizontal=True, vertical_alignment="bottom"):
         title = st.selectbox(
-            "Recipe", known, key=box, on_change=_load, args=(project,), width=240, persist_state="session",
-            format_func=lambda title: f"{title} (this project's default)" if title == default else title,
-            help="Settings under a name. Choosing one sets every switch and slider below.",
+            "Recipe", titles, key=box, on_change=_load, args=(project,), width=240, persist_state="session",
+            format_func=lambda title: f"{title} (project default)" if title == default else title,
+            help="Named settings. Choosing a recipe sets all switches and sliders below.",
         )  # fmt: skip
         return title, st.container(horizontal=True, vertical_alignment="bottom", width="content")
 
@@ -65,43 +66,43 @@ def choose_recipe(project: Project, known: list[str], default: str) -> tuple[str
 def show_changes(
     page: Page, title: str, base: Settings, settings: Settings, actions: Any, *, is_default: bool
 ) -> None:  # fmt: skip
-    """Draw what differs from the chosen recipe, which holds `base`, and at `actions` the buttons."""
-    changed = recipe_differences(base, settings)
+    """Draw the differences from the chosen recipe, whose settings are `base`, and the buttons inside `actions`."""
+    differences = recipe_differences(base, settings)
     with actions:
-        _show_actions(page, title, settings, changed=bool(changed), is_default=is_default)
-    if changed:
-        listed = "; ".join(str(difference) for difference in changed[:8])
-        more = f"; and {len(changed) - 8} more" if len(changed) > 8 else ""
+        _show_actions(page, title, settings, changed=bool(differences), is_default=is_default)
+    if differences:
+        listed = "; ".join(str(difference) for difference in differences[:8])
+        more = f"; and {len(differences) - 8} more" if len(differences) > 8 else ""
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"Changed from {layout.plain(title)}: {layout.plain(listed)}{more}.", width="content")
+            st.caption(f"Changes to {layout.plain(title)}: {layout.plain(listed)}{more}.", width="content")
             st.button("Undo changes", icon=":material/restart_alt:", on_click=put, args=(base,), type="tertiary")
     else:
-        st.caption(f"Exactly {layout.plain(title)}.")
+        st.caption(f"Same as the {layout.plain(title)} recipe.")
 
 
 def _show_actions(page: Page, title: str, settings: Settings, *, changed: bool, is_default: bool) -> None:
     with st.popover("Save as", icon=":material/save:"):
-        st.text_input("Name", key=state.RECIPE_NAME, max_chars=40, help="A name in use gets its next version.")
-        st.text_input("Note", key=state.RECIPE_NOTE, max_chars=recipes.MAX_NOTE, placeholder="Why")
+        st.text_input("Name", key=state.RECIPE_NAME, max_chars=40, help="An existing name gets a new version.")
+        st.text_input("Note", key=state.RECIPE_NOTE, max_chars=recipes.MAX_NOTE, placeholder="Reason for the change")
         st.button("Save", type="primary", on_click=_save, args=(page, settings))
     st.button(
         "Make default", icon=":material/star:", on_click=_make_default, args=(page,), disabled=changed or is_default,
-        help="New runs of this project use this version, unless they are told otherwise. Save changes first.",
+        help="New runs of this project use this version by default. Save changes first.",
     )  # fmt: skip
-    named = None if changed else title
+    chosen = None if changed else title
     st.button(
-        "Use in the next run", type="primary", icon=":material/arrow_forward:", on_click=_use,
-        args=(page.project, settings, named),
+        "Use for training", type="primary", icon=":material/arrow_forward:", on_click=_use,
+        args=(page.project, settings, chosen),
     )  # fmt: skip
-    if is_handed_over(page.project, settings, named):
-        st.page_link("pages/train.py", label="Train with them", query_params={"project": page.project.name})
+    if is_handed_over(page.project, settings, chosen):
+        st.page_link("pages/train.py", label="Go to Train", query_params={"project": page.project.name})
 
 
-# Callbacks. What a click needs is read from the session's state where it may come right after the last key.
+# Callbacks. They read fields from the session state, because a click may come right after the last key.
 
 
 def _load(project: Project) -> None:
-    """The sliders take the settings of the chosen recipe, and Save as its name."""
+    """Load the chosen recipe into the sliders, and its name into Save as."""
     with layout.refuses():
         title: str = st.session_state[state.recipe_box(project)]
         put(settings_of(project, title))
@@ -123,7 +124,7 @@ def _save(page: Page, settings: Settings) -> None:
         st.session_state[state.recipe_box(page.project)] = recipes.title(saved)
         st.session_state[state.RECIPE_NOTE] = ""
         title = layout.plain(recipes.title(saved))
-        st.toast(f"{title} is the same already." if saved.id in before else f"Saved as {title}.")
+        st.toast(f"{title} already has these settings." if saved.id in before else f"Saved as {title}.")
 
 
 def _make_default(page: Page) -> None:
@@ -131,24 +132,26 @@ def _make_default(page: Page) -> None:
         chosen = st.session_state[state.recipe_box(page.project)]
         with layout.database() as db:
             title = recipes.set_default(db, page.project, chosen, operator=page.operator)
-        st.toast(layout.plain(f"New runs of {page.project.name} use {title}."), icon=":material/check:")
+        st.toast(
+            layout.plain(f"{title} is now the default for new runs of {page.project.name}."), icon=":material/check:"
+        )
 
 
 def _use(project: Project, settings: Settings, title: str | None) -> None:
     hand_over(project, settings, title)
-    keep_settings(project, settings)
-    st.toast("The Train page will use these settings.", icon=":material/check:")
+    remember_settings(project, settings)
+    st.toast("The next run will use these settings.", icon=":material/check:")
 
 
 # History
 
 
 def show_history(project: Project) -> None:
-    """Draw every version, the last saved first, with what it changed."""
+    """Draw all versions with their changes, newest first."""
     with layout.database() as db:
         saved = list_recipes(db, project.id)
     if not saved:
-        st.caption("Nothing has been saved yet. A recipe is saved under a name, and each change is another version.")
+        st.caption("No recipes yet. Save settings under a name to create one. Saving again adds a version.")
         return
     by_title = {recipes.title(recipe): json.loads(recipe.settings) for recipe in saved}
     rows = []
@@ -159,19 +162,19 @@ def show_history(project: Project) -> None:
             {
                 "Recipe": recipes.title(recipe),
                 "Saved": pd.to_datetime(recipe.created_at, utc=True),
-                "By": recipe.operator,
+                "Operator": recipe.operator,
                 "Note": recipe.note,
-                "Against the version before": changes or "nothing",
+                "Changes": changes or "none",
             }
         )
     st.dataframe(
         pd.DataFrame(rows),
         column_config={
             "Saved": st.column_config.DatetimeColumn(format="distance", width=110),
-            "Against the version before": st.column_config.TextColumn(
-                width="large", help="The first version against Slotlab's default."
+            "Changes": st.column_config.TextColumn(
+                width="large", help="Compared with the previous version. Version 1 is compared with Slotlab's default."
             ),
         },
         hide_index=True,
-        alt="All versions of the recipes of this project, the last saved first",
+        alt="All versions of the recipes of this project, newest first",
     )

@@ -1,4 +1,4 @@
-"""The switches and sliders of the Augment page: one card a transform."""
+"""The switches and sliders of the Augment page: one card per transform."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ def _switched_on(info: TransformInfo) -> dict[str, Any]:
 
 
 def ask_settings() -> dict[str, Any]:
-    """Draw the cards and return the settings of the transforms whose switch is on."""
+    """Draw the cards and return the settings of the transforms that are on."""
     grid = st.grid("auto", min_column_width=230, row_height=30, gap="xsmall", dense=True)
-    asked = {info.key: _ask(grid, info) for info in TRANSFORMS}
-    return {key: values for key, values in asked.items() if values}
+    cards = {info.key: _ask(grid, info) for info in TRANSFORMS}
+    return {key: values for key, values in cards.items() if values}
 
 
 def _ask(grid: Any, info: TransformInfo) -> dict[str, Any] | None:
-    # The grid's rows are 30 pixels and 8 between; a card takes as many as its sliders need, and others fill the gaps.
+    # Grid rows are 30 pixels high with gaps of 8. A card spans as many rows as its sliders need; others fill the gaps.
     switch = state.transform_field(info.key)
     rows = 2 * len(info.params) + 4 if st.session_state[switch] else 2
     with grid.cell(row_span=rows).container(border=True, gap="xsmall", height="stretch"):
@@ -42,7 +42,7 @@ def _ask(grid: Any, info: TransformInfo) -> dict[str, Any] | None:
 
 def _ask_param(info: TransformInfo, param: Param) -> Any:
     kind = int if param.is_whole else float
-    # A pair where the session's state holds one; Streamlit's types do not look there.
+    # A pair if the session state holds a pair. Streamlit's type annotations do not cover that.
     value: Any = st.slider(
         f"{param.title}, {param.unit}" if param.unit else param.title, kind(param.low), kind(param.high),
         step=kind(param.step), key=state.transform_field(info.key, param.key), persist_state="session",
@@ -51,5 +51,5 @@ def _ask_param(info: TransformInfo, param: Param) -> Any:
 
 
 def _rounded(value: Any) -> Any:
-    """The browser counts in binary steps: 0.15 may come back as 0.15000000000000002, beyond the bound."""
+    """Round, because the browser may return 0.15 as 0.15000000000000002, which exceeds the bound."""
     return round(value, 6)

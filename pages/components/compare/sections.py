@@ -1,4 +1,4 @@
-"""The sections of the Compare page, and the data that they show."""
+"""Sections of the Compare page and the data they show."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ PER_PAGE = 24
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """What two runs read on the images they have in common."""
+    """The readings of two runs on the images they have in common."""
 
     page: Page
     runs: tuple[Run, Run]
@@ -31,8 +31,8 @@ class Compared:
     sha256: list[str]
     """Hashes of all images of the first run; `common` indexes them."""
     plain: Comparison
-    with_views: Comparison | None
-    """None where neither run was read with views."""
+    with_tta: Comparison | None
+    """None if neither run was evaluated with TTA."""
     tta: bool
 
     @property
@@ -41,24 +41,24 @@ class Compared:
 
     @property
     def shown(self) -> Comparison:
-        return self.with_views if self.tta and self.with_views else self.plain
+        return self.with_tta if self.tta and self.with_tta else self.plain
 
 
 def show_numbers(it: Compared) -> None:
-    """Show the verdict, then each measure of both side by side."""
+    """Show the verdict, then the measures of both runs side by side."""
     paired = it.shown.paired
     st.markdown(f"**{layout.plain(paired.verdict(*it.names))}**")
     if left_out := it.common.sentence(*it.names):
         st.caption(layout.plain(left_out))
     rows = [_exact_row("Exact match", it.plain)]
-    if it.with_views:
-        rows.append(_exact_row("… with views", it.with_views))
+    if it.with_tta:
+        rows.append(_exact_row("… with TTA", it.with_tta))
     for position in range(it.page.spec.length):
         at = it.shown.paired_at(position)
         rows.append(_row(f"Position {position + 1}", at.n, at.both + at.only_first, at.both + at.only_second, at))
     rows.append(_loss_row("Log loss", it.plain.scores))
-    if it.with_views:
-        rows.append(_loss_row("… with views", it.with_views.scores))
+    if it.with_tta:
+        rows.append(_loss_row("… with TTA", it.with_tta.scores))
     first, second = it.names
     st.dataframe(
         pd.DataFrame(rows, columns=["", first, second, f"Only {first}", f"Only {second}", "p"]),
@@ -66,7 +66,9 @@ def show_numbers(it: Compared) -> None:
             f"Only {first}": st.column_config.TextColumn(width=100),
             f"Only {second}": st.column_config.TextColumn(width=100),
             "p": st.column_config.TextColumn(
-                width=70, help="Exact McNemar test: how often chance alone would part two equal runs at least so far."
+                "Chance (p)",
+                width=90,
+                help="Exact McNemar test: chance of a difference this large between two equally good runs.",
             ),
         },
         hide_index=True,
@@ -74,15 +76,15 @@ def show_numbers(it: Compared) -> None:
         alt=f"Measures of {first} and {second} on {it.split}",
     )
     st.caption(
-        f"Right of {it.common.n:,} {it.split} images, with 95% interval. Positions are "
-        f"{'with' if it.shown is it.with_views else 'without'} views; many are tested at once, so one p of 0.05 among "
-        "them says little. Log loss is the mean per character."
+        f"Right readings of {it.common.n:,} {it.split} images, with 95% interval. Positions are "
+        f"{'with' if it.shown is it.with_tta else 'without'} TTA. Several positions are tested at once, so a single p "
+        "near 0.05 says little. Log loss is the mean per character."
     )
 
 
-def _exact_row(title: str, found: Comparison) -> list[str]:
-    paired = found.paired
-    return _row(title, paired.n, found.scores[0].correct, found.scores[1].correct, paired)
+def _exact_row(title: str, comparison: Comparison) -> list[str]:
+    paired = comparison.paired
+    return _row(title, paired.n, comparison.scores[0].correct, comparison.scores[1].correct, paired)
 
 
 def _row(title: str, n: int, first: int, second: int, paired: Paired) -> list[str]:
@@ -98,13 +100,13 @@ def _loss_row(title: str, scores: tuple[Evaluation, Evaluation]) -> list[str]:
 
 @st.fragment
 def show_disagreements(it: Compared) -> None:
-    """Show the images on which the two disagree, and those that both read wrong."""
+    """Show the images on which the runs disagree, and those that both read wrong."""
     first, second = it.names
     titles: dict[Kind, str] = {
         "first": f"Only {first} right",
         "second": f"Only {second} right",
-        "differently": "Both wrong, differently",
-        "same": "Both wrong, the same",
+        "differently": "Both wrong, different readings",
+        "same": "Both wrong, same reading",
     }
     places = {kind: it.shown.disagreements(kind).tolist() for kind in titles}
     kind = st.segmented_control(
@@ -117,10 +119,10 @@ def show_disagreements(it: Compared) -> None:
         label_visibility="collapsed",
     )
     if not places[kind]:
-        st.caption("There is no such image.")
+        st.caption("No images.")
         return
-    note = " Where both read the same, look at the label first." if kind == "same" else ""
-    st.caption(f"The surest wrong answer first.{note}")
+    note = " If both runs agree, the label may be wrong." if kind == "same" else ""
+    st.caption(f"Most confident errors first.{note}")
     pages = -(-len(places[kind]) // PER_PAGE)
     number = st.pagination(pages, key=f"{kind} {first} {second} {it.tta}") if pages > 1 else 1
     _show_images(it, places[kind][(number - 1) * PER_PAGE : number * PER_PAGE])
@@ -142,38 +144,38 @@ def _show_images(it: Compared, places: list[int]) -> None:
                 label = "".join(project.charset[char] for char in target_P)
                 st.image(data_url(images[sample.id]), width="stretch", alt=f"Image labeled {label}")
                 for name, reading in zip(it.names, (it.shown.first, it.shown.second), strict=True):
-                    sure = percent(reading.confidence_N[place])
+                    confidence = percent(reading.confidence_N[place])
                     chars = (project.charset[char] for char in reading.predicted_NP[place])
                     read = layout.marked(chars, reading.right_NP[place])
-                    st.markdown(f":small[{layout.plain(name)}] {read}, {sure}")
+                    st.markdown(f":small[{layout.plain(name)}] {read}, {confidence}")
                 now = "" if sample.label == label else f", now {layout.plain(sample.label or sample.state)}"
-                st.caption(f"labeled {layout.plain(label)}{now}")
+                st.caption(f"Label: {layout.plain(label)}{now}")
                 st.page_link(
-                    "pages/samples.py", label="Look at the label", icon=":material/edit:",
+                    "pages/samples.py", label="Check label", icon=":material/edit:",
                     query_params={"project": project.name, "search": sample.sha256},
                 )  # fmt: skip
 
 
 @st.fragment
 def show_curves(it: Compared) -> None:
-    """Show how both learned."""
+    """Show the learning curves of both runs."""
     home = layout.home()
     overlay({name: control.metrics(home, name) for name in it.names})
 
 
 def show_settings(it: Compared) -> None:
-    """List the settings, images, choices and programs in which the two differ."""
+    """List the settings, images, choices and software versions in which the runs differ."""
     first, second = it.names
-    apart = run_differences(*(control.spec(layout.home(), name) for name in it.names))
-    if not apart:
-        st.caption("The two were told the same, on the same images, with the same programs.")
+    differences = run_differences(*(control.spec(layout.home(), name) for name in it.names))
+    if not differences:
+        st.caption("No differences: same settings, same images, same software.")
         return
-    rows = [(group, name, *pair) for group, found in apart.items() for name, pair in found.items()]
+    rows = [(group, name, *pair) for group, settings in differences.items() for name, pair in settings.items()]
     st.dataframe(
         pd.DataFrame(rows, columns=["Group", "Setting", first, second]),
         hide_index=True,
         height="content",
         alt=f"Settings in which {first} and {second} differ",
     )
-    if "Images" not in apart:
+    if "Images" not in differences:
         st.caption("Both were trained and validated on the same images with the same labels.")

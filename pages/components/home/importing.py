@@ -1,4 +1,4 @@
-"""The import form of the home page, and what becomes of an import."""
+"""The import form on Home, and the progress and report of an import."""
 
 import json
 import uuid
@@ -16,35 +16,39 @@ from db.projects import get_project, list_sources
 from db.records import ACTIVE, Job, Project
 from pages.components import layout, state
 from pages.components.operators import current_operator
-from pages.components.progress import follow, show_progress, stop_button
+from pages.components.progress import cancel_button, follow, show_progress
 
 IMAGE_TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "zip"]
-LABEL_RULES = {"none": "None, they are typed here", "filename": "In the file names", "csv": "In a CSV file"}
+LABEL_RULES = {"none": "No labels yet", "filename": "File names", "csv": "CSV file"}
 
 
 def import_form(projects: list[Project]) -> None:
-    """Ask for images, project and permission; start the job. No st.form, because its parts depend on each other."""
+    """Ask for images, project and authorization, and start the job. Not an st.form, because fields depend on others."""
     left, right = st.columns(2, gap="large")
     with left:
         images = _ask_for_images()
     with right:
-        target, typed = _ask_for_target({project.name: project for project in projects})
+        target, keys = _ask_for_target({project.name: project for project in projects})
     layout.show_refusal()
     request = Request(**images, **target)
     st.button(
-        "Import", type="primary", icon=":material/upload:", on_click=_start, args=(request, typed, uuid.uuid4().hex)
+        "Import images",
+        type="primary",
+        icon=":material/upload:",
+        on_click=_start,
+        args=(request, keys, uuid.uuid4().hex),
     )
 
 
-def _start(request: Request, typed: dict[str, str], request_id: str) -> None:
-    """Callback; the request id is that of the button on screen, so a double click is one import.
+def _start(request: Request, keys: dict[str, str], request_id: str) -> None:
+    """Callback: start an import. The request id belongs to the button on screen, so a double click starts one.
 
-    `request` is as the form was drawn; what has been typed since, by a quick click after the last field, is in the
-    session's state under the keys of `typed`.
+    `request` has the values at the time the form was drawn. A click right after the last key brings newer ones, which
+    are in the session state under `keys` (field -> widget key).
     """
-    since = {field: st.session_state[key] for field, key in typed.items() if key in st.session_state}
+    newest = {field: st.session_state[key] for field, key in keys.items() if key in st.session_state}
     stripped: dict[str, Any] = {
-        field: value.strip() if isinstance(value, str) else value for field, value in since.items()
+        field: value.strip() if isinstance(value, str) else value for field, value in newest.items()
     }
     request = replace(request, **stripped)
     upload = None
@@ -63,40 +67,49 @@ def _start(request: Request, typed: dict[str, str], request_id: str) -> None:
 
 def _ask_for_images() -> dict[str, Any]:
     way = st.segmented_control(
-        "Images", ["Upload", "Folder on the server"], default="Upload", required=True, wrap=True, **_kept("import way")
+        "Images",
+        ["Upload", "Folder on the server"],
+        default="Upload",
+        required=True,
+        wrap=True,
+        **_persistent("import way"),
     )
     on_server = way != "Upload"
     path, watch = None, False
     if on_server:
-        folder = st.text_input("Folder or zip", placeholder="/data/portal/captchas", **_kept("import folder")).strip()
+        folder = st.text_input(
+            "Folder or zip", placeholder="/data/portal/captchas", **_persistent("import folder")
+        ).strip()
         path = Path(folder) if folder else None
         watch = st.checkbox(
-            "Keep watching this folder", **_kept("import watch"),
-            help="Takes what is new there, as it comes, until you stop it. The app need not stay open.",
+            "Keep watching this folder", **_persistent("import watch"),
+            help="Imports new files as they appear, until you cancel it. It continues when the app is closed.",
         )  # fmt: skip
     else:
         st.file_uploader(
-            "Image files, or one zip", type=IMAGE_TYPES, accept_multiple_files=True, key=state.IMPORT_FILES
+            "Image files or a zip file", type=IMAGE_TYPES, accept_multiple_files=True, key=state.IMPORT_FILES
         )
-    rule = st.selectbox("Labels", list(LABEL_RULES), format_func=LABEL_RULES.__getitem__, **_kept("import labels"))
+    rule = st.selectbox(
+        "Labels", list(LABEL_RULES), format_func=LABEL_RULES.__getitem__, **_persistent("import labels")
+    )
     if rule == "filename":
-        st.caption("The name up to its extension, or up to its first underscore: 004420.png, 004420_2.png.")
+        st.caption("The label ends at the first underscore or at the extension: 004420.png, 004420_2.png.")
     elif rule == "csv":
-        st.caption("The first line is filename,label; then one line for each image.")
+        st.caption("First line: filename,label. Then one line per image.")
         if on_server:
-            typed = st.text_input("Label file", placeholder="/data/portal/labels.csv", **_kept("import csv"))
-            rule = typed.strip() or "labels.csv"
+            csv_path = st.text_input("CSV file", placeholder="/data/portal/labels.csv", **_persistent("import csv"))
+            rule = csv_path.strip() or "labels.csv"
         else:
-            st.file_uploader("Label file", type="csv", key=state.IMPORT_LABEL_FILE)
-            rule = "none"  # the uploaded file is what counts
+            st.file_uploader("CSV file", type="csv", key=state.IMPORT_LABEL_FILE)
+            rule = "none"  # the uploaded file takes precedence
     return {"path": path, "labels": rule, "watch": watch}
 
 
 def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[str, str]]:
-    """What was entered, and the keys of the fields that were typed into."""
-    typed: dict[str, str] = {}
-    name, typed["project"] = _choose_or_name(
-        "Project", list(projects), "import project", "For example the portal's name"
+    """Return the entered values, and the widget keys of the fields."""
+    keys: dict[str, str] = {}
+    name, keys["project"] = _choose_or_name(
+        "Project", list(projects), "import project", "For example, the portal's name"
     )
     length, charset, sources = None, None, {}
     if name in projects:
@@ -104,22 +117,22 @@ def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[
             sources = {source.name: source for source in list_sources(db, projects[name].id)}
     else:
         size, chars = st.columns([1, 2])
-        length = size.number_input("Characters", 1, MAX_LENGTH, DEFAULT_SPEC.length, **_kept("import length"))
-        charset = chars.text_input("Which may occur", DEFAULT_SPEC.charset, **_kept("import charset"))
-        typed |= {"length": "import length", "charset": "import charset"}
-    # While a new project's name is typed, the field keeps its key: a new field would drop what is entered meanwhile.
-    whose = f"import source of {name}" if name in projects else "import source"
-    source, typed["source"] = _choose_or_name("Source", list(sources), whose, "For example login page, March")
+        length = size.number_input("Text length", 1, MAX_LENGTH, DEFAULT_SPEC.length, **_persistent("import length"))
+        charset = chars.text_input("Allowed characters", DEFAULT_SPEC.charset, **_persistent("import charset"))
+        keys |= {"length": "import length", "charset": "import charset"}
+    # One key for all new projects: a key with the name would clear this field while the name is being typed.
+    source_key = f"import source of {name}" if name in projects else "import source"
+    source, keys["source"] = _choose_or_name("Source", list(sources), source_key, "For example, login page, March")
     if source in sources:
         owner, authorization = sources[source].owner, sources[source].authorization
         st.caption(f"Owner: {layout.plain(owner)}. Authorization: {layout.plain(authorization)}.")
     else:
-        owner = st.text_input("Owner of the portal", **_kept("import owner"))
+        owner = st.text_input("Portal owner", **_persistent("import owner"))
         authorization = st.text_input(
-            "Authorization reference", placeholder="Ticket, contract or mail", **_kept("import authorization"),
-            help="Who allowed you to automate this portal, and where that is written.",
+            "Authorization reference", placeholder="Ticket, contract or e-mail", **_persistent("import authorization"),
+            help="Proof that you are allowed to automate this portal: who gave permission, and where it is documented.",
         )  # fmt: skip
-        typed |= {"owner": "import owner", "authorization": "import authorization"}
+        keys |= {"owner": "import owner", "authorization": "import authorization"}
     return {
         "project": name,
         "length": length,
@@ -127,37 +140,37 @@ def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[
         "source": source,
         "owner": owner.strip(),
         "authorization": authorization.strip(),
-    }, typed
+    }, keys
 
 
-def _choose_or_name(what: str, names: list[str], key: str, example: str) -> tuple[str, str]:
-    """One of `names`, or a new name; and the key of the field that it comes from."""
+def _choose_or_name(kind: str, names: list[str], key: str, example: str) -> tuple[str, str]:
+    """Return one of `names` or a new name, and the widget key of the field."""
     if names:
-        name = st.selectbox(what, names, **_kept(key))
-        if not st.checkbox(f"A new {what.lower()}", **_kept(f"{key} new")):
+        name = st.selectbox(kind, names, **_persistent(key))
+        if not st.checkbox(f"New {kind.lower()}", **_persistent(f"{key} new")):
             return name, key
     field = f"{key} name"
-    return st.text_input(f"Name of the {what.lower()}", placeholder=example, **_kept(field)).strip(), field
+    return st.text_input(f"{kind} name", placeholder=example, **_persistent(field)).strip(), field
 
 
-def _kept(key: str) -> dict[str, Any]:
-    """What was entered is still there after a look at another page."""
+def _persistent(key: str) -> dict[str, Any]:
+    """Return keywords for a widget that keeps its value while another page is open."""
     return {"key": key, "persist_state": "session"}
 
 
 def show_import(job: Job) -> None:
-    """Progress of an import while it runs, its report afterwards."""
+    """Show the progress of an active import, or the report of a finished one."""
     if job.state in ACTIVE:
         show_progress(job, "files")
     elif job.result is not None:
         show_report(Report(**json.loads(job.result)))
     else:
         st.error(layout.plain(job.reason or f"The import is {job.state}."), icon=":material/error:")
-        st.caption("What was imported by then is kept. Run the same import again to finish it; nothing is doubled.")
+        st.caption("Images imported so far are kept. Run the import again to finish; duplicates are skipped.")
 
 
 def show_watch(job: Job, folder: str) -> None:
-    """An import that watches its folder: what it has taken so far, kept up to date, and the button that ends it."""
+    """Show the live report of an import that watches a folder, with its Cancel button."""
     st.fragment(_show_watch, run_every="2s")(job.id, folder)
 
 
@@ -166,8 +179,8 @@ def _show_watch(job_id: str, folder: str) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(gap=None, width="stretch"):
             st.markdown(layout.plain(folder))
-            st.caption(f"Into {layout.plain(project_of(job))}. {_what_a_watch_does(view)}")
-        stop_button(job_id, view)
+            st.caption(f"Project {layout.plain(project_of(job))}. {_watch_status(view)}")
+        cancel_button(job_id, view)
     show_report(current_report(layout.home(), job))
 
 
@@ -176,10 +189,10 @@ def project_of(job: Job) -> str:
         return get_project(db, job.project_id).name
 
 
-def _what_a_watch_does(view: JobStatus) -> str:
+def _watch_status(view: JobStatus) -> str:
     if view.steps:
         return f"Importing: {view.step:,} of {view.steps:,} files."
-    if view.idle:  # with the numbers below
+    if view.idle:  # the report is below
         return "Waiting for new files."
     return layout.plain(view.message)
 
@@ -188,16 +201,16 @@ def show_report(report: Report) -> None:
     with st.grid("auto", min_column_width=110):
         st.metric("Files", f"{report.files:,}")
         st.metric("Imported", f"{report.imported:,}")
-        st.metric("Known already", f"{report.duplicates:,}", help="The project held the same pixels before.")
-        st.metric("Labels taken", f"{report.labeled:,}")
+        st.metric("Duplicates", f"{report.duplicates:,}", help="Images whose pixels were already in the project.")
+        st.metric("Labels imported", f"{report.labeled:,}")
         st.metric("Rejected", f"{report.rejected:,}")
-        st.metric("Label problems", f"{report.label_problems:,}", help="The image is imported, its label is not.")
+        st.metric("Labels ignored", f"{report.label_problems:,}", help="The image was imported without its label.")
     if report.reasons:
         reasons = pd.DataFrame(report.reasons)[["name", "reason"]]
         st.dataframe(
-            reasons, column_config={"name": "File", "reason": "Why"}, hide_index=True, width="stretch",
-            height=min(350, 38 + 35 * len(reasons)), alt="Files that were rejected or whose label was not taken",
+            reasons, column_config={"name": "File", "reason": "Reason"}, hide_index=True, width="stretch",
+            height=min(350, 38 + 35 * len(reasons)), alt="Rejected files and files with ignored labels",
         )  # fmt: skip
-        left_out = report.rejected + report.label_problems - len(report.reasons)
-        if left_out > 0:
-            st.caption(f"And {left_out:,} more.")
+        omitted = report.rejected + report.label_problems - len(report.reasons)
+        if omitted > 0:
+            st.caption(f"{omitted:,} more are not listed.")

@@ -1,4 +1,4 @@
-"""The form for a new run, filled from a preset or from a run that is cloned."""
+"""The form for a new run, filled from a preset or a cloned run."""
 
 import json
 import uuid
@@ -24,31 +24,33 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 PRESET_HELP = {
-    "fast": "A small network, trained from scratch: minutes on a CPU. Start here.",
-    "article": "The whole eca_nfnet_l0: for a GPU, or a night on a CPU.",
-    "article-cut": "eca_nfnet_l0 up to stride 16: half the weights and a finer map.",
+    "fast": "Small network trained from scratch. Takes minutes on a CPU. Start here.",
+    "article": "Full eca_nfnet_l0. Needs a GPU, or a night on a CPU.",
+    "article-cut": "eca_nfnet_l0 up to stride 16: half the weights and a finer feature map.",
 }
 MAIN = ("max_minutes", "batch_size", "lr", "seed")
-"""Options that are always in sight."""
-ASKED = tuple(name for name in OPTIONS if name not in ("augment", "recipe"))
-"""Options with a field of their own; augmentation is asked for by its recipe."""
+"""Options that are always visible."""
+FIELDS = tuple(name for name in OPTIONS if name not in ("augment", "recipe"))
+"""Options with a field. Augmentation is set by choosing a recipe."""
 
 
 def show_form(page: Page, cloned: Run | None) -> None:
     """Draw the form that starts a run."""
     with layout.database() as db:
-        labeled = {split: n for (split, done), n in counts(db, page.project.id).items() if done == "labeled"}
+        labeled = {
+            split: n for (split, label_state), n in counts(db, page.project.id).items() if label_state == "labeled"
+        }
     train, val, test = (labeled.get(split, 0) for split in ("train", "val", "test"))
     st.subheader("New run", anchor=False)
-    st.markdown(f"**{train:,}** labeled images to train on · **{val:,}** to validate · {test:,} sealed for the test")
+    st.markdown(f"**{train:,}** labeled training images · **{val:,}** for validation · {test:,} held out for testing")
     if not train + val:
-        st.info("There are no labels yet: label some images, then train.", icon=":material/keyboard:")
+        st.info("No labels yet. Label some images first.", icon=":material/keyboard:")
         st.page_link("pages/label.py", label="Label images", icon=":material/keyboard:")
         return
     if cloned:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"A copy of **{layout.plain(cloned.job.id)}**: change what shall be different.")
-            st.button("From a preset instead", icon=":material/undo:", on_click=open_empty_form)
+            st.markdown(f"Clone of **{layout.plain(cloned.job.id)}**. Change any setting before starting.")
+            st.button("Use a preset", icon=":material/undo:", on_click=open_empty_form)
     else:
         preset = st.segmented_control(
             "Preset", list(PRESETS), default="fast", required=True, key=state.PRESET, persist_state="session"
@@ -59,32 +61,32 @@ def show_form(page: Page, cloned: Run | None) -> None:
         _show_field(basis, name, column)
     with st.expander("More settings", icon=":material/tune:"):
         fields, switches = st.grid("auto", min_column_width=140), st.container(horizontal=True)
-        for name in (name for name in ASKED if name not in MAIN):
+        for name in (name for name in FIELDS if name not in MAIN):
             _show_field(basis, name, switches if OPTIONS[name].type is bool else fields)
     ask_recipe(page.project)
     try:
-        asked = _settings(page.project, basis)
+        config = _entered_config(page.project, basis)
         if cloned:
-            _show_changes(page.project, cloned, asked, labeled)
+            _show_changes(page.project, cloned, config, labeled)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
-    # The id belongs to this showing of the form: however often its button is pressed, it starts one run.
+    # One id per form, so that a double click starts one run.
     request_id = st.session_state.setdefault(state.TRAIN_REQUEST, uuid.uuid4().hex)
     st.button(
         "Start training", type="primary", icon=":material/play_arrow:", on_click=_start, args=(page, cloned, request_id)
     )
 
 
-# What is asked for
+# Fields
 
 
 class _Basis(NamedTuple):
-    """What the form starts from: a preset, or the run that is cloned."""
+    """The starting point of the form: a preset or a cloned run."""
 
     name: str
     preset: str
-    """Names the new run."""
+    """Becomes part of the new run's id."""
     config: TrainConfig
 
 
@@ -100,7 +102,7 @@ def _config_of(run: Run) -> TrainConfig:
 
 
 def _show_field(basis: _Basis, name: str, where: "DeltaGenerator") -> None:
-    """Draw the widget of one option; its value is what `--set` takes."""
+    """Draw the widget of an option. Its value has the syntax of `--set`."""
     option = OPTIONS[name]
     default = option.text(getattr(basis.config, name))
     common: dict[str, Any] = {
@@ -115,10 +117,10 @@ def _show_field(basis: _Basis, name: str, where: "DeltaGenerator") -> None:
         where.text_input(option.title, default, **common)
 
 
-def _settings(project: Project, basis: _Basis) -> TrainConfig:
-    """Return what the form asks for at this moment. Raises OptionError."""
+def _entered_config(project: Project, basis: _Basis) -> TrainConfig:
+    """Return the configuration currently entered in the form. Raises OptionError."""
     changed = {}
-    for name in ASKED:
+    for name in FIELDS:
         default = OPTIONS[name].text(getattr(basis.config, name))
         value = st.session_state.get(state.option_field(basis.name, name), default)
         text = OPTIONS[name].text(value).strip()
@@ -129,19 +131,19 @@ def _settings(project: Project, basis: _Basis) -> TrainConfig:
 
 
 def _start(page: Page, cloned: Run | None, request_id: str) -> None:
-    """Start the run and show it; the callback of Start.
+    """Callback: start the run and show it.
 
-    The settings are read here and not bound to the button: a click right after the last key would else start a run
-    with those that were drawn before.
+    Read the settings here instead of passing them to the button, because a click right after the last key would start
+    a run with the values drawn before.
     """
     with layout.refuses():
         basis = _basis_of(cloned)
         with layout.database() as db:
             run = start_training(
-                db, layout.home(), page.project, _settings(page.project, basis), preset=basis.preset,
+                db, layout.home(), page.project, _entered_config(page.project, basis), preset=basis.preset,
                 operator=page.operator, request_id=request_id,
             )  # fmt: skip
-        if state.RUN not in st.session_state:  # the first run of a project: the box that keeps the address comes later
+        if state.RUN not in st.session_state:  # a project's first run: the box that writes the address is not drawn yet
             st.query_params[state.RUN] = run.job.id
         st.session_state[state.RUN] = run.job.id
         st.session_state.pop(state.TRAIN_REQUEST, None)
@@ -151,71 +153,71 @@ def _start(page: Page, cloned: Run | None, request_id: str) -> None:
 
 
 def open_empty_form() -> None:
-    """Show the form for a new run from a preset; a callback."""
+    """Callback: show the form for a new run from a preset."""
     st.session_state.pop(state.CLONED, None)
     st.session_state[state.RUN] = None
 
 
 def clone(project: Project, run: Run) -> None:
-    """Show the form filled with the settings of this run, its augmentation included; a callback."""
+    """Callback: show the form with the settings of this run, including its augmentation."""
     with layout.refuses():
         config = _config_of(run)
-        for name in ASKED:  # an earlier version may have allowed what this one does not
+        for name in FIELDS:  # an earlier version may have allowed other values
             OPTIONS[name].parse(OPTIONS[name].text(getattr(config, name)))
         hand_over(project, *_augmentation_of(project, config))
-        for name in ASKED:
-            st.session_state.pop(state.option_field(run.job.id, name), None)  # what an earlier copy was changed to
+        for name in FIELDS:
+            st.session_state.pop(state.option_field(run.job.id, name), None)  # edits of an earlier clone
         st.session_state[state.CLONED] = run.job.id
         st.session_state[state.RUN] = None
 
 
 def _augmentation_of(project: Project, config: TrainConfig) -> tuple[Settings, str | None]:
-    """Return a run's augmentation, and the recipe that it still is; None where no name stands for it."""
+    """Return a run's augmentation and the recipe with equal settings; None if there is no such recipe."""
     augment = check_augment(DEFAULT_AUGMENT if config.augment is None else config.augment)
     with layout.database() as db:
-        named = [name for name in (config.recipe, recipes.DEFAULT) if name in recipes.titles(db, project)]
-        return augment, next((name for name in named if recipes.find(db, project, name)[1] == augment), None)
+        candidates = [name for name in (config.recipe, recipes.DEFAULT) if name in recipes.titles(db, project)]
+        return augment, next((name for name in candidates if recipes.find(db, project, name)[1] == augment), None)
 
 
-def _show_changes(project: Project, cloned: Run, asked: TrainConfig, labeled: dict[str, int]) -> None:
-    """Draw in what the new run will differ from the one that is cloned."""
+def _show_changes(project: Project, cloned: Run, config: TrainConfig, labeled: dict[str, int]) -> None:
+    """Draw the differences between the new run and the cloned one."""
     with layout.database() as db:
-        now = recipes.resolve(db, project, asked)
-    then = _config_of(cloned)
-    then = replace(then, augment=_augmentation_of(project, then)[0])
-    apart = setting_differences(expand_augment(then.to_dict()), expand_augment(now.to_dict()))
-    if NOT_RECORDED in apart.get("recipe", ()):
-        del apart["recipe"]  # runs from before there were recipes; the settings themselves are compared
+        new_config = recipes.resolve(db, project, config)
+    old_config = _config_of(cloned)
+    old_config = replace(old_config, augment=_augmentation_of(project, old_config)[0])
+    differences = setting_differences(expand_augment(old_config.to_dict()), expand_augment(new_config.to_dict()))
+    if NOT_RECORDED in differences.get("recipe", ()):
+        del differences["recipe"]  # runs from before recipes existed: their settings are compared
     name = layout.plain(cloned.job.id)
     listed = [
-        f"{layout.plain(key)}: {layout.plain(one)} → **{layout.plain(new)}**" for key, (one, new) in apart.items()
+        f"{layout.plain(key)}: {layout.plain(old)} → **{layout.plain(new)}**" for key, (old, new) in differences.items()
     ]
-    listed += _changes_of_data(cloned, asked, labeled)
+    listed += _data_changes(cloned, config, labeled)
     if not listed:
-        st.info(f"Nothing differs from {name} yet: settings, images and labels are the same.")
+        st.info(f"No differences from {name} yet: same settings, images and labels.")
         return
-    st.markdown("\n".join([f"Differs from {name} in", "", *(f"* {line}" for line in listed)]))
+    st.markdown("\n".join([f"Differences from {name}:", "", *(f"* {line}" for line in listed)]))
 
 
-def _changes_of_data(cloned: Run, asked: TrainConfig, labeled: dict[str, int]) -> list[str]:
-    """Return the same for images and labels, of which a run is given those of its start; what is not known is said."""
-    told, gone = [], Counter[str]()
+def _data_changes(cloned: Run, config: TrainConfig, labeled: dict[str, int]) -> list[str]:
+    """Return the differences in images and labels, which a run takes at its start. Include what is unknown."""
+    lines, removed = [], Counter[str]()
     try:
         with layout.database() as db:
-            changed, gone = changed_labels(db, layout.home(), cloned)
+            changed, removed = changed_labels(db, layout.home(), cloned)
         if changed:
-            told.append(f"labels changed: **{changed:,}**")
+            lines.append(f"labels changed: **{changed:,}**")
     except StorageError as error:
-        told.append(layout.plain(f"perhaps labels: {error}"))
-    given = {"train": ("training images", cloned.train_n), "val": ("validation images", cloned.val_n)}
-    if asked.drop_seen_strings:
-        del given["train"]
-        told.append(
-            layout.plain("perhaps training images: those that drop_seen_strings leaves out are found at the start")
-        )
-    for split, (what, before) in given.items():
+        lines.append(layout.plain(f"labels: unknown. {error}"))
+    before = {"train": ("training images", cloned.train_n), "val": ("validation images", cloned.val_n)}
+    if config.drop_seen_strings:
+        del before["train"]
+        lines.append(layout.plain("training images: unknown, because drop_seen_strings takes effect at the start"))
+    for split, (kind, old) in before.items():
         now = labeled.get(split, 0)
-        if now != before or gone[split]:
-            new = now - before + gone[split]
-            told.append(f"{what}: {before:,} → **{now:,}**" + (f", {new:,} of them new" if gone[split] and new else ""))
-    return told
+        if now != old or removed[split]:
+            new = now - old + removed[split]
+            lines.append(
+                f"{kind}: {old:,} → **{now:,}**" + (f", {new:,} of them new" if removed[split] and new else "")
+            )
+    return lines

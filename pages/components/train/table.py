@@ -1,4 +1,4 @@
-"""The table of a project's runs, for the page that shows one of them."""
+"""The table of a project's runs on the Train page."""
 
 import pandas as pd
 import streamlit as st
@@ -9,8 +9,8 @@ from pages.components import state
 
 
 def show_table(project: Project, runs: list[Run]) -> None:
-    """Draw the table; a click on a row shows that run."""
-    key = f"runs table {project.id} {len(runs)}"  # rows of another list are none of this one
+    """Draw the table. Selecting a row shows that run."""
+    key = f"runs table {project.id} {len(runs)}"  # the same row number is another run in another list
 
     def choose_row() -> None:
         rows = st.session_state[key]["selection"]["rows"]
@@ -22,7 +22,7 @@ def show_table(project: Project, runs: list[Run]) -> None:
             {
                 "Run": [run.job.id for run in runs],
                 "State": [run.job.state for run in runs],
-                "Exact match on validation, 95% interval": [
+                "Exact match on validation (95% interval)": [
                     None if run.val_correct is None else counted(run.val_correct, run.val_n) for run in runs
                 ],
                 "Training images": [run.train_n for run in runs],
@@ -35,5 +35,5 @@ def show_table(project: Project, runs: list[Run]) -> None:
         placeholder="–",
         on_select=choose_row,
         selection_mode="single-row",
-        alt="All runs of the project, newest first",
+        alt="All runs of this project, newest first",
     )

@@ -1,4 +1,4 @@
-"""The runs that wait for a device, in the order of their turns, for the page that starts them."""
+"""The run queue on the Train page."""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from pages.components import layout
 
 
 def show_queue(project_name: str) -> None:
-    """Whose turn is when, and buttons to change it; nothing where nobody waits. Runs of all projects share a device."""
+    """Draw the run queue with buttons to reorder it, or nothing if it is empty. All projects share the devices."""
     if control.queue(layout.home()):
         st.fragment(_show_queue, run_every="2s")(project_name)
 
@@ -16,10 +16,10 @@ def _show_queue(project_name: str) -> None:
     queue = control.queue(layout.home())
     if not queue:
         st.rerun()
-    st.subheader("Queue", anchor=False)
+    st.subheader("Run queue", anchor=False)
     layout.show_refusal("queue")
     for device, ids in queue.items():
-        st.caption(f"{len(ids)} waiting for the {device.upper()}, in the order of their turns.")
+        st.caption(f"{len(ids)} waiting for the {device.upper()}, next one first.")
         with st.container(border=True, gap="xsmall"):
             for place, run_id in enumerate(ids):
                 _show_place(project_name, ids, place, run_id)
@@ -30,7 +30,7 @@ def _show_place(project_name: str, ids: list[str], place: int, run_id: str) -> N
     with st.container(horizontal=True, vertical_alignment="center", key=f"turn of {run_id}"):
         of = "" if project == project_name else f" of {layout.plain(project)}"
         st.markdown(f"{place + 1}\\. {layout.plain(run_id)}{of}")
-        # Each names the neighbor that is on the screen, so that a second click does not go on moving.
+        # Each button names a neighbor on screen, so that a double click moves the run once.
         after = ids[place + 2] if place + 2 < len(ids) else None
         moves = {
             "First": (":material/vertical_align_top:", ids[0], place > 0),

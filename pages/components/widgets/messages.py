@@ -17,7 +17,7 @@ from core.errors import OptionError, SlotlabError
 from db.projects import find_project
 from db.records import Project
 from pages.components import layout
-from pages.components.operators import current_operator, login_is_asked, name_of_event
+from pages.components.operators import current_operator, login_required, name_of_event
 
 _Answer = TypeVar("_Answer")
 WIDGETS = Path(__file__).parent
@@ -64,7 +64,7 @@ def events_by_operator(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[st
 
     With login, skip events of other operators. Unanswered events stay in the browser until their operator logs in.
     """
-    if login_is_asked():
+    if login_required():
         events = [event for event in events if event.get("operator") in (None, current_operator())]
     for name, run in groupby(events, key=lambda event: name_of_event(event.get("operator"))):
         yield name, list(run)
@@ -111,7 +111,7 @@ def common_data(project: Project, operator: str, problems: list[str]) -> dict[st
     """Return the data that every widget gets: the id of this answer, the project and the operator."""
     login = True  # if the check fails, send no event under another operator's name
     with collect_errors(problems):
-        login = login_is_asked()
+        login = login_required()
     return {
         "reply": uuid4().hex,
         "project": project.name,

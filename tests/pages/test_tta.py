@@ -1,4 +1,4 @@
-"""The Views section of the Evaluate page, on a run of two steps made by the real worker."""
+"""The TTA tab of Evaluate, on a run of two steps made by the real worker."""
 
 import os
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def stored(home: Home) -> Predictions:
 
 
 def as_views_that_win(home: Home) -> Predictions:
-    """600 readings of the run's images, of which the first view gets twenty wrong that the others mend."""
+    """Write 600 readings of the run's images. The first view misreads twenty that the others read right."""
     found = stored(home)
     chosen = np.arange(600) % len(found.labels)
     targets_NP = found.targets_NP(SPEC)[chosen]
@@ -55,19 +55,19 @@ def press(app: AppTest, label: str) -> AppTest:
 
 
 def button(app: AppTest, label: str) -> bool:
-    """Whether it can be pressed."""
+    """Return whether the button is enabled."""
     return not next(button for button in app.button if button.label.startswith(label)).disabled
 
 
 def edit(app: AppTest, **change: object) -> None:
-    """As somebody who works in the rows of the editor would leave them."""
+    """Change the rows of the editor as a user would."""
     nothing = {"edited_rows": {}, "added_rows": [], "deleted_rows": []}
     app.session_state[app.data_editor[0].key] = nothing | change
 
 
 def test_the_ledger_is_that_of_the_stored_readings(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """A row for each view and one for all; the verdict in words."""
-    app = open_page("evaluate", project=trained.name, section="Views")
+    """The table has a row per view and one for all views. The verdict is a sentence."""
+    app = open_page("evaluate", project=trained.name, section="tta")
 
     found = stored(home)
     worth = found.tta_effect(SPEC)
@@ -76,7 +76,7 @@ def test_the_ledger_is_that_of_the_stored_readings(home: Home, open_page: OpenPa
     assert not app.exception
     assert table["View"].tolist() == [*found.views, "all together"]
     assert table["Right"].tolist() == [f"{entry.correct} of {worth.n}" for entry in entries]
-    assert table["Mends"].tolist()[1:] == [entry.fixed for entry in entries[1:]]
+    assert table["Fixed"].tolist()[1:] == [entry.fixed for entry in entries[1:]]
     assert table["p"].tolist()[1:] == [entry.p for entry in entries[1:]]
     assert table["Time"].iloc[0] == 1
     assert table["Time"].iloc[-1] == pytest.approx(table["Time"].iloc[:-1].sum())
@@ -88,24 +88,24 @@ def test_the_ledger_is_that_of_the_stored_readings(home: Home, open_page: OpenPa
 
 
 def test_a_run_of_two_steps_reads_without_views(open_page: OpenPage, trained: Project) -> None:
-    """The worker wrote so at its end, and the toggle begins there."""
-    app = open_page("evaluate", project=trained.name, section="Views")
+    """The worker saved this choice at its end, and the toggle starts with it."""
+    app = open_page("evaluate", project=trained.name, section="tta")
 
     assert not app.toggle(key="tta").value
-    assert any("reads **without views** (by the rule" in line.value for line in app.markdown)
+    assert any("**does not use TTA** (chosen automatically" in line.value for line in app.markdown)
 
 
 def test_views_are_used_and_left_again(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """What the run reads with lies beside it with its evidence, and the page's own numbers follow."""
+    """The choice is saved with its evidence, and the numbers of the page follow."""
     made, run = as_views_that_win(home), home.run("0001-fast")
     rule = Acceptance(
         step=made.step, tta=False, temperature=1.0, threshold=0.9, max_risk=0.01, n=600, used=600, wrong=0,
         risk_bound=0.01,
     )  # fmt: skip
     rule.save(run)
-    app = open_page("evaluate", project=trained.name, section="Views")
+    app = open_page("evaluate", project=trained.name, section="tta")
     assert any("fixes 20 and breaks 0 of 600" in line.value and "Recommended." in line.value for line in app.markdown)
-    assert not any("choose it again under Trust" in caption.value for caption in app.caption)
+    assert not any("Set it again on the Confidence tab" in caption.value for caption in app.caption)
 
     press(app, "Use these views")
 
@@ -115,20 +115,20 @@ def test_views_are_used_and_left_again(home: Home, open_page: OpenPage, trained:
     assert choice.p == pytest.approx(2 * 0.5**20)
     assert choice.step == made.step
     assert app.toggle(key="tta").value
-    assert any("choose it again under Trust" in caption.value for caption in app.caption)
+    assert any("Set it again on the Confidence tab" in caption.value for caption in app.caption)
     assert not button(app, "Use these views")
     assert open_page("evaluate", project=trained.name).toggle(key="tta").value
 
-    press(app, "Read without views")
+    press(app, "Read without TTA")
 
     assert not choice_of(run).use
     assert not app.toggle(key="tta").value
 
 
 def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Rows are changed, removed and added; the run's own choice stays until somebody changes it."""
+    """Rows are changed, removed and added. The run's choice stays until a user changes it."""
     before = choice_of(home.run("0001-fast"))
-    app = open_page("evaluate", project=trained.name, section="Views")
+    app = open_page("evaluate", project=trained.name, section="tta")
     edit(
         app,
         edited_rows={1: {"View": "west", "Right, %": -3.0}},
@@ -152,7 +152,7 @@ def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, tr
     press(app, "Use these views")
     assert fingerprint(choice_of(home.run("0001-fast")).views) == fingerprint(found.view_set)
     press(app, "Evaluate with these 4 views")
-    assert [toast.value for toast in app.toast] == ["The numbers on this page are those of these views already."]
+    assert [toast.value for toast in app.toast] == ["These views have already been evaluated."]
 
     # What is known is not read again; a label that has changed since makes it news.
     with opened(home.db) as db:
@@ -190,8 +190,8 @@ def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, tr
 def test_a_bad_set_is_one_sentence(
     open_page: OpenPage, trained: Project, change: dict[str, object], sentence: str
 ) -> None:  # fmt: skip
-    """And nothing can be started with it."""
-    app = open_page("evaluate", project=trained.name, section="Views")
+    """The button stays disabled."""
+    app = open_page("evaluate", project=trained.name, section="tta")
     edit(app, **change)
     app.run()
 
@@ -201,28 +201,28 @@ def test_a_bad_set_is_one_sentence(
 
 
 def test_views_are_chosen_on_val_only(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """On test the table stands, and nothing to choose with."""
+    """On test the table is shown without the buttons that choose."""
     stored(home).save(home.run("0001-fast") / "predictions-test.npz")
 
-    app = open_page("evaluate", project=trained.name, split="test", section="Views")
+    app = open_page("evaluate", project=trained.name, split="test", section="tta")
 
     assert not app.exception
     labels = [button.label for button in app.button]
     assert "Another image" in labels
     assert not any("ith them." in line.value or "ithout them." in line.value for line in app.markdown)
-    assert not {"Use these views", "Read without views"} & set(labels)
+    assert not {"Use these views", "Read without TTA"} & set(labels)
     assert not any(label.startswith("Evaluate with") for label in labels)
 
 
 def test_readings_of_one_view_can_be_made_anew_with_more(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """They have no table to speak of; the editor begins with the run's views."""
+    """There is nothing to compare. The editor starts with the run's views."""
     found = stored(home)
     alone = replace(
         found, views=found.views[:1], log_probs_VNPC=found.log_probs_VNPC[:1], moves_V4=None, seconds_V=None
     )
     alone.save(home.run("0001-fast") / "predictions-val.npz")
 
-    app = open_page("evaluate", project=trained.name, section="Views")
+    app = open_page("evaluate", project=trained.name, section="tta")
 
     assert not app.exception
     assert any("Without TTA, " in line.value for line in app.markdown)
@@ -231,7 +231,7 @@ def test_readings_of_one_view_can_be_made_anew_with_more(home: Home, open_page: 
 
 
 def test_readings_of_one_view_leave_the_run_its_views(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Reading without views is chosen on them; who asks for test-time augmentation still gets it."""
+    """The user turns TTA off. The run keeps its views for a user who turns it on."""
     found, run = stored(home), home.run("0001-fast")
     views = (DEFAULT[0], View("nearer", zoom=1.1))
     ViewChoice(views=views, use=True).save(run)
@@ -239,42 +239,42 @@ def test_readings_of_one_view_leave_the_run_its_views(home: Home, open_page: Ope
         run / "predictions-val.npz"
     )
 
-    press(open_page("evaluate", project=trained.name, section="Views"), "Read without views")
+    press(open_page("evaluate", project=trained.name, section="tta"), "Read without TTA")
 
     assert (choice_of(run).views, choice_of(run).use) == (views, False)
 
 
 def test_readings_of_earlier_versions_have_a_ledger_too(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Without times; a run without a choice reads without views."""
+    """The table has no times. A run without a saved choice does not use TTA."""
     replace(stored(home), moves_V4=None, seconds_V=None, colors_N23=None).save(
         home.run("0001-fast") / "predictions-val.npz"
     )
     (home.run("0001-fast") / "views.json").unlink()
 
-    app = open_page("evaluate", project=trained.name, section="Views")
+    app = open_page("evaluate", project=trained.name, section="tta")
 
     assert not app.exception
     assert app.dataframe[0].value["Time"].isna().all()
-    assert any("nothing has been chosen yet" in line.value for line in app.markdown)
+    assert any("(the default)" in line.value for line in app.markdown)
     press(app, "Use these views")
     assert choice_of(home.run("0001-fast")).use
 
 
 def test_a_damaged_choice_is_told_and_mended(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Named, and the page goes on to the button that writes another."""
+    """The page reports it and still draws the button that replaces it."""
     (home.run("0001-fast") / "views.json").write_text("{")
 
-    app = open_page("evaluate", project=trained.name, section="Views")
+    app = open_page("evaluate", project=trained.name, section="tta")
 
     assert not app.exception
     assert ["Choose its views again" in error.value for error in app.error] == [True]
-    press(app, "Read without views")
+    press(app, "Read without TTA")
     assert not app.error
     assert not choice_of(home.run("0001-fast")).use
 
 
 def test_a_set_that_is_not_allowed_starts_no_evaluation(home: Home, trained: Project) -> None:
-    """Whoever asks for it."""
+    """This holds for every caller."""
     from db import runs
 
     with opened(home.db) as db:
@@ -286,7 +286,7 @@ def test_a_set_that_is_not_allowed_starts_no_evaluation(home: Home, trained: Pro
 
 
 def test_an_evaluation_without_views_does_not_ask_which_they_are(home: Home, trained: Project) -> None:
-    """It goes on beside a damaged choice; who leaves it to the run is told."""
+    """It starts despite a damaged choice. An evaluation that needs the choice is refused."""
     (home.run("0001-fast") / "views.json").write_text("{")
     with opened(home.db) as db:
         run = find_run(db, "0001-fast")
@@ -299,7 +299,7 @@ def test_an_evaluation_without_views_does_not_ask_which_they_are(home: Home, tra
 
 
 def test_an_evaluation_reads_as_the_run_does_unless_told(home: Home, trained: Project) -> None:
-    """With its own views."""
+    """It uses the run's views."""
     from db import runs
 
     views = (DEFAULT[0], View("nearer", zoom=1.1))

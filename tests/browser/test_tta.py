@@ -1,4 +1,4 @@
-"""The section Views in a real browser: the rows of the editor, which no other test can type into."""
+"""The TTA tab in a real browser: the rows of the editor, which no other test can type into."""
 
 from playwright.sync_api import Page, expect
 
@@ -26,7 +26,7 @@ def test_a_view_that_is_typed_wrong_is_told_until_it_is_mended(lab: Lab, page: P
     """And only then can the images be read with it."""
     project = lab.make_project("views", 40)
     run = add_run(lab, project)
-    open_at(page, lab, f"/evaluate?project={project.name}&run={run}&section=Views", "Evaluate")
+    open_at(page, lab, f"/evaluate?project={project.name}&run={run}&section=tta", "Evaluate")
     # The button's text says which of its two states is meant: while the page is drawn anew, both may be there.
     start = page.get_by_role("button", name="Evaluate with these 9 views")
     expect(start).to_be_enabled()

@@ -1,0 +1,254 @@
+"""The Confidence tab of Evaluate: evidence, calibration, and the threshold for accepting a run's readings."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import StorageError
+from core.evaluation import calibration
+from core.evaluation.acceptance import Acceptance
+from core.evaluation.calibration import Bools, Confidence, Threshold
+from core.evaluation.evidence import DELTA, Evidence
+from core.evaluation.percent import share
+from core.evaluation.predictions import Predictions, Reading
+from core.evaluation.views import fingerprint
+from core.runs.evaluated import Evaluated
+from core.runs.uses import use_rows, uses_text
+from db.evaluations import list_test_uses
+from db.records import Run
+from pages.components import charts, layout
+
+RULES = {"wrong": "1 error in", "lockout": "Lockout"}
+OPTIMISTIC = (
+    "Validation images selected the checkpoint, so this figure is slightly optimistic. Check it on test images."
+)
+UNBIASED = "Test images played no part in training or selection, so this figure is unbiased while they are used rarely."
+
+
+def show_evidence(shown: Evaluated) -> None:
+    """Show what this many images prove, how many more would prove more, and each use of the test set."""
+    st.subheader("Evidence", anchor=False)
+    n, correct = shown.result["n"], shown.result["correct"]
+    st.markdown(layout.plain(Evidence(n=n, wrong=n - correct).sentence))
+    with layout.errors(), layout.database() as db:
+        uses = list_test_uses(db, shown.project.id)
+    st.caption(OPTIMISTIC if shown.split == "val" else UNBIASED)
+    if not uses:
+        st.caption(f"{uses_text(0)}.")
+        return
+    with st.expander(uses_text(len(uses))):
+        st.dataframe(
+            pd.DataFrame(use_rows(uses), columns=["Time (UTC)", "Operator", "Run", "TTA", "Right"]),
+            hide_index=True,
+            alt=f"{len(uses)} uses of the test set",
+        )
+
+
+@st.fragment
+def show_confidence(shown: Evaluated) -> None:
+    """Choose a temperature and a threshold on val. Apply the saved ones to test."""
+    run, predictions, reading, split, tta = shown.run, shown.predictions, shown.reading, shown.split, shown.tta
+    st.subheader("Which readings to accept", anchor=False)
+    saved = _saved(layout.home().run(run.job.id))
+    applies = saved is not None and saved.applies_to(predictions.step, tta=tta, views=predictions.view_set)
+    if split == "val":
+        _choose(run, predictions, reading, saved, tta=tta)
+    elif saved is not None and applies:
+        _apply(reading, saved)
+    else:
+        st.info(
+            "This run has no threshold for these readings. Set one on val with the same views, then check it on test.",
+            icon=":material/rule:",
+        )
+
+
+def _saved(directory: Path) -> Acceptance | None:
+    try:
+        return Acceptance.load(directory)
+    except StorageError as error:
+        st.error(layout.plain(str(error)), icon=":material/error:")
+        return None
+
+
+def _choose(run: Run, predictions: Predictions, reading: Reading, saved: Acceptance | None, *, tta: bool) -> None:
+    right_N, temperature, fitted_N = reading.right_N, reading.temperature, reading.fitted_N
+    before, after = (calibration.log_loss(confidence_N, right_N) for confidence_N in (reading.confidence_N, fitted_N))
+    if temperature == 1:
+        fit = f"Confidence is not rescaled (temperature 1.00): log loss {before:.4f}. No other temperature improves it."
+    else:
+        fit = f"Confidence calibrated (temperature {temperature:.2f}): log loss {before:.4f} → {after:.4f}."
+    st.caption(
+        f"{fit} These {len(right_N):,} validation images also selected the checkpoint, so the bounds below are "
+        "slightly optimistic. Check them on test."
+    )
+    max_risk, tries = _ask_for_risk()
+    threshold = calibration.choose_threshold(fitted_N, right_N, max_risk, DELTA)
+    _show_curves(fitted_N, right_N, threshold.coverage if threshold else None)
+    if threshold is None:
+        st.info(_why_none(fitted_N, right_N, max_risk), icon=":material/query_stats:")
+    else:
+        _show_numbers(threshold, tries)
+    _offer(run, predictions, threshold, saved, temperature, max_risk, tries, tta=tta)
+
+
+def _apply(reading: Reading, saved: Acceptance) -> None:
+    """Show the results of the saved threshold on images that did not choose it."""
+    right_N = reading.right_N
+    confidence_N = calibration.confidence(reading.log_probs_NPC, saved.temperature)
+    threshold = calibration.apply_threshold(confidence_N, right_N, saved.threshold, DELTA)
+    st.caption(
+        f"Temperature {saved.temperature:.2f} and threshold {saved.threshold:.4f}, set on val for an error rate of at "
+        f"most {saved.max_risk:.3%}, applied to test images, which played no part in choosing them."
+    )
+    _show_curves(confidence_N, right_N, threshold.coverage)
+    if threshold.used:
+        _show_numbers(threshold, saved.tries)
+    else:
+        st.info("This threshold accepts no reading.", icon=":material/rule:")
+
+
+def _show_curves(confidence_N: Confidence, right_N: Bools, coverage: float | None) -> None:
+    left, right = st.columns(2)
+    with left:
+        st.plotly_chart(
+            charts.reliability_figure(calibration.reliability(confidence_N, right_N)), key="reliability",
+            config={"displayModeBar": False}, alt="Share of right readings by confidence",
+        )  # fmt: skip
+    with right:
+        st.plotly_chart(
+            charts.risk_figure(calibration.risk_coverage(confidence_N, right_N), coverage), key="risk",
+            config={"displayModeBar": False}, alt="Error rate of accepted readings by share of images accepted",
+        )  # fmt: skip
+
+
+def _ask_for_risk() -> tuple[float, int]:
+    """Ask for the error rate to allow, and the tries per login."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        rule = st.segmented_control(
+            "Allow", list(RULES), format_func=RULES.__getitem__, default="wrong", required=True, key="risk rule",
+            persist_state="session",
+        )  # fmt: skip
+        if rule == "wrong":
+            readings = st.number_input(
+                "Accepted readings", 2, 1_000_000, 100, key="risk wrong", persist_state="session", width=160
+            )
+            return 1 / readings, 3
+        tries = st.number_input(
+            "Wrong tries before lockout", 1, 20, 3, key="risk tries", persist_state="session", width=190
+        )
+        logins = st.number_input(
+            "Logins per lockout", 2, 10**9, 100_000, key="risk logins", persist_state="session", width=190
+        )
+    return calibration.risk_for_lockout(1 / logins, tries), tries
+
+
+def _show_numbers(threshold: Threshold, tries: int) -> None:
+    expected = calibration.logins(threshold.wrong / threshold.used, threshold.coverage, tries)
+    worst = calibration.logins(threshold.risk_bound, threshold.coverage, tries)
+    with st.grid("auto", min_column_width=170):
+        layout.number("Threshold", f"{threshold.threshold:.4f}", "calibrated confidence")
+        layout.number("Accepted", f"{threshold.used:,} of {threshold.n:,}", share(threshold.used, threshold.n))
+        layout.number(
+            "Wrong among accepted",
+            f"{threshold.wrong:,} of {threshold.used:,}",
+            f"at most {threshold.risk_bound:.3%}, 95% confidence",
+        )
+        layout.number(
+            "Tries per login",
+            f"{expected.submissions:.3f}",
+            f"submitted readings; {worst.submissions:.3f} at the 95% bound",
+        )
+        layout.number(
+            "Images per login",
+            f"{expected.images:.2f}",
+            f"{worst.images:.2f} at the 95% bound; a reading that is not accepted costs a new image",
+        )
+        layout.number(
+            f"Lockout after {tries} {'try' if tries == 1 else 'tries'}",
+            _one_in(expected.lockout),
+            f"of logins; at most {_one_in(worst.lockout)}, 95% confidence",
+        )
+
+
+def _why_none(confidence_N: Confidence, right_N: Bools, max_risk: float) -> str:
+    """Explain why no threshold holds: too few images, too few before the first error, or confident errors."""
+    n, delta = len(right_N), DELTA / len(calibration.STARTS)
+    needed = calibration.samples_needed(max_risk, delta)
+    if needed > n:
+        return (
+            f"You need at least {needed:,} validation images to show an error rate of at most {max_risk:.3%}. "
+            f"You have {n:,}."
+        )
+    curve = calibration.risk_coverage(confidence_N, right_N)
+    starts = [(int(curve.wrong_N[end]), int(end) + 1) for end in curve.ends[curve.starts]]
+    bound, wrong, count = min((calibration.upper_bound(*start, delta), *start) for start in starts)
+    none = f"No threshold guarantees an error rate of at most {max_risk:.3%}."
+    if not wrong:
+        return (
+            f"{none} The {count:,} most confident readings are all right, but this only shows an error rate of at "
+            f"most {bound:.3%}. You need {needed:,} without an error: label more validation images or fix the next "
+            "errors."
+        )
+    return (
+        f"{none} Of the {count:,} most confident readings {wrong:,} {'is' if wrong == 1 else 'are'} wrong, so the "
+        f"error rate may be {bound:.3%}. Check these errors on the Errors tab: they are often wrong labels."
+    )
+
+
+def _one_in(chance: float) -> str:
+    """Format a chance as "1 in 103,000", rounded to three digits toward the worse."""
+    if not chance:
+        return "none"
+    one_in = 1 / chance
+    step = 10 ** max(0, math.floor(math.log10(one_in)) - 2)
+    return f"1 in {max(1, math.floor(one_in / step + 1e-9) * step):,}"
+
+
+def _offer(
+    run: Run,
+    predictions: Predictions,
+    threshold: Threshold | None,
+    saved: Acceptance | None,
+    temperature: float,
+    max_risk: float,
+    tries: int,
+    *,
+    tta: bool,
+) -> None:
+    """Draw the button that saves the threshold with the run, and describe the saved one."""
+    directory = layout.home().run(run.job.id)
+
+    def save() -> None:
+        assert threshold is not None
+        with layout.errors():
+            Acceptance(
+                step=predictions.step, tta=tta, views=fingerprint(predictions.view_set or ()), temperature=temperature,
+                threshold=threshold.threshold, max_risk=max_risk, tries=tries, n=threshold.n, used=threshold.used,
+                wrong=threshold.wrong, risk_bound=threshold.risk_bound,
+            ).save(directory)  # fmt: skip
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Use this threshold", icon=":material/verified:", on_click=save,
+            disabled=threshold is None or predictions.step < 0,
+            help="`slotlab predict` then marks each reading as accepted or not."
+            if predictions.step >= 0
+            else "Evaluate again: these readings do not record their checkpoint.",
+        )  # fmt: skip
+        if saved is None:
+            st.caption("No threshold set: every reading is returned.")
+        else:
+            views = "with TTA" if saved.tta else "without TTA"
+            is_current = (
+                threshold is not None
+                and saved.tta == tta
+                and math.isclose(saved.temperature, temperature)
+                and math.isclose(saved.threshold, threshold.threshold)
+            )
+            st.caption(
+                f"Saved threshold: {saved.threshold:.4f} {views}. {saved.used:,} of {saved.n:,} validation images "
+                f"accepted, {saved.wrong:,} of them wrong, for an error rate of at most {saved.max_risk:.3%}."
+                + ("" if is_current else " It differs from the one above.")
+            )
