@@ -19,7 +19,7 @@ project, home = page.project, layout.home()
 
 def ask_for_evaluation(name: str) -> None:
     """Link to Evaluate for a run without an evaluation. This page itself never reads images."""
-    note = " Every use of the test set is recorded, so unlock it there." * (split == "test")
+    note = " Every use of the test set is recorded: unlock it on the Evaluate page." * (split == "test")
     st.info(f"Run {layout.plain(name)} has not been evaluated on {split} yet.{note}", icon=":material/grid_on:")
     st.page_link(
         "pages/evaluate.py", label=f"Evaluate {name}", icon=":material/grid_on:",

@@ -92,7 +92,9 @@ def test_lockout_gives_a_threshold_and_is_kept_with_its_tries(
     assert (rule.used, rule.wrong) == (used_N.sum(), (used_N & ~reading.right_N).sum())
     worst = beta.ppf(1 - 0.05 / 8, rule.wrong + 1, rule.used - rule.wrong)
     assert worst <= rule.max_risk
-    note = next(text for text in (caption.value for caption in app.caption) if text.startswith("of logins; at most"))
+    note = next(
+        text for text in (caption.value for caption in app.caption) if text.startswith("of the logins; at most")
+    )
     at_most = int(re.findall(r"1 in ([\d,]+), 95%", note)[0].replace(",", ""))
     assert at_most == pytest.approx(1 / worst**2, rel=0.01)
     assert at_most >= 1000

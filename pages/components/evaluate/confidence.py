@@ -168,7 +168,7 @@ def _show_numbers(threshold: Threshold, tries: int) -> None:
         layout.number(
             f"Lockout after {tries} {'try' if tries == 1 else 'tries'}",
             _one_in(expected.lockout),
-            f"of logins; at most {_one_in(worst.lockout)}, 95% confidence",
+            f"of the logins; at most {_one_in(worst.lockout)}, 95% confidence",
         )
 
 
