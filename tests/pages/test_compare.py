@@ -191,7 +191,8 @@ def test_test_images_are_not_opened_here(open_page: OpenPage, home: Home, pair: 
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", split="test")
 
     assert texts(app.info) == (
-        "Run 0002-fast has not been evaluated on test yet. Every use of the test set is recorded: unlock it on the Evaluate page."
+        "Run 0002-fast has not been evaluated on test yet. Every use of the test set is recorded: unlock it on the "
+        "Evaluate page."
     )
     with opened(home.db) as db:
         assert evaluations.count_test_uses(db, pair.id) == 0

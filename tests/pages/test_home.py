@@ -129,7 +129,7 @@ def test_a_watched_folder_shows_what_it_brings_until_it_is_stopped(
 
 
 def test_a_watched_folder_cannot_have_a_csv(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
-    """The error says when to import one."""
+    """The error says how to use one."""
     app = open_page("home")
     fill_in(app, tmp_path)
     field(app, "Authorization reference").set_value("ticket 7").run()
@@ -137,7 +137,7 @@ def test_a_watched_folder_cannot_have_a_csv(home: Home, open_page: OpenPage, tmp
     next(box for box in app.main.selectbox if box.label == "Labels").set_value("csv").run()
     press(app, "Import images")
 
-    assert "import with the CSV once it is whole" in app.error[0].value
+    assert "To use a CSV, import without watching" in app.error[0].value
     with opened(home.db) as db:
         assert list_jobs(db) == []
 

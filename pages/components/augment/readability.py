@@ -77,8 +77,8 @@ def _show(result: Readability, run: Run) -> None:
         names = "; ".join(f"**{TITLES[one.key]}** {_points(one)}" for one in worrying)
         st.warning(
             f"The model misreads over {MAX_DROP:.0%} more images with: {names}. Look at the misread variants below. "
-            "If you cannot read them either, narrow the range or lower the share. If you can, the model has not learned such "
-            "images yet, and the transform can stay.",
+            "If you cannot read them either, narrow the range or lower the share. If you can, the model has not "
+            "learned such images yet, and the transform can stay.",
             icon=":material/warning:",
         )
     else:
