@@ -93,32 +93,33 @@ selected = st.dataframe(
 )["selection"]["rows"][0]
 
 name, label, data, pixels = images[selected]
+reading = readings[selected]
 with layout.errors():
-    averaged = predictor.predict([pixels], tta=True)[0]
-ranked_PC = np.argsort(-averaged.probs_PC, axis=1)
+    views = predictor.predict([pixels], tta=True)[0].views
+ranked_PC = np.argsort(-reading.probs_PC, axis=1)
 picture, chart = st.columns([2, 3], gap="large")
 with picture:
     st.image(data, width="stretch", alt=f"Image {name}")
     st.text(name)
-    st.metric("Reading with TTA", averaged.text, help="Mean of the views' log-probabilities, normalized.")
-    st.caption(layout.plain(f"Confidence {percent(averaged.confidence)}" + (f", label {label}" if label else "")))
+    how = "Mean of the views' log-probabilities, normalized." if tta else "Reading of the original image."
+    st.metric("Reading with TTA" if tta else "Reading", reading.text, help=how)
+    st.caption(layout.plain(f"Confidence {percent(reading.confidence)}" + (f", label {label}" if label else "")))
     st.image(encode_png(predictor.preprocess(pixels)), width="stretch", alt="Network input")
     st.caption("Network input")
 with chart:
     st.markdown("**Confidence per character**")
     st.plotly_chart(
         confidence_figure(
-            averaged.text, spec.decode(ranked_PC[:, 1]), np.take_along_axis(averaged.probs_PC, ranked_PC[:, :2], axis=1)
+            reading.text, spec.decode(ranked_PC[:, 1]), np.take_along_axis(reading.probs_PC, ranked_PC[:, :2], axis=1)
         ),
         config={"displayModeBar": False},
-        alt=f"{averaged.text}: "
-        + ", ".join(f"{char} {percent(confidence)}" for char, confidence in averaged.positions),
+        alt=f"{reading.text}: " + ", ".join(f"{char} {percent(confidence)}" for char, confidence in reading.positions),
     )
-st.markdown("**Reading of each view**. Characters that differ from the combined reading are red.")
+st.markdown("**Reading of each view**. Characters that differ from the reading above are red.")
 with st.grid("auto", min_column_width=135):
-    for view, shown in zip(averaged.views, predictor.view_images(pixels), strict=True):
+    for view, shown in zip(views, predictor.view_images(pixels), strict=True):
         with st.container(border=True, gap="xsmall"):
             st.image(encode_png(shown), width="stretch", alt=f"View {view.name}")
-            same = (char == other for char, other in zip(view.text, averaged.text, strict=True))
+            same = (char == other for char, other in zip(view.text, reading.text, strict=True))
             st.markdown(layout.marked(view.text, same))
             st.caption(layout.plain(f"{view.name}, {percent(view.confidence)}"))

@@ -27,7 +27,7 @@ WORDS = {
     "from this portal": r"\bnot ours\b",
 }
 OPENING = r"^(What|Where|How|Who|Whose|Whether|Of|With|From|As|Those|Such)\b"
-LONGEST = 30
+LONGEST = 25
 """Words of a sentence. The rule asks for 20; a list of names or values may need more."""
 
 

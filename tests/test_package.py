@@ -239,3 +239,21 @@ def test_the_app_of_the_wheel_shows_its_pages(installed: Installed, playwright: 
         page.goto(f"{url}/label?project=portal")
         expect(page.get_by_test_id("labeler")).to_have_attribute("data-ready", "true", timeout=30_000)
         browser.close()
+
+
+@pytest.mark.long
+@pytest.mark.browser
+@pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("SLOTLAB_REQUIRE_BROWSER"), reason="there is no chromium on this machine"
+)
+def test_the_app_of_the_wheel_takes_the_login_of_its_folder(installed: Installed, playwright: Playwright) -> None:
+    """Settings of the login beside the data are used. Ignoring them would open the lab to everyone."""
+    secrets = installed.folder / ".streamlit" / "secrets.toml"
+    secrets.parent.mkdir()
+    secrets.write_text('[auth]\nclient_id = "slotlab"\n')
+    with installed.app() as url:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        page = browser.new_page()
+        page.goto(url)
+        expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
+        browser.close()

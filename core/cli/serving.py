@@ -38,6 +38,10 @@ def serve(port: int, path: str = "/") -> None:
         threading.Thread(target=_open_browser, args=(port, url), daemon=True).start()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
     command += [f"--server.port={port}", f"--server.address={HOST}"]
+    # Streamlit looks for secrets where the app starts. An installed app starts in its package, so we add its own.
+    if "STREAMLIT_SECRETS_FILES" not in os.environ:
+        folders = dict.fromkeys([Path.home(), ROOT, Path.cwd()])
+        command += [f"--secrets.files={folder / '.streamlit' / 'secrets.toml'}" for folder in folders]
     # Streamlit reads .streamlit/config.toml from its current directory; the data folder depends on the caller's.
     home = os.environ.get("SLOTLAB_HOME") or "slotlab-data"
     env = os.environ | {"SLOTLAB_HOME": str(Path(home).expanduser().resolve())}

@@ -166,7 +166,7 @@ def _answer(db: Database, project: Project, operator: str, event: Mapping[str, o
     if sample is None:
         return Answer(outcome, outcome.message, None, ())
     notice = None if outcome.status in ("saved", "repeated") else outcome.message
-    changed = sample.operator != operator and event.get("shown") != (outcome.label or outcome.state)
+    changed = sample.operator != operator and sample.version != event.get("base")
     # The ledger accepts an opinion on any version, so a change in between is detected here.
     if notice is None and event.get("action") in OPINIONS and changed:
         notice = (

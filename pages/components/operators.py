@@ -66,7 +66,7 @@ def identity() -> str:
     """Return the e-mail address, or name and subject if the provider says that the address is not verified."""
     user = st.user.to_dict()
     email, name, sub = (str(user.get(key) or "").strip() for key in ("email", "name", "sub"))
-    # Some providers send the string "false" instead of the value, and some send nothing (see README).
+    # Some providers send the string "false" instead of the value, and some send nothing (see docs/operating.md).
     if email and str(user.get("email_verified", True)).lower() == "true":
         who = email
     elif name and sub:

@@ -27,7 +27,7 @@ def test_a_view_that_is_typed_wrong_is_told_until_it_is_mended(lab: Lab, page: P
     project = lab.make_project("views", 40)
     run = add_run(lab, project)
     open_at(page, lab, f"/evaluate?project={project.name}&run={run}&section=tta", "Evaluate")
-    # The button's text says which of its two states is meant: while the page is drawn anew, both may be there.
+    # The button's text says which of its two states is meant: while the page is redrawn, both may be there.
     start = page.get_by_role("button", name="Evaluate with these 9 views")
     expect(start).to_be_enabled()
 

@@ -126,7 +126,7 @@ def test_a_kept_sample_stays(open_page: OpenPage, portal: Project) -> None:
 
 @pytest.mark.parametrize("ink", [True, False])
 def test_what_the_network_gets_follows_the_newest_run(home: Home, trained: Project, ink: bool) -> None:
-    """With ink the normalized image is below the original. A preset that differs is named."""
+    """The ink option shows that the normalized image is below the original. A preset that differs is named."""
     folder = JobDir(home.run("0001-fast"))
     spec = folder.spec()
     folder.write("run.json", spec | {"config": spec["config"] | {"ink": ink}})

@@ -51,7 +51,7 @@ def test_numbers_stand_with_their_n_and_interval(home: Home, open_page: OpenPage
 
 
 def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:
-    """With test-time augmentation on, the page says what it fixed and broke."""
+    """The page says what test-time augmentation fixed and broke."""
     app = open_page("evaluate", project=trained.name, tta="true")
 
     assert not app.exception

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
+from core.evaluation.percent import percent
 from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice
 from core.home import Home
 from core.images.pixels import encode_png
@@ -54,8 +55,11 @@ def test_images_are_read_as_the_run_does_until_told(home: Home, open_page: OpenP
     assert app.toggle(key="tta of 0001-fast").value
     assert app.dataframe[0].value["Confidence"].tolist() != plain
     assert len(app.image) == 2 + len(views)
+    assert (app.metric[0].label, app.metric[0].value) == ("Reading with TTA", app.dataframe[0].value["Reading"][0])
     app.toggle(key="tta of 0001-fast").set_value(False).run()
     assert app.dataframe[0].value["Confidence"].tolist() == plain
+    assert (app.metric[0].label, app.metric[0].value) == ("Reading", app.dataframe[0].value["Reading"][0])
+    assert f"Confidence {percent(plain[0] / 100)}" in app.caption[0].value.replace("\\", "")
 
 
 def test_a_bad_upload_is_one_sentence_and_the_rest_goes_on(

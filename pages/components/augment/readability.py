@@ -1,4 +1,4 @@
-"""The Readability tab of Augment: does the newest model still read augmented training images?"""
+"""The Readability tab of Augment: a check that the newest model still reads augmented training images."""
 
 import json
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """The Slices tab of Evaluate: exact match per group of images, worst first, or of the images that a filter selects."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -118,7 +119,7 @@ def show_table(slices: Sequence[Slice], key: str) -> list[int]:
                 "Exact match": [group.correct / group.n for group in slices],
                 "CI low": [group.ci95[0] for group in slices],
                 "CI high": [group.ci95[1] for group in slices],
-                "Error ratio": [group.error_ratio for group in slices],
+                "Error ratio": [group.error_ratio if math.isfinite(group.error_ratio) else None for group in slices],
                 "Significant": ["yes" if group.significant else "" for group in slices],
                 "p": [group.p for group in slices],
             }
@@ -128,7 +129,8 @@ def show_table(slices: Sequence[Slice], key: str) -> list[int]:
             "CI low": st.column_config.NumberColumn(format="percent", help="Lower end of the 95% interval."),
             "CI high": st.column_config.NumberColumn(format="percent", help="Upper end of the 95% interval."),
             "Error ratio": st.column_config.NumberColumn(
-                format="%.1f", help="Error rate of this slice divided by the error rate of all other images."
+                format="%.1f",
+                help="Error rate of this slice over that of all other images. Empty if those have no error.",
             ),
             "p": st.column_config.NumberColumn(
                 "Chance (p)", format="%.2g",

@@ -78,6 +78,16 @@ def test_confirm_and_doubt_are_kept_with_their_page(db: Database, project: Proje
     ]
 
 
+def test_an_opinion_on_a_skipped_image_has_no_notice(db: Database, project: Project, hashes: list[str]) -> None:
+    """The operator saw the reason of the skip, and nobody changed it."""
+    apply_events(db, project, "Ann", [event("skip", hashes[0], 1, flag="not_ours")])
+
+    (answer,) = apply_review(db, project, "Ben", [event("confirm", hashes[0], 2, shown="not from this portal")])
+
+    assert answer.notice is None
+    assert sample_of(db, project, hashes[0]).checked
+
+
 def test_a_label_that_changed_meanwhile_is_told_with_both_texts(
     db: Database, project: Project, hashes: list[str]
 ) -> None:

@@ -123,7 +123,7 @@ def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None
         result["val_tta"]["tta_flips"]["fixed"],
         result["val_tta"]["tta_flips"]["broken"],
     )
-    assert "views together" in job.log_tail(5)
+    assert "TTA with 9 views fixes" in job.log_tail(5)
 
     views = [{"name": "as it is"}, {"name": "nearer", "zoom": 1.1}]
     evaluation, edited = (JobDir(job.path.parent / f"000{number}-evaluate") for number in (2, 3))
