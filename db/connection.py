@@ -84,6 +84,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Dat
 
 
 def _migrate(db: Database) -> None:
+    # With the default of 2 MB, rebuilding the table of 200,000 samples and its indexes took 90 s instead of 39 s.
+    db.execute("PRAGMA cache_size = -262144")  # in KiB
     # The outer IMMEDIATE transaction serializes processes that start at the same time.
     with write(db):
         MIGRATIONS.apply(db)
