@@ -448,7 +448,7 @@ def test_a_second_look_does_not_show_the_first(lab: "Lab", page: Page) -> None:
             for sample in samples
         ]
         apply_events(db, project, "Ben", labels)
-    page.goto(f"{lab.url}/label?project=second&queue=Second+look")
+    page.goto(f"{lab.url}/label?project=second&queue=Second+opinion")
     expect_ready(page)
     first = shown(page)
 
