@@ -187,13 +187,13 @@ with detail:
                 args=(sample, len(history), "label", event_id),
             )
             st.form_submit_button(
-                "Skip", icon=":material/block:", help="Exclude the image from training. It stays in the skipped queue.",
+                "Skip", icon=":material/block:", help="Skip the image for now. It stays in the skipped queue.",
                 disabled=sample.state == "skipped" and not sample.flag, on_click=save,
                 args=(sample, len(history), "skip", event_id),
             )  # fmt: skip
             for flag, name, why in (
-                ("unreadable", "Unreadable", "Exclude the image for good: nobody can read it."),
-                ("not_ours", "Not from this portal", "Exclude the image for good: it does not belong to this project."),
+                ("unreadable", "Unreadable", "Skip the image for good: nobody can read it."),
+                ("not_ours", "Not from this portal", "Skip the image for good: it is not from this portal."),
             ):
                 st.form_submit_button(
                     name, help=why, disabled=sample.flag == flag and not sample.disputed,

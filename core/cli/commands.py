@@ -108,7 +108,9 @@ def import_(
     ] = importing.WATCH_SECONDS,
     as_json: Json = False,
 ) -> None:
-    """Import images, skipping duplicates. Run again to finish an interrupted import. Exit code 1 if any are rejected.
+    """Import images, skipping duplicates. Run again to finish an interrupted import.
+
+    Exit code 1 if a file was rejected or a label was ignored.
 
     With --watch --json: one line per batch, then a line with the full report.
     """
@@ -339,7 +341,7 @@ def export(
     """Export labels, or images named by their labels, with owner and authorization."""
     with _database(Home.from_env()) as db:
         count = exporting.export(db, _project(db, project), form, out)
-    print(f"Exported {count} samples to {out}.")
+    print(f"Exported {count} images to {out}.")
 
 
 @app.command("app")

@@ -57,7 +57,7 @@ class TransformInfo:
         return values
 
 
-# In order of application: what a portal draws, then what a scanner or a screen does to it.
+# In order of application: what a portal draws, then what a scanner or a screen does to it. New ones come last.
 # The index keys the random stream, so inserting a transform changes the pixels of all later ones for the same seed.
 # No flips, rotations beyond 6 degrees, erosion or large holes: they would turn 6 into 9, 1 into 7 or 3 into 8.
 TRANSFORMS: tuple[TransformInfo, ...] = (
@@ -127,7 +127,7 @@ TRANSFORMS: tuple[TransformInfo, ...] = (
 )  # fmt: skip
 
 DEFAULT_AUGMENT: Settings = {info.key: info.defaults() for info in TRANSFORMS if info.p > 0}
-"""For digits on images about 48 pixels high. All transforms except `invert` are on."""
+"""For digits on images about 48 pixels high. Transforms with probability 0 are off."""
 
 
 def check_augment(settings: Mapping[str, Any]) -> Settings:

@@ -166,7 +166,7 @@ def find_job(db: Database, text: str) -> Job:
     """Return the job named `7`, `0007` or `0007-fast`. Raises JobError."""
     job = jobs.find_by_number(db, int(text)) if text.isascii() and text.isdigit() else jobs.find_job(db, text)
     if job is None:
-        raise JobError(f"There is no run or job {text!r}; `slotlab runs` lists them.")
+        raise JobError(f"There is no run or job {text!r}. `slotlab runs` lists the runs.")
     return job
 
 

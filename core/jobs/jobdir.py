@@ -10,6 +10,7 @@
     exit.json       exit code or signal of the worker
     result.json     the result; its presence means the job is finished
     checkpoints/, predictions-SPLIT.npz, views.json, acceptance.json     of a run: weights, readings, choices
+    upload.zip, labels.csv, report.json     of an import: uploaded files, and the report of a watched folder
 
 While a job is active, its directory is authoritative and the database follows. A job is alive while its lock is held.
 A process id proves nothing: the system reuses ids, and a zombie still has one.
@@ -58,7 +59,7 @@ class JobStatus:
     epochs: int = 0
     eta_s: float | None = None
     idle: bool = False
-    """An active job has nothing to do now, such as a watched folder without new files."""
+    """True if an active job has nothing to do, such as a watched folder without new files."""
     canceling: bool = False
     stalled: bool = False
 

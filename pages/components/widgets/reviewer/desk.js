@@ -29,8 +29,8 @@ export class Desk extends Widget {
   get commands() {
     return [
       ["back", "Undo", "⌫", "Undo the last decision (Backspace)"],
-      ["unreadable", "Unreadable", "Alt+U", "Exclude this image: nobody can read it"],
-      ["otherPortal", "Not from this portal", "Alt+O", "Exclude this image: it is not from this portal"],
+      ["unreadable", "Unreadable", "Alt+U", "Skip this image: nobody can read it"],
+      ["otherPortal", "Not from this portal", "Alt+O", "Skip this image: it is not from this portal"],
       ["done", "Accept opinion", "Enter", "Accept the selected opinion. The current label is selected at first."],
     ];
   }

@@ -43,8 +43,8 @@ export class Grid extends Widget {
     return [
       ["back", "Back", "⌫", "Previous screen (Backspace). Does not undo anything."],
       ["mark", "Wrong", "Space", "Mark the selected label as wrong, or remove the mark"],
-      ["unreadable", "Unreadable", "Alt+U", "Exclude this image: nobody can read it"],
-      ["otherPortal", "Not from this portal", "Alt+O", "Exclude this image: it is not from this portal"],
+      ["unreadable", "Unreadable", "Alt+U", "Skip this image: nobody can read it"],
+      ["otherPortal", "Not from this portal", "Alt+O", "Skip this image: it is not from this portal"],
       ["toggleHistory", "History", "Alt+H", "History of the selected image"],
       ["done", "Done", "Enter", "Confirm unmarked labels, report marked ones as wrong, and continue"],
     ];
@@ -167,7 +167,7 @@ export class Grid extends Widget {
     if (!tile) return;
     const text = flagText(flag);
     this.decide(tile, { flag }, text);
-    this.hint(`Excluded: ${text}. Type a label to include it again.`);
+    this.hint(`Skipped: ${text}. Type a label to include it again.`);
     this.show();
   }
 
