@@ -35,7 +35,7 @@ def python_files(*folders: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("path", python_files(*FOLDERS), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_module_and_every_room_says_what_it_is_for(path: Path) -> None:
+def test_every_module_and_every_room_states_its_purpose(path: Path) -> None:
     """The first line of the docstring is a sentence. A room has it in `__init__.py`."""
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
@@ -45,8 +45,8 @@ def test_every_module_and_every_room_says_what_it_is_for(path: Path) -> None:
     assert (path.parent / "__init__.py").exists() or path.parent == ROOT / "pages"
 
 
-def test_core_has_room_for_what_is_planned() -> None:
-    """Twelve rooms are easy to overview. Merge two before adding a thirteenth."""
+def test_core_has_at_most_twelve_rooms() -> None:
+    """Twelve rooms are easy to survey. Merge two before adding a thirteenth."""
     assert len([path for path in (ROOT / "core").iterdir() if (path / "__init__.py").exists()]) <= 12
 
 

@@ -62,7 +62,7 @@ def test_the_readme_is_short() -> None:
 
 
 def test_every_room_is_named_with_its_sentence() -> None:
-    """The sentence is that of the room's `__init__.py`; folders of one page or widget speak for themselves."""
+    """The sentence is in the room's `__init__.py`. Folders of one page or widget need none."""
     rooms = [room for room in ROOMS if room.as_posix() != "core" and (len(room.parts) < 3 or room.name == "widgets")]
     rows = {room.as_posix(): f"| `{room.as_posix()}/` | {sentence_of(ROOT / room)} |" for room in rooms}
 
@@ -70,8 +70,8 @@ def test_every_room_is_named_with_its_sentence() -> None:
 
 
 @pytest.mark.parametrize("text_of", LINKED)
-def test_every_place_that_is_named_exists(text_of: str) -> None:
-    """Nothing is described that is gone."""
+def test_every_path_exists(text_of: str) -> None:
+    """Every path in the docs exists, except those that examples make."""
     named = re.findall(r"`((?:core|db|pages|bench|tests|docs)/[\w./-]*)`", (ROOT / text_of).read_text(encoding="utf-8"))
 
     assert named or text_of != "README.md"
@@ -80,7 +80,7 @@ def test_every_place_that_is_named_exists(text_of: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_named(command: str) -> None:
-    """And says in its help what it does."""
+    """Its help has a text."""
     assert f"slotlab {command}" in README
     assert COMMANDS[command].help
 
@@ -89,17 +89,17 @@ def test_every_command_is_named(command: str) -> None:
 
 
 def test_presets_are_named() -> None:
-    """`--preset` takes each of them."""
+    """Every value of `--preset` has a row."""
     assert [name for name in PRESETS if f"| `{name}` |" not in TEXTS["docs/reference/options.md"]] == []
 
 
 def test_the_reference_is_written_from_the_code() -> None:
-    """`make docs` would change nothing."""
+    """The pages equal the output of `make docs`."""
     assert [path.name for path, text in reference.pages().items() if path.read_text(encoding="utf-8") != text] == []
 
 
 def test_the_reference_lists_every_option_of_every_command() -> None:
-    """A generator that forgets one would agree with itself."""
+    """Read the options from the parser, because an incomplete generator would match its own output."""
     text = TEXTS["docs/reference/commands.md"]
     names = [name for command in COMMANDS.values() for param in command.params for name in param.opts if "--" in name]
 
@@ -111,8 +111,8 @@ def test_the_reference_lists_every_option_of_every_command() -> None:
 
 
 @pytest.mark.parametrize("text_of", LINKED)
-def test_every_local_link_leads_somewhere(text_of: str) -> None:
-    """Files, images and anchors."""
+def test_every_local_link_has_a_target(text_of: str) -> None:
+    """Check files, images and anchors."""
     text = without_code((ROOT / text_of).read_text(encoding="utf-8"))
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -127,18 +127,18 @@ def test_every_local_link_leads_somewhere(text_of: str) -> None:
 
 
 @pytest.mark.parametrize("text_of", TEXTS)
-def test_every_image_has_a_text_in_its_place(text_of: str) -> None:
-    """For readers who do not see it."""
+def test_every_image_has_alternative_text(text_of: str) -> None:
+    """Screen readers need it."""
     assert re.findall(r"!\[\s*\]\(", TEXTS[text_of]) == []
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """And each entry of the navigation has its page."""
+    """Every entry of the navigation has a page."""
     assert sorted(NAV) == [path.relative_to(ROOT / "docs").as_posix() for path in DOCS]
 
 
 def test_every_picture_is_shown() -> None:
-    """In one of its two color schemes; the other is for whoever wants it."""
+    """One of its two color schemes is enough."""
     shown = set(re.findall(r"images/([\w-]+?)-(?:light|dark)\.png", "".join(TEXTS.values())))
     pictures = {path.stem.rpartition("-")[0] for path in (ROOT / "docs" / "images").glob("*.png")}
 
@@ -160,8 +160,8 @@ def anchors_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("text_of", TEXTS)
-def test_a_sentence_has_a_line_of_its_own(text_of: str) -> None:
-    """A change then shows the sentence that changed, not a whole paragraph."""
+def test_each_sentence_is_on_its_own_line(text_of: str) -> None:
+    """A diff then shows the changed sentence instead of a paragraph."""
     lines = [line for line in without_code(TEXTS[text_of]).splitlines() if not line.startswith(("|", "#", "<!--"))]
     texts = [re.sub(r"^\s*(\d+\.|\*) ", "", line) for line in lines]
 
@@ -180,7 +180,7 @@ def shell_lines(text: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("text_of", LINKED)
 def test_every_command_that_is_shown_exists(text_of: str) -> None:
-    """Slotlab's are parsed by its own parser; others are a make target, a module, or listed with a reason."""
+    """Slotlab parses its own commands. Others are make targets, modules, or listed with a reason."""
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     unknown = []
     for line in shell_lines((ROOT / text_of).read_text(encoding="utf-8")):
@@ -192,7 +192,7 @@ def test_every_command_that_is_shown_exists(text_of: str) -> None:
         if words == ["slotlab", "--version"]:
             continue
         if words[0] == "slotlab":
-            COMMANDS[words[1]].make_context(f"slotlab {words[1]}", words[2:])  # raises what the parser refuses
+            COMMANDS[words[1]].make_context(f"slotlab {words[1]}", words[2:])  # raises on invalid arguments
         elif words[0] == "make":
             unknown += [word for word in words[1:] if "=" not in word and word not in targets]
         elif words[:2] == ["python", "-m"]:
@@ -205,7 +205,7 @@ def test_every_command_that_is_shown_exists(text_of: str) -> None:
 
 @pytest.mark.long
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
-    """In their order, on rendered images; only training is shortened, and the app is not served."""
+    """Run them in order on rendered images. Training is shortened, and the app is not started."""
     for folder, seed in (("images", 0), ("new", 1)):
         (tmp_path / folder).mkdir()
         for name, _, data in renderer.samples(60 if folder == "images" else 2, seed=seed):
@@ -224,7 +224,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
 
 
 def test_windows_is_refused_in_one_sentence() -> None:
-    """Locks and signals of Unix are all over the jobs; a traceback would not say so."""
+    """Jobs need Unix locks and signals, and a traceback would not explain that."""
     code = "import sys; sys.platform = 'win32'; import core.cli.commands"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 

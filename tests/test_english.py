@@ -26,6 +26,18 @@ WORDS = {
     "slice": r"\bparts of a split\b",
     "from this portal": r"\bnot ours\b",
 }
+NAMES = WORDS | {
+    "resumes, continues": r"\bgo(es)? on\b",
+    "is reported": r"\btold\b",
+    "lists, reports": r"\btells of\b",
+    "most confident, certain": r"\b(surer|(a|equally) sure)\b",
+    "saved threshold": r"\bkept threshold\b",
+    "overlaid": r"\b(laid|lies?) over\b",
+    "uses of the test set": r"\b(opened once|openings)\b",
+    "learned": r"\blearnt\b",
+    "readings": r"\b(constant|right|sure|wrong) answers?\b",
+}
+"""The names of tests are sentences too."""
 OPENING = r"^(What|Where|How|Who|Whose|Whether|Of|With|From|As|Those|Such)\b"
 LONGEST = 25
 """Words of a sentence. The rule asks for 20; a list of names or values may need more."""
@@ -80,6 +92,18 @@ def _prose(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
+@cache
+def names() -> list[str]:
+    """Return place and name of each function and class of the tests."""
+    return [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}"
+        for path in files(".py")
+        if path.is_relative_to(ROOT / "tests")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
+
+
 @pytest.mark.parametrize("better", WORDS)
 def test_each_thing_has_its_plain_word(better: str) -> None:
     """Comments, docstrings, strings of the screen and docs."""
@@ -90,6 +114,13 @@ def test_each_thing_has_its_plain_word(better: str) -> None:
         for line, text in prose(path)
         for match in pattern.finditer(" ".join(text.split()))
     ]
+    assert wrong == [], f"Write: {better}"
+
+
+@pytest.mark.parametrize("better", NAMES)
+def test_names_of_tests_use_plain_words(better: str) -> None:
+    """Read `_` as a space in functions and classes of tests."""
+    wrong = [name for name in names() if re.search(NAMES[better], name.partition(": ")[2].replace("_", " "))]
     assert wrong == [], f"Write: {better}"
 
 

@@ -48,7 +48,7 @@ def project(db: Database) -> Project:
     return project
 
 
-def test_what_each_sample_is_follows_from_its_ledger(db: Database, project: Project) -> None:
+def test_the_state_of_each_sample_follows_from_its_ledger(db: Database, project: Project) -> None:
     """Stored labels, disputes and checks match those derived from the ledger."""
     everything = samples.select_samples(db, project.id)
     ledgers = {sample.id: labels.events_of(db, sample.id) for sample in everything}
@@ -128,7 +128,7 @@ def test_predictions_are_the_same_as_before(db: Database, home: Home, project: P
 
 
 @pytest.mark.long
-def test_a_canceled_run_goes_on(db: Database, home: Home) -> None:
+def test_a_canceled_run_resumes(db: Database, home: Home) -> None:
     """It resumes from its last checkpoint to its planned end."""
     assert 0 < control.observe(home, CANCELED).step < 60
 

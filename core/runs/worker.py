@@ -173,9 +173,9 @@ def choose_views(run: Path, spec: TextSpec) -> None:
         if choice_of(run).by:
             return
     predictions = Predictions.load(run / "predictions-val.npz")
-    worth = predictions.tta_effect(spec)
-    predictions.choice(worth, use=worth.wins).save(run)
-    print(worth.verdict)
+    effect = predictions.tta_effect(spec)
+    predictions.choice(effect, use=effect.wins).save(run)
+    print(effect.verdict)
 
 
 def text_spec(work: Work) -> TextSpec:

@@ -217,12 +217,12 @@ def _constant_reading(history: _History) -> Diagnosis | None:
     recent = history.recent()
     if history.step <= history.expected or not recent or not all(_is_constant(line, history) for line in recent):
         return None
-    n, answers, config = recent[-1]["n"], recent[-1]["answers"], history.config
-    readings = "the same text" if answers == 1 else f"one of {answers} texts"
+    n, readings, config = recent[-1]["n"], recent[-1]["answers"], history.config
+    texts = "the same text" if readings == 1 else f"one of {readings} texts"
     others = f"{', crop=false' * config.crop} or ink={'false' if config.ink else 'true'}"
     return Diagnosis(
         state="constant_reading",
-        sentence=f"All {n} validation images are read as {readings} after {history.done()}. Training loss is "
+        sentence=f"All {n} validation images are read as {texts} after {history.done()}. Training loss is "
         f"{history.loss():.3f}, guessing gives {history.chance_loss:.3f}.",
         advice="Check on the Samples page that the images show their texts. If they do, start a new run with another "
         f"lr (now {config.lr:g}){others}.",
@@ -232,8 +232,8 @@ def _constant_reading(history: _History) -> Diagnosis | None:
 def _is_constant(line: Line, history: _History) -> bool:
     """Return whether almost all readings are equal. If that text is right for most images, it is not a problem."""
     possible = min(line["n"], history.classes**history.length)
-    answers: int = line.get("answers", possible)  # runs of earlier versions did not count them
-    return bool(line["n"] >= 5 and answers <= max(1, possible // 20) and line["correct"] < 0.5 * line["n"])
+    readings: int = line.get("answers", possible)  # runs of earlier versions did not count them
+    return bool(line["n"] >= 5 and readings <= max(1, possible // 20) and line["correct"] < 0.5 * line["n"])
 
 
 def _plateau(history: _History) -> Diagnosis | None:

@@ -42,7 +42,7 @@ def bench_in(folder: Path) -> Bench:
 
 
 @pytest.mark.long
-def test_a_killed_cell_goes_on_and_leaves_its_figures(tmp_path: Path) -> None:
+def test_a_killed_cell_resumes_and_writes_its_results(tmp_path: Path) -> None:
     """After `kill -9` of the bench and its worker, the cell resumes."""
     arguments = ("--quick", "--work", tmp_path / "work", "--results", tmp_path / "results")
     job = JobDir(tmp_path / "work" / "accuracy" / "quick" / "train")
@@ -269,7 +269,7 @@ def made_up(cell: str, k: int, *, corrected: int = 0) -> dict[str, Any]:
     }
 
 
-def test_tables_pool_the_folds_and_name_what_was_not_run() -> None:
+def test_tables_pool_the_folds_and_name_missing_cells() -> None:
     """The five folds hold out every image once, so their sum is a figure with an interval."""
     results = {name: made_up(name, 110 + fold) for fold, name in enumerate(tables.FOLD_CELLS)}
     text = tables.section(results, {})
@@ -305,7 +305,7 @@ def test_errors_are_set_against_the_general_reader() -> None:
     assert "| digits4 | 4/240 against 20/120: 0.10 | 4/240 against 20/120: 0.10 |" in tables.section(results, {})
 
 
-def test_the_readme_says_what_the_results_say() -> None:
+def test_the_readme_matches_the_results() -> None:
     """`python -m bench.tables` would change nothing."""
     text = tables.PAGE.read_text(encoding="utf-8")
 

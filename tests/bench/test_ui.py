@@ -175,7 +175,7 @@ def test_a_slow_line_delays_both_ways_and_keeps_the_bytes() -> None:
 # The large project
 
 
-def test_a_large_project_holds_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_project_is_consistent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every hash matches the stored pixels, and labels, ledger, counts, sources and days agree."""
     monkeypatch.setattr(million, "RENDERS", 50)
     home = Home(tmp_path / "home")
@@ -284,7 +284,7 @@ def screen(name: str) -> pages.Screen:
 # Command and tables
 
 
-def test_every_cell_has_a_name_of_its_own() -> None:
+def test_every_cell_has_a_unique_name() -> None:
     """There is a cell for each fault at each rate, and names are unique."""
     names = [each.name for each in ui.CELLS]
 
@@ -315,7 +315,7 @@ def made_up(name: str, **figures: Any) -> Mapping[str, Any]:
     } | figures  # fmt: skip
 
 
-def test_tables_show_losses_in_bold_and_name_what_was_not_run() -> None:
+def test_tables_show_losses_in_bold_and_name_missing_cells() -> None:
     """Nonzero losses must stand out in a table of zeros."""
     made = {"made": {"samples": 1_000_000, "seconds": 81.0, "bytes": 4_500_000_000}}
     results = {

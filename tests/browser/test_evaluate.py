@@ -66,7 +66,7 @@ def saved(page: Page) -> None:
     expect(page.get_by_test_id("gallery")).to_have_attribute("data-unsaved", "0")
 
 
-def test_a_click_shows_the_images_and_a_label_is_mended_there(
+def test_a_click_shows_the_images_and_their_labels_can_be_corrected(
     lab: Lab, page: Page, evaluated: tuple[Project, str]
 ) -> None:
     """Click a cell, correct labels, undo: each step is in the ledger, and each image keeps its place."""
@@ -119,7 +119,7 @@ def lab_val(page: Page) -> int:
     return int(title.rsplit(" ", 1)[1])
 
 
-def test_who_comes_second_is_told_so(lab: Lab, page: Page, evaluated: tuple[Project, str]) -> None:
+def test_the_second_operator_sees_who_labeled_first(lab: Lab, page: Page, evaluated: tuple[Project, str]) -> None:
     """The first label stays. The second is kept in the ledger, and its tile names the other operator."""
     project, _ = evaluated
     sha256 = tile(page).get_attribute("data-sample")
@@ -140,9 +140,7 @@ def test_who_comes_second_is_told_so(lab: Lab, page: Page, evaluated: tuple[Proj
     ]  # fmt: skip
 
 
-def test_only_an_entry_that_still_stands_can_be_taken_back(
-    lab: Lab, page: Page, evaluated: tuple[Project, str]
-) -> None:
+def test_only_a_current_label_can_be_undone(lab: Lab, page: Page, evaluated: tuple[Project, str]) -> None:
     """One click uses the reading as the label. After a change by someone else, Undo is not offered."""
     project, _ = evaluated
     sha256 = tile(page).get_attribute("data-sample")
@@ -164,7 +162,7 @@ def test_only_an_entry_that_still_stands_can_be_taken_back(
     assert lab.labels(project)[sha256 or ""] == "111111"
 
 
-def test_a_tile_that_stays_says_what_is_read_now(lab: Lab, page: Page, evaluated: tuple[Project, str]) -> None:
+def test_a_tile_shows_the_current_reading(lab: Lab, page: Page, evaluated: tuple[Project, str]) -> None:
     """Another view changes the reading: the tile shows it with its confidence and offers it as the label."""
     project, run = evaluated
     path = lab.home.run(run) / "predictions-val.npz"
@@ -232,7 +230,7 @@ def test_a_zoom_moves_every_matrix(page: Page, evaluated: tuple[Project, str]) -
     expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} with 0 read as 7 at position 2.")).to_be_visible()
 
 
-def test_where_a_position_looked_lies_over_its_place_in_the_image(
+def test_attention_is_drawn_over_the_position_in_the_image(
     lab: Lab, page: Page, evaluated: tuple[Project, str]
 ) -> None:
     """The light is on the column that the position reads, inside the crop. Everything else is dark."""

@@ -123,7 +123,7 @@ def test_a_reload_keeps_the_image_and_a_duplicate_gets_another(lab: "Lab", open_
     assert len(set(leased(lab, project).values())) == 2
 
 
-def test_a_tab_that_slept_renews_its_leases_and_leaves_what_it_lost(lab: "Lab", open_label: OpenLabel) -> None:
+def test_a_sleeping_tab_renews_its_leases_and_drops_lost_images(lab: "Lab", open_label: OpenLabel) -> None:
     """An image that someone else has leased meanwhile is removed, unless something is typed for it."""
     project = lab.make_project("sleep", 40)
     page = open_label(lab, project)
@@ -147,7 +147,7 @@ def test_a_tab_that_slept_renews_its_leases_and_leaves_what_it_lost(lab: "Lab", 
     expect(widget(page)).to_contain_text("Someone else took that image.")
 
 
-def test_a_key_meant_for_an_image_that_was_taken_is_refused(lab: "Lab", open_label: OpenLabel) -> None:
+def test_a_key_meant_for_a_replaced_image_is_ignored(lab: "Lab", open_label: OpenLabel) -> None:
     """Typing immediately after returning to a tab is meant for the old image and must not label the new one."""
     project = lab.make_project("swap", 40)
     page = open_label(lab, project)
@@ -178,7 +178,7 @@ def test_a_key_meant_for_an_image_that_was_taken_is_refused(lab: "Lab", open_lab
 # ---- the boxes ------------------------------------------------------------------------------------------------------
 
 
-def test_one_character_is_mended_in_its_box(lab: "Lab", open_label: OpenLabel) -> None:
+def test_one_character_can_be_corrected_in_its_box(lab: "Lab", open_label: OpenLabel) -> None:
     """After an undo, arrows move into the label. Typing replaces one character and waits for Enter."""
     project = lab.make_project("mend", 5)
     page = open_label(lab, project)
@@ -306,7 +306,7 @@ def test_a_touch_screen_labels(lab: "Lab", open_label: OpenLabel, browser: Brows
     context.close()
 
 
-def test_a_screen_reader_is_told_what_matters(lab: "Lab", open_label: OpenLabel) -> None:
+def test_a_screen_reader_announces_names_and_results(lab: "Lab", open_label: OpenLabel) -> None:
     """The field and the buttons have names. A live region announces each result and the images left."""
     project = lab.make_project("reader", 5)
     page = open_label(lab, project)
@@ -438,7 +438,7 @@ def test_flags_say_why_an_image_is_skipped(lab: "Lab", open_label: OpenLabel) ->
     assert {unreadable: "777777"} == lab.labels(project)
 
 
-def test_a_second_look_does_not_show_the_first(lab: "Lab", page: Page) -> None:
+def test_a_second_opinion_does_not_show_the_first_label(lab: "Lab", page: Page) -> None:
     """A second opinion leaves the label unchanged, can be undone, and makes the image disputed if it differs."""
     project = lab.make_project("second", 3)
     samples = [sample for (sample,) in rows(lab, "SELECT sha256 FROM samples WHERE project_id = ?", project.id)]
@@ -553,7 +553,7 @@ def test_damaged_storage_does_not_stop_the_widget(lab: "Lab", open_label: OpenLa
 
 
 @pytest.mark.parametrize("how", ["full", "forbidden"])
-def test_a_browser_that_cannot_store_says_what_closing_it_would_lose(
+def test_a_browser_without_storage_warns_about_unsent_labels(
     lab: "Lab", open_label: OpenLabel, page: Page, how: str
 ) -> None:
     """Labels wait in the open tab and are sent as soon as the server accepts them."""
@@ -579,7 +579,7 @@ def test_a_browser_that_cannot_store_says_what_closing_it_would_lose(
     expect(widget(page)).not_to_contain_text("cannot store")
 
 
-def test_a_mistake_of_the_server_is_said_and_outlived(own_lab: "Lab", open_label: OpenLabel) -> None:
+def test_the_widget_reports_and_survives_a_server_error(own_lab: "Lab", open_label: OpenLabel) -> None:
     """The widget stays on the page, keeps the labels, and continues when the server works again."""
     project = own_lab.make_project("portal", 40)
     own_lab.start()

@@ -127,7 +127,7 @@ def test_a_deep_link_opens_on_a_freshly_started_server(own_lab: "Lab", open_labe
     assert texts == own_lab.labels(second)
 
 
-def test_keys_of_another_field_are_not_taken(lab: "Lab", open_label: OpenLabel) -> None:
+def test_keys_typed_in_another_field_are_ignored(lab: "Lab", open_label: OpenLabel) -> None:
     """Digits typed into the operator field stay there. A click on the image returns the keyboard to the widget."""
     project = lab.make_project("fields", 5)
     page = open_label(lab, project)
@@ -235,7 +235,7 @@ def test_a_foreign_character_is_refused_in_words(lab: "Lab", open_label: OpenLab
     assert list(lab.labels(project).values()) == ["123456"]
 
 
-def test_letters_take_the_case_of_the_charset(lab: "Lab", open_label: OpenLabel) -> None:
+def test_letters_get_the_case_of_the_charset(lab: "Lab", open_label: OpenLabel) -> None:
     """A charset of capitals needs no Shift key."""
     project = lab.make_project("letters", 3, length=5, charset="ABCRXYZ2345")
     page = open_label(lab, project)
@@ -269,8 +269,8 @@ def test_a_pasted_label_waits_for_enter(lab: "Lab", open_label: OpenLabel) -> No
     assert list(lab.labels(project).values()) == ["654321"]
 
 
-def test_a_database_that_cannot_be_written_is_said_and_waited_for(own_lab: "Lab", open_label: OpenLabel) -> None:
-    """Unstored events get no answer; the browser keeps and resends them."""
+def test_a_missing_database_is_reported_and_retried(own_lab: "Lab", open_label: OpenLabel) -> None:
+    """Unstored events get no answer, so the browser keeps and resends them."""
     project = own_lab.make_project("portal", 5)
     own_lab.start()
     page = open_label(own_lab, project)

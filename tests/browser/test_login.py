@@ -64,7 +64,7 @@ def test_nothing_is_shown_before_the_login(closed_lab: "Lab", page: Page) -> Non
         assert page.get_by_role("combobox").count() == 0
 
 
-def test_who_has_logged_in_labels_under_that_name(closed_lab: "Lab", provider: "Provider", page: Page) -> None:
+def test_labels_carry_the_name_of_the_login(closed_lab: "Lab", provider: "Provider", page: Page) -> None:
     """The login leads to the requested page. After logout, nothing is visible."""
     provider.claims = {"sub": "1", "email": "ann@portal.example", "email_verified": True, "name": "Ann"}
     page.goto(f"{closed_lab.url}/label?project=secret")

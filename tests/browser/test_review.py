@@ -166,7 +166,7 @@ def test_marks_and_events_outlive_a_reload_and_a_killed_server(own_lab: "Lab", o
     assert texts | {done[0]: "555555"} == own_lab.labels(project)
 
 
-def test_a_label_changed_meanwhile_is_told_with_both_texts(lab: "Lab", open_review: OpenReview) -> None:
+def test_a_label_changed_by_someone_else_is_reported_with_both_texts(lab: "Lab", open_review: OpenReview) -> None:
     """A confirmation applies to the label on the screen. A notice shows the new label, which stays unchecked."""
     project = lab.make_project("meanwhile", 3)
     texts = label_all(lab, project)
@@ -194,7 +194,7 @@ def test_a_label_changed_meanwhile_is_told_with_both_texts(lab: "Lab", open_revi
     expect(tile(page, first).locator(".label")).to_have_text("111111")
 
 
-def test_typing_can_be_given_up_and_refuses_what_does_not_fit(lab: "Lab", open_review: OpenReview) -> None:
+def test_typing_can_be_canceled_and_rejects_invalid_text(lab: "Lab", open_review: OpenReview) -> None:
     """Escape keeps the label. A flag excludes the image, and typing a label includes it again."""
     project = lab.make_project("typing", 3)
     texts = label_all(lab, project)
@@ -244,7 +244,7 @@ def test_the_mouse_marks_and_corrects(lab: "Lab", open_review: OpenReview) -> No
     expect(page.get_by_role("button", name="Done, 1 wrong")).to_be_visible()
 
 
-def test_keys_of_another_field_are_not_taken(lab: "Lab", open_review: OpenReview) -> None:
+def test_keys_typed_in_another_field_are_ignored(lab: "Lab", open_review: OpenReview) -> None:
     """Digits, spaces and Enter typed into a filter stay there."""
     project = lab.make_project("grid fields", 3)
     texts = label_all(lab, project)
@@ -295,7 +295,7 @@ def test_marks_are_of_one_operator(lab: "Lab", open_review: OpenReview) -> None:
         expect(tile(page, wrong)).to_have_attribute("data-state", state)
 
 
-def test_a_click_on_an_opinion_gives_up_the_typing(lab: "Lab", page: Page) -> None:
+def test_a_click_on_an_opinion_discards_the_typing(lab: "Lab", page: Page) -> None:
     """It decides its own image. Further typing applies to the next image on the screen."""
     project = lab.make_project("click", 2)
     images = list(label_all(lab, project))
@@ -314,7 +314,7 @@ def test_a_click_on_an_opinion_gives_up_the_typing(lab: "Lab", page: Page) -> No
     assert lab.labels(project) == {images[0]: "111111", images[1]: "999999"}
 
 
-def test_an_opinion_that_came_meanwhile_is_shown_before_the_decision(lab: "Lab", page: Page) -> None:
+def test_a_new_opinion_is_shown_before_the_decision(lab: "Lab", page: Page) -> None:
     """A decision without the new opinion is rejected: the image comes again, with all opinions."""
     project = lab.make_project("late opinion", 2)
     images = list(label_all(lab, project))

@@ -22,8 +22,8 @@ def type_zoom(page: Page, row: int, text: str) -> None:
     settle(page)
 
 
-def test_a_view_that_is_typed_wrong_is_told_until_it_is_mended(lab: Lab, page: Page) -> None:
-    """And only then can the images be read with it."""
+def test_an_invalid_view_is_reported_until_it_is_corrected(lab: Lab, page: Page) -> None:
+    """Until then, no evaluation can use it."""
     project = lab.make_project("views", 40)
     run = add_run(lab, project)
     open_at(page, lab, f"/evaluate?project={project.name}&run={run}&section=tta", "Evaluate")

@@ -45,7 +45,7 @@ def test_a_text_that_does_not_fit_is_refused_with_the_reason(text: str, reason: 
     assert "\n" not in str(caught.value)
 
 
-def test_case_and_look_alikes_are_told_apart() -> None:
+def test_case_and_look_alikes_are_distinct() -> None:
     """An O is not a zero, and a Cyrillic A is not a Latin one."""
     spec = TextSpec(2, "ABO0")
     for text in ("ab", "AА", "AΑ", "AО"):

@@ -43,7 +43,7 @@ def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
         pass
 
 
-def test_two_who_write_at_once_do_not_mix(tmp_path: Path) -> None:
+def test_concurrent_writes_do_not_mix(tmp_path: Path) -> None:
     """Each writes its whole file; the last to finish wins."""
     path = tmp_path / "a.json"
 

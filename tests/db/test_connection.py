@@ -70,7 +70,7 @@ def test_an_empty_file_is_refused_unless_one_is_to_be_made(path: Path) -> None:
         assert list_projects(db) == []
 
 
-def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(path: Path) -> None:
     """Its bytes stay unchanged."""
     path.write_bytes(b"filename,label\n" * 100)
     before = digest(path)
@@ -147,7 +147,7 @@ def test_damage_is_reported_as_such(made: Path) -> None:
         list_projects(db)
 
 
-def test_our_own_mistakes_are_not_taken_for_damage(made: Path) -> None:
+def test_our_own_mistakes_are_not_reported_as_damage(made: Path) -> None:
     """A violated constraint must show its traceback."""
     with pytest.raises(sqlite3.IntegrityError), opened(made) as db, write(db):
         insert_project(db, "portal", 6, "0123456789")
@@ -211,7 +211,7 @@ def test_a_connection_belongs_to_its_thread(db: Database) -> None:
     assert len(errors) == 1
 
 
-def test_use_again_changes_no_byte(made: Path) -> None:
+def test_opening_again_changes_no_byte(made: Path) -> None:
     """Reading a database writes nothing."""
     before = digest(made)
 
@@ -222,7 +222,7 @@ def test_use_again_changes_no_byte(made: Path) -> None:
 # Writing
 
 
-def test_what_was_written_is_there_after_closing(path: Path) -> None:
+def test_written_rows_are_there_after_closing(path: Path) -> None:
     """An implicit transaction left open would lose its rows on close, without an error."""
     with opened(path, create=True) as db:
         with write(db):

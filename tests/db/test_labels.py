@@ -79,7 +79,7 @@ def test_an_event_has_an_operator(db: Database, sample: Sample, operator: str) -
         append(db, sample, "a1", "111111", 0, operator=operator)
 
 
-def test_everybody_in_the_ledger_is_listed_once(db: Database, add_sample: AddSample) -> None:
+def test_every_operator_in_the_ledger_is_listed_once(db: Database, add_sample: AddSample) -> None:
     """Each operator is listed once; an empty ledger has none."""
     assert labels.list_operators(db) == []
     for number, operator in enumerate(["Cem", "Ann", "Ben", "Ann"]):
@@ -88,7 +88,9 @@ def test_everybody_in_the_ledger_is_listed_once(db: Database, add_sample: AddSam
     assert labels.list_operators(db) == ["Ann", "Ben", "Cem"]
 
 
-def test_the_work_of_an_operator_is_what_he_did_since(db: Database, project: Project, add_sample: AddSample) -> None:
+def test_the_work_of_an_operator_lists_events_since_a_time(
+    db: Database, project: Project, add_sample: AddSample
+) -> None:
     """It lists only this operator's events in one project, in order."""
     append(db, add_sample(1), "e1", "111111", 0, operator="Ann")
     append(db, add_sample(2), "e2", "111111", 0, operator="Ben")
@@ -110,7 +112,7 @@ def test_the_work_of_an_operator_is_what_he_did_since(db: Database, project: Pro
     assert labels.work_of(db, project.id + 1, "Ann", "2000-01-01") == []
 
 
-def test_what_was_labeled_since_then_is_read_from_the_end_of_the_ledger(
+def test_recent_labels_are_read_from_the_end_of_the_ledger(
     db: Database, project: Project, add_sample: AddSample
 ) -> None:
     """It returns current labels, without old events and without other projects."""

@@ -71,7 +71,7 @@ def test_the_filters(db: Database, project: Project, six: list[Sample]) -> None:
         assert reviews.count_labeled(db, project.id, review) == len(wanted), review
 
 
-def test_what_has_been_looked_at_is_left_out(db: Database, project: Project, six: list[Sample]) -> None:
+def test_checked_labels_are_left_out(db: Database, project: Project, six: list[Sample]) -> None:
     """Checked and disputed labels are included only with unchecked=False."""
     with write(db):
         labels.set_standing(db, six[0].id, disputed=False, checked=True)

@@ -51,7 +51,7 @@ def test_a_sample_is_found_by_its_pixels(db: Database, project: Project, add_sam
     assert (sample.state, sample.label, sample.version) == ("unlabeled", None, 0)
 
 
-def test_what_is_known_of_an_image_is_told_by_its_hash(db: Database, project: Project, five: list[Sample]) -> None:
+def test_the_facts_of_an_image_are_found_by_its_hash(db: Database, project: Project, five: list[Sample]) -> None:
     """Facts are source, import day, operator and size; unknown hashes are absent."""
     facts = samples.facts_by_hash(db, project.id, [five[3].sha256, five[4].sha256, "f" * 64])
 
@@ -142,7 +142,7 @@ def test_many_images_are_read_at_once(db: Database, project: Project, add_sample
     assert samples.image_bytes(db, []) == {}
 
 
-def test_samples_can_be_chosen_by_what_was_found_of_them(db: Database, project: Project, five: list[Sample]) -> None:
+def test_samples_can_be_chosen_by_their_review(db: Database, project: Project, five: list[Sample]) -> None:
     """Flag, disputed and checked work alone and with other conditions."""
     one, two, three, four, five_ = ids(five)
     with write(db):

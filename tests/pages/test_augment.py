@@ -125,7 +125,7 @@ def test_a_kept_sample_stays(open_page: OpenPage, portal: Project) -> None:
 
 
 @pytest.mark.parametrize("ink", [True, False])
-def test_what_the_network_gets_follows_the_newest_run(home: Home, trained: Project, ink: bool) -> None:
+def test_the_network_input_follows_the_newest_run(home: Home, trained: Project, ink: bool) -> None:
     """The ink option shows that the normalized image is below the original. A preset that differs is named."""
     folder = JobDir(home.run("0001-fast"))
     spec = folder.spec()
@@ -147,7 +147,7 @@ def test_what_the_network_gets_follows_the_newest_run(home: Home, trained: Proje
     assert ("preset fast" in seen.in_words) == (ink != PRESETS["fast"].ink)
 
 
-def test_without_a_run_the_preset_says_what_the_network_gets(home: Home, portal: Project) -> None:
+def test_without_a_run_the_preset_defines_the_network_input(home: Home, portal: Project) -> None:
     """The preset is the only source then."""
     with opened(home.db) as db:
         seen = network(home, db, portal)
@@ -244,7 +244,7 @@ def test_a_wrong_name_is_one_sentence(
         assert list_recipes(db, portal.id) == []
 
 
-def test_the_history_says_what_each_version_changed(home: Home, open_page: OpenPage, portal: Project) -> None:
+def test_the_history_lists_the_changes_of_each_version(home: Home, open_page: OpenPage, portal: Project) -> None:
     """Newest first. The first version is compared with the default."""
     with opened(home.db) as db:
         for high in (0.4, 0.6):
@@ -311,7 +311,7 @@ def shown(app: AppTest) -> tuple[str, list[str]]:
     return app.selectbox(key="augment recipe of portal").value, [one.key for one in app.toggle if one.value]
 
 
-def test_what_was_chosen_on_the_train_page_is_shown(open_page: OpenPage, trained: Project) -> None:
+def test_the_choice_of_the_train_page_is_shown(open_page: OpenPage, trained: Project) -> None:
     """This also holds if the page was open before with other settings."""
     app = open_page("augment", project="portal")
     app.toggle(key="blur").set_value(False).run()
@@ -342,7 +342,7 @@ def test_the_augmentation_of_a_cloned_run_is_shown(home: Home, open_page: OpenPa
 
 
 @pytest.mark.parametrize("used", [False, True])
-def test_changes_outlive_a_look_at_another_page(open_page: OpenPage, trained: Project, used: bool) -> None:
+def test_changes_survive_a_visit_to_another_page(open_page: OpenPage, trained: Project, used: bool) -> None:
     """They survive as long as nothing else is chosen for the next run."""
     app = open_page("augment", project="portal")
     app.selectbox(key="augment recipe of portal").set_value("off").run()
@@ -389,7 +389,7 @@ def test_costs_are_shown_against_the_step_of_a_run(home: Home, open_page: OpenPa
     assert "Time per image" in [metric.label for metric in app.metric]
 
 
-def test_a_model_at_chance_is_no_judge(open_page: OpenPage, trained: Project) -> None:
+def test_a_model_at_chance_judges_no_transform(open_page: OpenPage, trained: Project) -> None:
     """After two steps the model reads almost nothing, so no transform is judged. Changed settings need a new check."""
     app = open_tab(open_page, trained, "Readability")
     app.selectbox(key="augment recipe of portal").set_value("off").run()
@@ -406,7 +406,7 @@ def test_a_model_at_chance_is_no_judge(open_page: OpenPage, trained: Project) ->
 
 
 @pytest.mark.parametrize(("lost", "warned"), [(30, True), (3, False)])
-def test_what_the_model_can_no_longer_read_is_a_warning(
+def test_unreadable_variants_are_a_warning(
     open_page: OpenPage, trained: Project, lost: int, warned: bool
 ) -> None:  # fmt: skip
     """The warning has the numbers, the advice and the misread images."""

@@ -95,7 +95,7 @@ def test_two_runs_side_by_side(open_page: OpenPage, home: Home, pair: Project) -
     assert [app.session_state["run"], app.session_state["other"]] == ["0001-fast", "0002-fast"]
 
 
-def test_the_images_on_which_they_part(open_page: OpenPage, home: Home, pair: Project) -> None:
+def test_the_images_on_which_two_runs_differ(open_page: OpenPage, home: Home, pair: Project) -> None:
     """Each list shows its count, both readings and a link to the label."""
     labels = Predictions.load(path_of(home, "0001-fast")).labels
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast")
@@ -120,7 +120,7 @@ def test_the_images_on_which_they_part(open_page: OpenPage, home: Home, pair: Pr
     assert "No images" in texts(app.caption)
 
 
-def test_a_run_read_without_views_is_said_to_be(open_page: OpenPage, home: Home, pair: Project) -> None:
+def test_a_run_evaluated_without_tta_is_marked(open_page: OpenPage, home: Home, pair: Project) -> None:
     """The rows with TTA show its results without TTA."""
     path = path_of(home, "0002-fast")
     found = Predictions.load(path)
@@ -146,7 +146,7 @@ def test_settings_show_only_what_differs(open_page: OpenPage, pair: Project) -> 
     assert "on the same images with the same labels" in texts(app.caption)
 
 
-def test_curves_lie_over_each_other(open_page: OpenPage, pair: Project) -> None:
+def test_curves_are_overlaid(open_page: OpenPage, pair: Project) -> None:
     """The x axis can be steps or minutes."""
     app = open_page("compare", project="portal", section="Curves", by="minutes")
 
@@ -159,7 +159,7 @@ def test_curves_lie_over_each_other(open_page: OpenPage, pair: Project) -> None:
     assert figures[1]["layout"]["xaxis"]["title"]["text"] == "minutes"
 
 
-def test_only_the_common_part_is_compared(open_page: OpenPage, home: Home, pair: Project) -> None:
+def test_only_common_images_are_compared(open_page: OpenPage, home: Home, pair: Project) -> None:
     """Images of one run only and changed labels are omitted and counted."""
     found = Predictions.load(path_of(home, "0002-fast"))
     n = len(found.labels)
@@ -180,7 +180,7 @@ def test_only_the_common_part_is_compared(open_page: OpenPage, home: Home, pair:
     assert measures(app)["Exact match"][2:4] == ["1", "1"]
 
 
-def test_test_images_are_not_opened_here(open_page: OpenPage, home: Home, pair: Project) -> None:
+def test_the_test_set_is_not_used_here(open_page: OpenPage, home: Home, pair: Project) -> None:
     """Both runs need an earlier evaluation. A missing one is a sentence with a link."""
     app = open_page("compare", project="portal", run="0001-fast", other="0002-fast", split="test")
     assert not app.exception

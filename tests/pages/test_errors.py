@@ -115,7 +115,7 @@ def test_probability_shows_where_counts_show_nothing(home: Home, open_page: Open
             assert matrix["margins"][row] == pytest.approx(margin, abs=0.006)
 
 
-def test_wrong_images_come_with_what_was_read_and_how_surely(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_wrong_images_have_their_reading_and_confidence(home: Home, open_page: OpenPage, trained: Project) -> None:
     """Every number of a tile, recomputed from the stored log-probabilities. The most confident error comes first."""
     predictions, reading = stored(home), reading_of(home, trained)
 
@@ -168,7 +168,7 @@ def test_a_list_is_sorted_as_asked(home: Home, open_page: OpenPage, trained: Pro
     assert hashes(app) == [predictions.sha256[place] for place in np.argsort(agree, kind="stable")][:24]
 
 
-def test_without_an_error_the_near_misses_tell_the_story(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_without_an_error_near_misses_are_shown(home: Home, open_page: OpenPage, trained: Project) -> None:
     """Instead of an empty list, the page shows near misses, probabilities and a lower bound of the exact match."""
     reading = store(home, trained, wrong=0)
 
@@ -215,7 +215,7 @@ def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: Ope
     assert sent(app, 0)["chosen"] == {"position": 1, "row": true, "column": other}
 
 
-def test_where_it_looked_is_shown_on_wish(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_attention_is_shown_on_request(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The maps match core.model.attention, over the part of the image that the run sees."""
     app = open_page("evaluate", project=trained.name)
     assert all(tile["attention"] is None for tile in tiles(app))
@@ -248,7 +248,7 @@ def test_a_run_without_its_weights_still_shows_its_images(home: Home, open_page:
     assert all(tile["attention"] is None for tile in tiles(app))
 
 
-def test_a_mended_label_and_a_lost_image_keep_their_place(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_a_corrected_label_and_a_lost_image_keep_their_place(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The list is that of the evaluation, with the current label of each image."""
     predictions = stored(home)
     replace(predictions, sha256=["0" * 64, *predictions.sha256[1:]]).save(home.run(RUN) / "predictions-val.npz")

@@ -39,7 +39,7 @@ def test_a_project_without_runs_points_to_training(open_page: OpenPage, portal: 
     assert "No trained model" in app.info[0].value
 
 
-def test_numbers_stand_with_their_n_and_interval(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_numbers_have_their_n_and_interval(home: Home, open_page: OpenPage, trained: Project) -> None:
     """Exact match is shown as k of n with its 95% interval."""
     app = open_page("evaluate", project=trained.name, run="1")
 
@@ -81,7 +81,7 @@ def test_changed_labels_are_pointed_out(home: Home, open_page: OpenPage, trained
     assert "1 label has changed" in app.warning[0].value
 
 
-def test_the_test_split_is_opened_on_purpose_only(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_the_test_set_is_used_only_on_purpose(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The button for test needs a tick first. The use is then recorded and shown."""
     app = open_page("evaluate", project=trained.name, split="test")
     button = next(button for button in app.button if button.label == "Evaluate on test")
@@ -113,7 +113,7 @@ def test_a_damaged_result_is_one_sentence(home: Home, open_page: OpenPage, train
     assert [button.label for button in app.button] == ["Evaluate on val"]
 
 
-def test_readings_by_earlier_weights_are_said_to_be(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_readings_by_earlier_weights_are_marked(home: Home, open_page: OpenPage, trained: Project) -> None:
     """A run can be evaluated while it is running, and then selects a later checkpoint."""
     found = stored(home)
     assert not open_page("evaluate", project=trained.name).warning
@@ -127,7 +127,7 @@ def test_readings_by_earlier_weights_are_said_to_be(home: Home, open_page: OpenP
     assert app.expander[0].proto.expanded
 
 
-def test_each_opening_of_the_test_images_is_asked_for(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_each_use_of_the_test_set_needs_a_tick(home: Home, open_page: OpenPage, trained: Project) -> None:
     """One tick allows one use."""
     app = open_page("evaluate", project=trained.name, split="test")
     app.checkbox(key="unlock test for 0001-fast").check().run()
@@ -165,7 +165,7 @@ def as_a_good_run(home: Home, trained: Project, split: str) -> Predictions:
     return made
 
 
-def test_a_threshold_is_kept_with_the_run(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_a_threshold_is_saved_with_the_run(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The saved values are those on the page, and test uses them unchanged."""
     made = as_a_good_run(home, trained, "val")
     reading = made.reading(jobs_spec(trained), tta=False)
@@ -190,7 +190,7 @@ def test_a_threshold_is_kept_with_the_run(home: Home, open_page: OpenPage, train
     assert "Use this threshold" not in [button.label for button in app.button]
 
 
-def test_a_damaged_threshold_can_be_chosen_anew(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_a_damaged_threshold_can_be_replaced(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The page reports it and still draws the button that fixes it."""
     as_a_good_run(home, trained, "val")
     (home.run("0001-fast") / "acceptance.json").write_text("{")
@@ -211,7 +211,7 @@ def test_few_images_show_no_threshold_and_say_how_many_would(open_page: OpenPage
     assert button.disabled
 
 
-def test_parts_are_counted_by_what_the_database_knows(open_page: OpenPage, trained: Project) -> None:
+def test_slices_come_from_the_database(open_page: OpenPage, trained: Project) -> None:
     """Slices come from source, operator and day as well as from the characters of the label."""
     app = open_page("evaluate", project=trained.name, section="slices")
     app.slider(key="min images").set_value(1).run()

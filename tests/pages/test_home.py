@@ -43,7 +43,7 @@ def wait_for_import(home: Home) -> None:
     raise AssertionError("the import did not end")
 
 
-def test_an_import_shows_what_became_of_each_file(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
+def test_an_import_shows_the_outcome_of_each_file(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
     """A folder has two images, a copy and a damaged file. Two are imported, and the report names the damaged one."""
     folder = tmp_path / "images"
     folder.mkdir()
@@ -95,9 +95,7 @@ def test_a_project_shows_its_counts_and_the_next_step(open_page: OpenPage, porta
     assert values["Newest run"] == "None yet"
 
 
-def test_a_watched_folder_shows_what_it_brings_until_it_is_stopped(
-    home: Home, open_page: OpenPage, tmp_path: Path
-) -> None:
+def test_a_watched_folder_shows_its_numbers_until_canceled(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
     """Its numbers grow, and Cancel ends it with its report. It is not listed as the last import before."""
     folder = tmp_path / "images"
     folder.mkdir()

@@ -107,7 +107,7 @@ def test_a_day_without_images_left_stays_chosen(open_page: OpenPage, project: Pr
     assert sent(open_page("label", project="portal", day="whenever"))["queue"]["day"] is None
 
 
-def test_today_counts_what_the_operator_did(open_page: OpenPage, project: Project) -> None:
+def test_today_counts_the_work_of_the_operator(open_page: OpenPage, project: Project) -> None:
     """Labels and second opinions minus undos, and the median of the measured times."""
     work = [
         ("", "label", 1000),
@@ -123,7 +123,7 @@ def test_today_counts_what_the_operator_did(open_page: OpenPage, project: Projec
     assert sent(open_page("label", project="portal"))["today"]["labels"] == 0
 
 
-def test_today_is_counted_anew_when_a_label_comes_again(many: Project) -> None:
+def test_today_is_recounted_when_a_label_is_repeated(many: Project) -> None:
     """After a server restart, the figures may already include the label; adding it would count it twice."""
     label = {"event": "1", "action": "label", "sample": f"{1:064x}", "text": "123456", "base": 0, "operator": "Ann"}
     first = server._data(many, "Ann", Queue(), None)
@@ -156,7 +156,7 @@ def test_images_on_their_way_stay_leased(many: Project) -> None:
     assert not {image["sample"] for image in other["images"]} & {image["sample"] for image in coming["images"]}
 
 
-def test_who_has_all_the_rest_is_known(many: Project) -> None:
+def test_the_holder_of_the_remaining_images_is_known(many: Project) -> None:
     """No images left means done. Images on other screens mean that asking again is worthwhile."""
     waiting = [f"{number:064x}" for number in range(60)]
     answer(many, message(waiting, reply="none"))
@@ -180,7 +180,7 @@ def test_a_message_of_another_queue_keeps_its_events(many: Project) -> None:
     assert ([each["status"] for each in data["answers"]], data["images"]) == (["saved"], [])
 
 
-def test_a_message_that_cannot_be_read_is_no_end(many: Project) -> None:
+def test_an_unreadable_message_gets_an_error(many: Project) -> None:
     """The answer is an error sentence. An exception would remove the widget and lose what is being typed."""
     data = answer(many, message([], events=[{"event": ["list"], "action": {}, "sample": 7}]))
     assert [each["status"] for each in data["answers"]] == ["refused"]
@@ -190,7 +190,7 @@ def test_a_message_that_cannot_be_read_is_no_end(many: Project) -> None:
     assert answer(many, message([], events=None))["error"].startswith("Server error")
 
 
-def test_labels_of_another_folder_are_not_taken(many: Project) -> None:
+def test_labels_of_another_folder_are_refused(many: Project) -> None:
     """Another folder at this address may have a project of the same name and some of the same images."""
     event = {"event": "e", "action": "label", "sample": f"{0:064x}", "text": "123456", "base": 0}
     data = answer(many, message([], events=[event], created="2020-01-01T00:00:00+00:00"))

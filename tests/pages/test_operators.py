@@ -62,7 +62,7 @@ def test_a_name_is_kept_in_one_spelling(text: str, name: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "  ", "\t", "a\nb", "x" * (MAX_NAME + 1), "a\x00", "\u200b", "a\u202eb", "\ud800"]
 )  # fmt: skip
-def test_what_cannot_be_seen_is_no_name(text: str) -> None:
+def test_an_invalid_name_is_refused(text: str) -> None:
     """An invalid name gives one sentence."""
     with pytest.raises(OptionError, match=r"^A name must have 1 to 60 visible characters\.$"):
         check_name(text)
@@ -107,7 +107,7 @@ def test_the_claimed_name_counts_without_login() -> None:
         ({"name": "Ann\n\x1b", "sub": "1"}, "Ann (1)"),
     ],
 )
-def test_the_identity_is_what_cannot_be_anothers(claims: dict[str, Any], name: str) -> None:
+def test_the_identity_cannot_belong_to_someone_else(claims: dict[str, Any], name: str) -> None:
     """A verified e-mail address, or the name with the provider's subject, but never the claimed name."""
     assert ask({"is_logged_in": True} | claims, claimed="Bo") == [name, name]
 
@@ -156,7 +156,7 @@ def test_secrets_that_cannot_be_read_open_nothing(
     assert not app.dataframe
 
 
-def test_who_is_logged_in_is_shown_and_cannot_choose(home: Home, portal: Project) -> None:
+def test_a_logged_in_operator_is_shown_and_cannot_choose(home: Home, portal: Project) -> None:
     """The sidebar shows the identity and Log out instead of the box."""
     app = AppTest.from_file(APP, default_timeout=30)
     app.user = ANN

@@ -40,7 +40,7 @@ def test_every_view_is_shown(open_page: OpenPage, trained: Project) -> None:
     assert len(app.image) == 2 + len(DEFAULT)
 
 
-def test_images_are_read_as_the_run_does_until_told(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_predict_uses_the_views_of_the_run_by_default(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The toggle starts with the run's choice, and the table follows it."""
     views = (ORIGINAL, *(View(f"{turn}", degrees=turn) for turn in (-9, 9)))
     app = open_page("predict", project=trained.name)
@@ -62,7 +62,7 @@ def test_images_are_read_as_the_run_does_until_told(home: Home, open_page: OpenP
     assert f"Confidence {percent(plain[0] / 100)}" in app.caption[0].value.replace("\\", "")
 
 
-def test_a_bad_upload_is_one_sentence_and_the_rest_goes_on(
+def test_a_bad_upload_is_one_sentence_and_the_rest_is_read(
     home: Home, open_page: OpenPage, trained: Project
 ) -> None:  # fmt: skip
     """A file that is not an image is named with the reason. The other image is read."""

@@ -58,7 +58,7 @@ def test_a_project_without_labels_says_so(home: Home, open_page: OpenPage, porta
 
 
 @pytest.mark.usefixtures("hashes")
-def test_the_widget_gets_what_nobody_has_checked(open_page: OpenPage) -> None:
+def test_the_widget_gets_unchecked_labels(open_page: OpenPage) -> None:
     """The confirmed and the doubted label are left out. Each tile has its image, version and history."""
     data = sent(open_page("review", project="portal"))
 
@@ -136,7 +136,7 @@ def test_another_view_is_another_name(open_page: OpenPage) -> None:
 
 
 @pytest.mark.usefixtures("hashes")
-def test_who_asks_for_no_images_hears_nothing_of_an_end(portal: Project) -> None:
+def test_a_request_for_no_images_gets_no_end(portal: Project) -> None:
     """Otherwise a browser at the end would wait for images again."""
     message = {"view": "v", "project": "portal", "created": portal.created_at, "after": None, "want": 0, "events": []}
     data = server._data(portal, "Ben", Review(), server._store(message))
@@ -144,7 +144,7 @@ def test_who_asks_for_no_images_hears_nothing_of_an_end(portal: Project) -> None
     assert (data["more"], data["cursor"], data["tiles"], data["error"]) == (None, None, [], None)
 
 
-def test_an_answer_brings_what_was_said_meanwhile(hashes: list[str], portal: Project) -> None:
+def test_an_answer_has_new_opinions(hashes: list[str], portal: Project) -> None:
     """The history of the image, and its opinions while it is disputed."""
     events = [
         {"event": action, "action": action, "sample": hashes[4], "base": 1, "text": "999999", "shown": "000004"}

@@ -55,7 +55,7 @@ def test_a_mistake_in_the_filter_is_one_sentence(open_page: OpenPage, trained: P
     assert "matches 0 of" in app.info[0].value
 
 
-def test_what_the_images_show_stands_with_the_openings(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_the_evidence_is_shown_with_the_test_uses(home: Home, open_page: OpenPage, trained: Project) -> None:
     """0.05 ** (1 / 600) is 99.50%. Val selected the checkpoint. A use of the test set is listed without a result."""
     write_run(home, trained, "val", wrong=0)
     with opened(home.db) as db, write(db):
@@ -72,7 +72,7 @@ def test_what_the_images_show_stands_with_the_openings(home: Home, open_page: Op
 
 
 @pytest.mark.parametrize("wrong", [0, 60])
-def test_lockout_gives_a_threshold_and_is_kept_with_its_tries(
+def test_lockout_gives_a_threshold_and_is_saved_with_its_tries(
     home: Home, open_page: OpenPage, trained: Project, wrong: int
 ) -> None:
     """At 100% and at 90%: two tries, one login in 1,000. SciPy confirms the numbers; test then uses the threshold."""
@@ -109,7 +109,9 @@ def test_lockout_gives_a_threshold_and_is_kept_with_its_tries(
     assert "Lockout after 2 tries" in [each.label for each in app.metric]
 
 
-def test_another_threshold_than_the_kept_one_is_said(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_a_threshold_that_differs_from_the_saved_one_is_reported(
+    home: Home, open_page: OpenPage, trained: Project
+) -> None:
     """The temperature is the same, but a higher error rate is allowed: the page says that the two differ."""
     write_run(home, trained, "val", wrong=60)
     app = open_page("evaluate", project=trained.name, section="confidence")
@@ -123,9 +125,7 @@ def test_another_threshold_than_the_kept_one_is_said(home: Home, open_page: Open
     assert "It differs from the one above" in said(app)
 
 
-def test_errors_of_which_the_run_is_sure_are_named_when_no_threshold_holds(
-    home: Home, open_page: OpenPage, trained: Project
-) -> None:
+def test_confident_errors_are_named_when_no_threshold_holds(home: Home, open_page: OpenPage, trained: Project) -> None:
     """600 images would be enough for 1 in 100, but every third reading is wrong at any confidence."""
     made = write_run(home, trained, "val", wrong=0)
     log_probs_VNPC = made.log_probs_VNPC.copy()
@@ -146,9 +146,7 @@ def test_errors_of_which_the_run_is_sure_are_named_when_no_threshold_holds(
     assert "need" not in text
 
 
-def test_a_start_without_an_error_that_is_too_short_says_how_long_it_takes(
-    home: Home, open_page: OpenPage, trained: Project
-) -> None:
+def test_too_few_errorless_images_say_how_many_are_needed(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The 410 most confident of 610 are right; the search starts at 65% of all. 0.05 / 8 at 1% needs 505."""
     write_run(home, trained, "val", wrong=200, n=610)
 
@@ -162,7 +160,7 @@ def test_a_start_without_an_error_that_is_too_short_says_how_long_it_takes(
     assert "Check these" not in text
 
 
-def test_the_one_sure_error_in_the_way_of_a_threshold_is_pointed_at(
+def test_one_confident_error_that_prevents_a_threshold_is_named(
     home: Home, open_page: OpenPage, trained: Project
 ) -> None:
     """The 380th of 610 is wrong, then none before the 571st. Without it the 549 most confident would show 1%."""
@@ -182,7 +180,7 @@ def test_the_one_sure_error_in_the_way_of_a_threshold_is_pointed_at(
     )
 
 
-def test_equally_sure_answers_are_counted_together_when_no_threshold_holds(
+def test_equal_confidences_are_counted_together_when_no_threshold_holds(
     home: Home, open_page: OpenPage, trained: Project
 ) -> None:
     """All 600 have the same confidence and the last 50 are wrong, so no start is free of errors."""
@@ -198,7 +196,7 @@ def test_equally_sure_answers_are_counted_together_when_no_threshold_holds(
 
 
 @pytest.mark.parametrize(("n", "wrong"), [(5, 0), (600, 0), (600, 60)])
-def test_the_temperature_is_said_with_the_log_loss_that_it_lowers(
+def test_the_temperature_is_shown_with_the_log_loss_that_it_lowers(
     home: Home, open_page: OpenPage, trained: Project, n: int, wrong: int
 ) -> None:
     """The log losses equal those computed from the readings. Five right readings do not change the confidence."""
@@ -217,9 +215,7 @@ def test_the_temperature_is_said_with_the_log_loss_that_it_lowers(
         assert loss(reading.temperature) < loss(1.0)
 
 
-def test_what_was_asked_for_is_still_there_after_a_look_at_another_section(
-    home: Home, open_page: OpenPage, trained: Project
-) -> None:
+def test_settings_survive_a_visit_to_another_section(home: Home, open_page: OpenPage, trained: Project) -> None:
     """Error rate, lockout, the kind of matrix and the minimum size of a slice."""
     write_run(home, trained, "val", wrong=60)
     app = open_page("evaluate", project=trained.name, section="confidence")
@@ -253,7 +249,7 @@ def test_what_was_asked_for_is_still_there_after_a_look_at_another_section(
     assert app.toggle(key="probabilities").value
 
 
-def test_parts_say_when_nothing_is_wrong(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_slices_say_when_nothing_is_wrong(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The page names the filter for near misses instead."""
     write_run(home, trained, "val", wrong=0)
 

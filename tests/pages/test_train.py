@@ -260,7 +260,7 @@ def set_config(home: Home, run_id: str, **changes: object) -> None:
         db.execute("UPDATE runs SET config = ? WHERE job_id = ?", [config, run_id])
 
 
-def test_a_clone_is_told_what_its_original_was(open_page: OpenPage, home: Home, labeled: Project) -> None:
+def test_a_clone_has_the_settings_of_its_original(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """The clone also gets settings without a field and the augmentation. Only edits differ, and they are listed."""
     config = TrainConfig(
         device="cpu", lr=0.0005, batch_size=5, ink=False, auto_steps=77, augment={"affine": {"p": 0.3}}
@@ -306,7 +306,7 @@ def test_a_second_clone_starts_from_the_original_again(open_page: OpenPage, home
     assert "No differences" in texts(app.info)
 
 
-def test_a_clone_tells_of_more_images(open_page: OpenPage, home: Home, labeled: Project) -> None:
+def test_a_clone_reports_more_images(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """Settings are copied. Labels are current."""
     job = start(home, labeled)
     relabel(home, labeled, "train", "124", None)
@@ -329,7 +329,7 @@ def relabel(home: Home, project: Project, split: str, text: str | None, new: str
         assert [outcome.status for outcome in apply_events(db, project, "ada", [event])] == ["saved"]
 
 
-def test_a_clone_tells_of_mended_labels(open_page: OpenPage, home: Home, labeled: Project) -> None:
+def test_a_clone_reports_changed_labels(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """Equal counts do not mean equal data. A label changed back is not a change."""
     job = start(home, labeled)
     relabel(home, labeled, "train", "124", "125")
@@ -345,7 +345,7 @@ def test_a_clone_tells_of_mended_labels(open_page: OpenPage, home: Home, labeled
     assert "images:" not in texts(app.markdown)
 
 
-def test_a_clone_tells_of_other_images(open_page: OpenPage, home: Home, labeled: Project) -> None:
+def test_a_clone_reports_other_images(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """Both splits are listed, also if one image replaced another."""
     job = start(home, labeled)
     relabel(home, labeled, "val", "457", None)
@@ -365,7 +365,7 @@ def test_a_clone_tells_of_other_images(open_page: OpenPage, home: Home, labeled:
     assert "labels changed" not in texts(app.markdown)
 
 
-def test_what_is_not_known_of_a_clones_data_is_said(open_page: OpenPage, home: Home, labeled: Project) -> None:
+def test_unknown_data_of_a_clone_is_reported(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """The form stays usable."""
     job = start(home, labeled)
     relabel(home, labeled, "train", "124", "125")
@@ -400,7 +400,7 @@ def test_a_run_that_cannot_be_copied_says_why(
     assert app.session_state["run"] == job.id
 
 
-def test_another_run_is_laid_over_the_one_that_is_shown(open_page: OpenPage, home: Home, labeled: Project) -> None:
+def test_another_run_can_be_overlaid(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """Both curves are live while either run is active. A run is not overlaid on itself."""
     first, second = start(home, labeled), start(home, labeled)
     wait_until_working(first)

@@ -214,7 +214,7 @@ def test_views_are_chosen_on_val_only(home: Home, open_page: OpenPage, trained: 
     assert not any(label.startswith("Evaluate with") for label in labels)
 
 
-def test_readings_of_one_view_can_be_made_anew_with_more(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_readings_of_one_view_can_be_repeated_with_more(home: Home, open_page: OpenPage, trained: Project) -> None:
     """There is nothing to compare. The editor starts with the run's views."""
     found = stored(home)
     alone = replace(
@@ -260,7 +260,7 @@ def test_readings_of_earlier_versions_have_a_ledger_too(home: Home, open_page: O
     assert choice_of(home.run("0001-fast")).use
 
 
-def test_a_damaged_choice_is_told_and_mended(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_a_damaged_choice_is_reported_and_replaced(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The page reports it and still draws the button that replaces it."""
     (home.run("0001-fast") / "views.json").write_text("{")
 
@@ -298,7 +298,7 @@ def test_an_evaluation_without_views_does_not_ask_which_they_are(home: Home, tra
         control.follow(db, home, job.id, lambda _: None)
 
 
-def test_an_evaluation_reads_as_the_run_does_unless_told(home: Home, trained: Project) -> None:
+def test_an_evaluation_uses_the_views_of_the_run_by_default(home: Home, trained: Project) -> None:
     """It uses the run's views."""
     from db import runs
 

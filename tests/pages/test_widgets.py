@@ -25,7 +25,7 @@ def test_the_scripts_of_a_widget_are_one_module(name: str) -> None:
     assert [each for each, n in Counter(names).items() if n > 1] == []
 
 
-def test_an_imported_script_comes_before_what_needs_it() -> None:
+def test_an_imported_script_comes_before_its_importers() -> None:
     """A class must be defined before it is extended. A script imported several times appears once."""
     script = join_scripts(WIDGETS / "reviewer" / "reviewer.js")
 

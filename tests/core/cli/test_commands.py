@@ -120,7 +120,7 @@ def test_train_ends_with_one_json_object(home: Path) -> None:
     assert (Home(home).run(record["run"]) / "metrics.jsonl").exists()
 
 
-def test_weights_are_found_from_where_the_terminal_stands(home: Path) -> None:
+def test_weights_are_found_relative_to_the_current_directory(home: Path) -> None:
     """The worker has another current directory and still reads them."""
     assert json.loads((home / "out").read_text())["state"] == "finished"
     assert JobDir(Home(home).run("0002-fast")).spec()["config"]["pretrained"] == str(home / "weights.pth")
@@ -144,7 +144,7 @@ def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str
     assert (result["tta"], result["views"]) == (option == "--tta", views)
 
 
-def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotlab, images: Path) -> None:
+def test_a_run_uses_its_own_views_by_default(home: Path, slotlab: Slotlab, images: Path) -> None:
     """A threshold chosen with other views is reported and accepts nothing."""
     directory, image = Home(home).run("0002-fast"), min(images.iterdir())
     views = (ORIGINAL, View("nearer", zoom=1.2))
@@ -165,7 +165,7 @@ def test_a_run_is_read_with_its_own_views_unless_told(home: Path, slotlab: Slotl
     assert json.loads(done.stdout)["accepted"] is None
 
 
-def test_prediction_goes_on_after_a_bad_file(slotlab: Slotlab, images: Path, tmp_path: Path) -> None:
+def test_prediction_continues_after_a_bad_file(slotlab: Slotlab, images: Path, tmp_path: Path) -> None:
     """There is one object per line, an error for the bad file, and exit code 1."""
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")

@@ -37,7 +37,7 @@ def test_in_a_log_there_is_a_line_now_and_then(capfd: pytest.CaptureFixture[str]
     assert LINE_SECONDS >= 10
 
 
-def test_a_job_is_shown_with_what_it_does(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_job_is_shown_with_its_progress(capfd: pytest.CaptureFixture[str]) -> None:
     """The line has progress, message and remaining time."""
     with Progress() as progress:
         progress.show_job(JobStatus(id="1", state="running", step=30, steps=120, message="Training", eta_s=4000.0))
@@ -82,6 +82,6 @@ def test_on_a_terminal_one_line_moves() -> None:
     ("seconds", "text"),
     [(0, "0 s"), (59.4, "59 s"), (60, "1 min"), (90, "2 min"), (3000, "50 min"), (3600, "1.0 h"), (100_000, "27.8 h")],
 )
-def test_a_duration_is_said_as_people_say_it(seconds: float, text: str) -> None:
+def test_a_duration_is_easy_to_read(seconds: float, text: str) -> None:
     """The precision depends on the length."""
     assert duration(seconds) == text

@@ -77,7 +77,7 @@ def _answers(port: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_app_ends_when_it_is_told_to(server: subprocess.Popen[str], port: int, number: signal.Signals) -> None:
+def test_the_app_ends_on_a_signal(server: subprocess.Popen[str], port: int, number: signal.Signals) -> None:
     """The server exits too, without an error, even if only the command gets the signal."""
     server.send_signal(number)
     out, errors = server.communicate(timeout=60)

@@ -118,7 +118,7 @@ def test_a_resolve_must_have_seen_all_opinions_of_others(operator: str, seen: in
     assert decision.base == (NO_VERSION if late else 2)
 
 
-def test_a_text_that_does_not_fit_is_no_decision() -> None:
+def test_a_text_that_does_not_fit_is_not_a_decision() -> None:
     """The error is that of the charset."""
     with pytest.raises(LabelError, match="4 characters"):
         decided("label", text="1234")
@@ -131,7 +131,7 @@ def test_a_label_without_a_text_cannot_be_read(action: str, text: object) -> Non
         event(action, text=text)
 
 
-def test_an_event_holds_what_can_be_known() -> None:
+def test_an_event_holds_only_valid_values() -> None:
     """Invalid optional values are dropped."""
     read = event("undo", text=5, flag="not_ours", after=7, ms=-1, seen="3", base=True)
 
@@ -185,7 +185,7 @@ SAMPLE = Sample(
         ),
     ],
 )
-def test_an_answer_says_what_became_of_the_event(
+def test_an_answer_reports_the_outcome_of_the_event(
     action: str, decision: Decision, version: int | None, sample: Sample, status: str, sentence: str
 ) -> None:
     """The same label from a second operator is not a conflict."""

@@ -72,9 +72,7 @@ def label(db: Database, project: Project, sample: Sample, action: str, text: str
 # What is stored
 
 
-def test_an_image_is_stored_with_what_is_known_of_it(
-    db: Database, project: Project, source: Source, folder: Path
-) -> None:
+def test_an_image_is_stored_with_its_facts(db: Database, project: Project, source: Source, folder: Path) -> None:
     """A sample stores the original bytes, the pixel hash and the split derived from it."""
     write_files(folder, {"sub/004420_x.png": png(1)})
 
@@ -317,7 +315,7 @@ def test_an_operators_label_is_kept(db: Database, project: Project, source: Sour
     assert events == [("Ann", "111111", 1), ("import", "222222", None)]
 
 
-def test_of_two_labels_in_one_import_the_first_is_taken(
+def test_the_first_of_two_labels_in_one_import_wins(
     db: Database, project: Project, source: Source, folder: Path
 ) -> None:
     """The first by name is used, the second is reported."""
@@ -340,7 +338,7 @@ def test_a_skip_is_kept(db: Database, project: Project, source: Source, folder: 
     report = run(db, project, source, folder)
 
     assert samples.get_sample(db, sample.id).state == "skipped"
-    assert ": this image (a.png) was skipped by an operator" in report.reasons[0]["reason"]
+    assert "Ignored label '222222': this image (a.png) was skipped by an operator" in report.reasons[0]["reason"]
 
 
 def test_an_image_without_a_label_takes_one(db: Database, project: Project, source: Source, folder: Path) -> None:
@@ -374,7 +372,7 @@ def test_a_label_that_agrees_adds_nothing(db: Database, project: Project, source
 # Projects and sources
 
 
-def test_a_project_is_six_digits_unless_said_otherwise(db: Database) -> None:
+def test_a_project_has_six_digits_by_default(db: Database) -> None:
     """It is found by its name, with or without its settings."""
     project = open_project(db, "portal", None, None)
 

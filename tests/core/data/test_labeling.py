@@ -56,7 +56,7 @@ def test_a_repetition_changes_nothing(db: Database, project: Project, images: li
     assert samples.get_sample(db, images[0].id).version == 1
 
 
-def test_the_second_of_two_operators_is_told(db: Database, project: Project, images: list[Sample]) -> None:
+def test_the_second_operator_learns_who_labeled_first(db: Database, project: Project, images: list[Sample]) -> None:
     """The first label is kept. Both are in the history."""
     act(db, project, event("a1", "label", images[0], "111111"))
 

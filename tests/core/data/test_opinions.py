@@ -105,7 +105,7 @@ def test_an_undone_decision_opens_the_question_again(db: Database, project: Proj
     assert samples.get_sample(db, sample.id).label == "111111"
 
 
-def test_an_opinion_can_be_taken_back(db: Database, project: Project, sample: Sample) -> None:
+def test_an_opinion_can_be_undone(db: Database, project: Project, sample: Sample) -> None:
     """The undo refers to the opinion, is in the ledger, and keeps the label."""
     second = act(db, project, sample, "Ben", "second", "222222")
     undo = act(db, project, sample, "Ben", "undo", after=second)
@@ -141,9 +141,7 @@ def test_a_label_that_lost_is_a_dissent(db: Database, project: Project, sample: 
     assert texts(db, sample) == []
 
 
-def test_a_label_of_an_import_that_was_not_taken_is_a_dissent(
-    db: Database, project: Project, sample: Sample, tmp_path: Path
-) -> None:
+def test_an_ignored_import_label_is_a_dissent(db: Database, project: Project, sample: Sample, tmp_path: Path) -> None:
     """A file name contradicts an operator, so the image is disputed."""
     source = open_source(db, project, "mail", "the team", "ticket 1")
     folder = write_files(tmp_path / "named", {"222222.png": png(1)})
@@ -165,7 +163,7 @@ def test_a_doubt_is_about_the_label_it_saw(db: Database, project: Project, sampl
     assert [event.action for event in found(db, sample).dissents] == ["doubt"]
 
 
-def test_a_dissent_is_open_again_when_the_label_is_what_it_was(db: Database, project: Project, sample: Sample) -> None:
+def test_a_restored_label_reopens_the_dispute(db: Database, project: Project, sample: Sample) -> None:
     """For a while the label was Ben's. Nobody resolved the dispute."""
     act(db, project, sample, "Ben", "second", "222222")
     act(db, project, sample, "Ann", "label", "222222")
@@ -219,7 +217,7 @@ def test_a_decision_that_missed_an_opinion_comes_too_late(db: Database, project:
     assert (texts(db, sample), samples.get_sample(db, sample.id).label) == ([], "222222")
 
 
-def test_who_confirms_a_label_that_has_changed_confirms_nothing(db: Database, project: Project, sample: Sample) -> None:
+def test_confirming_an_outdated_label_confirms_nothing(db: Database, project: Project, sample: Sample) -> None:
     """The base is the version on screen."""
     act(db, project, sample, "Ann", "label", "222222")
     act(db, project, sample, "Ben", "confirm", base=1)

@@ -86,7 +86,7 @@ def test_a_tab_that_is_gone_gives_its_images_back_in_time(
     assert sorted(back.lost) == sorted(taken)
 
 
-def test_a_tab_gives_back_what_it_does_not_name(db: Database, project: Project, hundred: list[Sample]) -> None:
+def test_a_tab_releases_images_that_it_does_not_name(db: Database, project: Project, hundred: list[Sample]) -> None:
     """This happens after a reload or a change of the queue."""
     first = hashes(lease(db, project, "a", n=100))
 
@@ -163,7 +163,7 @@ def test_skipped_images_can_be_asked_for_by_their_flag(db: Database, project: Pr
     assert [ids(flag) for flag in (PASSED, "unreadable", "not_ours")] == [[sample.id] for sample in hundred[:3]]
 
 
-def test_what_one_operator_passes_is_shown_to_others(db: Database, project: Project, hundred: list[Sample]) -> None:
+def test_skipped_images_are_shown_to_other_operators(db: Database, project: Project, hundred: list[Sample]) -> None:
     """Skipped images are often hard, and another operator may read them."""
     for sample in hundred[:3]:
         act(db, project, sample, "Ann", "skip")
@@ -179,7 +179,7 @@ def test_what_one_operator_passes_is_shown_to_others(db: Database, project: Proj
     assert skipped("b", set()) == passed
 
 
-def test_a_second_look_is_for_other_peoples_labels(db: Database, project: Project, hundred: list[Sample]) -> None:
+def test_a_second_opinion_is_for_labels_of_others(db: Database, project: Project, hundred: list[Sample]) -> None:
     """Each image comes once, unless another operator has checked it. A confirmation by its labeler does not count."""
     for number, operator in enumerate(("Ann", "Ann", "Ann", "Ben")):
         act(db, project, hundred[number], operator, "label", text="111111")

@@ -88,7 +88,7 @@ def test_an_opinion_on_a_skipped_image_has_no_notice(db: Database, project: Proj
     assert sample_of(db, project, hashes[0]).checked
 
 
-def test_a_label_that_changed_meanwhile_is_told_with_both_texts(
+def test_a_label_changed_by_someone_else_is_reported_with_both_texts(
     db: Database, project: Project, hashes: list[str]
 ) -> None:
     """An opinion applies to the label on screen, so the new one is not checked. A late correction is a conflict."""
@@ -109,7 +109,7 @@ def test_a_label_that_changed_meanwhile_is_told_with_both_texts(
     assert sample_of(db, project, hashes[0]).label == "777777"
 
 
-def test_a_repeated_message_is_told_nothing_new(db: Database, project: Project, hashes: list[str]) -> None:
+def test_a_repeated_message_changes_nothing(db: Database, project: Project, hashes: list[str]) -> None:
     """The answer was lost, so a confirmation and a correction are sent again."""
     events = [
         event("confirm", hashes[0], 1, shown="000000"),
@@ -123,7 +123,7 @@ def test_a_repeated_message_is_told_nothing_new(db: Database, project: Project, 
     assert len(again[0].events) == 3
 
 
-def test_what_is_not_in_the_project_is_told(db: Database, project: Project, hashes: list[str]) -> None:
+def test_an_image_outside_the_project_is_reported(db: Database, project: Project, hashes: list[str]) -> None:
     """The image belongs to another project, or the hash is invalid."""
     answers = apply_review(db, project, "Ben", [event("confirm", "0" * 64, 1), event("confirm", "\ud800", 1)])
 
@@ -131,7 +131,7 @@ def test_what_is_not_in_the_project_is_told(db: Database, project: Project, hash
     assert [answer.sample for answer in answers] == [None, None]
 
 
-def test_a_text_that_does_not_fit_is_told(db: Database, project: Project, hashes: list[str]) -> None:
+def test_a_text_that_does_not_fit_is_reported(db: Database, project: Project, hashes: list[str]) -> None:
     """The browser checks while typing, and the server checks again."""
     (answer,) = apply_review(db, project, "Ben", [event("resolve", hashes[0], 1, text="12", shown="000000")])
 
@@ -166,7 +166,7 @@ def events(db: Database, sample: Sample) -> list[Any]:
     return labels.events_of(db, sample.id)
 
 
-def test_no_label_at_all_is_no_choice(db: Database, project: Project, hashes: list[str]) -> None:
+def test_a_missing_label_is_not_a_choice(db: Database, project: Project, hashes: list[str]) -> None:
     """The label was undone, so the second opinion is the only choice."""
     apply_events(db, project, "Ben", [event("second", hashes[0], 1, text="111111")])
     apply_events(db, project, "Ann", [event("undo", hashes[0], 1)])

@@ -144,7 +144,7 @@ def test_no_more_is_read_than_an_image_may_have(tmp_path: Path, make_zip: MakeZi
     assert len(read(make_zip(("large.png", b"x" * (MAX_BYTES + 1000))))["large.png"]) == MAX_BYTES + 1
 
 
-def test_a_name_that_is_no_text_is_made_one(tmp_path: Path) -> None:
+def test_an_undecodable_name_becomes_valid_text(tmp_path: Path) -> None:
     """File systems allow any bytes, but the database does not."""
     folder = os.fsencode(tmp_path)
     try:
@@ -188,7 +188,7 @@ def test_a_name_ends_at_nul(tmp_path: Path, make_zip: MakeZip) -> None:
     assert all("\0" not in name for name in names(source))
 
 
-def test_a_name_that_is_no_utf8_though_it_says_so_is_refused(make_zip: MakeZip) -> None:
+def test_a_name_wrongly_marked_as_utf8_is_refused(make_zip: MakeZip) -> None:
     """The error is one sentence, although Python raises another type."""
     source = make_zip(("ä.png", b"1"))
     source.write_bytes(source.read_bytes().replace("ä".encode(), b"\xff\xfe"))

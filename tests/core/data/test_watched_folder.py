@@ -68,7 +68,7 @@ def test_a_rename_into_place_counts_when_it_has_happened(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("change", ["vanishes", "is rewritten"])
-def test_a_file_that_changes_before_it_is_read_is_no_error(tmp_path: Path, change: str) -> None:
+def test_a_file_that_changes_before_it_is_read_is_not_an_error(tmp_path: Path, change: str) -> None:
     """A later scan yields the changed file, even if it returns to its former state."""
     path = tmp_path / "a.png"
     path.write_bytes(b"one")
@@ -87,7 +87,7 @@ def test_a_file_that_changes_before_it_is_read_is_no_error(tmp_path: Path, chang
     assert [look(watch), look(watch)] == [[], ["a.png"]]
 
 
-def test_a_folder_that_is_gone_is_said_and_nothing_is_forgotten(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_and_its_files_stay_known(tmp_path: Path) -> None:
     """A network folder that is mounted again does not yield its files again."""
     folder = write_files(tmp_path / "in", {"a.png": png(1)})
     watch = Watch(folder)

@@ -15,7 +15,7 @@ RULE = Acceptance(
 )  # fmt: skip
 
 
-def test_what_is_stored_is_read_back(tmp_path: Path) -> None:
+def test_a_stored_threshold_is_read_back(tmp_path: Path) -> None:
     """A new threshold replaces the old one."""
     assert Acceptance.load(tmp_path) is None
 
@@ -52,7 +52,7 @@ def test_one_of_an_earlier_version_is_for_the_standard_views(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"threshold": 1}', "null"])
-def test_a_damaged_file_is_told(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path, text: str) -> None:
     """A damaged threshold is an error."""
     (tmp_path / FILE).write_text(text)
 

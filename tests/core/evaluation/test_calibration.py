@@ -58,7 +58,7 @@ def test_the_temperature_that_made_the_samples_is_found(temperature: float) -> N
         assert calibration.calibration_error(after) < calibration.calibration_error(before) / 4
 
 
-def test_a_run_without_an_error_is_not_made_surer_without_end() -> None:
+def test_a_run_without_errors_has_bounded_confidence() -> None:
     """400 right readings do not prove that the next is right."""
     log_probs_NPC = log_softmax(RNG.normal(0, 1, (400, 6, 10)) + 9 * np.eye(10)[RNG.integers(0, 10, (400, 6))], axis=2)
 
@@ -111,7 +111,7 @@ def test_bins_have_equal_sizes_and_their_own_interval() -> None:
     assert calibration.brier(confidence_N, right_N) == pytest.approx(np.mean((confidence_N - right_N) ** 2))
 
 
-def test_the_curve_counts_the_wrong_among_the_surest() -> None:
+def test_the_curve_counts_errors_among_the_most_confident() -> None:
     """Entry k counts the k + 1 most confident."""
     confidence_N = np.array([0.9, 0.2, 0.8, 0.6])
     right_N = np.array([True, False, False, True])
@@ -150,7 +150,7 @@ def test_a_threshold_holds_its_promise_on_new_samples() -> None:
     assert broken <= 0.05 * 200
 
 
-def test_a_threshold_is_told_with_its_counts() -> None:
+def test_a_threshold_is_reported_with_its_counts() -> None:
     """The threshold accepts 500 confident right readings, and few of 100 others that are half wrong."""
     confidence_N = np.concatenate([np.linspace(0.99, 0.999, 500), np.linspace(0.3, 0.6, 100)])
     right_N = np.concatenate([np.ones(500, dtype=bool), np.arange(100) % 2 == 0])

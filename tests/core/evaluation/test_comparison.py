@@ -122,7 +122,7 @@ def test_log_loss_is_the_mean_over_characters(pair: tuple[Predictions, Predictio
         assert score.nll == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_what_is_left_out_is_said(pair: tuple[Predictions, Predictions]) -> None:
+def test_excluded_images_are_reported(pair: tuple[Predictions, Predictions]) -> None:
     """The sentence is empty if no image is excluded."""
     assert common(*pair).sentence("0001-fast", "0002-fast") == (
         "Compared on 295 images that both evaluated with the same label. Excluded: 20 only in 0001-fast, 30 only in "

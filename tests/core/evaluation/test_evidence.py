@@ -30,7 +30,7 @@ def test_so_many_more_show_it_and_one_less_does_not(wrong: int, goal: float) -> 
     assert Evidence(n=10**6, wrong=wrong).more_for(goal) == 0
 
 
-def test_it_is_said_in_a_sentence() -> None:
+def test_the_evidence_is_one_sentence() -> None:
     """610 without an error: 0.05 ** (1 / 610) and 0.025 ** (1 / 610). 2,995 in total show 99.9%."""
     sentence = Evidence(n=610, wrong=0).sentence
 

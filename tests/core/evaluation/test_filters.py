@@ -71,7 +71,7 @@ def selected(text: str) -> np.ndarray:
         "(width - 100) * 2 + 1 > height",
     ],
 )
-def test_a_filter_selects_what_python_would(text: str) -> None:
+def test_a_filter_selects_like_python(text: str) -> None:
     """Evaluate each row with Python, which is safe because the filters are constants."""
     by_python = [
         eval(

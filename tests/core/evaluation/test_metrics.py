@@ -79,7 +79,7 @@ def test_scores_of_any_height_become_log_probabilities() -> None:
     np.testing.assert_array_equal(scores_NPC, before_NPC)
 
 
-def test_a_report_has_slices_and_what_the_views_changed() -> None:
+def test_a_report_has_slices_and_the_effect_of_tta() -> None:
     """Samples that TTA fixes and breaks are counted separately, and the result is JSON."""
     targets_NP = np.array([[0, 0], [1, 1], [2, 2]])
     plain = log_probs([[0, 1], [1, 1], [2, 2]], probability=0.5)

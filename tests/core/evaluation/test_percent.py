@@ -5,7 +5,7 @@ from scipy.stats import binomtest
 from core.evaluation.percent import at_least, counted, percent, share, share_and_interval
 
 
-def test_a_share_stands_with_its_exact_interval() -> None:
+def test_a_share_has_its_exact_interval() -> None:
     """Compare with SciPy."""
     exact = binomtest(58, 60).proportion_ci(0.95, "exact")
 
@@ -14,7 +14,7 @@ def test_a_share_stands_with_its_exact_interval() -> None:
     assert counted(1_058, 1_060).startswith("1,058/1,060 = 99.8% (")
 
 
-def test_what_is_nearly_all_is_not_said_to_be_all() -> None:
+def test_nearly_all_is_not_rounded_to_all() -> None:
     """Neither the share nor the lower end of its interval is rounded up to 100%."""
     assert share(600, 600) == "100.0% (99.4% to 100.0%)"
     assert share(9_999, 10_000) == "99.99% (99.94% to 100.00%)"
@@ -29,7 +29,7 @@ def test_nothing_is_all_or_none_by_rounding() -> None:
     assert [percent(value, 0) for value in values] == ["100%", ">99%", "99%", "50%", "<1%", "0%"]
 
 
-def test_what_is_shown_at_least_is_rounded_down() -> None:
+def test_a_lower_bound_is_rounded_down() -> None:
     """There are no trailing zeros."""
     values = (0.99999, 1.0, 0.29, 0.955, 0.0)
 

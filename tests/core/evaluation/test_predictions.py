@@ -26,7 +26,7 @@ def predictions() -> Predictions:
     )
 
 
-def test_sure_errors_come_first() -> None:
+def test_confident_errors_come_first() -> None:
     """Right readings are omitted."""
     reading = predictions().reading(SPEC, tta=False)
 
@@ -85,7 +85,7 @@ def large() -> Predictions:
     )
 
 
-def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
+def test_stored_predictions_are_read_back(tmp_path: Path) -> None:
     """All values are identical, including the views."""
     made, path = large(), tmp_path / "predictions-val.npz"
     made.save(path)
@@ -98,7 +98,7 @@ def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
     assert found.view_set == (ORIGINAL, View("left", shift_x=-0.05))
 
 
-def test_the_log_probabilities_stay_in_the_file_until_looked_at(tmp_path: Path) -> None:
+def test_log_probabilities_are_loaded_on_demand(tmp_path: Path) -> None:
     """This holds for any offset in the file, and after another evaluation replaced it."""
     made, path = large(), tmp_path / "predictions-val.npz"
     for count in range(1, 9):
@@ -112,7 +112,7 @@ def test_the_log_probabilities_stay_in_the_file_until_looked_at(tmp_path: Path) 
     assert np.array_equal(found.log_probs_VNPC, made.log_probs_VNPC)
 
 
-def test_a_file_that_is_replaced_meanwhile_is_read_whole(tmp_path: Path) -> None:
+def test_a_file_replaced_while_reading_stays_consistent(tmp_path: Path) -> None:
     """Labels and log-probabilities come from the same evaluation."""
     path, stop = tmp_path / "predictions-val.npz", threading.Event()
     one = large()
@@ -196,7 +196,7 @@ def test_a_reading_is_made_once() -> None:
     assert stored.reading(TextSpec(2, "abc"), tta=False) is not stored.reading(SPEC, tta=False)
 
 
-def test_what_follows_is_made_once() -> None:
+def test_derived_values_are_computed_once() -> None:
     """The cache belongs to one object."""
     stored, other = predictions(), predictions()
 
@@ -204,7 +204,7 @@ def test_what_follows_is_made_once() -> None:
     assert other.cached("sum", lambda: 3) == 3
 
 
-def test_a_part_of_a_reading_reads_the_same() -> None:
+def test_a_subset_keeps_its_readings() -> None:
     """For all images in their order, it is the same object."""
     reading = predictions().reading(SPEC, tta=False)
 
@@ -214,7 +214,7 @@ def test_a_part_of_a_reading_reads_the_same() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux reports memory maps")
-def test_what_was_read_of_the_other_views_leaves_the_memory(tmp_path: Path) -> None:
+def test_the_other_views_are_released_from_memory(tmp_path: Path) -> None:
     """After all views were read, most of the file is no longer in memory. The values are unchanged."""
     log_probs_VNPC = np.log(np.random.default_rng(0).dirichlet([1, 1], (9, 100_000, 2))).astype(np.float32)
     names = [f"{number}" for number in range(100_000)]

@@ -29,14 +29,14 @@ def test_loss_margin_and_agreement_of_each_image() -> None:
     assert (margins < 0).tolist() == (~READING.right_NP.all(axis=1)).tolist()
 
 
-def test_a_sure_answer_has_no_loss() -> None:
+def test_a_certain_reading_has_no_loss() -> None:
     """The page would show -0."""
     sure_NPC = np.log(np.eye(4)[TARGETS_NP], where=np.eye(4)[TARGETS_NP] > 0, out=np.full((40, 3, 4), -np.inf))
 
     assert not np.signbit(losses_N(sure_NPC, TARGETS_NP)).any()
 
 
-def test_what_is_worth_a_look_comes_first() -> None:
+def test_each_order_puts_its_most_interesting_images_first() -> None:
     """Each order sorts the given images by its own key."""
     places = np.arange(0, 40, 2)
     keys = {
@@ -70,7 +70,7 @@ def test_a_cell_names_its_images_at_one_position_or_any(position: int | None) ->
     assert shares == sorted(shares, reverse=True)
 
 
-def test_no_images_are_no_error() -> None:
+def test_an_empty_list_is_not_an_error() -> None:
     """The list may be empty in every order."""
     none = np.array([], dtype=np.int64)
     for order in ("confidence", "loss", "margin", "disagreement"):

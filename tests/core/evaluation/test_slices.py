@@ -98,7 +98,7 @@ def test_p_is_that_of_fisher_adjusted_for_the_number_of_slices() -> None:
     assert [part.value for part in found if part.significant] == ["7"]
 
 
-def test_equally_hard_parts_are_rarely_called_worse() -> None:
+def test_equally_hard_slices_are_rarely_called_worse() -> None:
     """At most 1 in 20 of 200 splits without any difference, with 30 slices each, has a significant slice."""
     rng = np.random.default_rng(2)
     alarms = 0

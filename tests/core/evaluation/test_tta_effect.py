@@ -58,7 +58,7 @@ def test_every_number_is_that_of_a_count_by_hand(found: Predictions) -> None:
 
 
 @pytest.mark.parametrize(("fixed", "broken"), [(0, 0), (1, 0), (6, 1), (6, 0), (3, 3), (31, 13), (0, 9)])
-def test_mcnemar_is_the_binomial_test_of_what_changed(fixed: int, broken: int) -> None:
+def test_mcnemar_is_the_binomial_test_of_the_changes(fixed: int, broken: int) -> None:
     """Sum the terms here. It is symmetric, and 1 if nothing changed or the changes balance."""
     from math import comb
 
@@ -99,7 +99,7 @@ def test_a_run_reads_with_its_views_only_where_they_win(
     assert effect.verdict == f"TTA with 4 views {sentence} and takes 8.7x as long. {advice}"
 
 
-def test_where_no_time_was_measured_none_is_told(found: Predictions) -> None:
+def test_an_unmeasured_time_is_not_reported(found: Predictions) -> None:
     """Files of earlier versions have no times."""
     assert "as long" not in effect_of(6, 1, times=None).verdict
     without = measure_tta(

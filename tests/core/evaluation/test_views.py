@@ -81,7 +81,7 @@ def test_views_come_back_from_json_as_they_were() -> None:
     assert from_dicts([{"name": "as it is"}, {"name": "left", "shift_x": -0.05}]) == (ORIGINAL, LEFT)
 
 
-def test_a_fingerprint_tells_what_is_read_not_what_it_is_called() -> None:
+def test_a_fingerprint_ignores_names_and_order() -> None:
     """TTA does not depend on names or order."""
     assert fingerprint([ORIGINAL, LEFT]) == fingerprint([replace(LEFT, name="west"), ORIGINAL])
     assert fingerprint([ORIGINAL, LEFT]) != fingerprint([ORIGINAL])
@@ -118,7 +118,7 @@ def test_the_choice_of_a_run_is_read_back(tmp_path: Path) -> None:
      '{"views": [{"name": "as it is"}], "p": NaN}', '{"views": [{"name": "as it is", "zoom": 2}]}',
      '{"views": [{"name": "as it is"}], "wings": 2}'],
 )  # fmt: skip
-def test_a_damaged_choice_is_told(tmp_path: Path, text: str) -> None:
+def test_a_damaged_choice_is_reported(tmp_path: Path, text: str) -> None:
     """A damaged file is an error."""
     (tmp_path / FILE).write_text(text)
 

@@ -114,7 +114,7 @@ def test_seeds_and_indices_give_different_variants() -> None:
     assert len(seen) >= 95  # some images get no transform
 
 
-def test_indices_as_large_as_64_bits_are_taken() -> None:
+def test_indices_may_have_64_bits() -> None:
     """A training loop can number samples over all epochs without wrapping."""
     augment = Augmenter(DEFAULT_AUGMENT, seed=2**64 - 1)
     assert augment(picture(), 2**64 - 1).shape == (48, 192, 3)
@@ -173,7 +173,7 @@ def test_lines_are_drawn_in_the_ink_of_the_image_as_well() -> None:
         assert gained >= 8
 
 
-def test_opencv_starts_no_threads_of_its_own() -> None:
+def test_opencv_starts_no_threads() -> None:
     """Torch needs the cores, and the update check of albumentations stays off."""
     assert cv2.getNumThreads() == 1
     assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "1"
@@ -197,7 +197,7 @@ def test_defaults_lie_inside_their_bounds_and_survive_json() -> None:
         assert "\n" not in info.help
 
 
-def test_checking_fills_in_what_is_absent_and_drops_what_is_off() -> None:
+def test_checking_adds_missing_values_and_drops_disabled_ones() -> None:
     """Handwritten short settings become the full settings that a run records."""
     checked = check_augment({"noise": {"p": 0}, "gamma": {"p": 0.5}, "affine": {"p": 1, "zoom": (0.9, 1)}})
     assert list(checked) == ["affine", "gamma"]

@@ -57,7 +57,7 @@ def test_each_shade_bears_the_name_of_its_term() -> None:
             assert name_colors(np.array([[shade, near]], dtype=np.uint8)) == [f"{name} on {name}"]
 
 
-def test_every_color_has_one_name_whatever_stands_beside_it() -> None:
+def test_the_name_of_a_color_depends_only_on_the_color() -> None:
     """The name depends only on the color; saturated colors are named after their hue."""
     rng = np.random.default_rng(0)
     colors_N23 = rng.integers(0, 256, (2000, 2, 3)).astype(np.uint8)

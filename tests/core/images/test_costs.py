@@ -10,7 +10,7 @@ from core.images.costs import Cost, Costs, measure, step_seconds
 IMAGES = [np.random.default_rng(seed).integers(0, 256, (48, 128, 3), dtype=np.uint8) for seed in range(3)]
 
 
-def test_a_recipe_costs_its_parts_by_their_shares() -> None:
+def test_the_cost_of_a_recipe_weights_its_transforms_by_probability() -> None:
     """Calculated by hand: 0.1 base, half of 2, a tenth of 5."""
     costs = Costs(base_ms=0.1, transforms=[Cost(key="a", ms=2.0, p=0.5), Cost(key="b", ms=5.0, p=0.1)])
 

@@ -149,7 +149,7 @@ def test_other_formats_are_refused_whatever_their_name(form: str) -> None:
     "data",
     [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html>", b"%!PS-Adobe-3.0 EPSF", b"\0" * 100, b"x", b"PK\3\4" * 9],
 )
-def test_what_is_no_image_is_refused(data: bytes) -> None:
+def test_data_that_is_not_an_image_is_refused(data: bytes) -> None:
     """The error lists the supported formats."""
     with pytest.raises(ImageError, match="This is not a PNG"):
         decode(data)
@@ -252,7 +252,7 @@ def test_a_text_that_unpacks_to_megabytes_is_refused() -> None:
     assert peak < 10_000_000
 
 
-def test_the_limits_are_those_that_are_said() -> None:
+def test_the_limits_are_as_documented() -> None:
     """The largest and the smallest allowed image can be read."""
     assert decode(encode_png(np.zeros((2000, 2000, 3), np.uint8))).shape == (2000, 2000, 3)
     assert decode(encode_png(np.zeros((8, 8, 3), np.uint8))).shape == (8, 8, 3)
@@ -356,7 +356,7 @@ def test_splits_are_eighty_ten_and_ten_percent() -> None:
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
-def test_an_image_is_shown_as_what_it_is(form: str) -> None:
+def test_an_image_is_shown_in_its_own_format(form: str) -> None:
     """The data URL has the format of the bytes."""
     data = encoded(Image.fromarray(pixels(1)), form)
 

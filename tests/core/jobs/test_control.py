@@ -84,7 +84,7 @@ def test_cancel_twice_is_cancel_once(db: Database, home: Home, labeled: Project)
     assert job.read("cancel") == asked
 
 
-def test_who_must_have_a_result_gets_it_or_the_reason(db: Database, home: Home, project: Project) -> None:
+def test_finish_returns_the_result_or_raises_the_reason(db: Database, home: Home, project: Project) -> None:
     """`finish` raises the reason of a job that did not finish."""
     good, bad = (control.start_job(db, home, project, "import", {"behave": behave}) for behave in ("work", "refuse"))
 
@@ -150,7 +150,7 @@ def test_a_finished_job_is_not_resumed(db: Database, home: Home, project: Projec
         control.resume(db, home, job.id)
 
 
-def test_follow_tells_the_progress_and_returns_the_result(db: Database, home: Home, project: Project) -> None:
+def test_follow_reports_progress_and_returns_the_result(db: Database, home: Home, project: Project) -> None:
     """The command line waits this way. The result is then in the row."""
     views: list[JobStatus] = []
 
@@ -163,7 +163,7 @@ def test_follow_tells_the_progress_and_returns_the_result(db: Database, home: Ho
     assert all(view.active for view in views)
 
 
-def test_a_finished_run_tells_its_validation_result(db: Database, home: Home, labeled: Project) -> None:
+def test_a_finished_run_has_its_validation_result(db: Database, home: Home, labeled: Project) -> None:
     """The first reconcile copies the worker's result into the rows."""
     run = start(db, home, labeled)
     job = JobDir(home.run(run.job.id))

@@ -104,7 +104,7 @@ def test_a_job_without_heartbeats_is_stalled(make_job: MakeJob, monkeypatch: pyt
     os.close(lock)
 
 
-def test_looking_does_not_look_like_living(make_job: MakeJob) -> None:
+def test_observers_do_not_look_like_a_running_job(make_job: MakeJob) -> None:
     """Two observers do not mistake each other for the job, and a runner waits until both are done."""
     job = make_job()
 

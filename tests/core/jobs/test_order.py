@@ -85,7 +85,7 @@ def test_a_second_press_changes_nothing(waiting: list[JobDir]) -> None:
     assert waiting_now(waiting[0]) == ["0002-fast", "0004-fast", "0003-fast"]
 
 
-def test_who_waits_no_longer_cannot_be_moved(waiting: list[JobDir]) -> None:
+def test_a_run_outside_the_queue_cannot_be_moved(waiting: list[JobDir]) -> None:
     """A running, a canceled and an unknown run: one sentence, and the order stays."""
     first, second, third, _ = waiting
     end(third)

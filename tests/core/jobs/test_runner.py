@@ -140,7 +140,7 @@ def test_both_killed_is_lost(make_job: MakeJob, run_job: RunJob) -> None:
     assert not (job.path / "exit.json").exists()
 
 
-def test_a_stopped_job_goes_on_where_it_was(make_job: MakeJob, run_job: RunJob) -> None:
+def test_a_stopped_job_resumes_where_it_was(make_job: MakeJob, run_job: RunJob) -> None:
     """SIGTERM from outside, as in a shutdown, loses nothing; the next runner continues."""
     job = make_job(steps=60)
     runner = run_job(job)
@@ -196,7 +196,7 @@ def test_an_unknown_format_fails(make_job: MakeJob, run_job: RunJob) -> None:
     assert "newer Slotlab (format 99)" in view.reason
 
 
-def test_runs_take_turns_in_the_order_of_their_numbers(make_job: MakeJob, run_job: RunJob) -> None:
+def test_runs_use_the_device_in_the_order_of_their_numbers(make_job: MakeJob, run_job: RunJob) -> None:
     """One run has the device; queued runs name it, and the oldest goes first."""
     first, second, third = (make_job(name) for name in ("0001-fast", "0002-fast", "0003-article"))
     run_job(first)

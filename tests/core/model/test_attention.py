@@ -32,7 +32,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def test_attention_is_what_forward_reads_by() -> None:
+def test_attention_equals_the_weights_of_forward() -> None:
     """Compute the weights with einsum. Weighted with them, the values equal the output of forward."""
     model = make("query")
     pool = model.pool
@@ -64,7 +64,7 @@ def test_attention_is_what_forward_reads_by() -> None:
 
 
 @pytest.mark.parametrize("head", ["query", "flatten", "pool"])
-def test_every_head_says_where_it_looked(head: str) -> None:
+def test_every_head_has_attention_shares(head: str) -> None:
     """Every cell has a non-negative share, and the shares of a position sum to 1."""
     model = make(head)
 
@@ -106,7 +106,7 @@ def test_a_flat_layer_that_sees_one_column_shows_that_column() -> None:
     assert columns_BPW[:, :, 7].min() > 0.999
 
 
-def test_the_map_lies_over_the_crop_of_the_image() -> None:
+def test_the_map_covers_the_crop_of_the_image() -> None:
     """The box is the crop that the network saw, exact to the pixel, for any image size."""
     frame = Frame((0.25, 0.1, 0.75, 0.9), SIZE)
     images = [np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8) for shape in ((50, 200, 3), (33, 71, 3))]
@@ -119,6 +119,6 @@ def test_the_map_lies_over_the_crop_of_the_image() -> None:
         assert attention.weights_PHW.shape == (3, 4, 12)
 
 
-def test_no_images_are_looked_at_nowhere() -> None:
+def test_no_images_have_no_attention() -> None:
     """An empty page does not run the network."""
     assert attention_of(reader(make("query"), Frame(WHOLE, SIZE)), []) == []

@@ -95,7 +95,7 @@ except CheckpointError as error:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
-def test_lack_of_memory_is_no_damage(tmp_path: Path) -> None:
+def test_lack_of_memory_is_not_damage(tmp_path: Path) -> None:
     """An intact checkpoint that does not fit into memory is not renamed."""
     checkpoint.save(tmp_path, "step", 1, {"weights": torch.zeros(15_000_000)}, {})
 

@@ -46,7 +46,7 @@ def test_confidence_is_the_product_over_positions(run_dir: Path) -> None:
     assert prediction.views[0].text == prediction.text
 
 
-def test_answers_are_accepted_by_the_threshold_kept_with_the_run(run_dir: Path) -> None:
+def test_readings_are_accepted_by_the_saved_threshold(run_dir: Path) -> None:
     """The threshold applies at its temperature, and only to the same weights and views."""
     rng = np.random.default_rng(5)
     images = [toy.draw(text, rng) for text in ("x|", "-x", "||")]
@@ -158,7 +158,7 @@ def test_images_of_any_size_are_read(run_dir: Path) -> None:
     assert Predictor.load(run_dir).predict([]) == []
 
 
-def test_what_the_model_sees_can_be_shown(run_dir: Path) -> None:
+def test_the_network_input_can_be_shown(run_dir: Path) -> None:
     """Return the image at the network's input size. With ink=true it is ink on black."""
     image, reader = toy.draw("||", np.random.default_rng(4)), Predictor.load(run_dir)
     assert np.array_equal(reader.preprocess(image), reader.frame.apply(image))

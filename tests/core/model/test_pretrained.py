@@ -33,7 +33,7 @@ def test_a_missing_file_is_refused() -> None:
         find_weights("resnet10t", "/nowhere/weights.safetensors")
 
 
-def test_none_asks_nobody() -> None:
+def test_none_downloads_nothing() -> None:
     """The phrase says so."""
     assert find_weights("resnet10t", "none") == (None, "from scratch, as set")
 

@@ -28,7 +28,7 @@ def reading(n: int, lost: int, gained: int = 0) -> VariantReading:
     return VariantReading(key=RECIPE, n=n, right=n - lost, lost=lost, gained=gained, misread=[])
 
 
-def test_what_is_lost_and_gained_is_counted_by_pairs() -> None:
+def test_losses_and_gains_are_counted_by_pairs() -> None:
     """Two of three dark images are labeled 1. Inverted, they are lost and the third is gained."""
     images = [gray(10), gray(20), gray(30)]
 
@@ -72,7 +72,7 @@ def test_a_transform_alone_is_applied_to_every_image() -> None:
         (200, 0, 30, False),
     ],
 )
-def test_a_warning_takes_a_large_drop_that_is_no_chance(n: int, lost: int, gained: int, worrying: bool) -> None:
+def test_a_warning_needs_a_large_significant_drop(n: int, lost: int, gained: int, worrying: bool) -> None:
     """It needs a drop of over 10 points and an interval above 0. Two of ten images prove nothing."""
     assert reading(n, lost, gained).worrying is worrying
 
@@ -97,7 +97,7 @@ def test_the_interval_holds_the_true_drop_as_often_as_it_says(p_lost: float, p_g
     assert 0.93 <= held <= 0.985
 
 
-def test_a_model_that_reads_little_is_no_judge() -> None:
+def test_a_model_at_chance_cannot_judge_readability() -> None:
     """At chance, nothing can get worse."""
     images = [gray(10), gray(20), gray(30)]
 
@@ -120,7 +120,7 @@ def test_no_more_than_a_few_misread_images_are_kept() -> None:
     assert isinstance(result.readings[0].misread[0], Misread)
 
 
-def test_progress_is_told_and_nothing_is_refused() -> None:
+def test_progress_is_reported_and_an_empty_check_is_refused() -> None:
     """Progress covers all readings. Without images the check raises an error."""
     fractions: list[float] = []
     check(read_dark, [gray(10)], ["1"], INVERT | {"gamma": {"p": 1.0}}, seed=0, on_progress=fractions.append)

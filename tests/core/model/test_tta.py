@@ -60,7 +60,7 @@ def test_every_image_of_a_batch_is_moved_alike(image: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("view", [*DEFAULT, View("all", 0.07, -0.1, 0.8, 10), View("other", -0.1, 0.03, 1.25, -9)])
-def test_what_people_are_shown_is_what_the_network_sees(view: View) -> None:
+def test_a_shown_view_matches_the_network_input(view: View) -> None:
     """They agree within one gray level on noise of an odd size, where an offset of half a pixel would show."""
     pixels_HW3 = np.random.default_rng(0).integers(0, 256, (31, 96, 3), dtype=np.uint8)
     image_13HW = torch.from_numpy(pixels_HW3).permute(2, 0, 1)[None].float() / 255

@@ -92,7 +92,7 @@ def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
     assert "ticket 1" in page.text
 
 
-def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Home, trained: Project) -> None:
+def test_the_report_shows_threshold_views_and_test_uses(home: Home, trained: Project) -> None:
     """The report has TTA, and the test set has been used."""
     found = stored(home)
     with opened(home.db) as db, write(db):
@@ -107,7 +107,7 @@ def test_the_report_shows_the_kept_threshold_the_views_and_the_openings(home: Ho
     assert "used once. Every evaluation on test images is recorded" in page.text
 
 
-def test_the_report_bounds_the_kept_threshold_as_trust_does(home: Home, trained: Project) -> None:
+def test_the_report_shows_the_stored_bound_on_validation_images(home: Home, trained: Project) -> None:
     """On validation images, which chose it, the bound is the stored one."""
     made = write_run(home, trained, "val", wrong=60)
     reading = made.reading(spec_of(trained), tta=False)

@@ -20,7 +20,7 @@ def test_only_differences_are_listed() -> None:
     }
 
 
-def test_runs_differ_in_what_they_were_told_and_found() -> None:
+def test_runs_differ_in_settings_and_results() -> None:
     """Differences are grouped. The default augmentation equals itself, written out or not."""
     first = {
         "preset": "fast", "config": TrainConfig().to_dict(), "dataset": {"sha256": "ab", "train": 4, "val": 2},

@@ -45,7 +45,7 @@ def run(db: Database, home: Home, project: Project) -> Run:
     return found
 
 
-def test_all_numbers_come_from_what_the_run_read(db: Database, home: Home, run: Run) -> None:
+def test_all_numbers_come_from_the_stored_readings(db: Database, home: Home, run: Run) -> None:
     """Exact match, texts seen in training, and images that TTA fixes."""
     plain = load_evaluated(db, home, run, "val", tta=False)
     with_views = load_evaluated(db, home, run, "val", tta=True)
@@ -80,7 +80,7 @@ def test_files_that_a_caller_holds_are_not_read_again(db: Database, home: Home, 
     assert again.seen_N.tolist() == [False, True, True]
 
 
-def test_what_was_not_read_is_refused(db: Database, home: Home, run: Run) -> None:
+def test_a_missing_evaluation_is_refused(db: Database, home: Home, run: Run) -> None:
     """An unknown split, a split that was not evaluated, and a missing TTA raise errors."""
     with pytest.raises(OptionError, match="no split 'all'"):
         load_evaluated(db, home, run, "all")

@@ -109,7 +109,7 @@ def test_wrong_settings_and_long_notes_are_refused(db: Database, project: Projec
     assert list_recipes(db, project.id) == []
 
 
-def test_two_who_save_at_once_get_two_versions(home: Home, db: Database, project: Project) -> None:
+def test_concurrent_saves_get_two_versions(home: Home, db: Database, project: Project) -> None:
     """Concurrent saves get different versions, and none is lost."""
     found: list[str] = []
 
@@ -189,7 +189,7 @@ def test_a_default_that_is_not_there_is_refused(db: Database, project: Project) 
 # Differences
 
 
-def test_differences_name_what_changed_and_nothing_else() -> None:
+def test_differences_name_only_the_changes() -> None:
     """Differences are text, in order of application."""
     before: Settings = {"blur": {"p": 0.5, "sigma": [0.3, 0.8]}, "elastic": {"p": 0.1, "strength": 25}, **NOISE}
     after: Settings = {

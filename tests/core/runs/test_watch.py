@@ -15,14 +15,14 @@ from tests.helpers.runs import start_forever
 pytestmark = pytest.mark.usefixtures("stand_in")
 
 
-def test_who_follows_a_run_hears_each_finding_once(
+def test_follow_reports_each_diagnosis_once(
     db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last diagnosis is reported at the end, however long the interval. Other jobs have none."""
     monkeypatch.setattr("core.runs.watch.DIAGNOSE_SECONDS", 0.0)
     job, states = start_forever(db, home, labeled), []
 
-    def go_on(view: JobStatus) -> None:
+    def advance(view: JobStatus) -> None:
         step = len(job.metrics()) + 1
         loss = 2.3 if not states else 0.5
         job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": loss, "accuracy": 0.5, "lr": 1e-3})
@@ -30,13 +30,13 @@ def test_who_follows_a_run_hears_each_finding_once(
             control.cancel(db, home, job.id)
             job.append_metrics({"kind": "step", "step": 1000, "epoch": 1, "loss": 0.5, "accuracy": 0.9, "lr": 1e-3})
 
-    follow(db, home, job.id, go_on, lambda diagnosis: states.append(diagnosis.state))
+    follow(db, home, job.id, advance, lambda diagnosis: states.append(diagnosis.state))
 
     assert states == ["plateau", "learning"]
     assert diagnose(home, control.start_job(db, home, labeled, "import", {}).id) is None
 
 
-def test_a_look_at_a_run_reads_its_metrics_once(
+def test_watching_a_run_reads_its_metrics_once(
     db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page updates every second, and the file grows with the run."""

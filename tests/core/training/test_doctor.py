@@ -137,7 +137,7 @@ def test_a_position_whose_labels_are_random_is_a_dead_head(fit: Fit) -> None:
 
 
 @pytest.mark.long
-def test_images_without_their_text_get_one_constant_answer(fit: Fit) -> None:
+def test_images_without_their_text_get_one_constant_reading(fit: Fit) -> None:
     """Images are blank. During the expected plateau, the state is plateau."""
     config = replace(SMALL, max_steps=310, batch_size=8)
     blank = [
@@ -179,7 +179,7 @@ def test_a_high_lr_diverges(fit: Fit) -> None:
     assert "a tenth of the lr (0.1 instead of 1)" in found.advice
 
 
-def test_a_loss_that_is_no_number_is_told_with_its_reason(fit: Fit) -> None:
+def test_a_nan_loss_is_reported_with_its_reason(fit: Fit) -> None:
     """Train a network without norms at the highest rate that --set allows."""
     config = replace(TOY, max_steps=60, lr=1.0, backbone="test_nfnet")
     with pytest.raises(TrainingError) as caught:
@@ -251,7 +251,7 @@ def test_another_failure_is_not_explained_away() -> None:
     assert doctor(lines, state="failed", reason="The disk or its quota is full.").state == "learning"
 
 
-def test_what_a_killed_attempt_had_done_counts_no_more() -> None:
+def test_steps_of_a_killed_attempt_do_not_count() -> None:
     """It resumed from an earlier step, and with max_minutes it may end before the old step."""
     lines = [val_line(step, [0.9] * 6) for step in (12, 24, 36, 44)] + [val_line(step, [0.8] * 6) for step in (24, 26)]
 
@@ -405,7 +405,7 @@ def test_overfitting_names_the_loss_of_the_weights_that_are_kept() -> None:
 
 
 @pytest.mark.parametrize(("length", "charset", "n"), [(1, "01", 1), (1, "01", 4), (2, "01", 2), (1, "abc", 2)])
-def test_a_handful_of_images_that_are_all_read_is_no_guessing(length: int, charset: str, n: int) -> None:
+def test_a_few_images_all_read_right_are_not_guessing(length: int, charset: str, n: int) -> None:
     """All right is not guessing, even on few images."""
     lines = [
         line
@@ -428,7 +428,7 @@ def test_one_misread_image_is_not_rounded_away() -> None:
     assert "2,999 of 3,000 validation images right (99.97%)" in doctor(lines, state="finished").sentence
 
 
-def test_a_validation_loss_that_is_no_number_is_named() -> None:
+def test_a_nan_validation_loss_is_reported() -> None:
     """This also holds while the run continues."""
     found = doctor([step_line(400, 0.9, 0.8), val_line(400, [0.9] * 6, loss=None)])
 

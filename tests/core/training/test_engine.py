@@ -102,7 +102,7 @@ def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path)
 
     def first_ten(loaders: int) -> list[torch.Tensor]:
         run = engine._Run(data, config, toy.SPEC, choices, tmp_path)
-        run.step, run.loaders = 2, loaders
+        run.step, run.feed.loaders = 2, loaders
         made = []
         for images_B3HW, targets_BP in run.batches():
             made += [images_B3HW, targets_BP]
@@ -154,7 +154,7 @@ def test_it_learns_the_toy_portal(toy_run: toy.Trained) -> None:
     assert len(toy_run.vals) >= 8
 
 
-def test_lines_are_what_the_metrics_file_holds(short: Short) -> None:
+def test_lines_have_the_keys_of_the_metrics_file(short: Short) -> None:
     """Readers of metrics.jsonl rely on these keys."""
     _, watch, _ = short
 
@@ -190,7 +190,7 @@ def test_the_shortest_clock_leaves_a_step_and_its_validation(data: Snapshot, tmp
     assert outcome.best["step"] == 1
 
 
-def test_a_slow_look_at_the_stop_leaves_no_weights_without_validation(data: Snapshot, tmp_path: Path) -> None:
+def test_a_run_out_of_time_validates_its_last_weights(data: Snapshot, tmp_path: Path) -> None:
     """max_minutes may run out anywhere between two steps."""
     for minutes in (0.002, 0.003, 0.004, 0.005):
         watch = Watch()
@@ -203,7 +203,7 @@ def test_a_slow_look_at_the_stop_leaves_no_weights_without_validation(data: Snap
         assert watch.vals[-1]["step"] == outcome.step
 
 
-def test_damaged_checkpoints_are_no_reason_to_begin_anew_unasked(data: Snapshot, tmp_path: Path) -> None:
+def test_damaged_checkpoints_do_not_start_the_run_over(data: Snapshot, tmp_path: Path) -> None:
     """They are set aside with an error. The next resume starts over."""
     fit(data, SHORT, tmp_path, Watch(stop_at=8))
     for path in tmp_path.glob("step-*.pt"):
@@ -216,7 +216,7 @@ def test_damaged_checkpoints_are_no_reason_to_begin_anew_unasked(data: Snapshot,
     assert watch.steps[0]["step"] == 1
 
 
-def test_a_loss_that_is_no_number_ends_the_run(data: Snapshot, tmp_path: Path) -> None:
+def test_a_nan_loss_ends_the_run(data: Snapshot, tmp_path: Path) -> None:
     """The error names the step, and the last good checkpoint stays."""
     fit(data, SHORT, tmp_path, Watch(stop_at=5))
     state = newest(tmp_path)

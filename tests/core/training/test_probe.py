@@ -21,7 +21,7 @@ def test_the_fastest_is_chosen_and_its_timings_recorded() -> None:
     }
 
 
-def test_a_named_layout_is_taken_unmeasured() -> None:
+def test_a_named_layout_is_used_without_measuring() -> None:
     """Then equal seeds give equal results, independent of machine load."""
     result = probe(replace(toy.CONFIG, layout="contiguous"), toy.SPEC, CHOICES)
 

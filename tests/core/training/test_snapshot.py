@@ -11,7 +11,7 @@ from tests.helpers.repository import ROOT
 from tests.helpers.toy import SPEC, rows
 
 
-def test_a_snapshot_returns_what_was_written(tmp_path: Path) -> None:
+def test_a_snapshot_returns_the_written_images(tmp_path: Path) -> None:
     """Bytes, labels, splits and names come back, ordered by hash."""
     written = [*rows(20, val=4), ("f" * 64, "test", None, "späte 1.png", b"")]
     write_snapshot(tmp_path / "dataset.npz", written)
@@ -60,7 +60,7 @@ def test_the_hash_is_of_the_data_not_of_the_order(tmp_path: Path) -> None:
     assert write_snapshot(tmp_path / "c.npz", corrected) != first
 
 
-def test_a_damaged_or_missing_snapshot_is_said_to_be_so(tmp_path: Path) -> None:
+def test_a_damaged_or_missing_snapshot_is_reported(tmp_path: Path) -> None:
     """The error is one sentence, not a traceback from zipfile."""
     path = tmp_path / "dataset.npz"
     with pytest.raises(StorageError, match="missing"):
