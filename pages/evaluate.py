@@ -57,7 +57,7 @@ def ask_to_evaluate() -> None:
         key=state.unlock_test_box(run),
     )
     tta = st.checkbox(
-        "Use test-time augmentation (TTA)",
+        "Evaluate with test-time augmentation (TTA)",
         value=True,
         key="with tta",
         help="Also reads slightly shifted, scaled and turned copies of each image.",

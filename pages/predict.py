@@ -26,7 +26,9 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     text = ""
     if source != "upload":
-        text = st.text_input("Search", key="search", live="300ms", placeholder="Label, name or hash", width=200).strip()
+        text = st.text_input(
+            "Search", key="search", live="300ms", placeholder="Label, file name or pixel hash", width=200
+        ).strip()
     with layout.errors():
         choice = choice_of(home.run(run.job.id))
     tta = st.toggle(

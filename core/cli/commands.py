@@ -378,9 +378,11 @@ def _project(db: Database, name: str) -> Project:
 
 
 def _run(db: Database, name: str) -> Run:
-    run = runs.find_run(db, control.find_job(db, name).id)
+    job = control.find_job(db, name)
+    run = runs.find_run(db, job.id)
     if run is None:
-        raise JobError(f"{name} is not a training run.")
+        kind = {"import": "an import", "evaluate": "an evaluation"}[job.kind]
+        raise JobError(f"{name} is not a training run but {kind}. `slotlab runs` lists the runs.")
     return run
 
 

@@ -232,7 +232,7 @@ def _is_one_zip(upload: Upload) -> bool:
 
 def _check_upload(upload: Upload | None) -> None:
     if upload is None or not upload.files:
-        raise OptionError("There are no files to import.")
+        raise OptionError("There are no files to import. Choose image files or a zip file first.")
     if _is_one_zip(upload) and not zipfile.is_zipfile(io.BytesIO(upload.files[0][1])):
         raise ImportSourceError(f"{upload.files[0][0]} is damaged or not a zip file.")
     if upload.labels_csv is not None:
@@ -347,7 +347,7 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
     if wanted != (project.length, project.charset):
         raise OptionError(
             f"Project {name} has length {project.length} and charset {project.charset!r}. "
-            f"An import cannot change them to {wanted[0]} and {wanted[1]!r}."
+            f"They cannot change to {wanted[0]} and {wanted[1]!r}. Create another project."
         )
     return project
 
@@ -372,9 +372,14 @@ def _open_checked_source(db: Database, project: Project, name: str, owner: str, 
 
 
 def _check_origin(name: str, owner: str, authorization: str) -> None:
-    for field_name, value in (("source name", name), ("owner", owner), ("authorization", authorization)):
+    fields = (
+        ("source name", name, "Name where these images come from."),
+        ("owner", owner, "Enter who owns the portal."),
+        ("authorization", authorization, "Enter the ticket or contract that allows you to use these images."),
+    )
+    for title, value, advice in fields:
         if not value.strip():
-            raise OptionError(f"The {field_name} is missing. Enter who owns these images and who allowed their use.")
+            raise OptionError(f"The {title} is missing. {advice}")
 
 
 def import_images(

@@ -42,7 +42,7 @@ def list_files(source: Path) -> list[SourceFile]:
     if source.is_dir():
         files = _folder_files(source)
     elif not source.is_file():
-        raise ImportSourceError(f"No such folder or file: {source}.")
+        raise ImportSourceError(f"No such folder or file: {source}. It must exist on the machine that runs Slotlab.")
     elif zipfile.is_zipfile(source):
         files = _zip_files(source)
     elif source.suffix.lower() == ".zip":
@@ -50,7 +50,7 @@ def list_files(source: Path) -> list[SourceFile]:
     else:
         files = [SourceFile(storable(source.name), lambda: read_file(source))]
     if not files:
-        raise ImportSourceError(f"{source.name} contains no image files.")
+        raise ImportSourceError(f"{source} contains no image files.")
     if len(files) > MAX_FILES:
         raise ImportSourceError(f"{source.name} contains {len(files):,} files. Import at most {MAX_FILES:,} at once.")
     return sorted(files, key=lambda file: file.name)

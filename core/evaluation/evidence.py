@@ -48,4 +48,4 @@ class Evidence:
             f"(one-sided; the two-sided interval is {at_least(low)} to {at_least(high)})."
         )
         goals = " and ".join(f"{more:,} for {at_least(goal)}" for goal, more in self.next_goals)
-        return f"{evidence} To show more, you need further images without an error: {goals}." if goals else evidence
+        return f"{evidence} To prove more, you need further images without an error: {goals}." if goals else evidence

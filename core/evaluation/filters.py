@@ -188,7 +188,7 @@ class _Walker:
         if name in self.characters:
             raise self.error(node, f"{name} needs a position, such as {name}(1)")
         if name not in self.columns:
-            names = ", ".join(sorted(self.columns))
+            names = ", ".join([*sorted(self.columns), *(f"{name}(1)" for name in self.characters)])
             raise self.error(node, f"unknown name {name!r}. Put text in quotes, or use one of {names}")
         column = self.columns[name]()
         return column.astype(np.float64) if column.dtype.kind in "iu" else column

@@ -69,8 +69,8 @@ TRANSFORMS: tuple[TransformInfo, ...] = (
     TransformInfo("affine", "Move, turn and stretch", 0.8,
         "Moves, scales, turns and slants the whole image slightly.", (
         Param("zoom", "Zoom", 0.8, 1.15, (0.92, 1.08), 0.01, "times"),
-        Param("shift_x", "Shift sideways", -0.06, 0.06, (-0.03, 0.03), 0.01, "of the width"),
-        Param("shift_y", "Shift up and down", -0.12, 0.12, (-0.06, 0.06), 0.01, "of the height"),
+        Param("shift_x", "Horizontal shift", -0.06, 0.06, (-0.03, 0.03), 0.01, "of the width"),
+        Param("shift_y", "Vertical shift", -0.12, 0.12, (-0.06, 0.06), 0.01, "of the height"),
         Param("rotate", "Turn", -6, 6, (-4, 4), 0.5, "degrees"),
         Param("slant", "Slant", -15, 15, (-8, 8), 0.5, "degrees"),
     )),

@@ -147,7 +147,7 @@ class TrainConfig:
         "How each position reads the feature map: attention, one dense layer, or the average.",
         choices=("query", "flatten", "pool"),
     )
-    tied_heads: bool = option(True, "The heads share part of their weights; false makes them independent.")
+    tied_heads: bool = option(True, "The heads share part of their weights. Otherwise they are independent.")
     width: int = option(256, "Channels between feature map and heads, a multiple of 4.", low=16, high=2048, multiple=4)
     ink: bool = option(False, "Remove background color and polarity from the images.", title="Ink only")
     crop: bool = option(
@@ -158,7 +158,7 @@ class TrainConfig:
     )
     pretrained: str = option(
         "auto",
-        "ImageNet weights: auto, hub, none, or an absolute path; the command line also takes a relative one.",
+        "ImageNet weights: auto, hub, none, or an absolute path. On the command line the path may be relative.",
         choices=("auto", "hub", "none"),
         allows_path=True,
     )

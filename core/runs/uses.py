@@ -8,6 +8,8 @@ from db.records import UseOfTest
 
 def uses_text(count: int) -> str:
     """Return a sentence without its full stop."""
+    if not count:
+        return "The test set has not been used yet"
     return f"The test set has been used {'once' if count == 1 else f'{count:,} times'}"
 
 

@@ -265,7 +265,7 @@ def _patience(history: _History) -> str:
     when = f"usually by step {history.expected:,}."
     if history.planned < history.expected:
         when = f"usually within {history.expected:,} steps. This run may be too short."
-    return f"This is normal: models leave chance suddenly, {when}"
+    return f"This is normal: models often start to learn suddenly, {when}"
 
 
 def _dead_head(history: _History) -> Diagnosis | None:
@@ -351,7 +351,7 @@ def _finished(history: _History) -> Diagnosis:
         advice = "Label more images or train longer. See the errors on the Evaluate page."
     return Diagnosis(
         state="finished",
-        sentence=f"Done after {history.step:,} steps: {selected['correct']:,} of {selected['n']:,} validation images "
+        sentence=f"{history.step:,} steps: {selected['correct']:,} of {selected['n']:,} validation images "
         f"right ({share_and_interval(selected['correct'], selected['n'])[0]}). The selected checkpoint is step "
         f"{selected['step']:,}.",
         advice=advice,

@@ -63,7 +63,7 @@ def login_required() -> bool:
 
 
 def identity() -> str:
-    """Return the e-mail address, or name and subject if the provider says that the address is not verified."""
+    """Return the email address, or name and subject if the provider says that the address is not verified."""
     user = st.user.to_dict()
     email, name, sub = (str(user.get(key) or "").strip() for key in ("email", "name", "sub"))
     # Some providers send the string "false" instead of the value, and some send nothing (see docs/operating.md).
@@ -75,7 +75,7 @@ def identity() -> str:
         who = sub
     who = "".join(char for char in who if char.isprintable())
     if not who:
-        raise OptionError("The login provider sent neither an e-mail address nor a subject. Ask its administrator.")
+        raise OptionError("The login provider sent neither an email address nor a subject. Ask its administrator.")
     return who
 
 

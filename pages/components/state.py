@@ -122,3 +122,5 @@ def unlock_test_box(run: Run) -> str:
 
 IMPORT_FILES, IMPORT_LABEL_FILE = "import files", "import label file"
 """Uploaders of the import form."""
+IMPORT_FOLLOWS = "import follows"
+"""Project of the sidebar that the import form has last taken over."""

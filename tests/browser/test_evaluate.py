@@ -79,11 +79,11 @@ def test_a_click_shows_the_images_and_their_labels_can_be_corrected(
     expect(readouts.nth(4)).to_contain_text(f"0 read as 7: 0 of {n}")
 
     page.mouse.click(*cell(page, "1", 0, 7))
-    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} with 0 read as 7 at position 2.")).to_be_visible()
+    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} images with 0 read as 7 at position 2.")).to_be_visible()
     expect(page.get_by_test_id("tile")).to_have_count(SECOND_DIGIT_WRONG)
     expect(page.get_by_test_id("matrices")).to_have_attribute("data-chosen", "1 0 7")
     page.mouse.click(*cell(page, "all", 0, 7))
-    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} with 0 read as 7 at any position.")).to_be_visible()
+    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} images with 0 read as 7 at any position.")).to_be_visible()
     expect(page.get_by_role("radio", name="one cell")).to_be_checked()
 
     hashes = [tile(page, place).get_attribute("data-sample") for place in range(SECOND_DIGIT_WRONG)]
@@ -227,7 +227,7 @@ def test_a_zoom_moves_every_matrix(page: Page, evaluated: tuple[Project, str]) -
     expect(matrices.nth(6)).to_have_attribute("data-top", "0")
     for key in ["ArrowDown"] * 1 + ["ArrowUp"] + ["ArrowRight"] * 7 + ["Enter"]:
         page.keyboard.press(key)
-    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} with 0 read as 7 at position 2.")).to_be_visible()
+    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} images with 0 read as 7 at position 2.")).to_be_visible()
 
 
 def test_attention_is_drawn_over_the_position_in_the_image(

@@ -143,7 +143,7 @@ def test_the_network_input_follows_the_newest_run(home: Home, trained: Project, 
         assert "removes background and polarity" in seen.in_words
     else:
         assert len(pair) == 32
-        assert "colors unchanged" in seen.in_words
+        assert "colors, normalized" in seen.in_words
     assert ("preset fast" in seen.in_words) == (ink != PRESETS["fast"].ink)
 
 

@@ -203,10 +203,11 @@ def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: Ope
         for place in range(len(predictions.labels))
         if (reading.targets_NP[place, 1], reading.predicted_NP[place, 1]) == (true, read)
     ]
+    images = "image" if len(members) == 1 else "images"
     for position, words in ((1, "at position 2"), (None, "at any position")):
         shown, captions = show(position, read)
         assert sorted(shown) == sorted(members)
-        assert f"{len(members)} with {true} read as {read} {words}." in captions
+        assert f"{len(members)} {images} with {true} read as {read} {words}." in captions
     shown, captions = show(1, other)
     assert any(f"No {true} is read as {other} at position 2." in line for line in captions)
     same = np.flatnonzero(reading.targets_NP[:, 1] == true)

@@ -86,7 +86,7 @@ def test_the_test_set_is_used_only_on_purpose(home: Home, open_page: OpenPage, t
     app = open_page("evaluate", project=trained.name, split="test")
     button = next(button for button in app.button if button.label == "Evaluate on test")
     assert button.disabled
-    assert "used 0 times" in app.caption[0].value
+    assert "not been used yet" in app.caption[0].value
 
     app.checkbox[0].check().run()
     press(app, "Evaluate on test")

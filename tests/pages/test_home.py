@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 from core.home import Home
 from core.images.pixels import encode_png
 from core.jobs import control
-from db.connection import opened
+from db.connection import opened, write
 from db.jobs import list_jobs
-from db.projects import find_project, list_sources
+from db.projects import find_project, insert_project, list_sources
 from db.records import ACTIVE, Project
 from db.samples import counts
 
@@ -22,6 +22,10 @@ OpenPage = Callable[..., AppTest]
 
 def field(app: AppTest, label: str) -> Any:
     return next(field for field in app.main.text_input if field.label == label)
+
+
+def project_field(app: AppTest) -> Any:
+    return next(field for field in app.main.selectbox if field.label == "Project")
 
 
 def fill_in(app: AppTest, folder: Path) -> None:
@@ -142,3 +146,18 @@ def test_a_watched_folder_cannot_have_a_csv(home: Home, open_page: OpenPage, tmp
 
 def press(app: AppTest, label: str) -> None:
     next(button for button in app.button if button.label == label).click().run()
+
+
+def test_the_import_form_follows_the_project_of_the_sidebar(home: Home, open_page: OpenPage) -> None:
+    """Otherwise images of one portal could be filed under another, with the permission of its owner."""
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "portal", 6, "0123456789")
+        insert_project(db, "second", 4, "0123456789")
+
+    app = open_page("home", project="second")
+    assert project_field(app).value == "second"
+    assert "Import into second" in [button.label for button in app.button]
+
+    app.sidebar.selectbox(key="project").set_value("portal").run()
+    assert project_field(app).value == "portal"
+    assert "Import into portal" in [button.label for button in app.button]

@@ -108,7 +108,7 @@ def test_the_claimed_name_counts_without_login() -> None:
     ],
 )
 def test_the_identity_cannot_belong_to_someone_else(claims: dict[str, Any], name: str) -> None:
-    """A verified e-mail address, or the name with the provider's subject, but never the claimed name."""
+    """A verified email address, or the name with the provider's subject, but never the claimed name."""
     assert ask({"is_logged_in": True} | claims, claimed="Bo") == [name, name]
 
 

@@ -142,7 +142,7 @@ def test_confident_errors_are_named_when_no_threshold_holds(home: Home, open_pag
     assert not app.exception
     (text,) = (info.value for info in app.info)
     assert f"Of the {surest} most confident readings {wrong_N[surest - 1]} are wrong" in text
-    assert f"so the error rate may be {bounds[surest]:.3%}" in text
+    assert f"so the error rate could be {bounds[surest]:.3%}" in text
     assert "need" not in text
 
 
@@ -175,7 +175,7 @@ def test_one_confident_error_that_prevents_a_threshold_is_named(
     assert not app.exception
     worst = beta.ppf(1 - 0.05 / 8, 2, 548)
     assert (
-        f"Of the 549 most confident readings 1 is wrong, so the error rate may be {worst:.3%}. Check these"
+        f"Of the 549 most confident readings 1 is wrong, so the error rate could be {worst:.3%}. Check these"
         in app.info[0].value
     )
 

@@ -140,7 +140,7 @@ def test_a_link_to_a_run_shows_it_live(open_page: OpenPage, home: Home, labeled:
     assert app.metric[0].value == "0/10 = 0.0%"
     assert app.metric[0].delta == "95% interval 0.0% to 30.8%"
     assert "**Plateau.** At chance after 10 of 1,000,000 steps" in texts(app.info)
-    assert "models leave chance suddenly" in texts(app.info)
+    assert "models often start to learn suddenly" in texts(app.info)
     assert len(app.get("plotly_chart")) == 3
 
     job.append_metrics(val_line(20, correct=9, per_position=0.95))

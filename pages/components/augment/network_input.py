@@ -49,7 +49,7 @@ class Network:
                 "background and polarity."
             )
         else:
-            text = "The network gets these colors unchanged, except that the values are shifted and scaled."
+            text = "The network gets these colors, normalized."
         if self.ink != PRESETS["fast"].ink:
             text += f" A new run with preset fast has the option ink {'on' if PRESETS['fast'].ink else 'off'}."
         return text

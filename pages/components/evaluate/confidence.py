@@ -20,7 +20,7 @@ from db.evaluations import list_test_uses
 from db.records import Run
 from pages.components import charts, layout
 
-RULES = {"wrong": "1 error in", "lockout": "Lockout"}
+RULES = {"wrong": "Error rate", "lockout": "Lockout rate"}
 OPTIMISTIC = (
     "Validation images selected the checkpoint, so this figure is slightly optimistic. Check it on test images."
 )
@@ -132,7 +132,7 @@ def _ask_for_risk() -> tuple[float, int]:
         )  # fmt: skip
         if rule == "wrong":
             readings = st.number_input(
-                "Accepted readings", 2, 1_000_000, 100, key="risk wrong", persist_state="session", width=160
+                "One error in … readings", 2, 1_000_000, 100, key="risk wrong", persist_state="session", width=160
             )
             return 1 / readings, 3
         tries = st.number_input(
@@ -193,7 +193,7 @@ def _why_none(confidence_N: Confidence, right_N: Bools, max_risk: float) -> str:
         )
     return (
         f"{none} Of the {count:,} most confident readings {wrong:,} {'is' if wrong == 1 else 'are'} wrong, so the "
-        f"error rate may be {bound:.3%}. Check these errors on the Errors tab: they are often wrong labels."
+        f"error rate could be {bound:.3%}. Check these errors on the Errors tab: they are often wrong labels."
     )
 
 
@@ -249,6 +249,6 @@ def _offer(
             )
             st.caption(
                 f"Saved threshold: {saved.threshold:.4f} {views}. {saved.used:,} of {saved.n:,} validation images "
-                f"accepted, {saved.wrong:,} of them wrong, for an error rate of at most {saved.max_risk:.3%}."
-                + ("" if is_current else " It differs from the one above.")
+                f"accepted, {saved.wrong:,} of them wrong: error rate at most {saved.risk_bound:.3%} (95% confidence), "
+                f"{saved.max_risk:.3%} allowed." + ("" if is_current else " It differs from the one above.")
             )

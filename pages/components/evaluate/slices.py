@@ -22,7 +22,7 @@ MAX_ROWS = 300
 @st.fragment
 def show_slices(shown: Evaluated) -> None:
     """Show a filter, the slices of what it selects, and the images of the clicked slice."""
-    st.subheader("Errors by group", anchor=False)
+    st.subheader("Slices", anchor=False)
     with layout.errors(), layout.database() as db:
         columns = columns_of(db, shown)
     right_N = shown.reading.right_N

@@ -177,8 +177,8 @@ def _show_choice(shown: Evaluated, worth: TTAEffect, choice: ViewChoice) -> None
         )  # fmt: skip
     st.caption(
         f"By default a run uses TTA if it fixes more validation images than it breaks and p is below {ALPHA}, because "
-        "TTA costs time on every image. Validation images also selected the checkpoint, and the best of many sets "
-        "looks better than it is. The test images show by how much."
+        "TTA costs time on every image. Validation images also selected the checkpoint. If you try many sets of "
+        "views, the best one looks better than it is. Check it on test images."
     )
 
 

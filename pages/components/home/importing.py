@@ -31,8 +31,9 @@ def import_form(projects: list[Project]) -> None:
         target, keys = _ask_for_target({project.name: project for project in projects})
     layout.show_refusal()
     request = Request(**images, **target)
+    name = request.project
     st.button(
-        "Import images",
+        f"Import into {layout.plain(name)}" if name in [project.name for project in projects] else "Import images",
         type="primary",
         icon=":material/upload:",
         on_click=_start,
@@ -108,6 +109,7 @@ def _ask_for_images() -> dict[str, Any]:
 def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the entered values, and the widget keys of the fields."""
     keys: dict[str, str] = {}
+    _follow_sidebar(projects)
     name, keys["project"] = _choose_or_name(
         "Project", list(projects), "import project", "For example, the portal's name"
     )
@@ -117,8 +119,13 @@ def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[
             sources = {source.name: source for source in list_sources(db, projects[name].id)}
     else:
         size, chars = st.columns([1, 2])
-        length = size.number_input("Text length", 1, MAX_LENGTH, DEFAULT_SPEC.length, **_persistent("import length"))
-        charset = chars.text_input("Allowed characters", DEFAULT_SPEC.charset, **_persistent("import charset"))
+        fixed = "Cannot be changed later."
+        length = size.number_input(
+            "Text length", 1, MAX_LENGTH, DEFAULT_SPEC.length, help=fixed, **_persistent("import length")
+        )
+        charset = chars.text_input(
+            "Allowed characters", DEFAULT_SPEC.charset, help=fixed, **_persistent("import charset")
+        )
         keys |= {"length": "import length", "charset": "import charset"}
     # One key for all new projects: a key with the name would clear this field while the name is being typed.
     source_key = f"import source of {name}" if name in projects else "import source"
@@ -129,7 +136,7 @@ def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[
     else:
         owner = st.text_input("Portal owner", **_persistent("import owner"))
         authorization = st.text_input(
-            "Authorization reference", placeholder="Ticket, contract or e-mail", **_persistent("import authorization"),
+            "Authorization reference", placeholder="Ticket, contract or email", **_persistent("import authorization"),
             help="Proof that you are allowed to automate this portal: who gave permission, and where it is documented.",
         )  # fmt: skip
         keys |= {"owner": "import owner", "authorization": "import authorization"}
@@ -141,6 +148,15 @@ def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[
         "owner": owner.strip(),
         "authorization": authorization.strip(),
     }, keys
+
+
+def _follow_sidebar(projects: dict[str, Project]) -> None:
+    """Select the project of the sidebar, and again whenever it changes there."""
+    chosen = st.session_state.get(state.PROJECT)
+    if chosen in projects and chosen != st.session_state.get(state.IMPORT_FOLLOWS):
+        st.session_state["import project"] = chosen
+        st.session_state["import project new"] = False
+        st.session_state[state.IMPORT_FOLLOWS] = chosen
 
 
 def _choose_or_name(kind: str, names: list[str], key: str, example: str) -> tuple[str, str]:

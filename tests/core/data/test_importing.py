@@ -400,14 +400,23 @@ def test_a_project_that_cannot_be_is_not_made(db: Database, name: str, length: i
     assert projects.list_projects(db) == []
 
 
-@pytest.mark.parametrize("missing", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (0, r"source name is missing\. Name where these images come from"),
+        (1, r"owner is missing\. Enter who owns the portal"),
+        (2, r"authorization is missing\. Enter the ticket or contract that allows you to use these images"),
+    ],
+)
 @pytest.mark.parametrize("blank", ["", " ", "\t\n"])
-def test_a_source_needs_owner_and_authorization(db: Database, project: Project, missing: int, blank: str) -> None:
+def test_a_source_needs_owner_and_authorization(
+    db: Database, project: Project, missing: int, message: str, blank: str
+) -> None:
     """Blanks count as missing."""
     values = ["mail", "the team", "ticket 1"]
     values[missing] = blank
 
-    with pytest.raises(OptionError, match=r"is missing\. Enter who owns these images and who allowed their use"):
+    with pytest.raises(OptionError, match=message):
         open_source(db, project, *values)
 
     assert projects.list_sources(db, project.id) == []
@@ -551,7 +560,10 @@ def test_a_folder_that_has_gone_fails_the_job_with_its_reason(
     subprocess.run([sys.executable, "-m", "core.jobs.runner", home.run(job.id)], cwd=ROOT, check=False)
     control.reconcile(db, home)
     failed = control.find_job(db, job.id)
-    assert (failed.state, failed.reason) == ("failed", f"No such folder or file: {mixed}.")
+    assert (failed.state, failed.reason) == (
+        "failed",
+        f"No such folder or file: {mixed}. It must exist on the machine that runs Slotlab.",
+    )
     mixed.with_name("moved").rename(mixed)
 
     job, report = finish(db, home, control.resume(db, home, job.id))

@@ -132,12 +132,13 @@ def _select_images(shown: Evaluated, kind: str, cell: Cell | None, sort: str) ->
         where = "at any position" if cell.position is None else f"at position {cell.position + 1}"
         close = cell.is_close(reading)
         places = (nearest if close else in_cell)(reading, cell.position, cell.true, cell.read)
+        images = "1 image" if len(places) == 1 else f"{len(places):,} images"
         if close:
             empty = "" if cell.soft else f"No {true} is read as {read} {where}. "
             end = f", closest to {read} first" if sort == "closeness" else ""
-            note = f"{empty}{len(places):,} with {true} {where}{end}."
+            note = f"{empty}{images} with {true} {where}{end}."
         else:
-            note = f"{len(places):,} with {true} read as {read} {where}."
+            note = f"{images} with {true} read as {read} {where}."
     elif kind == "wrong":
         places = np.flatnonzero(~right_N)
         advice = ", most confident first. Confident errors are often wrong labels" if sort == "confidence" else ""

@@ -186,7 +186,7 @@ export class Tile {
     const focusIndex = [...this.characters.querySelectorAll("button")].findIndex((each) => each === focusedElement());
     this.characters.style.setProperty("--positions", data.positions.length);
     const heads = element("span", "head");
-    heads.append(element("b", "", "read"), element("b", "", "true"));
+    heads.append(element("b", "", "reading"), element("b", "", "label"));
     const buttons = data.positions.map((/** @type {Position} */ position, /** @type {number} */ index) =>
       this.makeCharacter(position, index),
     );

@@ -165,7 +165,7 @@ function drawAxes(pen, size, { rows: support }, { chars, list, frame, pointed },
   pen.save();
   pen.translate(7, (rows * size) / 2);
   pen.rotate(-Math.PI / 2);
-  pen.fillText("true", 0, 0);
+  pen.fillText("label", 0, 0);
   pen.restore();
   pen.globalAlpha = 1;
 }

@@ -46,7 +46,7 @@ export class Grid extends Widget {
       ["unreadable", "Unreadable", "Alt+U", "Skip this image: nobody can read it"],
       ["otherPortal", "Not from this portal", "Alt+O", "Skip this image: it is not from this portal"],
       ["toggleHistory", "History", "Alt+H", "History of the selected image"],
-      ["done", "Done", "Enter", "Confirm unmarked labels, report marked ones as wrong, and continue"],
+      ["done", "Done", "Enter", "Confirm unmarked labels, dispute marked ones, and continue"],
     ];
   }
 
