@@ -36,7 +36,7 @@ def augment() -> None:
     changes = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "Image", key=state.SEARCH, live="300ms", placeholder="Label, file name or pixel hash", width=170
+            "Image", key=state.SEARCH, live="300ms", placeholder="Label, file name or pixel hash", width=230
         ).strip()
         st.button("Shuffle", icon=":material/casino:", on_click=pick_another, help="Show another training image.")
         beside = st.container(width="content")

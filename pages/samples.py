@@ -132,7 +132,7 @@ with rows:
             "label": st.column_config.TextColumn("Label", width="small"),
             "state": st.column_config.TextColumn("State", width="small"),
             "review": st.column_config.TextColumn(
-                "Review", width="small", help="checked: a second operator confirmed it. disputed: operators disagree."
+                "Review", width=95, help="checked: an operator confirmed the label. disputed: operators disagree."
             ),
             "split": st.column_config.TextColumn("Split", width="small"),
             "name": st.column_config.TextColumn("File"),
