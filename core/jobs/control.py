@@ -283,7 +283,9 @@ def follow(db: Database, home: Home, job_id: str, on_progress: Callable[[JobStat
         job = find_job(db, job_id)
         if job.state not in ACTIVE:
             return job
-        on_progress(observe(home, job_id))
+        status = observe(home, job_id)
+        if status.active:  # it may have ended since the row was read
+            on_progress(status)
         time.sleep(FOLLOW_SECONDS)
 
 
