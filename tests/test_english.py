@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.repository import ROOT
+
 SKIP = ("tests/old_home/", "tests/test_english.py", "bench/results/", "core/images/fonts/")
 
 WORDS = {
@@ -43,18 +44,22 @@ LONGEST = 25
 """Words of a sentence. The rule asks for 20; a list of names or values may need more."""
 
 
+@cache
 def files(*suffixes: str) -> list[Path]:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     return [ROOT / name for name in listed if name.endswith(suffixes) and not name.startswith(SKIP)]
 
 
-def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
     """Yield line and text of each docstring, those of constants and fields included."""
-    for node in ast.walk(tree):
-        for at, statement in enumerate(
-            getattr(node, "body", []) if not isinstance(node, ast.Lambda | ast.IfExp) else []
-        ):
-            after = node.body[at - 1] if at else node  # type: ignore[attr-defined]
+    for node in ast.walk(parsed(path)):
+        body = getattr(node, "body", [])
+        for after, statement in zip([node, *body], body, strict=False) if isinstance(body, list) else ():
             if (
                 isinstance(statement, ast.Expr)
                 and isinstance(statement.value, ast.Constant)
@@ -79,7 +84,7 @@ def _prose(path: Path) -> Iterator[tuple[int, str]]:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == tokenize.COMMENT:
                 yield token.start[0], token.string.lstrip("# ")
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
                 yield node.lineno, node.value
     elif path.suffix == ".md":
@@ -99,7 +104,7 @@ def names() -> list[str]:
         f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}"
         for path in files(".py")
         if path.is_relative_to(ROOT / "tests")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     ]
 
@@ -129,7 +134,7 @@ def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {text.strip().splitlines()[0]}"
         for path in files(".py")
-        for line, text in docstrings(ast.parse(path.read_text()))
+        for line, text in docstrings(path)
         if re.match(OPENING, text.strip())
     ]
     assert wrong == []
@@ -140,7 +145,7 @@ def test_sentences_of_docstrings_are_short() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {sentence}"
         for path in files(".py")
-        for line, text in docstrings(ast.parse(path.read_text()))
+        for line, text in docstrings(path)
         for block in re.split(r"\n\s*\n|\n\s*\* |\n\s{4,}", text)
         for sentence in re.split(r"(?<=[.!?:;])\s+", " ".join(block.split()))
         if len(sentence.split()) > LONGEST

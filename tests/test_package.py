@@ -8,7 +8,6 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import packaging.version
 import pytest
-from playwright.sync_api import Playwright, expect
+from playwright.sync_api import Page, Playwright, expect
 
 from core.cli import commands
-from tests.helpers.lab import CHROMIUM, FLAGS, free_port
+from tests.helpers.lab import CHROMIUM, FLAGS, free_port, is_healthy
 from tests.helpers.made_once import made_once
 from tests.helpers.pictures import png, write_files
 from tests.helpers.repository import ROOT
@@ -154,7 +153,7 @@ class Installed:
             command = [self.bin / "slotlab", "app", "--port", str(port)]
             app = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=out, stderr=out)
         try:
-            wait_until(lambda: app.poll() is not None or answers(url))
+            wait_until(lambda: app.poll() is not None or is_healthy(url))
             assert app.poll() is None, log.read_text()
             yield url
         finally:
@@ -163,17 +162,18 @@ class Installed:
         assert "Traceback" not in log.read_text()
 
 
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
-            return bool(answer.read() == b"ok")
-    except OSError:
-        return False
-
-
 @pytest.fixture
 def installed(tmp_path: Path, wheel: Path) -> Installed:
     return Installed(tmp_path, wheel)
+
+
+@pytest.fixture
+def tab(playwright: Playwright) -> Iterator[Page]:
+    if CHROMIUM is None and not os.environ.get("SLOTLAB_REQUIRE_BROWSER"):
+        pytest.skip("there is no chromium on this machine")
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+    yield browser.new_page()
+    browser.close()
 
 
 @pytest.mark.long
@@ -216,44 +216,32 @@ def test_the_installed_wheel_imports_and_exports(installed: Installed) -> None:
 def test_the_app_of_the_wheel_answers(installed: Installed) -> None:
     """Data are in SLOTLAB_HOME, not beside the modules."""
     with installed.app() as url:
-        assert answers(url)
+        assert is_healthy(url)
 
     assert not (installed.packages / "slotlab" / "_tree" / "slotlab-data").exists()
 
 
 @pytest.mark.long
 @pytest.mark.browser
-@pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("SLOTLAB_REQUIRE_BROWSER"), reason="there is no chromium on this machine"
-)
-def test_the_app_of_the_wheel_shows_its_pages(installed: Installed, playwright: Playwright) -> None:
+def test_the_app_of_the_wheel_shows_its_pages(installed: Installed, tab: Page) -> None:
     """Home shows the project, and the Label page loads the scripts of its widget."""
     installed.import_images({"image.png": png(4)}, "none")
     with installed.app() as url:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        page = browser.new_page()
-        page.goto(f"{url}/?project=portal")
-        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=30_000)
-        expect(page.get_by_test_id("stMain")).to_contain_text("portal", timeout=30_000)
-        assert page.get_by_test_id("stException").count() == 0
-        page.goto(f"{url}/label?project=portal")
-        expect(page.get_by_test_id("labeler")).to_have_attribute("data-ready", "true", timeout=30_000)
-        browser.close()
+        tab.goto(f"{url}/?project=portal")
+        expect(tab.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=30_000)
+        expect(tab.get_by_test_id("stMain")).to_contain_text("portal", timeout=30_000)
+        assert tab.get_by_test_id("stException").count() == 0
+        tab.goto(f"{url}/label?project=portal")
+        expect(tab.get_by_test_id("labeler")).to_have_attribute("data-ready", "true", timeout=30_000)
 
 
 @pytest.mark.long
 @pytest.mark.browser
-@pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("SLOTLAB_REQUIRE_BROWSER"), reason="there is no chromium on this machine"
-)
-def test_the_app_of_the_wheel_takes_the_login_of_its_folder(installed: Installed, playwright: Playwright) -> None:
+def test_the_app_of_the_wheel_takes_the_login_of_its_folder(installed: Installed, tab: Page) -> None:
     """Settings of the login beside the data are used. Ignoring them would open the lab to everyone."""
     secrets = installed.folder / ".streamlit" / "secrets.toml"
     secrets.parent.mkdir()
     secrets.write_text('[auth]\nclient_id = "slotlab"\n')
     with installed.app() as url:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        page = browser.new_page()
-        page.goto(url)
-        expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)
-        browser.close()
+        tab.goto(url)
+        expect(tab.get_by_role("button", name="Log in")).to_be_visible(timeout=30_000)

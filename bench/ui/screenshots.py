@@ -43,6 +43,7 @@ READY = "ready"
 """File in the folder of a lab that is complete."""
 PROJECT, OTHER = "portal", "intranet"
 OPERATOR, SECOND = "Ann", "Ben"
+LETTERS = "ABCDEFGHKMNPRSTUVWXYZ"
 LABELED, UNLABELED, DISPUTED = 1500, 60, 6
 STEPS = (150, 320)
 """Steps of the two runs. The first is too short, the second reads most images."""
@@ -115,7 +116,7 @@ def make_lab(home: Home) -> None:
 def add_images(db: Database, home: Home) -> Project:
     """Import drawn images: most with labels, some without, and a second project of letters that nobody has labeled."""
     drawn_images = list(renderer.samples(LABELED + UNLABELED, seed=7))
-    letters = list(renderer.samples(40, seed=8, length=4, charset="ABCDEFGHKMNPRSTUVWXYZ"))
+    letters = list(renderer.samples(40, seed=8, length=4, charset=LETTERS))
     for project, source, labeled, images in (
         (OTHER, "login page", False, letters),
         (PROJECT, "login page, June", True, drawn_images[:LABELED]),
@@ -125,7 +126,7 @@ def add_images(db: Database, home: Home) -> Project:
         first = images[0][1]
         request = Request(
             path=None, project=project, source=source, owner="Portal team", authorization="TICKET-17",
-            length=len(first), charset="ABCDEFGHKMNPRSTUVWXYZ" if first.isalpha() else "0123456789",
+            length=len(first), charset=LETTERS if first.isalpha() else "0123456789",
         )  # fmt: skip
         rows = "".join(f"{index:04}.png,{text}\n" for index, (_, text, _) in enumerate(images))
         files = [(f"{index:04}.png", data) for index, (_, _, data) in enumerate(images)]

@@ -63,17 +63,10 @@ class Lab:
                 start_new_session=True,
             )
         end = time.monotonic() + within_seconds
-        while not self._is_healthy():
+        while not is_healthy(self.url):
             if self.process.poll() is not None or time.monotonic() > end:
                 pytest.fail(f"The server did not start:\n{self.log.read_text()}")
             time.sleep(0.05)
-
-    def _is_healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
     def kill(self, with_signal: signal.Signals = signal.SIGKILL) -> None:
         """Kill the server and its children. start() restarts it on the same port."""
@@ -133,6 +126,15 @@ class Lab:
         with opened(self.home.db) as db:
             sql = "SELECT action FROM labels JOIN samples s ON s.id = sample_id WHERE project_id = ? ORDER BY labels.id"
             return [action for (action,) in db.execute(sql, [project.id])]
+
+
+def is_healthy(url: str) -> bool:
+    """Return whether the app at `url` answers."""
+    try:
+        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
+            return bool(answer.read() == b"ok")
+    except OSError:
+        return False
 
 
 def free_port() -> int:

@@ -24,16 +24,16 @@ LABEL_RULES = {"none": "No labels yet", "filename": "File names", "csv": "CSV fi
 
 def import_form(projects: list[Project]) -> None:
     """Ask for images, project and authorization, and start the job. Not an st.form, because fields depend on others."""
+    known = {project.name: project for project in projects}
     left, right = st.columns(2, gap="large")
     with left:
         images = _ask_for_images()
     with right:
-        target, keys = _ask_for_target({project.name: project for project in projects})
+        target, keys = _ask_for_target(known)
     layout.show_refusal()
     request = Request(**images, **target)
-    name = request.project
     st.button(
-        f"Import into {layout.plain(name)}" if name in [project.name for project in projects] else "Import images",
+        f"Import into {layout.plain(request.project)}" if request.project in known else "Import images",
         type="primary",
         icon=":material/upload:",
         on_click=_start,

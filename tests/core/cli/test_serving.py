@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from core.cli.serving import HOST, check_port
 from core.errors import OptionError
+from tests.helpers.lab import is_healthy
 from tests.helpers.repository import ROOT
 
 SERVE = (
@@ -58,7 +58,7 @@ def server(port: int, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a background job ignores it
     )
     end = time.monotonic() + 60
-    while not _answers(port):
+    while not is_healthy(f"http://{HOST}:{port}"):
         assert process.poll() is None
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -66,14 +66,6 @@ def server(port: int, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/_stcore/health", timeout=5) as answer:
-            return bool(answer.read() == b"ok")
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -86,4 +78,4 @@ def test_the_app_ends_on_a_signal(server: subprocess.Popen[str], port: int, numb
     assert f"Slotlab is running at http://{HOST}:{port}/" in out
     assert "Traceback" not in errors
     check_port(port)
-    assert not _answers(port)
+    assert not is_healthy(f"http://{HOST}:{port}")
