@@ -7,16 +7,20 @@ Each rule prevents a data loss that tests/db/test_connection.py reproduces:
   once with SQLITE_BUSY_SNAPSHOT, whatever the timeout.
 * A missing file is an error unless `create=True`. SQLite would silently create an empty database.
 * WAL needs SQLite 3.51.3. Earlier versions can corrupt a WAL file with two writing connections
-  (https://sqlite.org/releaselog/3_51_3.html), so they get the rollback journal in TRUNCATE mode.
+  (https://sqlite.org/releaselog/3_51_3.html), so they get the rollback journal in TRUNCATE mode. So do network file
+  systems, whose machines do not share the memory that WAL needs (https://sqlite.org/wal.html).
+* Import sqlite3 from sqlite_utils. It prefers pysqlite3, which brings a recent SQLite. Two libraries that open one file
+  in one process drop each other's locks (https://sqlite.org/howtocorrupt.html).
 """
 
 import os
-import sqlite3
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
 from core.errors import StorageError
 from db.migrations import MIGRATIONS, SCHEMA_VERSION
@@ -25,6 +29,11 @@ APPLICATION_ID = 0x534C4F54
 """ASCII "SLOT", in the header of every Slotlab database."""
 BUSY_SECONDS = 30.0
 WAL_SAFE_SINCE = (3, 51, 3)
+MOUNTS = Path("/proc/self/mounts")
+LOCAL_FILE_SYSTEMS = frozenset(
+    ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs", "tmpfs", "ramfs", "overlay")
+)
+"""File systems of Linux whose files only one machine opens."""
 
 
 def connect(path: Path, *, create: bool = False) -> Database:
@@ -70,7 +79,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Dat
             "and was not changed. Install the newer Slotlab to use it."
         )
     for pragma in (
-        f"journal_mode = {journal_mode(sqlite3.sqlite_version_info)}",
+        f"journal_mode = {journal_mode(sqlite3.sqlite_version_info, file_system(path))}",
         "synchronous = FULL",
         "trusted_schema = OFF",
         "recursive_triggers = ON",
@@ -95,8 +104,26 @@ def _migrate(db: Database) -> None:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def journal_mode(version: tuple[int, ...]) -> str:
-    return "WAL" if version >= WAL_SAFE_SINCE else "TRUNCATE"
+def journal_mode(version: tuple[int, ...], file_system: str | None) -> str:
+    """Return the journal mode for this SQLite and file system. None is a system without /proc, and counts as local."""
+    is_local = file_system is None or file_system in LOCAL_FILE_SYSTEMS
+    return "WAL" if version >= WAL_SAFE_SINCE and is_local else "TRUNCATE"
+
+
+def file_system(path: Path) -> str | None:
+    """Return the type of the file system that holds `path`, such as ext4 or nfs4; None without /proc."""
+    try:
+        mounts = MOUNTS.read_text("utf-8", "surrogateescape")
+    except OSError:
+        return None
+    kind, longest = None, -1
+    for line in mounts.splitlines():
+        _, point, found, *_ = line.split(" ")
+        point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)  # a space is written as \040
+        # Later lines cover earlier ones at the same point.
+        if len(point) >= longest and path.resolve().is_relative_to(point):
+            kind, longest = found, len(point)
+    return kind
 
 
 @contextmanager

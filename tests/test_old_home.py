@@ -22,6 +22,7 @@ from core.runs.start import changed_labels, start_evaluation
 from db import evaluations, jobs, labels, projects, runs, samples
 from db.connection import opened
 from db.records import Project
+from tests.helpers.contents import contents
 
 HERE = Path(__file__).parent
 RUN, WITH_VIEWS, CANCELED = "0002-fast", "0003-evaluate", "0006-fast"
@@ -72,11 +73,11 @@ def test_the_state_of_each_sample_follows_from_its_ledger(db: Database, project:
 
 def test_runs_and_their_results_are_listed(db: Database, home: Home, project: Project) -> None:
     """Reconciling the jobs changes nothing in ended ones."""
-    before = list(db.conn.iterdump())
+    before = contents(db.conn)
 
     control.reconcile(db, home)
 
-    assert list(db.conn.iterdump()) == before
+    assert contents(db.conn) == before
     assert [(run.job.id, run.job.state) for run in runs.list_runs(db)] == [(CANCELED, "canceled"), (RUN, "finished")]
     assert [each.split for each in evaluations.list_evaluations(db, RUN)] == ["test", "val", "val"]
     assert evaluations.count_test_uses(db, project.id) == 1

@@ -10,7 +10,6 @@ file. `python -m bench.tables` writes the tables of docs/benchmarks.md. Needs Ch
 import asyncio
 import json
 import shutil
-import sqlite3
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
 from bench.cells import ROOT, Bench, BenchCell, CellError, Interrupted, cores, environment
 from bench.grid import main

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -11,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
 
 from core.errors import StorageError
 from core.home import Home
-from db.connection import APPLICATION_ID, connect, journal_mode, opened, write
+from db import connection
+from db.connection import APPLICATION_ID, connect, file_system, journal_mode, opened, write
 from db.labels import append_event, events_of
 from db.migrations import SCHEMA_VERSION
 from db.projects import find_project, insert_project, list_projects
@@ -181,15 +182,34 @@ def test_only_the_owner_may_read_the_file(path: Path) -> None:
 )
 def test_the_journal_follows_the_version_of_sqlite(version: tuple[int, ...], mode: str) -> None:
     """Before 3.51.3 two connections can corrupt a WAL file."""
-    assert journal_mode(version) == mode
+    assert journal_mode(version, "ext4") == mode
 
 
-def test_a_connection_is_strict_and_durable(db: Database) -> None:
+@pytest.mark.parametrize(("kind", "mode"), [("nfs4", "TRUNCATE"), ("cifs", "TRUNCATE"), ("xfs", "WAL"), (None, "WAL")])
+def test_wal_stays_on_local_file_systems(kind: str | None, mode: str) -> None:
+    """The machines of a network file system do not share the memory that WAL needs."""
+    assert journal_mode((3, 53, 4), kind) == mode
+
+
+def test_the_file_system_is_that_of_the_innermost_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    share = tmp_path / "team share"
+    share.mkdir()
+    mounts = tmp_path / "mounts"
+    escaped = str(share).replace(" ", r"\040")
+    mounts.write_text(f"/dev/vda / ext4 rw 0 0\nserver:/x {escaped} nfs4 rw 0 0\ntmpfs /run tmpfs rw 0 0\n")
+    monkeypatch.setattr(connection, "MOUNTS", mounts)
+
+    assert [file_system(path) for path in (tmp_path / "a.db", share / "a.db")] == ["ext4", "nfs4"]
+    monkeypatch.setattr(connection, "MOUNTS", tmp_path / "missing")
+    assert file_system(share) is None
+
+
+def test_a_connection_is_strict_and_durable(db: Database, tmp_path: Path) -> None:
     """SQLite's defaults check no foreign keys and wait too briefly for locks."""
     pragmas = ("journal_mode", "synchronous", "foreign_keys", "trusted_schema", "recursive_triggers", "busy_timeout")
     values = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
 
-    assert values == [journal_mode(sqlite3.sqlite_version_info).lower(), 2, 1, 0, 1, 30_000]
+    assert values == [journal_mode(sqlite3.sqlite_version_info, file_system(tmp_path)).lower(), 2, 1, 0, 1, 30_000]
     assert db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     assert db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
 

@@ -1,9 +1,8 @@
 """The label ledger and the current label derived from it."""
 
-import sqlite3
-
 import pytest
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
 
 from core.data.labeling import apply_events
 from db import labels, projects, samples

@@ -1,11 +1,11 @@
 """The schema: migration of older files, and constraints that hold whatever the code does."""
 
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
 
 from core.errors import StorageError
 from core.home import Home
@@ -17,6 +17,7 @@ from db.migrations import SCHEMA_VERSION
 from db.projects import list_projects
 from db.records import Project
 from tests.db.conftest import AddSample
+from tests.helpers.contents import contents
 from tests.helpers.old_database import STEPS, make_old
 
 
@@ -115,12 +116,12 @@ def test_an_update_that_would_lose_a_reference_is_refused(tmp_path: Path) -> Non
     raw = sqlite3.connect(old)
     raw.execute("INSERT INTO leases VALUES (7, 'a tab', 0)")
     raw.commit()
-    before = list(raw.iterdump())
+    before = contents(raw)
 
     with pytest.raises(StorageError, match="was not updated: some rows refer to missing rows"):
         connect(old)
 
-    assert list(raw.iterdump()) == before
+    assert contents(raw) == before
     raw.close()
 
 
@@ -130,12 +131,12 @@ def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
     make_old(old, 1)
     raw = sqlite3.connect(old)
     raw.execute("CREATE TABLE evaluations (somebody_tried TEXT)")
-    before = list(raw.iterdump())
+    before = contents(raw)
 
     with pytest.raises(StorageError, match="evaluations already exists"):
         connect(old)
 
-    assert list(raw.iterdump()) == before
+    assert contents(raw) == before
     assert raw.execute("PRAGMA user_version").fetchone() == (1,)
     raw.close()
 

@@ -1,10 +1,10 @@
 """Constraints on recipes, and recipes in an older file."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
 
 from db.connection import opened, write
 from db.recipes import find_default, find_recipe, insert_default, insert_recipe, list_recipes

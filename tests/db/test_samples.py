@@ -1,9 +1,8 @@
 """Queries on samples and images."""
 
-import sqlite3
-
 import pytest
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
 
 from db import samples
 from db.connection import write

@@ -1,9 +1,9 @@
 """Databases of earlier versions."""
 
-import sqlite3
 from pathlib import Path
 
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
 
 from db.connection import APPLICATION_ID
 from db.migrations import MIGRATIONS

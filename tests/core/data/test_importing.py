@@ -23,6 +23,7 @@ from core.jobs import control
 from db import labels, projects, samples
 from db.connection import opened
 from db.records import Job, Project, Sample, Source
+from tests.helpers.contents import contents
 from tests.helpers.pictures import encoded, pixels, png, write_files
 from tests.helpers.repository import ROOT
 
@@ -43,11 +44,6 @@ def run(
     db: Database, project: Project, source: Source, path: Path, rule: str = "filename", operator: str = "import"
 ) -> Report:
     return import_images(db, project, source, path, rule, operator=operator, on_progress=lambda *_: None)
-
-
-def dump(db: Database) -> list[str]:
-    """Return all rows of all tables."""
-    return list(db.conn.iterdump())
 
 
 def stored(db: Database, project: Project) -> dict[str, str | None]:
@@ -195,11 +191,11 @@ def mixed(folder: Path) -> Path:
 def test_a_second_import_changes_nothing(db: Database, project: Project, source: Source, mixed: Path) -> None:
     """No row changes. Ignored labels are reported again."""
     first = run(db, project, source, mixed)
-    before = dump(db)
+    before = contents(db.conn)
 
     second = run(db, project, source, mixed)
 
-    assert dump(db) == before
+    assert contents(db.conn) == before
     assert (second.imported, second.labeled, second.duplicates) == (0, 0, 33)
     assert second.reasons == first.reasons
     assert second.rejected == first.rejected == 1
@@ -213,11 +209,11 @@ def test_a_second_import_leaves_corrections_alone(db: Database, project: Project
     label(db, project, changed, "label", "999999")
     label(db, project, undone, "undo")
     label(db, project, skipped, "skip")
-    before = dump(db)
+    before = contents(db.conn)
 
     report = run(db, project, source, mixed)
 
-    assert dump(db) == before
+    assert contents(db.conn) == before
     assert report.labeled == 0
 
 
@@ -360,13 +356,15 @@ def test_a_label_that_agrees_adds_nothing(db: Database, project: Project, source
     """There is no event and no line in the report."""
     write_files(folder, {"111111.png": png(1)})
     run(db, project, source, folder)
-    before = dump(db)
+    before = contents(db.conn)
     other = open_source(db, project, "post", "others", "ticket 2")
 
     report = run(db, project, other, folder)
 
     assert (report.duplicates, report.label_problems) == (1, 0)
-    assert [line for line in dump(db) if "sources" not in line] == [line for line in before if "sources" not in line]
+    assert [line for line in contents(db.conn) if "sources" not in line] == [
+        line for line in before if "sources" not in line
+    ]
 
 
 # Projects and sources
@@ -506,12 +504,12 @@ def test_an_upload_that_cannot_be_used_stores_nothing(
     db: Database, home: Home, upload: Upload | None, reason: str
 ) -> None:
     """No project and no job is created."""
-    before = dump(db)
+    before = contents(db.conn)
 
     with pytest.raises(SlotlabError, match=reason):
         start_import(db, home, request(None), operator="Ann", upload=upload)
 
-    assert dump(db) == before
+    assert contents(db.conn) == before
     assert list(home.runs.iterdir()) == []
 
 
@@ -532,12 +530,12 @@ def test_a_request_that_cannot_be_met_stores_nothing(
     db: Database, home: Home, mixed: Path, changes: dict[str, object], error: type[SlotlabError]
 ) -> None:
     """A project created with a wrong length would block the right one."""
-    before = dump(db)
+    before = contents(db.conn)
 
     with pytest.raises(error):
         start_import(db, home, request(mixed, **changes), operator="Ann")
 
-    assert dump(db) == before
+    assert contents(db.conn) == before
 
 
 def test_one_press_is_one_import(db: Database, home: Home, mixed: Path) -> None:
