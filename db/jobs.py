@@ -41,6 +41,11 @@ def active_jobs(db: Database) -> list[Job]:
     return _select(db, f"state IN {ACTIVE}", [])
 
 
+def unfinished_jobs(db: Database) -> list[Job]:
+    """Return active jobs and those that ended without a result, newest first."""
+    return _select(db, "state <> 'finished'", [])
+
+
 def list_jobs(db: Database, *, project_id: int | None = None, kind: str | None = None, limit: int = -1) -> list[Job]:
     """Return jobs, newest first. A limit of -1 is all."""
     return _select(

@@ -91,9 +91,12 @@ def leased_hashes(db: Database, project_id: int, holder: str) -> set[str]:
     return {row["sha256"] for row in db.query(sql, [holder, project_id])}
 
 
-def end_leases(db: Database, holder: str, now: int) -> None:
-    """Delete the leases of `holder` and all expired ones."""
-    db.execute("DELETE FROM leases WHERE holder = ? OR until < ?", [holder, now])
+def end_leases(db: Database, holder: str, now: int, latest: int) -> None:
+    """Delete the leases of `holder`, all expired ones, and those that end after `latest`.
+
+    No lease made now ends later. Those are from before the clock was set back, and nobody would get their images.
+    """
+    db.execute("DELETE FROM leases WHERE holder = ? OR until NOT BETWEEN ? AND ?", [holder, now, latest])
 
 
 def release(db: Database, sample_id: int) -> None:

@@ -6,7 +6,6 @@ import streamlit as st
 from core.evaluation.comparison import common, compare
 from core.evaluation.percent import counted
 from core.evaluation.predictions import Predictions
-from core.jobs import control
 from core.runs.uses import uses_text
 from db.evaluations import count_test_uses
 from db.records import Run
@@ -90,7 +89,7 @@ def show_runs(runs: list[Run]) -> None:
 
 
 with layout.errors(), layout.database() as db:
-    control.reconcile(db, home)
+    layout.update_jobs(db)
     uses = count_test_uses(db, project.id)
 runs = layout.runs_with_a_model(project)
 if len(runs) < 2:

@@ -69,7 +69,7 @@ def ask_to_evaluate() -> None:
 
 
 with layout.errors(), layout.database() as db:
-    control.reconcile(db, home)
+    layout.update_jobs(db)
     uses = count_test_uses(db, project.id)
 runs = layout.runs_with_a_model(project)
 

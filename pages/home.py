@@ -5,7 +5,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.data.importing import watched_folder
 from core.evaluation.percent import share
-from core.jobs import control
 from db.jobs import active_jobs, list_jobs
 from db.projects import list_projects
 from db.records import ACTIVE, Project, Run
@@ -19,7 +18,7 @@ layout.enter("home")
 projects, cards, imports, watches = [], [], [], {}
 if layout.home().db.exists():
     with layout.errors(), layout.database() as db:
-        control.reconcile(db, layout.home())
+        layout.update_jobs(db)
         projects = list_projects(db)
         watches = {
             job.id: (job, folder)

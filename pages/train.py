@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from core.jobs import control
 from db.runs import list_runs
 from pages.components import layout, state
 from pages.components.train.form import show_form
@@ -13,7 +12,7 @@ from pages.components.train.waiting import show_queue
 page = layout.open_page("train")
 with layout.errors():
     with layout.database() as db:
-        control.reconcile(db, layout.home())
+        layout.update_jobs(db)
         runs = {run.job.id: run for run in list_runs(db, page.project.id)}
     layout.keep_run(runs)
     layout.take_run_from_address(state.RUN, runs, "This project has no run {}.")

@@ -13,7 +13,7 @@ from sqlite_utils import Database
 from core.data.importing import open_project
 from core.home import Home
 from core.jobs import control
-from core.jobs.jobdir import JobDir
+from core.jobs.jobdir import job_directories
 from db import projects
 from db.connection import opened, write
 from db.records import Project
@@ -64,9 +64,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, home: Home) -> Iterator[None]:
     """Replace the worker with a stand-in, and kill all of them after the test."""
     monkeypatch.setattr(control, "RUNNER", (sys.executable, "-c", RUNNER))
     yield
-    for path in home.runs.glob("[0-9]*"):
-        JobDir(path).write("cancel", {"at": time.time()})
-        JobDir(path).kill()
+    for job in job_directories(home.runs):
+        job.write("cancel", {"at": time.monotonic()})
+        job.kill()
 
 
 @pytest.fixture(scope="session")

@@ -344,7 +344,7 @@ def lease_times(home: Home, bench: Bench) -> list[dict[str, Any]]:
             figures = {"leased": len(batch.samples), "median_ms": sorted(times)[LEASES // 2], "max_ms": max(times)}
             rows.append(asdict(queue) | {key: round(value, 1) for key, value in figures.items()})
         with write(db):
-            queues.end_leases(db, "bench", 0)
+            queues.end_leases(db, "bench", now=0, latest=0)
     return rows
 
 

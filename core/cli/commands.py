@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -204,8 +205,10 @@ def list_runs(
     """List runs: the run queue first, then all others, newest first."""
     home = Home.from_env()
     with _database(home) as db:
-        control.reconcile(db, home)
+        is_current = _update_jobs(db, home)
         chosen = runs.list_runs(db, _project(db, project).id if project else None)
+        if not is_current:
+            chosen = [replace(run, job=_current(home, run.job)) for run in chosen]
         places = {run_id: place for queue in control.queue(home).values() for place, run_id in enumerate(queue, 1)}
         records = [_run_record(db, run) | {"turn": places.get(run.job.id)} for run in chosen]
     if as_json:
@@ -243,7 +246,7 @@ def resume(
     """Resume a run from its last checkpoint. Follow an active run; print a finished one."""
     home = Home.from_env()
     with _database(home) as db:
-        control.reconcile(db, home)
+        _update_jobs(db, home)
         job = _run(db, run).job
         if job.state not in (*ACTIVE, "finished"):
             control.resume(db, home, job.id)
@@ -263,7 +266,7 @@ def evaluate(
     """Evaluate a run on labeled images it was not trained on."""
     home = Home.from_env()
     with _database(home) as db, Progress() as progress:
-        control.reconcile(db, home)
+        _update_jobs(db, home)
         job = start_evaluation(db, home, _run(db, run), split, tta=tta, operator=default_operator())
         job = control.finish(db, home, job.id, progress.show_job)
     result = json.loads(job.result or "{}")
@@ -292,7 +295,7 @@ def report(
 
     home = Home.from_env()
     with _database(home) as db:
-        control.reconcile(db, home)
+        _update_jobs(db, home)
         text = make_report(db, home, load_evaluated(db, home, _run(db, run), split, tta=tta))
     write_report(out, text)
     print(f"{out}: {len(text.encode()) / 1e6:.1f} MB.")
@@ -366,6 +369,22 @@ def _database(home: Home, *, create: bool = False) -> Iterator[Database]:
         home.create()
     with opened(home.db, create=create) as db:
         yield db
+
+
+def _update_jobs(db: Database, home: Home) -> bool:
+    """Bring the rows of jobs up to date. Return False if they cannot be saved; a full disk must not prevent reading."""
+    if error := control.reconcile(db, home):
+        print(f"{error} The states of jobs may be out of date.", file=sys.stderr)
+        return False
+    return True
+
+
+def _current(home: Home, job: Job) -> Job:
+    """Return the job with the state in its directory, which its row lacks if it could not be saved."""
+    if job.state not in ACTIVE:
+        return job
+    view = control.observe(home, job.id)
+    return replace(job, state=view.state, reason=view.reason)
 
 
 def _project(db: Database, name: str) -> Project:

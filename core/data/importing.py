@@ -161,9 +161,10 @@ def start_import(
             return job
         spec["watch"] = request.every
 
-    def fill(directory: Path) -> None:
+    def fill(directory: Path) -> dict[str, Any]:
         if upload is not None:
             _save_upload(upload, directory)
+        return {}
 
     return control.start_job(db, home, project, "import", spec, request_id=request_id, fill=fill)
 

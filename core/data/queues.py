@@ -46,7 +46,7 @@ def lease(
     """
     now = int(time.time())
     with write(db):
-        queues.end_leases(db, holder, now)
+        queues.end_leases(db, holder, now, latest=now + LEASE_SECONDS)
 
         def take(hashes: Collection[str]) -> None:
             state = queues.KINDS[queue.kind]

@@ -11,8 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from sqlite_utils import Database
 from core.errors import JobError, StorageError
 from core.home import Home
 from core.jobs import order
-from core.jobs.jobdir import LAUNCH_SECONDS, JobDir, JobStatus
+from core.jobs.jobdir import JobDir, JobStatus, job_directories
 from core.jobs.runner import GRACE_SECONDS
 from db import evaluations, jobs, runs
 from db.connection import write
@@ -31,6 +30,11 @@ ROOT = Path(__file__).resolve().parents[2]
 """The folder of `core` and `db`. The runner starts here, whatever the current directory is."""
 RUNNER = (sys.executable, "-m", "core.jobs.runner")
 FOLLOW_SECONDS = 0.3
+LOCK_SECONDS = 5.0
+"""Longest wait for those who look at a job. Each holds its lock for milliseconds."""
+STAGED = ".new-"
+"""Start of the name of a directory whose job has no row yet."""
+DAMAGED_RESULT = "result.json is damaged."
 RECORDED_VERSIONS = ("slotlab", "torch", "timm", "albumentations", "numpy", "pillow")
 
 
@@ -44,90 +48,121 @@ def start_job(
     kind: str,
     spec: dict[str, Any],
     *,
+    name: str | None = None,
     request_id: str | None = None,
+    fill: Callable[[Path], dict[str, Any]] | None = None,
     record: Callable[[Job], None] | None = None,
-    fill: Callable[[Path], None] | None = None,
 ) -> Job:
-    """Start a job with `spec` in its run.json.
+    """Start a job in the background and return its row. A repeated `request_id` returns the existing job.
 
-    `record` can add rows in the transaction that inserts the job. `fill` then writes files into its directory.
+    `fill` writes files into its directory and returns additions to `spec`, which becomes run.json. `record` then adds
+    rows in the transaction that inserts the job. Its directory appears in the same transaction, and its lock is held
+    since before, so whoever sees the job finds it alive. Raises JobError or StorageError if it cannot be started.
     """
-    job, fresh = register(db, home, project, kind, kind, request_id, record)
-    if fresh:
-        with record_start_failure(db, job), staging(home) as directory:
-            if fill:
-                fill(directory)
-            begin(home, project, job, directory, spec)
+    request_id = request_id or uuid.uuid4().hex
+    if (known := jobs.find_by_request(db, request_id)) is not None:
+        return known
+    with _staging(home) as (staged, lock):
+        spec = spec | (fill(staged.path) if fill else {})
+        _describe(staged, project, kind, spec)
+        job, fresh = _register(db, home, project, kind, name or kind, request_id, record, staged)
+        if fresh:
+            directory = JobDir(home.run(job.id))
+            with _record_start_failure(db, directory):
+                _launch(directory, lock)
     return job
 
 
-def register(
+@contextmanager
+def _staging(home: Home) -> Iterator[tuple[JobDir, int]]:
+    """Yield a hidden directory for a job and its lock. Delete it unless `_register` renames it. Raises StorageError."""
+    home.create()
+    _delete_abandoned(home)
+    staged = JobDir(home.runs / f"{STAGED}{uuid.uuid4().hex}")
+    lock = None
+    try:
+        staged.path.mkdir(mode=0o700)
+        lock = staged.take_lock(wait_s=0)
+        assert lock is not None
+        staged.reserve()
+        yield staged, lock
+    except OSError as error:
+        raise StorageError(f"The job's directory could not be written ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(staged.path, ignore_errors=True)
+        if lock is not None:  # the runner has inherited it
+            os.close(lock)
+
+
+def _delete_abandoned(home: Home) -> None:
+    """Delete the hidden directories of starts that were killed."""
+    for path in home.runs.glob(f"{STAGED}*"):
+        if not (path / "lock").exists():  # perhaps created just now
+            continue
+        with JobDir(path).unlocked() as free:
+            if free:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _describe(staged: JobDir, project: Project, kind: str, spec: dict[str, Any]) -> None:
+    """Write run.json and status.json."""
+    staged.write(
+        "run.json",
+        {"format": 1, "kind": kind}
+        | spec
+        | {
+            "project": {"name": project.name, "length": project.length, "charset": project.charset},
+            "created_at": now(),
+            "versions": _versions(),
+        },
+    )
+    staged.write("status.json", {"state": "launching"})
+
+
+def _register(
     db: Database,
     home: Home,
     project: Project,
     kind: str,
     name: str,
-    request_id: str | None = None,
-    record: Callable[[Job], None] | None = None,
+    request_id: str,
+    record: Callable[[Job], None] | None,
+    staged: JobDir,
 ) -> tuple[Job, bool]:
-    """Insert a job, with the rows `record` adds in the same transaction. Return the job and True if it is new.
-
-    A repeated `request_id` returns the existing job.
-    """
-    request_id = request_id or uuid.uuid4().hex
-    with write(db):
-        if (known := jobs.find_by_request(db, request_id)) is not None:
-            return known, False
-        # A restored backup may know fewer jobs than there are directories, so skip the numbers of the directories.
-        on_disk = [JobDir(path).number for path in home.runs.glob("[0-9]*-*")]
-        number = max(jobs.next_number(db), max(on_disk, default=0) + 1)
-        job = jobs.insert_job(
-            db, id=f"{number:04d}-{name}", number=number, kind=kind, project_id=project.id, request_id=request_id
-        )
-        if record:
-            record(job)
+    """Insert a job and give the staged directory its name, both or neither. Return the job and True if it is new."""
+    directory = None
+    try:
+        with write(db):
+            if (known := jobs.find_by_request(db, request_id)) is not None:
+                return known, False
+            # A restored backup may know fewer jobs than there are directories, so skip the numbers of the directories.
+            on_disk = (job.number for job in job_directories(home.runs))
+            number = max(jobs.next_number(db), max(on_disk, default=0) + 1)
+            job = jobs.insert_job(
+                db, id=f"{number:04d}-{name}", number=number, kind=kind, project_id=project.id, request_id=request_id
+            )
+            if record:
+                record(job)
+            directory = staged.path.rename(home.run(job.id))
+    except BaseException:
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
     return job, True
 
 
 @contextmanager
-def record_start_failure(db: Database, job: Job) -> Iterator[None]:
-    """Mark the job as failed if the block raises."""
+def _record_start_failure(db: Database, directory: JobDir) -> Iterator[None]:
+    """Mark the job as failed, in its directory and its row, if the block raises."""
     try:
         yield
     except BaseException as error:
-        with write(db):
-            jobs.set_state(db, job, "failed", reason=f"The job could not be started: {error}", final=True)
+        reason = f"The job could not be started: {error}"
+        with suppress(OSError):
+            directory.write_last("exit.json", {"error": reason, "at": now()})
+        with suppress(StorageError), write(db):
+            jobs.set_state(db, jobs.get_job(db, directory.id), "failed", reason=reason, final=True)
         raise
-
-
-@contextmanager
-def staging(home: Home) -> Iterator[Path]:
-    """Yield a new directory for a job, and delete it unless `begin` renames it. Raises StorageError."""
-    home.create()
-    path = home.runs / f".new-{uuid.uuid4().hex}"
-    path.mkdir(mode=0o700)
-    try:
-        yield path
-    except OSError as error:
-        raise StorageError(f"The job's directory could not be written ({error.strerror or error}).") from error
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def begin(home: Home, project: Project, job: Job, directory: Path, spec: dict[str, Any]) -> None:
-    """Write run.json into a staged directory, rename it to the job's directory and start the runner."""
-    JobDir(directory).write(
-        "run.json",
-        {"format": 1, "kind": job.kind}
-        | spec
-        | {
-            "project": {"name": project.name, "length": project.length, "charset": project.charset},
-            "created_at": job.created_at,
-            "versions": _versions(),
-        },
-    )
-    directory.rename(home.run(job.id))
-    _launch(JobDir(home.run(job.id)))
 
 
 def _versions() -> dict[str, str]:
@@ -140,21 +175,26 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _launch(job: JobDir) -> None:
-    """Start the runner in a new session, so it survives the app, a closed terminal and Ctrl-C."""
-    status = job.read("status.json") or {}  # progress of a resumed job
-    job.write("status.json", status | {"state": "launching", "reason": None, "cause": None, "at": time.time()})
+def _launch(job: JobDir, lock: int) -> None:
+    """Start the runner in a new session, so it survives the app, a closed terminal and Ctrl-C. It inherits the lock.
+
+    Raises JobError if the system cannot start a process.
+    """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with (job.path / "log.txt").open("ab") as log:
-        runner = subprocess.Popen(
-            [*RUNNER, str(job.path)],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": path},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        try:
+            runner = subprocess.Popen(
+                [*RUNNER, str(job.path), str(lock)],
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock],
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise JobError(f"The process of job {job.id} could not be started ({error.strerror}).") from error
     # Reap the runner, or it stays a zombie until this process exits.
     threading.Thread(target=runner.wait, daemon=True).start()
 
@@ -215,47 +255,57 @@ def log_tail(home: Home, job_id: str, lines: int = 30) -> str:
     return JobDir(home.run(job_id)).log_tail(lines)
 
 
-def reconcile(db: Database, home: Home) -> None:
-    """Update the rows of all active jobs. Cheap: reads a few small files per active job."""
-    for job in jobs.active_jobs(db):
-        directory = JobDir(home.run(job.id))
-        with directory.unlocked() as free:
-            if free:
-                _reconcile_ended(db, job, directory)
-                continue
-        _kill_if_cancel_is_ignored(directory)
-        state = directory.observe().state
-        if state != job.state:
-            with write(db):
-                jobs.set_state(db, job, state, final=state not in ACTIVE)
+def reconcile(db: Database, home: Home) -> StorageError | None:
+    """Update the rows of all jobs that have not finished. Cheap: reads a few small files per job.
+
+    A row that says lost, failed or canceled follows its directory too, so a wrong state does not last. Return why rows
+    could not be saved, such as a full disk; reading can continue.
+    """
+    try:
+        for job in jobs.unfinished_jobs(db):
+            directory = JobDir(home.run(job.id))
+            if job.state in ACTIVE or directory.may_contradict_its_row:
+                _reconcile(db, job, directory)
+    except StorageError as error:
+        return error
+    return None
+
+
+def _reconcile(db: Database, job: Job, directory: JobDir) -> None:
+    with directory.unlocked() as free:  # then nobody can resume it meanwhile
+        if free:
+            _reconcile_ended(db, job, directory)
+            return
+    _kill_if_cancel_is_ignored(directory)
+    state = directory.observe().state
+    if state in ACTIVE and state != job.state:
+        with write(db):
+            jobs.set_state(db, job, state)
 
 
 def _reconcile_ended(db: Database, job: Job, directory: JobDir) -> None:
-    """Update the row of a job without live processes. The caller holds its lock, so none can start."""
-    if not directory.path.exists() and _age_s(job) < LAUNCH_SECONDS:
-        return  # its files are still being written
-    if directory.launch_overdue():
-        # A runner that starts later finds this file and exits.
-        directory.write("exit.json", {"error": "The job did not start within a minute; see the log.", "at": now()})
-    state, reason, _ = directory.outcome()
-    if state == job.state:
+    """Update the row of a job without live processes."""
+    outcome = directory.outcome()
+    result = directory.read("result.json") if outcome.state == "finished" else None
+    if outcome.state == job.state:
         return
-    result = directory.read("result.json") if state == "finished" else None
-    with write(db):
-        moved = jobs.set_state(
-            db, job, state, reason=reason, result=json.dumps(result) if result else None, final=state != "starting"
-        )
-        if moved and result:
-            _store_result(db, job, directory.spec(), result)
-
-
-def _age_s(job: Job) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(job.created_at)).total_seconds()
+    try:
+        with write(db):
+            moved = jobs.set_state(
+                db, job, outcome.state, reason=outcome.reason, result=json.dumps(result) if result else None, final=True
+            )
+            if moved and result:
+                _store_result(db, job, directory.spec(), result)
+    except (KeyError, TypeError, JobError):
+        if job.state in ACTIVE:
+            with write(db):
+                jobs.set_state(db, job, "failed", reason=DAMAGED_RESULT, final=True)
 
 
 def _store_result(db: Database, job: Job, spec: dict[str, Any], result: dict[str, Any]) -> None:
+    """Copy a result into the rows. Raises KeyError or TypeError if the files are damaged."""
     if job.kind == "train":
-        runs.set_val_correct(db, job.id, result["val"]["correct"])
+        runs.set_val_correct(db, job.id, _count(result["val"]["correct"]))
     elif job.kind == "evaluate":
         evaluations.insert_evaluation(
             db,
@@ -263,23 +313,29 @@ def _store_result(db: Database, job: Job, spec: dict[str, Any], result: dict[str
             job_id=job.id,
             split=spec["split"],
             tta=spec["tta"],
-            n=result["n"],
-            correct=result["correct"],
+            n=_count(result["n"]),
+            correct=_count(result["correct"]),
             result=json.dumps(result),
         )
 
 
+def _count(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"expected a number, got {value!r}")
+    return value
+
+
 def _kill_if_cancel_is_ignored(directory: JobDir) -> None:
     """Kill a worker that ignores a cancel because its runner was killed."""
-    cancel = directory.read("cancel")
-    if cancel and time.time() - cancel["at"] > 2 * GRACE_SECONDS:
+    asked = (directory.read("cancel") or {}).get("at")
+    if isinstance(asked, int | float) and time.monotonic() - asked > 2 * GRACE_SECONDS:
         directory.kill()
 
 
 def follow(db: Database, home: Home, job_id: str, on_progress: Callable[[JobStatus], None]) -> Job:
     """Wait for the end of a job, reporting progress every 0.3 s. Return its updated row."""
     while True:
-        reconcile(db, home)
+        _reconcile_or_raise(db, home)
         job = find_job(db, job_id)
         if job.state not in ACTIVE:
             return job
@@ -303,27 +359,56 @@ def finish(db: Database, home: Home, job_id: str, on_progress: Callable[[JobStat
 def cancel(db: Database, home: Home, job_id: str) -> None:
     """Ask a job to save its state and stop. Repeated requests, or requests after its end, have no effect.
 
-    The request is a file. The runner reacts within 0.2 s; a runner that starts later never starts the worker.
+    The request is a file. The runner reacts within 0.2 s; a runner that starts later never starts the worker. Its time
+    is on the monotonic clock, which all processes of one boot share. Raises StorageError.
     """
-    reconcile(db, home)
+    _reconcile_or_raise(db, home)
     directory = JobDir(home.run(job_id))
     if find_job(db, job_id).state in ACTIVE and not directory.cancel_asked:
-        directory.write("cancel", {"at": time.time()})
+        try:
+            directory.write_last("cancel", {"at": time.monotonic()})
+        except OSError as error:
+            raise StorageError(f"Job {job_id} could not be canceled ({error.strerror}).") from error
 
 
 def resume(db: Database, home: Home, job_id: str) -> Job:
-    """Resume a canceled, lost or failed job in its directory, with its settings, from its last checkpoint."""
-    reconcile(db, home)
+    """Resume a canceled, lost or failed job in its directory, with its settings, from its last checkpoint.
+
+    Raises JobError if there is nothing to resume, StorageError if its directory cannot be written.
+    """
+    _reconcile_or_raise(db, home)
     job, directory = find_job(db, job_id), JobDir(home.run(job_id))
     if job.state in ACTIVE:
         raise JobError(f"Job {job_id} is {job.state}; there is nothing to resume.")
     if job.state == "finished":
         raise JobError(f"Job {job_id} is finished; start a new one to train further.")
     directory.spec()
-    order.forget(home.runs, job_id)
+    end = directory.read("exit.json")
+    try:
+        if (lock := directory.take_lock(wait_s=LOCK_SECONDS)) is not None:
+            try:
+                if directory.read("exit.json") == end:
+                    _resume(db, home, directory, lock)
+            finally:
+                os.close(lock)  # the runner has inherited it
+    except OSError as error:
+        raise StorageError(f"The directory of job {job_id} could not be written ({error.strerror}).") from error
+    return find_job(db, job_id)  # without the lock, or with another end, someone else has just resumed it
+
+
+def _resume(db: Database, home: Home, directory: JobDir, lock: int) -> None:
+    """Start a job again. The caller holds its lock, so nobody else can."""
     with write(db):
-        won = jobs.set_state(db, job, "starting")
-    if won:  # otherwise someone else resumed it at the same moment
+        jobs.set_state(db, jobs.get_job(db, directory.id), "starting")
+    with _record_start_failure(db, directory):
+        order.forget(home.runs, directory.id)
+        directory.reserve()
+        status = directory.read("status.json") or {}  # its progress so far
+        directory.write("status.json", status | {"state": "launching", "reason": None, "cause": None})
         directory.remove("cancel", "exit.json")
-        _launch(directory)
-    return find_job(db, job_id)
+        _launch(directory, lock)
+
+
+def _reconcile_or_raise(db: Database, home: Home) -> None:
+    if error := reconcile(db, home):
+        raise error

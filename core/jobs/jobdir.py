@@ -2,23 +2,27 @@
 
     run.json        the request; a run adds the choices of its first start
     dataset.npz     the samples it works on
-    lock            held (flock) by the runner, its worker and their children; lists their processes
+    lock            held (flock) from before the job is visible until its last process ends; lists its processes
     status.json     current progress; replaced atomically
     metrics.jsonl   one line per logging point
     log.txt         everything the processes print
     cancel          a request to stop
+    reserve         space for the last files of a job, freed when the disk is full
     exit.json       exit code or signal of the worker
     result.json     the result; its presence means the job is finished
     checkpoints/, predictions-SPLIT.npz, views.json, acceptance.json     of a run: weights, readings, choices
     upload.zip, labels.csv, report.json     of an import: uploaded files, and the report of a watched folder
 
 While a job is active, its directory is authoritative and the database follows. A job is alive while its lock is held.
-A process id proves nothing: the system reuses ids, and a zombie still has one.
+The process that starts or resumes a job takes the lock first and hands it to the runner. So nobody sees it free while
+the job lives. A process id proves nothing: the system reuses ids, and a zombie still has one.
 """
 
+import errno
 import fcntl
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -27,15 +31,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.errors import Cause, JobError
+from core.errors import Cause, JobError, StorageError
 from core.files import atomic_write
 from core.jobs.failures import legacy_cause
 from db.records import ACTIVE
 
 EXIT_STOPPED = 128 + signal.SIGTERM
 """Exit code of a worker that saved its state and stopped on request."""
-LAUNCH_SECONDS = 60.0
-"""A launch fails if its runner has not taken the lock by then. A cold start takes under a second."""
+RESERVE = "reserve"
+RESERVE_BYTES = 256 * 1024
+"""Enough for status.json, result.json and exit.json."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 STALLED_SECONDS = 180.0
 """A job without a heartbeat for this long is stalled. A step of a large network on two cores takes up to a minute."""
 
@@ -91,6 +97,20 @@ class JobDir:
         return int(self.id.split("-")[0])
 
     # Files
+
+    def reserve(self) -> None:
+        """Reserve disk space for `write_last`."""
+        (self.path / RESERVE).write_bytes(bytes(RESERVE_BYTES))
+
+    def write_last(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write a file that tells how a job ended. On a full disk, free the reserve for it."""
+        try:
+            self.write(name, values)
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            self.remove(RESERVE)
+            self.write(name, values)
 
     def spec(self) -> dict[str, Any]:
         """Return run.json. Raises JobError if it is missing, damaged or in a newer format."""
@@ -184,10 +204,12 @@ class JobDir:
     def unlocked(self) -> Iterator[bool]:
         """Yield True if no process of the job is alive. Then none can start during the with-block either."""
         try:
-            number = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except FileNotFoundError:  # the directory is gone
+            number = os.open(self.path / "lock", os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):  # the directory is gone, or an incomplete copy
             yield True
             return
+        except OSError as error:
+            raise StorageError(f"The state of job {self.id} cannot be read ({error.strerror}).") from error
         try:
             # A shared lock, so two callers do not mistake each other for the job.
             yield try_lock(number, fcntl.LOCK_SH)
@@ -221,29 +243,36 @@ class JobDir:
 
     def observe(self) -> JobStatus:
         """Return state and progress, from the files alone."""
-        status = self.read("status.json") or {}
         with self.unlocked() as free:
+            status = self.read("status.json") or {}
             ended = self.outcome() if free else Outcome(str(status.get("state")))
         state = ended.state
         if not free and state not in ACTIVE:
             state = "starting" if state == "launching" else "running"
         active = state in ACTIVE
         canceling = active and self.cancel_asked
+        eta_s = status.get("eta_s")
         return JobStatus(
             id=self.id,
             state=state,
             message="Stopping …" if canceling else str(status.get("message", "")) if active else "",
             reason=ended.reason,
             cause=ended.cause,
-            step=status.get("step", 0),
-            steps=status.get("steps", 0),
-            epoch=status.get("epoch", 0),
-            epochs=status.get("epochs", 0),
-            eta_s=status.get("eta_s") if active else None,
-            idle=active and not canceling and status.get("idle", False),
+            step=_count(status, "step"),
+            steps=_count(status, "steps"),
+            epoch=_count(status, "epoch"),
+            epochs=_count(status, "epochs"),
+            eta_s=eta_s if active and isinstance(eta_s, int | float) else None,
+            idle=active and not canceling and status.get("idle") is True,
             canceling=canceling,
-            stalled=state == "running" and _stalled(self.path, status.get("beat", 0)),
+            stalled=state == "running" and _stalled(self.path, _count(status, "beat")),
         )
+
+    @property
+    def may_contradict_its_row(self) -> bool:
+        """True if the job may be alive or finished although its row says that it ended without a result."""
+        exists = (self.path / "run.json").exists()
+        return exists and ((self.path / "result.json").exists() or not (self.path / "exit.json").exists())
 
     def outcome(self) -> "Outcome":
         """Return the outcome of a job without live processes."""
@@ -256,12 +285,12 @@ class JobDir:
         if self.cancel_asked:
             return Outcome("canceled", f"Canceled{reached or ' before the first step'}.")
         if end is None and status.get("state") == "launching":
-            return Outcome("starting")
+            return Outcome("lost", f"The job was not started{reached}: the process that started it was killed.")
         if end is None:
             reason = f"The job vanished{reached}: it was killed with its runner, or the machine restarted."
             return Outcome("lost", reason)
         if end.get("error"):
-            return Outcome("failed", end["error"])
+            return Outcome("failed", str(end["error"]))
         number = end.get("signal")
         if end.get("code") == EXIT_STOPPED or number == signal.SIGTERM:
             return Outcome("lost", f"The job was stopped{reached} by something other than Cancel, perhaps a shutdown.")
@@ -269,16 +298,24 @@ class JobDir:
             # The kernel sends SIGKILL when memory runs out, so the worker cannot report it.
             reason = f"The job was killed by signal 9{reached}, perhaps because memory ran out."
             return Outcome("failed", reason, "out_of_memory")
-        if number:
+        if isinstance(number, int):
             reason = f"The job crashed with signal {number} ({signal.strsignal(number)}){reached}; see the log."
             return Outcome("failed", reason)
-        reason = status.get("reason") or f"The job exited with code {end.get('code')}; see the log."
+        reason = str(status.get("reason") or f"The job exited with code {end.get('code')}; see the log.")
         return Outcome("failed", reason, status["cause"] if "cause" in status else legacy_cause(reason))
 
-    def launch_overdue(self) -> bool:
-        """Return True if no runner appeared within LAUNCH_SECONDS of the launch."""
-        status = self.read("status.json") or {}
-        return bool(status.get("state") == "launching" and time.time() - status["at"] > LAUNCH_SECONDS)
+
+def job_directories(runs: Path) -> Iterator[JobDir]:
+    """Yield the jobs in this folder, in any order. Ignores what people put there."""
+    for path in runs.glob("[0-9]*-*"):
+        if re.fullmatch(r"[0-9]+-.+", path.name) and path.is_dir():
+            yield JobDir(path)
+
+
+def _count(status: Mapping[str, Any], name: str) -> int:
+    """Return a number of status.json; 0 if it is missing or damaged."""
+    value = status.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def duration(seconds: float) -> str:

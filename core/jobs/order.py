@@ -14,7 +14,7 @@ from typing import Any
 
 from core.errors import JobError, StorageError
 from core.files import atomic_write
-from core.jobs.jobdir import JobDir
+from core.jobs.jobdir import JobDir, job_directories
 
 ORDER = "queue.json"
 Turn = tuple[int, int]
@@ -67,10 +67,9 @@ def forget(runs: Path, job_id: str) -> None:
 def _queued(runs: Path, order: dict[str, int]) -> list[tuple[Turn, JobDir, dict[str, Any]]]:
     """Return runs whose status is queued, in order, without checking that they are alive."""
     queued = []
-    for path in runs.glob("[0-9]*-*"):
-        if (path / "exit.json").exists():  # true for most runs, and cheaper to check than a lock
+    for job in job_directories(runs):
+        if (job.path / "exit.json").exists():  # true for most runs, and cheaper to check than a lock
             continue
-        job = JobDir(path)
         status = job.read("status.json") or {}
         if status.get("state") == "queued":
             queued.append((_turn(job, order), job, status))

@@ -1,4 +1,4 @@
-"""The runner of one job: `python -m core.jobs.runner JOB_DIR`.
+"""The runner of one job: `python -m core.jobs.runner JOB_DIR [LOCK]`.
 
 It holds the job's lock, waits for the device, starts the worker, forwards a cancel, and records the worker's exit. It
 is small and imports neither torch nor the database. It has its own session, so it survives the process that starts it.
@@ -13,12 +13,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from core.jobs import order
-from core.jobs.jobdir import JobDir, try_lock
+from core.jobs.jobdir import RESERVE, JobDir, try_lock
 
 MODULES = {"train": "core.runs.worker", "evaluate": "core.runs.worker", "import": "core.data.importing"}
 """The worker module of each kind of job: `python -m MODULE JOB_DIR`."""
@@ -46,9 +47,11 @@ class Runner:
             spec = self.job.spec()
             end = self._run(spec)
         except Exception as error:  # noqa: BLE001 - every job needs an exit.json
-            traceback.print_exc()
+            with suppress(OSError):  # a full disk
+                traceback.print_exc()
             end = {"error": f"The job could not be started: {error}"}
-        self.job.write("exit.json", end | {"at": datetime.now(UTC).isoformat(timespec="seconds")})
+        self.job.write_last("exit.json", end | {"at": datetime.now(UTC).isoformat(timespec="seconds")})
+        self.job.remove(RESERVE)
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
@@ -132,15 +135,16 @@ def wait_for_device(job: JobDir, device: str, should_run: Callable[[], bool]) ->
     return None
 
 
-def main(directory: str) -> None:
+def main(directory: str, lock: str | None = None) -> None:
+    """Run a job. `lock` is the file descriptor of its lock, inherited from the process that starts it."""
     job = JobDir(Path(directory).resolve())
-    lock = job.take_lock(wait_s=5.0)
-    if lock is None:
+    number = job.take_lock(wait_s=5.0) if lock is None else int(lock)
+    if number is None:
         print(f"Job {job.id} is already running.", file=sys.stderr)
         return
-    if job.read("exit.json") is None:  # otherwise this launch was too late and has already failed
-        Runner(job, lock).run()
+    if job.read("exit.json") is None:
+        Runner(job, number).run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class Work:
     def end(self, reason: str | None = None, cause: Cause | None = None) -> None:
         """Write the final status."""
         last = {"beat": self._beat + 1, "eta_s": None, "reason": reason, "cause": cause}
-        self.job.write("status.json", self._status | last)
+        self.job.write_last("status.json", self._status | last)
 
 
 def run_worker(directory: str, work: Callable[[Work], dict[str, Any] | None]) -> int:
@@ -80,9 +81,10 @@ def run_worker(directory: str, work: Callable[[Work], dict[str, Any] | None]) ->
     try:
         result = work(task)
         if result is not None:
-            job.write("result.json", result)
+            job.write_last("result.json", result)
     except Exception as error:  # noqa: BLE001 - every failure gets its reason
-        traceback.print_exc()
+        with suppress(OSError):  # a full disk
+            traceback.print_exc()
         task.end(*explain(error, task.spec))
         return 1
     task.end()

@@ -1,7 +1,6 @@
 """Start trainings and evaluations of a project, and compare a run's data with the current labels."""
 
 import json
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -41,25 +40,26 @@ def start_training(
     A repeated `request_id` returns the existing run. Raises TrainingError if there are too few labels, OptionError if
     the project does not have the augmentation recipe.
     """
-    request_id = request_id or uuid.uuid4().hex
-    if (job := jobs.find_by_request(db, request_id)) is None:
+    job = jobs.find_by_request(db, request_id) if request_id else None
+    if job is None:
         config = recipes.resolve(db, project, config)
         train, val = training_samples(db, project, config)
-        with control.staging(home) as directory:
-            sha256 = write_snapshot(directory / "dataset.npz", _rows(db, train + val))
+        dataset: dict[str, Any] = {"train": len(train), "val": len(val)}
 
-            def record(job: Job) -> None:
-                runs.insert_run(
-                    db, job_id=job.id, preset=preset, config=json.dumps(config.to_dict()), dataset_sha256=sha256,
-                    train_n=len(train), val_n=len(val),
-                )  # fmt: skip
+        def fill(directory: Path) -> dict[str, Any]:
+            dataset["sha256"] = write_snapshot(directory / "dataset.npz", _rows(db, train + val))
+            return {"dataset": dataset}
 
-            job, fresh = control.register(db, home, project, "train", preset, request_id, record)
-            if fresh:
-                dataset = {"sha256": sha256, "train": len(train), "val": len(val)}
-                spec = {"run": job.id, "preset": preset, "config": config.to_dict(), "dataset": dataset}
-                with control.record_start_failure(db, job):
-                    control.begin(home, project, job, directory, spec | {"operator": operator})
+        def record(job: Job) -> None:
+            runs.insert_run(
+                db, job_id=job.id, preset=preset, config=json.dumps(config.to_dict()),
+                dataset_sha256=dataset["sha256"], train_n=len(train), val_n=len(val),
+            )  # fmt: skip
+
+        spec = {"preset": preset, "config": config.to_dict(), "operator": operator}
+        job = control.start_job(
+            db, home, project, "train", spec, name=preset, request_id=request_id, fill=fill, record=record
+        )
     run = runs.find_run(db, job.id)
     assert run is not None
     return run
@@ -127,9 +127,10 @@ def start_evaluation(
         if split == "test":
             evaluations.insert_test_use(db, project_id=project.id, job_id=job.id, operator=operator)
 
-    def fill(directory: Path) -> None:
+    def fill(directory: Path) -> dict[str, Any]:
         chosen = samples.select_samples(db, project.id, state="labeled", split=split)
         write_snapshot(directory / "dataset.npz", _rows(db, chosen))
+        return {}
 
     if not samples.count_samples(db, project.id, state="labeled", split=split):
         raise JobError(f"There are no labeled {split} images to evaluate on; label more images.")

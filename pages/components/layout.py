@@ -13,6 +13,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from core.charset import TextSpec, spec_of
 from core.errors import SlotlabError
 from core.home import Home
+from core.jobs import control
 from db.connection import opened
 from db.projects import find_project, list_projects
 from db.records import Job, Project, Run
@@ -72,6 +73,12 @@ def database(*, create: bool = False) -> Iterator[Database]:
 
 def home() -> Home:
     return Home.from_env()
+
+
+def update_jobs(db: Database) -> None:
+    """Bring the rows of jobs up to date. Warn if they cannot be saved, for example on a full disk."""
+    if error := control.reconcile(db, home()):
+        st.warning(plain(f"{error} The states of jobs may be out of date."), icon=":material/warning:")
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def follow(job_id: str) -> tuple[Job, JobStatus]:
     """Return an active job and its status. Call in a repeating fragment; it reruns the page when the job has ended."""
     home = layout.home()
     with layout.errors(), layout.database() as db:
-        control.reconcile(db, home)
+        layout.update_jobs(db)
         job = get_job(db, job_id)
     if job.state not in ACTIVE:
         st.rerun()

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +27,8 @@ def make_job(tmp_path: Path) -> MakeJob:
         job.path.mkdir()
         config = {"device": "cpu"}
         job.write("run.json", {"format": 1, "kind": kind, "behave": behave, "steps": steps, "config": config})
-        job.write("status.json", {"state": "launching", "at": time.time()})
+        job.write("status.json", {"state": "launching"})
+        (job.path / "lock").touch(0o600)
         return job
 
     return made

@@ -17,7 +17,7 @@ RUNNER = """
 import sys, core.jobs.runner as runner
 runner.MODULES = dict.fromkeys(runner.MODULES, "tests.helpers.stand_in")
 runner.GRACE_SECONDS = 0.5
-runner.main(sys.argv[1])
+runner.main(*sys.argv[1:])
 """
 FOREVER = 1_000_000
 MakeJob = Callable[..., JobDir]
@@ -49,14 +49,27 @@ def work(task: Work) -> dict[str, Any] | None:
 
 def start_runner(job: JobDir) -> subprocess.Popen[bytes]:
     """Start the real runner with the stand-in worker, in its own session like the app does."""
-    with (job.path / "log.txt").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", RUNNER, str(job.path)],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    return launch(job, [sys.executable, "-c", RUNNER, str(job.path)])
+
+
+def launch(job: JobDir, command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a runner. Hand it the job's lock, unless the job is running."""
+    lock = job.take_lock(wait_s=0)
+    held = [] if lock is None else [lock]
+    try:
+        with (job.path / "log.txt").open("ab") as log:
+            return subprocess.Popen(
+                [*command, *map(str, held)],
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+                pass_fds=held,
+                start_new_session=True,
+            )
+    finally:
+        for number in held:
+            os.close(number)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,15 @@ def test_a_tab_that_is_gone_gives_its_images_back_in_time(
     assert sorted(back.lost) == sorted(taken)
 
 
+def test_a_clock_set_back_withholds_no_image(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """Leases from before end in the far future. A lease made now cannot."""
+    assert len(lease(db, project, "gone", n=100).samples) == len(hundred)
+    with write(db):
+        db.execute("UPDATE leases SET until = until + 86400")
+
+    assert len(lease(db, project, "other", n=100).samples) == len(hundred)
+
+
 def test_a_tab_releases_images_that_it_does_not_name(db: Database, project: Project, hundred: list[Sample]) -> None:
     """This happens after a reload or a change of the queue."""
     first = hashes(lease(db, project, "a", n=100))

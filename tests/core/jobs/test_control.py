@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlite_utils import Database
@@ -21,8 +22,7 @@ from db import runs
 from db.records import Project
 from tests.helpers.repository import ROOT
 from tests.helpers.runs import start, start_forever
-from tests.helpers.stand_in import start_runner
-from tests.helpers.waiting import wait_for, wait_until_working
+from tests.helpers.waiting import wait_for, wait_for_end, wait_until_working
 
 pytestmark = pytest.mark.usefixtures("stand_in")
 
@@ -50,6 +50,7 @@ from db.projects import find_project
 from tests.helpers.stand_in import RUNNER
 control.RUNNER = (sys.executable, "-c", RUNNER)
 from pathlib import Path
+from typing import Any
 home = Home(Path({str(home.root)!r}))
 with opened(home.db) as db:
     start_training(db, home, find_project(db, "portal"), TrainConfig(device="cpu"), preset="fast", operator="ada")
@@ -179,53 +180,85 @@ def test_a_finished_run_has_its_validation_result(db: Database, home: Home, labe
     assert (after.job.state, after.val_correct) == ("finished", 2)
 
 
-def test_a_job_that_never_comes_up_fails_after_a_minute(
+def test_a_job_whose_runner_dies_at_once_is_lost(
     db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job fails if the app was killed between inserting its row and starting its process."""
+    """The lock is held without a break from the start, so a free lock means that no process is left."""
     monkeypatch.setattr(control, "RUNNER", (sys.executable, "-c", "pass"))
-    run = start(db, home, labeled)
-    job = JobDir(home.run(run.job.id))
-    control.reconcile(db, home)
-    assert rows.get_job(db, job.id).state == "starting"
+    job = JobDir(home.run(start(db, home, labeled).job.id))
+    wait_for_end(job)
 
-    job.write("status.json", {"state": "launching", "at": time.time() - 61})
     control.reconcile(db, home)
 
     after = rows.get_job(db, job.id)
-    assert after.state == "failed"
-    assert after.reason == "The job did not start within a minute; see the log."
+    assert after.state == "lost"
+    assert after.reason == "The job was not started: the process that started it was killed."
     assert after.finished_at is not None
-    late = start_runner(job)
-    assert late.wait() == 0
-    assert job.metrics() == []
+
+
+def test_a_runner_that_cannot_be_started_fails_the_job(
+    db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason stays, in the row and in the directory."""
+    monkeypatch.setattr(control, "RUNNER", ("/no/such/python",))
+
+    with pytest.raises(JobError, match="could not be started"):
+        start(db, home, labeled)
+
+    (job,) = rows.list_jobs(db)
+    reason = f"The job could not be started: The process of job {job.id} could not be started"
+    control.reconcile(db, home)
+    for state, why in ((job.state, job.reason), JobDir(home.run(job.id)).outcome()[:2]):
+        assert state == "failed"
+        assert (why or "").startswith(reason)
 
 
 def test_a_deleted_directory_fails_the_job(db: Database, home: Home, labeled: Project) -> None:
-    """The row stays, with the reason. A new job whose directory is still being written is unchanged."""
+    """The row stays, with the reason."""
     job = rows.insert_job(db, id="0007-fast", number=7, kind="train", project_id=labeled.id, request_id="a")
-    control.reconcile(db, home)
-    assert rows.get_job(db, job.id).state == "starting"
 
-    db.execute("UPDATE jobs SET created_at = '2020-01-01T00:00:00+00:00'")
     control.reconcile(db, home)
 
     after = rows.get_job(db, job.id)
     assert (after.state, after.reason) == ("failed", "The job's directory is missing.")
 
 
-def test_a_failure_before_the_launch_is_in_the_row(db: Database, home: Home, project: Project) -> None:
-    """If a job's files cannot be written, the job fails with the reason and leaves no files."""
+def test_a_failure_before_the_start_leaves_nothing(db: Database, home: Home, project: Project) -> None:
+    """If a job's files or rows cannot be written, there is no job and no file."""
 
-    def fill(directory: Path) -> None:
+    def fail(_: object) -> dict[str, Any]:
         raise JobError("The upload is empty.")
 
-    with pytest.raises(JobError, match="upload is empty"):
-        control.start_job(db, home, project, "import", {}, fill=fill)
+    for calls in ({"fill": fail}, {"record": fail}):
+        with pytest.raises(JobError, match="upload is empty"):
+            control.start_job(db, home, project, "import", {}, **calls)
 
-    (job,) = rows.list_jobs(db)
-    assert (job.state, job.reason) == ("failed", "The job could not be started: The upload is empty.")
+    assert rows.list_jobs(db) == []
     assert list(home.runs.iterdir()) == []
+
+
+def test_what_a_killed_start_left_is_deleted_at_the_next(db: Database, home: Home, project: Project) -> None:
+    """A start that is still being prepared is not: its lock is held."""
+    script = f"""
+import os, signal
+from pathlib import Path
+from typing import Any
+from core.home import Home
+from core.jobs import control
+with control._staging(Home(Path({str(home.root)!r}))):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
+    (left,) = home.runs.iterdir()
+
+    def fill(directory: Path) -> dict[str, Any]:
+        control.start_job(db, home, project, "import", {"behave": "work"})
+        return {}
+
+    control.start_job(db, home, project, "import", {}, fill=fill)
+
+    assert not left.exists()
+    assert sorted(path.name for path in home.runs.iterdir()) == ["0001-import", "0002-import"]
 
 
 def test_a_worker_that_outlives_its_runner_and_ignores_cancel_is_killed(
@@ -238,13 +271,15 @@ def test_a_worker_that_outlives_its_runner_and_ignores_cancel_is_killed(
     runner = json.loads((directory.path / "lock").read_text())[0]["pid"]
     os.kill(runner, signal.SIGKILL)
 
-    directory.write("cancel", {"at": time.time() - 60})
+    directory.write("cancel", {"at": time.monotonic() - 60})
     assert control.follow(db, home, job.id, lambda _: None).state == "canceled"
 
 
 def test_numbers_of_directories_are_not_given_again(db: Database, home: Home, project: Project) -> None:
-    """A restored older database does not write into newer runs."""
+    """A restored older database does not write into newer runs. What people put there does not matter."""
     (home.runs / "0041-article").mkdir()
+    (home.runs / "1st-try-backup").mkdir()
+    (home.runs / "99-notes").write_text("mine")
 
     assert control.start_job(db, home, project, "import", {}).id == "0042-import"
 

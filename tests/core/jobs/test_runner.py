@@ -52,7 +52,7 @@ def test_cancel_saves_and_stops(make_job: MakeJob, run_job: RunJob) -> None:
     run_job(job)
     wait_until_working(job)
 
-    job.write("cancel", {"at": time.time()})
+    job.write("cancel", {"at": time.monotonic()})
     view = wait_for_end(job)
 
     assert view.state == "canceled"
@@ -63,7 +63,7 @@ def test_cancel_saves_and_stops(make_job: MakeJob, run_job: RunJob) -> None:
 def test_cancel_before_start_never_starts(make_job: MakeJob, run_job: RunJob) -> None:
     """A job canceled before its runner starts does no work."""
     job = make_job()
-    job.write("cancel", {"at": time.time()})
+    job.write("cancel", {"at": time.monotonic()})
 
     run_job(job).wait()
 
@@ -77,7 +77,7 @@ def test_a_worker_that_ignores_a_cancel_is_killed(make_job: MakeJob, run_job: Ru
     run_job(job)
     worker = wait_until_working(job)
 
-    job.write("cancel", {"at": time.time()})
+    job.write("cancel", {"at": time.monotonic()})
     view = wait_for_end(job)
 
     assert view.state == "canceled"
@@ -90,7 +90,7 @@ def test_cancel_after_the_end_changes_nothing(make_job: MakeJob, run_job: RunJob
     job = make_job(steps=1)
     run_job(job).wait()
 
-    job.write("cancel", {"at": time.time()})
+    job.write("cancel", {"at": time.monotonic()})
 
     assert job.observe().state == "finished"
 
@@ -208,7 +208,7 @@ def test_runs_use_the_device_in_the_order_of_their_numbers(make_job: MakeJob, ru
     view = wait_for(second, lambda view: view.state == "queued")
     assert view.message == "Waiting for the CPU: run 0001-fast is using it."
     wait_for(third, lambda view: view.message.endswith("Run 0002-fast comes before this one."))
-    first.write("cancel", {"at": time.time()})
+    first.write("cancel", {"at": time.monotonic()})
 
     wait_until_working(second)
     assert third.observe().state == "queued"
@@ -223,7 +223,7 @@ def test_a_queued_run_can_be_canceled(make_job: MakeJob, run_job: RunJob) -> Non
     run_job(second)
     wait_for(second, lambda view: view.state == "queued")
 
-    second.write("cancel", {"at": time.time()})
+    second.write("cancel", {"at": time.monotonic()})
 
     assert wait_for_end(second).reason == "Canceled before the first step."
     assert first.observe().state == "running"

@@ -1,7 +1,6 @@
 """Real runs of a tiny network in real processes: their results, and stops that lose nothing."""
 
 import json
-import os
 import runpy
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from core.model import checkpoint
 from core.runs import worker
 from core.training import engine
 from core.training.snapshot import write_snapshot
-from tests.helpers import toy
+from tests.helpers import stand_in, toy
 from tests.helpers.repository import ROOT
 from tests.helpers.waiting import wait_for, wait_for_end, wait_until
 
@@ -58,17 +57,10 @@ def make_run(tmp_path: Path) -> MakeRun:
 
 def launch(job: JobDir, *before: str) -> None:
     """Start the real runner after the shell commands in `before`."""
-    job.write("status.json", (job.read("status.json") or {}) | {"state": "launching", "at": time.time()})
-    command = "; ".join([*before, f"exec {sys.executable} -m core.jobs.runner {job.path}"])
-    with (job.path / "log.txt").open("ab") as log:
-        subprocess.Popen(
-            ["/bin/sh", "-c", command],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    job.write("status.json", (job.read("status.json") or {}) | {"state": "launching"})
+    stand_in.launch(
+        job, ["/bin/sh", "-c", "; ".join([*before, f'exec {sys.executable} -m core.jobs.runner {job.path} "$0"'])]
+    )
 
 
 def work_here(job: JobDir) -> int:

@@ -1,0 +1,1 @@
+"""Benchmarks of reliability: kill every process of Slotlab at random, and count what is lost."""
