@@ -6,13 +6,19 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import OptionError, StorageError
+from core.files import checked_path
+from core.names import MAX_OPERATOR, check_name
+
 
 def default_operator() -> str:
     """Return the name of this machine's user, used when no operator is given."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # KeyError before Python 3.13. A container's user id may have no name.
+        name = getpass.getuser()  # the value of LOGNAME, which can be any text
+        check_name("operator name", name, MAX_OPERATOR)
+    except (KeyError, OSError, OptionError):  # KeyError before Python 3.13. A container's user id may have no name.
         return "operator"
+    return name
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,16 @@ class Home:
 
     @classmethod
     def from_env(cls) -> "Home":
-        """Return the folder in SLOTLAB_HOME, or `slotlab-data` in the current directory."""
-        return cls(Path(os.environ.get("SLOTLAB_HOME") or "slotlab-data").expanduser().resolve())
+        """Return the folder in SLOTLAB_HOME, or `slotlab-data` in the current directory.
+
+        Raises OptionError if it is not a folder that this user can read. It need not exist.
+        """
+        root = checked_path(Path(os.environ.get("SLOTLAB_HOME") or "slotlab-data"))
+        if root.exists() and not root.is_dir():
+            raise OptionError(f"The Slotlab folder {root} is not a folder. Set SLOTLAB_HOME to another path.")
+        if root.exists() and not os.access(root, os.R_OK | os.X_OK):
+            raise OptionError(f"You cannot read the Slotlab folder {root}. Set SLOTLAB_HOME to another folder.")
+        return cls(root)
 
     @classmethod
     def of_job(cls, directory: Path) -> "Home":
@@ -62,7 +76,13 @@ class Home:
             shutil.rmtree(folder, ignore_errors=True)
 
     def create(self) -> "Home":
-        """Create the folders. Only their owner can read them, because they hold the portal's images."""
+        """Create the folders. Only their owner can read them, because they hold the portal's images.
+
+        Raises StorageError.
+        """
         for folder in (self.root, self.runs, self.bundles, self.cache, self.backups):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise StorageError(f"The folder {folder} cannot be created ({error.strerror}).") from error
         return self

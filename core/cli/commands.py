@@ -18,11 +18,13 @@ from sqlite_utils import Database
 from core.cli import demo as demo_project
 from core.cli import serving
 from core.cli.progress import Progress
+from core.cli.terminal import one_sentence, print_error, print_line
 from core.data import export as exporting
 from core.data import importing
 from core.errors import JobError, OptionError, SlotlabError
 from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted, share_and_interval
+from core.files import is_standard_output, open_regular, write_outside
 from core.home import Home, default_operator
 from core.images.pixels import MAX_BYTES, decode
 from core.jobs import control
@@ -133,7 +135,7 @@ def import_(
     else:
         print(report.sentence())
     for item in [] if watch else report.reasons:  # a watch has already printed them
-        print(_reason_line(item), file=sys.stderr)
+        print_error(_reason_line(item))
     if report.rejected or report.label_problems:
         raise typer.Exit(1)
 
@@ -218,7 +220,7 @@ def list_runs(
         print("No runs yet.")
     for record in sorted(records, key=lambda record: record["turn"] or math.inf):
         place = f" #{record['turn']}" if record["turn"] else ""
-        print(_run_line(record) + place)
+        print_line(_run_line(record) + place)
 
 
 @app.command()
@@ -285,20 +287,21 @@ def evaluate(
 def report(
     run: RunName,
     *,
-    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write; - is standard output.")],
     split: Annotated[str, typer.Option(metavar="val|test", help="Split of the evaluation.")] = "val",
     tta: Tta = None,
 ) -> None:
     """Write an existing evaluation as one HTML file. This does not use the test set again."""
-    from core.report.document import make_report, write_report
+    from core.report.document import make_report
     from core.runs.evaluated import load_evaluated
 
     home = Home.from_env()
     with _database(home) as db:
         _update_jobs(db, home)
         text = make_report(db, home, load_evaluated(db, home, _run(db, run), split, tta=tta))
-    write_report(out, text)
-    print(f"{out}: {len(text.encode()) / 1e6:.1f} MB.")
+    data = text.encode("utf-8", "replace")
+    write_outside(out, data)
+    _print_summary(out, f"{out}: {len(data) / 1e6:.1f} MB.")
 
 
 @app.command()
@@ -326,10 +329,10 @@ def predict(
         if as_json:
             print(json.dumps(record, ensure_ascii=False), flush=True)
         elif "error" in record:
-            print(f"{path}: {record['error']}", file=sys.stderr)
+            print_error(f"{path}: {record['error']}")
         else:
             doubt = "  below the threshold" if record["accepted"] is False else ""
-            print(f"{path}  {record['text']}  {record['confidence']:.4f}{doubt}", flush=True)
+            print_line(f"{path}  {record['text']}  {record['confidence']:.4f}{doubt}")
     if failed:
         raise typer.Exit(1)
 
@@ -338,13 +341,15 @@ def predict(
 def export(
     *,
     project: ProjectName,
-    out: Annotated[Path, typer.Option(help="File to write; with --format filename, a new folder.")],
+    out: Annotated[
+        Path, typer.Option(help="File to write, or - for standard output; with --format filename, a new folder.")
+    ],
     form: Annotated[str, typer.Option("--format", metavar="csv|filename|jsonl")] = "csv",
 ) -> None:
     """Export labels, or images named by their labels, with owner and authorization."""
     with _database(Home.from_env()) as db:
         count = exporting.export(db, _project(db, project), form, out)
-    print(f"Exported {count} images to {out}.")
+    _print_summary(out, f"Exported {count} images to {out}.")
 
 
 @app.command("app")
@@ -354,13 +359,8 @@ def open_app(*, port: Annotated[int, typer.Option(min=1, max=65535)] = 8501) -> 
 
 
 def main() -> None:
-    try:
+    with one_sentence():
         app()
-    except SlotlabError as error:
-        print(f"slotlab: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 @contextmanager
@@ -435,7 +435,7 @@ def _finish_run(db: Database, run_id: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(record, ensure_ascii=False))
     else:
-        print(_run_line(record))
+        print_line(_run_line(record))
     if run.job.state not in (*ACTIVE, "finished"):
         raise typer.Exit(1)
 
@@ -468,7 +468,7 @@ def _run_line(record: dict[str, Any]) -> str:
 
 def _prediction_record(predictor: Any, path: Path, *, tta: bool | None) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             pixels = decode(file.read(MAX_BYTES + 1))
     except OSError as error:
         return {"file": str(path), "error": f"The file cannot be read ({error.strerror})."}
@@ -485,12 +485,12 @@ def _prediction_record(predictor: Any, path: Path, *, tta: bool | None) -> dict[
 
 
 def _reason_line(item: dict[str, str]) -> str:
-    return _printable(f"{item['name']}: {item['reason']}")
+    return f"{item['name']}: {item['reason']}"
 
 
-def _printable(text: str) -> str:
-    """Replace control characters, so that an outside name cannot control the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+def _print_summary(out: Path, text: str) -> None:
+    """Print the last line of a command that has written `out`, which may be stdout itself."""
+    (print_error if is_standard_output(out) else print_line)(text)
 
 
 def _key_values(options: list[str]) -> dict[str, str]:

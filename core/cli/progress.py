@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from core.cli.terminal import printable
 from core.jobs.jobdir import JobStatus, duration
 
 LINE_SECONDS = 10.0
@@ -35,7 +36,7 @@ class Progress:
         """Show done of total (0: unknown), a message, and the seconds left if known."""
         bar = f"[{'█' * (20 * done // total):░<20}] " if total else ""
         left = f", {duration(eta_s)} left" if eta_s is not None else ""
-        line = f"{bar}{message}{left}"
+        line = printable(f"{bar}{message}{left}")
         if line == self._last:
             return
         if self._moves:
@@ -47,5 +48,5 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Print a permanent line; progress continues below it."""
-        print(f"\r\x1b[K{text}" if self._moves else text, file=sys.stderr, flush=True)
+        print("\r\x1b[K" * self._moves + printable(text), file=sys.stderr, flush=True)
         self._last = ""

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.errors import OptionError
+from core.home import Home
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -43,8 +44,7 @@ def serve(port: int, path: str = "/") -> None:
         folders = dict.fromkeys([Path.home(), ROOT, Path.cwd()])
         command += [f"--secrets.files={folder / '.streamlit' / 'secrets.toml'}" for folder in folders]
     # Streamlit reads .streamlit/config.toml from its current directory; the data folder depends on the caller's.
-    home = os.environ.get("SLOTLAB_HOME") or "slotlab-data"
-    env = os.environ | {"SLOTLAB_HOME": str(Path(home).expanduser().resolve())}
+    env = os.environ | {"SLOTLAB_HOME": str(Home.from_env().root)}
     server = subprocess.Popen(command, cwd=ROOT, env=env)
     # Forward SIGTERM, or the server keeps running and holding the port.
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())

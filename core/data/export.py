@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from core.data.sources import with_formula_guard
 from core.errors import OptionError, StorageError
-from core.files import atomic_write
+from core.files import create_private, is_standard_output, write_outside
 from core.images.pixels import image_format
 from db import projects, samples
 from db.records import Project, Sample
@@ -31,26 +31,27 @@ def export(db: Database, project: Project, form: str, out: Path) -> int:
     is prefixed with a quote, which an import removes.
     jsonl: every sample, labeled or not. All texts are exact. `flag` is the reason for a skip.
     filename: a folder of the original image files, named LABEL_HASH.ext, and a sources.csv, which is written last.
+    Only the owner can read the files and a new folder. csv and jsonl can go to standard output, FIFOs and devices.
     Raises OptionError or StorageError and leaves `out` unchanged.
     """
     if form not in FORMATS:
         raise OptionError(f"Unknown format {form!r}. Choose one of {', '.join(FORMATS)}.")
-    if not out.parent.is_dir():
+    if not is_standard_output(out) and not out.parent.is_dir():
         raise OptionError(f"The folder {out.parent} does not exist. Create it first.")
     selection = samples.select_samples(db, project.id, state=None if form == "jsonl" else "labeled")
     rows = _rows(db, project, selection)
     if not rows and form != "jsonl":
         raise OptionError(f"Project {project.name} has no labels yet. Use jsonl to export unlabeled images.")
-    try:
-        if form == "jsonl":
-            lines = [json.dumps({"name": row.pop("filename"), **row}, ensure_ascii=False) + "\n" for row in rows]
-            _write(out, "".join(lines))
-        elif form == "csv":
-            _write(out, _csv(rows))
-        else:
+    if form == "jsonl":
+        lines = [json.dumps({"name": row.pop("filename"), **row}, ensure_ascii=False) + "\n" for row in rows]
+        write_outside(out, "".join(lines).encode())
+    elif form == "csv":
+        write_outside(out, _csv(rows).encode())
+    else:
+        try:
             _write_files(db, selection, _csv(rows), out)
-    except OSError as error:
-        raise StorageError(f"{out} could not be written ({error.strerror}). It is unchanged.") from error
+        except OSError as error:
+            raise StorageError(f"{out} could not be written ({error.strerror}). It is unchanged.") from error
     return len(rows)
 
 
@@ -83,26 +84,22 @@ def _csv(rows: list[dict[str, str | None]]) -> str:
     return buffer.getvalue()
 
 
-def _write(out: Path, text: str) -> None:
-    """Write the file completely or not at all: nobody would notice that half an export is missing."""
-    if out.is_dir():
-        raise OptionError(f"{out} is a folder. Give the name of a file.")
-    with atomic_write(out, sync=False) as file:
-        file.write(text.encode())
-
-
 def _write_files(db: Database, selection: Sequence[Sample], sources_csv: str, out: Path) -> None:
     if any("/" in label or "\\" in label or label.startswith(".") for label in (row.label or "" for row in selection)):
         raise OptionError("Labels with a slash or a leading dot cannot be file names. Export as csv or jsonl.")
+    if is_standard_output(out):
+        raise OptionError("Images cannot be written to standard output. Give the name of a folder.")
     is_new = not out.exists()
     if not is_new and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"{out} exists and is not an empty folder.")
-    out.mkdir(exist_ok=True)
+    out.mkdir(mode=0o700, exist_ok=True)
     try:
         for sample in selection:
             data = samples.image_bytes(db, [sample.id])[sample.id]
-            (out / f"{sample.label}_{sample.sha256[:12]}.{image_format(data)}").write_bytes(data)
-        (out / "sources.csv").write_text(sources_csv, encoding="utf-8", newline="")
+            with create_private(out / f"{sample.label}_{sample.sha256[:12]}.{image_format(data)}") as file:
+                file.write(data)
+        with create_private(out / "sources.csv") as file:
+            file.write(sources_csv.encode())
     except BaseException:
         with suppress(OSError):
             for path in out.iterdir():  # the folder was empty before

@@ -19,15 +19,17 @@ from typing import Any
 from sqlite_utils import Database
 
 from core.charset import TextSpec, spec_of
-from core.data.sources import LabelBook, SourceFile, list_files, parse_csv
+from core.data.sources import LabelBook, SourceFile, check_source, check_start, check_table, list_files
 from core.data.standing import update_standing
 from core.data.watched_folder import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError, LabelError, OptionError, StorageError
+from core.files import checked_path
 from core.home import Home
 from core.images.pixels import decode, pixel_hash, split_of
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.jobs.work import Work, run_worker
+from core.names import MAX_ORIGIN, MAX_PROJECT, check_name
 from db import labels, projects, samples
 from db.connection import opened, write
 from db.records import Job, Project, Source
@@ -137,9 +139,10 @@ def start_import(
     upload: Upload | None = None,
     request_id: str | None = None,
 ) -> Job:
-    """Start the import job. Its result is a Report as JSON. Raises SlotlabError before anything is stored.
+    """Start the import job. Its result is a Report as JSON. Return the existing job if the folder is already watched.
 
-    Return the existing job if the folder is already being watched.
+    Raises SlotlabError before anything is stored. The job reads folders, zips and label tables as a whole, so that a
+    large one cannot stop this process. An error in them is the reason of the failed job.
     """
     request = _with_absolute_paths(request)
     watched = request.path is not None and request.watch
@@ -148,10 +151,14 @@ def start_import(
     elif watched:
         _check_watch(request, request.path)
     else:
-        LabelBook(request.labels, DEFAULT_SPEC, [entry.name for entry in list_files(request.path)])
-    _check_origin(request.source, request.owner, request.authorization)
+        check_source(request.path)
+        if _is_table(request.labels):
+            check_table(Path(request.labels))
+    known = projects.find_project(db, request.project)
+    if known is None or projects.find_source(db, known.id, request.source) is None:
+        _check_origin(request.source, request.owner, request.authorization)
     project = open_project(db, request.project, request.length, request.charset)
-    source = _open_checked_source(db, project, request.source, request.owner, request.authorization)
+    source = open_source(db, project, request.source, request.owner, request.authorization)
     spec: dict[str, Any] = {
         "path": None if request.path is None else str(request.path), "labels": request.labels, "source": source.name,
         "operator": operator,
@@ -173,15 +180,18 @@ def _with_absolute_paths(request: Request) -> Request:
     """Return the request with absolute paths, because the worker has another working directory."""
     if request.path is None:
         return request
-    in_file = request.labels not in {"none", "filename"}
-    rule = str(Path(request.labels).expanduser().resolve()) if in_file else request.labels
-    return replace(request, path=request.path.expanduser().resolve(), labels=rule)
+    rule = str(checked_path(Path(request.labels))) if _is_table(request.labels) else request.labels
+    return replace(request, path=checked_path(request.path), labels=rule)
+
+
+def _is_table(rule: str) -> bool:
+    return rule not in {"none", "filename"}
 
 
 def _check_watch(request: Request, folder: Path) -> None:
     if not folder.is_dir():
         raise ImportSourceError(f"{folder} is not a folder. Only a folder can be watched.")
-    if request.labels not in {"none", "filename"}:
+    if _is_table(request.labels):
         raise OptionError(
             "A watched folder can take labels only from file names. To use a CSV, import without watching."
         )
@@ -237,7 +247,7 @@ def _check_upload(upload: Upload | None) -> None:
     if _is_one_zip(upload) and not zipfile.is_zipfile(io.BytesIO(upload.files[0][1])):
         raise ImportSourceError(f"{upload.files[0][0]} is damaged or not a zip file.")
     if upload.labels_csv is not None:
-        parse_csv("The label file", upload.labels_csv)
+        check_start("The label file", upload.labels_csv, len(upload.labels_csv))
 
 
 def _save_upload(upload: Upload, directory: Path) -> None:
@@ -337,8 +347,7 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
     """Find or create the project. Raises OptionError if it has another length or charset."""
     project = projects.find_project(db, name)
     if project is None:
-        if not name.strip() or len(name) > 64 or not name.isprintable() or name.strip() != name:
-            raise OptionError(f"{name!r} is not a valid project name. Use 1 to 64 visible characters.")
+        check_name("project name", name, MAX_PROJECT)
         spec = TextSpec(
             DEFAULT_SPEC.length if length is None else length, DEFAULT_SPEC.charset if charset is None else charset
         )
@@ -355,14 +364,10 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
 
 def open_source(db: Database, project: Project, name: str, owner: str, authorization: str) -> Source:
     """Find or create the source. Raises OptionError if owner or authorization is missing or differs."""
-    _check_origin(name, owner, authorization)
-    return _open_checked_source(db, project, name, owner, authorization)
-
-
-def _open_checked_source(db: Database, project: Project, name: str, owner: str, authorization: str) -> Source:
     with write(db):
         source = projects.find_source(db, project.id, name)
         if source is None:
+            _check_origin(name, owner, authorization)
             return projects.insert_source(db, project.id, name, owner, authorization)
     if (source.owner, source.authorization) != (owner, authorization):
         raise OptionError(
@@ -381,6 +386,7 @@ def _check_origin(name: str, owner: str, authorization: str) -> None:
     for title, value, advice in fields:
         if not value.strip():
             raise OptionError(f"The {title} is missing. {advice}")
+        check_name(title, value, MAX_ORIGIN)
 
 
 def import_images(

@@ -5,15 +5,20 @@ This module writes nothing. File names are data: Slotlab never writes to a path 
 
 import csv
 import io
+import os
 import stat
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from core.charset import TextSpec
 from core.errors import ImageError, ImportSourceError
+from core.files import open_regular
 from core.images.pixels import MAX_BYTES
 
 MAX_FILES = 200_000
@@ -21,6 +26,12 @@ MAX_ZIP_BYTES = 4 * 1024**3
 """Unpacked size above which a whole zip is rejected. core.images.pixels.MAX_BYTES limits each file."""
 CSV_COLUMNS = ("filename", "label")
 """Required columns. Others are ignored, so that an export can be imported again."""
+MAX_TABLE_BYTES = 64 * 1024**2
+MAX_TABLE_ROWS = 1_000_000
+MAX_TABLE_COLUMNS = 100
+MAX_HEADER_BYTES = 64 * 1024
+MAX_NAME = 4096
+"""Characters of a file name or label in a table. No path is longer."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -34,26 +45,48 @@ class SourceFile:
     """Return the bytes. Raises ImageError; its message contains no path."""
 
 
+def check_source(source: Path) -> None:
+    """Raise ImportSourceError if a glance shows that `list_files` would. Large folders and zips take no longer."""
+    if source.is_dir():
+        try:
+            with os.scandir(source) as entries:
+                is_empty = next(entries, None) is None
+        except OSError as error:
+            raise _unreadable_folder(source, error) from error
+        if is_empty:
+            raise _without_files(source)
+    elif not source.is_file():
+        raise ImportSourceError(f"No such folder or file: {source}. It must exist on the machine that runs Slotlab.")
+    elif source.suffix.lower() == ".zip" and not zipfile.is_zipfile(source):
+        raise ImportSourceError(f"{source.name} is damaged or not a zip file.")
+
+
 def list_files(source: Path) -> list[SourceFile]:
     """List the files of a folder (recursively) or zip, or the one file, sorted by name.
 
-    Hidden files, folders and CSV files are omitted. Raises ImportSourceError if no file is left.
+    Hidden and CSV files are omitted. Subfolders that cannot be read are listed, and reading them raises ImageError.
+    Raises ImportSourceError if no file is left or the source cannot be read.
     """
+    check_source(source)
     if source.is_dir():
         files = _folder_files(source)
-    elif not source.is_file():
-        raise ImportSourceError(f"No such folder or file: {source}. It must exist on the machine that runs Slotlab.")
     elif zipfile.is_zipfile(source):
         files = _zip_files(source)
-    elif source.suffix.lower() == ".zip":
-        raise ImportSourceError(f"{source.name} is damaged or not a zip file.")
     else:
         files = [SourceFile(storable(source.name), lambda: read_file(source))]
     if not files:
-        raise ImportSourceError(f"{source} contains no image files.")
+        raise _without_files(source)
     if len(files) > MAX_FILES:
-        raise ImportSourceError(f"{source.name} contains {len(files):,} files. Import at most {MAX_FILES:,} at once.")
+        raise ImportSourceError(f"{source.name} contains more than {MAX_FILES:,} files. Import fewer at once.")
     return sorted(files, key=lambda file: file.name)
+
+
+def _without_files(source: Path) -> ImportSourceError:
+    return ImportSourceError(f"{source} contains no image files.")
+
+
+def _unreadable_folder(folder: Path, error: OSError) -> ImportSourceError:
+    return ImportSourceError(f"The folder {folder} cannot be read ({error.strerror}).")
 
 
 def _is_wanted(name: str) -> bool:
@@ -68,9 +101,23 @@ def is_hidden(part: str) -> bool:
 def _folder_files(folder: Path) -> list[SourceFile]:
     return [
         SourceFile(storable(path.relative_to(folder).as_posix()), lambda path=path: read_file(path))  # type: ignore[misc]
-        for path in folder.rglob("*")
-        if not path.is_dir() and _is_wanted(path.relative_to(folder).as_posix())
+        for path in islice(_paths(folder), MAX_FILES + 1)
     ]
+
+
+def _paths(folder: Path) -> Iterator[Path]:
+    """Yield the files, the links, and the subfolders that cannot be read."""
+    unreadable: list[OSError] = []
+    for at, subfolders, names in os.walk(folder, onerror=unreadable.append):
+        links = [name for name in subfolders if Path(at, name).is_symlink()]
+        subfolders[:] = [name for name in subfolders if not is_hidden(name)]
+        for name in (*names, *links):
+            if _is_wanted(name):
+                yield Path(at, name)
+    for error in unreadable:
+        if Path(error.filename) == folder:
+            raise _unreadable_folder(folder, error)
+        yield Path(error.filename)
 
 
 def storable(name: str) -> str:
@@ -81,13 +128,25 @@ def storable(name: str) -> str:
 def read_file(path: Path) -> bytes:
     """Read at most MAX_BYTES + 1 bytes. Raises ImageError; its message contains no path."""
     try:
-        # lstat: a link may lead out of the folder, and a FIFO would block forever.
-        if not stat.S_ISREG(path.lstat().st_mode):
+        # lstat: a link may lead out of the folder.
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            return _read_folder(path)
+        if not stat.S_ISREG(mode):
             raise ImageError("This is a link or a special file, not an image file.")
-        with path.open("rb") as file:
+        with open_regular(path, follow=False) as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ImageError(f"The file cannot be read ({error.strerror}).") from error
+
+
+def _read_folder(path: Path) -> bytes:
+    """Raise ImageError with the reason why the folder could not be listed."""
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        raise ImageError(f"The folder cannot be read ({error.strerror}).") from error
+    raise ImageError("The folder could not be read. Import again.")
 
 
 def _zip_files(path: Path) -> list[SourceFile]:
@@ -186,33 +245,79 @@ def without_formula_guard(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith((*FORMULA_STARTS, "'")) else cell
 
 
-def _read_csv(path: Path) -> dict[str, str]:
+@contextmanager
+def _table(path: Path) -> Iterator[BinaryIO]:
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            yield file
     except OSError as error:
         raise ImportSourceError(f"The label file {path} cannot be read ({error.strerror}).") from error
-    return parse_csv(path.name, data)
 
 
-def parse_csv(file: str, data: bytes) -> dict[str, str]:
+def _read_csv(path: Path) -> dict[str, str]:
+    with _table(path) as file:
+        return parse_csv(path.name, file)
+
+
+def check_table(path: Path) -> None:
+    """Raise ImportSourceError if the label table is too large or has no header. Reads only the start."""
+    with _table(path) as file:
+        check_start(path.name, file.read(MAX_HEADER_BYTES), os.fstat(file.fileno()).st_size)
+
+
+def check_start(file: str, start: bytes, size: int) -> None:
+    """Check the size of a table and its header, from its first bytes. Raises ImportSourceError."""
+    if size > MAX_TABLE_BYTES:
+        raise _too_large(file)
+    line = next(iter(start[:MAX_HEADER_BYTES].splitlines(keepends=True)), b"")
+    _read_header(file, csv.reader(_lines(file, io.BytesIO(line)), strict=True))
+
+
+def _too_large(file: str) -> ImportSourceError:
+    return ImportSourceError(f"{file} has more than {MAX_TABLE_BYTES:,} bytes. Divide the images into several imports.")
+
+
+def _lines(file: str, data: BinaryIO) -> Iterator[str]:
+    """Yield the decoded lines. Their ends stay as written, for the csv module."""
+    at = 0
+    while line := data.readline(MAX_TABLE_BYTES + 1 - at):
+        try:
+            text = line.decode("utf-8" if at else "utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ImportSourceError(f"{file} is not UTF-8 text (byte {at + error.start}).") from error
+        at += len(line)
+        if at > MAX_TABLE_BYTES:
+            raise _too_large(file)
+        if "\0" in text:
+            raise ImportSourceError(f"{file} contains NUL characters and is not a CSV file.")
+        yield from io.StringIO(text, newline="")  # some old programs end lines with a lone carriage return
+
+
+def _read_header(file: str, reader: Iterator[list[str]]) -> list[str]:
+    try:
+        header = [field.strip().lower() for field in next(reader, [])]
+    except csv.Error as error:
+        raise ImportSourceError(f"{file} line 1 is not valid CSV ({error}).") from error
+    if not all(header.count(column) == 1 for column in CSV_COLUMNS):
+        raise ImportSourceError(f"{file} must start with a header line that has the columns filename and label.")
+    if len(header) > MAX_TABLE_COLUMNS:
+        raise ImportSourceError(f"{file} has {len(header)} columns. Use at most {MAX_TABLE_COLUMNS}.")
+    return header
+
+
+def parse_csv(file: str, data: BinaryIO) -> dict[str, str]:
     """Return the label of each file name, as text: pandas would read 00123 as 123 and NA as missing.
 
     Raises ImportSourceError with `file` and the line.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ImportSourceError(f"{file} is not UTF-8 text (byte {error.start}).") from error
-    if "\0" in text:
-        raise ImportSourceError(f"{file} contains NUL characters and is not a CSV file.")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(_lines(file, data), strict=True)
     rows: dict[str, str] = {}
+    header = _read_header(file, reader)
+    name_at, label_at = (header.index(column) for column in CSV_COLUMNS)
     try:
-        header = [field.strip().lower() for field in next(reader, [])]
-        if not all(header.count(column) == 1 for column in CSV_COLUMNS):
-            raise ImportSourceError(f"{file} must start with a header line that has the columns filename and label.")
-        name_at, label_at = (header.index(column) for column in CSV_COLUMNS)
         for row in reader:
+            if reader.line_num > MAX_TABLE_ROWS:
+                raise ImportSourceError(f"{file} has more than {MAX_TABLE_ROWS:,} lines. Import fewer images at once.")
             if not row:
                 continue
             if len(row) != len(header):
@@ -220,6 +325,10 @@ def parse_csv(file: str, data: bytes) -> dict[str, str]:
                     f"{file} line {reader.line_num} has {len(row)} fields instead of {len(header)}."
                 )
             name, label = without_formula_guard(row[name_at]), row[label_at]
+            if max(len(name), len(label)) > MAX_NAME:
+                raise ImportSourceError(
+                    f"{file} line {reader.line_num} has a name or label of more than {MAX_NAME:,} characters."
+                )
             if rows.get(name, label) != label:
                 raise ImportSourceError(f"{file} line {reader.line_num} gives {name} a different label than before.")
             rows[name] = label

@@ -6,6 +6,7 @@ Lists the folder, because file system events do not cross a network. Each import
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from core.data.sources import SourceFile, is_hidden, read_file, storable
@@ -75,6 +76,8 @@ class Watch:
             except OSError as error:
                 if not prefix:
                     raise ImportSourceError(f"The folder {folder} cannot be read ({error.strerror}).") from error
+                with suppress(OSError):  # deleted since it was listed; others are reported as rejected
+                    yield prefix.rstrip("/"), folder, _state(os.lstat(folder))
                 continue
             with listing:
                 for item in _listed(listing):

@@ -18,6 +18,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from core.errors import JobError, StorageError
+from core.files import shortened
 from core.home import Home
 from core.jobs import order
 from core.jobs.jobdir import JobDir, JobStatus, job_directories
@@ -204,9 +205,10 @@ def _launch(job: JobDir, lock: int) -> None:
 
 def find_job(db: Database, text: str) -> Job:
     """Return the job named `7`, `0007` or `0007-fast`. Raises JobError."""
-    job = jobs.find_by_number(db, int(text)) if text.isascii() and text.isdigit() else jobs.find_job(db, text)
+    is_number = text.isascii() and text.isdigit() and len(text) <= 18  # SQLite has integers of 64 bits
+    job = jobs.find_by_number(db, int(text)) if is_number else jobs.find_job(db, text)
     if job is None:
-        raise JobError(f"There is no run or job {text!r}. `slotlab runs` lists the runs.")
+        raise JobError(f"There is no run or job {shortened(text)!r}. `slotlab runs` lists the runs.")
     return job
 
 

@@ -20,7 +20,6 @@ from core.evaluation.metrics import Ints, soft_confusion_PCC
 from core.evaluation.percent import percent, share, share_and_interval
 from core.evaluation.ranking import min_margins_N
 from core.evaluation.slices import Slice, find_slices
-from core.files import atomic_write
 from core.home import Home
 from core.images.pixels import data_url
 from core.jobs import control
@@ -51,15 +50,6 @@ TEMPLATES.filters |= {"count": "{:,}".format, "share": share}
 SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
 
 Rows = list[list[str]]
-
-
-def write_report(path: Path, text: str) -> None:
-    """Write the file completely or not at all. Raises StorageError."""
-    try:
-        with atomic_write(path) as file:
-            file.write(text.encode("utf-8", "replace"))
-    except OSError as error:
-        raise StorageError(f"{path} could not be written ({error.strerror}).") from error
 
 
 def make_report(db: Database, home: Home, evaluated: Evaluated) -> str:

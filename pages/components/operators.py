@@ -10,11 +10,12 @@ from pathlib import Path
 
 import streamlit as st
 
+from core import names
 from core.errors import OptionError
 from core.home import default_operator
+from core.names import MAX_OPERATOR
 from pages.components import state
 
-MAX_NAME = 60
 COOKIE = "slotlab_operator"
 
 
@@ -39,8 +40,7 @@ def name_of_event(claimed: object) -> str:
 def check_name(text: str) -> str:
     """Normalize a name: NFC, single spaces. Raises OptionError if it is not a valid name."""
     name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
-    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        raise OptionError(f"A name must have 1 to {MAX_NAME} visible characters.")
+    names.check_name("operator name", name, MAX_OPERATOR)
     return name
 
 

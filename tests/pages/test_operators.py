@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import OptionError
 from core.home import Home, default_operator
 from db.records import Project
-from pages.components.operators import MAX_NAME, check_name
+from pages.components.operators import MAX_OPERATOR, check_name
 from tests.helpers.repository import APP, PAGES
 
 OpenPage = Callable[..., AppTest]
@@ -52,7 +52,7 @@ def ask(user: dict[str, Any] | None = None, claimed: object = None) -> list[str]
 @pytest.mark.parametrize(
     ("text", "name"),
     [("Ann", "Ann"), ("  Ann   Lee ", "Ann Lee"), ("Jose\N{COMBINING ACUTE ACCENT}", "Jos\xe9"), ("李雷", "李雷"),
-     ("x" * MAX_NAME, "x" * MAX_NAME), ("<b>", "<b>")],
+     ("x" * MAX_OPERATOR, "x" * MAX_OPERATOR), ("<b>", "<b>")],
 )  # fmt: skip
 def test_a_name_is_kept_in_one_spelling(text: str, name: str) -> None:
     """Different spellings of a name are the same operator."""
@@ -60,11 +60,11 @@ def test_a_name_is_kept_in_one_spelling(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  ", "\t", "a\nb", "x" * (MAX_NAME + 1), "a\x00", "\u200b", "a\u202eb", "\ud800"]
+    "text", ["", "  ", "\t", "a\nb", "x" * (MAX_OPERATOR + 1), "a\x00", "\u200b", "a\u202eb", "\ud800"]
 )  # fmt: skip
 def test_an_invalid_name_is_refused(text: str) -> None:
     """An invalid name gives one sentence."""
-    with pytest.raises(OptionError, match=r"^A name must have 1 to 60 visible characters\.$"):
+    with pytest.raises(OptionError, match=r"is not a valid operator name\. Use 1 to 60 visible characters\.$"):
         check_name(text)
 
 

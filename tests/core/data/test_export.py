@@ -2,6 +2,10 @@
 
 import csv
 import json
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -258,25 +262,49 @@ def test_a_target_that_cannot_be_written_is_as_it_was(db: Database, portal: Proj
 
 
 @pytest.mark.parametrize("existed", [True, False])
-def test_a_folder_that_fills_up_is_emptied_again(
-    db: Database, portal: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existed: bool
-) -> None:
+def test_a_folder_that_fills_up_is_emptied_again(db: Database, portal: Project, tmp_path: Path, existed: bool) -> None:
     """Nobody would notice that half of the images are missing."""
     out = tmp_path / "out"
     if existed:
         out.mkdir()
-    write_text = Path.write_text
 
-    def full(path: Path, *arguments: object, **options: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(StorageError, match="No space left on device"):
+    with file_size_limit(1500), pytest.raises(StorageError, match="File too large"):  # the GIF is smaller
         export(db, portal, "filename", out)
-    monkeypatch.setattr(Path, "write_text", write_text)
 
     assert out.exists() == existed
     assert not existed or tree(out) == {}
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Let the system refuse to write files of more bytes, as a quota does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_only_the_owner_can_read_an_export(db: Database, portal: Project, tmp_path: Path) -> None:
+    """Labels, images and owners leave a folder that nobody else can read. An earlier export may be open to all."""
+    (tmp_path / "out.csv").write_text("an old export")
+    (tmp_path / "out.csv").chmod(0o644)
+    for form, name in (("csv", "out.csv"), ("jsonl", "out.jsonl"), ("filename", "out")):
+        export(db, portal, form, tmp_path / name)
+
+    folder = tmp_path / "out"
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+    assert modes.pop("out") == 0o700
+    assert set(modes.values()) == {0o600}
+    assert len(modes) == 5
+    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("out.csv", "out.jsonl")} == {0o600}
+
+
+def test_images_cannot_go_to_standard_output(db: Database, portal: Project) -> None:
+    """They are files with names."""
+    with pytest.raises(OptionError, match="Give the name of a folder"):
+        export(db, portal, "filename", Path("-"))
 
 
 def test_other_projects_stay_out_of_an_export(db: Database, portal: Project, tmp_path: Path) -> None:
