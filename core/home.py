@@ -36,7 +36,7 @@ class Home:
         root = checked_path(Path(os.environ.get("SLOTLAB_HOME") or "slotlab-data"))
         if root.exists() and not root.is_dir():
             raise OptionError(f"The Slotlab folder {root} is not a folder. Set SLOTLAB_HOME to another path.")
-        if root.exists() and not os.access(root, os.R_OK | os.X_OK):
+        if root.exists() and not os.access(root, os.R_OK | os.X_OK, effective_ids=True):
             raise OptionError(f"You cannot read the Slotlab folder {root}. Set SLOTLAB_HOME to another folder.")
         return cls(root)
 

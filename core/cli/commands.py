@@ -6,7 +6,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from core.data import importing
 from core.errors import JobError, OptionError, SlotlabError
 from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted, share_and_interval
-from core.files import is_standard_output, open_regular, write_outside
+from core.files import is_standard_output, open_regular, shortened, write_outside
 from core.home import Home, default_operator
 from core.images.pixels import MAX_BYTES, decode
 from core.jobs import control
@@ -392,7 +392,7 @@ def _project(db: Database, name: str) -> Project:
     if project is None:
         names = ", ".join(project.name for project in projects.list_projects(db))
         advice = f"choose from {names}" if names else "import images first"
-        raise OptionError(f"There is no project {name!r}; {advice}.")
+        raise OptionError(f"There is no project {shortened(name)!r}; {advice}.")
     return project
 
 
@@ -406,8 +406,9 @@ def _run(db: Database, name: str) -> Run:
 
 
 def _run_directory(name: str) -> Path:
-    if Path(name).is_dir():
-        return Path(name)
+    with suppress(OSError):  # a name can be too long for a path
+        if Path(name).is_dir():
+            return Path(name)
     home = Home.from_env()
     with _database(home) as db:
         return home.run(_run(db, name).job.id)

@@ -33,6 +33,8 @@ def check_port(port: int) -> None:
 def serve(port: int, path: str = "/") -> None:
     """Run the app until Ctrl-C, and open a browser if there is a display. Jobs continue after the app stops."""
     check_port(port)
+    # The data folder depends on the caller's current directory.
+    env = os.environ | {"SLOTLAB_HOME": str(Home.from_env().root)}
     url = f"http://{HOST}:{port}{path}"
     print(f"Slotlab is running at {url} (Ctrl-C stops the app, not the runs).", flush=True)
     if _has_display():
@@ -43,8 +45,7 @@ def serve(port: int, path: str = "/") -> None:
     if "STREAMLIT_SECRETS_FILES" not in os.environ:
         folders = dict.fromkeys([Path.home(), ROOT, Path.cwd()])
         command += [f"--secrets.files={folder / '.streamlit' / 'secrets.toml'}" for folder in folders]
-    # Streamlit reads .streamlit/config.toml from its current directory; the data folder depends on the caller's.
-    env = os.environ | {"SLOTLAB_HOME": str(Home.from_env().root)}
+    # Streamlit reads .streamlit/config.toml from its current directory.
     server = subprocess.Popen(command, cwd=ROOT, env=env)
     # Forward SIGTERM, or the server keeps running and holding the port.
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())

@@ -43,7 +43,7 @@ def one_sentence() -> Iterator[None]:
         sys.exit(1)
     except OSError as error:
         _abandon_output()
-        _exit(f"{error.filename or 'Standard output'}: {error.strerror or error}.")
+        _exit(f"{shortened(str(error.filename or 'Standard output'))}: {error.strerror or error}.")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -15,12 +15,12 @@ import pytest
 import timm
 import torch
 
-from core.cli import commands
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice, fingerprint
 from core.home import Home
 from core.images import renderer
 from core.jobs.jobdir import JobDir
+from tests.helpers.command_line import Slotlab, command, command_here, refused
 from tests.helpers.repository import ROOT
 
 TINY = [
@@ -29,32 +29,6 @@ TINY = [
 ]  # fmt: skip
 """A run of seconds that learns nothing."""
 WHO = ["--source", "test", "--owner", "the team", "--authorization", "ticket 1"]
-
-Slotlab = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def command(home: Path, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "core.cli", *map(str, arguments)],
-        check=False,
-        cwd=cwd,
-        env=os.environ | {"SLOTLAB_HOME": str(home), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-
-
-def command_here(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str | Path
-) -> subprocess.CompletedProcess[str]:
-    monkeypatch.setenv("SLOTLAB_HOME", str(home))
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["slotlab", *map(str, arguments)])
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as end:
-        commands.main()
-    return subprocess.CompletedProcess(sys.argv, int(end.value.code or 0), *capsys.readouterr())
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +65,6 @@ def slotlab(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 def fresh(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Slotlab:
     """Return the command for a Slotlab folder that does not exist yet."""
     return lambda *arguments: command_here(tmp_path / "fresh", capsys, monkeypatch, *arguments)
-
-
-def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
-    """Assert exit code 1, one sentence on stderr, nothing on stdout, no traceback."""
-    assert done.returncode == 1
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
 
 
 def test_runs_are_listed_with_their_validation_result(slotlab: Slotlab) -> None:
