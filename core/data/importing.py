@@ -247,7 +247,7 @@ def _check_upload(upload: Upload | None) -> None:
     if _is_one_zip(upload) and not zipfile.is_zipfile(io.BytesIO(upload.files[0][1])):
         raise ImportSourceError(f"{upload.files[0][0]} is damaged or not a zip file.")
     if upload.labels_csv is not None:
-        check_start("The label file", upload.labels_csv, len(upload.labels_csv))
+        check_start("The label file", upload.labels_csv)
 
 
 def _save_upload(upload: Upload, directory: Path) -> None:

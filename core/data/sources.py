@@ -29,7 +29,7 @@ CSV_COLUMNS = ("filename", "label")
 MAX_TABLE_BYTES = 64 * 1024**2
 MAX_TABLE_ROWS = 1_000_000
 MAX_TABLE_COLUMNS = 100
-MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADER_BYTES = CHUNK = 64 * 1024
 MAX_NAME = 4096
 """Characters of a file name or label in a table. No path is longer."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -249,6 +249,8 @@ def without_formula_guard(cell: str) -> str:
 def _table(path: Path) -> Iterator[BinaryIO]:
     try:
         with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > MAX_TABLE_BYTES:
+                raise _too_large(path.name)
             yield file
     except OSError as error:
         raise ImportSourceError(f"The label file {path} cannot be read ({error.strerror}).") from error
@@ -262,14 +264,14 @@ def _read_csv(path: Path) -> dict[str, str]:
 def check_table(path: Path) -> None:
     """Raise ImportSourceError if the label table is too large or has no header. Reads only the start."""
     with _table(path) as file:
-        check_start(path.name, file.read(MAX_HEADER_BYTES), os.fstat(file.fileno()).st_size)
+        check_start(path.name, file.read(MAX_HEADER_BYTES))
 
 
-def check_start(file: str, start: bytes, size: int) -> None:
-    """Check the size of a table and its header, from its first bytes. Raises ImportSourceError."""
-    if size > MAX_TABLE_BYTES:
+def check_start(file: str, data: bytes) -> None:
+    """Raise ImportSourceError if the data, which may be the start of a table, is too large or has no header."""
+    if len(data) > MAX_TABLE_BYTES:
         raise _too_large(file)
-    line = next(iter(start[:MAX_HEADER_BYTES].splitlines(keepends=True)), b"")
+    line = next(iter(data[:MAX_HEADER_BYTES].splitlines(keepends=True)), b"")
     _read_header(file, csv.reader(_lines(file, io.BytesIO(line)), strict=True))
 
 
@@ -280,12 +282,13 @@ def _too_large(file: str) -> ImportSourceError:
 def _lines(file: str, data: BinaryIO) -> Iterator[str]:
     """Yield the decoded lines. Their ends stay as written, for the csv module."""
     at = 0
-    while line := data.readline(MAX_TABLE_BYTES + 1 - at):
+    # Whole lines, because a piece of a character cannot be decoded.
+    while part := data.read(CHUNK) + data.readline(MAX_TABLE_BYTES):
         try:
-            text = line.decode("utf-8" if at else "utf-8-sig")
+            text = part.decode("utf-8" if at else "utf-8-sig")
         except UnicodeDecodeError as error:
             raise ImportSourceError(f"{file} is not UTF-8 text (byte {at + error.start}).") from error
-        at += len(line)
+        at += len(part)
         if at > MAX_TABLE_BYTES:
             raise _too_large(file)
         if "\0" in text:

@@ -21,7 +21,7 @@ from core.home import Home
 from core.images.pixels import pixel_hash, split_of
 from core.jobs import control
 from db import labels, projects, samples
-from db.connection import opened
+from db.connection import opened, write
 from db.records import Job, Project, Sample, Source
 from tests.helpers.contents import contents
 from tests.helpers.pictures import encoded, pixels, png, write_files
@@ -222,7 +222,7 @@ import itertools, os, signal, sys
 from pathlib import Path
 from core.data import importing
 from core.home import Home
-from db.connection import opened
+from db.connection import opened, write
 from db.projects import find_project, find_source
 importing.BATCH = 4
 calls, store = itertools.count(1), importing._store
@@ -522,6 +522,11 @@ def test_an_upload_that_cannot_be_used_stores_nothing(
         ({"length": 0}, OptionError),
         ({"charset": "00"}, OptionError),
         ({"project": ""}, OptionError),
+        ({"owner": "x" * 201}, OptionError),
+        ({"source": "a\nb"}, OptionError),
+        ({"authorization": "\x1b[31mticket"}, OptionError),
+        ({"labels": "~nosuchuser/labels.csv"}, OptionError),
+        ({"path": Path("x" * 300)}, OptionError),
         ({"labels": "no such file.csv"}, ImportSourceError),
         ({"path": Path("/nonexistent")}, ImportSourceError),
     ],
@@ -536,6 +541,49 @@ def test_a_request_that_cannot_be_met_stores_nothing(
         start_import(db, home, request(mixed, **changes), operator="Ann")
 
     assert contents(db.conn) == before
+
+
+def test_a_table_error_is_the_reason_of_the_job(db: Database, home: Home, mixed: Path) -> None:
+    """The job reads the table, so that a large one cannot stop the app. Nothing is imported."""
+    table = mixed.parent / "labels.csv"
+    table.write_text("filename,label\n000001.png,000001\n000002.png\n")
+
+    job, _ = finish(db, home, start_import(db, home, request(mixed, labels=str(table)), operator="Ann"))
+
+    assert (job.state, job.reason) == ("failed", "labels.csv line 3 has 1 fields instead of 2.")
+    project = projects.find_project(db, "portal")
+    assert project is not None
+    assert stored(db, project) == {}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device", "large"])
+def test_a_table_that_is_not_a_table_starts_no_job(
+    db: Database, home: Home, mixed: Path, tmp_path: Path, kind: str
+) -> None:
+    """Only its size and first line are read."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "large").write_bytes(b"filename,label\n")
+    os.truncate(tmp_path / "large", 10**12)
+
+    with pytest.raises(ImportSourceError, match=r"cannot be read \(|more than 67,108,864 bytes"):
+        start_import(db, home, request(mixed, labels=str(tmp_path / kind)), operator="Ann")
+
+    assert list(home.runs.iterdir()) == []
+
+
+def test_names_of_earlier_versions_can_be_used_again(db: Database, home: Home, mixed: Path) -> None:
+    """An earlier version stored any text. Only new names are checked."""
+    owner = "the team\n" * 1000
+    with write(db):
+        project = projects.insert_project(db, "portal", 6, "0123456789")
+        projects.insert_source(db, project.id, "mail\x1b", owner, "ticket 1")
+
+    job, _ = finish(db, home, start_import(db, home, request(mixed, source="mail\x1b", owner=owner), operator="Ann"))
+
+    assert job.state == "finished"
 
 
 def test_one_press_is_one_import(db: Database, home: Home, mixed: Path) -> None:

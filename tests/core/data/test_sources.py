@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 
 from core.charset import TextSpec
+from core.data import sources
 from core.data.sources import (
     LabelBook,
     SourceFile,
+    check_start,
+    check_table,
     list_files,
     parse_csv,
     with_formula_guard,
@@ -24,6 +27,7 @@ from core.data.sources import (
 from core.errors import ImageError, ImportSourceError, LabelError
 from core.images.pixels import MAX_BYTES
 from tests.helpers.pictures import write_files
+from tests.helpers.rights import ordinary_rights
 
 SIX = TextSpec(6, "0123456789")
 MakeZip = Callable[..., Path]
@@ -125,6 +129,33 @@ def test_links_and_special_files_are_refused_without_waiting(tmp_path: Path) -> 
     assert found == {"good.png": b"1", "sub/good.png": b"2"} | refused
     with pytest.raises(ImportSourceError, match="No such folder or file"):
         list_files(folder / "fifo.png")
+
+
+def test_a_subfolder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Its images would be missing without a word. Reading the rest continues."""
+    folder = write_files(tmp_path / "photos", {"a.png": b"1", "locked/b.png": b"2", "x/locked too/c.png": b"3"})
+    locked = [folder / "locked", folder / "x" / "locked too"]
+    for path in locked:
+        path.chmod(0)
+
+    with ordinary_rights():
+        content = read(folder)
+        with pytest.raises(ImportSourceError, match=r"The folder .*/locked cannot be read \(Permission denied\)"):
+            list_files(locked[0])
+
+    for path in locked:
+        path.chmod(0o700)
+    reason = "The folder cannot be read (Permission denied)."
+    assert content == {"a.png": b"1", "locked": reason, "x/locked too": reason}
+
+
+def test_listing_ends_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of millions of files, such as the root of a disk, costs no more than the limit."""
+    monkeypatch.setattr(sources, "MAX_FILES", 3)
+    write_files(tmp_path / "photos", {f"{number}.png": b"1" for number in range(4)})
+
+    with pytest.raises(ImportSourceError, match=r"photos contains more than 3 files\. Import fewer at once"):
+        list_files(tmp_path / "photos")
 
 
 def test_a_file_that_disappears_is_refused_on_its_own(tmp_path: Path) -> None:
@@ -435,6 +466,60 @@ def test_a_csv_that_could_be_misread_is_refused_with_the_place(data: bytes, reas
         parse_csv("a.csv", BytesIO(data))
 
     assert str(caught.value).startswith("a.csv")
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "data", "reason"),
+    [
+        ("MAX_TABLE_BYTES", 30, b"filename,label\n" + b"a.png,1\n" * 2, "more than 30 bytes"),
+        ("MAX_TABLE_ROWS", 2, b"filename,label\n" + b"a.png,1\n" * 2, "more than 2 lines"),
+        ("MAX_TABLE_COLUMNS", 3, b"filename,label,x,y\n", "has 4 columns. Use at most 3"),
+        ("MAX_NAME", 5, b"filename,label\na1.png,1\n", "line 2 has a name or label of more than 5 characters"),
+        ("MAX_NAME", 5, b"filename,label\na.png,123456\n", "line 2 has a name or label of more than 5 characters"),
+    ],
+)
+def test_a_csv_is_bounded(monkeypatch: pytest.MonkeyPatch, bound: str, value: int, data: bytes, reason: str) -> None:
+    """A table of 192 MB would cost 2.5 GB of memory."""
+    parse_csv("a.csv", BytesIO(data))
+    monkeypatch.setattr(sources, bound, value)
+
+    with pytest.raises(ImportSourceError, match=reason):
+        parse_csv("a.csv", BytesIO(data))
+
+
+def test_a_large_csv_is_refused_unread(tmp_path: Path) -> None:
+    """The file has no blocks on disk, only a size."""
+    with (tmp_path / "labels.csv").open("wb") as file:
+        file.write(b"filename,label\n")
+        file.truncate(10**12)
+
+    with pytest.raises(ImportSourceError, match=r"labels\.csv has more than 67,108,864 bytes"):
+        check_table(tmp_path / "labels.csv")
+
+
+@pytest.mark.timeout(20)
+def test_only_a_file_is_a_table(tmp_path: Path) -> None:
+    """A FIFO would block, and a device has no end."""
+    os.mkfifo(tmp_path / "fifo")
+    reasons = {tmp_path / "fifo": "Not a regular", Path("/dev/zero"): "Not a regular", tmp_path: "Is a directory"}
+    for path, reason in reasons.items():
+        with pytest.raises(ImportSourceError, match=reason):
+            check_table(path)
+        with pytest.raises(ImportSourceError, match=reason):
+            LabelBook(str(path), SIX, ["a.png"])
+
+
+@pytest.mark.parametrize(
+    "start", [b"filename,label\n", b"\xef\xbb\xbflabel,filename\r\n\xff", b"filename,label\rcaf\xe9", b"filename,label"]
+)
+def test_the_start_of_a_table_is_checked_at_once(start: bytes) -> None:
+    """The job reads the rest."""
+    check_start("a.csv", start)
+
+
+def test_lines_may_end_with_a_carriage_return() -> None:
+    """Old spreadsheets for the Mac write such files."""
+    assert parse_csv("a.csv", BytesIO(b"filename,label\ra.png,1\rb.png,2\r")) == {"a.png": "1", "b.png": "2"}
 
 
 def test_a_csv_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from core.data.watched_folder import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError
 from tests.helpers.pictures import png, write_files
+from tests.helpers.rights import ordinary_rights
 
 
 def look(watch: Watch) -> list[str]:
@@ -116,6 +117,23 @@ def test_links_are_refused_and_slotlabs_own_folder_is_left_out(tmp_path: Path) -
     for name in ("link.png", "round"):
         with pytest.raises(ImageError, match="This is a link"):
             entries[name].read()
+
+
+def test_a_subfolder_that_cannot_be_read_is_given_with_its_reason(tmp_path: Path) -> None:
+    """Once it can be read, its files come."""
+    locked = write_files(tmp_path, {"a.png": png(1), "locked/b.png": png(2)}) / "locked"
+    locked.chmod(0)
+    watch = Watch(tmp_path)
+
+    with ordinary_rights():
+        list(watch.scan())
+        entries = {entry.name: entry for batch in watch.scan() for entry in batch}
+        with pytest.raises(ImageError, match=r"The folder cannot be read \(Permission denied\)"):
+            entries["locked"].read()
+    locked.chmod(0o700)
+
+    assert set(entries) == {"a.png", "locked"}
+    assert [look(watch), look(watch)] == [[], ["locked/b.png"]]
 
 
 def test_many_files_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
