@@ -72,9 +72,7 @@ def checked_path(path: Path) -> Path:
     except RuntimeError as error:  # from expanduser
         raise OptionError(f"{shortened(str(path))} names a user whose home folder is unknown.") from error
     except ValueError as error:
-        raise OptionError(
-            f"{shortened(str(path))!r} is not a path of UTF-8 text without NUL. Rename the file."
-        ) from error
+        raise OptionError(f"{shortened(str(path))!r} cannot be used: a path is UTF-8 text without NUL.") from error
     return path.resolve()
 
 

@@ -199,8 +199,8 @@ def test_paths_are_absolute_with_the_home_expanded(tmp_path: Path, monkeypatch: 
         ("~nosuchuser/x", "names a user whose home folder is unknown"),
         ("loop/x", "Too many levels of symbolic links"),
         ("x" * 300, "File name too long"),
-        ("caf\udce9.png", "is not a path of UTF-8 text"),
-        ("a\0b", "is not a path of UTF-8 text"),
+        ("caf\udce9.png", "a path is UTF-8 text without NUL"),
+        ("a\0b", "a path is UTF-8 text without NUL"),
     ],
 )
 def test_a_path_that_cannot_be_is_refused(

@@ -310,6 +310,23 @@ def test_a_member_that_unpacks_to_more_than_it_claims_is_refused(make_zip: MakeZ
     assert found["b.png"] == b"2"
 
 
+@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("bound", ["MAX_ENTRIES", "MAX_DIRECTORY_BYTES"])
+def test_the_number_of_entries_is_bounded(
+    make_zip: MakeZip, monkeypatch: pytest.MonkeyPatch, is_large: bool, bound: str
+) -> None:
+    """A zip of a million entries would cost 873 MB. It is refused before they are read, in both formats."""
+    if is_large:
+        monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    source = make_zip(*((f"{number}.png", b"1") for number in range(3)))
+    assert (b"PK\6\7" in source.read_bytes()) is is_large
+    assert len(read(source)) == 3
+
+    monkeypatch.setattr(sources, bound, 2)
+    with pytest.raises(ImportSourceError, match=r"a\.zip has more than .* entries\. Import fewer at once"):
+        list_files(source)
+
+
 def test_an_empty_zip_is_refused(make_zip: MakeZip) -> None:
     """A zip that contains only folders is also refused."""
     with pytest.raises(ImportSourceError, match=r"a\.zip contains no image files"):
