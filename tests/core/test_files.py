@@ -159,7 +159,7 @@ def test_sockets_folders_and_loops_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout"])
 def test_standard_output_is_a_file_too(name: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """What was printed before comes first."""
+    """Earlier output comes first."""
     print("before")
 
     write_outside(Path(name), b"data")
