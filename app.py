@@ -4,7 +4,6 @@ The server imports this file for `app`. Each visitor's session runs it as a scri
 pages/components/shell.py for the login and the sidebar.
 """
 
-import sys
 from pathlib import Path
 
 import streamlit as st
@@ -42,18 +41,6 @@ def route() -> None:
 if __name__ == "__main__":
     route()
 else:
-    from starlette.middleware import Middleware
+    from pages.components.serving import middleware
 
-    from core.errors import OptionError
-    from core.web import Guard, check_address
-
-    try:
-        has_login = st.secrets.load_if_toml_exists() and "auth" in st.secrets
-        check_address(st.get_option("server.address"), has_login=has_login)
-    except OptionError as error:
-        sys.exit(f"slotlab: {error}")
-    PAGE = Path(st.__file__).parent / "static" / "index.html"
-    app = st.App(
-        __file__,
-        middleware=[Middleware(Guard, hosts=st.get_option("server.allowedHosts"), page=PAGE.read_text("utf-8"))],
-    )
+    app = st.App(__file__, middleware=middleware())

@@ -26,6 +26,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names of this machine. They are served only with the app's own port."""
+MAX_UPLOAD_BYTES = 1 << 30
+"""Of all visitors together. Streamlit holds an upload in memory until its session ends."""
+MAX_UPLOAD_FILES = 10_000
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -109,10 +112,48 @@ class Guard:
         return any(fnmatchcase(name, pattern) for pattern in self.hosts)
 
 
+class UploadLimit:
+    """ASGI middleware that bounds the uploads of all visitors together. Streamlit bounds only each file.
+
+    `held` returns the number of files in memory and their bytes. A body of unknown length counts as `max_file` bytes.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        held: Callable[[], tuple[int, int]],
+        max_file: int,
+        max_bytes: int = MAX_UPLOAD_BYTES,
+        max_files: int = MAX_UPLOAD_FILES,
+    ) -> None:
+        self.app = app
+        self.held = held
+        self.max_file, self.max_bytes, self.max_files = max_file, max_bytes, max_files
+        self.arriving: list[int] = []
+        """Sizes of the uploads that have not ended yet."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "PUT":
+            await self.app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "")
+        size = int(length) if length.isdecimal() else self.max_file
+        files, held = self.held()
+        if files + len(self.arriving) >= self.max_files or held + sum(self.arriving) + size > self.max_bytes:
+            sentence = f"The app holds {files:,} uploaded files ({held:,} bytes), too many for another {size:,} bytes."
+            await _refuse(413, sentence, scope, receive, send)
+            return
+        self.arriving.append(size)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.arriving.remove(size)
+
+
 async def _refuse(status: int, sentence: str, scope: Scope, receive: Receive, send: Send) -> None:
+    logging.getLogger(__name__).warning("Refused: %s", sentence)
     if scope["type"] == "websocket":
-        # Uvicorn logs an error after a handshake response with a body, so we close and log the sentence.
-        logging.getLogger(__name__).warning("Refused a WebSocket: %s", sentence)
+        # Uvicorn logs an error after a handshake response with a body, so the sentence is only in our log.
         await send({"type": "websocket.close", "code": 1008})
     else:
         await PlainTextResponse(sentence, status)(scope, receive, send)
