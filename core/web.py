@@ -9,7 +9,6 @@ import hashlib
 import ipaddress
 import logging
 import re
-import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from fnmatch import fnmatchcase
 from typing import Any
@@ -38,6 +37,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 _HOST_NAME = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*")
+_HOST = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -80,13 +80,13 @@ class Guard:
         host, origin = headers.get("host", ""), headers.get("origin")
         serves = self._serves(host, scope)
         # Older browsers do not count WebSockets as 'self', so we name them.
-        sockets = f"ws://{host} wss://{host}" if serves else ""
+        sockets = f" ws://{host} wss://{host}" if serves else ""
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 added = MutableHeaders(scope=message)
                 added.update(_HEADERS)
-                added["Content-Security-Policy"] = f"{self.policy}; connect-src 'self' data: blob: {sockets}"
+                added["Content-Security-Policy"] = f"{self.policy}; connect-src 'self' data: blob:{sockets}"
             await send(message)
 
         if not serves:
@@ -99,16 +99,13 @@ class Guard:
             await self.app(scope, receive, send_with_headers)
 
     def _serves(self, host: str, scope: Scope) -> bool:
-        try:
-            url = urllib.parse.urlsplit(f"//{host}")
-            name, port = (url.hostname or "").rstrip("."), url.port
-        except ValueError:
+        match = _HOST.fullmatch(host)
+        if match is None:
             return False
-        if url.netloc != host or "@" in host:
-            return False
+        name, port = match[1].strip("[]").lower().rstrip("."), match[2]
         if name in LOOPBACK:
             default = 443 if scope["scheme"] in {"https", "wss"} else 80
-            return bool((port or default) == scope["server"][1])
+            return bool(int(port or default) == scope["server"][1])
         return any(fnmatchcase(name, pattern) for pattern in self.hosts)
 
 
