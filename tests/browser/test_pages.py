@@ -2,11 +2,11 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import urllib.parse
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +18,10 @@ from db.connection import opened
 from tests.helpers.browsing import add_run, open_at, settle
 from tests.helpers.outside import Recorder
 from tests.helpers.repository import PAGES, ROOT
+from tests.helpers.trained import RUN
 
 if TYPE_CHECKING:
+    from core.home import Home
     from tests.helpers.lab import Lab
 
 
@@ -120,13 +122,14 @@ def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
 
 
 @pytest.mark.long
-def test_nothing_is_asked_of_other_machines(own_lab: "Lab", page: Page, tmp_path: Path) -> None:
+def test_nothing_is_asked_of_other_machines(
+    own_lab: "Lab", page: Page, trained_home: "Home", tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """The images are private: neither a page nor the server or a training involves another host."""
-    recorder = Recorder(tmp_path)
+    recorder = Recorder(tmp_path_factory.mktemp("recorder"))
+    shutil.copytree(trained_home.root, own_lab.home.root, dirs_exist_ok=True)
     own_lab.env = recorder.env
     own_lab.start()
-    project = own_lab.make_project("private", 80)
-    run = add_run(own_lab, project)
     asked: list[str] = []
 
     def note(request: Request) -> None:
@@ -135,9 +138,10 @@ def test_nothing_is_asked_of_other_machines(own_lab: "Lab", page: Page, tmp_path
 
     page.on("request", note)
     for name in PAGES:
-        open_at(page, own_lab, f"/{name.replace('home', '')}?project={project.name}&run={run}", name.capitalize())
-    command = [sys.executable, "-m", "core.cli", "train", "--project", project.name, "--preset", "fast"]
-    command += [f"--set={setting}" for setting in ("pretrained=none", "max_steps=2", "device=cpu")]
+        open_at(page, own_lab, f"/{name.replace('home', '')}?project=portal&run={RUN}", name.capitalize())
+    settings = ("pretrained=none", "max_steps=2", "batch_size=8", "image_size=32x96", "device=cpu")
+    command = [sys.executable, "-m", "core.cli", "train", "--project", "portal", "--preset", "fast"]
+    command += [f"--set={setting}" for setting in settings]
     env = os.environ | {"SLOTLAB_HOME": str(own_lab.home.root)} | recorder.env
     subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=True)
     settle(page)
