@@ -26,7 +26,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names of this machine. They are served only with the app's own port."""
 MAX_UPLOAD_BYTES = 1 << 30
-"""Of all visitors together. Streamlit holds an upload in memory until its session ends."""
+"""Limit for all visitors together. Streamlit holds an upload in memory until its session ends."""
 MAX_UPLOAD_FILES = 10_000
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -1,4 +1,4 @@
-"""What the server answers: hosts, origins, headers and uploads, over real connections to a real app."""
+"""Hosts, origins, headers and uploads, over real connections to a real app."""
 
 import asyncio
 import http.client
