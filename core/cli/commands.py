@@ -353,9 +353,16 @@ def export(
 
 
 @app.command("app")
-def open_app(*, port: Annotated[int, typer.Option(min=1, max=65535)] = 8501) -> None:
+def open_app(
+    *,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Public name of a reverse proxy. Can be repeated."),
+    ] = None,
+) -> None:
     """Serve the browser app on this machine."""
-    serving.serve(port)
+    serving.serve(port, hosts=host_name or ())
 
 
 def main() -> None:

@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 import webbrowser
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from core.errors import OptionError
 from core.home import Home
+from core.web import LOOPBACK, check_host_name
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -30,8 +32,12 @@ def check_port(port: int) -> None:
             raise OptionError(f"Port {port} is in use; choose another with --port (make: PORT=).") from None
 
 
-def serve(port: int, path: str = "/") -> None:
-    """Run the app until Ctrl-C, and open a browser if there is a display. Jobs continue after the app stops."""
+def serve(port: int, path: str = "/", hosts: Sequence[str] = ()) -> None:
+    """Run the app until Ctrl-C, and open a browser if there is a display. Jobs continue after the app stops.
+
+    `hosts` are the public names of a reverse proxy.
+    """
+    names = [check_host_name(host) for host in hosts]
     check_port(port)
     # The data folder depends on the caller's current directory.
     env = os.environ | {"SLOTLAB_HOME": str(Home.from_env().root)}
@@ -41,6 +47,7 @@ def serve(port: int, path: str = "/") -> None:
         threading.Thread(target=_open_browser, args=(port, url), daemon=True).start()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
     command += [f"--server.port={port}", f"--server.address={HOST}"]
+    command += [f"--server.allowedHosts={name}" for name in (*LOOPBACK, *names)]
     # Streamlit looks for secrets where the app starts. An installed app starts in its package, so we add its own.
     if "STREAMLIT_SECRETS_FILES" not in os.environ:
         folders = dict.fromkeys([Path.home(), ROOT, Path.cwd()])

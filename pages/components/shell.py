@@ -12,6 +12,7 @@ from core.errors import OptionError
 from core.home import default_operator
 from db.labels import list_operators
 from pages.components import layout, operators, state
+from pages.components.widgets.cookie.server import set_cookie
 
 _ADDRESS_COOKIE = "slotlab_address"
 """Address before the login, because the login always returns to the home page. Expires after ten minutes."""
@@ -48,8 +49,7 @@ def _require_login() -> None:
     for provider in _providers():
         label = "Log in" if provider is None else f"Log in with {provider}"
         st.button(label, type="primary", icon=":material/login:", on_click=_log_in, args=(provider,))
-    address = f"{_ADDRESS_COOKIE}=' + encodeURIComponent(location.pathname + location.search) + '"
-    _set_cookie(address, seconds=600)
+    set_cookie(_ADDRESS_COOKIE, None, seconds=600)
     st.stop()
 
 
@@ -106,7 +106,7 @@ def _show_operator() -> None:
     st.text(operators.identity(), help="Saved with every label you give.")
     st.button("Log out", icon=":material/logout:", on_click=st.logout)
     if _ADDRESS_COOKIE in st.context.cookies:
-        _set_cookie(f"{_ADDRESS_COOKIE}=", seconds=0)
+        set_cookie(_ADDRESS_COOKIE, "", seconds=0)
 
 
 def _choose_operator() -> None:
@@ -128,18 +128,10 @@ def _choose_operator() -> None:
     has_error = layout.show_refusal("operator")
     if not has_error and operators.remembered_name() is None and state.OPERATOR_NAME not in st.session_state:
         st.caption("Labels are saved under this name. If it is not yours, choose or type your own.")
-    _set_cookie(f"{operators.COOKIE}={urllib.parse.quote(name, safe='')}", seconds=365 * 24 * 3600)
+    set_cookie(operators.COOKIE, name, seconds=365 * 24 * 3600)
 
 
 def _change_operator() -> None:
     """Callback: change the operator's name. An invalid name changes nothing."""
     with layout.refuses("operator"):
         st.session_state[state.OPERATOR_NAME] = operators.check_name(st.session_state[state.OPERATOR] or "")
-
-
-def _set_cookie(assignment: str, seconds: int) -> None:
-    """Set a cookie. `assignment` goes into a JavaScript string unescaped."""
-    st.html(
-        f"<script>document.cookie = '{assignment}; path=/; max-age={seconds}; samesite=strict'</script>",
-        unsafe_allow_javascript=True,
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import ConsoleMessage, Page, expect
 
 from db.records import Project
 from tests.helpers.lab import CHROMIUM, FLAGS, Lab
@@ -55,6 +55,28 @@ def no_mistakes(request: pytest.FixtureRequest) -> Iterator[None]:
     for lab in labs:
         if lab.log.exists() and (mistakes := lab.mistakes()):
             pytest.fail(f"The server logged:\n{mistakes}")
+
+
+@pytest.fixture
+def violations() -> list[str]:
+    """Reports of the browser about the content security policy. A test that provokes some clears the list."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def no_violations(request: pytest.FixtureRequest, violations: list[str]) -> Iterator[None]:
+    """Fail the test if the content security policy blocked something on its page."""
+    if "page" not in request.fixturenames:
+        yield
+        return
+
+    def note(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            violations.append(message.text)
+
+    request.getfixturevalue("page").on("console", note)
+    yield
+    assert violations == []
 
 
 @pytest.fixture

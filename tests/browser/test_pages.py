@@ -1,6 +1,10 @@
 """The pages in a real browser, beyond AppTest: uploads, addresses, navigation."""
 
 import io
+import os
+import shutil
+import subprocess
+import sys
 import urllib.parse
 import zipfile
 from typing import TYPE_CHECKING
@@ -12,9 +16,12 @@ from core.images import renderer
 from db import jobs
 from db.connection import opened
 from tests.helpers.browsing import add_run, open_at, settle
-from tests.helpers.repository import PAGES
+from tests.helpers.outside import Recorder
+from tests.helpers.repository import PAGES, ROOT
+from tests.helpers.trained import RUN
 
 if TYPE_CHECKING:
+    from core.home import Home
     from tests.helpers.lab import Lab
 
 
@@ -115,17 +122,51 @@ def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
 
 
 @pytest.mark.long
-def test_nothing_is_asked_of_other_machines(lab: "Lab", page: Page) -> None:
-    """The images are private: no font, icon, script or address involves another host."""
-    project = lab.make_project("private", 3)
+def test_nothing_is_asked_of_other_machines(
+    own_lab: "Lab", page: Page, trained_home: "Home", tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The images are private: neither a page nor the server or a training involves another host."""
+    recorder = Recorder(tmp_path_factory.mktemp("recorder"))
+    shutil.copytree(trained_home.root, own_lab.home.root, dirs_exist_ok=True)
+    own_lab.env = recorder.env
+    own_lab.start()
     asked: list[str] = []
 
     def note(request: Request) -> None:
-        if not request.url.startswith((lab.url, "data:", "blob:")):
+        if not request.url.startswith((own_lab.url, "data:", "blob:")):
             asked.append(request.url)
 
     page.on("request", note)
     for name in PAGES:
-        open_at(page, lab, f"/{name.replace('home', '')}?project={project.name}", name.capitalize())
+        open_at(page, own_lab, f"/{name.replace('home', '')}?project=portal&run={RUN}", name.capitalize())
+    settings = ("pretrained=none", "max_steps=2", "batch_size=8", "image_size=32x96", "device=cpu")
+    command = [sys.executable, "-m", "core.cli", "train", "--project", "portal", "--preset", "fast"]
+    command += [f"--set={setting}" for setting in settings]
+    env = os.environ | {"SLOTLAB_HOME": str(own_lab.home.root)} | recorder.env
+    subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=True)
+    settle(page)
 
     assert asked == []
+    assert recorder.path.exists()
+    assert recorder.outside() == []
+
+
+def test_the_browser_cannot_ask_another_machine(lab: "Lab", page: Page, violations: list[str]) -> None:
+    """The content security policy blocks images, requests, frames and scripts of other hosts, and inline scripts."""
+    project = lab.make_project("blocked", 1)
+    open_at(page, lab, f"/samples?project={project.name}", "Samples")
+    page.evaluate(
+        """async () => {
+            const add = (tag, values) => document.body.append(Object.assign(document.createElement(tag), values));
+            add("img", { src: "http://192.0.2.1/image.png" });
+            add("iframe", { src: "http://192.0.2.1/" });
+            add("script", { src: "http://192.0.2.1/script.js" });
+            add("script", { textContent: "window.inline = true" });
+            await fetch("http://192.0.2.1/").catch(() => null);
+        }"""
+    )
+
+    assert page.evaluate("window.inline") is None
+    for directive in ("img-src", "default-src", "script-src", "connect-src"):
+        assert any(f"{directive} 'self'" in violation for violation in violations), directive
+    violations.clear()

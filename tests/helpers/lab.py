@@ -45,18 +45,24 @@ class Lab:
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.read = 0
+        self.options: list[str] = []
+        """Options of Streamlit."""
+        self.env: dict[str, str] = {}
+        """Environment of the server, in addition to that of the tests."""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, within_seconds: float = 60) -> None:
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)]
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port), *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**os.environ, "SLOTLAB_HOME": str(self.home.root), "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+                env=os.environ
+                | {"SLOTLAB_HOME": str(self.home.root), "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+                | self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

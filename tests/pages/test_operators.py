@@ -133,7 +133,7 @@ def test_no_page_shows_anything_before_the_login(home: Home, portal: Project, na
     assert not app.selectbox
     assert not app.metric
     assert not app.dataframe
-    assert not app.get("bidi_component")
+    assert [widget.key for widget in app.get("bidi_component")] == ["cookie slotlab_address"]
     assert portal.name not in " ".join(element.value for element in [*app.markdown, *app.title, *app.caption])
 
 

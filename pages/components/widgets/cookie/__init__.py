@@ -1,0 +1,1 @@
+"""A widget without content that sets a cookie."""
