@@ -13,8 +13,8 @@ TAIL_BYTES = 200_000
 def rotate(path: Path) -> None:
     """Move a log above MAX_BYTES to log.1.txt. Raises OSError.
 
-    Runner and worker keep the file open, so it is copied and emptied. They append, so their next line goes to its start.
-    A line written between copy and cut is lost.
+    Runner and worker keep the file open and append to it. So it is copied and emptied, and their next line goes to its
+    start. A line written between copy and cut is lost.
     """
     with path.open("r+b") as log:
         size = os.fstat(log.fileno()).st_size
