@@ -29,6 +29,17 @@ def _numbers(values: Any, *types: type) -> list[Any]:
     return list(values) if isinstance(values, list | tuple) and all(type(value) in types for value in values) else []
 
 
+def input_size(values: Mapping[str, Any]) -> tuple[int, int]:
+    """Read `image_size` of a run's choices, height and width. Raises OptionError."""
+    size = _numbers(values.get("image_size"), int)
+    if len(size) != 2 or min(size) < 16 or max(size) > MAX_SIDE or math.prod(size) > MAX_AREA:
+        raise OptionError(
+            f"The run's input size is damaged: image_size must be height and width, each 16 to {MAX_SIDE:,}, "
+            f"with at most {MAX_AREA:,} pixels."
+        )
+    return size[0], size[1]
+
+
 @dataclass(frozen=True)
 class Frame:
     """The crop and size of the network's input."""
@@ -40,15 +51,10 @@ class Frame:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Frame":
         """Read `box` and `image_size` of a run's choices. Raises OptionError."""
-        box, size = _numbers(values.get("box"), int, float), _numbers(values.get("image_size"), int)
+        box = _numbers(values.get("box"), int, float)
         if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
             raise OptionError("The run's crop is damaged: box must be left, top, right, bottom as fractions.")
-        if len(size) != 2 or min(size) < 16 or max(size) > MAX_SIDE or math.prod(size) > MAX_AREA:
-            raise OptionError(
-                f"The run's input size is damaged: image_size must be height and width, each 16 to {MAX_SIDE:,}, "
-                f"with at most {MAX_AREA:,} pixels."
-            )
-        return cls((box[0], box[1], box[2], box[3]), (size[0], size[1]))
+        return cls((box[0], box[1], box[2], box[3]), input_size(values))
 
     def pixels(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return left, top, right, bottom of the crop in an image of that size. It has at least one pixel."""

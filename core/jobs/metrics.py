@@ -172,7 +172,7 @@ def _line_start(data: bytes, at: int) -> int:
 def _split(data: bytes, base: int, at: int) -> dict[int, bytes]:
     """Return the lines of `data` from index `at` by their offset."""
     lines = {}
-    for text in data[at:].split(b"\n"):
+    for text in data[at:].split(b"\n")[:-1]:
         lines[base + at] = text
         at += len(text) + 1
     return lines

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 
 from core.errors import CheckpointError
-from core.files import atomic_write, open_regular
+from core.files import atomic_write, open_regular, read_small
 
 Kind = Literal["step", "best"]
 FORMAT = 2
@@ -29,7 +29,6 @@ KEEP: dict[str, int] = {"step": 2, "best": 1}
 """Files to keep of each kind."""
 MAX_BYTES = 2 << 30
 """Largest checkpoint to read images with: 500 million weights. Its directory may come from someone else."""
-MAX_NOTE_BYTES = 1 << 20
 NAME = re.compile(r"(step|best)-([0-9]{6,9})")
 WAITS_S = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Pauses before each try to read. A running job may be between a file and its note."""
@@ -201,8 +200,7 @@ def _read_verified(path: Path, most: int | None) -> bytes:
 
 def _read_note(path: Path) -> dict[str, Any]:
     try:
-        with open_regular(path.with_suffix(".json")) as file:
-            note = json.loads(file.read(MAX_NOTE_BYTES))
+        note = json.loads(read_small(path.with_suffix(".json")))
     except FileNotFoundError:
         raise _damaged(path, "its note is missing") from None
     except OSError as error:

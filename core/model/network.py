@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError
-from core.images.frame import Frame
+from core.images.frame import input_size
 from core.model.config import TrainConfig
 
 
@@ -281,7 +281,6 @@ def build_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], *,
 
     Raises OptionError if the choices are damaged.
     """
-    size = Frame.from_dict(choices).size
     centers, sigma = choices.get("centers"), choices.get("sigma")
     numbers = [*centers, sigma] if isinstance(centers, list) else []
     if len(numbers) != spec.length + 1 or not all(type(number) in (int, float) for number in numbers):
@@ -291,7 +290,7 @@ def build_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], *,
     return Recognizer(
         positions=spec.length,
         classes=spec.num_classes,
-        image_size=size,
+        image_size=input_size(choices),
         backbone=config.backbone,
         stride=config.stride,
         head=config.head,
