@@ -1,7 +1,7 @@
 """The lines of metrics.jsonl, read incrementally and thinned to what a page can draw.
 
 A run of weeks writes a million lines, and a page that follows it looks every second. So a look reads only the lines
-since the last one, and at most LIMIT lines of each kind stay in memory.
+since the last one, and at most STEPS and LISTS lines stay in memory.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import Any
 
 Line = dict[str, Any]
 
-LIMIT = 5_000
-"""Lines of each kind to keep. Runs with fewer are read completely; a curve has 400 points."""
+STEPS, LISTS = 5_000, 2_500
+"""Steps and validations to keep. Runs with fewer are read completely; a curve has 400 points."""
 THINNED_STEPS = 2_000
 """Steps to keep of a longer run."""
 TAIL_BYTES = 16 * 1024
@@ -35,7 +35,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def read(path: Path) -> list[Line]:
-    """Return the lines of a run in the order written, thinned beyond LIMIT of a kind.
+    """Return the lines of a run in the order written, thinned beyond STEPS and LISTS.
 
     Omits damaged lines and an incomplete last one. Do not modify the lines: later calls return the same objects.
     """
@@ -49,13 +49,13 @@ def read(path: Path) -> list[Line]:
 
 
 class _Thinned:
-    """At most LIMIT lines of a file; of longer files at most `most`: the first that starts in each block of bytes.
+    """All lines of a file up to `limit`; of longer files at most `thinned`: the first that starts in each block.
 
     The blocks double when there are too many lines. So the choice depends on the file and not on when it was read.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, limit: int, thinned: int) -> None:
+        self.limit, self.thinned = limit, thinned
         self.block = 1
         self.lines: dict[int, bytes] = {}
         """Lines by their offset in the file."""
@@ -64,7 +64,7 @@ class _Thinned:
 
     def add(self, offset: int, text: bytes) -> None:
         self.lines[offset] = text
-        while len(self.lines) > (LIMIT if self.block == 1 else self.most):
+        while len(self.lines) > (self.limit if self.block == 1 else self.thinned):
             self.block = max(2 * self.block, 128)  # no line is shorter
             first = {at // self.block: at for at in reversed(self.lines)}
             self.lines = {at: self.lines[at] for at in reversed(first.values())}
@@ -84,7 +84,7 @@ class _Reader:
         """End of the last complete line."""
         self.end = b""
         """Bytes before `offset`, to notice a file that was replaced."""
-        self.steps, self.lists = _Thinned(THINNED_STEPS), _Thinned(LIMIT)
+        self.steps, self.lists = _Thinned(STEPS, THINNED_STEPS), _Thinned(LISTS, LISTS)
         self.last: dict[int, bytes] = {}
         self.selected: dict[int, bytes] = {}
         self.parsed: dict[int, Line | None] = {}
@@ -184,8 +184,11 @@ def _parse(text: bytes) -> Line | None:
         line = json.loads(text)
     except (ValueError, RecursionError):  # invalid UTF-8 is a ValueError
         return None
-    if not isinstance(line, dict) or not all(isinstance(line[key], TYPES[key]) for key in line.keys() & TYPES.keys()):
+    if not isinstance(line, dict):
         return None
+    for key, value in line.items():
+        if key in TYPES and not isinstance(value, TYPES[key]):
+            return None
     return line
 
 

@@ -60,7 +60,7 @@ def test_an_ordinary_run_is_read_completely(path: Path) -> None:
         lines += new
         if number % 20 == 0:
             assert metrics.read(path) == lines
-    many = [step(number) for number in range(200, 200 + metrics.LIMIT - 199)]
+    many = [step(number) for number in range(200, 201 + metrics.STEPS - 200)]
     append(path, many)
 
     assert metrics.read(path) == lines + many == afresh(path)
@@ -103,7 +103,7 @@ def test_very_many_validations_are_thinned_but_for_the_last_and_the_selected(pat
 
     vals = [line for line in metrics.read(path) if line["kind"] == "val"]
 
-    assert len(vals) < metrics.LIMIT + 200
+    assert len(vals) < metrics.LISTS + 200
     assert (vals[0]["step"], vals[-1]["step"]) == (1, 20_000)
     assert [line["step"] for line in vals if line["kept"]] == [19_990]
     append(path, [val(number, kept=False) for number in range(20_001, 22_000)])
