@@ -10,6 +10,10 @@ MAX_LENGTH = 32
 """Characters. One head per position does not suit longer texts."""
 
 
+MAX_CHARSET = 10_000
+"""Characters. Each is a class of every head."""
+
+
 @dataclass(frozen=True)
 class TextSpec:
     """The text length and charset of a project."""
@@ -24,6 +28,8 @@ class TextSpec:
             raise OptionError(f"The length must be between 1 and {MAX_LENGTH}, got {self.length}.")
         if len(self.charset) < 2:
             raise OptionError(f"The charset needs at least two characters, got {self.charset!r}.")
+        if len(self.charset) > MAX_CHARSET:
+            raise OptionError(f"The charset has {len(self.charset):,} characters. The limit is {MAX_CHARSET:,}.")
         for char in self.charset:
             if self.charset.count(char) > 1:
                 raise OptionError(f"The charset contains {char!r} more than once.")
@@ -32,8 +38,11 @@ class TextSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TextSpec":
-        """Read `length` and `charset` from a run.json or checkpoint; ignore other keys."""
-        return cls(values["length"], values["charset"])
+        """Read `length` and `charset` from a run.json or checkpoint; ignore other keys. Raises OptionError."""
+        length, charset = values.get("length"), values.get("charset")
+        if type(length) is not int or not isinstance(charset, str) or abs(length) > MAX_CHARSET:
+            raise OptionError("The text length and charset of the run are missing or damaged.")
+        return cls(length, charset)
 
     @property
     def num_classes(self) -> int:

@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 from core.errors import OptionError, StorageError
 
+MAX_SMALL_BYTES = 1 << 20
+
 
 @contextmanager
 def atomic_write(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
@@ -51,6 +53,15 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
     return os.fdopen(number, "rb")
+
+
+def read_small(path: Path) -> bytes:
+    """Return the content of a regular file of at most 1 MB. Raises OSError."""
+    with open_regular(path) as file:
+        data = file.read(MAX_SMALL_BYTES + 1)
+    if len(data) > MAX_SMALL_BYTES:
+        raise OSError(errno.EINVAL, "Larger than 1 MB", str(path))
+    return data
 
 
 # Paths from users

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.errors import StorageError
 from core.evaluation.views import DEFAULT, View, fingerprint
-from core.files import atomic_write
+from core.files import atomic_write, read_small
 
 FILE = "acceptance.json"
 
@@ -55,18 +55,19 @@ class Acceptance:
     def load(cls, run_dir: Path) -> "Acceptance | None":
         """Return the threshold of a run, or None. Raises StorageError if the file is damaged."""
         try:
-            values = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
+            values = json.loads(read_small(run_dir / FILE))
             acceptance = cls(**values)
             numbers = [value for name, value in asdict(acceptance).items() if name not in ("tta", "views")]
             sound = (
                 all(math.isfinite(number) for number in numbers)
                 and acceptance.temperature > 0
                 and isinstance(acceptance.tries, int)
+                and isinstance(acceptance.views, str)
                 and acceptance.tries > 0
             )
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise StorageError(f"{FILE} of this run is damaged. Set a threshold again.") from error
         if not sound:
             raise StorageError(f"{FILE} of this run is damaged. Set a threshold again.")

@@ -55,8 +55,9 @@ class Predictions:
         try:
             # Open the file once, because another evaluation may replace it at this path.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                check_stored(arrays)
                 moves_V4, seconds_V, colors_N23 = (arrays.get(name) for name in OPTIONAL)
-                return cls(
+                predictions = cls(
                     sha256=arrays["sha256"].tolist(),
                     labels=arrays["labels"].tolist(),
                     views=arrays["views"].tolist(),
@@ -66,8 +67,32 @@ class Predictions:
                     seconds_V=seconds_V,
                     colors_N23=colors_N23,
                 )
+                predictions._check_shapes()
         except Exception as error:  # a damaged file raises errors of zipfile, zlib and numpy, or KeyError
             raise StorageError(f"{path.name} is missing or damaged. Evaluate the run again.") from error
+        return predictions
+
+    def _check_shapes(self) -> None:
+        """Raise ValueError if the arrays do not fit each other."""
+        views, n = len(self.views), len(self.sha256)
+        texts = (*self.sha256, *self.labels, *self.views)
+        shapes = [
+            (self.moves_V4, (views, 4)),
+            (self.seconds_V, (views,)),
+            (self.colors_N23, (n, 2, 3)),
+        ]
+        if (
+            self.log_probs_VNPC.dtype != np.float32
+            or self.log_probs_VNPC.ndim != 4
+            or self.log_probs_VNPC.shape[:2] != (views, n)
+            or len(self.labels) != n
+            or not views
+            or not all(isinstance(text, str) for text in texts)
+            or any(
+                array is not None and (array.shape != shape or array.dtype.kind not in "fiu") for array, shape in shapes
+            )
+        ):
+            raise ValueError("the arrays do not fit each other")
 
     def save(self, path: Path) -> None:
         """Write the file completely or not at all."""
@@ -181,6 +206,12 @@ class Predictions:
             views=self.view_set, use=use, by=by, n=effect.n, fixed=together.fixed, broken=together.broken, p=together.p,
             step=self.step,
         )  # fmt: skip
+
+
+def check_stored(arrays: Any) -> None:
+    """Raise ValueError if an .npz file is compressed. np.savez stores, and a small file could expand to any size."""
+    if any(member.compress_type != zipfile.ZIP_STORED for member in arrays.zip.infolist()):
+        raise ValueError("a member is compressed")
 
 
 def step_of(path: Path) -> int:

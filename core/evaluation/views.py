@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import OptionError, StorageError
-from core.files import atomic_write
+from core.files import atomic_write, read_small
 from core.images.pixels import Pixels
 
 FILE = "views.json"
@@ -180,14 +180,14 @@ class ViewChoice:
     def load(cls, run_dir: Path) -> "ViewChoice | None":
         """Return the TTA settings of a run, or None. Raises StorageError if the file is damaged."""
         try:
-            values = json.loads((run_dir / FILE).read_bytes())
+            values = json.loads(read_small(run_dir / FILE))
             choice = cls(**values | {"views": from_dicts(values["views"])})
             sound = isinstance(choice.use, bool) and isinstance(choice.by, str)
             numbers = (choice.n, choice.fixed, choice.broken, choice.p, choice.step)
             sound = sound and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError, OptionError) as error:
+        except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, OptionError) as error:
             raise StorageError(f"{FILE} of this run is damaged. Choose its views again.") from error
         if not sound:
             raise StorageError(f"{FILE} of this run is damaged. Choose its views again.")

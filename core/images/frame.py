@@ -5,17 +5,39 @@ expects them across the whole width reaches 10% exact match; on the cropped text
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import OptionError
 from core.images.pixels import Pixels
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as fractions of the image's width and height."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+MAX_SIDE, MAX_AREA = 2048, 1024 * 1024
+"""Bounds of the network's input in pixels. The longest text, 32 characters, chooses 64 x 2048."""
+
+
+def _numbers(values: Any, *types: type) -> list[Any]:
+    """Return a list of numbers of these types; empty for anything else."""
+    return list(values) if isinstance(values, list | tuple) and all(type(value) in types for value in values) else []
+
+
+def input_size(values: Mapping[str, Any]) -> tuple[int, int]:
+    """Read `image_size` of a run's choices, height and width. Raises OptionError."""
+    size = _numbers(values.get("image_size"), int)
+    if len(size) != 2 or min(size) < 16 or max(size) > MAX_SIDE or math.prod(size) > MAX_AREA:
+        raise OptionError(
+            f"The run's input size is damaged: image_size must be height and width, each 16 to {MAX_SIDE:,}, "
+            f"with at most {MAX_AREA:,} pixels."
+        )
+    return size[0], size[1]
 
 
 @dataclass(frozen=True)
@@ -25,6 +47,14 @@ class Frame:
     box: Box
     size: tuple[int, int]
     """Height, width in pixels."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Frame":
+        """Read `box` and `image_size` of a run's choices. Raises OptionError."""
+        box = _numbers(values.get("box"), int, float)
+        if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+            raise OptionError("The run's crop is damaged: box must be left, top, right, bottom as fractions.")
+        return cls((box[0], box[1], box[2], box[3]), input_size(values))
 
     def pixels(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return left, top, right, bottom of the crop in an image of that size. It has at least one pixel."""

@@ -5,7 +5,7 @@
     lock            held (flock) from before the job is visible until its last process ends; lists its processes
     status.json     current progress; replaced atomically
     metrics.jsonl   one line per logging point
-    log.txt         everything the processes print
+    log.txt         everything the processes print; beyond 10 MB, log.1.txt has the earlier part
     cancel          a request to stop
     reserve         space for the last files of a job, freed when the disk is full
     exit.json       exit code or signal of the worker
@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 from core.errors import Cause, JobError, StorageError
 from core.files import atomic_write
+from core.jobs import log, metrics
 from core.jobs.failures import legacy_cause
 from db.records import ACTIVE
 
@@ -148,23 +149,12 @@ class JobDir:
             os.close(number)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return all complete lines of metrics.jsonl, in the order written."""
-        lines = []
-        with suppress(FileNotFoundError):
-            for text in (self.path / "metrics.jsonl").read_bytes().split(b"\n"):
-                with suppress(ValueError):  # truncated by a kill, or still being written
-                    lines.append(json.loads(text))
-        return [line for line in lines if isinstance(line, dict)]
+        """Return the lines of metrics.jsonl; see core.jobs.metrics.read."""
+        return metrics.read(self.path / "metrics.jsonl")
 
     def log_tail(self, lines: int) -> str:
-        """Return the last lines of the log, from at most its last 200 kB."""
-        try:
-            with (self.path / "log.txt").open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - 200_000))
-                text = file.read().decode(errors="replace")
-        except FileNotFoundError:
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
+        """Return the last lines of the log."""
+        return log.tail(self.path / "log.txt", lines)
 
     def weights_at(self) -> float:
         """Return the modification time of the newest checkpoint; 0 if there is none."""
@@ -177,8 +167,8 @@ class JobDir:
     @property
     def selected_step(self) -> int:
         """Step of the selected checkpoint, from its file name; -1 if there is none."""
-        paths = (self.path / "checkpoints").glob("best-*.json")
-        return max((int(path.stem.split("-")[1]) for path in paths), default=-1)
+        names = (path.stem.removeprefix("best-") for path in (self.path / "checkpoints").glob("best-*.json"))
+        return max((int(name) for name in names if name.isascii() and name.isdigit()), default=-1)
 
     @property
     def cancel_asked(self) -> bool:

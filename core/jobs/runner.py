@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core.jobs import order
+from core.jobs import log, order
 from core.jobs.jobdir import RESERVE, JobDir, try_lock
 
 MODULES = {"train": "core.runs.worker", "evaluate": "core.runs.worker", "import": "core.data.importing"}
@@ -90,7 +90,8 @@ class Runner:
             try:
                 return worker.wait(timeout=POLL_SECONDS)
             except subprocess.TimeoutExpired:
-                pass
+                with suppress(OSError):  # without room for a copy, the log stays as it is
+                    log.rotate(self.job.path / "log.txt")
             if deadline is None and not self._should_run():
                 worker.terminate()
                 deadline = time.monotonic() + GRACE_SECONDS

@@ -10,6 +10,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 from core.errors import OptionError
 from core.images.augment_settings import check_augment
 
+MAX_STEPS = 10_000_000
+MAX_TEXT = 4096
+"""Characters of a setting: the longest path of Linux."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -40,6 +44,20 @@ class Option:
         if self.optional and text.lower() in ("auto", "none", ""):
             return None
         return _read_choice(self, text) if self.choices else _READERS[self.type](self, text)
+
+    def check(self, value: Any) -> None:
+        """Raise OptionError if a value from a file has the wrong type or is not allowed."""
+        if value is None and self.optional:
+            return
+        items = value if self.type is tuple and type(value) in (list, tuple) and len(value) == 2 else [value]
+        types: tuple[type, ...] = {float: (int, float), tuple: (int,)}.get(self.type, (self.type,))
+        if not all(type(item) in types for item in items) or (isinstance(value, str) and len(value) > MAX_TEXT):
+            raise OptionError(f"{self.name} has a value of the wrong type or length.")
+        try:
+            if self.type is not dict:  # transforms are checked when they are used
+                self.parse(self.text(tuple(items) if self.type is tuple else value))
+        except (ValueError, OverflowError):  # an integer of thousands of digits
+            raise OptionError(f"{self.name} is too large.") from None
 
     def text(self, value: Any) -> str:
         """Return text that `parse` turns into `value`."""
@@ -171,14 +189,14 @@ class TrainConfig:
     lr: float = option(2e-3, "Peak learning rate.", title="Learning rate", low=1e-6, high=1)
     weight_decay: float = option(0.02, "Weight decay; gains, biases, norms and embeddings are exempt.", low=0, high=1)
     steps: int | None = option(
-        None, "Optimizer steps of a full run; auto depends on the number of images.", low=1, high=10_000_000
+        None, "Optimizer steps of a full run; auto depends on the number of images.", low=1, high=MAX_STEPS
     )
     auto_steps: int = 1500
     """Steps if `steps` and `epochs` are unset, but at least `auto_epochs` passes over a large set."""
     auto_epochs: int = 30
     epochs: int | None = option(None, "Passes over the training images, instead of steps.", low=1, high=100_000)
     max_steps: int | None = option(
-        None, "Stop after this many steps; the schedule is scaled to fit.", low=1, high=10_000_000, none_text="none"
+        None, "Stop after this many steps; the schedule is scaled to fit.", low=1, high=MAX_STEPS, none_text="none"
     )
     max_minutes: float | None = option(
         None, "Stop after this many minutes; the schedule is scaled to fit.", low=0.01, high=100_000, none_text="none"
@@ -200,10 +218,18 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """Build from `to_dict`. Raises OptionError for an unknown key."""
+        """Build from `to_dict`. Raises OptionError for an unknown key or a value that is not allowed."""
+        if not isinstance(values, Mapping):
+            raise OptionError("The settings of the run are missing or damaged.")
         known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise OptionError(f"The run has settings that this version does not know: {', '.join(unknown)}.")
+        if unknown := sorted(f"{key!s:.40}" for key in set(values) - known):
+            names = ", ".join(unknown[:10])
+            raise OptionError(f"The run has settings that this version does not know: {names}.")
+        for name, value in values.items():
+            if name in OPTIONS:
+                OPTIONS[name].check(value)
+            elif type(value) is not int or not 1 <= value <= MAX_STEPS:  # auto_steps, auto_epochs
+                raise OptionError(f"{name} must be a whole number between 1 and {MAX_STEPS:,}.")
         size = values.get("image_size")
         return cls(**(dict(values) | {"image_size": tuple(size) if size else None}))
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.charset import TextSpec
-from core.errors import OptionError
+from core.errors import CheckpointError, OptionError
+from core.images.frame import input_size
 from core.model.config import TrainConfig
 
 
@@ -216,7 +217,12 @@ class Recognizer(nn.Module):
 
 
 def _backbone(name: str, stride: int, weights: str | None) -> nn.Module:
-    """Return a timm backbone cut at `stride`. On small CAPTCHAs, later stages only blur the columns."""
+    """Return a timm backbone cut at `stride`. On small CAPTCHAs, later stages only blur the columns.
+
+    Only names of timm are allowed: it would also download `hf-hub:OWNER/NAME` and load `local-dir:PATH`.
+    """
+    if not timm.is_model(name):
+        raise OptionError(f"The backbone {name!r} is not a model of timm.")
     try:
         with torch.device("meta"):
             stages: Any = timm.create_model(name, features_only=True)
@@ -271,11 +277,20 @@ def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> lis
 
 
 def build_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], *, weights: str | None) -> Recognizer:
-    """Build the network of a run from its settings and the choices of core.training.engine.choose."""
+    """Build the network of a run from its settings and the choices of core.training.engine.choose.
+
+    Raises OptionError if the choices are damaged.
+    """
+    centers, sigma = choices.get("centers"), choices.get("sigma")
+    numbers = [*centers, sigma] if isinstance(centers, list) else []
+    if len(numbers) != spec.length + 1 or not all(type(number) in (int, float) for number in numbers):
+        raise OptionError(f"The run's choices are damaged: it needs {spec.length} centers and a sigma.")
+    if not all(0 <= number <= 1 for number in numbers) or sigma == 0:
+        raise OptionError("The run's choices are damaged: centers and sigma must be fractions.")
     return Recognizer(
         positions=spec.length,
         classes=spec.num_classes,
-        image_size=(choices["image_size"][0], choices["image_size"][1]),
+        image_size=input_size(choices),
         backbone=config.backbone,
         stride=config.stride,
         head=config.head,
@@ -288,6 +303,26 @@ def build_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], *,
     )
 
 
+def load_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], weights: Any) -> Recognizer:
+    """Build the network of a run with these weights.
+
+    Compares all shapes first, so damaged settings cannot ask for more memory than the weights take. Raises OptionError
+    or CheckpointError.
+    """
+    with torch.device("meta"):
+        outline = build_model(config, spec, choices, weights=None).state_dict()
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise CheckpointError("The checkpoint has no weights.")
+    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in weights.values()}
+    needed = sum(value.nbytes for value in weights.values())
+    same = {name: value.shape for name, value in weights.items()} == {name: one.shape for name, one in outline.items()}
+    if not same or needed > sum(storages.values()):
+        raise CheckpointError("The checkpoint does not match the network in the run's settings.")
+    model = build_model(config, spec, choices, weights=None)
+    model.load_state_dict(weights)
+    return model
+
+
 def pick_device(wanted: str) -> str:
     """Return cpu or cuda for auto, cpu or cuda. Raises OptionError for cuda without a usable GPU."""
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -296,6 +331,8 @@ def pick_device(wanted: str) -> str:
 
 
 def memory_format(choices: dict[str, Any]) -> torch.memory_format:
+    if choices.get("layout") not in ("channels_last", "contiguous"):
+        raise OptionError("The run's choices are damaged: layout must be channels_last or contiguous.")
     return torch.channels_last if choices["layout"] == "channels_last" else torch.contiguous_format
 
 

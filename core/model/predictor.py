@@ -18,7 +18,7 @@ from core.images.frame import Frame
 from core.images.pixels import Pixels
 from core.model import checkpoint
 from core.model.config import TrainConfig
-from core.model.network import Recognizer, build_model, ink_normalize, memory_format, pick_device, to_input
+from core.model.network import Recognizer, ink_normalize, load_model, memory_format, pick_device, to_input
 from core.model.tta import apply_view
 
 
@@ -83,19 +83,18 @@ class Predictor:
     def load(cls, run_dir: Path, device: str = "auto") -> "Predictor":
         """Load the selected checkpoint of a run, else its newest. The run may still be training.
 
-        Raises CheckpointError if the run has no checkpoint that this version can read.
+        Raises CheckpointError if that checkpoint is missing, damaged or of another version; OptionError if its settings
+        are. The directory may come from someone else: nothing in it is executed, and nothing is downloaded.
         """
         state = checkpoint.load_for_prediction(Path(run_dir) / "checkpoints")
         checkpoint.check_format(state)
         where = torch.device(pick_device(device))
         with checkpoint.fitting():
-            spec, choices = TextSpec.from_dict(state), state["choices"]
-            model = build_model(TrainConfig.from_dict(state["config"]), spec, choices, weights=None)
-            model.load_state_dict(state["model"])
-        layout = memory_format(choices)
+            spec, choices, step = TextSpec.from_dict(state), state["choices"], int(state["step"])
+            frame, layout = Frame.from_dict(choices), memory_format(choices)
+            model = load_model(TrainConfig.from_dict(state["config"]), spec, choices, state["model"])
         model.to(where).to(memory_format=layout).eval()
-        frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
-        return cls(model, spec, frame, device=where, layout=layout, step=state["step"], run_dir=Path(run_dir))
+        return cls(model, spec, frame, device=where, layout=layout, step=step, run_dir=Path(run_dir))
 
     def preprocess(self, image: Pixels) -> Pixels:
         """Return the backbone's input for an image, as uint8."""

@@ -17,7 +17,7 @@ from core.training.doctor import Diagnosis, Line
 from db.records import Job
 
 DIAGNOSE_SECONDS = 2.0
-"""Seconds between diagnoses while following a run. Each one re-reads all metrics."""
+"""Seconds between diagnoses while following a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Observation:
 
 
 def watch(home: Home, job_id: str) -> Observation:
-    """Observe a job, reading each file once."""
+    """Observe a job. Reads only the metrics since the last look of this process."""
     directory = JobDir(home.run(job_id))
     status, lines = directory.observe(), directory.metrics()
     return Observation(status=status, metrics=lines, diagnosis=_diagnosis(directory, status, lines))
@@ -78,12 +78,12 @@ def _diagnosis(directory: JobDir, status: JobStatus, lines: list[Line]) -> Diagn
     if run is None or run.get("kind") != "train":
         return None
     try:
-        config = TrainConfig.from_dict(run["config"])
-    except SlotlabError:  # written by a newer version
+        config, spec = TrainConfig.from_dict(run.get("config") or {}), TextSpec.from_dict(run.get("project") or {})
+    except SlotlabError:  # damaged, or written by a newer version
         return None
     return doctor.diagnose(
         lines,
-        spec=TextSpec.from_dict(run["project"]),
+        spec=spec,
         config=config,
         steps=status.steps,
         state=status.state,

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from core.charset import TextSpec
-from core.errors import OptionError, StorageError, TrainingError
+from core.errors import CheckpointError, OptionError, StorageError, TrainingError
 from core.evaluation.metrics import evaluate_views
 from core.evaluation.predictions import Predictions
 from core.evaluation.views import DEFAULT, View, choice_of, from_dicts
@@ -60,6 +60,12 @@ def train(work: Work) -> dict[str, Any] | None:
             last_key = diagnosis.key
             print(f"{diagnosis.title}: {diagnosis.text}")
 
+    def on_damage(sentence: str) -> None:
+        print(sentence)
+        work.job.append_metrics({"kind": "note", "sentences": [sentence]})
+        work.say(sentence)
+
+    check_checkpoints(work)
     work.say("Preparing the network")
     outcome = engine.fit(
         snapshot,
@@ -70,6 +76,7 @@ def train(work: Work) -> dict[str, Any] | None:
         on_step=on_step,
         on_val=on_val,
         should_stop=work.should_stop,
+        on_damage=on_damage,
     )
     if outcome.state == "stopped":
         return None
@@ -86,6 +93,16 @@ def train(work: Work) -> dict[str, Any] | None:
         "best_step": best_step,
         "seconds": round(outcome.seconds, 1),
     }
+
+
+def check_checkpoints(work: Work) -> None:
+    """Raise CheckpointError if a run that was stopped later than its first checkpoint has none."""
+    reached = (work.job.read("status.json") or {}).get("step", 0)
+    if reached > 1 and not list((work.job.path / "checkpoints").glob("step-*")):
+        raise CheckpointError(
+            f"This run reached step {reached:,}, but its checkpoints are missing. Restore the run from a backup, or "
+            "clone it to train again."
+        )
 
 
 def choices_of(work: Work, snapshot: Snapshot, config: TrainConfig, spec: TextSpec) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.charset import TextSpec
-from core.errors import CheckpointError, NonFiniteError
+from core.errors import NonFiniteError
 from core.evaluation import metrics
 from core.images.augment_settings import DEFAULT_AUGMENT
 from core.images.augmenter import Augmenter
@@ -111,17 +111,21 @@ def fit(
     on_step: Callable[[dict[str, Any]], None],
     on_val: Callable[[dict[str, Any]], None],
     should_stop: Callable[[], bool],
+    on_damage: Callable[[str], None] = print,
     say: Callable[[str], None] = print,
 ) -> Outcome:
     """Train, or resume from the newest checkpoint in `folder`, until done or asked to stop.
 
     On a CPU without max_minutes, a resumed run ends with the same weights bit for bit as an uninterrupted one. Raises
-    NonFiniteError if the loss is not finite; the last finite checkpoint stays. Raises CheckpointError if none of the
-    checkpoints can be read.
+    NonFiniteError if the loss is not finite; the last finite checkpoint stays. `on_damage` gets a sentence if
+    checkpoints were damaged. Raises CheckpointError if none of them can be read.
     """
     torch.set_num_threads(choices["threads"])
     run = _Run(snapshot, config, spec, choices, folder)
-    if run.resume():
+    damaged = run.resume()
+    if damaged:
+        on_damage(f"{' and '.join(damaged)} cannot be read and was set aside. The run continues from step {run.step}.")
+    if run.step:
         say(f"Resuming from step {run.step}.")
     for images, targets in run.batches():
         run.train_step(images, targets)
@@ -143,7 +147,7 @@ class _Feed:
     """Images of a run and their augmented batches."""
 
     def __init__(self, snapshot: Snapshot, config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> None:
-        frame = Frame(tuple(choices["box"]), tuple(choices["image_size"]))
+        frame = Frame.from_dict(choices)
         train, val = snapshot.choose(drop_seen_strings=config.drop_seen_strings)
         self.images_NHW3 = frame.stack(snapshot.pixels(index) for index in train)
         self.targets_NP = snapshot.targets_NP(train, spec)
@@ -357,14 +361,11 @@ class _Run:
         if time.monotonic() - self.last_save >= SAVE_SECONDS:
             self.save()
 
-    def resume(self) -> bool:
-        if not self.has_checkpoint():
-            return False
-        state = checkpoint.load(self.folder, "step", set_aside=True)
+    def resume(self) -> list[str]:
+        """Continue from the newest intact checkpoint, if there is one. Return the names of damaged files."""
+        state, damaged = checkpoint.load_for_resume(self.folder)
         if state is None:
-            raise CheckpointError(
-                "None of the run's checkpoints can be read. They were set aside. Resume again to train from the start."
-            )
+            return []
         checkpoint.check_format(state)
         with checkpoint.fitting():
             self.model.load_state_dict(state["training_model"])
@@ -373,8 +374,10 @@ class _Run:
             torch.set_rng_state(state["random"])
             self.step, self.best, self.earlier_seconds = state["step"], state["best"], state["seconds"]
             self.validated_step = state.get("validated", self.step)  # missing in earlier versions
+        if self.best and not checkpoint.exists(self.folder, "best"):
+            self.best, self.validated_step = None, -1  # the next evaluation selects again, at the latest the last step
         self.start = self.last_save = time.monotonic()
-        return True
+        return damaged
 
     def outcome(self, state: Literal["finished", "stopped"]) -> Outcome:
         return Outcome(state=state, step=self.step, steps=self.steps, best=self.best, seconds=self.seconds())

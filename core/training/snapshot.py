@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.charset import TextSpec
 from core.errors import StorageError, TrainingError
+from core.evaluation.predictions import check_stored
 from core.files import atomic_write
 from core.images.pixels import decode
 
@@ -93,7 +94,8 @@ def load_snapshot(path: Path) -> Snapshot:
     """Read a snapshot. Raises StorageError if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Snapshot(
+            check_stored(arrays)
+            snapshot = Snapshot(
                 sha256=arrays["sha256"].tolist(),
                 splits=arrays["splits"].tolist(),
                 labels=[label or None for label in arrays["labels"].tolist()],
@@ -101,10 +103,23 @@ def load_snapshot(path: Path) -> Snapshot:
                 data=arrays["data"],
                 offsets=arrays["offsets"],
             )
+        _check_shapes(snapshot)
     except FileNotFoundError:
         raise StorageError(f"The run's data {path.name} is missing.") from None
     except Exception as error:  # zipfile, zlib and numpy raise various errors
         raise StorageError(f"The run's data {path.name} is damaged ({error}).") from error
+    return snapshot
+
+
+def _check_shapes(snapshot: Snapshot) -> None:
+    """Raise ValueError if the arrays do not fit each other."""
+    n, data, offsets = len(snapshot.sha256), snapshot.data, snapshot.offsets
+    if {len(snapshot.splits), len(snapshot.labels), len(snapshot.names)} != {n}:
+        raise ValueError("its columns have different lengths")
+    if data.dtype != np.uint8 or data.ndim != 1 or offsets.shape != (n + 1,) or offsets.dtype.kind not in "iu":
+        raise ValueError("its images are missing")
+    if offsets[0] != 0 or offsets[-1] != len(data) or (np.diff(offsets.astype(np.int64)) < 0).any():
+        raise ValueError("its images are incomplete")
 
 
 def training_strings(path: Path) -> frozenset[str]:
@@ -117,6 +132,7 @@ def snapshot_columns(path: Path, *names: str) -> list[NDArray[np.str_]]:
     """Return columns of a snapshot, one text per image, without reading the images. Raises StorageError."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            check_stored(arrays)
             return [arrays[name] for name in names]
     except Exception as error:  # zipfile, zlib and numpy raise various errors
         raise StorageError(f"The run's data {path.name} is missing or damaged.") from error

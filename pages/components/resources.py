@@ -63,7 +63,7 @@ def _predictor(run_dir: str, changed: float) -> "Predictor":  # noqa: ARG001 - p
 def run_frame(home: Home, run: Run) -> Frame | None:
     """Return crop and size of the run's input; None before the run has chosen them."""
     choices = control.spec(home, run.job.id).get("choices", {})
-    return Frame(tuple(choices["box"]), tuple(choices["image_size"])) if "image_size" in choices else None
+    return Frame.from_dict(choices) if "image_size" in choices else None
 
 
 def training_frame(home: Home, db: Database, project: Project) -> tuple[Frame, str]:

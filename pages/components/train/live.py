@@ -100,6 +100,9 @@ def _show_live(page: Page, run: Run, statuses: list[JobStatus]) -> None:
         st.rerun()  # to update the buttons and the table outside this fragment
     status, metrics = watched[0].status, watched[0].metrics
     _show_state(status)
+    for note in [line for line in metrics if line.get("kind") == "note"]:
+        for sentence in note["sentences"]:
+            st.warning(layout.plain(sentence), icon=":material/warning:")
     if watched[0].diagnosis:
         _show_diagnosis(status, watched[0].diagnosis)
     val = lines_of_kind(metrics, "val")

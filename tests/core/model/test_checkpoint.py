@@ -1,11 +1,15 @@
 """Checkpoints: atomic, verified, and never losing the previous one."""
 
+import hashlib
+import io
+import json
 import os
 import resource
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -48,35 +52,139 @@ def test_steps_are_ordered_as_numbers(tmp_path: Path) -> None:
     assert loaded["value"] == 1_000_001
 
 
-@pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "no note", "torn note"])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
-    """The writer sets it aside and does not read it again. A reader does not touch it."""
-    checkpoint.save(tmp_path, "step", 1, state(1), {})
-    newest = checkpoint.save(tmp_path, "step", 2, state(2), {})
-    data = bytearray(newest.read_bytes())
-    note = newest.with_suffix(".json")
+def damage_file(path: Path, damage: str) -> None:
+    data, note = bytearray(path.read_bytes()), path.with_suffix(".json")
     match damage:
         case "torn":
-            newest.write_bytes(data[: len(data) // 2])
+            path.write_bytes(data[: len(data) // 2])
         case "flipped":
             data[-700] ^= 1
-            newest.write_bytes(data)
+            path.write_bytes(data)
         case "empty":
-            newest.write_bytes(b"")
+            path.write_bytes(b"")
+        case "missing":
+            path.unlink()
         case "no note":
             note.unlink()
         case "torn note":
             note.write_text(note.read_text()[:20])
+        case "note without fields":
+            note.write_text("{}")
+        case "note of another":
+            note.write_text(json.dumps(json.loads(note.read_text()) | {"step": 3}))
+        case "not a note":
+            note.write_text("[" * 100_000)
 
-    before = sorted(tmp_path.iterdir())
-    read = checkpoint.load(tmp_path, "step")
-    assert sorted(tmp_path.iterdir()) == before
-    loaded = checkpoint.load(tmp_path, "step", set_aside=True)
 
-    assert read is not None
+DAMAGES = ["torn", "flipped", "empty", "missing", "torn note", "note without fields", "note of another", "not a note"]
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "no note"])
+def test_the_writer_continues_from_the_checkpoint_before_a_damaged_one(tmp_path: Path, damage: str) -> None:
+    """It names the damaged one and sets it aside. A checkpoint without a note was never finished."""
+    checkpoint.save(tmp_path, "step", 1, state(1), {})
+    newest = checkpoint.save(tmp_path, "step", 2, state(2), {})
+    damage_file(newest, damage)
+
+    loaded, damaged = checkpoint.load_for_resume(tmp_path)
+
     assert loaded is not None
-    assert (read["value"], loaded["value"]) == (1, 1)
-    assert (tmp_path / "step-000002.pt.corrupt").exists() is (damage != "no note")
+    assert loaded["value"] == 1
+    assert damaged == ([] if damage == "no note" else ["step-000002.pt"])
+    assert (tmp_path / "step-000002.json.corrupt").exists() is (damage != "no note")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_reader_names_a_damaged_checkpoint(tmp_path: Path, damage: str) -> None:
+    """It neither reads an older one instead nor touches the file."""
+    checkpoint.save(tmp_path, "step", 1, state(1), {})
+    newest = checkpoint.save(tmp_path, "step", 2, state(2), {})
+    damage_file(newest, damage)
+    before = sorted(tmp_path.iterdir())
+
+    for read in (lambda: checkpoint.load(tmp_path, "step"), lambda: checkpoint.load_for_prediction(tmp_path)):
+        with pytest.raises(CheckpointError, match=r"The checkpoint step-000002\.pt is damaged: it"):
+            read()
+
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "no note"])
+def test_the_selected_checkpoint_is_never_replaced_in_silence(tmp_path: Path, damage: str) -> None:
+    """Neither by the training state nor by an older selection. A resume sets it aside and names it."""
+    older = checkpoint.save(tmp_path, "best", 4, state(4), {})
+    copies = {path: path.read_bytes() for path in (older, older.with_suffix(".json"))}
+    best = checkpoint.save(tmp_path, "best", 7, state(7), {})
+    checkpoint.save(tmp_path, "step", 9, state(9), {"best": {"step": 7}})
+    damage_file(best, damage)
+
+    for name in ("best-000007.pt", "best-000007.pt"):
+        with pytest.raises(CheckpointError, match=rf"{name}.* Restore it from a backup or use another run"):
+            checkpoint.load_for_prediction(tmp_path)
+        for path, data in copies.items():
+            path.write_bytes(data)
+
+    loaded, damaged = checkpoint.load_for_resume(tmp_path)
+    assert loaded is not None
+    assert loaded["value"] == 9
+    assert damaged == ([] if damage == "no note" else ["best-000007.pt"])
+
+
+def test_files_with_other_names_are_ignored(tmp_path: Path) -> None:
+    """A person may keep copies beside the checkpoints."""
+    for name in ("best-x", "best-", "best-1e5", "step-000001 (copy)", "step--00001", "best-99999999999999999999"):
+        (tmp_path / f"{name}.pt").write_bytes(b"copy")
+        (tmp_path / f"{name}.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        checkpoint.load_for_prediction(tmp_path)
+
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, "best", step, state(step), {})
+
+    assert checkpoint.load_for_prediction(tmp_path)["value"] == 3
+    assert (tmp_path / "best-x.pt").exists()
+
+
+def test_a_run_does_not_start_over_while_checkpoints_are_left(tmp_path: Path) -> None:
+    """Only an unfinished first one is not a loss."""
+    assert checkpoint.load_for_resume(tmp_path) == (None, [])
+    checkpoint.save(tmp_path, "step", 1, state(1), {}).with_suffix(".json").unlink()
+    assert checkpoint.load_for_resume(tmp_path) == (None, [])
+
+    checkpoint.save(tmp_path, "step", 5, state(5), {}).write_bytes(b"torn")
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"None of the run's checkpoints can be read .*step-000005\.pt"):
+            checkpoint.load_for_resume(tmp_path)
+
+
+def test_a_small_file_cannot_ask_for_much_memory(tmp_path: Path) -> None:
+    """A compressed archive would expand while it is read, and a large file is refused before it is read."""
+    path = checkpoint.save(tmp_path, "best", 1, {"weights": torch.zeros(1_000_000)}, {})
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(path) as stored, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
+        for member in stored.infolist():
+            packed.writestr(member.filename, stored.read(member))
+    note = {"step": 1, "sha256": hashlib.sha256(bomb.getvalue()).hexdigest(), "size": len(bomb.getvalue())}
+    path.write_bytes(bomb.getvalue())
+    path.with_suffix(".json").write_text(json.dumps(note))
+    with pytest.raises(CheckpointError, match="it expands"):
+        checkpoint.load_for_prediction(tmp_path)
+
+    with path.open("r+b") as file:
+        file.truncate(checkpoint.MAX_BYTES + 1)  # sparse
+    with pytest.raises(CheckpointError, match="The limit is"):
+        checkpoint.load_for_prediction(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["best-000001.pt", "best-000001.json"])
+def test_a_fifo_does_not_block(tmp_path: Path, name: str) -> None:
+    """A device would never end."""
+    checkpoint.save(tmp_path, "best", 1, state(1), {})
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+
+    with pytest.raises(CheckpointError, match=r"Could not load the checkpoint best-000001\.pt: .*Not a regular file"):
+        checkpoint.load_for_prediction(tmp_path)
 
 
 NO_ROOM = """
@@ -88,7 +196,7 @@ from core.errors import CheckpointError
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 90_000_000, -1))
 try:
-    checkpoint.load(Path(sys.argv[1]), "step", set_aside=True)
+    checkpoint.load_for_resume(Path(sys.argv[1]))
 except CheckpointError as error:
     print(error)
 """
@@ -192,7 +300,7 @@ def test_a_checkpoint_cannot_carry_code(tmp_path: Path) -> None:
     """Only tensors and plain values load, even with a valid checksum."""
     checkpoint.save(tmp_path, "best", 1, {"evil": Path}, {})
 
-    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+    with pytest.raises(CheckpointError, match="more than weights and plain values"):
         checkpoint.load_for_prediction(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """Watching a run, on the page and in the terminal."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,8 @@ def test_watching_a_run_reads_its_metrics_once(
     job, opened_files = start_forever(db, home, labeled), []
     for step in range(1, 40):
         job.append_metrics({"kind": "step", "step": step, "epoch": 1, "loss": 2.3, "accuracy": 0.1, "lr": 1e-3})
-    read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: opened_files.append(path.name) or read_bytes(path))
+    real_open = os.open
+    monkeypatch.setattr(os, "open", lambda path, *rest: opened_files.append(Path(path).name) or real_open(path, *rest))
 
     observation = watch(home, job.id)
 

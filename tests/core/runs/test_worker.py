@@ -214,6 +214,32 @@ def test_a_full_disk_is_named_and_costs_no_checkpoint(make_run: MakeRun) -> None
     assert not list((job.path / "checkpoints").glob("*.tmp"))
 
 
+def test_a_damaged_checkpoint_is_named_in_log_and_metrics(make_run: MakeRun) -> None:
+    """The run continues from the one before. Without any checkpoint it does not start over."""
+    job = make_run("0001-fast", max_steps=8)
+    assert work_here(job) == 0
+    folder = job.path / "checkpoints"
+    job.remove("result.json")
+    for path in list(folder.glob("step-*")):
+        path.unlink()
+    assert work_here(job) == 1
+    assert (job.read("status.json") or {})["reason"] == (
+        "This run reached step 8, but its checkpoints are missing. Restore the run from a backup, or clone it to train "
+        "again."
+    )
+
+    job.remove("status.json")
+    assert work_here(job) == 0
+    state = checkpoint.load(folder, "step")
+    assert state is not None
+    checkpoint.save(folder, "step", 9, state, {}).write_bytes(b"torn")
+    job.remove("result.json")
+
+    assert work_here(job) == 0
+    sentence = "step-000009.pt cannot be read and was set aside. The run continues from step 8."
+    assert [line["sentences"] for line in job.metrics() if line["kind"] == "note"] == [[sentence]]
+
+
 def test_settings_of_a_newer_version_fail_at_once(make_run: MakeRun) -> None:
     """The error names them; they are not silently ignored."""
     job = make_run("0001-fast")

@@ -1,5 +1,6 @@
 """The training loop on a toy portal: reproducible, resumable bit for bit, and learning."""
 
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -35,6 +36,7 @@ class Watch:
     def __init__(self, stop_at: int | None = None) -> None:
         self.steps: list[dict[str, Any]] = []
         self.vals: list[dict[str, Any]] = []
+        self.sentences: list[str] = []
         self.stop_at = stop_at
 
     def should_stop(self) -> bool:
@@ -46,6 +48,7 @@ def fit(data: Snapshot, config: TrainConfig, folder: Path, watch: Watch) -> Outc
     return engine.fit(
         data, config, toy.SPEC, choices, folder,
         on_step=watch.steps.append, on_val=watch.vals.append, should_stop=watch.should_stop, say=lambda _: None,
+        on_damage=watch.sentences.append,
     )  # fmt: skip
 
 
@@ -204,16 +207,60 @@ def test_a_run_out_of_time_validates_its_last_weights(data: Snapshot, tmp_path: 
 
 
 def test_damaged_checkpoints_do_not_start_the_run_over(data: Snapshot, tmp_path: Path) -> None:
-    """They are set aside with an error. The next resume starts over."""
+    """They are set aside with an error, and each resume says so."""
     fit(data, SHORT, tmp_path, Watch(stop_at=8))
     for path in tmp_path.glob("step-*.pt"):
         path.write_bytes(b"torn")
 
-    with pytest.raises(CheckpointError, match="None of the run's checkpoints can be read"):
-        fit(data, SHORT, tmp_path, Watch())
     watch = Watch()
-    assert fit(data, SHORT, tmp_path, watch).state == "finished"
-    assert watch.steps[0]["step"] == 1
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="None of the run's checkpoints can be read"):
+            fit(data, SHORT, tmp_path, watch)
+    assert watch.steps == []
+
+
+def test_a_damaged_newest_checkpoint_costs_its_steps_only(data: Snapshot, short: Short, tmp_path: Path) -> None:
+    """The run says so, continues from the one before and reaches the same weights."""
+    folder, _, outcome = short
+    fit(data, SHORT, tmp_path, Watch(stop_at=5))
+    shutil.copytree(tmp_path, tmp_path / "earlier")
+    fit(data, SHORT, tmp_path, Watch(stop_at=8))
+    for path in (tmp_path / "earlier").glob("step-000005.*"):
+        path.replace(tmp_path / path.name)
+    (tmp_path / "step-000008.pt").write_bytes(b"torn")
+    (tmp_path / next(tmp_path.glob("best-*.pt")).name).write_bytes(b"torn")
+    watch = Watch()
+
+    resumed = fit(data, SHORT, tmp_path, watch)
+
+    assert len(watch.sentences) == 1
+    assert re.fullmatch(
+        r"step-000008\.pt and best-00000\d\.pt cannot be read and was set aside\. The run continues from step 5\.",
+        watch.sentences[0],
+    )
+    assert watch.steps[0]["step"] == 6
+    assert (tmp_path / "step-000008.pt.corrupt").exists()
+    assert resumed.best is not None
+    assert outcome.best is not None
+    assert resumed.best["step"] == outcome.best["step"]
+    assert same(newest(tmp_path)["model"], newest(folder)["model"])
+    assert same(checkpoint.load(tmp_path, "best")["model"], checkpoint.load(folder, "best")["model"])
+
+
+def test_a_finished_training_selects_again_if_its_selection_is_damaged(
+    data: Snapshot, short: Short, tmp_path: Path
+) -> None:
+    """No step is left to train, so it evaluates the last one."""
+    folder = shutil.copytree(short[0], tmp_path / "run")
+    for path in folder.glob("best-*.pt"):
+        path.write_bytes(b"torn")
+    watch = Watch()
+
+    outcome = fit(data, SHORT, folder, watch)
+
+    assert (len(watch.steps), len(watch.vals), len(watch.sentences)) == (0, 1, 1)
+    assert outcome.best is not None
+    assert checkpoint.load_for_prediction(folder)["step"] == outcome.best["step"] == outcome.step
 
 
 def test_a_nan_loss_ends_the_run(data: Snapshot, tmp_path: Path) -> None:
