@@ -148,18 +148,18 @@ def _show_damage() -> None:
     path = layout.home().db
     if damage.has_jobs(path) and not path.exists():
         raise StorageError(damage.lost_sentence(path))
-    _check_in_background(path)
+    _check_in_background(str(path))
     if found := damage.find(path):
         st.error(layout.plain(found.sentence), icon=":material/heart_broken:")
 
 
 @st.cache_resource(show_spinner=False)
-def _check_in_background(path: Path) -> None:
+def _check_in_background(path: str) -> None:
     """Check the file once per server, because the images are too many for the check when it is opened."""
 
     def check() -> None:
         with suppress(StorageError):  # recorded if it is damage; else the page says so
-            connection.check(path)
+            connection.check(Path(path))
 
     threading.Thread(target=check, daemon=True).start()
 
