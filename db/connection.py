@@ -162,6 +162,8 @@ _checked: set[tuple[Path, int]] = set()
 
 def check(path: Path) -> None:
     """Check the whole file, at the speed of the disk, and record what is wrong."""
+    if damage.find(path):
+        return
     with opened(path) as db:
         if problem := damage.whole_problem(db.conn):
             damage.record(path, problem)

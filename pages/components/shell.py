@@ -158,7 +158,7 @@ def _check_in_background(path: str) -> None:
     """Check the file once per server, because the images are too many for the check when it is opened."""
 
     def check() -> None:
-        with suppress(StorageError):  # recorded if it is damage; else the page says so
+        with suppress(StorageError, OSError):  # recorded if it is damage; else the page says so
             connection.check(Path(path))
 
     threading.Thread(target=check, daemon=True).start()

@@ -273,7 +273,7 @@ def test_a_lost_database_beside_jobs_is_not_replaced(path: Path, lose: Callable[
     assert not path.exists() or path.stat().st_size == 0
 
 
-def test_other_folders_in_runs_are_no_jobs(tmp_path: Path) -> None:
+def test_other_entries_of_runs_are_not_jobs(tmp_path: Path) -> None:
     home = Home(tmp_path / "new").create()
     (home.runs / "1st-try-backup").mkdir()
     (home.runs / "cpu.lock").touch()
