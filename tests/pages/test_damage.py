@@ -36,7 +36,7 @@ def test_every_page_says_that_the_database_is_damaged(
     assert digests(home.db) == before
 
 
-def test_a_start_on_a_damaged_database_is_refused(open_page: OpenPage, portal: Project, home: Home) -> None:
+def test_a_start_on_a_damaged_database_is_refused(open_page: OpenPage, labeled: Project, home: Home) -> None:
     """Another process found the damage after the page was drawn."""
     app = open_page("train")
     damage.record(home.db, "table labels")

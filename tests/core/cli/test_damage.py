@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.home import Home
+from core.images.pixels import encode_png
+from db import damage
 from tests.helpers.damaging import digests, overwrite_page
 from tests.helpers.repository import ROOT
 
@@ -75,6 +78,25 @@ def test_commands_that_read_other_tables_warn_and_work(damaged: Home, tmp_path: 
         assert warning.startswith(DAMAGED)
     assert runs.stdout.startswith("0001-fast")
     assert digests(damaged.db) == before
+
+
+def test_a_worker_that_meets_damage_records_it(damaged: Home, trained_home: Home, tmp_path: Path) -> None:
+    """The check at the start skips images; the import fails with the sentence, and later commands refuse."""
+    shutil.copy(trained_home.db, damaged.db)
+    overwrite_page(damaged.db, "images")
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(3):
+        shade = np.full((24, 96, 3), number, np.uint8)
+        (images / f"{number}.png").write_bytes(encode_png(shade))
+
+    failed = slotlab(damaged, *(str(images) if word == "images" else word for word in IMPORT))
+    refused = slotlab(damaged, *(str(images) if word == "images" else word for word in IMPORT))
+
+    assert (failed.returncode, refused.returncode) == (1, 1)
+    assert "The database is damaged" in failed.stderr
+    assert damage.find(damaged.db) is not None
+    assert "Nothing was saved. The database is damaged" in refused.stderr
 
 
 def test_a_new_import_does_not_hide_a_lost_database(damaged: Home, tmp_path: Path) -> None:
