@@ -30,7 +30,7 @@ APPLICATION_ID = 0x534C4F54
 """ASCII "SLOT", in the header of every Slotlab database."""
 BUSY_SECONDS = 30.0
 CHECK_SECONDS = 1.0
-"""Limit of the check at the start of a command or worker. It suffices for about 200,000 samples."""
+"""Limit of the check at the start of a command or worker. It suffices for about 250,000 samples."""
 WAL_SAFE_SINCE = (3, 51, 3)
 MOUNTS = Path("/proc/self/mounts")
 LOCAL_FILE_SYSTEMS = frozenset(
@@ -75,6 +75,8 @@ def _is_empty(path: Path) -> bool:
 
 def _create(path: Path) -> None:
     """Create the file. SQLite would create it readable by everyone, with the portal's images."""
+    if not path.exists():
+        damage.clear(path)  # of a file that was deleted
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:

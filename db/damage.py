@@ -46,7 +46,7 @@ def find(path: Path) -> Damage | None:
     """Return the recorded damage of a database. Its record counts even if it cannot be read."""
     try:
         return Damage(**json.loads(_record(path).read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError):
         return Damage("", "its record cannot be read")
@@ -95,7 +95,8 @@ def is_damage(error: sqlite3.DatabaseError) -> bool:
 def quick_problem(connection: sqlite3.Connection, seconds: float) -> str | None:
     """Check every table but `images` for at most `seconds`. Return the first problem.
 
-    `images` holds nearly all of the bytes. The rest takes 0.05 s for 10,000 samples and 0.4 s for 100,000.
+    `images` holds nearly all of the bytes. The rest takes 0.05 s for 10,000 samples, 0.4 s for 100,000 and 3.4 s for a
+    million, where `samples` takes 3.2 s. (Two cores, file in memory.)
     """
     end = time.monotonic() + seconds
     connection.set_progress_handler(lambda: time.monotonic() > end, PROGRESS_STEPS)
@@ -106,7 +107,7 @@ def quick_problem(connection: sqlite3.Connection, seconds: float) -> str | None:
             for problem in _problems(connection, f"PRAGMA quick_check('{table}')"):
                 return f"table {table}: {problem}"
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
             raise
     finally:
         connection.set_progress_handler(None, 0)

@@ -225,6 +225,15 @@ def test_the_first_record_stays_until_it_is_cleared(path: Path) -> None:
     assert damage.find(path) is None
 
 
+def test_a_new_database_is_not_damaged_like_a_deleted_one(path: Path) -> None:
+    damage.record(path, "table labels")
+    path.unlink()
+
+    insert_other(path)
+
+    assert damage.find(path) is None
+
+
 def test_a_record_that_cannot_be_read_counts(path: Path) -> None:
     path.with_name("slotlab.db.damaged").write_text("{")
 
