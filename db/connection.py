@@ -16,18 +16,21 @@ Each rule prevents a data loss that tests/db/test_connection.py reproduces:
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
-from core.errors import StorageError
+from core.errors import Cause, StorageError
+from db import damage
 from db.migrations import MIGRATIONS, SCHEMA_VERSION
 
 APPLICATION_ID = 0x534C4F54
 """ASCII "SLOT", in the header of every Slotlab database."""
 BUSY_SECONDS = 30.0
+CHECK_SECONDS = 1.0
+"""Limit of the check at the start of a command or worker. It suffices for about 250,000 samples."""
 WAL_SAFE_SINCE = (3, 51, 3)
 MOUNTS = Path("/proc/self/mounts")
 LOCAL_FILE_SYSTEMS = frozenset(
@@ -39,56 +42,83 @@ LOCAL_FILE_SYSTEMS = frozenset(
 def connect(path: Path, *, create: bool = False) -> Database:
     """Open the database and migrate its schema. Close it after the operation.
 
-    Raises StorageError if the file is missing (unless `create`), is not a Slotlab database, is damaged, or was written
-    by a newer Slotlab.
+    A damaged file opens for reading only, and `write` refuses. Raises StorageError if the file is missing (unless
+    `create`) or lost, is not a Slotlab database, cannot be read at all, or was written by a newer Slotlab.
     """
-    if not create and not path.exists():
+    has_jobs = damage.has_jobs(path)  # before the file, because another process creates the file first
+    if has_jobs and (not path.exists() or _is_empty(path)):
+        raise StorageError(damage.lost_sentence(path))
+    if create:
+        _create(path)
+    elif not path.exists():
         raise StorageError(f"There is no database at {path}; import images first, or set SLOTLAB_HOME.")
-    if create:  # SQLite would create it readable by everyone, with the portal's images
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        except OSError as error:
-            raise StorageError(f"The database {path} cannot be created ({error.strerror}).") from error
-    uri = f"{path.resolve().as_uri()}?mode=rw"
+    if damage.has_lost_wal(path):  # before SQLite creates another
+        damage.record(path, damage.LOST_WAL)
     try:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
-    except sqlite3.OperationalError as error:
-        raise StorageError(f"The database {path} cannot be opened ({error}).") from error
-    try:
-        return _prepare(connection, path, create=create)
+        if not damage.find(path):
+            db = _open(path, "mode=rw")
+            with _closed_on_error(db, path):
+                _check_owner(db, path, may_be_empty=create and not has_jobs)
+                if not _is_damaged(db, path):
+                    return _prepare(db, path)
+            _close(db, path)
+        db = _open(path, _read_only(path))
+        with _closed_on_error(db, path):
+            return _prepare_damaged(db, path)
     except sqlite3.DatabaseError as error:
-        connection.close()
         raise StorageError(f"{path} cannot be read as a Slotlab database ({error}).") from error
-    except BaseException:
-        connection.close()
-        raise
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Database:
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == 0
+
+
+def _create(path: Path) -> None:
+    """Create the file. SQLite would create it readable by everyone, with the portal's images."""
+    if not path.exists():
+        damage.clear(path)  # of a file that was deleted
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StorageError(f"The database {path} cannot be created ({error.strerror}).") from error
+
+
+def _open(path: Path, query: str) -> Database:
+    uri = f"{path.resolve().as_uri()}?{query}"
+    with _explained(path):
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+    return Database(connection, execute_plugins=False)
+
+
+def _check_owner(db: Database, path: Path, *, may_be_empty: bool) -> int:
+    """Return the version of the schema. Raises StorageError if the file is of another program or a newer Slotlab."""
     # The order matters: another process may commit the tables and the id between the two queries.
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    application_id = db.execute("PRAGMA application_id").fetchone()[0]
     if application_id != APPLICATION_ID and tables:
         raise StorageError(f"{path} is a database of another program.")
-    if not tables and not create:  # an interrupted copy leaves this; a new database would hide the loss
+    if not tables and not may_be_empty:  # an interrupted copy leaves this; a new database would hide the loss
         raise StorageError(f"{path} is empty; restore a copy of your database, or delete the file and import images.")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > SCHEMA_VERSION:
         raise StorageError(
             f"{path} was written by a newer Slotlab (schema {version}, this one knows {SCHEMA_VERSION}) "
             "and was not changed. Install the newer Slotlab to use it."
         )
+    return version
+
+
+def _prepare(db: Database, path: Path) -> Database:
     for pragma in (
         f"journal_mode = {journal_mode(sqlite3.sqlite_version_info, file_system(path))}",
         "synchronous = FULL",
         "trusted_schema = OFF",
         "recursive_triggers = ON",
     ):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
-    db = Database(connection, execute_plugins=False)
-    if version < SCHEMA_VERSION:
+        db.execute(f"PRAGMA {pragma}").fetchall()
+    if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
         _migrate(db)
-    connection.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA foreign_keys = ON")
     return db
 
 
@@ -126,35 +156,142 @@ def file_system(path: Path) -> str | None:
     return kind
 
 
+# Damage and other faults
+
+_checked: set[tuple[Path, int]] = set()
+"""Files that this process has checked, by path and inode: a restored file has another inode."""
+
+
+def check(path: Path) -> None:
+    """Check the whole file, at the speed of the disk, and record what is wrong."""
+    if damage.find(path):
+        return
+    with opened(path) as db:
+        if problem := damage.whole_problem(db.conn):
+            damage.record(path, problem)
+
+
+def _is_damaged(db: Database, path: Path) -> bool:
+    """Check the file when this process first opens it. Record what is wrong."""
+    file = (path.resolve(), path.stat().st_ino)
+    if file in _checked:
+        return False
+    if problem := damage.quick_problem(db.conn, CHECK_SECONDS):
+        damage.record(path, problem)
+        return True
+    _checked.add(file)
+    return False
+
+
+def _read_only(path: Path) -> str:
+    """Return the URI query that opens a damaged file for reading only.
+
+    Without a journal the file is opened as immutable, or SQLite would create a -wal and a -shm.
+    """
+    journals = [damage.beside(path, suffix) for suffix in ("-wal", "-journal")]
+    has_journal = any(journal.exists() and not _is_empty(journal) for journal in journals)
+    return "mode=ro" if has_journal else "mode=ro&immutable=1"
+
+
+def _prepare_damaged(db: Database, path: Path) -> Database:
+    db.execute("PRAGMA query_only = ON")
+    db.execute("PRAGMA trusted_schema = OFF")
+    if _check_owner(db, path, may_be_empty=False) < SCHEMA_VERSION:
+        raise StorageError("The database is damaged and of an older Slotlab. Run `slotlab restore BACKUP`.")
+    return db
+
+
+def _close(db: Database, path: Path) -> None:
+    """Close a connection.
+
+    The last writing connection copies the -wal into the file. If the file is damaged, a reader prevents that.
+    """
+    if not damage.find(path):
+        db.conn.close()
+        return
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{_read_only(path)}", uri=True)) as reader:
+        with suppress(sqlite3.DatabaseError):
+            reader.execute("SELECT 1 FROM sqlite_master").fetchone()
+        db.conn.close()
+
+
+@contextmanager
+def _closed_on_error(db: Database, path: Path) -> Iterator[None]:
+    try:
+        with _explained(path):
+            yield
+    except BaseException:
+        _close(db, path)
+        raise
+
+
+@contextmanager
+def _explained(path: Path, outcome: str = "") -> Iterator[None]:
+    """Raise StorageError for an error of SQLite that a user can fix. Record damage. `outcome` starts its sentence."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if (explanation := _explanation(error, path)) is None:
+            raise  # a violated constraint or an invalid query is a bug
+        text, cause = explanation
+        storage_error = StorageError(outcome + text)
+        storage_error.cause = cause
+        raise storage_error from error
+
+
+def _explanation(error: sqlite3.DatabaseError, path: Path) -> tuple[str, Cause | None] | None:
+    """Return sentence and cause of an error, by its code and never by its text."""
+    if damage.is_damage(error):
+        return damage.record(path, str(error)).sentence, None
+    match getattr(error, "sqlite_errorcode", 0) & damage.PRIMARY:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            return f"The database {path} is locked by another process. Try again.", None
+        case sqlite3.SQLITE_FULL:
+            return f"The disk is full, so the database {path} cannot be written. Free some space.", "disk_full"
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return f"The database {path} cannot be written ({error}). Check the permissions of its folder.", None
+        case sqlite3.SQLITE_CANTOPEN:
+            return f"The database {path} cannot be opened ({error}). Check the permissions of its folder.", None
+        case sqlite3.SQLITE_IOERR:
+            name = error.sqlite_errorname
+            return f"The disk reports an error on the database {path} ({name}). Check the disk and its quota.", None
+    return None
+
+
+# Using the database
+
+
 @contextmanager
 def opened(path: Path, *, create: bool = False) -> Iterator[Database]:
     """Open the database for a with-block. A damaged or locked file raises StorageError inside the block too."""
     db = connect(path, create=create)
     try:
-        yield db
-    except sqlite3.DatabaseError as error:
-        if type(error) not in (sqlite3.DatabaseError, sqlite3.OperationalError):
-            raise  # a violated constraint is a bug, not a damaged file
-        raise StorageError(f"The database {path} could not be read ({error}).") from error
+        with _explained(path):
+            yield db
     finally:
-        db.conn.close()
+        _close(db, path)
 
 
 @contextmanager
 def write(db: Database) -> Iterator[Database]:
     """Run a write transaction. Keep it short: no decoding, no files, no st.* calls inside.
 
-    Rolls back on any BaseException, such as Streamlit stopping a script. Raises StorageError if the disk is full, the
-    file is read-only, or another writer holds the lock for longer than BUSY_SECONDS.
+    Rolls back on any BaseException, such as Streamlit stopping a script. Raises StorageError if the file is damaged or
+    read-only, the disk is full, or another writer holds the lock for longer than BUSY_SECONDS.
     """
-    try:
-        db.execute("BEGIN IMMEDIATE")
+    path = _path(db)
+    if found := damage.find(path):
+        raise StorageError(f"Nothing was saved. {found.sentence}")
+    with _explained(path, "Nothing was saved. "):
         try:
+            db.execute("BEGIN IMMEDIATE")
             yield db
+            db.execute("COMMIT")
         except BaseException:
             db.rollback()
             raise
-        db.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        db.rollback()
-        raise StorageError(f"The database could not be written ({error}); nothing was saved.") from error
+
+
+def _path(db: Database) -> Path:
+    (path,) = [file for _, name, file in db.execute("PRAGMA database_list") if name == "main"]
+    return Path(path)

@@ -33,7 +33,7 @@ from core.model import config
 from core.runs.start import start_evaluation, start_training
 from core.runs.watch import follow
 from core.training.doctor import Diagnosis
-from db import projects, runs
+from db import damage, projects, runs
 from db.connection import opened
 from db.records import ACTIVE, Job, Project, Run
 
@@ -375,6 +375,8 @@ def _database(home: Home, *, create: bool = False) -> Iterator[Database]:
     if create:
         home.create()
     with opened(home.db, create=create) as db:
+        if found := damage.find(home.db):
+            print(f"slotlab: {found.sentence}", file=sys.stderr)
         yield db
 
 

@@ -1,15 +1,17 @@
 """The frame that app.py draws around a page: login if configured, and the sidebar with project and operator."""
 
+import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
 from streamlit.errors import StreamlitAuthError
 
-from core.errors import OptionError
+from core.errors import OptionError, StorageError
 from core.home import default_operator
+from db import connection, damage
 from db.labels import list_operators
 from pages.components import layout, operators, state
 from pages.components.widgets.cookie.server import set_cookie
@@ -31,6 +33,7 @@ def around_page() -> Iterator[None]:
             with st.sidebar:
                 _choose_project()
                 _show_operator()
+            _show_damage()
             yield
     finally:
         layout.ROUTED.reset(token)
@@ -113,7 +116,7 @@ def _choose_operator() -> None:
     name = operators.chosen_name()
     names = {name, default_operator()}
     if layout.home().db.exists():
-        with layout.database() as db:
+        with suppress(StorageError), layout.database() as db:  # a damaged table of labels stops only the pages it is on
             names.update(list_operators(db))
     st.session_state[state.OPERATOR] = name
     st.selectbox(
@@ -135,3 +138,27 @@ def _change_operator() -> None:
     """Callback: change the operator's name. An invalid name changes nothing."""
     with layout.refuses("operator"):
         st.session_state[state.OPERATOR_NAME] = operators.check_name(st.session_state[state.OPERATOR] or "")
+
+
+# Damage
+
+
+def _show_damage() -> None:
+    """Say on every page that the database is damaged or lost. The first page also starts a check of the whole file."""
+    path = layout.home().db
+    if damage.has_jobs(path) and not path.exists():
+        raise StorageError(damage.lost_sentence(path))
+    _check_in_background(str(path))
+    if found := damage.find(path):
+        st.error(layout.plain(found.sentence), icon=":material/heart_broken:")
+
+
+@st.cache_resource(show_spinner=False)
+def _check_in_background(path: str) -> None:
+    """Check the file once per server, because the images are too many for the check when it is opened."""
+
+    def check() -> None:
+        with suppress(StorageError, OSError):  # recorded if it is damage; else the page says so
+            connection.check(Path(path))
+
+    threading.Thread(target=check, daemon=True).start()

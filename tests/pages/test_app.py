@@ -83,7 +83,7 @@ def test_a_damaged_database_is_one_sentence(home: Home, open_page: OpenPage) -> 
 
     assert not app.exception
     assert len(app.error) == 1
-    assert "cannot be read" in app.error[0].value
+    assert "file is not a database" in app.error[0].value
 
 
 def test_user_text_is_never_formatted() -> None:
