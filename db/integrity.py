@@ -1,0 +1,80 @@
+"""Integrity of a database: its file, its references, and its labels against their ledger."""
+
+from collections.abc import Iterator
+
+from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
+
+from db.migrations import SCHEMA_VERSION
+
+MAX_PROBLEMS = 20
+"""Sentences that one check of SQLite returns. A damaged page causes thousands."""
+EXAMPLES = 5
+"""Samples that a sentence names."""
+
+_LEDGER = {
+    "differ from the last event of their history": """
+        SELECT samples.id FROM samples LEFT JOIN labels ON sample_id = samples.id AND labels.version = samples.version
+        WHERE samples.version > 0 AND (labels.id IS NULL OR labels.state <> samples.state
+         OR labels.text IS NOT label OR labels.flag IS NOT samples.flag
+         OR labels.operator IS NOT samples.operator OR labels.at IS NOT labeled_at)
+    """,
+    "have a label or a skip without any event": """
+        SELECT id FROM samples
+        WHERE version = 0 AND (state <> 'unlabeled' OR label IS NOT NULL OR flag IS NOT NULL)
+    """,
+    "have an event that was not applied": """
+        SELECT DISTINCT sample_id FROM labels JOIN samples ON samples.id = sample_id
+        WHERE labels.version > samples.version
+    """,
+    "lack events in their history": """
+        SELECT samples.id FROM samples WHERE version > 0
+         AND version <> (SELECT count(version) FROM labels WHERE sample_id = samples.id)
+    """,
+    "are labeled with a text of another length than their project's": """
+        SELECT samples.id FROM samples JOIN projects ON projects.id = project_id
+        WHERE length(label) <> projects.length
+    """,
+    "have no image": "SELECT id FROM samples WHERE id NOT IN (SELECT sample_id FROM images)",
+}
+"""Queries of samples that contradict the ledger. The key completes the sentence "3 samples ..."."""
+_TALLIES = """
+    SELECT count(*) FROM (
+        SELECT project_id, split, state, count(*) AS n FROM samples GROUP BY project_id, split, state
+    ) AS counted FULL JOIN (SELECT * FROM tallies WHERE n > 0) AS stored USING (project_id, split, state)
+    WHERE counted.n IS NOT stored.n
+"""
+
+
+def problems(db: Database) -> list[str]:
+    """Return a sentence for each contradiction; empty if the database is intact.
+
+    Reads every page. Call inside one read transaction, or on a file that nobody writes. The ledger of an earlier schema
+    is not compared, because its columns differ.
+    """
+    sentences: list[str] = []
+    try:
+        sentences.extend(_problems(db))  # keeps those before an error
+    except sqlite3.DatabaseError as error:
+        sentences.append(f"SQLite cannot read the database ({error}).")
+    return sentences
+
+
+def _problems(db: Database) -> Iterator[str]:
+    rows = [row for (row,) in db.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})").fetchall()]
+    if rows != ["ok"]:
+        yield from (f"SQLite reports: {' '.join(row.split())}." for row in rows)
+        return  # queries on damaged pages would only repeat it
+    references = db.execute("PRAGMA foreign_key_check").fetchall()
+    for table, parent in sorted({(row[0], row[2]) for row in references}):
+        n = sum((row[0], row[2]) == (table, parent) for row in references)
+        yield f"{n:,} rows of {table} refer to missing {parent}."
+    if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+        return
+    for claim, query in _LEDGER.items():
+        ids = [sample_id for (sample_id,) in db.execute(query).fetchall()]
+        if ids:
+            examples = ", ".join(map(str, ids[:EXAMPLES])) + " …" * (len(ids) > EXAMPLES)
+            yield f"{len(ids):,} samples {claim} (id {examples})."
+    if db.execute(_TALLIES).fetchone()[0]:
+        yield "The stored counts of samples are wrong."
