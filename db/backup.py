@@ -40,6 +40,10 @@ class Contents:
     labels: int
     """Samples that have a label."""
 
+    @property
+    def is_current(self) -> bool:
+        return self.schema == SCHEMA_VERSION
+
 
 def copy(source: Path, target: Path, part: Path, *, mode: str = "rw") -> Contents:
     """Copy a database into the new file `part`, verify it, and only then rename it to `target`. Returns its contents.
@@ -157,6 +161,21 @@ def opened_alone(path: Path) -> Iterator[Database]:
 
 
 @contextmanager
+def opened_live(path: Path) -> Iterator[Database]:
+    """Open the database in use for reading, without a migration. Raises StorageError."""
+    with _opened(path, "mode=rw") as db:
+        _identify(db, path)
+        for pragma in (f"cache_size = -{CACHE_KIB}", "query_only = ON"):
+            db.execute(f"PRAGMA {pragma}").fetchall()
+        yield db
+
+
+def is_current(db: Database) -> bool:
+    """Return whether the database has the schema of this version."""
+    return bool(db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION)
+
+
+@contextmanager
 def _opened(path: Path, query: str) -> Iterator[Database]:
     """Open a file as it is: no migration, no change of its journal mode. SQLite's errors become StorageError."""
     connection = None
@@ -217,4 +236,4 @@ def label_rows(path: Path) -> Iterator[dict[str, Any]]:
 def job_ids(path: Path) -> set[str]:
     """Return the ids of the jobs that a backup lists."""
     with opened_alone(path) as db:
-        return {job_id for (job_id,) in db.execute("SELECT id FROM jobs").fetchall()}
+        return {job_id for (job_id,) in db.execute("SELECT id FROM jobs").fetchall()} if db["jobs"].exists() else set()

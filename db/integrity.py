@@ -1,11 +1,12 @@
 """Integrity of a database: its file, its references, and its labels against their ledger."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
 from db.migrations import SCHEMA_VERSION
+from db.records import LabelEvent
 
 MAX_PROBLEMS = 20
 """Sentences that one check of SQLite returns. A damaged page causes thousands."""
@@ -74,7 +75,45 @@ def _problems(db: Database) -> Iterator[str]:
     for claim, query in _LEDGER.items():
         ids = [sample_id for (sample_id,) in db.execute(query).fetchall()]
         if ids:
-            examples = ", ".join(map(str, ids[:EXAMPLES])) + " …" * (len(ids) > EXAMPLES)
-            yield f"{len(ids):,} samples {claim} (id {examples})."
+            yield about_samples(ids, claim)
     if db.execute(_TALLIES).fetchone()[0]:
         yield "The stored counts of samples are wrong."
+
+
+def about_samples(ids: Sequence[int], claim: str) -> str:
+    """Return a sentence about samples, with the first ids."""
+    examples = ", ".join(map(str, ids[:EXAMPLES])) + " …" * (len(ids) > EXAMPLES)
+    return f"{len(ids):,} samples {claim} (id {examples})."
+
+
+def count_samples(db: Database) -> int:
+    return int(db.execute("SELECT count(*) FROM samples").fetchone()[0])
+
+
+def images(db: Database) -> Iterator[tuple[int, str, str, bytes]]:
+    """Yield id, name, pixel hash and bytes of each image. Every batch is a query of its own, so no snapshot is held."""
+    sql = (
+        "SELECT samples.id, name, sha256, bytes FROM samples JOIN images ON sample_id = samples.id"
+        " WHERE samples.id > ? ORDER BY samples.id LIMIT 500"
+    )
+    last = 0
+    while rows := db.execute(sql, [last]).fetchall():
+        yield from rows
+        last = rows[-1][0]
+
+
+def ledger(db: Database) -> Iterator[LabelEvent]:
+    """Yield all events, sample by sample, oldest first."""
+    yield from (LabelEvent(**row) for row in db.query("SELECT * FROM labels ORDER BY sample_id, id"))
+
+
+def standings(db: Database) -> dict[int, tuple[bool, bool]]:
+    """Return (disputed, checked) of each sample with events, by id."""
+    rows = db.execute("SELECT id, disputed, checked FROM samples WHERE id IN (SELECT sample_id FROM labels)")
+    return {sample_id: (bool(disputed), bool(checked)) for sample_id, disputed, checked in rows.fetchall()}
+
+
+def jobs(db: Database) -> dict[str, tuple[str, str | None]]:
+    """Return the state of each job by id, and for a run the hash of its data."""
+    rows = db.execute("SELECT id, state, dataset_sha256 FROM jobs LEFT JOIN runs ON job_id = id ORDER BY number")
+    return {job_id: (state, sha256) for job_id, state, sha256 in rows.fetchall()}

@@ -123,7 +123,8 @@ def _back_up(home: Home, folder: Path | None, *, daily: bool) -> Backup:
         raise StorageError(f"{target} already exists. Wait a second, then try again.")
     contents = backup.copy(home.db, target, folder / f".slotlab-{_lab(home)}.part")
     if folder.resolve() == home.backups.resolve():
-        _write_labels(home, target)
+        if contents.is_current:
+            _write_labels(home, target)
         rotate(home)
     return Backup(
         path=str(target), bytes=contents.bytes, samples=contents.samples, labels=contents.labels,
@@ -141,6 +142,7 @@ def _write_labels(home: Home, copy: Path) -> None:
     day = copy.stem.removeprefix("slotlab-")[:8]
     try:
         with atomic_write(home.backups / f"labels-{day}.jsonl") as file:
+            os.fchmod(file.fileno(), 0o600)
             for row in backup.label_rows(copy):
                 file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
     except OSError as error:
