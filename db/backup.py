@@ -110,17 +110,18 @@ def _flushed(number: int) -> Iterator[None]:
 
 
 def _copy_pages(source: Path, part: Path, mode: str) -> None:
-    with _opened(source, f"mode={mode}") as db, _opened(part, "mode=rw") as copied:
+    with _opened(source, f"mode={mode}") as db:
         _identify(db, source)
-        for pragma in ("synchronous = OFF", "journal_mode = OFF"):  # a kill leaves a file without a name anyway
-            copied.execute(f"PRAGMA {pragma}").fetchall()
         assert db.conn is not None
-        try:
-            db.conn.backup(copied.conn, pages=-1)
-            # A WAL database says so in its first page. Such a file would need two more beside it.
-            copied.execute("PRAGMA journal_mode = DELETE").fetchall()
-        except sqlite3.DatabaseError as error:
-            raise StorageError(f"{source} could not be copied to {part.parent} ({error}).") from error
+        with _opened(part, "mode=rw") as copied:
+            for pragma in ("synchronous = OFF", "journal_mode = OFF"):  # a kill leaves a file without a name anyway
+                copied.execute(f"PRAGMA {pragma}").fetchall()
+            try:
+                db.conn.backup(copied.conn, pages=-1)
+                # A WAL database says so in its first page. Such a file would need two more beside it.
+                copied.execute("PRAGMA journal_mode = DELETE").fetchall()
+            except sqlite3.DatabaseError as error:
+                raise StorageError(f"{source} could not be copied to {part.parent} ({error}).") from error
 
 
 def verify(path: Path, name: str) -> Contents:

@@ -190,6 +190,28 @@ def last(home: Home) -> Last:
         return Last()
 
 
+def problem(result: Last, since: str) -> str | None:
+    """Return why the backups need attention, or None. `since` is when the first project was created."""
+    age = result.age()
+    if result.failure:
+        kept = f"The last good one is {_hours(age)} old." if age is not None else "There is no good one."
+        return f"The last backup failed. {result.failure.reason} {kept}"
+    if age is not None:
+        return (
+            f"The last backup is {_hours(age)} old. The app makes one each day while it runs."
+            if age > OVERDUE
+            else None
+        )
+    if result.good:
+        return f"The last backup, {result.good.path}, is gone."
+    return "There is no backup yet." if _age(since) > OVERDUE else None
+
+
+def _hours(age: timedelta) -> str:
+    hours = round(age.total_seconds() / 3600)
+    return f"{hours} hours" if hours < 48 else f"{hours // 24} days"
+
+
 def _record(home: Home, result: Last) -> None:
     try:
         with atomic_write(home.backups / LAST) as file:

@@ -62,9 +62,7 @@ def check(home: Home, on_progress: OnProgress = lambda *_: None) -> Report:
                 _check_standings(db, report)
             db.execute("COMMIT")  # in the fallback mode TRUNCATE, writers wait until here
             if not backup.is_current(db):
-                report.notes.append(
-                    "The database is of an earlier version. Start the app to update it, then check again."
-                )
+                report.notes.append("The database is of an earlier version. Start the app to update it, then repeat.")
             if is_readable:
                 _check_images(db, report, on_progress)
                 _check_jobs(home, db, report, on_progress)

@@ -5,20 +5,26 @@ two apps that serve one folder start one.
 """
 
 import contextlib
+import fcntl
 import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from core.backup import backups
-from core.errors import SlotlabError
+from core.errors import SlotlabError, StorageError
 from core.home import Home
+from core.jobs.jobdir import try_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_SECONDS = 60.0
 """Time from the start of the app to its first look, which leaves the first pages to the operators."""
 EVERY_SECONDS = 300.0
+_serving = threading.Lock()
+_served: set[Path] = set()
+"""Folders that this process serves."""
 
 
 def start(home: Home, *, daily: bool = False) -> subprocess.Popen[bytes] | None:
@@ -54,19 +60,39 @@ def start_now(home: Home) -> bool:
     return True
 
 
-def keep_daily(home: Home) -> None:
-    """Make a daily backup from a thread of this process, for as long as the folder exists."""
-    threading.Thread(target=_look, args=(home, threading.Event()), name="daily backup", daemon=True).start()
+def serve(home: Home) -> None:
+    """Mark the folder as used by this process until it ends, and make its daily backups. Repeated calls do nothing.
+
+    `slotlab restore` refuses while the folder is marked. Raises StorageError during a restore, or if the folder cannot
+    be written.
+    """
+    with _serving:
+        if home.root in _served or not home.root.is_dir():
+            return
+        _hold(home)
+        threading.Thread(target=_look, args=(home,), name="daily backup", daemon=True).start()
+        _served.add(home.root)
 
 
-def _look(home: Home, stop: threading.Event) -> None:
-    wait = FIRST_SECONDS
-    while not stop.wait(wait) and home.root.is_dir():
-        wait = EVERY_SECONDS
+def _hold(home: Home) -> None:
+    """Share the lock that a restore needs alone. The descriptor stays open as long as this process lives."""
+    try:
+        number = os.open(home.app_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StorageError(f"{home.app_lock} cannot be written ({error.strerror}).") from error
+    if not try_lock(number, fcntl.LOCK_SH):
+        os.close(number)
+        raise StorageError("A backup is being restored. Reload the page in a minute.")
+
+
+def _look(home: Home) -> None:
+    time.sleep(FIRST_SECONDS)
+    while home.root.is_dir():
         with contextlib.suppress(SlotlabError, OSError):  # a full or read-only disk: Home reports the old backup
             process = start(home, daily=True)
             if process is not None:
                 process.wait()
+        time.sleep(EVERY_SECONDS)
 
 
 def main() -> int:
