@@ -38,7 +38,7 @@ _LEDGER = {
     """,
     "have no image": "SELECT id FROM samples WHERE id NOT IN (SELECT sample_id FROM images)",
 }
-"""Queries of samples that contradict the ledger. The key completes the sentence "3 samples ..."."""
+"""Queries of samples that contradict the ledger. The key completes "Samples that ..."."""
 _TALLIES = """
     SELECT count(*) FROM (
         SELECT project_id, split, state, count(*) AS n FROM samples GROUP BY project_id, split, state
@@ -69,7 +69,7 @@ def _problems(db: Database) -> Iterator[str]:
     references = db.execute("PRAGMA foreign_key_check").fetchall()
     for table, parent in sorted({(row[0], row[2]) for row in references}):
         n = sum((row[0], row[2]) == (table, parent) for row in references)
-        yield f"{n:,} rows of {table} refer to missing {parent}."
+        yield f"Rows of {table} that refer to missing {parent}: {n:,}."
     if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
         return
     for claim, query in _LEDGER.items():
@@ -81,9 +81,9 @@ def _problems(db: Database) -> Iterator[str]:
 
 
 def about_samples(ids: Sequence[int], claim: str) -> str:
-    """Return a sentence about samples, with the first ids."""
+    """Return a sentence with the number of samples that `claim`, and the first ids."""
     examples = ", ".join(map(str, ids[:EXAMPLES])) + " …" * (len(ids) > EXAMPLES)
-    return f"{len(ids):,} samples {claim} (id {examples})."
+    return f"Samples that {claim}: {len(ids):,} (id {examples})."
 
 
 def count_samples(db: Database) -> int:
