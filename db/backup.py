@@ -83,11 +83,16 @@ def _check_room(source: Path, folder: Path) -> None:
     """Raise StorageError if the copy would fill the disk, on which people may be saving labels."""
     if not source.is_file():
         raise StorageError(f"There is no database at {source}.")
-    size, free = source.stat().st_size, shutil.disk_usage(folder).free
+    size, free = size_of(source), shutil.disk_usage(folder).free
     if size > free:
         raise StorageError(
             f"A backup takes {size / 1e6:,.1f} MB and {folder} has {free / 1e6:,.1f} MB free. Free some space."
         )
+
+
+def size_of(database: Path) -> int:
+    """Return the bytes that a copy takes at most. New pages may still be in the WAL only."""
+    return sum(path.stat().st_size for path in (database, Path(f"{database}-wal")) if path.exists())
 
 
 @contextmanager

@@ -113,9 +113,9 @@ def _back_up(home: Home, folder: Path | None, *, daily: bool) -> Backup:
     began, folder = time.monotonic(), folder or home.backups
     if not folder.is_dir():
         raise StorageError(f"The folder {folder} does not exist. Create it first.")
-    if daily and home.db.stat().st_size > budget(home):
+    if daily and backup.size_of(home.db) > budget(home):
         raise StorageError(
-            f"The database has {home.db.stat().st_size / 1e9:,.2f} GB, more than a fifth of the free disk. Free some "
+            f"The database has {backup.size_of(home.db) / 1e6:,.1f} MB, more than a fifth of the free disk. Free some "
             "space, or run `slotlab backup --to` another disk each day."
         )
     target = folder / f"slotlab-{backup.stamp()}.db"

@@ -38,7 +38,7 @@ def labels(path: Path) -> list[str]:
 
 
 def test_a_backup_is_restored_and_the_former_database_is_kept(home: Home, db: Database, backup: Path) -> None:
-    """With the label that was only in its WAL."""
+    """A label that is only in its WAL is kept too."""
     result = restore(home, backup)
 
     assert labels(home.db) == ["000001"]
