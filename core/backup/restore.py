@@ -89,12 +89,13 @@ def _put_in_place(home: Home, file: Path) -> Restored:
     backup.remove_part(copy)
     contents = backup.copy(file, copy, part, mode="ro")
     known = backup.job_ids(copy)
-    replaced = _move_aside(home.db)
+    former = _move_aside(home.db)
     copy.rename(home.db)
     backup.sync_folder(home.root)
     return Restored(
         backup=str(file), schema=contents.schema, samples=contents.samples, labels=contents.labels,
-        replaced=replaced and str(replaced), newer_jobs=tuple(job.id for job in _jobs(home) if job.id not in known),
+        replaced=str(former) if former else None,
+        newer_jobs=tuple(job.id for job in _jobs(home) if job.id not in known),
     )  # fmt: skip
 
 
