@@ -20,7 +20,7 @@ def show_backup(since: str) -> None:
 
 def _show_backup(since: str, was_running: bool) -> None:
     running, last = backups.is_running(layout.home()), backups.last(layout.home())
-    if was_running and not running:
+    if running != was_running:  # the whole page, because a fragment cannot change how often it repeats
         st.rerun()
     has_error = layout.show_refusal("backup")
     problem = backups.problem(last, since)
