@@ -45,11 +45,11 @@ class Contents:
         return self.schema == SCHEMA_VERSION
 
 
-def copy(source: Path, target: Path, part: Path, *, mode: str = "rw") -> Contents:
+def copy(source: Path, target: Path, part: Path, *, mode: str | None = None) -> Contents:
     """Copy a database into the new file `part`, verify it, and only then rename it to `target`. Returns its contents.
 
     A kill leaves at most `part`, which the next copy replaces: only one process at a time may copy to it. `mode` is how
-    the source is opened: rw, or ro for a file that must not change.
+    the source is opened: ro for a file that must not change, by default `mode_of(source)`.
     Raises StorageError if the source is not an intact Slotlab database, or the target cannot be written.
     """
     try:
@@ -58,7 +58,7 @@ def copy(source: Path, target: Path, part: Path, *, mode: str = "rw") -> Content
         number = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with _flushed(number):
-                _copy_pages(source, part, mode)
+                _copy_pages(source, part, mode or mode_of(source))
             contents = verify(part, f"The copy of {source}")
             os.fsync(number)
         finally:
@@ -88,6 +88,11 @@ def _check_room(source: Path, folder: Path) -> None:
         raise StorageError(
             f"A backup takes {size / 1e6:,.1f} MB and {folder} has {free / 1e6:,.1f} MB free. Free some space."
         )
+
+
+def mode_of(database: Path) -> str:
+    """Return how to open a database in use: rw, so that the last one who closes it empties its WAL; ro if damaged."""
+    return "ro" if Path(f"{database.resolve()}.damaged").exists() else "rw"
 
 
 def size_of(database: Path) -> int:
@@ -169,7 +174,7 @@ def opened_alone(path: Path) -> Iterator[Database]:
 @contextmanager
 def opened_live(path: Path) -> Iterator[Database]:
     """Open the database in use for reading, without a migration. Raises StorageError."""
-    with _opened(path, "mode=rw") as db:
+    with _opened(path, f"mode={mode_of(path)}") as db:
         _identify(db, path)
         for pragma in (f"cache_size = -{CACHE_KIB}", "query_only = ON"):
             db.execute(f"PRAGMA {pragma}").fetchall()

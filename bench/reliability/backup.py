@@ -179,9 +179,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--samples", type=int, default=1_000_000)
-    parser.add_argument(
-        "--home", type=Path, help="folder of the project, made if missing; default temporary"
-    )
+    parser.add_argument("--home", type=Path, help="folder of the project, made if missing; default temporary")
     parser.add_argument("--operators", type=int, default=20)
     parser.add_argument("--per-minute", type=float, default=4.0)
     parser.add_argument("--seconds", type=float, default=120.0, help="length of each pause")

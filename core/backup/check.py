@@ -1,8 +1,10 @@
 """The check of a Slotlab folder: database, images, ledger and the directories of runs."""
 
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -46,7 +48,7 @@ class Report:
 def check(home: Home, on_progress: OnProgress = lambda *_: None) -> Report:
     """Read every page of the database, every image and every file of ended jobs, and return what is wrong.
 
-    Changes nothing. The app may be running. Raises StorageError if there is no database.
+    Changes nothing, except that an intact database is open for writing again. The app may be running. Raises StorageError if there is no database.
     """
     if not home.db.exists():
         raise StorageError(f"There is no database at {home.db}; restore a backup, or import images first.")
@@ -69,7 +71,14 @@ def check(home: Home, on_progress: OnProgress = lambda *_: None) -> Report:
     except StorageError as error:
         report.problems.append(str(error))
     _check_leftovers(home, report)
+    if report.database_is_intact:
+        _clear_damage(home.db)
     return report
+
+
+def _clear_damage(database: Path) -> None:
+    with suppress(ModuleNotFoundError):
+        importlib.import_module("db.damage").clear(database)
 
 
 def _check_standings(db: Database, report: Report) -> None:

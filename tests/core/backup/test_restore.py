@@ -20,6 +20,7 @@ from tests.helpers.contents import contents
 from tests.helpers.labs import add_images, label
 from tests.helpers.old_database import make_old
 from tests.helpers.repository import ROOT
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture
@@ -155,3 +156,25 @@ def test_a_restore_is_refused_while_a_job_runs(home: Home, db: Database, backup:
 
     os.close(lock)
     restore(home, backup)
+
+
+def test_a_killed_restore_leaves_the_present_database(home: Home, db: Database, backup: Path) -> None:
+    """The backup is copied and verified under a hidden name first. The next restore replaces that file."""
+    raw = sqlite3.connect(backup)
+    raw.execute("CREATE TABLE ballast (bytes BLOB)")
+    raw.executemany("INSERT INTO ballast VALUES (randomblob(1000000))", [()] * 60)
+    raw.commit()
+    raw.close()
+    part = home.root / ".slotlab.db.part"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "core.cli", "restore", str(backup)],
+        cwd=ROOT, env=os.environ | {"SLOTLAB_HOME": str(home.root)},
+    )  # fmt: skip
+    wait_until(lambda: part.exists() and part.stat().st_size > 0)
+    process.kill()
+    process.wait()
+
+    assert labels(home.db) == ["000001", "000002"]
+    restore(home, backup)
+    assert labels(home.db) == ["000001"]
+    assert not list(home.root.glob(".slotlab.db.*"))
