@@ -48,7 +48,8 @@ class Report:
 def check(home: Home, on_progress: OnProgress = lambda *_: None) -> Report:
     """Read every page of the database, every image and every file of ended jobs, and return what is wrong.
 
-    Changes nothing, except that an intact database is open for writing again. The app may be running. Raises StorageError if there is no database.
+    Changes nothing, except that an intact database is open for writing again. The app may be running. Raises
+    StorageError if there is no database.
     """
     if not home.db.exists():
         raise StorageError(f"There is no database at {home.db}; restore a backup, or import images first.")
