@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -99,7 +100,8 @@ def back_up(home: Home, folder: Path | None = None, *, lock: int | None = None, 
     try:
         made = _back_up(home, folder, daily=daily)
     except StorageError as error:
-        _record(home, Last(good=last(home).good, failure=Failure(reason=str(error), at=now())))
+        with suppress(StorageError):  # on a full disk the record fails too, and this reason is the better one
+            _record(home, Last(good=last(home).good, failure=Failure(reason=str(error), at=now())))
         raise
     else:
         _record(home, Last(good=made))

@@ -63,26 +63,26 @@ def start_now(home: Home) -> bool:
 def serve(home: Home) -> None:
     """Mark the folder as used by this process until it ends, and make its daily backups. Repeated calls do nothing.
 
-    `slotlab restore` refuses while the folder is marked. Raises StorageError during a restore, or if the folder cannot
-    be written.
+    `slotlab restore` refuses while the folder is marked. Raises StorageError during a restore. A folder that is missing
+    or cannot be written is not marked: its pages can still be read, and nothing can be saved or restored there.
     """
     with _serving:
-        if home.root in _served or not home.root.is_dir():
+        if home.root in _served or not _hold(home):
             return
-        _hold(home)
         threading.Thread(target=_look, args=(home,), name="daily backup", daemon=True).start()
         _served.add(home.root)
 
 
-def _hold(home: Home) -> None:
-    """Share the lock that a restore needs alone. The descriptor stays open as long as this process lives."""
+def _hold(home: Home) -> bool:
+    """Share the lock that a restore needs alone, for as long as this process lives. False if it cannot be written."""
     try:
         number = os.open(home.app_lock, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StorageError(f"{home.app_lock} cannot be written ({error.strerror}).") from error
-    if not try_lock(number, fcntl.LOCK_SH):
-        os.close(number)
-        raise StorageError("A backup is being restored. Reload the page in a minute.")
+    except OSError:  # no folder yet, a full disk, or a read-only one
+        return False
+    if try_lock(number, fcntl.LOCK_SH):
+        return True
+    os.close(number)
+    raise StorageError("A backup is being restored. Reload the page in a minute.")
 
 
 def _look(home: Home) -> None:
