@@ -65,6 +65,16 @@ class Home:
     def backups(self) -> Path:
         return self.root / "backups"
 
+    @property
+    def app_lock(self) -> Path:
+        """Held by every app that serves this folder, so that nobody restores a database under it."""
+        return self.root / "app.lock"
+
+    @property
+    def backup_lock(self) -> Path:
+        """Held while a backup is made, so that two never run at once."""
+        return self.backups / ".lock"
+
     def run(self, run_id: str) -> Path:
         return self.runs / run_id
 

@@ -127,11 +127,23 @@ def _migrate(db: Database) -> None:
     db.execute("PRAGMA cache_size = -262144")  # in KiB
     # The outer IMMEDIATE transaction serializes processes that start at the same time.
     with write(db):
+        _back_up(db)
         MIGRATIONS.apply(db)
         if db.execute("PRAGMA foreign_key_check").fetchone():
             raise StorageError("The database was not updated: some rows refer to missing rows.")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _back_up(db: Database) -> None:
+    """Copy a database with an earlier schema. A new one, or one that another process has just migrated, needs none."""
+    from db.backup import copy_before_migration  # imports this module
+
+    schema = db.execute("PRAGMA user_version").fetchone()[0]
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and schema < SCHEMA_VERSION:
+        (path,) = [file for _, name, file in db.execute("PRAGMA database_list") if name == "main"]
+        copy_before_migration(Path(path), schema)
 
 
 def journal_mode(version: tuple[int, ...], file_system: str | None) -> str:

@@ -11,6 +11,7 @@ from db.records import ACTIVE, Project, Run
 from db.runs import list_runs
 from db.samples import counts
 from pages.components import layout
+from pages.components.home.backup import show_backup
 from pages.components.home.importing import import_form, show_import, show_watch
 
 layout.enter("home")
@@ -107,3 +108,5 @@ if imports:
         show_import(imports[0])
 with st.expander("Import images", icon=":material/upload:", expanded=not projects):
     import_form(projects)
+if projects:
+    show_backup(min(project.created_at for project in projects))

@@ -56,6 +56,8 @@ class Operator:
     given: list[str] = field(default_factory=list)
     typed: dict[str, str] = field(default_factory=dict)
     acknowledge_ms: list[float] = field(default_factory=list)
+    acknowledged_at: list[float] = field(default_factory=list)
+    """Time of each answer above, on the monotonic clock."""
     errors: list[str] = field(default_factory=list)
     messages: int = 0
     waited_s: float = 0.0
@@ -216,7 +218,8 @@ class Operator:
         for answer in data.get("answers") or []:
             if self.outbox.pop(answer["event"], None) is None:
                 continue
-            self.acknowledge_ms.append(1000 * (time.monotonic() - self.born[answer["event"]]))
+            self.acknowledged_at.append(time.monotonic())
+            self.acknowledge_ms.append(1000 * (self.acknowledged_at[-1] - self.born[answer["event"]]))
             if answer["status"] not in ("saved", "repeated"):
                 self.errors.append(f"{answer['status']}: {answer['message']}")
         lost = set(data.get("lost") or [])
@@ -246,6 +249,7 @@ class Operator:
             "given": self.given,
             "unanswered": len(self.outbox),
             "acknowledge_ms": self.acknowledge_ms,
+            "acknowledged_at": self.acknowledged_at,
             "errors": self.errors,
             "messages": self.messages,
             "waited_s": round(self.waited_s, 2),

@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import typer
 from sqlite_utils import Database
 
+from core.backup import backups
+from core.backup.restore import restore
 from core.cli import demo as demo_project
 from core.cli import serving
 from core.cli.progress import Progress
@@ -352,6 +354,62 @@ def export(
     _print_summary(out, f"Exported {count} images to {out}.")
 
 
+@app.command("backup")
+def back_up(
+    *,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Folder of the backup; default backups/ in SLOTLAB_HOME."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Copy the database to one verified file, while people label. It holds images, labels and history, not runs."""
+    made = backups.back_up(Home.from_env(), to)
+    if as_json:
+        values = {"path": made.path, "bytes": made.bytes, "samples": made.samples, "labels": made.labels}
+        print(json.dumps(values | {"verified": True}, ensure_ascii=False))
+    else:
+        print_line(
+            f"{made.path}: {made.samples:,} images, {made.labels:,} labels, {made.bytes / 1e6:,.1f} MB, verified."
+        )
+
+
+@app.command("restore")
+def restore_backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup, or any intact copy of a database.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Replace the database with a verified backup. Stop the app first. The former database is moved aside."""
+    restored = restore(Home.from_env(), file)
+    if as_json:
+        print(json.dumps(asdict(restored), ensure_ascii=False))
+    else:
+        print_line(restored.sentence())
+
+
+@app.command("check")
+def check_folder(*, as_json: Json = False) -> None:
+    """Check database, labels, images and runs. Print each problem on a line; exit code 1 if there is one.
+
+    Changes nothing, and the app may be running.
+    """
+    from core.backup.check import check
+
+    with Progress() as progress:
+        report = check(Home.from_env(), progress.show)
+    if as_json:
+        values = {"ok": report.is_intact, "problems": report.problems, "notes": report.notes}
+        print(json.dumps(values | {"images": report.images, "jobs": report.jobs}, ensure_ascii=False))
+    else:
+        for line in (*report.problems, *report.notes):
+            print_line(line)
+        found = f"{len(report.problems):,} problems" if report.problems else "no problem"
+        print(f"Checked {report.images:,} images and {report.jobs:,} jobs: {found}.")
+    if not report.is_intact:
+        raise typer.Exit(1)
+
+
 @app.command("app")
 def open_app(
     *,
@@ -376,14 +434,14 @@ def _database(home: Home, *, create: bool = False) -> Iterator[Database]:
         home.create()
     with opened(home.db, create=create) as db:
         if found := damage.find(home.db):
-            print(f"slotlab: {found.sentence}", file=sys.stderr)
+            print_error(f"slotlab: {found.sentence}")
         yield db
 
 
 def _update_jobs(db: Database, home: Home) -> bool:
     """Bring the rows of jobs up to date. Return False if they cannot be saved; a full disk must not prevent reading."""
     if error := control.reconcile(db, home):
-        print(f"{error} The states of jobs may be out of date.", file=sys.stderr)
+        print_error(f"{error} The states of jobs may be out of date.")
         return False
     return True
 

@@ -81,7 +81,17 @@ def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
                 for start, size in zip(columns[4], columns[5], strict=True):
                     images.seek(start)
                     member.write(images.read(size))
-    lines = "".join(f"{sha256} {split} {label}\n" for sha256, split, label, *_ in index)
+    return _hash((sha256, split, label) for sha256, split, label, *_ in index)
+
+
+def dataset_hash(path: Path) -> str:
+    """Return the hash that `write_snapshot` returned for this file. Raises StorageError if the file is damaged."""
+    data = load_snapshot(path)  # all of it, because the archive has checksums
+    return _hash((*row, label or "") for *row, label in zip(data.sha256, data.splits, data.labels, strict=True))
+
+
+def _hash(rows: Iterable[tuple[str, ...]]) -> str:
+    lines = "".join(f"{sha256} {split} {label}\n" for sha256, split, label in rows)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 

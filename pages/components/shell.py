@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.errors import StreamlitAuthError
 
+from core.backup import daily
 from core.errors import OptionError, StorageError
 from core.home import default_operator
 from db import connection, damage
@@ -27,6 +28,7 @@ def around_page() -> Iterator[None]:
     token = layout.ROUTED.set(True)
     try:
         with layout.errors():
+            daily.serve(layout.home())
             _require_login()
             if address := _address_before_login():
                 st.switch_page(address[0], query_params=address[1])

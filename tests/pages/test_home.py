@@ -1,5 +1,8 @@
 """The Home page: projects, next steps and the import."""
 
+import fcntl
+import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any
 import numpy as np
 from streamlit.testing.v1 import AppTest
 
+from core.backup.backups import back_up, is_running, last
 from core.home import Home
 from core.images.pixels import encode_png
 from core.jobs import control
@@ -16,6 +20,7 @@ from db.jobs import list_jobs
 from db.projects import find_project, insert_project, list_sources
 from db.records import ACTIVE, Project
 from db.samples import counts
+from tests.helpers.waiting import wait_until
 
 OpenPage = Callable[..., AppTest]
 
@@ -161,3 +166,47 @@ def test_the_import_form_follows_the_project_of_the_sidebar(home: Home, open_pag
     app.sidebar.selectbox(key="project").set_value("portal").run()
     assert project_field(app).value == "portal"
     assert "Import into portal" in [button.label for button in app.button]
+
+
+# Backups
+
+
+def test_a_backup_is_made_in_the_background(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The button starts it; the line then says what it holds."""
+    app = open_page("home")
+    assert "No backup yet. The app makes one each day." in [caption.value for caption in app.caption]
+
+    app.button(key="back up now").click().run()
+    wait_until(lambda: last(home).good is not None and not is_running(home))
+    app.run()
+
+    assert "Last backup just now: 12 images, 8 labels, verified." in [caption.value for caption in app.caption]
+    assert not app.error
+
+
+def test_an_old_or_failed_backup_is_red(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The sentence has the reason and the age of the last good one."""
+    back_up(home)
+    values = json.loads((home.backups / "last.json").read_text())
+    values["good"]["at"] = "2020-01-01T00:00:00+00:00"
+    (home.backups / "last.json").write_text(json.dumps(values))
+
+    (error,) = open_page("home").error
+    assert error.value.startswith("The last backup is ")
+
+    values["failure"] = {"reason": "The disk is full.", "at": "2020-01-02T00:00:00+00:00"}
+    (home.backups / "last.json").write_text(json.dumps(values))
+
+    (error,) = open_page("home").error
+    assert error.value.startswith("The last backup failed\\. The disk is full\\. The last good one is ")
+
+
+def test_pages_wait_while_a_backup_is_restored(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """A label saved meanwhile could be lost."""
+    number = os.open(home.app_lock, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(number, fcntl.LOCK_EX)
+
+    (error,) = open_page("home").error
+    assert error.value.startswith("A backup is being restored")
+    os.close(number)
+    assert not open_page("home").error

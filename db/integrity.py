@@ -1,0 +1,119 @@
+"""Integrity of a database: its file, its references, and its labels against their ledger."""
+
+from collections.abc import Iterator, Sequence
+
+from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
+
+from db.migrations import SCHEMA_VERSION
+from db.records import LabelEvent
+
+MAX_PROBLEMS = 20
+"""Sentences that one check of SQLite returns. A damaged page causes thousands."""
+EXAMPLES = 5
+"""Samples that a sentence names."""
+
+_LEDGER = {
+    "differ from the last event of their history": """
+        SELECT samples.id FROM samples LEFT JOIN labels ON sample_id = samples.id AND labels.version = samples.version
+        WHERE samples.version > 0 AND (labels.id IS NULL OR labels.state <> samples.state
+         OR labels.text IS NOT label OR labels.flag IS NOT samples.flag
+         OR labels.operator IS NOT samples.operator OR labels.at IS NOT labeled_at)
+    """,
+    "have a label or a skip without any event": """
+        SELECT id FROM samples
+        WHERE version = 0 AND (state <> 'unlabeled' OR label IS NOT NULL OR flag IS NOT NULL)
+    """,
+    "have an event that was not applied": """
+        SELECT DISTINCT sample_id FROM labels JOIN samples ON samples.id = sample_id
+        WHERE labels.version > samples.version
+    """,
+    "lack events in their history": """
+        SELECT samples.id FROM samples WHERE version > 0
+         AND version <> (SELECT count(version) FROM labels WHERE sample_id = samples.id)
+    """,
+    "are labeled with a text of another length than their project's": """
+        SELECT samples.id FROM samples JOIN projects ON projects.id = project_id
+        WHERE length(label) <> projects.length
+    """,
+    "have no image": "SELECT id FROM samples WHERE id NOT IN (SELECT sample_id FROM images)",
+}
+"""Queries of samples that contradict the ledger. The key completes "Samples that ..."."""
+_TALLIES = """
+    SELECT count(*) FROM (
+        SELECT project_id, split, state, count(*) AS n FROM samples GROUP BY project_id, split, state
+    ) AS counted FULL JOIN (SELECT * FROM tallies WHERE n > 0) AS stored USING (project_id, split, state)
+    WHERE counted.n IS NOT stored.n
+"""
+
+
+def problems(db: Database) -> list[str]:
+    """Return a sentence for each contradiction; empty if the database is intact.
+
+    Reads every page. Call inside one read transaction, or on a file that nobody writes. The ledger of an earlier schema
+    is not compared, because its columns differ.
+    """
+    sentences: list[str] = []
+    try:
+        sentences.extend(_problems(db))  # keeps those before an error
+    except sqlite3.DatabaseError as error:
+        sentences.append(f"SQLite cannot read the database ({error}).")
+    return sentences
+
+
+def _problems(db: Database) -> Iterator[str]:
+    rows = [row for (row,) in db.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})").fetchall()]
+    if rows != ["ok"]:
+        yield from (f"SQLite reports: {' '.join(row.split())}." for row in rows)
+        return  # queries on damaged pages would only repeat it
+    references = db.execute("PRAGMA foreign_key_check").fetchall()
+    for table, parent in sorted({(row[0], row[2]) for row in references}):
+        n = sum((row[0], row[2]) == (table, parent) for row in references)
+        yield f"Rows of {table} that refer to missing {parent}: {n:,}."
+    if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+        return
+    for claim, query in _LEDGER.items():
+        ids = [sample_id for (sample_id,) in db.execute(query).fetchall()]
+        if ids:
+            yield about_samples(ids, claim)
+    if db.execute(_TALLIES).fetchone()[0]:
+        yield "The stored counts of samples are wrong."
+
+
+def about_samples(ids: Sequence[int], claim: str) -> str:
+    """Return a sentence with the number of samples that `claim`, and the first ids."""
+    examples = ", ".join(map(str, ids[:EXAMPLES])) + " …" * (len(ids) > EXAMPLES)
+    return f"Samples that {claim}: {len(ids):,} (id {examples})."
+
+
+def count_samples(db: Database) -> int:
+    return int(db.execute("SELECT count(*) FROM samples").fetchone()[0])
+
+
+def images(db: Database) -> Iterator[tuple[int, str, str, bytes]]:
+    """Yield id, name, pixel hash and bytes of each image. Every batch is a query of its own, so no snapshot is held."""
+    sql = (
+        "SELECT samples.id, name, sha256, bytes FROM samples JOIN images ON sample_id = samples.id"
+        " WHERE samples.id > ? ORDER BY samples.id LIMIT 500"
+    )
+    last = 0
+    while rows := db.execute(sql, [last]).fetchall():
+        yield from rows
+        last = rows[-1][0]
+
+
+def ledger(db: Database) -> Iterator[LabelEvent]:
+    """Yield all events, sample by sample, oldest first."""
+    yield from (LabelEvent(**row) for row in db.query("SELECT * FROM labels ORDER BY sample_id, id"))
+
+
+def standings(db: Database) -> dict[int, tuple[bool, bool]]:
+    """Return (disputed, checked) of each sample with events, by id."""
+    rows = db.execute("SELECT id, disputed, checked FROM samples WHERE id IN (SELECT sample_id FROM labels)")
+    return {sample_id: (bool(disputed), bool(checked)) for sample_id, disputed, checked in rows.fetchall()}
+
+
+def jobs(db: Database) -> dict[str, tuple[str, str | None]]:
+    """Return the state of each job by id, and for a run the hash of its data."""
+    rows = db.execute("SELECT id, state, dataset_sha256 FROM jobs LEFT JOIN runs ON job_id = id ORDER BY number")
+    return {job_id: (state, sha256) for job_id, state, sha256 in rows.fetchall()}
