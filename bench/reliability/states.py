@@ -2,7 +2,7 @@
 
     python -m bench.reliability.states [--watchers 20] [--operations 200] [--seconds 1.5] [--seed 1] [--out FILE]
 
-Every watcher is a process that updates and reads the rows of all jobs as fast as it can. Nothing is ever killed, so no
+Every watcher is a process that updates and reads the rows of all jobs as fast as it can. Nothing is ever killed. So no
 job may be seen as lost or failed, and only a job that was asked to stop may be canceled. The processes that start,
 resume or run jobs sleep up to --seconds in each fsync, as on a slow disk. The runners are real. Their worker is a
 stand-in that counts, so that 200 operations take minutes.
