@@ -1,0 +1,141 @@
+"""Two apps on one folder. An operator types in a real browser at each, while the apps are killed and started again."""
+
+import asyncio
+import random
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from playwright.async_api import Browser, BrowserContext, Error
+
+from bench.reliability.scene import Scene
+from bench.reliability.writers import Acknowledgement
+from bench.ui.million import add_project
+from bench.ui.portal import start
+from bench.ui.typist import Typist, chromium, new_context, open_label
+from db.connection import opened
+from tests.helpers.lab import Lab
+
+OPERATORS = ("Ann", "Ben")
+"""One for each app."""
+TYPED = "typed"
+"""Project of the images to type."""
+IMAGES = 8000
+KEYS_PER_SECOND = 15.0
+QUIET_SECONDS = (1.0, 12.0)
+DOWN_SECONDS = (0.0, 1.5)
+"""Shortest and longest time between two kills, and from a kill to the next start."""
+PAGES = ("", "train", "evaluate", "compare", "review", "samples", "augment", "predict")
+STABLE_SECONDS = 60.0
+
+
+@dataclass
+class Seat:
+    """An app with the operator who types there."""
+
+    lab: Lab
+    operator: str
+    typist: Typist
+    context: BrowserContext
+    acknowledged: set[str] = field(default_factory=set)
+    """Images whose label the widget showed as saved."""
+
+    async def work(self, scene: Scene) -> None:
+        """Type until all kills are done. Images are acknowledged when the widget shows nothing unsaved."""
+        while not scene.done.is_set():
+            await self.typist.type_labels(1)
+            _, ready, unsaved, _ = await self.typist.state()
+            if ready == "true" and not unsaved:
+                self.acknowledged |= self.typist.typed.keys()
+        await self.typist.all_answered()
+        self.acknowledged |= self.typist.typed.keys()
+
+    def acknowledgements(self) -> list[Acknowledgement]:
+        return [
+            Acknowledgement(
+                event="", sample=sample, text=self.typist.typed[sample], operator=self.operator, status="saved"
+            )
+            for sample in self.acknowledged
+        ]
+
+
+def prepare_typing(scene: Scene) -> dict[str, str]:
+    """Create the project and return the true text by pixel hash."""
+    with opened(scene.home.db, create=True) as db:
+        return add_project(db, TYPED, IMAGES, seed=3)[1]
+
+
+async def typing(scene: Scene, truth: Mapping[str, str], kills: int, killed: threading.Event) -> list[Acknowledgement]:
+    """Type until the scene is done. Sets `killed` after the planned kills."""
+    rng = scene.rng("apps")
+    labs = []
+    try:
+        for number, _ in enumerate(OPERATORS, 1):
+            labs.append(lab := Lab(scene.home.root))
+            lab.log = scene.home.root / f"server-{number}.log"
+            await asyncio.to_thread(start, lab)
+        async with chromium() as browser:
+            seats = [await sit_down(browser, lab, name, truth) for lab, name in zip(labs, OPERATORS, strict=True)]
+            work = [asyncio.create_task(seat.work(scene)) for seat in seats]
+            attack = asyncio.create_task(kill_apps(scene, seats, kills, rng, killed))
+            try:
+                await asyncio.gather(attack, *work)
+            finally:
+                for task in (attack, *work):
+                    task.cancel()
+            for seat in seats:
+                await visit_pages(scene, seat)
+        return [each for seat in seats for each in seat.acknowledgements()]
+    finally:
+        for lab in labs:
+            lab.kill()
+            scene.wrong += tracebacks(lab)
+
+
+async def sit_down(browser: Browser, lab: Lab, operator: str, truth: Mapping[str, str]) -> Seat:
+    typist = Typist(truth, KEYS_PER_SECOND, threading.Event())
+    context = await new_context(browser, lab.url, operator)
+    await typist.sit_down(await open_label(context, lab.url, TYPED))
+    return Seat(lab, operator, typist, context)
+
+
+async def kill_apps(scene: Scene, seats: list[Seat], kills: int, rng: random.Random, killed: threading.Event) -> None:
+    """Kill one of the apps at a random moment. The browser reconnects without help."""
+    for _ in range(kills):
+        seat = rng.choice(seats)
+        await asyncio.wait_for(seat.typist.until_typed(len(seat.typist.typed) + 3), STABLE_SECONDS)
+        await asyncio.sleep(rng.uniform(*QUIET_SECONDS))
+        await asyncio.to_thread(seat.lab.kill)
+        scene.kills["app"] += 1
+        await asyncio.sleep(rng.uniform(*DOWN_SECONDS))
+        await asyncio.to_thread(start, seat.lab)
+    killed.set()
+
+
+async def visit_pages(scene: Scene, seat: Seat) -> None:
+    """Open every page of the projects under attack. An exception on screen is wrong."""
+    page = await seat.context.new_page()
+    for project in (TYPED, "trained", "folder"):
+        for path in PAGES:
+            try:
+                await page.goto(f"{seat.lab.url}/{path}?project={project}")
+                await page.wait_for_selector("h1")
+                await page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+            except Error as error:
+                scene.record(f"page {path or 'home'} of {project}: {error.message.splitlines()[0]}")
+                continue
+            text = await page.inner_text("body")
+            if "Traceback" in text or await page.locator("[data-testid=stException]").count():
+                scene.record(f"page {path or 'home'} of {project} shows an exception: {text}")
+    await page.close()
+
+
+def tracebacks(lab: Lab) -> list[str]:
+    """Return the last line of each kind of traceback in a server's log, with their number."""
+    lines = lab.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    found: Counter[str] = Counter()
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith("Traceback"):
+            found[next((each for each in lines[number + 1 :] if each and not each[0].isspace()), "")] += 1
+    return [f"{lab.log.name}: {n} tracebacks, {line}" for line, n in found.items()]

@@ -1,0 +1,210 @@
+"""Kill every process of Slotlab at random while operators label, and count what is lost.
+
+    python -m bench.reliability.kills [--seed 0] [--kills 220] [--quick] [--out FILE]
+
+Processes get SIGKILL: writers that label without a browser, two apps on one folder with a typing browser each, and the
+worker, the runner or both of imports, trainings and evaluations. Users run everything again as they would: an import
+once more, a run with `slotlab resume`. Afterwards every acknowledged label must be in the ledger, and nothing may
+contradict itself. --quick kills a few and writes no file. Needs Linux, Chromium and the test extra.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
+
+from bench.cells import RESULTS, CellError, cores, environment, save_result
+from bench.reliability import jobs, verdict
+from bench.reliability.scene import Scene
+from bench.reliability.writers import Acknowledgement, Writer
+from bench.ui.million import add_project
+from core.home import Home
+from db.connection import opened
+
+MADE_OF = ("app.py", ".streamlit", "pages", "core", "db", "bench/*.py", "bench/reliability", "tests/helpers/lab.py")
+PACKAGES = ("streamlit", "playwright", "sqlite-utils", "pysqlite3", "torch", "pillow")
+LABELED = "labeled"
+"""Project of the writers."""
+SAMPLES = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Number of kills by victim, and what runs."""
+
+    seed: int = 0
+    writers: int = 3
+    writer_kills: int = 110
+    app_kills: int = 25
+    import_kills: int = 45
+    train_kills: int = 30
+    evaluate_kills: int = 10
+    pause: float = 0.15
+    """Mean seconds between two batches of a writer. Without pauses, writers leave no time for anything else."""
+
+
+def scaled(plan: Mapping[str, int], kills: int) -> dict[str, int]:
+    """Return the kills in the same proportions, at least one of each."""
+    return {name: max(1, round(n * kills / sum(plan.values()))) for name, n in plan.items()}
+
+
+SHARES = {name: value for name, value in asdict(Plan()).items() if name.endswith("_kills")}
+QUICK = Plan(writers=2, writer_kills=4, app_kills=2, import_kills=3, train_kills=2, evaluate_kills=1)
+
+
+def kill_writers(scene: Scene, writers: Sequence[Writer], kills: int, most_s: float = 2.0) -> None:
+    """Kill a random writer some time after its first acknowledgements and start it again, for each kill."""
+    rng = scene.rng("writers")
+    for _ in range(kills):
+        writer = rng.choice(writers)
+        writer.wait_for(rng.randint(1, 5))
+        time.sleep(rng.uniform(0, most_s))
+        writer.kill()
+        scene.kills["writer"] += 1
+        writer.start()
+
+
+@contextmanager
+def writing(scene: Scene, number: int, project: str, pause: float = 0) -> Iterator[list[Writer]]:
+    """Run writers during the block."""
+    folder = scene.home.root / "writers"
+    writers = [
+        Writer(scene.home.db, project, f"Writer {place}", folder, seed=scene.seed, pause=pause)
+        for place in range(1, number + 1)
+    ]
+    try:
+        for writer in writers:
+            writer.start()
+        yield writers
+    finally:
+        for writer in writers:
+            writer.kill()
+    scene.wrong += [f"{writer.name}: {text}" for writer in writers if (text := writer.errors.read_text())]
+
+
+def measure(plan: Plan, say: Callable[[str], None], *, browser: bool = True) -> dict[str, Any]:
+    """Carry out a plan in a temporary folder and return the result."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        scene = Scene(Home(Path(folder).resolve()).create(), plan.seed)
+        with opened(scene.home.db, create=True) as db:
+            add_project(db, LABELED, SAMPLES)
+        acknowledged = _attack(scene, plan, say, browser=browser)
+        with opened(scene.home.db) as db:
+            lost = [each for listed in acknowledged.values() for each in verdict.lost(db, listed)]
+            wrong = [*scene.wrong, *verdict.damage(db), *verdict.wrong_jobs(db, scene.home)]
+    return {
+        "seconds": round(time.monotonic() - began, 1),
+        "acknowledged": {door: len(listed) for door, listed in acknowledged.items()},
+        "repeated": sum(each.status == "repeated" for each in acknowledged["apply_events"]),
+        "kills": dict(sorted(scene.kills.items())),
+        "missed": dict(sorted(scene.missed.items())),
+        "lost": lost,
+        "wrong": wrong,
+        "sentences": dict(scene.sentences),
+    }
+
+
+def _attack(scene: Scene, plan: Plan, say: Callable[[str], None], *, browser: bool) -> dict[str, list[Acknowledgement]]:
+    """Run everything at once until all kills have happened. Return the acknowledged labels by door."""
+    jobs.prepare_training(scene)
+    typed: list[Acknowledgement] = []
+    apps_killed = threading.Event()
+
+    def type_in_browsers() -> None:
+        from bench.reliability import apps  # needs the test extra
+
+        typed.extend(asyncio.run(apps.typing(scene, truth, plan.app_kills, apps_killed)))
+
+    truth: dict[str, str] = {}
+    if browser:
+        from bench.reliability import apps
+
+        truth = apps.prepare_typing(scene)
+    failures: list[BaseException] = []
+
+    def guarded(name: str, work: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - reported by the main thread
+                failures.append(CellError(f"{name}: {error}"))
+                scene.done.set()
+                apps_killed.set()
+
+        thread = threading.Thread(target=run, name=name)
+        thread.start()
+        return thread
+
+    with writing(scene, plan.writers, LABELED, plan.pause) as writers:
+        attacks = [
+            guarded("writers", lambda: kill_writers(scene, writers, plan.writer_kills)),
+            guarded("imports", lambda: jobs.imports(scene, plan.import_kills)),
+            guarded("trainings", lambda: jobs.trainings(scene, plan.train_kills, plan.evaluate_kills)),
+        ]
+        desk = guarded("browsers", type_in_browsers) if browser else None
+        while any(thread.is_alive() for thread in attacks):
+            for thread in attacks:
+                thread.join(10)
+            say(f"{sum(scene.kills.values())} kills: {dict(sorted(scene.kills.items()))}; {len(scene.wrong)} wrong")
+        if desk is not None:
+            apps_killed.wait()
+        scene.done.set()
+        if desk is not None:
+            desk.join()
+    if failures:
+        raise failures[0]
+    listed = [each for writer in writers for each in writer.acknowledgements()]
+    return {"apply_events": listed} | ({"browser": typed} if browser else {})
+
+
+def surroundings() -> dict[str, Any]:
+    """Return the environment, with the version of SQLite."""
+    record = environment(cores(), PACKAGES, MADE_OF)
+    record["versions"]["sqlite"] = sqlite3.sqlite_version
+    return record
+
+
+def command() -> int:
+    assert __doc__
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.reliability.kills",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of all random choices (0); the timing still differs")
+    parser.add_argument(
+        "--kills", type=int, default=sum(SHARES.values()), help=f"number of kills ({sum(SHARES.values())})"
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS / "reliability" / "kills.json", help="JSON file")
+    parser.add_argument("--quick", action="store_true", help="kill a few, as a smoke test")
+    options = parser.parse_args()
+    plan = QUICK if options.quick else Plan(seed=options.seed, **scaled(SHARES, options.kills))
+    if shutil.which("chromium") is None:
+        parser.error("chromium is not installed here")
+    try:
+        figures = measure(plan, lambda text: print(text, file=sys.stderr, flush=True))
+    except CellError as error:
+        print(f"python -m bench.reliability.kills: {error}", file=sys.stderr)
+        return 1
+    result = {"cell": "kills", "config": asdict(plan), **surroundings(), **figures}
+    if options.quick:
+        print(json.dumps(result, indent=1, ensure_ascii=False))
+    else:
+        save_result(options.out, result)
+    return 1 if figures["lost"] or figures["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(command())
