@@ -21,7 +21,6 @@ OPERATORS = ("Ann", "Ben")
 """One for each app."""
 TYPED = "typed"
 """Project of the images to type."""
-IMAGES = 8000
 KEYS_PER_SECOND = 15.0
 QUIET_SECONDS = (1.0, 12.0)
 DOWN_SECONDS = (0.0, 1.5)
@@ -60,10 +59,10 @@ class Seat:
         ]
 
 
-def prepare_typing(scene: Scene) -> dict[str, str]:
+def prepare_typing(scene: Scene, images: int) -> dict[str, str]:
     """Create the project and return the true text by pixel hash."""
     with opened(scene.home.db, create=True) as db:
-        return add_project(db, TYPED, IMAGES, seed=3)[1]
+        return add_project(db, TYPED, images, seed=3)[1]
 
 
 async def typing(scene: Scene, truth: Mapping[str, str], kills: int, killed: threading.Event) -> list[Acknowledgement]:
@@ -107,7 +106,7 @@ async def kill_apps(scene: Scene, seats: list[Seat], kills: int, rng: random.Ran
         await asyncio.wait_for(seat.typist.until_typed(len(seat.typist.typed) + 3), STABLE_SECONDS)
         await asyncio.sleep(rng.uniform(*QUIET_SECONDS))
         await asyncio.to_thread(seat.lab.kill)
-        scene.kills["app"] += 1
+        scene.count("app")
         await asyncio.sleep(rng.uniform(*DOWN_SECONDS))
         await asyncio.to_thread(start, seat.lab)
     killed.set()

@@ -1,14 +1,13 @@
 """Imports, trainings and evaluations whose processes are killed, and which users run again or resume."""
 
 import signal
-import time
 import zipfile
 from collections.abc import Iterator
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 
 from bench.cells import CellError
 from bench.reliability.scene import VICTIMS, Scene
-from bench.ui.million import Variant, add_project, variants
+from bench.ui.million import Variant, add_project, renders
 from core.jobs import control
 from db.connection import opened
 from db.projects import find_project
@@ -24,7 +23,7 @@ TRAINED = "trained"
 """Project of the trainings."""
 TINY = (
     "device=cpu", "backbone=test_resnet", "width=32", "image_size=32x96", "batch_size=16", "pretrained=none",
-    "steps=400",
+    "steps=60",
 )  # fmt: skip
 ORIGIN = ("--source", "rendered", "--owner", "Slotlab", "--authorization", "rendered by this program")
 
@@ -83,7 +82,7 @@ class Shelf:
 def imports(scene: Scene, kills: int) -> None:
     """Kill imports of a folder, a zip and a watched folder, each with more images. Then import all of them."""
     rng = scene.rng("imports")
-    images = variants(10**9, seed=2)
+    images = (image.variant(number) for number in count() for image in renders(FILES, seed=2))
     shelves = [Shelf(scene, kind, images) for kind in ("folder", "zip", "watched")]
     plan = cycle((shelf, victim) for victim in VICTIMS for shelf in shelves)
     done = 0
@@ -94,7 +93,7 @@ def imports(scene: Scene, kills: int) -> None:
         command, directory = scene.start_job("import", *shelf.words())
         if shelf.kind == "watched":
             shelf.add()
-        time.sleep(rng.uniform(0, IMPORT_SECONDS))
+        scene.pause(rng.uniform(0, IMPORT_SECONDS))
         done += scene.kill_job(directory, victim, rng)
         command.finish()
     for shelf in shelves:
@@ -126,7 +125,7 @@ def trainings(scene: Scene, kills: int, evaluations: int) -> None:
             raise CellError("No run could be started.")
         run = record["run"]
         for _ in range(min(KILLS_OF_A_RUN, kills - done)):
-            time.sleep(rng.uniform(0, TRAIN_SECONDS))
+            scene.pause(rng.uniform(0, TRAIN_SECONDS))
             if not scene.kill_job(scene.home.run(run), victim := next(victims), rng):
                 break
             done += 1
@@ -137,7 +136,7 @@ def trainings(scene: Scene, kills: int, evaluations: int) -> None:
     done = 0
     while done < evaluations:
         command, directory = scene.start_job("evaluate", "evaluate", run, "--split", "test")
-        time.sleep(rng.uniform(0, EVALUATE_SECONDS))
+        scene.pause(rng.uniform(0, EVALUATE_SECONDS))
         done += scene.kill_job(directory, next(victims), rng)
         command.finish()
     scene.slotlab("evaluate", run, "--split", "test", "--json").succeed()

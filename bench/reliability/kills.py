@@ -12,11 +12,13 @@ import argparse
 import asyncio
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,13 +32,14 @@ from bench.reliability.scene import Scene
 from bench.reliability.writers import Acknowledgement, Writer
 from bench.ui.million import add_project
 from core.home import Home
+from core.jobs.jobdir import JobDir
 from db.connection import opened
 
 MADE_OF = ("app.py", ".streamlit", "pages", "core", "db", "bench/*.py", "bench/reliability", "tests/helpers/lab.py")
 PACKAGES = ("streamlit", "playwright", "sqlite-utils", "pysqlite3", "torch", "pillow")
 LABELED = "labeled"
 """Project of the writers."""
-SAMPLES = 400
+SAMPLES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,8 @@ class Plan:
     import_kills: int = 45
     train_kills: int = 30
     evaluate_kills: int = 10
+    images: int = 6000
+    """Images to type in browsers."""
     pause: float = 0.15
     """Mean seconds between two batches of a writer. Without pauses, writers leave no time for anything else."""
 
@@ -60,7 +65,7 @@ def scaled(plan: Mapping[str, int], kills: int) -> dict[str, int]:
 
 
 SHARES = {name: value for name, value in asdict(Plan()).items() if name.endswith("_kills")}
-QUICK = Plan(writers=2, writer_kills=4, app_kills=2, import_kills=3, train_kills=2, evaluate_kills=1)
+QUICK = Plan(writers=2, writer_kills=4, app_kills=2, import_kills=3, train_kills=2, evaluate_kills=1, images=300)
 
 
 def kill_writers(scene: Scene, writers: Sequence[Writer], kills: int, most_s: float = 2.0) -> None:
@@ -69,9 +74,9 @@ def kill_writers(scene: Scene, writers: Sequence[Writer], kills: int, most_s: fl
     for _ in range(kills):
         writer = rng.choice(writers)
         writer.wait_for(rng.randint(1, 5))
-        time.sleep(rng.uniform(0, most_s))
+        scene.pause(rng.uniform(0, most_s))
         writer.kill()
-        scene.kills["writer"] += 1
+        scene.count("writer")
         writer.start()
 
 
@@ -93,14 +98,18 @@ def writing(scene: Scene, number: int, project: str, pause: float = 0) -> Iterat
     scene.wrong += [f"{writer.name}: {text}" for writer in writers if (text := writer.errors.read_text())]
 
 
-def measure(plan: Plan, say: Callable[[str], None], *, browser: bool = True) -> dict[str, Any]:
+def measure(plan: Plan, *, browser: bool = True) -> dict[str, Any]:
     """Carry out a plan in a temporary folder and return the result."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(Home(Path(folder).resolve()).create(), plan.seed)
         with opened(scene.home.db, create=True) as db:
             add_project(db, LABELED, SAMPLES)
-        acknowledged = _attack(scene, plan, say, browser=browser)
+        try:
+            acknowledged = _attack(scene, plan, browser=browser)
+        finally:
+            for directory in scene.home.runs.glob("[0-9]*-*"):
+                JobDir(directory).kill()
         with opened(scene.home.db) as db:
             lost = [each for listed in acknowledged.values() for each in verdict.lost(db, listed)]
             wrong = [*scene.wrong, *verdict.damage(db), *verdict.wrong_jobs(db, scene.home)]
@@ -112,61 +121,39 @@ def measure(plan: Plan, say: Callable[[str], None], *, browser: bool = True) -> 
         "missed": dict(sorted(scene.missed.items())),
         "lost": lost,
         "wrong": wrong,
-        "sentences": dict(scene.sentences),
+        "sentences": dict(sorted(scene.sentences.items())),
     }
 
 
-def _attack(scene: Scene, plan: Plan, say: Callable[[str], None], *, browser: bool) -> dict[str, list[Acknowledgement]]:
+def _attack(scene: Scene, plan: Plan, *, browser: bool) -> dict[str, list[Acknowledgement]]:
     """Run everything at once until all kills have happened. Return the acknowledged labels by door."""
     jobs.prepare_training(scene)
-    typed: list[Acknowledgement] = []
     apps_killed = threading.Event()
-
-    def type_in_browsers() -> None:
-        from bench.reliability import apps  # needs the test extra
-
-        typed.extend(asyncio.run(apps.typing(scene, truth, plan.app_kills, apps_killed)))
-
-    truth: dict[str, str] = {}
-    if browser:
-        from bench.reliability import apps
-
-        truth = apps.prepare_typing(scene)
-    failures: list[BaseException] = []
-
-    def guarded(name: str, work: Callable[[], None]) -> threading.Thread:
-        def run() -> None:
-            try:
-                work()
-            except BaseException as error:  # noqa: BLE001 - reported by the main thread
-                failures.append(CellError(f"{name}: {error}"))
-                scene.done.set()
-                apps_killed.set()
-
-        thread = threading.Thread(target=run, name=name)
-        thread.start()
-        return thread
-
-    with writing(scene, plan.writers, LABELED, plan.pause) as writers:
-        attacks = [
-            guarded("writers", lambda: kill_writers(scene, writers, plan.writer_kills)),
-            guarded("imports", lambda: jobs.imports(scene, plan.import_kills)),
-            guarded("trainings", lambda: jobs.trainings(scene, plan.train_kills, plan.evaluate_kills)),
-        ]
-        desk = guarded("browsers", type_in_browsers) if browser else None
-        while any(thread.is_alive() for thread in attacks):
-            for thread in attacks:
-                thread.join(10)
-            say(f"{sum(scene.kills.values())} kills: {dict(sorted(scene.kills.items()))}; {len(scene.wrong)} wrong")
-        if desk is not None:
-            apps_killed.wait()
-        scene.done.set()
-        if desk is not None:
-            desk.join()
-    if failures:
-        raise failures[0]
+    with writing(scene, plan.writers, LABELED, plan.pause) as writers, ThreadPoolExecutor() as pool:
+        try:
+            attacks: list[Future[Any]] = [
+                pool.submit(kill_writers, scene, writers, plan.writer_kills),
+                pool.submit(jobs.imports, scene, plan.import_kills),
+                pool.submit(jobs.trainings, scene, plan.train_kills, plan.evaluate_kills),
+            ]
+            desk = pool.submit(_type, scene, plan, apps_killed) if browser else None
+            while not (all(each.done() for each in attacks) and (desk is None or apps_killed.is_set())):
+                time.sleep(0.5)
+                for each in [*attacks, *([desk] if desk else [])]:
+                    if each.done():
+                        each.result()  # a failure ends the bench
+        finally:
+            scene.done.set()
+        typed = desk.result() if desk else []
     listed = [each for writer in writers for each in writer.acknowledgements()]
     return {"apply_events": listed} | ({"browser": typed} if browser else {})
+
+
+def _type(scene: Scene, plan: Plan, killed: threading.Event) -> list[Acknowledgement]:
+    from bench.reliability import apps  # needs the test extra
+
+    truth = apps.prepare_typing(scene, plan.images)
+    return asyncio.run(apps.typing(scene, truth, plan.app_kills, killed))
 
 
 def surroundings() -> dict[str, Any]:
@@ -193,11 +180,14 @@ def command() -> int:
     plan = QUICK if options.quick else Plan(seed=options.seed, **scaled(SHARES, options.kills))
     if shutil.which("chromium") is None:
         parser.error("chromium is not installed here")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM acts like Ctrl-C
     try:
-        figures = measure(plan, lambda text: print(text, file=sys.stderr, flush=True))
+        figures = measure(plan)
     except CellError as error:
         print(f"python -m bench.reliability.kills: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     result = {"cell": "kills", "config": asdict(plan), **surroundings(), **figures}
     if options.quick:
         print(json.dumps(result, indent=1, ensure_ascii=False))

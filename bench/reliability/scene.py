@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.cells import ROOT, CellError
+from bench.cells import ROOT, CellError, Interrupted
 from core.home import Home
 from core.jobs.jobdir import JobDir
 
@@ -41,14 +41,24 @@ class Scene:
     sentences: Counter[str] = field(default_factory=Counter)
     """Last lines of failed commands, with N for each number."""
     done: threading.Event = field(default_factory=threading.Event)
-    """Set when all planned kills have happened."""
+    """Set when all planned kills have happened, or the bench is stopped."""
 
     def rng(self, name: str) -> random.Random:
         return random.Random(f"{self.seed} {name}")
 
+    def count(self, victim: str) -> None:
+        self.kills[victim] += 1
+        if (total := self.kills.total()) % 10 == 0:
+            print(f"{total} kills: {dict(sorted(self.kills.items()))}", file=sys.stderr, flush=True)
+
     def record(self, wrong: str) -> None:
         print(wrong, file=sys.stderr, flush=True)
         self.wrong.append(wrong)
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises Interrupted if the bench is stopped meanwhile."""
+        if self.done.wait(seconds):
+            raise Interrupted
 
     def slotlab(self, *words: object) -> "Command":
         return Command(self, *map(str, words))
@@ -60,7 +70,7 @@ class Scene:
             if time.monotonic() > end:
                 self.record(f"after {seconds:g} s: {what}")
                 return False
-            time.sleep(0.02)
+            self.pause(0.02)
         return True
 
     def start_job(self, kind: str, *words: object) -> tuple["Command", Path]:
@@ -73,7 +83,7 @@ class Scene:
         while not (new := set(self.home.runs.glob(f"[0-9]*-{kind}")) - known):
             if command.process.poll() is not None:
                 raise CellError(f"{command} started no job: {command.errors()}")
-            time.sleep(0.01)
+            self.pause(0.01)
         return command, new.pop()
 
     def kill_job(self, directory: Path, victim: str, rng: random.Random) -> bool:
@@ -85,7 +95,7 @@ class Scene:
             if not JobDir(directory).observe().active or time.monotonic() > end:
                 self.missed[f"{kind} {victim}"] += 1
                 return False
-            time.sleep(0.01)
+            self.pause(0.01)
         rng.shuffle(wanted)
         try:
             for name in wanted:
@@ -93,7 +103,7 @@ class Scene:
         except ProcessLookupError:
             self.missed[f"{kind} {victim}"] += 1
             return False
-        self.kills[f"{kind} {victim}"] += 1
+        self.count(f"{kind} {victim}")
         return True
 
 
@@ -159,6 +169,6 @@ def processes(directory: Path) -> dict[str, int]:
             words = (path / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         except OSError:  # it has ended
             continue
-        if words[-1] == os.fsencode(directory):
+        if os.fsencode(directory) in words:
             alive["runner" if b"core.jobs.runner" in words else "worker"] = int(path.name)
     return alive
