@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from playwright.async_api import Browser, BrowserContext, Error
 
-from bench.reliability.scene import Scene
+from bench.reliability.scene import PATIENCE_SECONDS, Scene
 from bench.reliability.writers import Acknowledgement
 from bench.ui.million import add_project
 from bench.ui.portal import start
@@ -26,7 +26,6 @@ QUIET_SECONDS = (1.0, 12.0)
 DOWN_SECONDS = (0.0, 1.5)
 """Shortest and longest time between two kills, and from a kill to the next start."""
 PAGES = ("", "train", "evaluate", "compare", "review", "samples", "augment", "predict")
-STABLE_SECONDS = 60.0
 
 
 @dataclass
@@ -103,7 +102,7 @@ async def kill_apps(scene: Scene, seats: list[Seat], kills: int, rng: random.Ran
     """Kill one of the apps at a random moment. The browser reconnects without help."""
     for _ in range(kills):
         seat = rng.choice(seats)
-        await asyncio.wait_for(seat.typist.until_typed(len(seat.typist.typed) + 3), STABLE_SECONDS)
+        await asyncio.wait_for(seat.typist.until_typed(len(seat.typist.typed) + 3), PATIENCE_SECONDS)
         await asyncio.sleep(rng.uniform(*QUIET_SECONDS))
         await asyncio.to_thread(seat.lab.kill)
         scene.count("app")
@@ -115,6 +114,7 @@ async def kill_apps(scene: Scene, seats: list[Seat], kills: int, rng: random.Ran
 async def visit_pages(scene: Scene, seat: Seat) -> None:
     """Open every page of the projects under attack. An exception on screen is wrong."""
     page = await seat.context.new_page()
+    page.set_default_timeout(1000 * PATIENCE_SECONDS)
     for project in (TYPED, "trained", "folder"):
         for path in PAGES:
             try:

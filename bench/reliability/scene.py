@@ -170,5 +170,5 @@ def processes(directory: Path) -> dict[str, int]:
         except OSError:  # it has ended
             continue
         if os.fsencode(directory) in words:
-            alive["runner" if b"core.jobs.runner" in words else "worker"] = int(path.name)
+            alive["runner" if any(b"core.jobs.runner" in word for word in words) else "worker"] = int(path.name)
     return alive

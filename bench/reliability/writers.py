@@ -103,7 +103,10 @@ def label_forever(
 
     def new_batch() -> list[dict[str, Any]]:
         with opened(database) as db:
-            found = [find_sample(db, project.id, sha256) for sha256 in rng.sample(hashes, rng.randint(1, BATCH))]
+            found = [
+                find_sample(db, project.id, sha256)
+                for sha256 in rng.sample(hashes, min(len(hashes), rng.randint(1, BATCH)))
+            ]
         return [
             {
                 "event": f"{name}-{rng.getrandbits(64):016x}",

@@ -5,7 +5,7 @@ import random
 import urllib.parse
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from core.data.labeling import apply_events
 from db.connection import opened
@@ -61,6 +61,33 @@ def test_a_killed_server_loses_no_label(own_lab: "Lab", open_label: OpenLabel) -
     assert texts == own_lab.labels(project)
     assert own_lab.actions(project) == ["label"] * 9
     expect(widget(page).locator(".today")).to_contain_text("Today: 9,")
+
+
+def test_two_apps_on_one_folder_label_at_once(own_lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
+    """Each app has its operator. No image goes to both, and killing one app loses no label of either."""
+    project = own_lab.make_project("portal", 60)
+    own_lab.start()
+    second = type(own_lab)(own_lab.home.root)
+    second.start()
+    try:
+        pages = []
+        for lab, operator in ((own_lab, "Ann"), (second, "Ben")):
+            context = browser.new_context()
+            context.add_cookies([{"name": "slotlab_operator", "value": operator, "url": lab.url}])
+            pages.append(open_label(lab, project, context.new_page()))
+        texts = [type_labels(page, 3, delay_ms=20) | type_labels(page, 3, delay_ms=20) for page in pages]
+        second.kill()
+        texts[1] |= type_labels(pages[1], 2, delay_ms=20)
+        second.start()
+        texts[0] |= type_labels(pages[0], 3, delay_ms=20)
+        for page in pages:
+            expect_all_saved(page, 30)
+    finally:
+        second.kill()
+
+    assert not texts[0].keys() & texts[1].keys()
+    assert texts[0] | texts[1] == own_lab.labels(project)
+    assert own_lab.actions(project) == ["label"] * 17
 
 
 def test_a_server_restarted_while_nobody_types_takes_labels_again(own_lab: "Lab", open_label: OpenLabel) -> None:

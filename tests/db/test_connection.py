@@ -12,6 +12,8 @@ import pytest
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
+from bench.reliability.verdict import damage, lost
+from bench.reliability.writers import Writer
 from core.errors import StorageError
 from core.home import Home
 from db import connection
@@ -298,15 +300,13 @@ def test_reading_and_then_writing_waits_for_another_writer(made: Path) -> None:
     assert names(made) == ["first", "portal", "second"]
 
 
-def forked(work: str, children: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+def forked(work: str, children: int, path: Path) -> subprocess.CompletedProcess[str]:
     """Run `work` in several processes at once, forked from one interpreter, whose start takes half a second."""
     script = f"""
-import os, signal, sys, time
+import os, sys
 from pathlib import Path
-from core.data.labeling import apply_events
 from db.connection import opened, write
-from db.projects import find_project, insert_project
-from db.samples import select_samples
+from db.projects import insert_project
 
 def work(path, name):
 {textwrap.indent(work, "    ")}
@@ -320,20 +320,11 @@ def start(name):
         print(repr(error), file=sys.stderr, flush=True)
     os._exit(0)
 
-def kill_after(children, seconds):
-    time.sleep(seconds)
-    for child in children:
-        os.kill(child, signal.SIGKILL)
-
-rounds = [float(seconds) for seconds in sys.argv[2:]] or [None]
-for number, seconds in enumerate(rounds):
-    children = [start(f"{{number}}.{{child}}") for child in range({children})]
-    if seconds is not None:
-        kill_after(children, seconds)
-    for child in children:
-        os.waitpid(child, 0)
+children = [start(child) for child in range({children})]
+for child in children:
+    os.waitpid(child, 0)
 """
-    command = [sys.executable, "-c", script, *map(str, arguments)]
+    command = [sys.executable, "-c", script, str(path)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
 
 
@@ -365,7 +356,7 @@ def test_processes_may_make_the_database_at_the_same_time(path: Path) -> None:
     done = forked(MAKE, 4, path)
 
     assert done.stderr == ""
-    assert names(path) == ["0.0", "0.1", "0.2", "0.3"]
+    assert names(path) == ["0", "1", "2", "3"]
 
 
 def test_a_full_disk_saves_nothing_and_says_so(db: Database, project: Project, add_sample: AddSample) -> None:
@@ -407,33 +398,28 @@ def test_a_lock_that_is_never_released_is_reported(made: Path) -> None:
     assert names(made) == ["early", "portal"]
 
 
-LABEL_FOREVER = """
-for number in range(1_000_000):
-    with opened(path) as db:
-        project = find_project(db, "portal")
-        (sample,) = select_samples(db, project.id)
-        (outcome,) = apply_events(db, project, "Ann", [
-            {"event": f"{name}.{number}", "action": "label", "sample": sample.sha256, "text": f"{number:06}",
-             "base": sample.version}
-        ])
-    print(f"{outcome.event_id}\\n", end="", flush=True)  # one write, or a kill could join two lines
-"""
-
-
 def test_no_acknowledged_label_is_lost_when_writers_are_killed(
-    db: Database, home: Home, project: Project, add_sample: AddSample
+    db: Database, home: Home, project: Project, add_sample: AddSample, tmp_path: Path
 ) -> None:
-    """Two writers at full speed are killed at a different time in each round."""
+    """Two writers at full speed are killed together after a different number of acknowledgements in each round."""
     sample = add_sample(1)
+    writers = [Writer(home.db, project.name, name, tmp_path) for name in ("Ann", "Ben")]
 
-    done = forked(LABEL_FOREVER, 2, home.db, 0.3, 0.41, 0.52, 0.23, 0.37)
+    for labels in (1, 9, 4):
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.wait_for(labels)
+        for writer in writers:
+            writer.kill()
 
-    assert done.stderr == ""
-    # A kill may truncate the last line, so its label was not acknowledged.
-    acknowledged = {line.strip() for line in done.stdout.splitlines(keepends=True) if line.endswith("\n")}
-    assert len({event.split(".")[0] for event in acknowledged}) == 5
+    assert [writer.errors.read_text() for writer in writers] == ["", ""]
+    acknowledged = [each for writer in writers for each in writer.acknowledgements()]
+    assert len(acknowledged) >= 2 * (1 + 9 + 4)
+    assert lost(db, acknowledged) == []
     stored = events_of(db, sample.id)
-    assert acknowledged <= {event.event_id for event in stored}
+    assert {each.event for each in acknowledged} <= {event.event_id for event in stored}
+    assert list(damage(db)) == []
     assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     assert db.execute("PRAGMA foreign_key_check").fetchall() == []
     versions = [event.version for event in stored if event.version is not None]

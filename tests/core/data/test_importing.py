@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from sqlite_utils import Database
 
+from bench.reliability.verdict import damage, lost
+from bench.reliability.writers import Writer
 from core.data import importing
 from core.data.importing import Report, Request, Upload, import_images, open_project, open_source, start_import
 from core.data.labeling import apply_events
@@ -451,6 +453,33 @@ def test_a_folder_is_imported_by_a_job(db: Database, home: Home, mixed: Path) ->
     assert project is not None
     labeled = samples.select_samples(db, project.id, state="labeled")
     assert [sample.operator for sample in labeled] == ["Ann"] * 30
+
+
+@pytest.mark.long
+def test_an_import_beside_three_labeling_operators_loses_nothing(
+    db: Database, home: Home, project: Project, source: Source, tmp_path: Path
+) -> None:
+    """The import and operators at full speed take turns: each gets the database, and every label stays."""
+    run(db, project, source, write_files(tmp_path / "first", {f"{n}.png": png(n) for n in range(20)}), "none")
+    folder = write_files(tmp_path / "second", {f"{n:06}.png": png(n) for n in range(20, 520)})
+    writers = [Writer(home.db, project.name, name, tmp_path, pause=0.01) for name in ("Ann", "Ben", "Cem")]
+    try:
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.wait_for(1)
+        before = [sum(1 for _ in writer.acknowledgements()) for writer in writers]
+        job, report = finish(db, home, start_import(db, home, request(folder, labels="filename"), operator="Dan"))
+        for writer, labels_before in zip(writers, before, strict=True):
+            writer.wait_for(labels_before + 1)
+    finally:
+        for writer in writers:
+            writer.kill()
+
+    assert [writer.errors.read_text() for writer in writers] == [""] * 3
+    assert (job.state, report.imported, report.labeled) == ("finished", 500, 500)
+    assert lost(db, [each for writer in writers for each in writer.acknowledgements()]) == []
+    assert list(damage(db)) == []
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
