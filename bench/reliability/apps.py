@@ -4,23 +4,19 @@ import asyncio
 import random
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from playwright.async_api import Browser, BrowserContext, Error
 
 from bench.reliability.scene import PATIENCE_SECONDS, Scene
 from bench.reliability.writers import Acknowledgement
-from bench.ui.million import add_project
 from bench.ui.portal import start
 from bench.ui.typist import Typist, chromium, new_context, open_label
-from db.connection import opened
 from tests.helpers.lab import Lab
 
 OPERATORS = ("Ann", "Ben")
 """One for each app."""
-TYPED = "typed"
-"""Project of the images to type."""
 KEYS_PER_SECOND = 15.0
 QUIET_SECONDS = (1.0, 12.0)
 DOWN_SECONDS = (0.0, 1.5)
@@ -58,13 +54,9 @@ class Seat:
         ]
 
 
-def prepare_typing(scene: Scene, images: int) -> dict[str, str]:
-    """Create the project and return the true text by pixel hash."""
-    with opened(scene.home.db, create=True) as db:
-        return add_project(db, TYPED, images, seed=3)[1]
-
-
-async def typing(scene: Scene, truth: Mapping[str, str], kills: int, killed: threading.Event) -> list[Acknowledgement]:
+async def typing(
+    scene: Scene, project: str, truth: Mapping[str, str], kills: int, killed: threading.Event
+) -> list[Acknowledgement]:
     """Type until the scene is done. Sets `killed` after the planned kills."""
     rng = scene.rng("apps")
     labs = []
@@ -74,7 +66,9 @@ async def typing(scene: Scene, truth: Mapping[str, str], kills: int, killed: thr
             lab.log = scene.home.root / f"server-{number}.log"
             await asyncio.to_thread(start, lab)
         async with chromium() as browser:
-            seats = [await sit_down(browser, lab, name, truth) for lab, name in zip(labs, OPERATORS, strict=True)]
+            seats = [
+                await sit_down(browser, lab, name, project, truth) for lab, name in zip(labs, OPERATORS, strict=True)
+            ]
             work = [asyncio.create_task(seat.work(scene)) for seat in seats]
             attack = asyncio.create_task(kill_apps(scene, seats, kills, rng, killed))
             try:
@@ -83,7 +77,7 @@ async def typing(scene: Scene, truth: Mapping[str, str], kills: int, killed: thr
                 for task in (attack, *work):
                     task.cancel()
             for seat in seats:
-                await visit_pages(scene, seat)
+                await visit_pages(scene, seat, (project, "trained", "folder"))
         return [each for seat in seats for each in seat.acknowledgements()]
     finally:
         for lab in labs:
@@ -91,10 +85,10 @@ async def typing(scene: Scene, truth: Mapping[str, str], kills: int, killed: thr
             scene.wrong += tracebacks(lab)
 
 
-async def sit_down(browser: Browser, lab: Lab, operator: str, truth: Mapping[str, str]) -> Seat:
+async def sit_down(browser: Browser, lab: Lab, operator: str, project: str, truth: Mapping[str, str]) -> Seat:
     typist = Typist(truth, KEYS_PER_SECOND, threading.Event())
     context = await new_context(browser, lab.url, operator)
-    await typist.sit_down(await open_label(context, lab.url, TYPED))
+    await typist.sit_down(await open_label(context, lab.url, project))
     return Seat(lab, operator, typist, context)
 
 
@@ -111,11 +105,11 @@ async def kill_apps(scene: Scene, seats: list[Seat], kills: int, rng: random.Ran
     killed.set()
 
 
-async def visit_pages(scene: Scene, seat: Seat) -> None:
+async def visit_pages(scene: Scene, seat: Seat, projects: Sequence[str]) -> None:
     """Open every page of the projects under attack. An exception on screen is wrong."""
     page = await seat.context.new_page()
     page.set_default_timeout(1000 * PATIENCE_SECONDS)
-    for project in (TYPED, "trained", "folder"):
+    for project in projects:
         for path in PAGES:
             try:
                 await page.goto(f"{seat.lab.url}/{path}?project={project}")

@@ -7,7 +7,7 @@ from itertools import count, cycle, islice
 
 from bench.cells import CellError
 from bench.reliability.scene import VICTIMS, Scene
-from bench.ui.million import Variant, add_project, renders
+from bench.ui.million import Variant, renders
 from core.jobs import control
 from db.connection import opened
 from db.projects import find_project
@@ -106,11 +106,6 @@ def imports(scene: Scene, kills: int) -> None:
         command.succeed()
         if missing := shelf.missing():
             scene.record(missing)
-
-
-def prepare_training(scene: Scene) -> None:
-    with opened(scene.home.db, create=True) as db:
-        add_project(db, TRAINED, 200, seed=1, labeled=1.0)
 
 
 def trainings(scene: Scene, kills: int, evaluations: int) -> None:

@@ -40,6 +40,8 @@ PACKAGES = ("streamlit", "playwright", "sqlite-utils", "pysqlite3", "torch", "pi
 LABELED = "labeled"
 """Project of the writers."""
 SAMPLES = 200
+TYPED = "typed"
+"""Project of the browsers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +106,12 @@ def measure(plan: Plan, *, browser: bool = True) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(Home(Path(folder).resolve()).create(), plan.seed)
         with opened(scene.home.db, create=True) as db:
+            # The project of each attack, made before any starts: `add_project` must be the only writer.
             add_project(db, LABELED, SAMPLES)
+            add_project(db, jobs.TRAINED, 200, seed=1, labeled=1.0)
+            truth = add_project(db, TYPED, plan.images, seed=3)[1] if browser else None
         try:
-            acknowledged = _attack(scene, plan, browser=browser)
+            acknowledged = _attack(scene, plan, truth)
         finally:
             for directory in scene.home.runs.glob("[0-9]*-*"):
                 JobDir(directory).kill()
@@ -125,9 +130,8 @@ def measure(plan: Plan, *, browser: bool = True) -> dict[str, Any]:
     }
 
 
-def _attack(scene: Scene, plan: Plan, *, browser: bool) -> dict[str, list[Acknowledgement]]:
+def _attack(scene: Scene, plan: Plan, truth: Mapping[str, str] | None) -> dict[str, list[Acknowledgement]]:
     """Run everything at once until all kills have happened. Return the acknowledged labels by door."""
-    jobs.prepare_training(scene)
     apps_killed = threading.Event()
     with writing(scene, plan.writers, LABELED, plan.pause) as writers, ThreadPoolExecutor() as pool:
         try:
@@ -136,7 +140,7 @@ def _attack(scene: Scene, plan: Plan, *, browser: bool) -> dict[str, list[Acknow
                 pool.submit(jobs.imports, scene, plan.import_kills),
                 pool.submit(jobs.trainings, scene, plan.train_kills, plan.evaluate_kills),
             ]
-            desk = pool.submit(_type, scene, plan, apps_killed) if browser else None
+            desk = pool.submit(_type, scene, plan, truth, apps_killed) if truth else None
             while not (all(each.done() for each in attacks) and (desk is None or apps_killed.is_set())):
                 time.sleep(0.5)
                 for each in [*attacks, *([desk] if desk else [])]:
@@ -146,14 +150,13 @@ def _attack(scene: Scene, plan: Plan, *, browser: bool) -> dict[str, list[Acknow
             scene.done.set()
         typed = desk.result() if desk else []
     listed = [each for writer in writers for each in writer.acknowledgements()]
-    return {"apply_events": listed} | ({"browser": typed} if browser else {})
+    return {"apply_events": listed} | ({"browser": typed} if truth else {})
 
 
-def _type(scene: Scene, plan: Plan, killed: threading.Event) -> list[Acknowledgement]:
+def _type(scene: Scene, plan: Plan, truth: Mapping[str, str], killed: threading.Event) -> list[Acknowledgement]:
     from bench.reliability import apps  # needs the test extra
 
-    truth = apps.prepare_typing(scene, plan.images)
-    return asyncio.run(apps.typing(scene, truth, plan.app_kills, killed))
+    return asyncio.run(apps.typing(scene, TYPED, truth, plan.app_kills, killed))
 
 
 def surroundings() -> dict[str, Any]:

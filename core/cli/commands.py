@@ -5,7 +5,7 @@ import math
 import signal
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -164,11 +164,9 @@ def _watch(
             progress.show_job(view)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        job = control.follow(db, home, job.id, show)
-    except KeyboardInterrupt:
-        control.cancel(db, home, job.id)
-        job = control.follow(db, home, job.id, show)
+    with suppress(KeyboardInterrupt):
+        control.follow(db, home, job.id, show)
+    job = _cancel(db, home, job.id, show)
     show(None)
     if job.state not in ("finished", "canceled"):
         raise JobError(job.reason or f"{job.id} was {job.state}.")
@@ -229,9 +227,8 @@ def cancel(run: RunName, *, as_json: Json = False) -> None:
     home = Home.from_env()
     with _database(home) as db:
         job = control.find_job(db, run)
-        control.cancel(db, home, job.id)
         with Progress() as progress:
-            job = control.follow(db, home, job.id, progress.show_job)
+            job = _cancel(db, home, job.id, progress.show_job)
         if as_json:
             print(json.dumps({"job": job.id, "state": job.state, "reason": job.reason}))
         else:
@@ -430,11 +427,19 @@ def _follow(db: Database, home: Home, job: Job) -> None:
         def note(diagnosis: Diagnosis) -> None:
             progress.note(f"{diagnosis.title}: {diagnosis.text}")
 
-        try:
+        with suppress(KeyboardInterrupt):
             follow(db, home, job.id, progress.show_job, note)
-        except KeyboardInterrupt:
-            control.cancel(db, home, job.id)
-            control.follow(db, home, job.id, progress.show_job)
+        _cancel(db, home, job.id, progress.show_job)
+
+
+def _cancel(db: Database, home: Home, job_id: str, on_progress: Callable[[JobStatus], None]) -> Job:
+    """Cancel a job unless it has ended, and return its final row.
+
+    Do not call it in an except block: the exception would keep the interrupted read open, and SQLite refuses to write
+    after a read that is older than another writer's change.
+    """
+    control.cancel(db, home, job_id)
+    return control.follow(db, home, job_id, on_progress)
 
 
 def _finish_run(db: Database, run_id: str, as_json: bool) -> None:
