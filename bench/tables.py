@@ -25,8 +25,14 @@ CellT = TypeVar("CellT", bound=BenchCell)
 NO_RESULTS: Results = {}
 
 
-def tables(accuracy_results: Results, speed_results: Results, ui_results: Results = NO_RESULTS) -> dict[str, str]:
+def tables(
+    accuracy_results: Results,
+    speed_results: Results,
+    ui_results: Results = NO_RESULTS,
+    reliability_results: Results = NO_RESULTS,
+) -> dict[str, str]:
     """Return each table as Markdown, by the name that its mark on the page has."""
+    kills = [reliability_results["kills"]] if "kills" in reliability_results else []
     return {
         "trained": trained_table(accuracy_results),
         "slices": slices_table(accuracy_results),
@@ -37,9 +43,10 @@ def tables(accuracy_results: Results, speed_results: Results, ui_results: Result
         "latency": latency_table(ui_results),
         "typing": typing_table(ui_results),
         "operators": operators_table(ui_results),
+        "kills": kills_table(kills),
         "million": million_table(ui_results),
         "pages": pages_table(ui_results),
-        "machines": machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values()]),
+        "machines": machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values(), *kills]),
     }
 
 
@@ -314,6 +321,30 @@ def operators_table(results: Results) -> str:
     return table(head, cell_rows(of_group(ui.CELLS, "operators"), results, len(head) - 2, row))
 
 
+def kills_table(results: Iterable[Mapping[str, Any]]) -> str:
+    """Return what the kills of a run hit, and what was lost."""
+    head = ["kills at random", "acknowledged labels", "lost", "other contradictions", "seconds"]
+    rows = []
+    for result in results:
+        kills = result["kills"]
+        labels = result["acknowledged"]
+        listed = ", ".join(f"{n} {victim}" for victim, n in kills.items())
+        rows.append(
+            [
+                f"{sum(kills.values())}: {listed}",
+                f"{labels['apply_events']:,} without a browser, {labels['browser']:,} in browsers",
+                _bold_unless_zero(len(result["lost"])),
+                _bold_unless_zero(len(result["wrong"])),
+                f"{result['seconds']:,.0f}",
+            ]
+        )
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
+def _bold_unless_zero(n: int) -> str:
+    return f"**{n}**" if n else "0"
+
+
 def million_table(results: Results) -> str:
     def row(result: Mapping[str, Any]) -> list[str]:
         made = result["made"]
@@ -402,7 +433,7 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
 
 
 def current(results: Path = RESULTS) -> dict[str, str]:
-    return tables(*(load_results(results / kind) for kind in ("accuracy", "speed", "ui")))
+    return tables(*(load_results(results / kind) for kind in ("accuracy", "speed", "ui", "reliability")))
 
 
 def main() -> int:

@@ -24,13 +24,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
-
-from bench.cells import RESULTS, CellError, cores, environment, save_result
+from bench.cells import RESULTS, CellError, save_result
 from bench.reliability import jobs, verdict
 from bench.reliability.scene import Scene
 from bench.reliability.writers import Acknowledgement, Writer
 from bench.ui.million import add_project
+from bench.ui.ui import surroundings
 from core.home import Home
 from core.jobs.jobdir import JobDir
 from db.connection import opened
@@ -159,13 +158,6 @@ def _type(scene: Scene, plan: Plan, truth: Mapping[str, str], killed: threading.
     return asyncio.run(apps.typing(scene, TYPED, truth, plan.app_kills, killed))
 
 
-def surroundings() -> dict[str, Any]:
-    """Return the environment, with the version of SQLite."""
-    record = environment(cores(), PACKAGES, MADE_OF)
-    record["versions"]["sqlite"] = sqlite3.sqlite_version
-    return record
-
-
 def command() -> int:
     assert __doc__
     parser = argparse.ArgumentParser(
@@ -191,7 +183,7 @@ def command() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    result = {"cell": "kills", "config": asdict(plan), **surroundings(), **figures}
+    result = {"cell": "kills", "config": asdict(plan), **surroundings(PACKAGES, MADE_OF), **figures}
     if options.quick:
         print(json.dumps(result, indent=1, ensure_ascii=False))
     else:

@@ -20,7 +20,7 @@ from bench.cells import ROOT, CellError, Interrupted
 from core.home import Home
 from core.jobs.jobdir import JobDir
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 """Timeout for everything that must happen after a kill: a command that exits, a process that starts."""
 VICTIMS = ("worker", "runner", "runner and worker")
 """What a kill of a job hits."""
@@ -118,7 +118,7 @@ class Command:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "core.cli", *words],
             cwd=ROOT,
-            env=os.environ | {"SLOTLAB_HOME": str(scene.home.root)},
+            env=os.environ | {"SLOTLAB_HOME": str(scene.home.root), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._errors,

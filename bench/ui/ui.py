@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -154,9 +154,9 @@ def measure(cell: UiCell, bench: Bench) -> dict[str, Any]:
     return header | {"seconds": round(time.monotonic() - began, 1)} | figures
 
 
-def surroundings() -> dict[str, Any]:
+def surroundings(packages: Sequence[str] = PACKAGES, made_of: Sequence[str] = MADE_OF) -> dict[str, Any]:
     """Return the environment, with the versions of browser and SQLite."""
-    record = environment(cores(), PACKAGES, MADE_OF)
+    record = environment(cores(), packages, made_of)
     words = subprocess.run(["chromium", "--version"], capture_output=True, text=True, check=False).stdout.split()
     number = next((word for word in words if word[0].isdigit()), "unknown")
     record["versions"] |= {"chromium": number, "sqlite": sqlite3.sqlite_version}

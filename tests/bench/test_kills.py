@@ -14,6 +14,7 @@ from bench.reliability.kills import SHARES, Plan, measure, scaled
 from bench.reliability.scene import Scene
 from bench.reliability.verdict import damage, lost, wrong_jobs
 from bench.reliability.writers import Acknowledgement
+from bench.tables import kills_table
 from core.data.labeling import apply_events
 from core.home import Home
 from core.jobs import control
@@ -61,6 +62,17 @@ def test_kills_are_scaled_to_the_requested_number() -> None:
     """Every kind of process is killed at least once."""
     assert scaled(SHARES, sum(SHARES.values())) == SHARES
     assert min(scaled(SHARES, 1).values()) == 1
+
+
+def test_the_table_shows_losses_in_bold() -> None:
+    """A lost label must stand out."""
+    result = {"kills": {"app": 2, "writer": 8}, "acknowledged": {"apply_events": 5000, "browser": 70}, "seconds": 61.2}
+
+    text = kills_table([result | {"lost": [], "wrong": ["a job"]}])
+
+    row = "| 10: 2 app, 8 writer | 5,000 without a browser, 70 in browsers | 0 | **1** | 61 |"
+    assert text.splitlines()[-1] == row
+    assert "not run" in kills_table([])
 
 
 # The harness finds what it looks for
