@@ -76,8 +76,8 @@ async def typing(
             finally:
                 for task in (attack, *work):
                     task.cancel()
-            for seat in seats:
-                await visit_pages(scene, seat, (project, "trained", "folder"))
+            for seat, visited in zip(seats, ((project,), ("trained", "folder")), strict=True):
+                await visit_pages(scene, seat, visited)
         return [each for seat in seats for each in seat.acknowledgements()]
     finally:
         for lab in labs:
