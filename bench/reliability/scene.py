@@ -23,7 +23,7 @@ from core.jobs.jobdir import JobDir
 PATIENCE_SECONDS = 300.0
 """Timeout for everything that must happen after a kill: a command that exits, a process that starts."""
 VICTIMS = ("worker", "runner", "runner and worker")
-"""What a kill of a job hits."""
+"""Processes that a kill of a job hits."""
 
 
 @dataclass

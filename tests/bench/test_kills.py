@@ -119,11 +119,11 @@ def test_a_sample_that_does_not_follow_from_its_ledger_is_found(
 
 @pytest.mark.usefixtures("stand_in")
 def test_a_final_row_beside_live_processes_is_wrong(db: Database, home: Home, labeled: Project) -> None:
-    """A run that is lost in the database but alive is the worst state: nobody can cancel it."""
+    """Nobody can cancel a run that is alive but has ended in the database."""
     directory = start_forever(db, home, labeled)
     job = jobs.get_job(db, directory.id)
     with write(db):
-        jobs.set_state(db, job, "lost", final=True)
+        jobs.set_state(db, job, "finished", final=True)
 
     assert any("its processes are alive" in finding for finding in wrong_jobs(db, home))
 
