@@ -2,10 +2,10 @@
 
     python -m bench.reliability.kills [--seed 0] [--kills 220] [--quick] [--out FILE]
 
-Processes get SIGKILL: writers that label without a browser, and two apps on one folder with a typing browser each. So do
-the worker, the runner or both of imports, trainings and evaluations. Users run everything again as they would:
-an import once more, a run with `slotlab resume`. Afterwards every acknowledged label must be in the ledger, and nothing may
-contradict itself. --quick kills a few and writes no file. Needs Linux, Chromium and the test extra.
+Processes get SIGKILL: writers that label without a browser, and two apps on one folder with a typing browser each. So
+do the worker, the runner or both of imports, trainings and evaluations. Users run everything again as they would: an
+import once more, a run with `slotlab resume`. Afterwards every acknowledged label must be in the ledger, and nothing
+may contradict itself. --quick kills a few and writes no file. Needs Linux, Chromium and the test extra.
 """
 
 import argparse
