@@ -236,7 +236,7 @@ def test_a_batch_is_stored_whole_or_not_at_all(db: Database, project: Project, i
     db.execute(f"PRAGMA max_page_count = {pages}")
     events = [event(f"a{number}", "label", images[0], f"{number:06}", base=number) for number in range(100)]
 
-    with pytest.raises(StorageError, match=r"full.*nothing was saved"):
+    with pytest.raises(StorageError, match=r"Nothing was saved.*full"):
         act(db, project, *events)
 
     assert samples.get_sample(db, images[0].id).version == 0
