@@ -17,7 +17,7 @@ from tests.helpers.lab import Lab
 
 OPERATORS = ("Ann", "Ben")
 """One for each app."""
-KEYS_PER_SECOND = 15.0
+KEYS_PER_SECOND = 9.0
 QUIET_SECONDS = (1.0, 12.0)
 DOWN_SECONDS = (0.0, 1.5)
 """Shortest and longest time between two kills, and from a kill to the next start."""
