@@ -64,7 +64,9 @@ def check_source(source: Path) -> None:
             raise _without_files(source)
     elif not source.is_file():
         raise ImportSourceError(f"No such folder or file: {source}. It must exist on the machine that runs Slotlab.")
-    elif source.suffix.lower() == ".zip" and not zipfile.is_zipfile(source):
+    elif zipfile.is_zipfile(source):
+        _check_directory(source)
+    elif source.suffix.lower() == ".zip":
         raise ImportSourceError(f"{source.name} is damaged or not a zip file.")
 
 
@@ -158,7 +160,6 @@ def _read_folder(path: Path) -> bytes:
 
 def _zip_files(path: Path) -> list[SourceFile]:
     try:
-        _check_directory(path)
         # Kept open, because opening it for each file would parse the directory each time.
         archive = zipfile.ZipFile(path)
         infos = [info for info in archive.infolist() if not info.is_dir()]
@@ -177,7 +178,7 @@ def _zip_files(path: Path) -> list[SourceFile]:
 
 
 def _check_directory(path: Path) -> None:
-    """Raise ImportSourceError if a zip has too many entries, before Python makes an object of each.
+    """Raise ImportSourceError if a zip has no entries or too many, before Python makes an object of each.
 
     Reads the records at the end of the file (APPNOTE.TXT 4.3.14 to 4.3.16). A damaged zip is refused later.
     """
@@ -190,6 +191,8 @@ def _check_directory(path: Path) -> None:
     count, size = struct.unpack_from("<HI", tail, at + 10)
     if at >= 76 and tail[at - 20 :].startswith(b"PK\6\7"):  # the record of a large zip is right before
         count, size = struct.unpack_from("<QQ", tail, at - 76 + 32)
+    if count == 0:
+        raise _without_files(path)
     if count > MAX_ENTRIES or size > MAX_DIRECTORY_BYTES:
         raise ImportSourceError(f"{path.name} has more than {MAX_ENTRIES:,} entries. Import fewer at once.")
 
