@@ -25,7 +25,15 @@ from core.model.predictor import Predictor
 from core.training.snapshot import load_snapshot, training_strings
 from tests.helpers import toy
 
-MISSING = object()
+
+class Missing:
+    """A value that is not there. Its text is the same in every process, as the names of parallel tests must be."""
+
+    def __repr__(self) -> str:
+        return "missing"
+
+
+MISSING = Missing()
 VALUES = (MISSING, None, "x", "", -1, 0, 10**30, 1e308, float("nan"), True, [], [[]], {}, {"a": 1}, [10**9, 10**9])
 Change = Callable[[dict[str, Any]], None]
 
