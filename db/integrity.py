@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
+from db.damage import is_damage
 from db.migrations import SCHEMA_VERSION
 from db.records import LabelEvent
 
@@ -53,19 +54,32 @@ def problems(db: Database) -> list[str]:
     Reads every page. Call inside one read transaction, or on a file that nobody writes. The ledger of an earlier schema
     is not compared, because its columns differ.
     """
+    # Queries on damaged pages would only repeat their problems.
+    return file_problems(db) or row_problems(db)
+
+
+def file_problems(db: Database) -> list[str]:
+    """Return what SQLite finds wrong with the file."""
+    try:
+        rows = [row for (row,) in db.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})").fetchall()]
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return [f"SQLite cannot read the database ({error})."]
+    return [] if rows == ["ok"] else [f"SQLite reports: {' '.join(row.split())}." for row in rows]
+
+
+def row_problems(db: Database) -> list[str]:
+    """Return the contradictions between the rows of an intact file."""
     sentences: list[str] = []
     try:
-        sentences.extend(_problems(db))  # keeps those before an error
+        sentences.extend(_row_problems(db))  # keeps those before an error
     except sqlite3.DatabaseError as error:
         sentences.append(f"SQLite cannot read the database ({error}).")
     return sentences
 
 
-def _problems(db: Database) -> Iterator[str]:
-    rows = [row for (row,) in db.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})").fetchall()]
-    if rows != ["ok"]:
-        yield from (f"SQLite reports: {' '.join(row.split())}." for row in rows)
-        return  # queries on damaged pages would only repeat it
+def _row_problems(db: Database) -> Iterator[str]:
     references = db.execute("PRAGMA foreign_key_check").fetchall()
     for table, parent in sorted({(row[0], row[2]) for row in references}):
         n = sum((row[0], row[2]) == (table, parent) for row in references)

@@ -45,9 +45,15 @@ def store(home: Home, project: Project, wrong: int) -> Reading:
     for place in range(wrong):
         logits_NPC[place, 1, (targets_NP[place, 1] + 1) % 4] = 10
     log_probs_NPC = logits_NPC - np.log(np.exp(logits_NPC).sum(axis=2, keepdims=True))
-    replace(predictions, views=predictions.views[:1], log_probs_VNPC=log_probs_NPC[None]).save(
-        home.run(RUN) / "predictions-val.npz"
-    )
+    assert predictions.moves_V4 is not None
+    assert predictions.seconds_V is not None
+    replace(
+        predictions,
+        views=predictions.views[:1],
+        moves_V4=predictions.moves_V4[:1],
+        seconds_V=predictions.seconds_V[:1],
+        log_probs_VNPC=log_probs_NPC[None],
+    ).save(home.run(RUN) / "predictions-val.npz")
     return reading_of(home, project)
 
 
