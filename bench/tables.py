@@ -44,6 +44,8 @@ def tables(
         "typing": typing_table(ui_results),
         "operators": operators_table(ui_results),
         "kills": kills_table(kills),
+        "states": states_table(reliability_results),
+        "backups": backups_table(reliability_results),
         "million": million_table(ui_results),
         "pages": pages_table(ui_results),
         "machines": machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values(), *kills]),
@@ -338,6 +340,39 @@ def kills_table(results: Iterable[Mapping[str, Any]]) -> str:
                 f"{result['seconds']:,.0f}",
             ]
         )
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
+def states_table(results: Results) -> str:
+    """Return what watchers saw beside starts, cancels and resumes on a slow disk."""
+    head = ["operations", "watchers", "changes of state seen", "wrong"]
+    rows = [
+        [
+            ", ".join(f"{n} {name}s" for name, n in result["operations"].items()),
+            f"{result['watchers']}, {result['looks']:,} looks",
+            f"{result['changes_seen']:,}",
+            _bold_unless_zero(result["wrong"] + len(result["wrong_ends"])),
+        ]
+        for name, result in results.items()
+        if name == "states"
+    ]
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
+def backups_table(results: Results) -> str:
+    """Return the time of a backup beside a plain copy, and what it costs the operators who label meanwhile."""
+    head = ["samples", "plain copy", "backup", "answers to labels, p95", "restored"]
+    rows = [
+        [
+            f"{result['samples']:,}, {result['backup']['bytes'] / 1e9:.1f} GB",
+            f"{result['seconds']['plain copy']:.0f} s",
+            f"{result['seconds']['backup']:.0f} s",
+            ", ".join(f"{phase} {times['p95']:,.0f} ms" for phase, times in result["answer_ms"].items() if times),
+            "equal" if result["equal"]["ledger"] and result["equal"]["images"] else "**different**",
+        ]
+        for name, result in sorted(results.items())
+        if name.startswith("backup-")
+    ]
     return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
 
 
