@@ -23,7 +23,7 @@ from core.cli.progress import Progress
 from core.cli.terminal import one_sentence, print_error, print_line
 from core.data import export as exporting
 from core.data import importing
-from core.errors import JobError, OptionError, SlotlabError
+from core.errors import JobError, OptionError, SlotlabError, StorageError
 from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted, share_and_interval
 from core.files import is_standard_output, open_regular, shortened, write_outside
@@ -227,14 +227,19 @@ def list_runs(
 def cancel(run: RunName, *, as_json: Json = False) -> None:
     """Cancel a run, an import or an evaluation. A run can be resumed later."""
     home = Home.from_env()
-    with _database(home) as db:
-        job = control.find_job(db, run)
-        with Progress() as progress:
-            job = _cancel(db, home, job.id, progress.show_job)
-        if as_json:
-            print(json.dumps({"job": job.id, "state": job.state, "reason": job.reason}))
-        else:
-            print(f"{job.id} is {job.state}.")
+    ended: Job | JobStatus | None
+    try:
+        with _database(home) as db, Progress() as progress:
+            ended = _cancel(db, home, control.find_job(db, run).id, progress.show_job)
+    except StorageError as error:
+        ended = control.cancel_without_database(home, run)
+        if ended is None:
+            raise
+        print_error(f"slotlab: {error}")
+    if as_json:
+        print(json.dumps({"job": ended.id, "state": ended.state, "reason": ended.reason}))
+    else:
+        print(f"{ended.id} is {ended.state}.")
 
 
 @app.command()
@@ -348,7 +353,7 @@ def export(
     """Export labels, or images named by their labels, with owner and authorization."""
     with _database(Home.from_env()) as db:
         count = exporting.export(db, _project(db, project), form, out)
-    _print_summary(out, f"Exported {count} images to {out}.")
+    _print_summary(out, f"Exported {_counted(count, 'image')} to {'standard output' if str(out) == '-' else out}.")
 
 
 @app.command("backup")
@@ -401,8 +406,8 @@ def check_folder(*, as_json: Json = False) -> None:
     else:
         for line in (*report.problems, *report.notes):
             print_line(line)
-        found = f"{len(report.problems):,} problems" if report.problems else "no problem"
-        print(f"Checked {report.images:,} images and {report.jobs:,} jobs: {found}.")
+        found = _counted(len(report.problems), "problem") if report.problems else "no problem"
+        print(f"Checked {_counted(report.images, 'image')} and {_counted(report.jobs, 'job')}: {found}.")
     if not report.is_intact:
         raise typer.Exit(1)
 
@@ -433,6 +438,10 @@ def _database(home: Home, *, create: bool = False) -> Iterator[Database]:
         if found := damage.find(home.db):
             print_error(f"slotlab: {found.sentence}")
         yield db
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _update_jobs(db: Database, home: Home) -> bool:

@@ -365,12 +365,31 @@ def cancel(db: Database, home: Home, job_id: str) -> None:
     is on the monotonic clock, which all processes of one boot share. Raises StorageError.
     """
     _reconcile_or_raise(db, home)
-    directory = JobDir(home.run(job_id))
-    if find_job(db, job_id).state in ACTIVE and not directory.cancel_asked:
-        try:
-            directory.write_last("cancel", {"at": time.monotonic()})
-        except OSError as error:
-            raise StorageError(f"Job {job_id} could not be canceled ({error.strerror}).") from error
+    if find_job(db, job_id).state in ACTIVE:
+        _ask_to_stop(JobDir(home.run(job_id)))
+
+
+def cancel_without_database(home: Home, text: str) -> JobStatus | None:
+    """Cancel a running job from its directory, and return its end. None if no such job is running.
+
+    A restore needs all jobs ended, also if the database is lost.
+    """
+    for job in job_directories(home.runs):
+        if (text == job.id or (text.isdecimal() and int(text) == job.number)) and job.observe().active:
+            _ask_to_stop(job)
+            while job.observe().active:
+                time.sleep(FOLLOW_SECONDS)
+            return job.observe()
+    return None
+
+
+def _ask_to_stop(directory: JobDir) -> None:
+    if directory.cancel_asked:
+        return
+    try:
+        directory.write_last("cancel", {"at": time.monotonic()})
+    except OSError as error:
+        raise StorageError(f"Job {directory.id} could not be canceled ({error.strerror}).") from error
 
 
 def resume(db: Database, home: Home, job_id: str) -> Job:

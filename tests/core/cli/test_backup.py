@@ -62,7 +62,7 @@ def test_a_check_prints_a_line_for_each_problem(labeled_home: Home, db: Database
     assert done.returncode == 1
     first, last = done.stdout.splitlines()
     assert first.startswith("Image 1 ('0.png') is damaged: ")
-    assert last == "Checked 2 images and 0 jobs: 1 problems."
+    assert last == "Checked 2 images and 0 jobs: 1 problem."
     assert "Traceback" not in done.stderr
 
 
