@@ -213,9 +213,9 @@ def sync_folder(folder: Path) -> None:
         os.close(number)
 
 
-def stamp() -> str:
-    """Return the current time for a file name, such as 20261128T235959Z."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+def stamp(time: datetime | None = None) -> str:
+    """Return a time for a file name, such as 20261128T235959Z. Default: now."""
+    return f"{time or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def copy_before_migration(database: Path, schema: int) -> Path:

@@ -24,7 +24,7 @@ from core.errors import StorageError
 from core.files import atomic_write
 from core.home import Home
 from core.jobs.jobdir import try_lock
-from db import backup
+from db import backup, damage
 from db.records import now
 
 KEPT = 7
@@ -74,7 +74,11 @@ class Last:
     def is_due(self) -> bool:
         """Return whether the app should make its daily backup now."""
         age = self.age()
-        return (age is None or age >= DAILY) and (self.failure is None or _age(self.failure.at) >= RETRY)
+        return (age is None or age >= DAILY) and not self.has_just_failed()
+
+    def has_just_failed(self) -> bool:
+        """Return whether it is too early to try again."""
+        return self.failure is not None and _age(self.failure.at) < RETRY
 
 
 def _age(at: str) -> timedelta:
@@ -91,6 +95,8 @@ def back_up(home: Home, folder: Path | None = None, *, lock: int | None = None, 
     `lock` is a lock that the caller has from `take_lock`. A daily backup is refused if it would take more than its
     share of the free disk. Raises StorageError; the result is recorded either way.
     """
+    if damage.is_lost(home.db):
+        raise StorageError(damage.lost_sentence(home.db))
     if not home.db.exists():
         raise StorageError(f"There is no database at {home.db}, so there is nothing to back up.")
     home.create()
@@ -182,6 +188,19 @@ def rotate(home: Home) -> None:
 # The last result
 
 
+def is_due(home: Home) -> bool:
+    """Return whether the app should make its daily backup now.
+
+    A backup in another folder takes its place only if `backups/` has no room for one.
+    """
+    result = last(home)
+    if result.is_due() or result.has_just_failed():
+        return result.is_due()
+    since = backup.stamp(datetime.now(UTC) - DAILY)
+    daily = [path for path in find_backups(home) if "-schema-" not in path.name]
+    return all(path.name[8:24] <= since for path in daily) and backup.size_of(home.db) <= budget(home)
+
+
 def last(home: Home) -> Last:
     """Return the last result; empty if there is none."""
     try:
@@ -211,6 +230,8 @@ def problem(result: Last, since: str) -> str | None:
 
 def _hours(age: timedelta) -> str:
     hours = round(age.total_seconds() / 3600)
+    if hours < 2:
+        return "about an hour" if hours else "less than an hour"
     return f"{hours} hours" if hours < 48 else f"{hours // 24} days"
 
 

@@ -29,13 +29,13 @@ _served: set[Path] = set()
 
 def start(home: Home, *, daily: bool = False) -> subprocess.Popen[bytes] | None:
     """Start a backup in a process that outlives this one; None if one is running, or if `daily` and none is due."""
-    if not home.db.exists() or (daily and not backups.last(home).is_due()):
+    if not home.db.exists() or (daily and not backups.is_due(home)):
         return None
     lock = backups.take_lock(home)
     if lock is None:
         return None
     try:
-        if daily and not backups.last(home).is_due():  # another app has just made it
+        if daily and not backups.is_due(home):  # another app has just made it
             return None
         return subprocess.Popen(
             [sys.executable, "-m", "core.backup.daily", str(home.root), str(lock), *["--daily"] * daily],

@@ -37,7 +37,7 @@ def _show_backup(since: str, was_running: bool) -> None:
 def _line(last: backups.Last) -> str:
     age = last.age()
     if last.good is None or age is None:
-        return "No backup yet. The app makes one each day."
+        return "The app makes one each day." if last.good else "No backup yet. The app makes one each day."
     ago = "just now" if age < timedelta(minutes=1) else f"{duration(age.total_seconds())} ago"
     return f"Last backup {ago}: {last.good.samples:,} images, {last.good.labels:,} labels, verified."
 

@@ -159,6 +159,28 @@ def test_a_daily_backup_is_due_and_overdue(
     assert sentence is None if start is None else (sentence or "").startswith(start)
 
 
+def test_a_backup_on_another_disk_does_not_replace_the_daily_one(
+    labeled_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise `backups/`, which the sentence for a lost database names, would grow old. It does if it has no room."""
+    back_up(labeled_home, tmp_path)
+    assert backups.is_due(labeled_home)
+    usage = shutil.disk_usage(labeled_home.root)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+        assert not backups.is_due(labeled_home)
+
+    back_up(labeled_home)
+    assert not backups.is_due(labeled_home)
+
+
+@pytest.mark.parametrize(("hours", "age"), [(0, "less than an hour"), (1, "about an hour"), (3, "3 hours")])
+def test_the_age_of_the_last_good_backup_is_in_words(tmp_path: Path, hours: int, age: str) -> None:
+    result = Last(good=made(tmp_path, hours), failure=Failure(reason="The disk is full.", at=ago(0)))
+
+    assert f"The last good one is {age} old." in (problem(result, ago(1)) or "")
+
+
 def test_a_lab_without_a_backup_is_reported_after_a_day(tmp_path: Path) -> None:
     assert problem(Last(), ago(1)) is None
     assert problem(Last(), ago(27)) == "There is no backup yet."
