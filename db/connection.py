@@ -46,7 +46,7 @@ def connect(path: Path, *, create: bool = False) -> Database:
     `create`) or lost, is not a Slotlab database, cannot be read at all, or was written by a newer Slotlab.
     """
     has_jobs = damage.has_jobs(path)  # before the file, because another process creates the file first
-    if has_jobs and (not path.exists() or _is_empty(path)):
+    if damage.is_lost(path):
         raise StorageError(damage.lost_sentence(path))
     if create:
         _create(path)

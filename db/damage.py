@@ -38,7 +38,7 @@ class Damage:
     def sentence(self) -> str:
         return (
             f"The database is damaged ({self.problem}), so Slotlab only reads it. "
-            "Run `slotlab check`, then `slotlab restore BACKUP`. Labels typed in a browser stay there."
+            "Stop the app, run `slotlab check`, then `slotlab restore BACKUP`. Labels typed in a browser stay there."
         )
 
 
@@ -152,6 +152,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
 # A lost file
 
 
+def is_lost(path: Path) -> bool:
+    """Return whether a database is missing or empty beside the directories of jobs."""
+    # The jobs first, because another process creates the file before the first job.
+    return has_jobs(path) and (not path.exists() or (path.is_file() and path.stat().st_size == 0))
+
+
 def has_jobs(path: Path) -> bool:
     """Return whether there are directories of jobs beside a database."""
     with suppress(OSError), os.scandir(path.parent / "runs") as entries:
@@ -161,9 +167,13 @@ def has_jobs(path: Path) -> bool:
 
 def lost_sentence(path: Path) -> str:
     """Say that the database beside existing jobs is missing, and name the newest backup."""
-    backups = sorted(path.parent.glob("backups/*.db"), key=lambda file: file.stat().st_mtime)
-    backup = backups[-1] if backups else "BACKUP"
     return (
         f"The database {path} is missing or empty, but {path.parent / 'runs'} contains jobs. "
-        f"Run `slotlab restore {backup}`, or move `runs` elsewhere to start over."
+        f"Run `slotlab restore {newest_backup(path)}`, or move `runs` elsewhere to start over."
     )
+
+
+def newest_backup(path: Path) -> str:
+    """Return the path of the newest backup beside a database, or the word BACKUP."""
+    backups = sorted(path.parent.glob("backups/*.db"), key=lambda file: file.stat().st_mtime)
+    return str(backups[-1]) if backups else "BACKUP"

@@ -49,6 +49,8 @@ def check(home: Home, on_progress: OnProgress = lambda *_: None) -> Report:
     Changes nothing, except that a damaged database is only read from now on, and an intact one is written again. The
     app may be running. Raises StorageError if there is no database.
     """
+    if damage.is_lost(home.db):
+        raise StorageError(damage.lost_sentence(home.db))
     if not home.db.exists():
         raise StorageError(f"There is no database at {home.db}; restore a backup, or import images first.")
     report = Report()
@@ -74,6 +76,8 @@ def check(home: Home, on_progress: OnProgress = lambda *_: None) -> Report:
     _check_leftovers(home, report)
     if report.database_is_intact:
         damage.clear(home.db)
+    else:
+        report.notes.append(f"Stop the app, then run `slotlab restore {damage.newest_backup(home.db)}`.")
     return report
 
 

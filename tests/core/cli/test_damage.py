@@ -8,12 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlite_utils import Database
 
+from core.backup.backups import back_up
 from core.home import Home
 from core.images.pixels import encode_png
+from core.jobs.control import start_job
+from core.jobs.jobdir import JobDir
 from db import damage
+from db.records import Project
 from tests.helpers.damaging import digests, overwrite_page
 from tests.helpers.repository import ROOT
+from tests.helpers.stand_in import FOREVER
+from tests.helpers.waiting import wait_until
 
 DAMAGED = "slotlab: The database is damaged (table "
 IMPORT = ["import", "images", "--project", "portal", "--source", "s", "--owner", "o", "--authorization", "a"]
@@ -109,3 +116,44 @@ def test_a_new_import_does_not_hide_a_lost_database(damaged: Home, tmp_path: Pat
     assert done.returncode == 1
     assert "slotlab-20261128T235959Z.db" in done.stderr
     assert not damaged.db.exists()
+
+
+@pytest.mark.parametrize("command", ["check", "backup", "runs"])
+@pytest.mark.parametrize("loss", ["deleted", "emptied"])
+def test_every_command_names_the_newest_backup_of_a_lost_database(damaged: Home, command: str, loss: str) -> None:
+    damaged.db.unlink() if loss == "deleted" else os.truncate(damaged.db, 0)
+    (damaged.backups / "slotlab-20261128T235959Z.db").touch()
+
+    done = slotlab(damaged, command)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "missing or empty" in done.stderr
+    assert "slotlab-20261128T235959Z.db" in done.stderr
+
+
+def test_a_check_of_a_damaged_database_names_the_newest_backup(damaged: Home) -> None:
+    newest = damaged.backups / "slotlab-20261128T235959Z.db"
+    newest.touch()
+
+    done = slotlab(damaged, "check")
+
+    assert done.returncode == 1
+    assert f"Stop the app, then run `slotlab restore {newest}`." in done.stdout
+
+
+@pytest.mark.long
+def test_a_job_is_canceled_without_its_database(home: Home, db: Database, labeled: Project, stand_in: None) -> None:
+    """A restore needs all jobs ended, and names `slotlab cancel`."""
+    made = Path(back_up(home).path)
+    job = start_job(db, home, labeled, "import", {"steps": FOREVER})
+    wait_until(lambda: JobDir(home.run(job.id)).observe().state == "running")
+    for file in home.root.glob("slotlab.db*"):
+        file.unlink()
+    assert "Cancel it" in slotlab(home, "restore", made).stderr
+
+    done = slotlab(home, "cancel", job.id.split("-")[0])
+
+    assert (done.returncode, done.stdout) == (0, f"{job.id} is canceled.\n")
+    assert f"slotlab restore {made}" in done.stderr
+    assert slotlab(home, "cancel", job.id).returncode == 1
+    assert slotlab(home, "restore", made).returncode == 0
