@@ -138,6 +138,9 @@ def import_(
         print(report.sentence())
     for item in [] if watch else report.reasons:  # a watch has already printed them
         print_error(_reason_line(item))
+    omitted = report.rejected + report.label_problems - len(report.reasons)
+    if omitted > 0 and not watch:
+        print_error(f"{omitted:,} more are not listed.")
     if report.rejected or report.label_problems:
         raise typer.Exit(1)
 

@@ -233,6 +233,7 @@ class LabelBook:
         self._spec = spec
         self._rows = {} if rule in {"none", "filename"} else _read_csv(Path(rule))
         self._key_of = _match_names(self._rows, names)
+        self._names = {*names, *(PurePosixPath(name).name for name in names)}
 
     def label_of(self, name: str) -> str | None:
         """Return the label of an image, or None. Raises LabelError if it does not fit the project."""
@@ -248,7 +249,10 @@ class LabelBook:
         """Yield the CSV rows without an image, each with the reason."""
         matched = set(self._key_of.values())
         for key in (key for key in self._rows if key not in matched):
-            yield key, "The CSV has a label for this name, but not exactly one imported file has this name."
+            if key in self._names:
+                yield key, "The CSV has a label for this name, but several files have it. Use their paths in the CSV."
+            else:
+                yield key, "The CSV has a label for this name, but no file has it."
 
 
 def _match_names(rows: dict[str, str], names: list[str]) -> dict[str, str]:

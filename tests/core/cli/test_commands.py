@@ -463,3 +463,16 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
+
+
+def test_a_long_report_says_how_many_reasons_it_omits(fresh: Slotlab, images: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("filename,label\n" + "".join(f"{number}.png,123456\n" for number in range(1003)))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "image.png").write_bytes(next(images.iterdir()).read_bytes())
+
+    done = fresh("import", tmp_path / "one", "--project", "p", "--labels", table, *WHO)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "3 more are not listed."
+    assert "0.png: The CSV has a label for this name, but no file has it." in done.stderr

@@ -132,7 +132,19 @@ def test_labels_of_a_csv_are_kept_as_text(db: Database, project: Project, source
     assert stored(db, project) == {"0.png": "001230", "1.png": None, "2.png": None}
     assert (report.imported, report.labeled, report.label_problems) == (3, 1, 3)
     assert [item["name"] for item in report.reasons] == ["1.png", "9.png", "8.png"]
-    assert "not exactly one imported file has this name" in report.reasons[1]["reason"]
+    assert report.reasons[1]["reason"] == "The CSV has a label for this name, but no file has it."
+
+
+def test_a_name_that_several_files_have_needs_its_path(
+    db: Database, project: Project, source: Source, folder: Path
+) -> None:
+    write_files(folder, {"a/0.png": png(0), "b/0.png": png(1)})
+    write_files(folder, {"labels.csv": b"filename,label\n0.png,000000\n"})
+
+    report = run(db, project, source, folder, str(folder / "labels.csv"))
+
+    assert (report.imported, report.labeled, report.label_problems) == (2, 0, 1)
+    assert "several files have it" in report.reasons[0]["reason"]
 
 
 def test_long_lists_of_reasons_are_cut_but_counted(
