@@ -30,6 +30,10 @@ SYNC_SECONDS = 0.5
 CACHE_KIB, MMAP_BYTES = 256 * 1024, 1 << 40
 
 
+class NameTakenError(StorageError):
+    """Another backup has this name."""
+
+
 @dataclass(frozen=True)
 class Contents:
     """The contents of a verified database file."""
@@ -50,8 +54,10 @@ def copy(source: Path, target: Path, part: Path, *, mode: str | None = None) -> 
 
     A kill leaves at most `part`, which the next copy replaces: only one process at a time may copy to it. `mode` is how
     the source is opened: ro for a file that must not change, by default `mode_of(source)`.
-    Raises StorageError if the source is not an intact Slotlab database, or the target cannot be written.
+    Raises StorageError if the source is not an intact Slotlab database, or the target exists or cannot be written.
     """
+    if target.exists():
+        raise NameTakenError(f"{target} already exists. Try again.")
     try:
         remove_part(part)
         _check_room(source, target.parent)
@@ -63,7 +69,7 @@ def copy(source: Path, target: Path, part: Path, *, mode: str | None = None) -> 
             os.fsync(number)
         finally:
             os.close(number)
-        part.replace(target)
+        _publish(part, target)
         sync_folder(target.parent)
     except OSError as error:
         raise StorageError(f"No backup could be written to {target.parent} ({error.strerror or error}).") from error
@@ -71,6 +77,16 @@ def copy(source: Path, target: Path, part: Path, *, mode: str | None = None) -> 
         with suppress(OSError):
             remove_part(part)
     return contents
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Rename a file, but never over another one, as `Path.rename` does. Raises NameTakenError."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise NameTakenError(f"{target} already exists. Try again.") from None
+    except OSError:  # a file system without links
+        part.rename(target)
 
 
 def remove_part(part: Path) -> None:

@@ -1,6 +1,7 @@
 """Restore of a backup. The present database is moved aside, never deleted."""
 
 import fcntl
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -99,6 +100,12 @@ def _put_in_place(home: Home, file: Path) -> Restored:
     )  # fmt: skip
 
 
+def _free_name(name: str) -> Path:
+    """Return the path, with a number if an earlier restore has taken it in the same second."""
+    names = (Path(f"{name}-{number}" if number else name) for number in itertools.count())
+    return next(path for path in names if not any(Path(f"{path}{ending}").exists() for ending in BESIDE))
+
+
 def _move_aside(database: Path) -> Path | None:
     """Rename a database with the files beside it, and return its new name; None if there is none.
 
@@ -108,7 +115,7 @@ def _move_aside(database: Path) -> Path | None:
     files = [ending for ending in BESIDE if Path(f"{database}{ending}").exists()]
     if not files:
         return None
-    aside = Path(f"{database}.replaced-{backup.stamp()}")
+    aside = _free_name(f"{database}.replaced-{backup.stamp()}")
     for ending in files:
         old, new = Path(f"{database}{ending}"), Path(f"{aside}{ending}")
         try:

@@ -50,6 +50,16 @@ def test_a_backup_is_restored_and_the_former_database_is_kept(home: Home, db: Da
     )
 
 
+def test_two_restores_in_one_second_keep_both_former_databases(home: Home, db: Database, backup: Path) -> None:
+    """The clock may also have been set back to that second."""
+    first, second = restore(home, backup).replaced, restore(home, backup).replaced
+    third = restore(home, backup).replaced
+
+    assert None not in (first, second, third)
+    assert labels(Path(first or "")) == ["000001", "000002"]
+    assert labels(Path(second or "")) == labels(Path(third or "")) == ["000001"]
+
+
 def test_a_backup_is_restored_into_a_missing_folder(tmp_path: Path, backup: Path) -> None:
     """The file alone is enough."""
     elsewhere = Home(tmp_path / "new machine" / "lab")
