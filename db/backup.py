@@ -19,7 +19,7 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
 from core.errors import StorageError
-from db.connection import APPLICATION_ID, BUSY_SECONDS
+from db.connection import APPLICATION_ID, BUSY_SECONDS, close
 from db.integrity import problems
 from db.migrations import SCHEMA_VERSION
 
@@ -205,19 +205,20 @@ def is_current(db: Database) -> bool:
 @contextmanager
 def _opened(path: Path, query: str) -> Iterator[Database]:
     """Open a file as it is: no migration, no change of its journal mode. SQLite's errors become StorageError."""
-    connection = None
+    db = None
     try:
         uri = f"{path.resolve().as_uri()}?{query}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
-        connection.execute("PRAGMA trusted_schema = OFF")
-        yield Database(connection, execute_plugins=False)
+        db = Database(connection, execute_plugins=False)
+        db.execute("PRAGMA trusted_schema = OFF")
+        yield db
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
             raise StorageError(f"{path} is not a Slotlab database.") from error
         raise StorageError(f"{path} could not be read ({error}).") from error
     finally:
-        if connection is not None:
-            connection.close()
+        if db is not None:
+            close(db, path)
 
 
 def sync_folder(folder: Path) -> None:

@@ -80,7 +80,7 @@ class Last:
 
 
 def _age(at: str) -> timedelta:
-    """Return the time since `at`, or until `at`: with a wrong clock, a time in the future is as far off as a past one."""
+    """Return the time since `at`, or until `at`: a wrong clock gives times in the future, which are as far off."""
     return abs(datetime.now(UTC) - datetime.fromisoformat(at))
 
 
