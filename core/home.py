@@ -67,7 +67,7 @@ class Home:
 
     @property
     def app_lock(self) -> Path:
-        """Held by every app that serves this folder, so that nobody restores a database under it."""
+        """Held by every app and command that uses this folder, so that nobody restores a database under it."""
         return self.root / "app.lock"
 
     @property

@@ -59,16 +59,42 @@ def restore(home: Home, file: Path) -> Restored:
     return contents
 
 
+def hold(home: Home) -> int | None:
+    """Keep a restore out while the returned descriptor is open; None if the folder is missing or cannot be written.
+
+    Without it, a command could save to the database that is moved aside. Raises StorageError during a restore.
+    """
+    try:
+        number = os.open(home.app_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:  # no folder yet, a full disk, or a read-only one
+        return None
+    if try_lock(number, fcntl.LOCK_SH):
+        return number
+    os.close(number)
+    raise StorageError("A backup is being restored. Try again in a minute.")
+
+
+@contextmanager
+def in_use(home: Home) -> Iterator[None]:
+    """Keep a restore out during the block. Raises StorageError during a restore."""
+    number = hold(home)
+    try:
+        yield
+    finally:
+        if number is not None:
+            os.close(number)
+
+
 @contextmanager
 def _unused(home: Home) -> Iterator[None]:
-    """Keep apps out during the block. Raises JobError if one is running, or a job.
+    """Keep apps and commands out during the block. Raises JobError if one is running, or a job.
 
     A label that the app has acknowledged could otherwise go to the file that is moved aside.
     """
     number = os.open(home.app_lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if not try_lock(number, fcntl.LOCK_EX):
-            raise JobError(f"The app is using {home.root}. Stop it, then restore.")
+            raise JobError(f"The app or another command is using {home.root}. Stop it, then restore.")
         if active := [job.id for job in _jobs(home) if _is_alive(job)]:
             raise JobError(f"{', '.join(active)} is running. Cancel it or wait until it ends, then restore.")
         yield

@@ -16,7 +16,7 @@ import typer
 from sqlite_utils import Database
 
 from core.backup import backups
-from core.backup.restore import restore
+from core.backup.restore import in_use, restore
 from core.cli import demo as demo_project
 from core.cli import serving
 from core.cli.progress import Progress
@@ -429,7 +429,7 @@ def main() -> None:
 def _database(home: Home, *, create: bool = False) -> Iterator[Database]:
     if create:
         home.create()
-    with opened(home.db, create=create) as db:
+    with in_use(home), opened(home.db, create=create) as db:
         if found := damage.find(home.db):
             print_error(f"slotlab: {found.sentence}")
         yield db

@@ -10,7 +10,7 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
 from core.backup.backups import back_up
-from core.backup.restore import restore
+from core.backup.restore import _unused, in_use, restore
 from core.errors import JobError, OptionError, StorageError
 from core.home import Home
 from core.jobs.jobdir import JobDir
@@ -146,7 +146,7 @@ def test_a_restore_is_refused_while_the_app_runs(home: Home, db: Database, backu
     assert app.stdout is not None
     assert app.stdout.readline() == "serving\n"
 
-    with pytest.raises(JobError, match="The app is using"):
+    with pytest.raises(JobError, match="The app or another command is using"):
         restore(home, backup)
 
     app.communicate("\n")
@@ -165,6 +165,20 @@ def test_a_restore_is_refused_while_a_job_runs(home: Home, db: Database, backup:
         restore(home, backup)
 
     os.close(lock)
+    restore(home, backup)
+
+
+def test_a_restore_and_a_command_keep_each_other_out(home: Home, db: Database, backup: Path) -> None:
+    """Images that a command imports during the copy would be in the database that is moved aside."""
+    command = [sys.executable, "-m", "core.cli", "runs"]
+    env = os.environ | {"SLOTLAB_HOME": str(home.root)}
+    with _unused(home):
+        refused = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "slotlab: A backup is being restored. Try again in a minute.\n"
+    with in_use(home), in_use(home), pytest.raises(JobError, match="another command is using"):
+        restore(home, backup)
     restore(home, backup)
 
 
