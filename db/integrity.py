@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
+from db.damage import is_damage
 from db.migrations import SCHEMA_VERSION
 from db.records import LabelEvent
 
@@ -56,10 +57,12 @@ def problems(db: Database) -> list[str]:
 
 
 def file_problems(db: Database) -> list[str]:
-    """Return a sentence for each damage of the file that SQLite finds."""
+    """Return a sentence for each damage of the file that SQLite finds. Raises other errors, such as a full disk."""
     try:
         rows = [row for (row,) in db.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})").fetchall()]
     except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
         return [_unreadable(error)]
     return [] if rows == ["ok"] else [f"SQLite reports: {' '.join(row.split())}." for row in rows]
 

@@ -295,6 +295,7 @@ def report(
     from core.runs.evaluated import load_evaluated
 
     home = Home.from_env()
+    home.check_outside(out)
     with _database(home) as db:
         _update_jobs(db, home)
         text = make_report(db, home, load_evaluated(db, home, _run(db, run), split, tta=tta))
@@ -346,7 +347,9 @@ def export(
     form: Annotated[str, typer.Option("--format", metavar="csv|filename|jsonl")] = "csv",
 ) -> None:
     """Export labels, or images named by their labels, with owner and authorization."""
-    with _database(Home.from_env()) as db:
+    home = Home.from_env()
+    home.check_outside(out)
+    with _database(home) as db:
         count = exporting.export(db, _project(db, project), form, out)
     _print_summary(out, f"Exported {count} images to {out}.")
 
