@@ -67,7 +67,7 @@ class Home:
 
     @property
     def app_lock(self) -> Path:
-        """Held by every app that serves this folder, so that nobody restores a database under it."""
+        """Held by every app and command that uses this folder, so that nobody restores a database under it."""
         return self.root / "app.lock"
 
     @property
@@ -77,6 +77,15 @@ class Home:
 
     def run(self, run_id: str) -> Path:
         return self.runs / run_id
+
+    def check_outside(self, path: Path) -> None:
+        """Raise OptionError for a file or folder that Slotlab keeps, which an export would replace."""
+        real, root = Path(os.path.realpath(path)), Path(os.path.realpath(self.root))
+        inside = real.relative_to(root).parts if real.is_relative_to(root) else ()
+        folders = {folder.name for folder in (self.runs, self.bundles, self.cache, self.backups)}
+        is_database = bool(inside) and inside[0].startswith(self.db.name)
+        if is_database or inside[:1] == (self.app_lock.name,) or folders & set(inside[:1]):
+            raise OptionError(f"{path} belongs to the Slotlab folder {self.root}. Write to another place.")
 
     def remove(self) -> None:
         """Delete the files Slotlab created, and no others."""

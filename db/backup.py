@@ -19,7 +19,7 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
 from core.errors import StorageError
-from db.connection import APPLICATION_ID, BUSY_SECONDS
+from db.connection import APPLICATION_ID, BUSY_SECONDS, close
 from db.integrity import problems
 from db.migrations import SCHEMA_VERSION
 
@@ -28,6 +28,10 @@ FOLDER = "backups"
 SYNC_SECONDS = 0.5
 """A copy is flushed this often. Otherwise gigabytes wait in memory, and the next saved label waits behind them."""
 CACHE_KIB, MMAP_BYTES = 256 * 1024, 1 << 40
+
+
+class NameTakenError(StorageError):
+    """Another backup has this name."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,10 @@ def copy(source: Path, target: Path, part: Path, *, mode: str | None = None) -> 
 
     A kill leaves at most `part`, which the next copy replaces: only one process at a time may copy to it. `mode` is how
     the source is opened: ro for a file that must not change, by default `mode_of(source)`.
-    Raises StorageError if the source is not an intact Slotlab database, or the target cannot be written.
+    Raises StorageError if the source is not an intact Slotlab database, or the target exists or cannot be written.
     """
+    if target.exists():
+        raise NameTakenError(f"{target} already exists. Try again.")
     try:
         remove_part(part)
         _check_room(source, target.parent)
@@ -63,7 +69,7 @@ def copy(source: Path, target: Path, part: Path, *, mode: str | None = None) -> 
             os.fsync(number)
         finally:
             os.close(number)
-        part.replace(target)
+        _publish(part, target)
         sync_folder(target.parent)
     except OSError as error:
         raise StorageError(f"No backup could be written to {target.parent} ({error.strerror or error}).") from error
@@ -71,6 +77,16 @@ def copy(source: Path, target: Path, part: Path, *, mode: str | None = None) -> 
         with suppress(OSError):
             remove_part(part)
     return contents
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Rename a file, but never over another one, as `Path.rename` does. Raises NameTakenError."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise NameTakenError(f"{target} already exists. Try again.") from None
+    except OSError:  # a file system without links
+        part.rename(target)
 
 
 def remove_part(part: Path) -> None:
@@ -189,19 +205,20 @@ def is_current(db: Database) -> bool:
 @contextmanager
 def _opened(path: Path, query: str) -> Iterator[Database]:
     """Open a file as it is: no migration, no change of its journal mode. SQLite's errors become StorageError."""
-    connection = None
+    db = None
     try:
         uri = f"{path.resolve().as_uri()}?{query}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
-        connection.execute("PRAGMA trusted_schema = OFF")
-        yield Database(connection, execute_plugins=False)
+        db = Database(connection, execute_plugins=False)
+        db.execute("PRAGMA trusted_schema = OFF")
+        yield db
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
             raise StorageError(f"{path} is not a Slotlab database.") from error
         raise StorageError(f"{path} could not be read ({error}).") from error
     finally:
-        if connection is not None:
-            connection.close()
+        if db is not None:
+            close(db, path)
 
 
 def sync_folder(folder: Path) -> None:

@@ -61,7 +61,7 @@ def connect(path: Path, *, create: bool = False) -> Database:
                 _check_owner(db, path, may_be_empty=create and not has_jobs)
                 if not _is_damaged(db, path):
                     return _prepare(db, path)
-            _close(db, path)
+            close(db, path)
         db = _open(path, _read_only(path))
         with _closed_on_error(db, path):
             return _prepare_damaged(db, path)
@@ -213,7 +213,7 @@ def _prepare_damaged(db: Database, path: Path) -> Database:
     return db
 
 
-def _close(db: Database, path: Path) -> None:
+def close(db: Database, path: Path) -> None:
     """Close a connection.
 
     The last writing connection copies the -wal into the file. If the file is damaged, a reader prevents that.
@@ -233,7 +233,7 @@ def _closed_on_error(db: Database, path: Path) -> Iterator[None]:
         with _explained(path):
             yield
     except BaseException:
-        _close(db, path)
+        close(db, path)
         raise
 
 
@@ -281,7 +281,7 @@ def opened(path: Path, *, create: bool = False) -> Iterator[Database]:
         with _explained(path):
             yield db
     finally:
-        _close(db, path)
+        close(db, path)
 
 
 @contextmanager

@@ -49,37 +49,39 @@ _TALLIES = """
 
 
 def problems(db: Database) -> list[str]:
-    """Return a sentence for each contradiction; empty if the database is intact.
+    """Return a sentence for each damage or contradiction; empty if the database is intact.
 
-    Reads every page. Call inside one read transaction, or on a file that nobody writes. The ledger of an earlier schema
-    is not compared, because its columns differ.
+    Reads every page. Call inside one read transaction, or on a file that nobody writes.
     """
-    # Queries on damaged pages would only repeat their problems.
-    return file_problems(db) or row_problems(db)
+    return file_problems(db) or contradictions(db)  # queries on damaged pages would only repeat it
 
 
 def file_problems(db: Database) -> list[str]:
-    """Return what SQLite finds wrong with the file."""
+    """Return a sentence for each damage of the file that SQLite finds. Raises other errors, such as a full disk."""
     try:
         rows = [row for (row,) in db.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})").fetchall()]
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
-        return [f"SQLite cannot read the database ({error})."]
+        return [_unreadable(error)]
     return [] if rows == ["ok"] else [f"SQLite reports: {' '.join(row.split())}." for row in rows]
 
 
-def row_problems(db: Database) -> list[str]:
-    """Return the contradictions between the rows of an intact file."""
+def contradictions(db: Database) -> list[str]:
+    """Return a sentence for each contradiction between rows. The ledger of an earlier schema has other columns."""
     sentences: list[str] = []
     try:
-        sentences.extend(_row_problems(db))  # keeps those before an error
+        sentences.extend(_contradictions(db))  # keeps those before an error
     except sqlite3.DatabaseError as error:
-        sentences.append(f"SQLite cannot read the database ({error}).")
+        sentences.append(_unreadable(error))
     return sentences
 
 
-def _row_problems(db: Database) -> Iterator[str]:
+def _unreadable(error: sqlite3.DatabaseError) -> str:
+    return f"SQLite cannot read the database ({error})."
+
+
+def _contradictions(db: Database) -> Iterator[str]:
     references = db.execute("PRAGMA foreign_key_check").fetchall()
     for table, parent in sorted({(row[0], row[2]) for row in references}):
         n = sum((row[0], row[2]) == (table, parent) for row in references)

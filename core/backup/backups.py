@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from contextlib import suppress
@@ -37,6 +38,7 @@ OVERDUE = timedelta(hours=26)
 RETRY = timedelta(hours=1)
 """Time from a failure to the next automatic try."""
 LAST = "last.json"
+NAME = re.compile(r"slotlab-[0-9]{8}T[0-9]{6}Z(-schema-[0-9]+)?\.db")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +84,8 @@ class Last:
 
 
 def _age(at: str) -> timedelta:
-    """Return the time since `at`. A clock that was set back makes nothing newer than now."""
-    return max(timedelta(0), datetime.now(UTC) - datetime.fromisoformat(at))
+    """Return the time since `at`, or until `at`: a wrong clock gives times in the future, which are as far off."""
+    return abs(datetime.now(UTC) - datetime.fromisoformat(at))
 
 
 # Making
@@ -126,10 +128,7 @@ def _back_up(home: Home, folder: Path | None, *, daily: bool) -> Backup:
             f"The database has {backup.size_of(home.db) / 1e6:,.1f} MB, more than a fifth of the free disk. Free some "
             "space, or run `slotlab backup --to` another disk each day."
         )
-    target = folder / f"slotlab-{backup.stamp()}.db"
-    if target.exists():
-        raise StorageError(f"{target} already exists. Wait a second, then try again.")
-    contents = backup.copy(home.db, target, folder / f".slotlab-{_lab(home)}.part")
+    target, contents = _copy(home, folder.resolve())
     if folder.resolve() == home.backups.resolve():
         if contents.is_current:
             _write_labels(home, target)
@@ -138,6 +137,16 @@ def _back_up(home: Home, folder: Path | None, *, daily: bool) -> Backup:
         path=str(target), bytes=contents.bytes, samples=contents.samples, labels=contents.labels,
         seconds=round(time.monotonic() - began, 1), at=now(),
     )  # fmt: skip
+
+
+def _copy(home: Home, folder: Path) -> tuple[Path, backup.Contents]:
+    """Copy the database to a new file in `folder`. Several labs may share the folder and start in the same second."""
+    while True:
+        target = folder / f"slotlab-{backup.stamp()}.db"
+        try:
+            return target, backup.copy(home.db, target, folder / f".slotlab-{_lab(home)}.part")
+        except backup.NameTakenError:
+            time.sleep(1)
 
 
 def _lab(home: Home) -> str:
@@ -161,8 +170,14 @@ def _write_labels(home: Home, copy: Path) -> None:
 
 
 def find_backups(home: Home) -> list[Path]:
-    """Return all backups in `backups/`, newest first, with those made before a change of the schema."""
-    return sorted(home.backups.glob("slotlab-*.db"), key=lambda path: path.name[:24], reverse=True)
+    """Return all backups in `backups/`, newest first, with those made before a change of the schema.
+
+    Ignores files with other names, which people put there. A wrong clock gives names in the future. They count as the
+    oldest, so that `rotate` keeps the backup just made.
+    """
+    latest = f"slotlab-{backup.stamp()}"
+    named = [path for path in home.backups.glob("slotlab-*.db") if NAME.fullmatch(path.name)]
+    return sorted(named, key=lambda path: (path.name[:24] <= latest, path.name[:24]), reverse=True)
 
 
 def budget(home: Home) -> int:
@@ -206,9 +221,22 @@ def last(home: Home) -> Last:
     try:
         values = json.loads((home.backups / LAST).read_bytes())
         good, failure = values["good"], values["failure"]
-        return Last(good=good and Backup(**good), failure=failure and Failure(**failure))
-    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged: the next backup writes it
+        result = Last(good=good and Backup(**good), failure=failure and Failure(**failure))
+        _check(result)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # missing or damaged: the next backup writes it
         return Last()
+    return result
+
+
+def _check(result: Last) -> None:
+    """Raise ValueError or TypeError if a value cannot be used."""
+    for entry in filter(None, (result.good, result.failure)):
+        _age(entry.at)
+    if result.good:
+        Path(result.good.path)
+        f"{result.good.samples:,} {result.good.labels:,}"
+    if result.failure and not isinstance(result.failure.reason, str):
+        raise TypeError("the reason is not a text")
 
 
 def problem(result: Last, since: str) -> str | None:

@@ -46,8 +46,8 @@ class Report:
 def check(home: Home, on_progress: OnProgress = lambda *_: None) -> Report:
     """Read every page of the database, every image and every file of ended jobs, and return what is wrong.
 
-    Changes nothing, except that a damaged database is only read from now on, and an intact one is written again. The
-    app may be running. Raises StorageError if there is no database.
+    Changes nothing, except that a damaged database is open for reading only afterwards, and an intact one for writing
+    again. The app may be running. Raises StorageError if there is no database.
     """
     if damage.is_lost(home.db):
         raise StorageError(damage.lost_sentence(home.db))
@@ -58,9 +58,9 @@ def check(home: Home, on_progress: OnProgress = lambda *_: None) -> Report:
     try:
         with backup.opened_live(home.db) as db:
             db.execute("BEGIN")  # one snapshot, or a label saved in between would look like a contradiction
-            if problems := integrity.file_problems(db):
-                damage.record(home.db, problems[0].rstrip("."))
-            report.problems += problems or integrity.row_problems(db)
+            if damaged := integrity.file_problems(db):
+                damage.record(home.db, damaged[0].rstrip("."))
+            report.problems += damaged or integrity.contradictions(db)
             report.database_is_intact = not report.problems
             is_readable = report.database_is_intact and backup.is_current(db)
             if is_readable:

@@ -5,7 +5,6 @@ two apps that serve one folder start one.
 """
 
 import contextlib
-import fcntl
 import os
 import subprocess
 import sys
@@ -14,9 +13,9 @@ import time
 from pathlib import Path
 
 from core.backup import backups
-from core.errors import SlotlabError, StorageError
+from core.backup.restore import hold
+from core.errors import SlotlabError
 from core.home import Home
-from core.jobs.jobdir import try_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_SECONDS = 60.0
@@ -67,22 +66,10 @@ def serve(home: Home) -> None:
     or cannot be written is not marked: its pages can still be read, and nothing can be saved or restored there.
     """
     with _serving:
-        if home.root in _served or not _hold(home):
+        if home.root in _served or hold(home) is None:
             return
         threading.Thread(target=_look, args=(home,), name="daily backup", daemon=True).start()
         _served.add(home.root)
-
-
-def _hold(home: Home) -> bool:
-    """Share the lock that a restore needs alone, for as long as this process lives. False if it cannot be written."""
-    try:
-        number = os.open(home.app_lock, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError:  # no folder yet, a full disk, or a read-only one
-        return False
-    if try_lock(number, fcntl.LOCK_SH):
-        return True
-    os.close(number)
-    raise StorageError("A backup is being restored. Reload the page in a minute.")
 
 
 def _look(home: Home) -> None:

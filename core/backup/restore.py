@@ -1,6 +1,7 @@
 """Restore of a backup. The present database is moved aside, never deleted."""
 
 import fcntl
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -58,16 +59,42 @@ def restore(home: Home, file: Path) -> Restored:
     return contents
 
 
+def hold(home: Home) -> int | None:
+    """Keep a restore out while the returned descriptor is open; None if the folder is missing or cannot be written.
+
+    Without it, a command could save to the database that is moved aside. Raises StorageError during a restore.
+    """
+    try:
+        number = os.open(home.app_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:  # no folder yet, a full disk, or a read-only one
+        return None
+    if try_lock(number, fcntl.LOCK_SH):
+        return number
+    os.close(number)
+    raise StorageError("A backup is being restored. Try again in a minute.")
+
+
+@contextmanager
+def in_use(home: Home) -> Iterator[None]:
+    """Keep a restore out during the block. Raises StorageError during a restore."""
+    number = hold(home)
+    try:
+        yield
+    finally:
+        if number is not None:
+            os.close(number)
+
+
 @contextmanager
 def _unused(home: Home) -> Iterator[None]:
-    """Keep apps out during the block. Raises JobError if one is running, or a job.
+    """Keep apps and commands out during the block. Raises JobError if one is running, or a job.
 
     A label that the app has acknowledged could otherwise go to the file that is moved aside.
     """
     number = os.open(home.app_lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if not try_lock(number, fcntl.LOCK_EX):
-            raise JobError(f"The app is using {home.root}. Stop it, then restore.")
+            raise JobError(f"The app or another command is using {home.root}. Stop it, then restore.")
         if active := [job.id for job in _jobs(home) if _is_alive(job)]:
             raise JobError(f"{', '.join(active)} is running. Cancel it or wait until it ends, then restore.")
         yield
@@ -99,6 +126,12 @@ def _put_in_place(home: Home, file: Path) -> Restored:
     )  # fmt: skip
 
 
+def _free_name(name: str) -> Path:
+    """Return the path, with a number if an earlier restore has taken it in the same second."""
+    names = (Path(f"{name}-{number}" if number else name) for number in itertools.count())
+    return next(path for path in names if not any(Path(f"{path}{ending}").exists() for ending in BESIDE))
+
+
 def _move_aside(database: Path) -> Path | None:
     """Rename a database with the files beside it, and return its new name; None if there is none.
 
@@ -108,7 +141,7 @@ def _move_aside(database: Path) -> Path | None:
     files = [ending for ending in BESIDE if Path(f"{database}{ending}").exists()]
     if not files:
         return None
-    aside = Path(f"{database}.replaced-{backup.stamp()}")
+    aside = _free_name(f"{database}.replaced-{backup.stamp()}")
     for ending in files:
         old, new = Path(f"{database}{ending}"), Path(f"{aside}{ending}")
         try:

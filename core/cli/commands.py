@@ -16,7 +16,7 @@ import typer
 from sqlite_utils import Database
 
 from core.backup import backups
-from core.backup.restore import restore
+from core.backup.restore import in_use, restore
 from core.cli import demo as demo_project
 from core.cli import serving
 from core.cli.progress import Progress
@@ -303,6 +303,7 @@ def report(
     from core.runs.evaluated import load_evaluated
 
     home = Home.from_env()
+    home.check_outside(out)
     with _database(home) as db:
         _update_jobs(db, home)
         text = make_report(db, home, load_evaluated(db, home, _run(db, run), split, tta=tta))
@@ -354,7 +355,9 @@ def export(
     form: Annotated[str, typer.Option("--format", metavar="csv|filename|jsonl")] = "csv",
 ) -> None:
     """Export labels, or images named by their labels, with owner and authorization."""
-    with _database(Home.from_env()) as db:
+    home = Home.from_env()
+    home.check_outside(out)
+    with _database(home) as db:
         count = exporting.export(db, _project(db, project), form, out)
     _print_summary(out, f"Exported {_counted(count, 'image')} to {'standard output' if str(out) == '-' else out}.")
 
@@ -437,7 +440,7 @@ def main() -> None:
 def _database(home: Home, *, create: bool = False) -> Iterator[Database]:
     if create:
         home.create()
-    with opened(home.db, create=create) as db:
+    with in_use(home), opened(home.db, create=create) as db:
         if found := damage.find(home.db):
             print_error(f"slotlab: {found.sentence}")
         yield db

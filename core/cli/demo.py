@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from core.backup.restore import in_use
 from core.cli.progress import Progress
 from core.data.importing import Request, Upload, start_import
 from core.errors import OptionError
@@ -43,7 +44,7 @@ def run(home: Home, *, count: int, fresh: bool, progress: Progress, settings: Tr
     if fresh:
         _start_over(home)
     home.create()
-    with opened(home.db, create=True) as db:
+    with in_use(home), opened(home.db, create=True) as db:
         control.reconcile(db, home)
         project = _with_images(db, home, count, progress)
         trained = _with_run(db, home, project, settings, progress)

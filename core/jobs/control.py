@@ -35,6 +35,8 @@ LOCK_SECONDS = 5.0
 """Longest wait for those who look at a job. Each holds its lock for milliseconds."""
 STAGED = ".new-"
 """Start of the name of a directory whose job has no row yet."""
+MAX_IMAGES = 1 << 62
+"""More images than any result has. SQLite has integers of 64 bits."""
 DAMAGED_RESULT = "result.json is damaged."
 RECORDED_VERSIONS = ("slotlab", "torch", "timm", "albumentations", "numpy", "pillow")
 
@@ -298,32 +300,39 @@ def _reconcile_ended(db: Database, job: Job, directory: JobDir) -> None:
             )
             if moved and result:
                 _store_result(db, job, directory.spec(), result)
-    except (KeyError, TypeError, JobError):
+    except (KeyError, TypeError, ValueError, JobError):
         if job.state in ACTIVE:
             with write(db):
                 jobs.set_state(db, job, "failed", reason=DAMAGED_RESULT, final=True)
 
 
 def _store_result(db: Database, job: Job, spec: dict[str, Any], result: dict[str, Any]) -> None:
-    """Copy a result into the rows. Raises KeyError or TypeError if the files are damaged."""
+    """Copy a result into the rows. Raises KeyError, TypeError or ValueError if the files are damaged."""
     if job.kind == "train":
-        runs.set_val_correct(db, job.id, _count(result["val"]["correct"]))
+        run = runs.find_run(db, job.id)
+        if run is not None:
+            runs.set_val_correct(db, job.id, _count(result["val"]["correct"], run.val_n))
     elif job.kind == "evaluate":
+        if (run := runs.find_run(db, str(spec["run"]))) is None or spec["split"] not in ("val", "test"):
+            raise ValueError("run.json names another evaluation")
+        n = _count(result["n"], MAX_IMAGES)
         evaluations.insert_evaluation(
             db,
-            run_id=spec["run"],
+            run_id=run.job.id,
             job_id=job.id,
             split=spec["split"],
-            tta=spec["tta"],
-            n=_count(result["n"]),
-            correct=_count(result["correct"]),
+            tta=spec["tta"] is True,
+            n=n,
+            correct=_count(result["correct"], n),
             result=json.dumps(result),
         )
 
 
-def _count(value: object) -> int:
+def _count(value: object, most: int) -> int:
     if not isinstance(value, int):
         raise TypeError(f"expected a number, got {value!r}")
+    if not 0 <= value <= most:
+        raise ValueError(f"expected at most {most}, got {value}")
     return value
 
 

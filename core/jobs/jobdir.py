@@ -21,6 +21,7 @@ the job lives. A process id proves nothing: the system reuses ids, and a zombie 
 import errno
 import fcntl
 import json
+import math
 import os
 import re
 import signal
@@ -32,7 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.errors import Cause, JobError, StorageError
-from core.files import atomic_write
+from core.files import atomic_write, open_regular
 from core.jobs import log, metrics
 from core.jobs.failures import legacy_cause
 from db.records import ACTIVE
@@ -42,6 +43,8 @@ EXIT_STOPPED = 128 + signal.SIGTERM
 RESERVE = "reserve"
 RESERVE_BYTES = 256 * 1024
 """Enough for status.json, result.json and exit.json."""
+NAME = re.compile(r"[0-9]{1,7}-.+", re.DOTALL)
+"""Names of the directories of jobs. A new job gets the number after the highest."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 STALLED_SECONDS = 180.0
 """A job without a heartbeat for this long is stalled. A step of a large network on two cores takes up to a minute."""
@@ -125,8 +128,9 @@ class JobDir:
     def read(self, name: str) -> dict[str, Any] | None:
         """Return a JSON object, or None if the file is missing or damaged."""
         try:
-            values = json.loads((self.path / name).read_bytes())
-        except (OSError, ValueError):
+            with open_regular(self.path / name) as file:
+                values = json.loads(file.read())
+        except (OSError, ValueError, RecursionError):
             return None
         return values if isinstance(values, dict) else None
 
@@ -252,7 +256,7 @@ class JobDir:
             steps=_count(status, "steps"),
             epoch=_count(status, "epoch"),
             epochs=_count(status, "epochs"),
-            eta_s=eta_s if active and isinstance(eta_s, int | float) else None,
+            eta_s=eta_s if active and isinstance(eta_s, int | float) and 0 <= eta_s < math.inf else None,
             idle=active and not canceling and status.get("idle") is True,
             canceling=canceling,
             stalled=state == "running" and _stalled(self.path, _count(status, "beat")),
@@ -289,17 +293,24 @@ class JobDir:
             reason = f"The job was killed by signal 9{reached}, perhaps because memory ran out."
             return Outcome("failed", reason, "out_of_memory")
         if isinstance(number, int):
-            reason = f"The job crashed with signal {number} ({signal.strsignal(number)}){reached}; see the log."
+            reason = f"The job crashed with signal {number} ({_signal_name(number)}){reached}; see the log."
             return Outcome("failed", reason)
         reason = str(status.get("reason") or f"The job exited with code {end.get('code')}; see the log.")
         return Outcome("failed", reason, status["cause"] if "cause" in status else legacy_cause(reason))
 
 
 def job_directories(runs: Path) -> Iterator[JobDir]:
-    """Yield the jobs in this folder, in any order. Ignores what people put there."""
+    """Yield the jobs in this folder, in any order. Ignores what people put there, such as a folder named by a time."""
     for path in runs.glob("[0-9]*-*"):
-        if re.fullmatch(r"[0-9]+-.+", path.name) and path.is_dir():
+        if NAME.fullmatch(path.name) and path.is_dir():
             yield JobDir(path)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return str(signal.strsignal(number))
+    except (ValueError, OverflowError):  # exit.json is damaged
+        return "unknown"
 
 
 def _count(status: Mapping[str, Any], name: str) -> int:

@@ -106,11 +106,18 @@ def diagnose(
     return _finished(history) if state == "finished" and history.val else _learning(history)
 
 
+REQUIRED = {"step": {"step", "loss"}, "val": {"step", "loss", "correct", "n", "per_position", "answers"}}
+"""Values that a line of each kind has, or it is damaged."""
+
+
 def lines_of_kind(lines: Sequence[Line], kind: str) -> list[Line]:
-    """Return the lines of a kind by step. A resumed run repeats steps, and its new lines replace the old ones."""
+    """Return the lines of a kind by step, without damaged ones.
+
+    A resumed run repeats steps, and its new lines replace the old ones.
+    """
     valid: list[Line] = []
     for line in lines:
-        if line.get("kind") == kind:
+        if line.get("kind") == kind and line.keys() >= REQUIRED[kind]:
             while valid and valid[-1]["step"] >= line["step"]:
                 valid.pop()
             valid.append(line)

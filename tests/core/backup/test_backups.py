@@ -2,8 +2,12 @@
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlite_utils import Database
@@ -12,6 +16,7 @@ from core.backup import backups, daily
 from core.backup.backups import Backup, Failure, Last, back_up, last, problem
 from core.errors import StorageError
 from core.home import Home
+from db import backup
 from db.records import Project
 from tests.helpers.labs import add_images, label
 from tests.helpers.waiting import wait_until
@@ -27,7 +32,7 @@ def made(path: Path, hours: float) -> Backup:
 
 def age_all(home: Home) -> None:
     """Rename each backup as if it had been made a day earlier."""
-    for path in sorted(home.backups.glob("slotlab-*.db")):
+    for path in backups.find_backups(home)[::-1]:
         day = datetime.strptime(path.name[8:24], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) - timedelta(days=1)
         path.rename(path.with_name(f"slotlab-{day:%Y%m%dT%H%M%SZ}{path.name[24:]}"))
 
@@ -109,6 +114,82 @@ def test_seven_backups_are_kept(labeled_home: Home) -> None:
     assert names == sorted(names, reverse=True)
 
 
+def test_backups_of_the_future_do_not_replace_the_newest(labeled_home: Home) -> None:
+    """A clock was wrong for a week. The next backup is kept, and the oldest of that week goes."""
+    first = back_up(labeled_home)
+    future = [labeled_home.backups / f"slotlab-2099010{day}T000000Z.db" for day in range(1, backups.KEPT)]
+    for path in future:
+        shutil.copy(first.path, path)
+    age_all(labeled_home)
+    future = sorted(labeled_home.backups.glob("slotlab-2*"))[1:]
+
+    newest = back_up(labeled_home)
+
+    assert backups.find_backups(labeled_home)[0] == Path(newest.path)
+    assert not last(labeled_home).is_due()
+    assert [path.exists() for path in future] == [False] + [True] * (backups.KEPT - 2)
+
+
+def test_copies_that_people_name_are_never_deleted(labeled_home: Home) -> None:
+    back_up(labeled_home)
+    kept = [labeled_home.backups / f"slotlab-{name}.db" for name in ("20250101T000000Z-keep", "my-schema-", "x")]
+    for path in kept:
+        path.write_bytes(b"kept by hand")
+
+    for _ in range(backups.KEPT + 2):
+        age_all(labeled_home)
+        back_up(labeled_home)
+
+    assert all(path.read_bytes() == b"kept by hand" for path in kept)
+
+
+def test_two_labs_back_up_to_one_folder_in_the_same_second(labeled_home: Home, tmp_path: Path) -> None:
+    """Neither backup replaces the other, although both names would be equal."""
+    other, disk = Home(tmp_path / "other"), tmp_path / "disk"
+    shutil.copytree(labeled_home.root, other.root)
+    disk.mkdir()
+    time.sleep(1 - time.time() % 1)  # begin with a second
+
+    with ThreadPoolExecutor() as threads:
+        paths = list(threads.map(lambda home: back_up(home, disk).path, (labeled_home, other)))
+
+    assert sorted(paths) == sorted(map(str, disk.iterdir()))
+    assert len(paths) == 2
+
+
+def test_a_published_backup_is_never_replaced(labeled_home: Home, tmp_path: Path) -> None:
+    """Another lab may take the name while this one copies."""
+    part, target = tmp_path / "part", tmp_path / "target"
+    part.write_text("mine")
+    target.write_text("theirs")
+
+    with pytest.raises(backup.NameTakenError):
+        backup._publish(part, target)
+
+    assert target.read_text() == "theirs"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"good": {"at": "2026-01-01"}},
+        {"good": {"path": 5}},
+        {"good": {"labels": "many"}},
+        {"failure": {"reason": 5, "at": "2026-01-01T00:00:00+00:00"}},
+        {"failure": {"reason": "x", "at": "yesterday"}},
+        {"failure": {"reason": "x", "at": 5}},
+    ],
+)
+def test_a_damaged_result_counts_as_none(labeled_home: Home, values: dict[str, dict[str, Any]]) -> None:
+    """The daily backup would stop for good, and Home could not be drawn."""
+    good = asdict(back_up(labeled_home))
+    record = {"good": good | values.get("good", {}), "failure": values.get("failure")}
+    (labeled_home.backups / backups.LAST).write_text(json.dumps(record))
+
+    assert last(labeled_home) == Last()
+    assert last(labeled_home).is_due()
+
+
 def test_backups_take_a_fifth_of_the_free_disk(labeled_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Older ones make room, but the newest stays whatever it takes. A daily one that would take more is refused."""
     size = back_up(labeled_home).bytes
@@ -143,6 +224,8 @@ def test_backups_take_a_fifth_of_the_free_disk(labeled_home: Home, monkeypatch: 
         (25, 0.5, False, "The last backup failed. The disk is full. The last good one is 25 hours old."),
         (25, 2, True, "The last backup failed."),
         (-5, None, False, None),  # the clock was set back
+        (-80_000, None, True, "The last backup is 3333 days old"),  # it was made by a wrong clock
+        (25, -80_000, True, "The last backup failed."),
     ],
 )
 def test_a_daily_backup_is_due_and_overdue(

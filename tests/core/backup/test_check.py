@@ -1,7 +1,10 @@
 """The check of a folder: each kind of damage is named, and leftovers are not damage."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,8 @@ import pytest
 from core.backup.check import check
 from core.errors import StorageError
 from core.home import Home
-from db.connection import opened
+from db import damage
+from db.connection import opened, write
 from tests.helpers.repository import ROOT
 
 RUN = "0002-fast"
@@ -126,6 +130,27 @@ def test_a_damaged_page_is_a_sentence(home: Home) -> None:
 
     assert not report.is_intact
     assert not report.database_is_intact
+
+
+def test_a_check_that_finds_damage_stops_writes(home: Home) -> None:
+    """The start of a command does not look at the images. The WAL of a killed app is not copied into the file."""
+    code = (
+        "import os, sys; from pathlib import Path; from db.connection import connect; db = connect(Path(sys.argv[1]));"
+    )
+    code += "db.execute('UPDATE projects SET created_at = 1'); os._exit(0)"
+    subprocess.run([sys.executable, "-c", code, home.db], cwd=ROOT, check=True)
+    assert Path(f"{home.db}-wal").stat().st_size > 0
+    with home.db.open("r+b") as file:
+        file.seek(-4096, os.SEEK_END)
+        file.write(b"\xa5" * 4096)
+    before = home.db.read_bytes()
+
+    assert not check(home).database_is_intact
+
+    assert damage.find(home.db) is not None
+    with opened(home.db) as db, pytest.raises(StorageError, match="only reads it"), write(db):
+        pass
+    assert home.db.read_bytes() == before
 
 
 def test_a_missing_database_is_refused(tmp_path: Path) -> None:

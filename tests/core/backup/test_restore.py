@@ -10,7 +10,7 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
 from core.backup.backups import back_up
-from core.backup.restore import restore
+from core.backup.restore import _unused, in_use, restore
 from core.errors import JobError, OptionError, StorageError
 from core.home import Home
 from core.jobs.jobdir import JobDir
@@ -48,6 +48,16 @@ def test_a_backup_is_restored_and_the_former_database_is_kept(home: Home, db: Da
     assert result.sentence() == (
         f"Restored {backup}: 2 images, 1 labels. The former database is now {result.replaced}."
     )
+
+
+def test_two_restores_in_one_second_keep_both_former_databases(home: Home, db: Database, backup: Path) -> None:
+    """The clock may also have been set back to that second."""
+    first, second = restore(home, backup).replaced, restore(home, backup).replaced
+    third = restore(home, backup).replaced
+
+    assert None not in (first, second, third)
+    assert labels(Path(first or "")) == ["000001", "000002"]
+    assert labels(Path(second or "")) == labels(Path(third or "")) == ["000001"]
 
 
 def test_a_backup_is_restored_into_a_missing_folder(tmp_path: Path, backup: Path) -> None:
@@ -136,7 +146,7 @@ def test_a_restore_is_refused_while_the_app_runs(home: Home, db: Database, backu
     assert app.stdout is not None
     assert app.stdout.readline() == "serving\n"
 
-    with pytest.raises(JobError, match="The app is using"):
+    with pytest.raises(JobError, match="The app or another command is using"):
         restore(home, backup)
 
     app.communicate("\n")
@@ -155,6 +165,20 @@ def test_a_restore_is_refused_while_a_job_runs(home: Home, db: Database, backup:
         restore(home, backup)
 
     os.close(lock)
+    restore(home, backup)
+
+
+def test_a_restore_and_a_command_keep_each_other_out(home: Home, db: Database, backup: Path) -> None:
+    """Images that a command imports during the copy would be in the database that is moved aside."""
+    command = [sys.executable, "-m", "core.cli", "runs"]
+    env = os.environ | {"SLOTLAB_HOME": str(home.root)}
+    with _unused(home):
+        refused = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "slotlab: A backup is being restored. Try again in a minute.\n"
+    with in_use(home), in_use(home), pytest.raises(JobError, match="another command is using"):
+        restore(home, backup)
     restore(home, backup)
 
 

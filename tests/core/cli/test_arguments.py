@@ -176,6 +176,19 @@ def test_an_export_to_standard_output_has_its_summary_on_stderr(slotlab: Slotlab
     assert (done.returncode, done.stdout, done.stderr) == (0, "", f"Exported 0 images to {out}.\n")
 
 
+@pytest.mark.parametrize("out", ["slotlab.db", "slotlab.db-wal", "runs/0001-fast/run.json", "backups/x.db", "link"])
+def test_an_export_never_replaces_the_lab(slotlab: Slotlab, tmp_path: Path, out: str) -> None:
+    """A path inside the Slotlab folder is usual, so completion in the shell offers the database."""
+    home = Home(tmp_path / "home")
+    before = home.db.read_bytes()
+    (home.root / "link").symlink_to(home.db)
+
+    refused(slotlab("export", "--project", "p", "--format", "jsonl", "--out", str(home.root / out)))
+
+    assert home.db.read_bytes() == before
+    assert slotlab("export", "--project", "p", "--format", "jsonl", "--out", str(home.root / "x.jsonl")).returncode == 0
+
+
 def process(home: Path, words: list[str], *, stdout: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "core.cli", *words],

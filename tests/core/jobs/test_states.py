@@ -1,6 +1,7 @@
 """States of jobs that others watch, that were recorded wrongly, and on a full disk."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -99,7 +100,19 @@ with opened(home.db) as db:
 
 @pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize(
-    "result", ['{"other": 1}', '{"val": 3}', '{"val": {"correct": "many"}}', "[]", "{", '{"val": {"correct": null}}']
+    "result",
+    [
+        '{"other": 1}',
+        '{"val": 3}',
+        '{"val": {"correct": "many"}}',
+        "[]",
+        "{",
+        '{"val": {"correct": null}}',
+        '{"val": {"correct": 1000}}',  # more than there are images
+        '{"val": {"correct": -1}}',
+        '{"val": {"correct": 1000000000000000000000000000000}}',
+        "[" * 100_000,
+    ],
 )
 def test_a_damaged_result_fails_its_job_and_no_other(db: Database, home: Home, labeled: Project, result: str) -> None:
     """Other jobs are updated, and what people put into the folder is ignored."""
@@ -109,12 +122,47 @@ def test_a_damaged_result_fails_its_job_and_no_other(db: Database, home: Home, l
     with write(db):
         rows.set_state(db, rows.get_job(db, damaged.id), "running")
     (damaged.path / "result.json").write_text(result)
-    (home.runs / "1st-try-backup").mkdir()
+    for name in ("1st-try-backup", "20261128235959-backup", "99999999999999999999999-x"):
+        (home.runs / name).mkdir()
     good = control.start_job(db, home, labeled, "import", {})
 
     assert control.follow(db, home, good.id, lambda _: None).state == "finished"
     assert control.queue(home) == {}
+    assert good.number == JobDir(damaged.path).number + 1
     after = rows.get_job(db, damaged.id)
+    assert (after.state, after.reason) == ("failed", "result.json is damaged.")
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize(
+    ("spec", "result"),
+    [
+        ({"run": "0099-fast"}, {}),
+        ({"run": ["0001-fast"]}, {}),
+        ({"split": "train"}, {}),
+        ({}, {"correct": 11}),
+        ({}, {"n": 10**30}),
+    ],
+)
+def test_a_damaged_evaluation_fails_its_job(
+    db: Database, home: Home, labeled: Project, spec: dict[str, object], result: dict[str, object]
+) -> None:
+    """Without its values the row would violate a constraint, and every command would end with that error."""
+    run = start(db, home, labeled)
+    control.cancel(db, home, run.job.id)
+    control.follow(db, home, run.job.id, lambda _: None)
+    request = {"run": run.job.id, "split": "val", "tta": False}
+    job = control.start_job(db, home, labeled, "evaluate", request)
+    control.follow(db, home, job.id, lambda _: None)
+    with write(db):
+        rows.set_state(db, rows.get_job(db, job.id), "running")
+    directory = JobDir(home.run(job.id))
+    directory.write("run.json", directory.spec() | spec)
+    directory.write("result.json", {"n": 10, "correct": 5} | result)
+
+    assert control.reconcile(db, home) is None
+
+    after = rows.get_job(db, job.id)
     assert (after.state, after.reason) == ("failed", "result.json is damaged.")
 
 
@@ -122,10 +170,12 @@ def test_a_damaged_result_fails_its_job_and_no_other(db: Database, home: Home, l
     "status",
     [
         {"state": 7, "step": "many", "steps": None, "eta_s": "soon", "message": 3, "beat": [], "idle": "yes"},
-        {"state": "running", "step": {"a": 1}, "cause": 3, "reason": {"x": 1}},
+        {"state": "running", "step": {"a": 1}, "cause": 3, "reason": {"x": 1}, "eta_s": math.nan},
     ],
 )
-@pytest.mark.parametrize("end", [None, {"code": "x"}, {"signal": "y"}, {"error": 7}])
+@pytest.mark.parametrize(
+    "end", [None, {"code": "x"}, {"signal": "y"}, {"error": 7}, {"signal": 500}, {"signal": 0}, {"signal": 10**30}]
+)
 def test_a_status_with_other_types_is_readable(tmp_path: Path, status: dict[str, object], end: object) -> None:
     """Another program, or a newer version, may have written it."""
     job = JobDir(tmp_path / "0001-fast")

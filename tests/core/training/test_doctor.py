@@ -444,3 +444,10 @@ def test_lines_of_an_earlier_version_and_of_a_resumed_run_are_read() -> None:
         del lines[-1]["answers"]
 
     assert doctor(lines).state == "plateau"
+
+
+@pytest.mark.parametrize("line", [{}, {"step": 1}, {"step": 1, "loss": 1.0, "n": 5}])
+def test_a_line_that_lacks_values_is_ignored(line: dict[str, object]) -> None:
+    """A failing disk or another program damaged metrics.jsonl."""
+    assert lines_of_kind([{"kind": "val", **line}], "val") == []
+    assert lines_of_kind([{"kind": "step"}, {"kind": "step", "step": 1}], "step") == []
