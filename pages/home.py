@@ -11,7 +11,7 @@ from db.records import ACTIVE, Project, Run
 from db.runs import list_runs
 from db.samples import counts
 from pages.components import layout
-from pages.components.home.backup import show_backup
+from pages.components.home.backup import has_problem, show_backup
 from pages.components.home.importing import import_form, show_import, show_watch
 
 layout.enter("home")
@@ -92,6 +92,10 @@ def link_to_next_steps(project: Project, run: Run | None, labeled: int, unlabele
         st.page_link(page, label=label, icon=icon, query_params=query, width="content")
 
 
+since = min((project.created_at for project in projects), default="")
+overdue = bool(projects) and has_problem(since)
+if overdue:  # first, because labels can be lost
+    show_backup(since)
 for card in cards:
     show_project(*card)
 if not projects:
@@ -108,5 +112,5 @@ if imports:
         show_import(imports[0])
 with st.expander("Import images", icon=":material/upload:", expanded=not projects):
     import_form(projects)
-if projects:
-    show_backup(min(project.created_at for project in projects))
+if projects and not overdue:
+    show_backup(since)

@@ -230,13 +230,14 @@ def last(home: Home) -> Last:
 
 def _check(result: Last) -> None:
     """Raise ValueError or TypeError if a value cannot be used."""
-    for entry in filter(None, (result.good, result.failure)):
-        _age(entry.at)
     if result.good:
+        _age(result.good.at)
         Path(result.good.path)
         f"{result.good.samples:,} {result.good.labels:,}"
-    if result.failure and not isinstance(result.failure.reason, str):
-        raise TypeError("the reason is not a text")
+    if result.failure:
+        _age(result.failure.at)
+        if not isinstance(result.failure.reason, str):
+            raise TypeError("the reason is not a text")
 
 
 def problem(result: Last, since: str) -> str | None:

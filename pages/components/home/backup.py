@@ -9,6 +9,11 @@ from core.jobs.jobdir import duration
 from pages.components import layout
 
 
+def has_problem(since: str) -> bool:
+    """Return whether the backups need attention. `since` is when the first project was created."""
+    return backups.problem(backups.last(layout.home()), since) is not None
+
+
 def show_backup(since: str) -> None:
     """Draw one line: age and contents of the last backup. Red if it failed, or is overdue and the lab older than that.
 
