@@ -229,12 +229,15 @@ class Typist:
             await self.page.keyboard.press("Backspace")
 
     async def _next_image(self, *, empty: bool = True) -> str:
-        end = time.monotonic() + PATIENCE_SECONDS
+        began = time.monotonic()
         while True:
             sample, ready, _, typed = await self.state()
             if sample and ready == "true" and not (empty and typed):
                 return sample
-            if time.monotonic() > end:
+            # Another operator took the image meanwhile, so the rest of its keys went to the next one.
+            if sample and ready == "true" and time.monotonic() > began + 2 * LOOK_SECONDS:
+                await self._erase(sample)
+            if time.monotonic() > began + PATIENCE_SECONDS:
                 raise CellError(f"No image took keys for {PATIENCE_SECONDS:g} s, after {len(self.typed)} labels.")
             await self._breathe()
 
