@@ -8,6 +8,7 @@ A copy in steps would not do: it starts over whenever another process writes (ht
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
 from core.errors import StorageError
-from db.connection import APPLICATION_ID, BUSY_SECONDS, close
+from db.connection import APPLICATION_ID, BUSY_SECONDS, cannot_share, close, read_only
 from db.integrity import problems
 from db.migrations import SCHEMA_VERSION
 
@@ -107,7 +108,12 @@ def _check_room(source: Path, folder: Path) -> None:
 
 
 def mode_of(database: Path) -> str:
-    """Return how to open a database in use: rw, so that the last one who closes it empties its WAL; ro if damaged."""
+    """Return how to open a database in use: rw, so that the last one who closes it empties its WAL; ro if damaged.
+
+    On a full or read-only disk it is read without the -shm that WAL needs.
+    """
+    if cannot_share(database):
+        return read_only(database)
     return "ro" if Path(f"{database.resolve()}.damaged").exists() else "rw"
 
 
@@ -238,10 +244,11 @@ def stamp(time: datetime | None = None) -> str:
 def copy_before_migration(database: Path, schema: int) -> Path:
     """Back up a database whose schema is about to change. Raises StorageError."""
     folder = database.parent / FOLDER
-    target = folder / f"slotlab-{stamp()}-schema-{schema}.db"
     part = folder / f".schema-{schema}.part"  # the caller's write transaction keeps other processes away
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        while (target := folder / f"slotlab-{stamp()}-schema-{schema}.db").exists():
+            time.sleep(0.1)  # an update was killed in this second
         copy(database, target, part)
     except (OSError, StorageError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

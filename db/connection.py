@@ -15,6 +15,7 @@ Each rule prevents a data loss that tests/db/test_connection.py reproduces:
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,9 @@ APPLICATION_ID = 0x534C4F54
 BUSY_SECONDS = 30.0
 CHECK_SECONDS = 1.0
 """Limit of the check at the start of a command or worker. It suffices for about 250,000 samples."""
+SHM_BYTES = 64 * 1024
+"""Free space that opening a WAL database may take: a -shm of 32 KiB and a -wal."""
+FULL_SENTENCE = "The disk is full, so the database {path} cannot be written. Free some space."
 WAL_SAFE_SINCE = (3, 51, 3)
 MOUNTS = Path("/proc/self/mounts")
 LOCAL_FILE_SYSTEMS = frozenset(
@@ -55,6 +59,10 @@ def connect(path: Path, *, create: bool = False) -> Database:
     if damage.has_lost_wal(path):  # before SQLite creates another
         damage.record(path, damage.LOST_WAL)
     try:
+        if cannot_share(path):
+            db = _open(path, f"mode={read_only(path)}")
+            with _closed_on_error(db, path):
+                return _prepare_to_read(db, path)
         if not damage.find(path):
             db = _open(path, "mode=rw")
             with _closed_on_error(db, path):
@@ -62,9 +70,9 @@ def connect(path: Path, *, create: bool = False) -> Database:
                 if not _is_damaged(db, path):
                     return _prepare(db, path)
             close(db, path)
-        db = _open(path, _read_only(path))
+        db = _open(path, f"mode={read_only(path)}")
         with _closed_on_error(db, path):
-            return _prepare_damaged(db, path)
+            return _prepare_to_read(db, path)
     except sqlite3.DatabaseError as error:
         raise StorageError(f"{path} cannot be read as a Slotlab database ({error}).") from error
 
@@ -195,21 +203,37 @@ def _is_damaged(db: Database, path: Path) -> bool:
     return False
 
 
-def _read_only(path: Path) -> str:
-    """Return the URI query that opens a damaged file for reading only.
+def read_only(path: Path) -> str:
+    """Return the mode in a URI that opens a file for reading only, when it is damaged or its disk is full or read-only.
 
     Without a journal the file is opened as immutable, or SQLite would create a -wal and a -shm.
     """
     journals = [damage.beside(path, suffix) for suffix in ("-wal", "-journal")]
     has_journal = any(journal.exists() and not _is_empty(journal) for journal in journals)
-    return "mode=ro" if has_journal else "mode=ro&immutable=1"
+    return "ro" if has_journal else "ro&immutable=1"
 
 
-def _prepare_damaged(db: Database, path: Path) -> Database:
+def cannot_share(path: Path) -> bool:
+    """Return whether the disk is full or read-only, so that SQLite cannot create the -shm that WAL needs.
+
+    If there is a complete -shm, another process uses the database, and we can read with it.
+    """
+    shm = damage.beside(path, "-shm")
+    is_writable = os.access(path.parent, os.W_OK, effective_ids=True)
+    return (not is_writable or _is_full(path)) and not (shm.exists() and shm.stat().st_size >= SHM_BYTES // 2)
+
+
+def _is_full(path: Path) -> bool:
+    return shutil.disk_usage(path.parent).free < SHM_BYTES
+
+
+def _prepare_to_read(db: Database, path: Path) -> Database:
     db.execute("PRAGMA query_only = ON")
     db.execute("PRAGMA trusted_schema = OFF")
     if _check_owner(db, path, may_be_empty=False) < SCHEMA_VERSION:
-        raise StorageError("The database is damaged and of an older Slotlab. Run `slotlab restore BACKUP`.")
+        if damage.find(path):
+            raise StorageError("The database is damaged and of an older Slotlab. Run `slotlab restore BACKUP`.")
+        raise StorageError(f"The database {path} is of an older Slotlab, and the disk is full or read-only.")
     return db
 
 
@@ -221,7 +245,7 @@ def close(db: Database, path: Path) -> None:
     if not damage.find(path):
         db.conn.close()
         return
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{_read_only(path)}", uri=True)) as reader:
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={read_only(path)}", uri=True)) as reader:
         with suppress(sqlite3.DatabaseError):
             reader.execute("SELECT 1 FROM sqlite_master").fetchone()
         db.conn.close()
@@ -259,8 +283,10 @@ def _explanation(error: sqlite3.DatabaseError, path: Path) -> tuple[str, Cause |
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return f"The database {path} is locked by another process. Try again.", None
         case sqlite3.SQLITE_FULL:
-            return f"The disk is full, so the database {path} cannot be written. Free some space.", "disk_full"
+            return FULL_SENTENCE.format(path=path), "disk_full"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            if _is_full(path):  # so it is open for reading only
+                return FULL_SENTENCE.format(path=path), "disk_full"
             return f"The database {path} cannot be written ({error}). Check the permissions of its folder.", None
         case sqlite3.SQLITE_CANTOPEN:
             return f"The database {path} cannot be opened ({error}). Check the permissions of its folder.", None

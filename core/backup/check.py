@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -75,7 +76,8 @@ def check(home: Home, on_progress: OnProgress = lambda *_: None) -> Report:
         report.problems.append(str(error))
     _check_leftovers(home, report)
     if report.database_is_intact:
-        damage.clear(home.db)
+        with suppress(OSError):  # a read-only disk
+            damage.clear(home.db)
     else:
         report.notes.append(f"Stop the app, then run `slotlab restore {damage.newest_backup(home.db)}`.")
     return report

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -292,3 +293,13 @@ def test_an_open_write_transaction_does_not_stop_a_copy(home: Home, db: Database
 
     with opened(home.backups / "copy.db") as copied:
         assert copied.execute("SELECT name FROM projects").fetchall() == [("portal",)]
+
+
+def test_an_update_that_was_killed_is_repeated_in_the_same_second(tmp_path: Path) -> None:
+    """Its backup has the name that the next one would get."""
+    make_old(tmp_path / "slotlab.db", 5)
+    time.sleep(1 - time.time() % 1)  # begin with a second
+
+    paths = [backup.copy_before_migration(tmp_path / "slotlab.db", 5) for _ in range(2)]
+
+    assert sorted(paths) == sorted((tmp_path / "backups").iterdir())

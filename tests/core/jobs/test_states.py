@@ -12,6 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from bench.reliability import states
+from core.backup.check import check
 from core.errors import JobError, StorageError
 from core.home import Home
 from core.jobs import control
@@ -263,3 +264,28 @@ def test_a_full_disk_is_the_reason_and_reading_continues(
     with opened(home.db) as db:
         assert control.reconcile(db, home) is None
         assert rows.get_job(db, job.id).state == "failed"
+
+
+def test_a_full_or_read_only_disk_is_still_read(small_disk: Path) -> None:
+    """Nobody has the database open, so there is no -shm, and SQLite cannot create one."""
+    home = Home(small_disk / "home").create()
+    with opened(home.db, create=True) as db, write(db):
+        db.execute("INSERT INTO projects (name, length, charset, created_at) VALUES ('portal', 6, '01', 'now')")
+    before = home.db.read_bytes()
+
+    fill(small_disk)
+    assert check(home).is_intact
+    with opened(home.db) as db:
+        assert db.execute("SELECT name FROM projects").fetchall() == [("portal",)]
+        with pytest.raises(StorageError, match="disk is full") as full, write(db):
+            db.execute("DELETE FROM projects")
+    assert full.value.cause == "disk_full"
+
+    (small_disk / "ballast").unlink()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    assert check(home).is_intact
+    with opened(home.db) as db:
+        assert db.execute("SELECT name FROM projects").fetchall() == [("portal",)]
+        with pytest.raises(StorageError, match="cannot be written"), write(db):
+            db.execute("DELETE FROM projects")
+    assert home.db.read_bytes() == before
