@@ -219,7 +219,7 @@ def cannot_share(path: Path) -> bool:
     If there is a complete -shm, another process uses the database, and we can read with it.
     """
     shm = damage.beside(path, "-shm")
-    is_writable = os.access(path.parent, os.W_OK, effective_ids=True)
+    is_writable = os.access(path.parent, os.W_OK)
     return (not is_writable or _is_full(path)) and not (shm.exists() and shm.stat().st_size >= SHM_BYTES // 2)
 
 
