@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from playwright.async_api import Browser, BrowserContext, Error
 
 from bench.reliability.scene import PATIENCE_SECONDS, Scene
-from bench.reliability.writers import Acknowledgement
+from bench.reliability.writers import Acknowledgment
 from bench.ui.portal import start
 from bench.ui.typist import Typist, chromium, new_context, open_label
 from tests.helpers.lab import Lab
@@ -45,9 +45,9 @@ class Seat:
         await self.typist.all_answered()
         self.acknowledged |= self.typist.typed.keys()
 
-    def acknowledgements(self) -> list[Acknowledgement]:
+    def acknowledgments(self) -> list[Acknowledgment]:
         return [
-            Acknowledgement(
+            Acknowledgment(
                 event="", sample=sample, text=self.typist.typed[sample], operator=self.operator, status="saved"
             )
             for sample in self.acknowledged
@@ -56,7 +56,7 @@ class Seat:
 
 async def typing(
     scene: Scene, project: str, truth: Mapping[str, str], kills: int, killed: threading.Event
-) -> list[Acknowledgement]:
+) -> list[Acknowledgment]:
     """Type until the scene is done. Sets `killed` after the planned kills."""
     rng = scene.rng("apps")
     labs = []
@@ -78,7 +78,7 @@ async def typing(
                     task.cancel()
             for seat, visited in zip(seats, ((project,), ("trained", "folder")), strict=True):
                 await visit_pages(scene, seat, visited)
-        return [each for seat in seats for each in seat.acknowledgements()]
+        return [each for seat in seats for each in seat.acknowledgments()]
     finally:
         for lab in labs:
             lab.kill()

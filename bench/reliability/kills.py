@@ -27,7 +27,7 @@ from typing import Any
 from bench.cells import RESULTS, CellError, save_result
 from bench.reliability import jobs, verdict
 from bench.reliability.scene import Scene
-from bench.reliability.writers import Acknowledgement, Writer
+from bench.reliability.writers import Acknowledgment, Writer
 from bench.ui.million import add_project
 from bench.ui.ui import surroundings
 from core.home import Home
@@ -70,7 +70,7 @@ QUICK = Plan(writers=2, writer_kills=4, app_kills=2, import_kills=3, train_kills
 
 
 def kill_writers(scene: Scene, writers: Sequence[Writer], kills: int, most_s: float = 2.0) -> None:
-    """Kill a random writer some time after its first acknowledgements and start it again, for each kill."""
+    """Kill a random writer some time after its first acknowledgments and start it again, for each kill."""
     rng = scene.rng("writers")
     for _ in range(kills):
         writer = rng.choice(writers)
@@ -129,7 +129,7 @@ def measure(plan: Plan, *, browser: bool = True) -> dict[str, Any]:
     }
 
 
-def _attack(scene: Scene, plan: Plan, truth: Mapping[str, str] | None) -> dict[str, list[Acknowledgement]]:
+def _attack(scene: Scene, plan: Plan, truth: Mapping[str, str] | None) -> dict[str, list[Acknowledgment]]:
     """Run everything at once until all kills have happened. Return the acknowledged labels by door."""
     apps_killed = threading.Event()
     with writing(scene, plan.writers, LABELED, plan.pause) as writers, ThreadPoolExecutor() as pool:
@@ -148,11 +148,11 @@ def _attack(scene: Scene, plan: Plan, truth: Mapping[str, str] | None) -> dict[s
         finally:
             scene.done.set()
         typed = desk.result() if desk else []
-    listed = [each for writer in writers for each in writer.acknowledgements()]
+    listed = [each for writer in writers for each in writer.acknowledgments()]
     return {"apply_events": listed} | ({"browser": typed} if truth else {})
 
 
-def _type(scene: Scene, plan: Plan, truth: Mapping[str, str], killed: threading.Event) -> list[Acknowledgement]:
+def _type(scene: Scene, plan: Plan, truth: Mapping[str, str], killed: threading.Event) -> list[Acknowledgment]:
     from bench.reliability import apps  # needs the test extra
 
     return asyncio.run(apps.typing(scene, TYPED, truth, plan.app_kills, killed))

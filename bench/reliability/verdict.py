@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from sqlite_utils import Database
 
-from bench.reliability.writers import Acknowledgement
+from bench.reliability.writers import Acknowledgment
 from core.data.standing import standing
 from core.home import Home
 from core.jobs import control
@@ -14,7 +14,7 @@ from db import jobs, labels
 from db.records import UNLABELED
 
 
-def lost(db: Database, acknowledgements: Iterable[Acknowledgement]) -> list[str]:
+def lost(db: Database, acknowledgments: Iterable[Acknowledgment]) -> list[str]:
     """Return the acknowledged labels that are not in the ledger with their sample, text and operator.
 
     A browser does not show the id of an event, so its labels are found without it.
@@ -26,7 +26,7 @@ def lost(db: Database, acknowledgements: Iterable[Acknowledgement]) -> list[str]
     labels_of_any_event = set(events.values())
     return [
         f"{each.operator} labeled {each.sample} {each.text!r}"
-        for each in acknowledgements
+        for each in acknowledgments
         for label in [(each.sample, each.text, each.operator)]
         if (events.get(each.event) != label if each.event else label not in labels_of_any_event)
     ]

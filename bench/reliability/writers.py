@@ -3,7 +3,7 @@
     python -m bench.reliability.writers DATABASE --project NAME --name NAME --folder FOLDER [--seed N] [--pause SECONDS]
 
 A writer keeps its batch in an outbox file until the answer, as the labeling widget does. After a kill it sends the same
-batch again. An acknowledgement is a line in a file, written and synced after `apply_events` returned.
+batch again. An acknowledgment is a line in a file, written and synced after `apply_events` returned.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from db.samples import find_sample, select_samples
 BATCH = 5
 """Most events in one transaction."""
 PATIENCE_SECONDS = 60.0
-"""Timeout for the first acknowledgement of a started writer."""
+"""Timeout for the first acknowledgment of a started writer."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Acknowledgement:
+class Acknowledgment:
     """An event that `apply_events` answered as stored."""
 
     event: str
@@ -66,11 +66,11 @@ class Writer:
             command = [*self._command, "--life", str(self.lives)]
             self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=errors)
 
-    def wait_for(self, acknowledgements: int) -> None:
-        """Return once the running process has recorded this many acknowledgements. Raises CellError if it does not."""
+    def wait_for(self, acknowledgments: int) -> None:
+        """Return once the running process has recorded this many acknowledgments. Raises CellError if it does not."""
         end = time.monotonic() + PATIENCE_SECONDS
         path = self.folder / f"{self.lives}.jsonl"
-        while not path.exists() or path.read_bytes().count(b"\n") < acknowledgements:
+        while not path.exists() or path.read_bytes().count(b"\n") < acknowledgments:
             if self.process is None or self.process.poll() is not None or time.monotonic() > end:
                 raise CellError(f"Writer {self.name} labels nothing. {self.errors.read_text()}")
             time.sleep(0.01)
@@ -81,12 +81,12 @@ class Writer:
             self.process.wait()
             self.process = None
 
-    def acknowledgements(self) -> Iterator[Acknowledgement]:
+    def acknowledgments(self) -> Iterator[Acknowledgment]:
         """Yield what all processes of this writer recorded. A kill may truncate the last line of each."""
         for path in self.folder.glob("*.jsonl"):
             for line in path.read_bytes().splitlines(keepends=True):
                 if line.endswith(b"\n"):
-                    yield Acknowledgement(**json.loads(line))
+                    yield Acknowledgment(**json.loads(line))
 
 
 def label_forever(
@@ -130,14 +130,14 @@ def label_forever(
             for event, outcome in zip(batch, outcomes, strict=True):
                 if outcome.status not in ("saved", "conflict", "repeated"):
                     raise CellError(f"Event {outcome.event_id} was {outcome.status}: {outcome.message}")
-                acknowledgement = Acknowledgement(
+                acknowledgment = Acknowledgment(
                     event=outcome.event_id,
                     sample=outcome.sample,
                     text=event["text"],
                     operator=name,
                     status=outcome.status,
                 )
-                lines.append(json.dumps(asdict(acknowledgement)) + "\n")
+                lines.append(json.dumps(asdict(acknowledgment)) + "\n")
             file.write("".join(lines).encode())
             os.fsync(file.fileno())
             time.sleep(rng.uniform(0, 2 * pause))

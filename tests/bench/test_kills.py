@@ -13,7 +13,7 @@ from bench.cells import ROOT
 from bench.reliability.kills import SHARES, Plan, measure, scaled
 from bench.reliability.scene import Scene
 from bench.reliability.verdict import damage, lost, wrong_jobs
-from bench.reliability.writers import Acknowledgement
+from bench.reliability.writers import Acknowledgment
 from bench.tables import kills_table
 from core.data.labeling import apply_events
 from core.home import Home
@@ -78,11 +78,11 @@ def test_the_table_shows_losses_in_bold() -> None:
 # The harness finds what it looks for
 
 
-def labeled_event(db: Database, project: Project) -> Acknowledgement:
+def labeled_event(db: Database, project: Project) -> Acknowledgment:
     sample, text = db.execute("SELECT sha256, '321' FROM samples ORDER BY id LIMIT 1").fetchone()
     event = {"event": "e1", "action": "label", "sample": sample, "text": text, "base": 1}
     assert apply_events(db, project, "Ann", [event])[0].status == "saved"
-    return Acknowledgement(event="e1", sample=sample, text=text, operator="Ann", status="saved")
+    return Acknowledgment(event="e1", sample=sample, text=text, operator="Ann", status="saved")
 
 
 @pytest.mark.parametrize("event", ["e1", ""])
@@ -91,9 +91,9 @@ def test_a_label_that_is_not_in_the_ledger_is_lost(db: Database, labeled: Projec
     stored = labeled_event(db, labeled)
     fields = {"event": event, "sample": stored.sample, "operator": "Ann", "status": "saved"}
 
-    assert lost(db, [Acknowledgement(text="321", **fields)]) == []
-    assert len(lost(db, [Acknowledgement(text="322", **fields)])) == 1
-    assert len(lost(db, [Acknowledgement(text="321", **fields | {"operator": "Ben"})])) == 1
+    assert lost(db, [Acknowledgment(text="321", **fields)]) == []
+    assert len(lost(db, [Acknowledgment(text="322", **fields)])) == 1
+    assert len(lost(db, [Acknowledgment(text="321", **fields | {"operator": "Ben"})])) == 1
 
 
 @pytest.mark.parametrize(

@@ -401,7 +401,7 @@ def test_a_lock_that_is_never_released_is_reported(made: Path) -> None:
 def test_no_acknowledged_label_is_lost_when_writers_are_killed(
     db: Database, home: Home, project: Project, add_sample: AddSample, tmp_path: Path
 ) -> None:
-    """Two writers at full speed are killed together after a different number of acknowledgements in each round."""
+    """Two writers at full speed are killed together after a different number of acknowledgments in each round."""
     sample = add_sample(1)
     writers = [Writer(home.db, project.name, name, tmp_path) for name in ("Ann", "Ben")]
 
@@ -414,7 +414,7 @@ def test_no_acknowledged_label_is_lost_when_writers_are_killed(
             writer.kill()
 
     assert [writer.errors.read_text() for writer in writers] == ["", ""]
-    acknowledged = [each for writer in writers for each in writer.acknowledgements()]
+    acknowledged = [each for writer in writers for each in writer.acknowledgments()]
     assert len(acknowledged) >= 2 * (1 + 9 + 4)
     assert lost(db, acknowledged) == []
     stored = events_of(db, sample.id)

@@ -480,7 +480,7 @@ def test_an_import_beside_three_labeling_operators_loses_nothing(
             writer.start()
         for writer in writers:
             writer.wait_for(1)
-        before = [sum(1 for _ in writer.acknowledgements()) for writer in writers]
+        before = [sum(1 for _ in writer.acknowledgments()) for writer in writers]
         job, report = finish(db, home, start_import(db, home, request(folder, labels="filename"), operator="Dan"))
         for writer, labels_before in zip(writers, before, strict=True):
             writer.wait_for(labels_before + 1)
@@ -490,7 +490,7 @@ def test_an_import_beside_three_labeling_operators_loses_nothing(
 
     assert [writer.errors.read_text() for writer in writers] == [""] * 3
     assert (job.state, report.imported, report.labeled) == ("finished", 500, 500)
-    assert lost(db, [each for writer in writers for each in writer.acknowledgements()]) == []
+    assert lost(db, [each for writer in writers for each in writer.acknowledgments()]) == []
     assert list(damage(db)) == []
 
 
