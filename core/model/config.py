@@ -53,9 +53,10 @@ class Option:
         types: tuple[type, ...] = {float: (int, float), tuple: (int,)}.get(self.type, (self.type,))
         if not all(type(item) in types for item in items) or (isinstance(value, str) and len(value) > MAX_TEXT):
             raise OptionError(f"{self.name} has a value of the wrong type or length.")
-        if self.type is int and self.choices:  # an earlier version may have offered others
-            if not 1 <= value <= max(self.choices):
-                raise OptionError(f"{self.name} must be between 1 and {max(self.choices)}.")
+        if self.type is int:  # an earlier version may have allowed smaller ones
+            most = max(self.choices, default=self.high)
+            if not min(self.low, 1) <= value <= most:
+                raise OptionError(f"{self.name} must be between {min(self.low, 1):g} and {most:,g}.")
             return
         try:
             if self.type is not dict:  # transforms are checked when they are used

@@ -106,7 +106,7 @@ def diagnose(
     return _finished(history) if state == "finished" and history.val else _learning(history)
 
 
-REQUIRED = {"step": {"step", "loss"}, "val": {"step", "loss", "correct", "n", "per_position", "answers"}}
+REQUIRED = {"step": {"step", "loss"}, "val": {"step", "loss", "correct", "n", "per_position"}}
 """Values that a line of each kind has, or it is damaged."""
 
 
