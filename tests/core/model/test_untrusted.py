@@ -101,7 +101,7 @@ def put(state: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
         (("config", "backbone"), "vit_giant_patch14_224", "The backbone 'vit_giant_patch14_224'"),
         (("config", "backbone"), "x" * 100_000, "backbone has a value of the wrong type or length"),
         (("config", "backbone"), "resnet18", "does not match the network"),
-        (("config", "width"), 1_000_000, "width must be between 1 and 2048"),
+        (("config", "width"), 1_000_000, "width must be between 1 and 2,048"),
         (("config", "width"), 2048, "does not match the network"),
         (("config", "head"), "flatten", "does not match the network"),
         (("config", "wings"), 2, "does not know: wings"),
