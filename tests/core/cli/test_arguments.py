@@ -168,12 +168,12 @@ def test_a_reader_that_left_ends_the_command_in_silence(slotlab: Slotlab, tmp_pa
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("out", ["-", "/dev/stdout"])
-def test_an_export_to_standard_output_has_its_summary_on_stderr(slotlab: Slotlab, out: str) -> None:
+@pytest.mark.parametrize(("out", "name"), [("-", "standard output"), ("/dev/stdout", "/dev/stdout")])
+def test_an_export_to_standard_output_has_its_summary_on_stderr(slotlab: Slotlab, out: str, name: str) -> None:
     """Another program reads the output."""
     done = slotlab("export", "--project", "p", "--format", "jsonl", "--out", out)
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"Exported 0 images to {out}.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"Exported 0 images to {name}.\n")
 
 
 @pytest.mark.parametrize("out", ["slotlab.db", "slotlab.db-wal", "runs/0001-fast/run.json", "backups/x.db", "link"])
