@@ -402,8 +402,9 @@ def test_a_run_that_cannot_be_copied_says_why(
 
 def test_another_run_can_be_overlaid(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """Both curves are live while either run is active. A run is not overlaid on itself."""
-    first, second = start(home, labeled), start(home, labeled)
-    wait_until_working(first)
+    first = start(home, labeled)
+    wait_until_working(first)  # else the second may take the device
+    second = start(home, labeled)
     for job, correct in ((first, 3), (second, 5)):
         for step in (5, 10):
             line = {"kind": "step", "step": step, "epoch": 1, "loss": 2.3, "accuracy": 0.1, "lr": 1e-3, "seconds": step}
