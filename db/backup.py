@@ -20,6 +20,7 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
 from core.errors import StorageError
+from db import damage
 from db.connection import APPLICATION_ID, BUSY_SECONDS, cannot_share, close, read_only
 from db.integrity import problems
 from db.migrations import SCHEMA_VERSION
@@ -114,7 +115,7 @@ def mode_of(database: Path) -> str:
     """
     if cannot_share(database):
         return read_only(database)
-    return "ro" if Path(f"{database.resolve()}.damaged").exists() else "rw"
+    return "ro" if damage.find(database) else "rw"
 
 
 def size_of(database: Path) -> int:

@@ -50,7 +50,7 @@ def connect(path: Path, *, create: bool = False) -> Database:
     `create`) or lost, is not a Slotlab database, cannot be read at all, or was written by a newer Slotlab.
     """
     has_jobs = damage.has_jobs(path)  # before the file, because another process creates the file first
-    if damage.is_lost(path):
+    if has_jobs and damage.is_missing(path):
         raise StorageError(damage.lost_sentence(path))
     if create:
         _create(path)
@@ -75,10 +75,6 @@ def connect(path: Path, *, create: bool = False) -> Database:
             return _prepare_to_read(db, path)
     except sqlite3.DatabaseError as error:
         raise StorageError(f"{path} cannot be read as a Slotlab database ({error}).") from error
-
-
-def _is_empty(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size == 0
 
 
 def _create(path: Path) -> None:
@@ -150,8 +146,7 @@ def _back_up(db: Database) -> None:
     schema = db.execute("PRAGMA user_version").fetchone()[0]
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables and schema < SCHEMA_VERSION:
-        (path,) = [file for _, name, file in db.execute("PRAGMA database_list") if name == "main"]
-        copy_before_migration(Path(path), schema)
+        copy_before_migration(_path(db), schema)
 
 
 def journal_mode(version: tuple[int, ...], file_system: str | None) -> str:
@@ -166,12 +161,12 @@ def file_system(path: Path) -> str | None:
         mounts = MOUNTS.read_text("utf-8", "surrogateescape")
     except OSError:
         return None
-    kind, longest = None, -1
+    real, kind, longest = path.resolve(), None, -1
     for line in mounts.splitlines():
         _, point, found, *_ = line.split(" ")
         point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)  # a space is written as \040
         # Later lines cover earlier ones at the same point.
-        if len(point) >= longest and path.resolve().is_relative_to(point):
+        if len(point) >= longest and real.is_relative_to(point):
             kind, longest = found, len(point)
     return kind
 
@@ -209,8 +204,7 @@ def read_only(path: Path) -> str:
     Without a journal the file is opened as immutable, or SQLite would create a -wal and a -shm.
     """
     journals = [damage.beside(path, suffix) for suffix in ("-wal", "-journal")]
-    has_journal = any(journal.exists() and not _is_empty(journal) for journal in journals)
-    return "ro" if has_journal else "ro&immutable=1"
+    return "ro" if not all(map(damage.is_missing, journals)) else "ro&immutable=1"
 
 
 def cannot_share(path: Path) -> bool:

@@ -59,7 +59,6 @@ def record(path: Path, problem: str) -> Damage:
     damage = Damage(now(), problem)
     # Without space for the record, the next process finds the damage again.
     with suppress(OSError), atomic_write(_record(path)) as file:
-        os.fchmod(file.fileno(), 0o600)
         file.write(json.dumps(asdict(damage)).encode())
     return damage
 
@@ -155,7 +154,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def is_lost(path: Path) -> bool:
     """Return whether a database is missing or empty beside the directories of jobs."""
     # The jobs first, because another process creates the file before the first job.
-    return has_jobs(path) and (not path.exists() or (path.is_file() and path.stat().st_size == 0))
+    return has_jobs(path) and is_missing(path)
+
+
+def is_missing(path: Path) -> bool:
+    """Return whether a file does not exist or is empty."""
+    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
 
 
 def has_jobs(path: Path) -> bool:

@@ -159,7 +159,6 @@ def _write_labels(home: Home, copy: Path) -> None:
     day = copy.stem.removeprefix("slotlab-")[:8]
     try:
         with atomic_write(home.backups / f"labels-{day}.jsonl") as file:
-            os.fchmod(file.fileno(), 0o600)
             for row in backup.label_rows(copy):
                 file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
     except OSError as error:
