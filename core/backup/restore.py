@@ -95,7 +95,7 @@ def _unused(home: Home) -> Iterator[None]:
     try:
         if not try_lock(number, fcntl.LOCK_EX):
             raise JobError(f"The app or another command is using {home.root}. Stop it, then restore.")
-        if active := [job.id for job in _jobs(home) if _is_alive(job)]:
+        if active := [job.id for job in _jobs(home) if job.is_alive]:
             raise JobError(f"{', '.join(active)} is running. Cancel it or wait until it ends, then restore.")
         yield
     finally:
@@ -104,11 +104,6 @@ def _unused(home: Home) -> Iterator[None]:
 
 def _jobs(home: Home) -> list[JobDir]:
     return [JobDir(path) for path in sorted(home.runs.glob("[0-9]*-*")) if (path / "run.json").exists()]
-
-
-def _is_alive(job: JobDir) -> bool:
-    with job.unlocked() as free:
-        return not free
 
 
 def _put_in_place(home: Home, file: Path) -> Restored:

@@ -210,6 +210,11 @@ class JobDir:
         finally:
             os.close(number)
 
+    @property
+    def is_alive(self) -> bool:
+        with self.unlocked() as free:
+            return not free
+
     def name_processes(self, lock: int, *pids: int) -> None:
         """Write the holders into the lock file, with identities that later processes with the same id lack."""
         text = json.dumps([{"pid": pid, "identity": process_identity(pid)} for pid in pids]).encode()

@@ -24,7 +24,7 @@ def waiting_runs(runs: Path) -> dict[str, list[JobDir]]:
     """Return the queued runs of each device, in order."""
     lines: dict[str, list[JobDir]] = {}
     for _, job, status in _queued(runs, _order(runs)):
-        if not job.cancel_asked and _alive(job):
+        if not job.cancel_asked and job.is_alive:
             lines.setdefault(str(status.get("device")), []).append(job)
     return dict(sorted(lines.items()))
 
@@ -34,7 +34,7 @@ def run_ahead(job: JobDir, device: str) -> str | None:
     order = _order(job.path.parent)
     mine = _turn(job, order)
     for turn, other, status in _queued(job.path.parent, order):
-        if turn < mine and status.get("device") == device and _alive(other):
+        if turn < mine and status.get("device") == device and other.is_alive:
             return other.id
     return None
 
@@ -74,11 +74,6 @@ def _queued(runs: Path, order: dict[str, int]) -> list[tuple[Turn, JobDir, dict[
         if status.get("state") == "queued":
             queued.append((_turn(job, order), job, status))
     return sorted(queued, key=lambda entry: entry[0])
-
-
-def _alive(job: JobDir) -> bool:
-    with job.unlocked() as free:
-        return not free
 
 
 def _turn(job: JobDir, order: dict[str, int]) -> Turn:
