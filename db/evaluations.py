@@ -6,13 +6,23 @@ from db.records import Evaluation, UseOfTest, now
 
 
 def insert_evaluation(
-    db: Database, *, run_id: str, job_id: str, split: str, tta: bool, n: int, correct: int, result: str
+    db: Database,
+    *,
+    run_id: str,
+    job_id: str,
+    split: str,
+    tta: bool,
+    n: int,
+    correct: int,
+    result: str,
+    reference: str = "people",
 ) -> None:
     """Store the result of an evaluation job. A second call for the same job changes nothing."""
     db.execute(
-        "INSERT INTO evaluations (run_id, job_id, split, tta, n, correct, result, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO evaluations (run_id, job_id, split, tta, n, correct, result, at, reference)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (job_id) DO NOTHING",
-        [run_id, job_id, split, int(tta), n, correct, result, now()],
+        [run_id, job_id, split, int(tta), n, correct, result, now(), reference],
     )
 
 

@@ -18,7 +18,7 @@ _LEDGER = {
     "differ from the last event of their history": """
         SELECT samples.id FROM samples LEFT JOIN labels ON sample_id = samples.id AND labels.version = samples.version
         WHERE samples.version > 0 AND (labels.id IS NULL OR labels.state <> samples.state
-         OR labels.text IS NOT label OR labels.flag IS NOT samples.flag
+         OR labels.text IS NOT label OR labels.flag IS NOT samples.flag OR labels.kind IS NOT samples.kind
          OR labels.operator IS NOT samples.operator OR labels.at IS NOT labeled_at)
     """,
     "have a label or a skip without any event": """
@@ -28,6 +28,9 @@ _LEDGER = {
     "have an event that was not applied": """
         SELECT DISTINCT sample_id FROM labels JOIN samples ON samples.id = sample_id
         WHERE labels.version > samples.version
+    """,
+    "have a reading for a label, but are not in train": """
+        SELECT id FROM samples WHERE kind IN ('readers', 'run', 'verdict') AND split <> 'train'
     """,
     "lack events in their history": """
         SELECT samples.id FROM samples WHERE version > 0
@@ -42,8 +45,8 @@ _LEDGER = {
 """Queries of samples that contradict the ledger. The key completes "Samples that ..."."""
 _TALLIES = """
     SELECT count(*) FROM (
-        SELECT project_id, split, state, count(*) AS n FROM samples GROUP BY project_id, split, state
-    ) AS counted FULL JOIN (SELECT * FROM tallies WHERE n > 0) AS stored USING (project_id, split, state)
+        SELECT project_id, split, state, coalesce(kind, '') AS kind, count(*) AS n FROM samples GROUP BY 1, 2, 3, 4
+    ) AS counted FULL JOIN (SELECT * FROM tallies WHERE n > 0) AS stored USING (project_id, split, state, kind)
     WHERE counted.n IS NOT stored.n
 """
 

@@ -44,30 +44,36 @@ def append_event(
     text: str | None,
     base_version: int,
     flag: str | None = None,
+    kind: str = "person",
     opinion: bool = False,
     origin: str | None = None,
     ms: int | None = None,
+    suggestion: str | None = None,
+    suggestion_shown: bool | None = None,
 ) -> int | None:
     """Add an event and, unless it is an opinion, apply it if the sample is still at `base_version`.
 
-    Call inside `write(db)`. Returns the sample's new version; None if the event is an opinion or another event came
-    first, and so is only in the ledger.
+    `kind` applies to a text only. Call inside `write(db)`. Returns the sample's new version; None if
+    the event is an opinion or another event came first, and so is only in the ledger.
     """
-    at = now()
+    at, label_kind = now(), kind if state == "labeled" else None
     changed = (
         not opinion
         and db.execute(
-            "UPDATE samples SET state = ?, label = ?, flag = ?, version = version + 1, operator = ?, labeled_at = ?"
-            " WHERE id = ? AND version = ?",
-            [state, text, flag, operator, at, sample.id, base_version],
+            "UPDATE samples SET state = ?, label = ?, flag = ?, kind = ?, version = version + 1, operator = ?,"
+            " labeled_at = ? WHERE id = ? AND version = ?",
+            [state, text, flag, label_kind, operator, at, sample.id, base_version],
         ).rowcount
     )
     version = base_version + 1 if changed else None
     db.execute(
         "INSERT INTO labels (event_id, sample_id, operator, action, state, text, flag, base_version, version, at,"
-        " origin, ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [event_id, sample.id, operator, action, state, text, flag, base_version, version, at, origin, ms],
-    )
+        " origin, ms, kind, suggestion, suggestion_shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            event_id, sample.id, operator, action, state, text, flag, base_version, version, at, origin, ms,
+            label_kind, suggestion, suggestion_shown,
+        ],
+    )  # fmt: skip
     return version
 
 

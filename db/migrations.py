@@ -5,6 +5,7 @@ Steps run with foreign keys off, so that tables can be rebuilt. db.connection ch
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -341,6 +342,168 @@ def m006_american_spelling(db: Database) -> None:
     _respell_results(db)
 
 
+@MIGRATIONS()
+def m007_readers_and_kinds(db: Database) -> None:
+    # A CHECK cannot be altered, so the ledger and the jobs are copied. accept: a reading that became a label.
+    # kind is the origin of the label after the event. suggestion is the reading that the readers agreed on when the
+    # event was saved, and suggestion_shown tells if the operator saw it.
+    _rebuild(
+        db,
+        "labels",
+        lambda sql: sql.replace("'resolve')", "'resolve', 'accept')").replace(
+            "ms INTEGER CHECK (ms >= 0),",
+            """ms INTEGER CHECK (ms >= 0),
+            kind TEXT CHECK (kind IN ('person', 'import', 'readers', 'run', 'verdict')),
+            suggestion TEXT,
+            suggestion_shown INTEGER CHECK (suggestion_shown IN (0, 1)),
+            CHECK ((state = 'labeled') = (kind IS NOT NULL)),""",
+        ),
+        # An undo restores the label of an earlier event, and so its kind.
+        kind="""
+        CASE WHEN state <> 'labeled' THEN NULL
+         WHEN coalesce(CASE WHEN action <> 'undo' THEN action END, (
+          SELECT before.action FROM labels AS before WHERE before.sample_id = labels.sample_id
+           AND before.id < labels.id AND before.text = labels.text AND before.action <> 'undo'
+           ORDER BY before.id DESC LIMIT 1)) = 'import' THEN 'import'
+         ELSE 'person' END
+        """,
+    )
+    _rebuild(
+        db,
+        "jobs",
+        lambda sql: sql.replace(
+            "('train', 'evaluate', 'import')", "('train', 'evaluate', 'import', 'propose', 'folds', 'round')"
+        ),
+    )
+    _run(
+        db,
+        """
+        ALTER TABLE samples ADD COLUMN kind TEXT CHECK (
+            kind IS NULL OR (kind IN ('person', 'import', 'readers', 'run', 'verdict') AND state = 'labeled'))
+        """,
+        "DROP TRIGGER samples_are_counted",
+        "DROP TRIGGER samples_are_counted_anew",
+        """
+        UPDATE samples SET kind = coalesce(
+            (SELECT kind FROM labels WHERE sample_id = samples.id AND labels.version = samples.version), 'person')
+        WHERE state = 'labeled'
+        """,
+        "CREATE INDEX samples_by_kind ON samples (project_id, kind, split) WHERE kind IS NOT NULL",
+        "DROP TABLE tallies",
+        # kind is empty for samples without a label, because a key cannot hold NULL.
+        """
+        CREATE TABLE tallies (
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            split TEXT NOT NULL,
+            state TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            n INTEGER NOT NULL CHECK (n >= 0),
+            PRIMARY KEY (project_id, split, state, kind)
+        ) STRICT, WITHOUT ROWID
+        """,
+        """
+        INSERT INTO tallies
+        SELECT project_id, split, state, coalesce(kind, ''), count(*) FROM samples GROUP BY 1, 2, 3, 4
+        """,
+        """
+        CREATE TRIGGER samples_are_counted AFTER INSERT ON samples
+        BEGIN
+            INSERT INTO tallies VALUES (NEW.project_id, NEW.split, NEW.state, coalesce(NEW.kind, ''), 1)
+            ON CONFLICT (project_id, split, state, kind) DO UPDATE SET n = n + 1;
+        END
+        """,
+        """
+        CREATE TRIGGER samples_are_counted_again AFTER UPDATE OF state, kind ON samples
+        WHEN OLD.state <> NEW.state OR OLD.kind IS NOT NEW.kind
+        BEGIN
+            UPDATE tallies SET n = n - 1 WHERE project_id = OLD.project_id AND split = OLD.split
+             AND state = OLD.state AND kind = coalesce(OLD.kind, '');
+            INSERT INTO tallies VALUES (NEW.project_id, NEW.split, NEW.state, coalesce(NEW.kind, ''), 1)
+            ON CONFLICT (project_id, split, state, kind) DO UPDATE SET n = n + 1;
+        END
+        """,
+        # A general reader from a package, or a run of the project. sha256 is that of its weights.
+        """
+        CREATE TABLE readers (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL CHECK (kind IN ('general', 'run')),
+            name TEXT NOT NULL CHECK (name <> ''),
+            version TEXT NOT NULL,
+            sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+            UNIQUE (name, version, sha256)
+        ) STRICT
+        """,
+        # text is NULL if the reader finds no text of the project's length. positions is a JSON list of the confidence
+        # of each character.
+        """
+        CREATE TABLE proposals (
+            sample_id INTEGER NOT NULL REFERENCES samples (id),
+            reader_id INTEGER NOT NULL REFERENCES readers (id),
+            text TEXT,
+            confidence REAL NOT NULL CHECK (confidence BETWEEN 0 AND 1),
+            positions TEXT NOT NULL,
+            at TEXT NOT NULL,
+            PRIMARY KEY (sample_id, reader_id)
+        ) STRICT, WITHOUT ROWID
+        """,
+        # One action that turned readings into labels. The ids of its events begin with accept:ID:.
+        """
+        CREATE TABLE acceptances (
+            id INTEGER PRIMARY KEY,
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            kind TEXT NOT NULL CHECK (kind IN ('readers', 'run', 'verdict')),
+            operator TEXT NOT NULL CHECK (operator <> ''),
+            rule TEXT NOT NULL,
+            n INTEGER NOT NULL CHECK (n >= 0),
+            at TEXT NOT NULL
+        ) STRICT
+        """,
+        # The order of a queue, most urgent first. Written as a whole by the job that computes it.
+        """
+        CREATE TABLE priorities (
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            queue TEXT NOT NULL,
+            rank INTEGER NOT NULL,
+            sample_id INTEGER NOT NULL REFERENCES samples (id),
+            PRIMARY KEY (project_id, queue, rank)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX priorities_by_sample ON priorities (sample_id)",
+        # The labels that the result is measured against: those of people, or the agreed readings of the readers.
+        """
+        ALTER TABLE runs ADD COLUMN reference TEXT NOT NULL DEFAULT 'people' CHECK (reference IN ('people', 'readers'))
+        """,
+        """
+        ALTER TABLE evaluations ADD COLUMN reference TEXT NOT NULL DEFAULT 'people'
+        CHECK (reference IN ('people', 'readers'))
+        """,
+    )
+
+
+def _rebuild(db: Database, table: str, change: Callable[[str], str], **new_columns: str) -> None:
+    """Copy a table into one with a changed definition, with its indexes and triggers.
+
+    `new_columns` are SQL expressions for columns that the old table lacks. Others of them are NULL.
+    """
+    columns = [column.name for column in db[table].columns]
+    (create, *others) = [
+        sql
+        for (sql,) in db.execute(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type <> 'table', name",
+            [table],
+        )
+    ]
+    names, values = [*columns, *new_columns], [*columns, *new_columns.values()]
+    _run(
+        db,
+        re.sub(rf'^CREATE TABLE "?{table}"?', f"CREATE TABLE {table}_new", change(create)),
+        f"INSERT INTO {table}_new ({', '.join(names)}) SELECT {', '.join(values)} FROM {table}",
+        f"DROP TABLE {table}",
+        f"ALTER TABLE {table}_new RENAME TO {table}",
+        *others,
+    )
+
+
 def _respell(db: Database, table: str) -> None:
     """Rebuild a table with American spelling, because a CHECK cannot be altered and the ledger allows no UPDATE."""
     columns = [column.name for column in db[table].columns]
@@ -388,5 +551,5 @@ def _run(db: Database, *statements: str) -> None:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Number of steps above, stored in the file's user_version. A test checks it."""

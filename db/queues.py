@@ -49,7 +49,8 @@ def select_waiting(
         # Do not ask the operator who gave the label or a second opinion. A label that only its own operator has
         # confirmed still needs someone else.
         terms.append(
-            "NOT disputed AND operator <> ? AND (NOT checked OR NOT EXISTS (SELECT 1 FROM labels WHERE"
+            "NOT disputed AND operator <> ? AND kind IN ('person', 'import')"
+            " AND (NOT checked OR NOT EXISTS (SELECT 1 FROM labels WHERE"
             " sample_id = samples.id AND labels.operator <> samples.operator"
             " AND action IN ('second', 'confirm', 'resolve')))"
             " AND NOT EXISTS (SELECT 1 FROM labels"

@@ -8,6 +8,12 @@ ACTIVE = ("queued", "starting", "running")
 Content = tuple[str, str | None, str | None]
 """The state, label and flag of a sample."""
 UNLABELED: Content = ("unlabeled", None, None)
+PEOPLE = ("person", "import")
+"""Kinds of labels that people gave. An import holds the labels of people unless its file names another kind."""
+MACHINES = ("readers", "run")
+"""Kinds of labels that are readings. They exist only in train, and a person's label replaces them."""
+KINDS = (*PEOPLE, *MACHINES, "verdict")
+"""All kinds of labels. verdict: the portal accepted the reading."""
 
 
 def now() -> str:
@@ -60,6 +66,8 @@ class Sample:
     """1 if operators disagree about the sample and nobody has decided yet."""
     checked: int
     """1 if someone reviewed the label and confirmed it."""
+    kind: str | None
+    """Kind of the label, one of KINDS; None without a label."""
 
     @property
     def content(self) -> Content:
@@ -86,6 +94,12 @@ class LabelEvent:
     """Page of the action; None for events before this was recorded."""
     ms: int | None
     """Milliseconds from showing the image to the event."""
+    kind: str | None
+    """Kind of the label after the event; None if it has no text."""
+    suggestion: str | None
+    """Reading that the readers agreed on when the event was saved; None outside train."""
+    suggestion_shown: int | None
+    """1 if the operator saw the suggestion, 0 if it was withheld; None without a suggestion."""
 
     @property
     def content(self) -> Content:
@@ -119,6 +133,8 @@ class Run:
     train_n: int
     val_n: int
     val_correct: int | None
+    reference: str
+    """Labels that validation compares with: those of "people", or the agreed readings of "readers"."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +148,53 @@ class Evaluation:
     correct: int
     result: str
     """JSON of core.evaluation.metrics.Evaluation."""
+    at: str
+    reference: str
+    """people or readers, as for a run"""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A general reader or a run that has read images of a project."""
+
+    id: int
+    kind: str
+    """general or run"""
+    name: str
+    """Name of the package, or id of the run."""
+    version: str
+    """Version of the package, or step of the run's checkpoint."""
+    sha256: str
+    """Hash of the weights."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A reading of an image before anybody made it a label."""
+
+    sample_id: int
+    reader_id: int
+    text: str | None
+    """None if the reader finds no text of the project's length."""
+    confidence: float
+    """Probability of the whole text."""
+    positions: str
+    """JSON list of the confidence of each character."""
+    at: str
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """One action that turned readings into labels."""
+
+    id: int
+    project_id: int
+    kind: str
+    operator: str
+    """The person who accepted."""
+    rule: str
+    """JSON: readers with their versions, and the rule they had to fulfill."""
+    n: int
     at: str
 
 

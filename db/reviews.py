@@ -33,6 +33,8 @@ class Review:
     """Only labels of this operator."""
     not_by: str | None = None
     """Exclude labels of this operator."""
+    kind: str | None = None
+    """Only labels of this kind."""
     text: str = ""
     """Part of the label."""
     position: int = 1
@@ -92,6 +94,7 @@ def _where(project_id: int, review: Review) -> tuple[str, list[Any]]:
         ("source_id = ?", review.source_id),
         ("operator = ?", review.operator),
         ("operator <> ?", review.not_by),
+        ("kind = ?", review.kind),
         ("instr(label, ?)", review.text or None),
         (f"substr(label, {int(review.position)}, 1) = ?", review.char),
     ):

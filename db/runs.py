@@ -8,11 +8,20 @@ from db.records import Job, Run
 
 
 def insert_run(
-    db: Database, *, job_id: str, preset: str, config: str, dataset_sha256: str, train_n: int, val_n: int
+    db: Database,
+    *,
+    job_id: str,
+    preset: str,
+    config: str,
+    dataset_sha256: str,
+    train_n: int,
+    val_n: int,
+    reference: str = "people",
 ) -> None:
     db.execute(
-        "INSERT INTO runs (job_id, preset, config, dataset_sha256, train_n, val_n) VALUES (?, ?, ?, ?, ?, ?)",
-        [job_id, preset, config, dataset_sha256, train_n, val_n],
+        "INSERT INTO runs (job_id, preset, config, dataset_sha256, train_n, val_n, reference)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [job_id, preset, config, dataset_sha256, train_n, val_n, reference],
     )
 
 

@@ -63,6 +63,7 @@ def select_samples(
     flag: str | None = None,
     disputed: bool | None = None,
     checked: bool | None = None,
+    kind: str | None = None,
     text: str = "",
     order: str = "oldest",
     limit: int = -1,
@@ -72,7 +73,7 @@ def select_samples(
 
     A flag can also be PASSED: skipped for later.
     """
-    where, values = _where(project_id, state, split, source_id, flag, disputed, checked, text)
+    where, values = _where(project_id, state, split, source_id, flag, disputed, checked, kind, text)
     sql = f"SELECT * FROM samples WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"
     return [Sample(**row) for row in db.query(sql, [*values, limit, offset])]
 
@@ -87,12 +88,13 @@ def count_samples(
     flag: str | None = None,
     disputed: bool | None = None,
     checked: bool | None = None,
+    kind: str | None = None,
     text: str = "",
 ) -> int:
-    if source_id is None and flag is None and disputed is None and checked is None and not text:
+    if source_id is None and flag is None and disputed is None and checked is None and kind is None and not text:
         tallies = counts(db, project_id).items()
         return sum(n for key, n in tallies if split in (None, key[0]) and state in (None, key[1]))
-    where, values = _where(project_id, state, split, source_id, flag, disputed, checked, text)
+    where, values = _where(project_id, state, split, source_id, flag, disputed, checked, kind, text)
     return int(db.execute(f"SELECT count(*) FROM samples WHERE {where}", values).fetchone()[0])
 
 
@@ -104,14 +106,15 @@ def _where(
     flag: str | None,
     disputed: bool | None,
     checked: bool | None,
+    kind: str | None,
     text: str,
 ) -> tuple[str, list[Any]]:
     # Without an indexed condition, read the rows in file order. SQLite would use the index on hashes for project_id and
     # seek to each row: 7 s instead of 0.4 s for a million.
-    indexed = state or flag or disputed or len(text) == HASH_LENGTH
+    indexed = state or flag or disputed or kind or len(text) == HASH_LENGTH
     terms = ["project_id = ?" if indexed else "+project_id = ?"]
     values: list[Any] = [project_id]
-    for column, value in (("state", state), ("split", split), ("source_id", source_id)):
+    for column, value in (("state", state), ("split", split), ("source_id", source_id), ("kind", kind)):
         if value is not None:
             terms.append(f"{column} = ?")
             values.append(value)
@@ -132,8 +135,14 @@ def _where(
 
 def counts(db: Database, project_id: int) -> dict[tuple[str, str], int]:
     """Return the number of samples by (split, state). Empty combinations are absent."""
-    sql = "SELECT split, state, n FROM tallies WHERE project_id = ? AND n > 0"
+    sql = "SELECT split, state, sum(n) AS n FROM tallies WHERE project_id = ? AND n > 0 GROUP BY split, state"
     return {(row["split"], row["state"]): row["n"] for row in db.query(sql, [project_id])}
+
+
+def label_counts(db: Database, project_id: int) -> dict[tuple[str, str], int]:
+    """Return the number of labels by (split, kind). Empty combinations are absent."""
+    sql = "SELECT split, kind, n FROM tallies WHERE project_id = ? AND state = 'labeled' AND n > 0"
+    return {(row["split"], row["kind"]): row["n"] for row in db.query(sql, [project_id])}
 
 
 def splits_of_label(db: Database, project_id: int, label: str) -> dict[str, int]:

@@ -178,13 +178,15 @@ def _insert(db: Database, rows: list[Any], blobs: list[Any], events: list[Any]) 
     assert db.conn is not None
     db.conn.executemany(
         "INSERT INTO samples (id, project_id, source_id, sha256, name, width, height, split, state, label, version,"
-        " operator, labeled_at, created_at, flag) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " operator, labeled_at, created_at, flag, kind)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, iif(?10 IS NULL, NULL, 'person'))",
         rows,
     )
     db.conn.executemany("INSERT INTO images (sample_id, bytes) VALUES (?, ?)", blobs)
     db.conn.executemany(
         "INSERT INTO labels (event_id, sample_id, operator, action, state, text, flag, base_version, version, at,"
-        " origin, ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " origin, ms, kind)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, iif(?6 IS NULL, NULL, 'person'))",
         events,
     )
 

@@ -18,7 +18,8 @@ from db.records import Project, Sample
 
 FORMATS = ("csv", "filename", "jsonl")
 COLUMNS = (
-    "filename", "label", "split", "sha256", "state", "operator", "labeled_at", "source", "owner", "authorization",
+    "filename", "label", "split", "sha256", "state", "kind", "operator", "labeled_at", "source", "owner",
+    "authorization",
 )  # fmt: skip
 FREE_TEXT = ("filename", "operator", "source", "owner", "authorization")
 """Columns that users fill freely. A label holds only characters of the charset."""
@@ -65,6 +66,7 @@ def _rows(db: Database, project: Project, selection: Sequence[Sample]) -> list[d
             "sha256": sample.sha256,
             "state": sample.state,
             "flag": sample.flag,
+            "kind": sample.kind,
             "operator": sample.operator,
             "labeled_at": sample.labeled_at,
             "source": sources[sample.source_id].name,

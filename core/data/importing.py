@@ -480,6 +480,7 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
             action="import",
             state="labeled",
             text=image.label,
+            kind="import",
             # An import fills an unlabeled image, also after an undo. It never replaces a label or a skip.
             base_version=sample.version if sample.state == "unlabeled" else -1,
             origin="import",

@@ -71,6 +71,8 @@ class Decision:
     base: int
     """Version that the event applies to, or NO_VERSION."""
     opinion: bool
+    kind: str = "person"
+    """Kind of the label after the event, if it has a text."""
 
 
 def apply_events(
@@ -172,9 +174,30 @@ def decide(event: Event, operator: str, ledger: Sequence[LabelEvent], spec: Text
         # The browser sends events without waiting, so it does not know the version its own event created. A guess could
         # name another operator's version, and an undo would then undo that operator's label.
         base = NO_VERSION if before is None or before.version is None else before.version
+    if event.action in ("label", "skip"):
+        base = _without_readings(base, ledger)
     if event.action == "resolve" and _has_unseen_opinion(ledger, operator, event.seen):
         base = NO_VERSION
-    return Decision(_content(event, ledger, spec, base, opinion=opinion), base, opinion)
+    content = _content(event, ledger, spec, base, opinion=opinion)
+    return Decision(content, base, opinion, _kind(event, ledger, base))
+
+
+def _kind(event: Event, ledger: Sequence[LabelEvent], base: int) -> str:
+    """Return the kind of the label after an event. An undo restores an earlier label, which may be an import."""
+    if event.action != "undo":
+        return "person"
+    return next((each.kind for each in ledger if each.version == base - 1 and each.kind), "person")
+
+
+def _without_readings(base: int, ledger: Sequence[LabelEvent]) -> int:
+    """Return the version that a person's event applies to, after readings that became labels since `base`.
+
+    A person's label wins over a reading, even if the reading became a label while the person typed.
+    """
+    changes = [each for each in ledger if each.version is not None and each.version > base]
+    if changes and all(each.action == "accept" for each in changes):
+        return max(base, *(each.version or 0 for each in changes))
+    return base
 
 
 def _has_unseen_opinion(ledger: Sequence[LabelEvent], operator: str, seen: int | None) -> bool:
@@ -211,6 +234,7 @@ def _store(db: Database, sample: Sample, operator: str, event: Event, decision: 
         state=state,
         text=text,
         flag=flag,
+        kind=decision.kind,
         base_version=decision.base,
         opinion=decision.opinion,
         origin=origin,

@@ -29,6 +29,7 @@ ACTION_WORDS = {
     "confirm": "confirmed",
     "doubt": "doubted",
     "resolve": "resolved",
+    "accept": "read",
 }
 """Words for the actions in a history."""
 FLAG_WORDS = {"unreadable": "unreadable", "not_ours": "not from this portal"}

@@ -193,8 +193,12 @@ def test_another_file_is_not_a_backup(tmp_path: Path, data: bytes) -> None:
     ("change", "claim"),
     [
         ("UPDATE samples SET label = '999999' WHERE id = 1", "differ from the last event"),
+        ("UPDATE samples SET kind = 'import' WHERE id = 1", "differ from the last event"),
         ("UPDATE samples SET operator = 'Eve' WHERE id = 1", "differ from the last event"),
-        ("UPDATE samples SET version = 0, state = 'unlabeled', label = NULL WHERE id = 1", "was not applied"),
+        (
+            "UPDATE samples SET version = 0, state = 'unlabeled', label = NULL, kind = NULL WHERE id = 1",
+            "was not applied",
+        ),
         ("UPDATE samples SET state = 'labeled', label = '999999' WHERE id = 2", "without any event"),
         ("DELETE FROM labels WHERE version = 1", "lack events"),
         ("DELETE FROM images WHERE sample_id = 2", "have no image"),

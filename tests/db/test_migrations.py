@@ -109,6 +109,37 @@ def test_stored_words_get_american_spelling(tmp_path: Path) -> None:
         assert not [sql for _, _, sql in schema(old) if "labelled" in (sql or "") or "cancelled" in (sql or "")]
 
 
+def test_labels_of_earlier_versions_get_their_kind(tmp_path: Path) -> None:
+    """An import stays an import, also after a label over it was undone. All other labels are those of people."""
+    old = tmp_path / "slotlab.db"
+    make_old(old, 6)
+    raw = sqlite3.connect(old)
+    raw.executescript(
+        "INSERT INTO sources VALUES (1, 1, 'mail', 'the team', 'ticket 1', 'then');"
+        "INSERT INTO samples (id, project_id, source_id, sha256, name, width, height, split, state, label, version,"
+        " created_at) VALUES"
+        f" (1, 1, 1, '{'a' * 64}', 'a.png', 40, 16, 'train', 'labeled', '111111', 1, 'then'),"
+        f" (2, 1, 1, '{'b' * 64}', 'b.png', 40, 16, 'train', 'labeled', '222222', 3, 'then'),"
+        f" (3, 1, 1, '{'c' * 64}', 'c.png', 40, 16, 'val', 'labeled', '333333', 1, 'then'),"
+        f" (4, 1, 1, '{'d' * 64}', 'd.png', 40, 16, 'val', 'skipped', NULL, 1, 'then');"
+        "INSERT INTO labels (id, event_id, sample_id, operator, action, state, text, base_version, version, at) VALUES"
+        " (1, 'e1', 1, 'Ann', 'import', 'labeled', '111111', 0, 1, 'then'),"
+        " (2, 'e2', 2, 'Ann', 'import', 'labeled', '222222', 0, 1, 'then'),"
+        " (3, 'e3', 2, 'Ben', 'label', 'labeled', '999999', 1, 2, 'then'),"
+        " (4, 'e4', 2, 'Ben', 'undo', 'labeled', '222222', 2, 3, 'then'),"
+        " (5, 'e5', 3, 'Ben', 'label', 'labeled', '333333', 0, 1, 'then'),"
+        " (6, 'e6', 4, 'Ben', 'skip', 'skipped', NULL, 0, 1, 'then'),"
+        " (7, 'e7', 1, 'Ben', 'confirm', 'labeled', '111111', 1, NULL, 'then');"
+    )
+    raw.close()
+
+    with opened(old) as db:
+        kinds = db.execute("SELECT kind FROM labels ORDER BY id").fetchall()
+        assert [kind for (kind,) in kinds] == ["import", "import", "person", "import", "person", None, "person"]
+        assert samples.label_counts(db, 1) == {("train", "import"): 2, ("val", "person"): 1}
+        assert samples.counts(db, 1) == {("train", "labeled"): 2, ("val", "labeled"): 1, ("val", "skipped"): 1}
+
+
 def test_an_update_that_would_lose_a_reference_is_refused(tmp_path: Path) -> None:
     """Foreign keys are off while tables are rebuilt, so they are checked before the commit."""
     old = tmp_path / "slotlab.db"
@@ -160,7 +191,8 @@ def labeled(db: Database, add_sample: AddSample) -> int:
         "DELETE FROM labels",
         "INSERT OR REPLACE INTO labels SELECT * FROM labels",
         (
-            "REPLACE INTO labels SELECT id, event_id, sample_id, 'Ben', action, state, text, flag, 0, 1, at, origin, ms"
+            "REPLACE INTO labels SELECT id, event_id, sample_id, 'Ben', action, state, text, flag, 0, 1, at, origin,"
+            " ms, kind, NULL, NULL"
             " FROM labels"
         ),
     ],
@@ -232,6 +264,6 @@ def test_a_version_of_a_sample_is_reached_once(db: Database, labeled: int) -> No
     """Two events cannot both lead to version 1."""
     with pytest.raises(sqlite3.IntegrityError), write(db):
         db.execute(
-            "INSERT INTO labels (event_id, sample_id, operator, action, state, text, base_version, version, at)"
-            " SELECT 'e2', sample_id, 'Ben', action, state, text, 0, 1, at FROM labels"
+            "INSERT INTO labels (event_id, sample_id, operator, action, state, text, kind, base_version, version, at)"
+            " SELECT 'e2', sample_id, 'Ben', action, state, text, kind, 0, 1, at FROM labels"
         )

@@ -30,6 +30,9 @@ def entry(number: int, action: str, content: Content, *, operator: str = "Ann", 
         version=version,
         at="2026-01-01T00:00:00+00:00",
         origin="label",
+        kind="person" if text is not None else None,
+        suggestion=None,
+        suggestion_shown=None,
         ms=None,
     )
 
@@ -156,6 +159,7 @@ SAMPLE = Sample(
     flag=None,
     disputed=0,
     checked=0,
+    kind="person",
 )
 
 

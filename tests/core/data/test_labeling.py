@@ -259,3 +259,22 @@ def test_there_is_always_an_operator(monkeypatch: pytest.MonkeyPatch) -> None:
         assert default_operator() == "operator"
     monkeypatch.setenv("LOGNAME", "ann")
     assert default_operator() == "ann"
+
+
+def test_a_persons_label_wins_over_a_reading_that_came_first(
+    db: Database, project: Project, images: list[Sample]
+) -> None:
+    """The reading became a label while the operator typed. This is not a conflict. The label is a person's."""
+    with write(db):
+        labels.append_event(
+            db, images[0], event_id="accept:1", operator="readers", action="accept", state="labeled", text="111111",
+            kind="readers", base_version=0,
+        )  # fmt: skip
+
+    (outcome,) = act(db, project, event("a1", "label", images[0], "222222"))
+    after = samples.get_sample(db, images[0].id)
+    act(db, project, event("a2", "undo", images[0], base=2))
+    undone = samples.get_sample(db, images[0].id)
+
+    assert (outcome.status, outcome.version, after.label, after.kind) == ("saved", 2, "222222", "person")
+    assert (undone.label, undone.kind) == ("111111", "readers")
