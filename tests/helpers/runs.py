@@ -35,6 +35,21 @@ def add_labeled(db: Database, project: Project, **texts: list[str]) -> None:
                 )  # fmt: skip
 
 
+def add_unlabeled(db: Database, project: Project, **counts: int) -> None:
+    """Add the given number of unlabeled images to each split."""
+    with write(db):
+        source = projects.find_source(db, project.id, "images") or projects.insert_source(
+            db, project.id, "images", "the team", "ticket 1"
+        )
+        for split, count in counts.items():
+            for _ in range(count):
+                number = samples.count_samples(db, project.id)
+                samples.insert_sample(
+                    db, project_id=project.id, source_id=source.id, sha256=f"{number:064}", name=f"{number}.png",
+                    width=8, height=4, split=split, image=encode_png(np.full((4, 8, 3), number, np.uint8)),
+                )  # fmt: skip
+
+
 def start(db: Database, home: Home, project: Project, request_id: str | None = None) -> Run:
     return start_training(db, home, project, CPU, preset="fast", operator="ada", request_id=request_id)
 

@@ -1,0 +1,115 @@
+"""Proposals: the readings of general readers, their agreement, and their proof by labels of people.
+
+Readings are never labels of val and test, and nobody who labels those images sees them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlite_utils import Database
+
+from core.data.accepting import accept
+from core.errors import OptionError
+from core.evaluation.agreement import Agreement, agreed, measure
+from core.evaluation.evidence import Evidence
+from db import jobs, proposals, samples
+from db.records import PEOPLE, Project, Reader, Sample
+
+HELD_OUT = ("val", "test")
+MIN_READERS = 2
+
+
+def agreement(db: Database, project: Project, readers: Sequence[Reader] | None = None) -> Agreement:
+    """Measure the agreement of the general readers on all images that they have read."""
+    readers = proposals.list_readers(db, project.id) if readers is None else readers
+    texts = proposals.select_texts(db, project.id, readers)
+    return measure(list(texts.values()), project.length, len(readers))
+
+
+def is_usable(db: Database, project: Project) -> bool:
+    """Return True if the newest finished proposal job found that the readers can be used for this portal."""
+    for job in jobs.list_jobs(db, project_id=project.id, kind="propose"):
+        if job.state == "finished":
+            return bool(json.loads(job.result or "{}").get("usable"))
+    return False
+
+
+def agreed_texts(
+    db: Database,
+    project: Project,
+    *,
+    split: str | None = None,
+    state: str | None = None,
+    sample_ids: Sequence[int] | None = None,
+) -> dict[int, str]:
+    """Return the readings that all general readers agree on, by sample id. Empty if the readers cannot be used here.
+
+    At most 500 `sample_ids`; None is all images.
+    """
+    if not is_usable(db, project):
+        return {}
+    readers = proposals.list_readers(db, project.id)
+    texts = proposals.select_texts(db, project.id, readers, split=split, state=state, sample_ids=sample_ids)
+    return {sample_id: text for sample_id, each in texts.items() if (text := agreed(each)) is not None}
+
+
+def suggestions(db: Database, project: Project, chosen: Sequence[Sample]) -> dict[int, str]:
+    """Return the agreed readings of the training images among `chosen`, by sample id. At most 500 images.
+
+    Validation and test images never get one.
+    """
+    train = [sample.id for sample in chosen if sample.split == "train"]
+    return agreed_texts(db, project, sample_ids=train) if train else {}
+
+
+def accept_agreed(db: Database, project: Project, operator: str) -> int:
+    """Turn the agreed readings of unlabeled training images into labels of readers, and return their number.
+
+    Raises OptionError if nothing has been read, or the readers cannot be used for this portal.
+    """
+    readers = proposals.list_readers(db, project.id)
+    if not readers:
+        raise OptionError(f"Project {project.name} has no proposals yet. Run `slotlab propose` first.")
+    if not is_usable(db, project):
+        raise OptionError(agreement(db, project, readers).verdict)
+    texts = agreed_texts(db, project, split="train", state="unlabeled")
+    return accept(db, project, texts, kind="readers", readers=readers, operator=operator, rule={"rule": "agreed"})
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The readers against labels of people who did not see their readings."""
+
+    labeled: int
+    """Labels of people in val and test."""
+    agreed: int
+    """Images among them on which the readers agree."""
+    wrong: list[Sample]
+    """Images among those whose agreed reading differs from the label."""
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(n=self.agreed, wrong=len(self.wrong))
+
+
+def proof(db: Database, project: Project) -> Proof:
+    """Compare the agreed readings of validation and test images with the labels of people.
+
+    Imported labels count, because nobody saw a reading when they were given.
+    """
+    readers = proposals.list_readers(db, project.id)
+    labeled, right, wrong = 0, 0, list[Sample]()
+    for split in HELD_OUT:
+        texts = proposals.select_texts(db, project.id, readers, split=split, state="labeled")
+        people = [
+            sample for kind in PEOPLE for sample in samples.select_samples(db, project.id, kind=kind, split=split)
+        ]
+        labeled += len(people)
+        for sample in people:
+            reading = agreed(texts.get(sample.id, ()))
+            if reading is not None:
+                right += reading == sample.label
+                if reading != sample.label:
+                    wrong.append(sample)
+    return Proof(labeled, right + len(wrong), wrong)

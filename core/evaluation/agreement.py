@@ -1,0 +1,88 @@
+"""Agreement of readers: the share of images that all of them read alike, and the characters on which they differ."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+USABLE = 0.5
+"""Lowest share of agreed images at which readings are offered. Portals that readers can read have 0.84 to 1.0, and
+those that they cannot read at most 0.19."""
+MIN_IMAGES = 20
+"""Images below which the share says little."""
+MAX_CONFUSIONS = 10
+Texts = Sequence[str | None]
+"""The readings of one image, one per reader; None where a reader finds no text of the project's length."""
+
+
+def agreed(texts: Texts) -> str | None:
+    """Return the text that all of at least two readers give, or None."""
+    first = texts[0] if len(texts) > 1 else None
+    return first if all(text == first for text in texts) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """The agreement of readers on the images that all of them have read."""
+
+    images: int
+    agreed: int
+    unread: list[int]
+    """Images without a text of the project's length, per reader."""
+    by_position: list[float | None]
+    """Share of equal characters at each position, over images with a text from every reader; None without any."""
+    by_character: dict[str, tuple[int, int]]
+    """For each character: how often all readers gave it together, and how often at least one of them did."""
+    confusions: list[tuple[str, str, int]]
+    """Pairs of characters that two readers gave at one position, and how often; the most frequent first."""
+
+    @property
+    def share(self) -> float | None:
+        return self.agreed / self.images if self.images else None
+
+    @property
+    def usable(self) -> bool:
+        """True if the readers can be used for this portal."""
+        return self.images >= MIN_IMAGES and self.agreed >= USABLE * self.images
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"agreement": self.share, "usable": self.usable}
+
+    @property
+    def verdict(self) -> str:
+        """One sentence on the use of the readers for this portal."""
+        if len(self.unread) < 2:
+            return "One reader alone cannot agree with another. Use at least two readers."
+        if self.images < MIN_IMAGES:
+            return f"The readers have read {self.images} images. At least {MIN_IMAGES} show if they can be used here."
+        share = f"The readers agree on {self.agreed:,} of {self.images:,} images ({self.agreed / self.images:.1%})"
+        if self.usable:
+            return f"{share}. Their agreed readings can be used here."
+        return f"{share}. They cannot read this portal, so nothing is proposed. Label by hand."
+
+
+def measure(readings: Sequence[Texts], length: int, readers: int) -> Agreement:
+    """Measure the agreement of `readers` readers on images, each with one text per reader."""
+    equal, whole = [0] * length, 0
+    together, anywhere, confusions = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+    for texts in readings:
+        present = [text for text in texts if text is not None]
+        if readers < 2 or len(present) < readers:
+            continue
+        whole += 1
+        for position, chars in enumerate(zip(*present, strict=True)):
+            different = set(chars)
+            anywhere.update(different)
+            if len(different) == 1:
+                equal[position] += 1
+                together.update(different)
+            confusions.update(combinations(sorted(different), 2))
+    return Agreement(
+        images=len(readings),
+        agreed=sum(agreed(texts) is not None for texts in readings),
+        unread=[sum(texts[reader] is None for texts in readings) for reader in range(readers)],
+        by_position=[n / whole if whole else None for n in equal],
+        by_character={char: (together[char], n) for char, n in sorted(anywhere.items())},
+        confusions=[(*pair, n) for pair, n in confusions.most_common(MAX_CONFUSIONS)],
+    )

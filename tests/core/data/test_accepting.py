@@ -1,0 +1,132 @@
+"""Readings that become labels: only in train, only where nobody labeled, and removable in one action."""
+
+import pytest
+from sqlite_utils import Database
+
+from core.data.accepting import retract
+from core.data.labeling import apply_events
+from core.data.proposals import accept_agreed, agreed_texts, proof, suggestions
+from core.errors import OptionError
+from db import integrity, labels, proposals, samples
+from db.records import Project, Sample
+from tests.helpers.readings import add_proposals
+from tests.helpers.runs import add_unlabeled
+
+
+def label(db: Database, project: Project, sample: Sample, text: str, *, action: str = "label") -> None:
+    event = {"event": f"{action} {sample.id}", "action": action, "sample": sample.sha256, "text": text}
+    (outcome,) = apply_events(db, project, "Ann", [event | {"base": samples.get_sample(db, sample.id).version}])
+    assert outcome.status == "saved"
+
+
+@pytest.fixture
+def images(db: Database, short_project: Project) -> dict[str, list[Sample]]:
+    """20 unlabeled images of train, 6 of val and 4 of test."""
+    add_unlabeled(db, short_project, train=20, val=6, test=4)
+    return {split: samples.select_samples(db, short_project.id, split=split) for split in ("train", "val", "test")}
+
+
+@pytest.fixture
+def read(db: Database, short_project: Project, images: dict[str, list[Sample]]) -> dict[str, list[Sample]]:
+    """Both readers read all images, and agree on all but the last three of train and the last of val."""
+    everything = [sample for each in images.values() for sample in each]
+    texts = {sample.id: (f"{sample.id:03}", f"{sample.id:03}") for sample in everything}
+    for sample in [*images["train"][-3:], images["val"][-1]]:
+        texts[sample.id] = ("111", "117")
+    add_proposals(db, short_project, texts)
+    return images
+
+
+def test_agreed_readings_of_train_become_labels(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """Those of val and test do not, nor those on which the readers differ. The ledger names the readers."""
+    assert accept_agreed(db, short_project, "Ann") == 17
+
+    first = samples.get_sample(db, read["train"][0].id)
+    assert (first.label, first.kind, first.operator) == (
+        f"{first.id:03}", "readers", "ddddocr 1.6.1 + rapidocr 3.10.0",
+    )  # fmt: skip
+    assert samples.label_counts(db, short_project.id) == {("train", "readers"): 17}
+    (acceptance,) = proposals.list_acceptances(db, short_project.id)
+    assert (acceptance.operator, acceptance.kind, acceptance.n) == ("Ann", "readers", 17)
+    assert '"sha256": "dddd' in acceptance.rule
+    assert accept_agreed(db, short_project, "Ann") == 0
+    assert integrity.problems(db) == []
+
+
+def test_a_label_of_a_person_stays(db: Database, short_project: Project, read: dict[str, list[Sample]]) -> None:
+    """Also a skip: an operator has decided about the image."""
+    label(db, short_project, read["train"][0], "999")
+    label(db, short_project, read["train"][1], "", action="skip")
+
+    assert accept_agreed(db, short_project, "Ann") == 15
+
+    assert [samples.get_sample(db, sample.id).label for sample in read["train"][:2]] == ["999", None]
+
+
+def test_labels_of_readers_are_removed_in_one_action(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """Labels that people retyped or confirmed stay."""
+    accept_agreed(db, short_project, "Ann")
+    retyped, confirmed, removed = read["train"][:3]
+    label(db, short_project, retyped, "999")
+    label(db, short_project, confirmed, "", action="confirm")
+
+    assert retract(db, short_project, "readers", "Ann") == (15, 1)
+
+    assert samples.label_counts(db, short_project.id) == {("train", "person"): 1, ("train", "readers"): 1}
+    assert samples.get_sample(db, removed.id).state == "unlabeled"
+    assert [event.action for event in labels.events_of(db, removed.id)] == ["accept", "undo"]
+    assert integrity.problems(db) == []
+    assert accept_agreed(db, short_project, "Ann") == 15
+
+
+def test_labels_of_people_cannot_be_removed_at_once(db: Database, short_project: Project) -> None:
+    with pytest.raises(OptionError, match="Choose readers or run"):
+        retract(db, short_project, "person", "Ann")
+
+
+def test_readers_that_cannot_read_propose_nothing(
+    db: Database, short_project: Project, images: dict[str, list[Sample]]
+) -> None:
+    """They agree on 14 of 30 images, which is below half."""
+    everything = [sample for each in images.values() for sample in each]
+    texts = {s.id: ("123", "123" if number < 14 else "321") for number, s in enumerate(everything)}
+    add_proposals(db, short_project, texts)
+
+    with pytest.raises(OptionError, match=r"agree on 14 of 30 images .* cannot read this portal"):
+        accept_agreed(db, short_project, "Ann")
+    assert agreed_texts(db, short_project) == {}
+    assert suggestions(db, short_project, images["train"]) == {}
+
+
+def test_before_any_reading_there_is_nothing_to_accept(db: Database, short_project: Project) -> None:
+    with pytest.raises(OptionError, match="Run `slotlab propose` first"):
+        accept_agreed(db, short_project, "Ann")
+
+
+def test_only_training_images_get_a_suggestion(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """An operator who sees a reading is no longer a judge of it."""
+    everything = [sample for each in read.values() for sample in each]
+
+    assert set(suggestions(db, short_project, everything)) == {sample.id for sample in read["train"][:-3]}
+
+
+def test_labels_of_people_on_held_out_images_prove_the_readers(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """Only images on which the readers agree count, and only labels of people."""
+    accept_agreed(db, short_project, "Ann")
+    for sample in (*read["val"], *read["test"][:2]):
+        label(db, short_project, sample, f"{sample.id:03}")
+    wrong = read["test"][2]
+    label(db, short_project, wrong, "000")
+
+    shown = proof(db, short_project)
+
+    assert (shown.labeled, shown.agreed, [sample.id for sample in shown.wrong]) == (9, 8, [wrong.id])
+    assert shown.evidence.at_least == pytest.approx(0.5293, abs=1e-4)  # Clopper-Pearson, 7 of 8, one-sided
