@@ -21,6 +21,7 @@ def route() -> None:
         {
             "": [st.Page("pages/home.py", title="Home", icon=":material/home:", default=True)],
             "Data": [
+                st.Page("pages/propose.py", title="Propose", icon=":material/auto_stories:"),
                 st.Page("pages/label.py", title="Label", icon=":material/keyboard:"),
                 st.Page("pages/review.py", title="Review", icon=":material/fact_check:"),
                 st.Page("pages/samples.py", title="Samples", icon=":material/table_rows:"),

@@ -5,8 +5,8 @@ import math
 import signal
 import sys
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,28 +16,33 @@ import typer
 from sqlite_utils import Database
 
 from core.backup import backups
-from core.backup.restore import in_use, restore
+from core.backup.restore import restore
 from core.cli import demo as demo_project
-from core.cli import serving
+from core.cli import reading, serving
 from core.cli.progress import Progress
+from core.cli.shared import Json, ProjectName
+from core.cli.shared import counted as _counted
+from core.cli.shared import database as _database
+from core.cli.shared import find_project as _project
+from core.cli.shared import update_jobs as _update_jobs
 from core.cli.terminal import one_sentence, print_error, print_line
 from core.data import export as exporting
 from core.data import importing
 from core.errors import JobError, OptionError, SlotlabError, StorageError
 from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted, share_and_interval
-from core.files import is_standard_output, open_regular, shortened, write_outside
+from core.files import is_standard_output, open_regular, write_outside
 from core.home import Home, default_operator
 from core.images.pixels import MAX_BYTES, decode
 from core.jobs import control
 from core.jobs.jobdir import JobStatus
+from core.jobs.runner import JOB_WORDS
 from core.model import config
 from core.runs.start import start_evaluation, start_training
 from core.runs.watch import follow
 from core.training.doctor import Diagnosis
-from db import damage, projects, runs
-from db.connection import opened
-from db.records import ACTIVE, Job, Project, Run
+from db import projects, runs
+from db.records import ACTIVE, Job, Run
 
 app = typer.Typer(
     help="A browser lab for fixed-length OCR: import, label, train, evaluate, predict.",
@@ -47,8 +52,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
-ProjectName = Annotated[str, typer.Option("--project", help="Name of the project.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Number or full name of a run.")]
 Tta = Annotated[
     bool | None,
@@ -176,6 +179,11 @@ def _watch(
     if job.state not in ("finished", "canceled"):
         raise JobError(job.reason or f"{job.id} was {job.state}.")
     return job, importing.current_report(home, job)
+
+
+app.command()(reading.propose)
+app.command()(reading.accept)
+app.command()(reading.rounds)
 
 
 @app.command()
@@ -436,28 +444,6 @@ def main() -> None:
         app()
 
 
-@contextmanager
-def _database(home: Home, *, create: bool = False) -> Iterator[Database]:
-    if create:
-        home.create()
-    with in_use(home), opened(home.db, create=create) as db:
-        if found := damage.find(home.db):
-            print_error(f"slotlab: {found.sentence}")
-        yield db
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-def _update_jobs(db: Database, home: Home) -> bool:
-    """Bring the rows of jobs up to date. Return False if they cannot be saved; a full disk must not prevent reading."""
-    if error := control.reconcile(db, home):
-        print_error(f"{error} The states of jobs may be out of date.")
-        return False
-    return True
-
-
 def _current(home: Home, job: Job) -> Job:
     """Return the job with the state in its directory, which its row lacks if it could not be saved."""
     if job.state not in ACTIVE:
@@ -466,20 +452,11 @@ def _current(home: Home, job: Job) -> Job:
     return replace(job, state=view.state, reason=view.reason)
 
 
-def _project(db: Database, name: str) -> Project:
-    project = projects.find_project(db, name)
-    if project is None:
-        names = ", ".join(project.name for project in projects.list_projects(db))
-        advice = f"choose from {names}" if names else "import images first"
-        raise OptionError(f"There is no project {shortened(name)!r}; {advice}.")
-    return project
-
-
 def _run(db: Database, name: str) -> Run:
     job = control.find_job(db, name)
     run = runs.find_run(db, job.id)
     if run is None:
-        kind = {"import": "an import", "evaluate": "an evaluation"}[job.kind]
+        kind = JOB_WORDS[job.kind]
         raise JobError(f"{name} is not a training run but {kind}. `slotlab runs` lists the runs.")
     return run
 

@@ -13,11 +13,13 @@ from core.data.accepting import accept
 from core.errors import OptionError
 from core.evaluation.agreement import Agreement, agreed, measure
 from core.evaluation.evidence import Evidence
+from core.evaluation.percent import at_least
 from db import jobs, proposals, samples
 from db.records import PEOPLE, Project, Reader, Sample
 
 HELD_OUT = ("val", "test")
-MIN_READERS = 2
+GOAL = 0.99
+"""Accuracy that blind labels should prove: 299 without an error do."""
 
 
 def agreement(db: Database, project: Project, readers: Sequence[Reader] | None = None) -> Agreement:
@@ -85,12 +87,27 @@ class Proof:
     """Labels of people in val and test."""
     agreed: int
     """Images among them on which the readers agree."""
-    wrong: list[Sample]
-    """Images among those whose agreed reading differs from the label."""
+    wrong: list[tuple[Sample, str]]
+    """Images among those whose agreed reading differs from the label, each with that reading."""
 
     @property
     def evidence(self) -> Evidence:
         return Evidence(n=self.agreed, wrong=len(self.wrong))
+
+    @property
+    def sentence(self) -> str:
+        """Return what blind labels prove about the agreed readings, and how many more would prove the goal."""
+        if not self.agreed:
+            return "No validation or test image with an agreed reading has a label of a person yet."
+        right = self.agreed - len(self.wrong)
+        bound = at_least(self.evidence.at_least)
+        proved = (
+            f"The readers agreed on {self.agreed:,} of {self.labeled:,} labeled validation and test images, and were "
+            f"right on {right:,}: at least {bound} at 95% confidence (one-sided)."
+        )
+        if self.evidence.at_least >= GOAL:
+            return proved
+        return f"{proved} {self.evidence.more_for(GOAL):,} more without an error would show {at_least(GOAL)}."
 
 
 def proof(db: Database, project: Project) -> Proof:
@@ -99,7 +116,7 @@ def proof(db: Database, project: Project) -> Proof:
     Imported labels count, because nobody saw a reading when they were given.
     """
     readers = proposals.list_readers(db, project.id)
-    labeled, right, wrong = 0, 0, list[Sample]()
+    labeled, right, wrong = 0, 0, list[tuple[Sample, str]]()
     for split in HELD_OUT:
         texts = proposals.select_texts(db, project.id, readers, split=split, state="labeled")
         people = [
@@ -111,5 +128,5 @@ def proof(db: Database, project: Project) -> Proof:
             if reading is not None:
                 right += reading == sample.label
                 if reading != sample.label:
-                    wrong.append(sample)
+                    wrong.append((sample, reading))
     return Proof(labeled, right + len(wrong), wrong)

@@ -21,8 +21,23 @@ from typing import Any
 from core.jobs import log, order
 from core.jobs.jobdir import RESERVE, JobDir, try_lock
 
-MODULES = {"train": "core.runs.worker", "evaluate": "core.runs.worker", "import": "core.data.importing"}
+MODULES = {
+    "train": "core.runs.worker",
+    "evaluate": "core.runs.worker",
+    "import": "core.data.importing",
+    "propose": "core.data.proposing",
+    "round": "core.runs.round_worker",
+}
 """The worker module of each kind of job: `python -m MODULE JOB_DIR`."""
+JOB_WORDS = {
+    "train": "a training run",
+    "evaluate": "an evaluation",
+    "import": "an import",
+    "propose": "a reading by general readers",
+    "folds": "a search for wrong labels",
+    "round": "a round",
+}
+"""Each kind of job in a sentence."""
 GRACE_SECONDS = 15.0
 """Seconds from SIGTERM to SIGKILL. A worker reacts after its current step and a checkpoint."""
 POLL_SECONDS = 0.2

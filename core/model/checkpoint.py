@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -127,6 +127,14 @@ def fitting() -> Iterator[None]:
         yield
     except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise CheckpointError("The checkpoint does not match the network in the run's settings.") from error
+
+
+def hash_of(folder: Path, step: int) -> str:
+    """Return the SHA-256 of the weights saved at a step, from the note beside them. Raises CheckpointError."""
+    path = next((path for kind in get_args(Kind) for path in _newest_first(folder, kind) if _step(path) == step), None)
+    if path is None:
+        raise CheckpointError(f"The run has no checkpoint of step {step}.")
+    return str(_read_note(path)["sha256"])
 
 
 def _selected(folder: Path) -> dict[str, Any]:

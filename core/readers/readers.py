@@ -183,12 +183,19 @@ def available() -> dict[str, bool]:
 def load(names: Sequence[str], threads: int = 1) -> list[Reader]:
     """Load readers by name, each in about half a second. `threads` is the number for each.
 
-    Raises OptionError if a name is unknown or its package is not installed, CheckpointError if weights are damaged.
+    Raises OptionError like `check_names`, CheckpointError if weights are damaged.
     """
+    check_names(names)
+    return [READERS[name](threads) for name in names]
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise OptionError if there are no names, or one is unknown, given twice, or its package is not installed."""
     installed = available()
+    if not names or len(set(names)) < len(names):
+        raise OptionError(f"Name each reader once. The readers are {', '.join(installed)}.")
     for name in names:
         if name not in installed:
             raise OptionError(f"There is no reader {name!r}. The readers are {', '.join(installed)}.")
         if not installed[name]:
             raise OptionError(f'Reader {name} is not installed. Install it: pip install "slotlab[readers]"')
-    return [READERS[name](threads) for name in names]

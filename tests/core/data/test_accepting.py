@@ -40,7 +40,7 @@ def read(db: Database, short_project: Project, images: dict[str, list[Sample]]) 
 def test_agreed_readings_of_train_become_labels(
     db: Database, short_project: Project, read: dict[str, list[Sample]]
 ) -> None:
-    """Those of val and test do not, nor those on which the readers differ. The ledger names the readers."""
+    """Not those of val and test, nor those on which the readers differ. The ledger names the readers."""
     assert accept_agreed(db, short_project, "Ann") == 17
 
     first = samples.get_sample(db, read["train"][0].id)
@@ -128,5 +128,7 @@ def test_labels_of_people_on_held_out_images_prove_the_readers(
 
     shown = proof(db, short_project)
 
-    assert (shown.labeled, shown.agreed, [sample.id for sample in shown.wrong]) == (9, 8, [wrong.id])
+    assert (shown.labeled, shown.agreed, [(each.id, text) for each, text in shown.wrong]) == (
+        9, 8, [(wrong.id, f"{wrong.id:03}")],
+    )  # fmt: skip
     assert shown.evidence.at_least == pytest.approx(0.5293, abs=1e-4)  # Clopper-Pearson, 7 of 8, one-sided

@@ -1,0 +1,156 @@
+"""The job in which general readers read a project's images: `python -m core.data.proposing JOB_DIR`.
+
+It reads what no reader has read yet, so running it again finishes an interrupted one, and later reads only new images.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from sqlite_utils import Database
+
+from core.charset import spec_of
+from core.data.accepting import describe
+from core.data.proposals import agreement
+from core.errors import ImageError, OptionError
+from core.home import Home
+from core.images.pixels import decode
+from core.jobs import control
+from core.jobs.work import Work, run_worker
+from core.readers.decoder import Reading
+from core.readers.readers import Reader, check_names, load
+from db import projects, proposals, samples
+from db.connection import opened, write
+from db.records import Job, Project
+from db.records import Reader as StoredReader
+
+BATCH = 32
+"""Images that one reader reads at a time: one or two seconds, after which the job can stop."""
+NICENESS = 10
+"""The readers take a core for minutes. At a lower priority, labeling stays as fast as without them."""
+
+
+def start_proposing(
+    db: Database,
+    home: Home,
+    project: Project,
+    *,
+    readers: Sequence[str],
+    labeled: bool = False,
+    operator: str,
+    request_id: str | None = None,
+) -> Job:
+    """Start the job. Return the existing one if the project's images are being read already.
+
+    `labeled` also reads the labeled images of train, to find wrong labels. Raises OptionError for unknown or missing
+    readers, or if the project has no images.
+    """
+    check_names(readers)
+    if not samples.count_samples(db, project.id):
+        raise OptionError(f"Project {project.name} has no images. Import some first.")
+    if running := running_job(db, home, project):
+        return running
+    spec = {"readers": list(readers), "labeled": labeled, "operator": operator}
+    return control.start_job(db, home, project, "propose", spec, request_id=request_id)
+
+
+def running_job(db: Database, home: Home, project: Project) -> Job | None:
+    """Return the job that reads images of the project now."""
+    jobs = control.active(db, home)
+    return next((job for job in jobs if job.kind == "propose" and job.project_id == project.id), None)
+
+
+def _work(work: Work) -> dict[str, Any] | None:
+    os.nice(NICENESS)
+    spec = work.spec
+    work.say("Loading the readers")
+    readers = load(spec["readers"])
+    with opened(Home.of_job(work.job.path).db) as db:
+        project = projects.find_project(db, spec["project"]["name"])
+        if project is None:
+            raise OptionError(f"Project {spec['project']['name']} no longer exists.")
+        with write(db):
+            stored = [store_reader(db, project, reader) for reader in readers]
+            proposals.delete_others(db, project.id, stored)
+        read = read_images(work, db, project, readers, stored, labeled=spec["labeled"])
+        if read is None:
+            return None
+        work.say("Comparing the readings")
+        return report(db, project, stored) | {"read": read}
+
+
+def store_reader(db: Database, project: Project, reader: Reader, kind: str = "general") -> StoredReader:
+    """Return the row of a reader. Delete the readings of its former versions. Call inside `write(db)`."""
+    row = proposals.open_reader(db, kind=kind, name=reader.name, version=reader.version, sha256=reader.sha256)
+    proposals.delete_former(db, project.id, row)
+    return row
+
+
+def read_images(
+    work: Work,
+    db: Database,
+    project: Project,
+    readers: Sequence[Reader],
+    stored: Sequence[StoredReader],
+    *,
+    labeled: bool,
+) -> int | None:
+    """Let every reader read the images it has not read. Return the number of readings, or None if asked to stop.
+
+    The readers take turns, so that the images that all of them have read grow evenly.
+    """
+    counts = [proposals.count_unread(db, project.id, row, labeled_train=labeled) for row in stored]
+    last, done, left = [0] * len(readers), 0, set(range(len(readers)))
+    while left:
+        for index in sorted(left):
+            if work.should_stop():
+                return None
+            batch = proposals.select_unread(
+                db, project.id, stored[index], labeled_train=labeled, after=last[index], limit=BATCH
+            )
+            if not batch:
+                left.discard(index)
+                continue
+            last[index] = batch[-1].id
+            _read_batch(db, project, readers[index], stored[index], [sample.id for sample in batch])
+            done += len(batch)
+            images = f"{done // len(readers):,} of {max(counts):,} images"
+            work.say(f"Reading {images}", step=done, steps=max(sum(counts), done))
+    return done
+
+
+def _read_batch(db: Database, project: Project, reader: Reader, row: StoredReader, sample_ids: list[int]) -> None:
+    """Read images outside a transaction, then store the readings in one."""
+    pixels = {}
+    for sample_id, data in samples.image_bytes(db, sample_ids).items():
+        try:
+            pixels[sample_id] = decode(data)
+        except ImageError:  # damaged since the import; nobody can read it
+            continue
+    readings = dict(zip(pixels, reader.read(list(pixels.values()), spec_of(project)), strict=True))
+    unread = Reading(text=None, confidence=0.0, positions=())
+    with write(db):
+        for sample_id in sample_ids:
+            reading = readings.get(sample_id, unread)
+            proposals.insert_proposal(
+                db,
+                sample_id,
+                row,
+                text=reading.text,
+                confidence=reading.confidence,
+                positions=reading.positions,
+            )
+
+
+def report(db: Database, project: Project, stored: Sequence[StoredReader]) -> dict[str, Any]:
+    """Return the agreement of the readers on a project's images, as JSON types."""
+    measured = agreement(db, project, stored)
+    return measured.to_dict() | {
+        "verdict": measured.verdict,
+        "readers": [describe(row) for row in stored],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_worker(sys.argv[1], _work))

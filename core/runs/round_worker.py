@@ -1,0 +1,148 @@
+"""The job of a round: `python -m core.runs.round_worker JOB_DIR`. It ends when the next run has started."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlite_utils import Database
+
+from core.charset import TextSpec
+from core.data.accepting import accept, describe
+from core.data.proposing import read_images, store_reader
+from core.errors import StorageError
+from core.evaluation.calibration import at_temperature
+from core.evaluation.metrics import aggregate
+from core.evaluation.predictions import Predictions
+from core.evaluation.sure_readings import CONFIDENCE, PROVED, Image, Texts, choose, rare_characters, record
+from core.home import Home
+from core.images.pixels import Pixels
+from core.jobs import control
+from core.jobs.work import Work, run_worker
+from core.model import checkpoint
+from core.model.config import TrainConfig
+from core.model.predictor import Predictor
+from core.readers.decoder import Reading
+from core.runs.rounds import get_run
+from core.runs.start import start_training
+from db import proposals, samples
+from db.connection import opened, write
+from db.projects import get_project
+from db.records import PEOPLE, Project
+from db.records import Reader as StoredReader
+
+MIN_NEW_SHARE = 0.01
+"""New labels, as a share of those of train, below which a new run is not worth its time."""
+
+
+class RunReader:
+    """A run as a reader: its views, its calibrated confidence."""
+
+    def __init__(self, directory: Path) -> None:
+        self._predictor = Predictor.load(directory)
+        self.name, self.version = directory.name, f"step {self._predictor.step}"
+        self.sha256 = checkpoint.hash_of(directory / "checkpoints", self._predictor.step)
+        self._temperature = _temperature(directory, self._predictor.spec, tta=self._predictor.choice.use)
+
+    def read(self, images: Sequence[Pixels], spec: TextSpec) -> list[Reading]:
+        """Return a reading for each image, in order."""
+        if not images:
+            return []
+        log_probs_VNPC, _ = self._predictor.read(images, self._predictor.views())
+        probs_NPC = np.exp(at_temperature(aggregate(log_probs_VNPC), self._temperature))
+        tops_NP = probs_NPC.max(axis=2)
+        return [
+            Reading(text=spec.decode(ids), confidence=float(tops.prod()), positions=tuple(map(float, tops)))
+            for ids, tops in zip(probs_NPC.argmax(axis=2).tolist(), tops_NP, strict=True)
+        ]
+
+
+def _temperature(directory: Path, spec: TextSpec, *, tta: bool) -> float:
+    """Return the temperature that fits the run's readings of the validation images."""
+    try:
+        predictions = Predictions.load(directory / "predictions-val.npz")
+    except StorageError as error:
+        raise StorageError(f"Run {directory.name} has no validation result. Evaluate it on val first.") from error
+    return predictions.reading(spec, tta=tta and len(predictions.views) > 1).temperature
+
+
+def _work(work: Work) -> dict[str, Any] | None:
+    home, run_id = Home.of_job(work.job.path), work.spec["run"]
+    with opened(home.db) as db:
+        run = get_run(db, run_id)
+        project = get_project(db, run.job.project_id)
+        work.say("Loading the run")
+        reader = RunReader(home.run(run_id))
+        with write(db):
+            row = store_reader(db, project, reader, "run")
+        if read_images(work, db, project, [reader], [row], labeled=False) is None:
+            return None
+        work.say("Choosing the sure readings")
+        result = _accept(db, project, row, work.spec["operator"])
+        if not result["next_run_worth_it"] or work.should_stop():
+            return result | {"run": run_id, "next_run": None}
+        work.say("Starting the next run")
+        config = TrainConfig.from_dict(control.spec(home, run_id)["config"])
+        following = start_training(
+            db, home, project, config, preset=run.preset, operator=work.spec["operator"],
+            request_id=f"{work.job.id} run",  # so that a second start after a crash is harmless
+        )  # fmt: skip
+        return result | {"run": run_id, "next_run": following.job.id}
+
+
+def _accept(db: Database, project: Project, row: StoredReader, operator: str) -> dict[str, Any]:
+    """Turn the sure readings into labels, and return what the round did."""
+    general = proposals.list_readers(db, project.id)
+    names = [reader.name for reader in general]
+    right, wrong = record(_labeled_by_people(db, project, general, names))
+    texts = proposals.select_texts(db, project.id, [row, *general], split="train", state="unlabeled")
+    confidences = {
+        sample_id: next(proposal.confidence for reader, proposal in readings if reader.id == row.id)
+        for batch in _batches(list(texts))
+        for sample_id, readings in proposals.readings_of(db, batch).items()
+    }
+    images = {
+        sample_id: Image(run_text, confidences[sample_id], dict(zip(names, each, strict=True)))
+        for sample_id, (run_text, *each) in texts.items()
+        if run_text is not None
+    }
+    of_run, of_readers = choose(images, right, wrong)
+    accepted = accept(
+        db, project, of_run, kind="run", readers=[row], operator=operator,
+        rule={"rule": "run and a reader", "confidence": CONFIDENCE, "with": [describe(reader) for reader in general]},
+    )  # fmt: skip
+    proved = accept(
+        db, project, of_readers, kind="readers", readers=general, operator=operator,
+        rule={"rule": "one reader, proved by labels", "labels": PROVED},
+    )  # fmt: skip
+    labels = [sample.label or "" for sample in samples.select_samples(db, project.id, state="labeled", split="train")]
+    everything = proposals.select_texts(db, project.id, [row], split="train")
+    readings = labels + [text for (text,) in everything.values() if text is not None]
+    return {
+        "images": len(texts),
+        "accepted": accepted,
+        "proved": proved,
+        "left": len(texts) - accepted - proved,
+        "rare": rare_characters(labels, readings),
+        "next_run_worth_it": accepted + proved > MIN_NEW_SHARE * len(labels),
+    }
+
+
+def _labeled_by_people(
+    db: Database, project: Project, general: Sequence[StoredReader], names: Sequence[str]
+) -> list[tuple[str, Texts]]:
+    """Return label and readings of the training images that people labeled."""
+    texts = proposals.select_texts(db, project.id, general, split="train", state="labeled")
+    people = [sample for kind in PEOPLE for sample in samples.select_samples(db, project.id, kind=kind, split="train")]
+    return [
+        (sample.label or "", dict(zip(names, texts[sample.id], strict=True))) for sample in people if sample.id in texts
+    ]
+
+
+def _batches(ids: list[int]) -> list[list[int]]:
+    return [ids[start : start + 500] for start in range(0, len(ids), 500)]
+
+
+if __name__ == "__main__":
+    sys.exit(run_worker(sys.argv[1], _work))

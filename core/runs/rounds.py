@@ -1,0 +1,129 @@
+"""Rounds: a run reads the unlabeled images, sure readings become labels, and a new run trains on them too.
+
+Agreement of the general readers leaves out just the characters that one of them cannot tell apart. A round brings those
+images back in two ways: where the run and one reader agree and the run is confident, and where labels of people show
+which of two differing readers is right about a pair of characters (core.evaluation.sure_readings).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlite_utils import Database
+
+from core.data.proposals import is_usable
+from core.errors import OptionError
+from core.home import Home
+from core.jobs import control
+from core.jobs.jobdir import JobStatus
+from core.model.config import preset
+from core.runs.start import start_training
+from db import runs
+from db.records import Job, Project, Run
+
+
+def start_round(
+    db: Database, home: Home, project: Project, run: Run, *, operator: str, request_id: str | None = None
+) -> Job:
+    """Start a round with a finished run. Return the existing job if a round of the project is active.
+
+    Raises OptionError if the readers have read nothing, or cannot be used for this portal.
+    """
+    for job in control.active(db, home):
+        if job.kind == "round" and job.project_id == project.id:
+            return job
+    if run.job.state != "finished":
+        raise OptionError(f"Run {run.job.id} is {run.job.state}. A round needs a finished run.")
+    if not is_usable(db, project):
+        raise OptionError("A round needs general readers that can read this portal. Run `slotlab propose` first.")
+    spec = {"run": run.job.id, "operator": operator}
+    return control.start_job(db, home, project, "round", spec, request_id=request_id)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One round, for people and programs."""
+
+    run: str
+    accepted: int
+    """Readings of the run that became labels."""
+    proved: int
+    """Readings of one reader that became labels."""
+    next_run: str | None
+    """None if there was too little to train on."""
+    before: int
+    """Images of val that the run reads like its reference."""
+    after: int | None
+    n: int
+    reference: str
+    """people or readers"""
+
+    def sentence(self) -> str:
+        """Return what the round did and gained."""
+        taken = f"{self.run}: {self.accepted + self.proved:,} more labels"
+        if self.after is None:
+            return f"{taken}. That is too little for another run."
+        name = "Exact match on val" if self.reference == "people" else "Agreement with readers on val"
+        return f"{taken}. {name}: {self.before:,} before, {self.after:,} after, of {self.n:,}. Next: {self.next_run}."
+
+
+def run_rounds(
+    db: Database, home: Home, project: Project, *, most: int, operator: str, follow: Callable[[JobStatus], None]
+) -> Iterator[Line]:
+    """Do up to `most` rounds, and stop where one does not help. Yield each when it has ended.
+
+    Raises JobError with the reason of a job that failed, OptionError or TrainingError if a round cannot start.
+    """
+    run = best_run(db, project)
+    if run is None:
+        started = start_training(db, home, project, preset("fast"), preset="fast", operator=operator)
+        control.finish(db, home, started.job.id, follow)
+        run = get_run(db, started.job.id)
+    for _ in range(most):
+        job = start_round(db, home, project, run, operator=operator)
+        line = _finish_round(db, home, control.finish(db, home, job.id, follow), follow)
+        yield line
+        if line.next_run is None or line.after is None or line.after <= line.before:
+            return
+        run = get_run(db, line.next_run)
+
+
+def _finish_round(db: Database, home: Home, job: Job, follow: Callable[[JobStatus], None]) -> Line:
+    """Wait for the run that a round started, and return the round."""
+    result = json.loads(job.result or "{}")
+    before, after = get_run(db, result["run"]), None
+    if result["next_run"] is not None:
+        control.finish(db, home, result["next_run"], follow)
+        after = get_run(db, result["next_run"])
+    return line_of(result, before, after)
+
+
+def line_of(result: Mapping[str, Any], before: Run, after: Run | None) -> Line:
+    """Return a round from its job's result and its runs. `after` is None if there is none, or it has not ended."""
+    return Line(
+        run=result["run"],
+        accepted=result["accepted"],
+        proved=result["proved"],
+        next_run=result["next_run"],
+        before=before.val_correct or 0,
+        after=after.val_correct if after else None,
+        n=before.val_n,
+        reference=before.reference,
+    )
+
+
+def best_run(db: Database, project: Project) -> Run | None:
+    """Return the finished run that is best on val. Runs measured against people come before those against readers."""
+    finished = [run for run in runs.list_runs(db, project.id) if run.job.state == "finished" and run.val_n]
+    return max(
+        finished, key=lambda run: (run.reference == "people", (run.val_correct or 0) / run.val_n, run.job.number),
+        default=None,
+    )  # fmt: skip
+
+
+def get_run(db: Database, run_id: str) -> Run:
+    run = runs.find_run(db, run_id)
+    if run is None:
+        raise OptionError(f"Run {run_id} no longer exists.")
+    return run

@@ -1,0 +1,109 @@
+"""Propose: let general readers read the images that nobody labeled, accept what they agree on, prove it blind."""
+
+import json
+
+import streamlit as st
+
+from core.data.accepting import names_of, retract
+from core.data.proposals import Proof, accept_agreed, agreed_texts, proof
+from core.data.proposing import running_job, start_proposing
+from core.readers.readers import available
+from db import jobs, proposals, samples
+from db.records import Job
+from pages.components import layout
+from pages.components.progress import show_progress
+from pages.components.propose.agreement import show_agreement
+from pages.components.propose.proof import show_proof
+
+page = layout.open_page("propose")
+
+
+def read_images() -> None:
+    """Callback: start the job."""
+    with layout.refuses(), layout.database() as db:
+        start_proposing(db, layout.home(), page.project, readers=installed, operator=page.operator)
+
+
+def accept_readings() -> None:
+    """Callback: turn agreed readings of train into labels."""
+    with layout.refuses(), layout.database() as db:
+        accept_agreed(db, page.project, page.operator)
+
+
+def remove_labels() -> None:
+    """Callback: take the labels of readers back."""
+    with layout.refuses(), layout.database() as db:
+        retract(db, page.project, "readers", page.operator)
+
+
+def show_result(result: dict[str, object], accepted: int, acceptable: int, unread: int) -> None:
+    """Draw the verdict on the readers and the next action."""
+    if not result["usable"]:
+        st.warning(layout.plain(str(result["verdict"])), icon=":material/do_not_disturb_on:")
+    else:
+        st.success(layout.plain(str(result["verdict"])), icon=":material/check_circle:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if acceptable:
+            st.button(
+                f"Accept {acceptable:,} readings", type="primary", icon=":material/done_all:", on_click=accept_readings,
+                help="Agreed readings of training images become labels of kind readers. A label of a person replaces "
+                "them at any time, and one click removes them all.",
+            )  # fmt: skip
+        if unread:
+            st.button(f"Read {unread:,} new images", icon=":material/auto_stories:", on_click=read_images)
+        if accepted:
+            with st.popover(f"Remove {accepted:,} labels of readers", icon=":material/undo:"):
+                st.markdown("Their images become unlabeled. Labels that a person checked stay. You can accept again.")
+                st.button("Remove labels", on_click=remove_labels)
+    if accepted and not acceptable:
+        st.page_link(
+            "pages/train.py", label="Train a model", icon=":material/play_arrow:",
+            query_params={"project": page.project.name},
+        )  # fmt: skip
+
+
+installed = [name for name, present in available().items() if present]
+with layout.errors(), layout.database() as db:
+    layout.update_jobs(db)
+    running = running_job(db, layout.home(), page.project)
+    finished: Job | None = next(
+        (job for job in jobs.list_jobs(db, project_id=page.project.id, kind="propose") if job.state == "finished"), None
+    )
+    newest = next(iter(jobs.list_jobs(db, project_id=page.project.id, kind="propose", limit=1)), None)
+    readers = proposals.list_readers(db, page.project.id)
+    counts = samples.label_counts(db, page.project.id)
+    unlabeled = samples.count_samples(db, page.project.id, state="unlabeled")
+    acceptable = len(agreed_texts(db, page.project, split="train", state="unlabeled"))
+    unread = max(
+        (proposals.count_unread(db, page.project.id, reader, labeled_train=False) for reader in readers),
+        default=unlabeled,
+    )
+    shown: Proof = proof(db, page.project)
+
+layout.show_refusal()
+if running:
+    show_progress(running, "readings")
+elif newest and newest.state in ("failed", "lost"):
+    st.error(layout.plain(newest.reason or f"The reading is {newest.state}."), icon=":material/error:")
+if len(installed) < 2 and not running:
+    st.info(
+        "Two general readers can read most portals without a label. They are not installed. Install them, then reload: "
+        '`pip install "slotlab[readers]"`',
+        icon=":material/extension:",
+    )
+elif not finished and not running:
+    st.markdown(
+        f"Two general readers read each image, and know that it has exactly {page.spec.length} of your characters. "
+        "Where both agree, they are almost always right. People then label only the rest."
+    )
+    st.button(
+        f"Read {unlabeled:,} images", type="primary", icon=":material/auto_stories:", on_click=read_images,
+        disabled=not unlabeled,
+    )  # fmt: skip
+if finished:
+    result = json.loads(finished.result or "{}")
+    show_result(result, counts.get(("train", "readers"), 0), acceptable, 0 if running else unread)
+    if result["usable"]:
+        show_proof(page.project, shown)
+    st.caption(layout.plain(f"Readers: {names_of(readers)}. Their readings are never labels of val or test."))
+    show_agreement(result)

@@ -1,0 +1,159 @@
+"""The job in which the installed general readers read a project."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlite_utils import Database
+
+from core.data import proposing
+from core.data.importing import open_source
+from core.data.proposals import proof
+from core.errors import OptionError
+from core.home import Home
+from core.images import renderer
+from core.images.pixels import encode_png, pixel_hash, split_of
+from core.jobs import control
+from core.jobs.jobdir import JobDir
+from core.jobs.work import Work
+from db import proposals, samples
+from db.connection import write
+from db.records import Project
+from tests.helpers.command_line import command
+
+READERS = ("rapidocr", "ddddocr")
+
+
+def add_renders(db: Database, project: Project, texts: list[str], seed: int = 1) -> None:
+    rng = np.random.default_rng(seed)
+    source = open_source(db, project, "renders", "tests", "own images")
+    with write(db):
+        for text in texts:
+            pixels = renderer.render(text, rng)
+            sha256 = pixel_hash(pixels)
+            samples.insert_sample(
+                db, project_id=project.id, source_id=source.id, sha256=sha256, name=f"{text}.png",
+                width=pixels.shape[1], height=pixels.shape[0], split=split_of(sha256), image=encode_png(pixels),
+            )  # fmt: skip
+
+
+def propose(db: Database, home: Home, project: Project, **options: Any) -> dict[str, Any]:
+    job = proposing.start_proposing(db, home, project, readers=READERS, operator="Ann", **options)
+    return dict(json.loads(control.finish(db, home, job.id, lambda _: None).result or "{}"))
+
+
+@pytest.fixture
+def texts() -> list[str]:
+    rng = np.random.default_rng(0)
+    return ["".join(rng.choice(list("0123456789"), 6)) for _ in range(30)]
+
+
+def test_readers_read_rendered_images(db: Database, home: Home, project: Project, texts: list[str]) -> None:
+    """Both read most of the demo's images. Package, version and hash of the weights are stored."""
+    add_renders(db, project, texts)
+
+    result = propose(db, home, project)
+
+    readers = proposals.list_readers(db, project.id)
+    assert [reader.name for reader in readers] == ["ddddocr", "rapidocr"]
+    assert all(len(reader.sha256) == 64 and reader.version for reader in readers)
+    assert (result["images"], result["read"], result["usable"]) == (30, 60, True)
+    read = proposals.select_texts(db, project.id, readers)
+    names = {sample.id: sample.name for sample in samples.select_samples(db, project.id)}
+    right = [sum(f"{each[index]}.png" == names[sample_id] for sample_id, each in read.items()) for index in (0, 1)]
+    assert min(right) >= 15
+    assert samples.count_samples(db, project.id, state="labeled") == 0
+
+
+@pytest.mark.long  # the readers are loaded in each process
+def test_a_second_job_reads_only_new_images(db: Database, home: Home, project: Project, texts: list[str]) -> None:
+    add_renders(db, project, texts[:5])
+    assert propose(db, home, project)["read"] == 10
+    add_renders(db, project, texts[5:7])
+
+    result = propose(db, home, project)
+
+    assert (result["read"], result["images"]) == (4, 7)
+
+
+def test_a_job_that_was_stopped_continues(db: Database, home: Home, project: Project, texts: list[str]) -> None:
+    """What was read stays, and the readers take turns."""
+    add_renders(db, project, texts[:3])
+    readers = proposing.load(READERS)
+    with write(db):
+        stored = [proposing.store_reader(db, project, reader) for reader in readers]
+    directory = JobDir(home.run("0001-propose"))
+    directory.path.mkdir(parents=True)
+    directory.write("run.json", {"format": 1, "kind": "propose"})
+    answers = iter([False, True])
+    work = Work(directory)
+    work.should_stop = lambda: next(answers)  # type: ignore[method-assign]
+
+    assert proposing.read_images(work, db, project, readers, stored, labeled=False) is None
+
+    assert [proposals.count_unread(db, project.id, row, labeled_train=False) for row in stored] == [0, 3]
+    assert propose(db, home, project)["read"] == 3
+
+
+def test_a_damaged_image_is_read_by_nobody(db: Database, home: Home, project: Project, texts: list[str]) -> None:
+    add_renders(db, project, texts[:2])
+    with write(db):
+        db.execute("UPDATE images SET bytes = x'00' WHERE sample_id = 1")
+
+    result = propose(db, home, project)
+
+    assert (result["images"], result["unread"]) == (2, [1, 1])
+
+
+@pytest.mark.long  # the readers are loaded in each process
+def test_labeled_images_of_train_are_read_on_request(
+    db: Database, home: Home, project: Project, texts: list[str], tmp_path: Path
+) -> None:
+    """Those of val and test are always read, because their labels prove the readers."""
+    add_renders(db, project, texts)
+    for sample in samples.select_samples(db, project.id):
+        with write(db):
+            db.execute("UPDATE samples SET state = 'labeled', label = ?, kind = 'import'", [sample.name[:6]])
+    held_out = sum(samples.count_samples(db, project.id, split=split) for split in ("val", "test"))
+
+    assert propose(db, home, project)["images"] == held_out
+    assert proof(db, project).labeled == held_out
+    assert propose(db, home, project, labeled=True)["images"] == 30
+
+
+@pytest.mark.parametrize(
+    ("readers", "sentence"),
+    [
+        ([], "Name each reader once"),
+        (["rapidocr", "rapidocr"], "Name each reader once"),  # it would agree with itself
+        (["tesseract"], "no reader 'tesseract'"),
+    ],
+)
+def test_unusable_names_are_refused(
+    db: Database, home: Home, project: Project, readers: list[str], sentence: str
+) -> None:
+    with pytest.raises(OptionError, match=sentence):
+        proposing.start_proposing(db, home, project, readers=readers, operator="Ann")
+
+
+def test_a_project_without_images_is_refused(db: Database, home: Home, project: Project) -> None:
+    with pytest.raises(OptionError, match="has no images"):
+        proposing.start_proposing(db, home, project, readers=READERS, operator="Ann")
+
+
+@pytest.mark.long  # the readers are loaded in each process
+def test_the_commands_work_one_after_the_other(db: Database, home: Home, project: Project, texts: list[str]) -> None:
+    """Each prints JSON that says what it did."""
+    add_renders(db, project, texts)
+
+    proposed = json.loads(command(home.root, "propose", "--project", "portal", "--json").stdout)
+    accepted = json.loads(command(home.root, "accept", "--project", "portal", "--agreed", "--json").stdout)
+    removed = json.loads(command(home.root, "accept", "--project", "portal", "--undo", "--json").stdout)
+    refused = command(home.root, "accept", "--project", "portal")
+
+    assert (proposed["images"], proposed["usable"], proposed["proof"]) == (30, True, None)
+    assert 10 < accepted["accepted"] == accepted["labels"]["readers"] <= proposed["agreed"]
+    assert (removed["removed"], removed["labels"]) == (accepted["accepted"], {})
+    assert (refused.returncode, "either --agreed or --undo" in refused.stderr) == (1, True)

@@ -1,0 +1,52 @@
+"""Agreement of readers: what counts as agreed, and when readers can be used."""
+
+import pytest
+
+from core.evaluation.agreement import Texts, agreed, measure
+
+
+@pytest.mark.parametrize(
+    ("texts", "text"),
+    [
+        (("12", "12"), "12"),
+        (("12", "13"), None),
+        (("12", None), None),
+        ((None, None), None),
+        (("12",), None),  # nobody agrees with it
+        ((), None),
+        (("12", "12", "13"), None),
+    ],
+)
+def test_all_of_at_least_two_readers_must_agree(texts: Texts, text: str | None) -> None:
+    assert agreed(texts) == text
+
+
+def test_differences_are_counted_by_position_and_character() -> None:
+    measured = measure([("12", "12"), ("12", "13"), ("72", "12"), (None, "12"), ("11", "11")], length=2, readers=2)
+
+    assert (measured.images, measured.agreed, measured.unread) == (5, 2, [1, 0])
+    assert measured.by_position == [3 / 4, 3 / 4]
+    assert measured.by_character == {"1": (4, 5), "2": (2, 3), "3": (0, 1), "7": (0, 1)}
+    assert measured.confusions == [("2", "3", 1), ("1", "7", 1)]
+
+
+@pytest.mark.parametrize(
+    ("alike", "of", "usable", "sentence"),
+    [
+        (15, 30, True, "can be used here"),
+        (14, 30, False, "nothing is proposed"),
+        (19, 19, False, "At least 20 show"),
+    ],
+)
+def test_readers_are_usable_from_half_of_enough_images(alike: int, of: int, usable: bool, sentence: str) -> None:
+    measured = measure([("12", "12")] * alike + [("12", "21")] * (of - alike), length=2, readers=2)
+
+    assert measured.usable == usable
+    assert sentence in measured.verdict
+
+
+def test_one_reader_alone_is_never_usable() -> None:
+    measured = measure([("12",)] * 50, length=2, readers=1)
+
+    assert (measured.agreed, measured.usable, measured.by_position) == (0, False, [None, None])
+    assert "at least two readers" in measured.verdict
