@@ -14,6 +14,7 @@ from pages.components import layout
 from pages.components.progress import show_progress
 from pages.components.propose.agreement import show_agreement
 from pages.components.propose.proof import show_proof
+from pages.components.propose.rounds import show_rounds
 
 page = layout.open_page("propose")
 
@@ -105,5 +106,6 @@ if finished:
     show_result(result, counts.get(("train", "readers"), 0), acceptable, 0 if running else unread)
     if result["usable"]:
         show_proof(page.project, shown)
+        show_rounds(page)
     st.caption(layout.plain(f"Readers: {names_of(readers)}. Their readings are never labels of val or test."))
     show_agreement(result)

@@ -19,7 +19,7 @@ from core.jobs import control
 from core.jobs.jobdir import JobStatus
 from core.model.config import preset
 from core.runs.start import start_training
-from db import runs
+from db import jobs, runs
 from db.records import Job, Project, Run
 
 
@@ -52,20 +52,28 @@ class Line:
     """Readings of one reader that became labels."""
     next_run: str | None
     """None if there was too little to train on."""
-    before: int
-    """Images of val that the run reads like its reference."""
-    after: int | None
-    n: int
+    before: tuple[int, int]
+    """Images of val that the run reads like its reference, and all of them."""
+    after: tuple[int, int] | None
+    """The same of the next run; None until it has ended."""
     reference: str
     """people or readers"""
+
+    @property
+    def helped(self) -> bool:
+        """True if the next run reads a larger share of val right."""
+        return self.after is not None and self.after[0] * self.before[1] > self.before[0] * self.after[1]
 
     def sentence(self) -> str:
         """Return what the round did and gained."""
         taken = f"{self.run}: {self.accepted + self.proved:,} more labels"
-        if self.after is None:
+        if self.next_run is None:
             return f"{taken}. That is too little for another run."
+        if self.after is None:
+            return f"{taken}. {self.next_run} trains on them."
         name = "Exact match on val" if self.reference == "people" else "Agreement with readers on val"
-        return f"{taken}. {name}: {self.before:,} before, {self.after:,} after, of {self.n:,}. Next: {self.next_run}."
+        (before, of), (after, of_after) = self.before, self.after
+        return f"{taken}. {name}: {before:,} of {of:,} before, {after:,} of {of_after:,} after ({self.next_run})."
 
 
 def run_rounds(
@@ -84,7 +92,7 @@ def run_rounds(
         job = start_round(db, home, project, run, operator=operator)
         line = _finish_round(db, home, control.finish(db, home, job.id, follow), follow)
         yield line
-        if line.next_run is None or line.after is None or line.after <= line.before:
+        if line.next_run is None or not line.helped:
             return
         run = get_run(db, line.next_run)
 
@@ -106,11 +114,20 @@ def line_of(result: Mapping[str, Any], before: Run, after: Run | None) -> Line:
         accepted=result["accepted"],
         proved=result["proved"],
         next_run=result["next_run"],
-        before=before.val_correct or 0,
-        after=after.val_correct if after else None,
-        n=before.val_n,
-        reference=before.reference,
+        before=(before.val_correct or 0, before.val_n),
+        after=None if after is None or after.val_correct is None else (after.val_correct, after.val_n),
+        reference=before.reference if after is None else after.reference,
     )
+
+
+def list_rounds(db: Database, project: Project) -> list[Line]:
+    """Return the finished rounds of a project, newest first."""
+    finished = [job for job in jobs.list_jobs(db, project_id=project.id, kind="round") if job.state == "finished"]
+    results = [json.loads(job.result or "{}") for job in finished]
+    return [
+        line_of(result, get_run(db, result["run"]), get_run(db, result["next_run"]) if result["next_run"] else None)
+        for result in results
+    ]
 
 
 def best_run(db: Database, project: Project) -> Run | None:

@@ -1,0 +1,80 @@
+"""Rounds on the Propose page: start one, and see what each gained."""
+
+import json
+
+import pandas as pd
+import streamlit as st
+
+from core.evaluation.percent import percent
+from core.runs.rounds import Line, best_run, list_rounds, start_round
+from db import jobs
+from db.records import ACTIVE
+from pages.components import layout
+from pages.components.layout import Page
+from pages.components.progress import show_progress
+
+
+def show_rounds(page: Page) -> None:
+    """Draw the rounds of the project and the button for the next one. The readers can be used here."""
+    st.subheader("Rounds", anchor=False)
+    with layout.errors(), layout.database() as db:
+        newest = next(iter(jobs.list_jobs(db, project_id=page.project.id, kind="round", limit=1)), None)
+        run, lines = best_run(db, page.project), list_rounds(db, page.project)
+    st.caption(
+        "A run reads the unlabeled images. Where it is confident and a reader agrees, its reading becomes a label. "
+        "Then the next run trains on more."
+    )
+    if newest and newest.state in ACTIVE:
+        show_progress(newest, "readings")
+    elif newest and newest.state in ("failed", "lost"):
+        st.error(layout.plain(newest.reason or f"The round is {newest.state}."), icon=":material/error:")
+    layout.show_refusal("rounds")
+    if run is None:
+        st.markdown("Train a run on the accepted readings first.")
+    elif not (newest and newest.state in ACTIVE):
+        st.button(
+            f"Start a round with {run.job.id}", icon=":material/sync:", on_click=_start, args=(page,),
+            help="The best run on val reads what is unlabeled.",
+        )  # fmt: skip
+    if lines:
+        _show_lines(page, lines)
+        rare = json.loads(newest.result or "{}").get("rare", []) if newest and newest.state == "finished" else []
+        if rare:
+            listed = ", ".join(f"{each['char']} ({each['labels']} of about {each['expected']})" for each in rare)
+            st.markdown(
+                layout.plain(f"Rare among the labels: {listed}. The readers cannot tell these apart. Label some.")
+            )
+
+
+def _start(page: Page) -> None:
+    with layout.refuses("rounds"), layout.database() as db:
+        run = best_run(db, page.project)
+        if run is not None:
+            start_round(db, layout.home(), page.project, run, operator=page.operator)
+
+
+def _show_lines(page: Page, lines: list[Line]) -> None:
+    rows = [
+        {
+            "Run": line.run,
+            "New labels": line.accepted + line.proved,
+            "Next run": line.next_run or "too few labels",
+            "Before": _share(line.before),
+            "After": "–" if line.after is None else _share(line.after),
+            "Measured": "exact match on val" if line.reference == "people" else "agreement with readers on val",
+        }
+        for line in lines
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Rounds", height=min(300, 38 + 35 * len(rows)))
+    if (newest := lines[0]).after is not None and not newest.helped:
+        st.info("The last round did not help. Label images on which the readers disagree.", icon=":material/info:")
+    elif newest.next_run and newest.after is None:
+        st.page_link(
+            "pages/train.py", label=f"View {newest.next_run}", icon=":material/show_chart:",
+            query_params={"project": page.project.name, "run": newest.next_run},
+        )  # fmt: skip
+
+
+def _share(counted: tuple[int, int]) -> str:
+    right, n = counted
+    return f"{right:,} of {n:,} ({percent(right / n)})"
