@@ -1,15 +1,16 @@
-# make demo | test | test-browser | test-long | test-all | app | check | docs | screenshots | install | wheel | constraints
-# SERVE=0|1 and FRESH=1 belong to demo
+# make demo | demo-zero | test | test-browser | test-long | test-all | app | check | docs | screenshots | install | wheel | constraints
+# SERVE=0|1 and FRESH=1 belong to demo and demo-zero
 PYTHON ?= python3
 BIN := .venv/bin
 JS_BIN := tests/js/node_modules/.bin
 PORT ?= 8501
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help install demo app test test-browser test-long test-all test-js check check-js browser docs screenshots
+.PHONY: help install readers demo demo-zero app test test-browser test-long test-all test-js check check-js browser docs screenshots
 .PHONY: wheel constraints
 help:
 	@echo "make demo     install, train on rendered images, show the result, open the app (SERVE=0: stop before the app, FRESH=1: start over)"
+	@echo "make demo-zero  the same without a label: general readers read the images first"
 	@echo "make test     install and run the tests that need no browser"
 	@echo "make test-browser  those in a browser and those of the benches"
 	@echo "make test-long  those that take longest"
@@ -19,13 +20,18 @@ help:
 	@echo "make check    lint, format and type checks"
 	@echo "make docs     write the generated parts of the documentation"
 	@echo "make screenshots  take the pictures of docs/images"
+	@echo "make readers  install with the general readers of Propose"
 	@echo "make install  only install, into .venv"
 	@echo "make wheel    build a wheel into dist"
 	@echo "make constraints  upgrade .venv and pin the new versions in constraints.txt"
 
 install: .venv/installed
+readers: .venv/installed-readers
 demo: .venv/installed
 	@$(BIN)/slotlab demo --port $(PORT) $(if $(filter 1,$(SERVE)),--serve) $(if $(filter 0,$(SERVE)),--no-serve) $(if $(filter 1,$(FRESH)),--fresh)
+
+demo-zero: .venv/installed-readers
+	@$(BIN)/slotlab demo --zero --port $(PORT) $(if $(filter 1,$(SERVE)),--serve) $(if $(filter 0,$(SERVE)),--no-serve) $(if $(filter 1,$(FRESH)),--fresh)
 
 app: .venv/installed
 	@$(BIN)/slotlab app --port $(PORT)
@@ -85,6 +91,8 @@ browser:
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/pip install -c constraints.txt --editable . && touch $@
+.venv/installed-readers: .venv/installed
+	$(BIN)/pip install -c constraints.txt --editable '.[readers]' && touch $@
 .venv/installed-test: .venv/installed
 	$(BIN)/pip install -c constraints.txt --editable '.[test]' && touch $@
 # The type checks read bench, which drives Playwright.
@@ -102,4 +110,4 @@ constraints: .venv/installed-dev
 	$(BIN)/pip list --format=freeze --exclude slotlab --exclude pip | sed 's/+.*//' | \
 		grep -Ev '^(cuda-|nvidia-|triton=)' >>.venv/constraints.txt
 	mv .venv/constraints.txt constraints.txt
-	touch .venv/installed .venv/installed-test .venv/installed-dev
+	touch .venv/installed .venv/installed-readers .venv/installed-test .venv/installed-dev

@@ -8,6 +8,7 @@ ACTIVE = ("queued", "starting", "running")
 Content = tuple[str, str | None, str | None]
 """The state, label and flag of a sample."""
 UNLABELED: Content = ("unlabeled", None, None)
+SPLITS = ("train", "val", "test")
 PEOPLE = ("person", "import")
 """Kinds of labels that people gave. An import holds the labels of people unless its file names another kind."""
 MACHINES = ("readers", "run")

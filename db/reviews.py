@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from db.records import LabelEvent, Sample
+from db.records import SPLITS, LabelEvent, Sample
 
 ORDERS = {
     "random": "substr(sha256, 33)",
@@ -15,7 +15,6 @@ ORDERS = {
 }
 """Orders of labeled samples. character: groups equal characters at one position, so a wrong one is conspicuous.
 random and label have an index; the others read every label of the project per page."""
-SPLITS = ("train", "val", "test")
 Place = tuple[str, int]
 """Sort key and id of the last sample of a page."""
 

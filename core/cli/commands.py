@@ -81,7 +81,15 @@ def demo(
     serve: Annotated[
         bool | None, typer.Option("--serve/--no-serve", help="Open the app at the end. Default: only in a terminal.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=50, help="Number of images to render.")] = 6000,
+    zero: Annotated[
+        bool, typer.Option("--zero", help="Use no label: let general readers read the images first.")
+    ] = False,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=50, help=f"Number of images to render; {demo_project.COUNT}, or {demo_project.ZERO_COUNT} with --zero."
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the demo's data and start over.")] = False,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
 ) -> None:
@@ -91,10 +99,11 @@ def demo(
     if serve:
         serving.check_port(port)
     with Progress() as progress:
-        result = demo_project.run(Home.from_env(), count=samples, fresh=fresh, progress=progress)
+        count = samples or (demo_project.ZERO_COUNT if zero else demo_project.COUNT)
+        result = demo_project.run(Home.from_env(), count=count, fresh=fresh, progress=progress, zero=zero)
     print(result.text)
     if serve:
-        serving.serve(port, f"/?project={demo_project.PROJECT}")
+        serving.serve(port, f"/?project={demo_project.ZERO_PROJECT if zero else demo_project.PROJECT}")
 
 
 @app.command("import")

@@ -1,6 +1,10 @@
-"""The `slotlab demo` command: a project of rendered images, a run of preset fast, its test result."""
+"""The `slotlab demo` command: a project of rendered images, a run of preset fast, its test result.
+
+With `zero`, nobody labels an image before the run ends: general readers propose, and what they agree on is accepted.
+"""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,19 +13,25 @@ from sqlite_utils import Database
 from core.backup.restore import in_use
 from core.cli.progress import Progress
 from core.data.importing import Request, Upload, start_import
+from core.data.proposals import accept_agreed
+from core.data.proposing import start_proposing
 from core.errors import OptionError
 from core.evaluation.percent import share_and_interval
 from core.home import Home, default_operator
 from core.images import renderer
+from core.images.pixels import decode, pixel_hash, split_of
 from core.jobs import control
 from core.model import config
 from core.model.config import TrainConfig
+from core.readers.readers import READERS
 from core.runs.start import start_evaluation, start_training
 from db import evaluations, projects, runs, samples
 from db.connection import opened
-from db.records import ACTIVE, Project, Run
+from db.records import ACTIVE, SPLITS, Project, Run
 
-PROJECT = "demo"
+PROJECT, ZERO_PROJECT = "demo", "demo-zero"
+COUNT, ZERO_COUNT = 6000, 2000
+"""Images to render. With `zero` the readers need 0.05 s for each."""
 SEED = 0
 MINUTES = 7.5
 """Time limit for training. On a slow machine it shortens the schedule, so the demo takes under ten minutes."""
@@ -38,19 +48,30 @@ class Result:
     """Summary for a person."""
 
 
-def run(home: Home, *, count: int, fresh: bool, progress: Progress, settings: TrainConfig | None = None) -> Result:
-    """Import, train and evaluate once. Reuse results of an earlier call and resume what it did not finish."""
+def run(
+    home: Home, *, count: int, fresh: bool, progress: Progress, zero: bool = False, settings: TrainConfig | None = None
+) -> Result:
+    """Import, train and evaluate once. Reuse results of an earlier call and resume what it did not finish.
+
+    `zero` trains without a label: the truth of the test images is imported after the run has ended.
+    """
     settings = settings or replace(config.PRESETS["fast"], max_minutes=MINUTES)
     if fresh:
         _start_over(home)
     home.create()
     with in_use(home), opened(home.db, create=True) as db:
         control.reconcile(db, home)
-        project = _with_images(db, home, count, progress)
+        if zero:
+            project = _with_images(db, home, count, progress, ZERO_PROJECT, splits=())
+            accepted = _with_readings(db, home, project, progress)
+        else:
+            project, accepted = _with_images(db, home, count, progress, PROJECT), ""
         trained = _with_run(db, home, project, settings, progress)
+        if zero:
+            _with_images(db, home, count, progress, ZERO_PROJECT, splits=("test",))
         result = _with_evaluation(db, home, trained, progress)
     plain = result["tta_flips"]["without_tta"]
-    text = (
+    text = accepted + (
         f"Held-out exact match with TTA: {_counted(result['correct'], result['n'])}, test split, run {trained.job.id}, "
         f"{trained.train_n} training images.\n"
         f"Without TTA: {_counted(plain, result['n'])}. {READER}"
@@ -67,26 +88,32 @@ def _start_over(home: Home) -> None:
     if not home.db.exists():
         return
     with opened(home.db) as db:
-        others = [project.name for project in projects.list_projects(db) if project.name != PROJECT]
+        others = [project.name for project in projects.list_projects(db) if project.name not in (PROJECT, ZERO_PROJECT)]
         if others or control.active(db, home):
             obstacle = f"also contains {', '.join(others)}" if others else "has an active job"
             raise OptionError(f"{home.root} {obstacle}, so nothing was deleted; set SLOTLAB_HOME to another folder.")
     home.remove()
 
 
-def _with_images(db: Database, home: Home, count: int, progress: Progress) -> Project:
-    project = projects.find_project(db, PROJECT)
-    if project is not None and samples.count_samples(db, project.id, state="labeled") >= count:
-        return project
+def _with_images(
+    db: Database, home: Home, count: int, progress: Progress, name: str, splits: Collection[str] = SPLITS
+) -> Project:
+    """Import the images with the labels of some splits, unless all of that is there."""
+    project = projects.find_project(db, name)
+    if project is not None and samples.count_samples(db, project.id) >= count:
+        unlabeled = (samples.count_samples(db, project.id, state="unlabeled", split=split) for split in splits)
+        if not any(unlabeled):
+            return project
     files, labels = [], ["filename,label\n"]
-    for index, (name, text, png) in enumerate(renderer.samples(count, SEED)):
-        files.append((name, png))
-        labels.append(f"{name},{text}\n")
+    for index, (file, text, png) in enumerate(renderer.samples(count, SEED)):
+        files.append((file, png))
+        if split_of(pixel_hash(decode(png))) in splits:
+            labels.append(f"{file},{text}\n")
         if index % 50 == 0:
             progress.show(index, count, "Rendering images")
     request = Request(
         path=None,
-        project=PROJECT,
+        project=name,
         source="renderer",
         owner="Slotlab",
         authorization="rendered by this program",
@@ -94,9 +121,26 @@ def _with_images(db: Database, home: Home, count: int, progress: Progress) -> Pr
     upload = Upload(files=files, labels_csv="".join(labels).encode())
     job = start_import(db, home, request, operator="renderer", upload=upload)
     control.finish(db, home, job.id, progress.show_job)
-    project = projects.find_project(db, PROJECT)
+    project = projects.find_project(db, name)
     assert project is not None
     return project
+
+
+def _with_readings(db: Database, home: Home, project: Project, progress: Progress) -> str:
+    """Let the general readers read the images, and accept what they agree on. Return sentences with the counts.
+
+    Raises OptionError if the readers are not installed.
+    """
+    accepted = samples.count_samples(db, project.id, kind="readers")
+    if accepted:
+        return _accepted_sentence(accepted)
+    job = start_proposing(db, home, project, readers=tuple(READERS), operator=default_operator())
+    control.finish(db, home, job.id, progress.show_job)
+    return _accepted_sentence(accept_agreed(db, project, default_operator()))
+
+
+def _accepted_sentence(accepted: int) -> str:
+    return f"General readers gave {accepted:,} training images their labels, and people none.\n"
 
 
 def _with_run(db: Database, home: Home, project: Project, settings: TrainConfig, progress: Progress) -> Run:

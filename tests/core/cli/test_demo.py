@@ -42,6 +42,22 @@ def test_the_demo_makes_data_a_run_and_a_held_out_result_and_reuses_them(home: H
     assert (home.root / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.long
+def test_the_demo_without_a_label_trains_on_what_the_readers_agree_on(home: Home) -> None:
+    """The truth of the test images comes in after the run. No validation image ever gets a label."""
+    result = demo.run(home, count=60, fresh=False, progress=Progress(), zero=True, settings=TINY)
+    again = demo.run(home, count=60, fresh=False, progress=Progress(), zero=True, settings=TINY)
+
+    assert again == result
+    with opened(home.db) as db:
+        project = projects.find_project(db, demo.ZERO_PROJECT)
+        assert project is not None
+        counts = samples.label_counts(db, project.id)
+    assert set(counts) == {("train", "readers"), ("test", "import")}
+    assert counts["test", "import"] == result.n
+    assert f"gave {counts['train', 'readers']} training images" in result.text
+
+
 def test_starting_over_is_refused_beside_other_projects(home: Home) -> None:
     """Nothing is deleted."""
     with opened(home.db, create=True) as db, write(db):
