@@ -16,6 +16,9 @@ MACHINES = ("readers", "run")
 KINDS = (*PEOPLE, *MACHINES, "verdict")
 """All kinds of labels. verdict: the portal accepted the reading."""
 
+REFERENCES = ("people", "readers")
+"""Labels that a result is measured against: those of people, or the readings that general readers agree on."""
+
 
 def now() -> str:
     """Return the current time as stored: ISO 8601, UTC, whole seconds. Order events by id, never by time."""
@@ -135,7 +138,7 @@ class Run:
     val_n: int
     val_correct: int | None
     reference: str
-    """Labels that validation compares with: those of "people", or the agreed readings of "readers"."""
+    """One of REFERENCES; it never changes."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ class Evaluation:
     """JSON of core.evaluation.metrics.Evaluation."""
     at: str
     reference: str
-    """people or readers, as for a run"""
+    """One of REFERENCES."""
 
 
 @dataclass(frozen=True)

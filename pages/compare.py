@@ -6,6 +6,7 @@ import streamlit as st
 from core.evaluation.comparison import common, compare
 from core.evaluation.percent import counted
 from core.evaluation.predictions import Predictions
+from core.evaluation.reference import score_title
 from core.runs.uses import uses_text
 from db.evaluations import count_test_uses
 from db.records import Run
@@ -39,6 +40,7 @@ def compared(first: Predictions, second: Predictions) -> Compared:
             page=page,
             runs=(run, other),
             split=split,
+            reference=first.reference,
             common=both,
             sha256=first.sha256,
             plain=compare(first, second, both, page.spec, tta=(False, False)),
@@ -59,22 +61,32 @@ def show_runs(runs: list[Run]) -> None:
 
     st.subheader("All runs", anchor=False)
     st.caption("Select two rows to compare them. Click a column name to sort.")
-    results = [(run.val_correct or 0, run.val_n) for run in runs]
+    # Columns per reference, so that sorting never ranks an agreement with readers against an exact match.
+    scores: dict[str, list[float | None]] = {}
+    counts: dict[str, list[str | None]] = {}
+    for reference, counted_as in (("people", "Right"), ("readers", "Agreeing")):
+        results = [(run.val_correct or 0, run.val_n) if run.reference == reference else None for run in runs]
+        if any(results):
+            scores[score_title(reference)] = [each and each[0] / each[1] for each in results]
+            counts[f"{counted_as} (95% interval)"] = [each and counted(*each) for each in results]
     st.dataframe(
         pd.DataFrame(
             {
                 "Run": [run.job.id for run in runs],
-                "Exact match": [correct / n for correct, n in results],
-                "Right (95% interval)": [counted(correct, n) for correct, n in results],
+                **scores,
+                **counts,
                 "Training images": [run.train_n for run in runs],
                 "Data": [run.dataset_sha256[:8] for run in runs],
                 "Started": pd.to_datetime([run.job.created_at for run in runs], utc=True),
             }
         ),
         column_config={
-            "Exact match": st.column_config.NumberColumn(
-                format="percent", help="On validation images, without test-time augmentation."
-            ),
+            **{
+                title: st.column_config.NumberColumn(
+                    format="percent", help="On validation images, without test-time augmentation."
+                )
+                for title in scores
+            },
             "Data": st.column_config.TextColumn(
                 help="First characters of a hash of the images and labels. Equal hashes mean equal data."
             ),

@@ -7,10 +7,11 @@ import streamlit as st
 
 from core.errors import StorageError
 from core.evaluation.percent import share
+from core.evaluation.reference import AGAINST_READERS, SHARED_ERRORS, score_title
 from core.evaluation.views import ViewChoice, choice_of
 from core.jobs import control
 from core.runs.evaluated import SPLITS, load_evaluated
-from core.runs.start import start_evaluation
+from core.runs.start import labels_of_people, start_evaluation
 from core.runs.uses import uses_text
 from db.evaluations import count_test_uses
 from db.jobs import list_jobs
@@ -84,6 +85,7 @@ with layout.errors(), layout.database() as db:
     except StorageError as error:
         damage = str(error)
     now = labels_since(db, project.id, run.job.created_at) if predictions else {}
+    people = labels_of_people(db, project, split)
     evaluations = list_jobs(db, project_id=project.id, kind="evaluate", limit=20)
     active = [job for job in evaluations if job.state in ACTIVE]
 
@@ -120,10 +122,13 @@ with layout.errors(), layout.database() as db:
     strings = resources.training_strings(home, run)
     shown = load_evaluated(db, home, run, split, tta=tta, predictions=predictions, strings=strings)
 
+by_readers = shown.reference == "readers"
+if by_readers:
+    st.info(f"{AGAINST_READERS} {SHARED_ERRORS}", icon=":material/group_off:")
 with st.grid("auto", min_column_width=170):
     result = shown.result
     n, correct = result["n"], result["correct"]
-    layout.number(f"Exact match on {split}", f"{correct:,} of {n:,}", share(correct, n))
+    layout.number(f"{score_title(shown.reference)} on {split}", f"{correct:,} of {n:,}", share(correct, n))
     if tta:
         flips = result["tta_flips"]
         note = f"fixed and broken; {flips['without_tta']:,} of {n:,} without TTA"
@@ -137,7 +142,10 @@ with st.grid("auto", min_column_width=170):
     )
 
 before = zip(predictions.sha256, predictions.labels, strict=True)
-changed = sum(now.get(sha256, label) != label for sha256, label in before) if now else 0
+changed = sum(now.get(sha256, label) != label for sha256, label in before) if now and not by_readers else 0
+if by_readers and people:
+    labels = "1 validation image" if people == 1 else f"{people:,} validation images"
+    st.warning(f"People have labeled {labels} since. Evaluate again to measure the exact match.")
 if changed:
     labels = "1 label has" if changed == 1 else f"{changed:,} labels have"
     st.warning(f"{labels} changed since this evaluation. Evaluate again to update the numbers.")
@@ -148,7 +156,7 @@ if outdated:
         f"These results are from the checkpoint of step {predictions.step:,}. The run has since selected step "
         f"{selected_step:,}. Evaluate again to update the numbers."
     )
-with st.expander("Evaluate again", expanded=changed > 0 or outdated):
+with st.expander("Evaluate again", expanded=changed > 0 or outdated or (by_readers and people > 0)):
     ask_to_evaluate()
 
 

@@ -5,6 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.data.importing import watched_folder
 from core.evaluation.percent import share
+from core.evaluation.reference import score_name
 from db.jobs import active_jobs, list_jobs
 from db.projects import list_projects
 from db.records import ACTIVE, Project, Run
@@ -57,7 +58,8 @@ def show_project(project: Project, run: Run | None, count: dict[tuple[str, str],
             )
         else:
             note = f"{share(run.val_correct, run.val_n)} · {run.job.id}"
-            show_number(newest, "Newest run, exact match on val", f"{run.val_correct:,} of {run.val_n:,}", note)
+            title = f"Newest run, {score_name(run.reference)} on val"
+            show_number(newest, title, f"{run.val_correct:,} of {run.val_n:,}", note)
 
 
 def short(charset: str) -> str:

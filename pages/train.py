@@ -2,12 +2,20 @@
 
 import streamlit as st
 
+from db.records import Run
 from db.runs import list_runs
 from pages.components import layout, state
 from pages.components.train.form import show_form
 from pages.components.train.live import show_actions, show_run
 from pages.components.train.table import show_table
 from pages.components.train.waiting import show_queue
+
+
+def _comparable(runs: dict[str, Run], selected: str) -> list[str]:
+    """Return the other runs that validate against the same labels."""
+    reference = runs[selected].reference
+    return [name for name, run in runs.items() if name != selected and run.reference == reference]
+
 
 page = layout.open_page("train")
 with layout.errors():
@@ -28,7 +36,7 @@ with layout.errors():
                 show_actions(page, runs[selected], has_others=len(runs) > 1)
     layout.show_refusal()
     if selected:
-        show_run(page, runs[selected], others=[name for name in runs if name != selected])
+        show_run(page, runs[selected], others=_comparable(runs, selected))
     else:
         show_form(page, cloned=runs.get(st.session_state.get(state.CLONED, "")))
     show_queue(page.project.name)

@@ -31,6 +31,7 @@ from core.data import importing
 from core.errors import JobError, OptionError, SlotlabError, StorageError
 from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted, share_and_interval
+from core.evaluation.reference import score_name
 from core.files import is_standard_output, open_regular, write_outside
 from core.home import Home, default_operator
 from core.images.pixels import MAX_BYTES, decode
@@ -295,12 +296,12 @@ def evaluate(
         _update_jobs(db, home)
         job = start_evaluation(db, home, _run(db, run), split, tta=tta, operator=default_operator())
         job = control.finish(db, home, job.id, progress.show_job)
-    result = json.loads(job.result or "{}")
+    result = {"reference": "people", "agreement": None} | json.loads(job.result or "{}")
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
     value, interval = share_and_interval(result["correct"], result["n"])
-    print(f"exact match {result['correct']:,}/{result['n']:,} = {value}")
+    print(f"{score_name(result['reference'])} {result['correct']:,}/{result['n']:,} = {value}")
     print(f"95% interval {interval}, split {split}, TTA {'on' if result['tta'] else 'off'}")
     print(
         "per position  " + "  ".join(f"{index}: {value:.1%}" for index, value in enumerate(result["per_position"], 1))
@@ -347,6 +348,8 @@ def predict(
         if rule.tta and len(predictor.views(tta=tta)) > 1 and rule.step == predictor.step:
             basis = "with other views"
         print(f"This run's threshold was chosen {basis}. It does not apply to these readings.", file=sys.stderr)
+    elif rule and rule.caution:
+        print(rule.caution, file=sys.stderr)
     failed = False
     for path in files:
         record = _prediction_record(predictor, path, tta=tta)
@@ -516,13 +519,17 @@ def _finish_run(db: Database, run_id: str, as_json: bool) -> None:
 
 def _run_record(db: Database, run: Run) -> dict[str, Any]:
     correct = run.val_correct
+    score = None if correct is None else correct / run.val_n
+    by_people = run.reference == "people"
     return {
         "run": run.job.id,
         "project": projects.get_project(db, run.job.project_id).name,
         "preset": run.preset,
         "state": run.job.state,
         "reason": run.job.reason,
-        "val_exact": None if correct is None else correct / run.val_n,
+        "reference": run.reference,
+        "val_exact": score if by_people else None,
+        "val_agreement": None if by_people else score,
         "val_correct": correct,
         "val_n": run.val_n,
         "val_ci95": None if correct is None else list(interval95(correct, run.val_n)),
@@ -535,8 +542,9 @@ def _run_record(db: Database, run: Run) -> dict[str, Any]:
 
 def _run_line(record: dict[str, Any]) -> str:
     line = f"{record['run']:<18} {record['project']:<16} {record['state']:<10}"
-    if record["val_exact"] is not None:
-        line += f" val exact {counted(record['val_correct'], record['val_n'])}"
+    if record["val_correct"] is not None:
+        name = "exact" if record["reference"] == "people" else score_name(record["reference"])
+        line += f" val {name} {counted(record['val_correct'], record['val_n'])}"
     return f"{line} {record['reason'] or ''}".rstrip()
 
 

@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.errors import StorageError
+from core.evaluation.reference import Reference, reference_of
 from core.evaluation.views import DEFAULT, View, fingerprint
 from core.files import atomic_write, read_small
 
 FILE = "acceptance.json"
+BY_READERS = "This threshold was calibrated against readers, not against labels of people."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class Acceptance:
     """Error rate allowed among accepted readings."""
     tries: int = 3
     """Consecutive wrong readings after which the portal locks the login, as entered by the operator."""
+    reference: Reference = "people"
+    """Whose labels chose it. Earlier versions had only labels of people."""
     n: int
     """Validation images."""
     used: int
@@ -57,12 +61,14 @@ class Acceptance:
         try:
             values = json.loads(read_small(run_dir / FILE))
             acceptance = cls(**values)
-            numbers = [value for name, value in asdict(acceptance).items() if name not in ("tta", "views")]
+            texts = ("tta", "views", "reference")
+            numbers = [value for name, value in asdict(acceptance).items() if name not in texts]
             sound = (
                 all(math.isfinite(number) for number in numbers)
                 and acceptance.temperature > 0
                 and isinstance(acceptance.tries, int)
                 and isinstance(acceptance.views, str)
+                and acceptance.reference == reference_of(values)
                 and acceptance.tries > 0
             )
         except FileNotFoundError:
@@ -72,6 +78,11 @@ class Acceptance:
         if not sound:
             raise StorageError(f"{FILE} of this run is damaged. Set a threshold again.")
         return acceptance
+
+    @property
+    def caution(self) -> str:
+        """A sentence if no label of a person chose the threshold, or an empty text."""
+        return "" if self.reference == "people" else BY_READERS
 
     def applies_to(self, step: int, *, tta: bool, views: Sequence[View] | None) -> bool:
         """Return True if the threshold was chosen for this checkpoint and these views."""

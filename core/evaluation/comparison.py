@@ -15,6 +15,7 @@ from core.charset import TextSpec
 from core.errors import TrainingError
 from core.evaluation.metrics import Evaluation, Ints
 from core.evaluation.predictions import Predictions, Reading
+from core.evaluation.reference import check_same
 from core.evaluation.tta_effect import ALPHA, mcnemar
 
 Bools = NDArray[np.bool_]
@@ -51,7 +52,8 @@ class Common:
 
 
 def common(first: Predictions, second: Predictions) -> Common:
-    """Return the images to compare on. Raises TrainingError if there are none."""
+    """Return the images to compare on. Raises TrainingError if there are none, or if the references differ."""
+    check_same(first.reference, second.reference)
     places_F, places_S = _same_images(first.sha256, second.sha256)
     same_N = np.array(first.labels)[places_F] == np.array(second.labels)[places_S]
     if not same_N.any():

@@ -18,6 +18,7 @@ from core.charset import TextSpec
 from core.errors import StorageError
 from core.evaluation.calibration import confidence, fit_temperature
 from core.evaluation.metrics import Evaluation, Floats, Ints, aggregate, confusion_PCC, evaluate, result_dict
+from core.evaluation.reference import Reference, reference_of
 from core.evaluation.tta_effect import TTAEffect, measure_tta
 from core.evaluation.views import DEFAULT, View, ViewChoice
 from core.files import atomic_write
@@ -37,6 +38,8 @@ class Predictions:
     views: list[str]
     """Names of the views."""
     log_probs_VNPC: NDArray[np.float32]
+    reference: Reference = "people"
+    """Whose labels these are."""
     step: int = -1
     """Step of the checkpoint; -1 if not recorded."""
     moves_V4: NDArray[np.float64] | None = None
@@ -62,6 +65,7 @@ class Predictions:
                     labels=arrays["labels"].tolist(),
                     views=arrays["views"].tolist(),
                     log_probs_VNPC=_mapped(file, "log_probs.npy"),
+                    reference=reference_of({"reference": str(arrays["reference"])} if "reference" in arrays else {}),
                     step=int(arrays["step"]) if "step" in arrays else -1,
                     moves_V4=moves_V4,
                     seconds_V=seconds_V,
@@ -104,6 +108,7 @@ class Predictions:
                 labels=np.array(self.labels, dtype=np.str_),
                 views=np.array(self.views, dtype=np.str_),
                 log_probs=np.ascontiguousarray(self.log_probs_VNPC, dtype=np.float32),
+                reference=np.array(self.reference),
                 step=np.array(self.step),
                 **{name: array for name, array in optional.items() if array is not None},
             )

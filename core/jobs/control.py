@@ -25,7 +25,7 @@ from core.jobs.jobdir import JobDir, JobStatus, job_directories
 from core.jobs.runner import GRACE_SECONDS
 from db import evaluations, jobs, runs
 from db.connection import write
-from db.records import ACTIVE, Job, Project, now
+from db.records import ACTIVE, REFERENCES, Job, Project, now
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder of `core` and `db`. The runner starts here, whatever the current directory is."""
@@ -313,7 +313,9 @@ def _store_result(db: Database, job: Job, spec: dict[str, Any], result: dict[str
         if run is not None:
             runs.set_val_correct(db, job.id, _count(result["val"]["correct"], run.val_n))
     elif job.kind == "evaluate":
-        if (run := runs.find_run(db, str(spec["run"]))) is None or spec["split"] not in ("val", "test"):
+        reference = spec.get("reference", "people")  # earlier versions had only labels of people
+        known = spec["split"] in ("val", "test") and reference in REFERENCES
+        if (run := runs.find_run(db, str(spec["run"]))) is None or not known:
             raise ValueError("run.json names another evaluation")
         n = _count(result["n"], MAX_IMAGES)
         evaluations.insert_evaluation(
@@ -325,6 +327,7 @@ def _store_result(db: Database, job: Job, spec: dict[str, Any], result: dict[str
             n=n,
             correct=_count(result["correct"], n),
             result=json.dumps(result),
+            reference=reference,
         )
 
 

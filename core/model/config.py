@@ -207,6 +207,12 @@ class TrainConfig:
         None, "Stop after this many minutes; the schedule is scaled to fit.", low=0.01, high=100_000, none_text="none"
     )
     drop_seen_strings: bool = option(False, "Exclude training images whose text also occurs in val or test.")
+    reading_weight: float = option(
+        0.5,
+        "Weight in the loss of labels that are readings and that nobody checked; 0 leaves them out.",
+        low=0,
+        high=1,
+    )
     # None is DEFAULT_AUGMENT of core.images.augment_settings. An empty dict turns augmentation off.
     augment: dict[str, dict[str, Any]] | None = option(  # noqa: RUF009 - it is frozen, and None
         None, "Augmentation settings as the JSON from the Augment page; auto uses the defaults."

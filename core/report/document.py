@@ -19,6 +19,7 @@ from core.evaluation.evidence import DELTA, Evidence
 from core.evaluation.metrics import Ints, soft_confusion_PCC
 from core.evaluation.percent import percent, share, share_and_interval
 from core.evaluation.ranking import min_margins_N
+from core.evaluation.reference import AGAINST_READERS, HIDDEN, SHARED_ERRORS, score_title
 from core.evaluation.slices import Slice, find_slices
 from core.home import Home
 from core.images.pixels import data_url
@@ -55,6 +56,7 @@ Rows = list[list[str]]
 def make_report(db: Database, home: Home, evaluated: Evaluated) -> str:
     """Return the report as HTML. Raises StorageError."""
     n, correct = evaluated.result["n"], evaluated.result["correct"]
+    by_people = evaluated.reference == "people"
     uses = list_test_uses(db, evaluated.project.id)
     return TEMPLATES.get_template("report.html").render(
         evaluated=evaluated,
@@ -63,14 +65,17 @@ def make_report(db: Database, home: Home, evaluated: Evaluated) -> str:
         split_word=SPLIT_WORDS[evaluated.split].lower(),
         date=now()[:10],
         share=share_and_interval(correct, n),
-        evidence=Evidence(n=n, wrong=n - correct).sentence,
+        by_people=by_people,
+        score=score_title(evaluated.reference),
+        evidence=Evidence(n=n, wrong=n - correct).sentence if by_people else f"{AGAINST_READERS} {SHARED_ERRORS}",
+        hidden="" if by_people else HIDDEN,
         numbers=_numbers(evaluated),
         chance=np.log(evaluated.spec.num_classes),
         matrices=_matrices(evaluated),
         confidence=_confidence(home, evaluated),
         tta=_tta(evaluated),
         slices=_slices(db, evaluated),
-        images=_images(db, evaluated),
+        images=_images(db, evaluated) if by_people else [],
         uses_text=uses_text(len(uses)),
         uses=use_rows(uses),
         details=_details(db, home, evaluated),
@@ -79,7 +84,7 @@ def make_report(db: Database, home: Home, evaluated: Evaluated) -> str:
 
 def _numbers(evaluated: Evaluated) -> Rows:
     result, n = evaluated.result, evaluated.result["n"]
-    rows = [("Exact match", result["correct"], n)]
+    rows = [(score_title(evaluated.reference), result["correct"], n)]
     rows += [
         (title, result[key]["correct"], result[key]["n"])
         for key, title in (("string_not_seen", "Texts not seen in training"), ("string_seen", "Texts seen in training"))
@@ -225,6 +230,10 @@ def _details(db: Database, home: Home, evaluated: Evaluated) -> list[tuple[str, 
         ("Run", f"{run.job.id}, preset {run.preset}, started {run.job.created_at}"),
         ("Trained on", f"{run.train_n:,} images; data {run.dataset_sha256}"),
         ("Checkpoint", f"step {predictions.step:,}" if predictions.step >= 0 else "step not recorded"),
+        (
+            "Compared with",
+            "labels of people" if evaluated.reference == "people" else "texts that general readers agree on",
+        ),
         (f"{SPLIT_WORDS[evaluated.split]} images", f"{len(labels):,}; hash of images and labels {data_hash}"),
         ("Views", ", ".join(predictions.views) if evaluated.tta else "original image only"),
         ("Versions", _pairs(settings.get("versions", {}))),

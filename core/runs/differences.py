@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core.images.augment_settings import DEFAULT_AUGMENT
+from core.model.config import OPTIONS
 
 NOT_RECORDED = "not recorded"
 DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights"}
@@ -36,7 +37,10 @@ def expand_augment(config: Mapping[str, Any]) -> dict[str, Any]:
 def _groups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Group the settings in a run.json by the titles on screen."""
     return {
-        "Settings": {"preset": spec.get("preset")} | expand_augment(spec.get("config", {})),
+        # Earlier versions had no readings to weigh.
+        "Settings": {"preset": spec.get("preset"), "reading_weight": OPTIONS["reading_weight"].default}
+        | expand_augment(spec.get("config", {})),
+        "Validation": {"reference": spec.get("reference", "people")},
         "Images": spec.get("dataset", {}),
         "Chosen automatically": {name: value for name, value in spec.get("choices", {}).items() if name not in DERIVED},
         "Versions": spec.get("versions", {}),

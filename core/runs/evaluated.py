@@ -10,6 +10,7 @@ from sqlite_utils import Database
 from core.charset import TextSpec, spec_of
 from core.errors import OptionError
 from core.evaluation.predictions import Predictions, Reading, step_of
+from core.evaluation.reference import Reference
 from core.evaluation.slices import Bools
 from core.evaluation.views import choice_of
 from core.home import Home
@@ -36,6 +37,11 @@ class Evaluated:
     """Result of core.evaluation.metrics.evaluate_views."""
     seen_N: Bools
     """True where the text also occurs in the training images."""
+
+    @property
+    def reference(self) -> Reference:
+        """Whose labels the readings are compared with."""
+        return self.predictions.reference
 
 
 def load_evaluated(

@@ -4,25 +4,30 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
-from core.errors import JobError, StorageError
+from core.data.proposals import agreed_texts
+from core.errors import JobError, StorageError, TrainingError
 from core.evaluation.predictions import Predictions
+from core.evaluation.reference import Reference
 from core.evaluation.views import ORIGINAL, View, check_views, choice_of, to_dicts
 from core.home import Home
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.model.config import TrainConfig
 from core.runs import recipes
-from core.training.snapshot import Row, choose_samples, snapshot_columns, write_snapshot
+from core.training.snapshot import READINGS, Row, choose_samples, snapshot_columns, write_snapshot
 from db import evaluations, jobs, labels, runs, samples
 from db.projects import get_project
-from db.records import Job, Project, Run, Sample
+from db.records import KINDS, PEOPLE, Job, Project, Run, Sample
 
 IMAGES_AT_ONCE = 500
+ACCEPT = "To train on agreed readings, run `slotlab accept`."
+PROPOSE = "Or let general readers read the images: run `slotlab propose`."
 
 
 def start_training(
@@ -37,26 +42,29 @@ def start_training(
 ) -> Run:
     """Take a snapshot of the labeled training and validation images, and train on it in the background.
 
-    A repeated `request_id` returns the existing run. Raises TrainingError if there are too few labels, OptionError if
-    the project does not have the augmentation recipe.
+    Without labels of people in val, the run validates against the readers, see `held_out`. A repeated `request_id`
+    returns the existing run. Raises TrainingError if there are too few labels, OptionError if the project does not have
+    the augmentation recipe.
     """
     job = jobs.find_by_request(db, request_id) if request_id else None
     if job is None:
         config = recipes.resolve(db, project, config)
-        train, val = training_samples(db, project, config)
+        train, val, reference = training_samples(db, project, config)
         dataset: dict[str, Any] = {"train": len(train), "val": len(val)}
+        if kinds := Counter(_kinds(train).values()):
+            dataset["kinds"] = dict(sorted(kinds.items()))
 
         def fill(directory: Path) -> dict[str, Any]:
-            dataset["sha256"] = write_snapshot(directory / "dataset.npz", _rows(db, train + val))
+            dataset["sha256"] = _write(db, directory, train + val)
             return {"dataset": dataset}
 
         def record(job: Job) -> None:
             runs.insert_run(
                 db, job_id=job.id, preset=preset, config=json.dumps(config.to_dict()),
-                dataset_sha256=dataset["sha256"], train_n=len(train), val_n=len(val),
+                dataset_sha256=dataset["sha256"], train_n=len(train), val_n=len(val), reference=reference,
             )  # fmt: skip
 
-        spec = {"preset": preset, "config": config.to_dict(), "operator": operator}
+        spec = {"preset": preset, "config": config.to_dict(), "operator": operator, "reference": reference}
         job = control.start_job(
             db, home, project, "train", spec, name=preset, request_id=request_id, fill=fill, record=record
         )
@@ -65,17 +73,68 @@ def start_training(
     return run
 
 
-def training_samples(db: Database, project: Project, config: TrainConfig) -> tuple[list[Sample], list[Sample]]:
-    """Return the training and validation samples of a new run. Raises TrainingError if there are too few."""
-    labeled = [
-        sample
-        for split in ("train", "val", "test")
-        for sample in samples.select_samples(db, project.id, state="labeled", split=split)
-    ]
-    train, val = choose_samples(
-        ((sample.split, sample.label) for sample in labeled), drop_seen_strings=config.drop_seen_strings
+def training_samples(
+    db: Database, project: Project, config: TrainConfig
+) -> tuple[list[Sample], list[Sample], Reference]:
+    """Return the training and validation samples of a new run, and its reference.
+
+    Raises TrainingError if there are too few.
+    """
+    train, test = (samples.select_samples(db, project.id, state="labeled", split=split) for split in ("train", "test"))
+    if config.reading_weight == 0:
+        train = [sample for sample in train if sample.checked or sample.kind not in READINGS]
+    val, reference = held_out(db, project, "val")
+    labeled = [*train, *val, *test]
+    try:
+        chosen = choose_samples(
+            ((sample.split, sample.label) for sample in labeled), drop_seen_strings=config.drop_seen_strings
+        )
+    except TrainingError as error:
+        if val and reference == "people":
+            raise
+        raise TrainingError(f"{error} {ACCEPT if val else PROPOSE}") from None
+    return [labeled[index] for index in chosen[0]], [labeled[index] for index in chosen[1]], reference
+
+
+def held_out(db: Database, project: Project, split: str) -> tuple[list[Sample], Reference]:
+    """Return the samples of val or test to measure on, and their reference.
+
+    Without a label of people in val, these are the unlabeled images on which the readers agree, with that text as their
+    label. They are in no row of the database, because readings are never labels of val.
+    """
+    if split == "val" and not labels_of_people(db, project, split):
+        texts = agreed_texts(db, project, split=split, state="unlabeled")
+        unlabeled = samples.select_samples(db, project.id, state="unlabeled", split=split) if texts else []
+        if readings := [
+            replace(sample, state="labeled", label=texts[sample.id], kind="readers")
+            for sample in unlabeled
+            if sample.id in texts
+        ]:
+            return readings, "readers"
+    return samples.select_samples(db, project.id, state="labeled", split=split), "people"
+
+
+def count_validation(db: Database, project: Project) -> tuple[int, Reference]:
+    """Return the number of validation images of a new run, and its reference, see `held_out`."""
+    if not labels_of_people(db, project, "val") and (
+        texts := agreed_texts(db, project, split="val", state="unlabeled")
+    ):
+        return len(texts), "readers"
+    return samples.count_samples(db, project.id, state="labeled", split="val"), "people"
+
+
+def count_kinds(db: Database, project: Project, config: TrainConfig) -> Counter[str]:
+    """Return the number of training labels of a new run that people neither gave nor checked, by kind."""
+    kinds = [kind for kind in KINDS if kind not in PEOPLE and not (kind in READINGS and config.reading_weight == 0)]
+    return Counter(
+        {kind: samples.count_samples(db, project.id, split="train", kind=kind, checked=False) for kind in kinds}
     )
-    return [labeled[index] for index in train], [labeled[index] for index in val]
+
+
+def labels_of_people(db: Database, project: Project, split: str) -> int:
+    """Return the number of labels that people gave to images of a split."""
+    by_kind = samples.label_counts(db, project.id)
+    return sum(by_kind.get((split, kind), 0) for kind in PEOPLE)
 
 
 def changed_labels(db: Database, home: Home, run: Run) -> tuple[int, Counter[str]]:
@@ -109,9 +168,10 @@ def start_evaluation(
 ) -> Job:
     """Evaluate a run on `val` or `test` in the background. A use of the test set is recorded before it starts.
 
-    On val, return the newest evaluation if checkpoint, views, images and labels have not changed since. `views` and
-    `tta` default to the run's own choice. Raises OptionError for invalid views, StorageError if the run's choice is
-    damaged.
+    Without labels of people in val, readings are compared with the readers, see `held_out`. On val, return the newest
+    evaluation if checkpoint, views, images, labels and reference have not changed since. `views` and `tta` default to
+    the run's own choice. Raises JobError without images to evaluate on, OptionError for invalid views, StorageError if
+    the run's choice is damaged.
     """
     if tta is False:
         views = (ORIGINAL,) if views is None else views
@@ -128,22 +188,25 @@ def start_evaluation(
             evaluations.insert_test_use(db, project_id=project.id, job_id=job.id, operator=operator)
 
     def fill(directory: Path) -> dict[str, Any]:
-        chosen = samples.select_samples(db, project.id, state="labeled", split=split)
-        write_snapshot(directory / "dataset.npz", _rows(db, chosen))
+        _write(db, directory, chosen)
         return {}
 
-    if not samples.count_samples(db, project.id, state="labeled", split=split):
-        raise JobError(f"There are no labeled {split} images to evaluate on; label more images.")
+    if split == "test" and not labels_of_people(db, project, split):
+        raise JobError("There are no labeled test images to evaluate on. A test result needs labels of people.")
+    chosen, reference = held_out(db, project, split)
+    if not chosen:
+        raise JobError(f"There are no labeled {split} images to evaluate on; label more images. {PROPOSE}")
     if not (home.run(run.job.id) / "checkpoints").is_dir():
         raise JobError(f"Run {run.job.id} has no checkpoint yet.")
     spec = {"run": run.job.id, "split": split, "tta": tta, "views": to_dicts(views), "operator": operator}
-    if split == "val" and (same := _same_evaluation(db, home, project, run, spec)):
+    spec["reference"] = reference
+    if split == "val" and (same := _same_evaluation(db, home, run, spec, chosen)):
         return same
     return control.start_job(db, home, project, "evaluate", spec, request_id=request_id, record=record, fill=fill)
 
 
-def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec: dict[str, Any]) -> Job | None:
-    """Return the newest evaluation on val if repeating it would give the same result."""
+def _same_evaluation(db: Database, home: Home, run: Run, spec: dict[str, Any], current: Sequence[Sample]) -> Job | None:
+    """Return the newest evaluation on val if repeating it on the `current` samples would give the same result."""
     newest = next(iter(evaluations.list_evaluations(db, run.job.id, "val")), None)
     if newest is None:
         return None
@@ -154,13 +217,27 @@ def _same_evaluation(db: Database, home: Home, project: Project, run: Run, spec:
     # A running run may have replaced its checkpoint after the evaluation read it.
     if not path.exists() or spec_path.stat().st_mtime <= JobDir(home.run(run.job.id)).weights_at():
         return None
-    current = samples.select_samples(db, project.id, state="labeled", split="val")
     with suppress(StorageError):  # damaged: evaluate again
         predictions = Predictions.load(path)
         evaluated = dict(zip(predictions.sha256, predictions.labels, strict=True))
-        if evaluated == {sample.sha256: sample.label for sample in current}:
+        is_same = evaluated == {sample.sha256: sample.label for sample in current}
+        if is_same and predictions.reference == spec["reference"]:
             return jobs.find_job(db, newest.job_id)
     return None
+
+
+def _write(db: Database, directory: Path, chosen: list[Sample]) -> str:
+    """Write dataset.npz and return its hash."""
+    return write_snapshot(directory / "dataset.npz", _rows(db, chosen), _kinds(chosen))
+
+
+def _kinds(chosen: Sequence[Sample]) -> dict[str, str]:
+    """Return the kinds, by hash, of labels that people neither gave nor checked."""
+    return {
+        sample.sha256: sample.kind
+        for sample in chosen
+        if sample.kind is not None and sample.kind not in PEOPLE and not sample.checked
+    }
 
 
 def _rows(db: Database, chosen: list[Sample]) -> Iterator[Row]:

@@ -90,4 +90,5 @@ def _diagnosis(directory: JobDir, status: JobStatus, lines: list[Line]) -> Diagn
         cause=status.cause,
         reason=status.reason,
         image_size=(run.get("choices") or {}).get("image_size"),
+        reference=str(run.get("reference", "people")),
     )

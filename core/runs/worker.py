@@ -17,6 +17,7 @@ from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError, StorageError, TrainingError
 from core.evaluation.metrics import evaluate_views
 from core.evaluation.predictions import Predictions
+from core.evaluation.reference import AGAINST_READERS, named_result, reference_of, score_name
 from core.evaluation.views import DEFAULT, View, choice_of, from_dicts
 from core.images.colors import background_and_ink
 from core.jobs.work import Work, run_worker
@@ -34,6 +35,7 @@ WARM_UP = 32
 def train(work: Work) -> dict[str, Any] | None:
     """Train, then read the validation images with the selected checkpoint and all views."""
     path, config, spec = work.job.path, TrainConfig.from_dict(work.spec["config"]), text_spec(work)
+    reference = reference_of(work.spec)
     work.say("Analyzing the images")
     snapshot = load_snapshot(path / "dataset.npz")
     choices = choices_of(work, snapshot, config, spec)
@@ -53,9 +55,9 @@ def train(work: Work) -> dict[str, Any] | None:
     def on_val(line: dict[str, Any]) -> None:
         nonlocal val_text, last_key
         work.job.append_metrics(line)
-        val_text = f", validation {line['correct']}/{line['n']} exact"
+        val_text = f", validation {line['correct']}/{line['n']} {score_name(reference)}"
         steps = estimated_steps(line, choices["steps"], config)
-        diagnosis = doctor.diagnose(work.job.metrics(), spec=spec, config=config, steps=steps)
+        diagnosis = doctor.diagnose(work.job.metrics(), spec=spec, config=config, steps=steps, reference=reference)
         if diagnosis.key != last_key:  # for the log only; page and terminal call the doctor themselves
             last_key = diagnosis.key
             print(f"{diagnosis.title}: {diagnosis.text}")
@@ -65,6 +67,8 @@ def train(work: Work) -> dict[str, Any] | None:
         work.job.append_metrics({"kind": "note", "sentences": [sentence]})
         work.say(sentence)
 
+    if reference == "readers":
+        print(AGAINST_READERS)
     check_checkpoints(work)
     work.say("Preparing the network")
     outcome = engine.fit(
@@ -85,7 +89,7 @@ def train(work: Work) -> dict[str, Any] | None:
         return None
     choose_views(path, text_spec(work))
     best_step = outcome.best["step"] if outcome.best else None
-    val, val_tta = results
+    val, val_tta = (named_result(result, reference) for result in results)
     return {
         "val": val,
         "val_tta": val_tta,
@@ -140,7 +144,8 @@ def evaluate(work: Work) -> dict[str, Any] | None:
     results = read_split(work, run, snapshot, split, seen=seen, views=views if tta else views[:1])
     if results is None:
         return None
-    return {"run": work.spec["run"], "split": split, "tta": tta} | results[-1]
+    result = named_result(results[-1], reference_of(work.spec))
+    return {"run": work.spec["run"], "split": split, "tta": tta} | result
 
 
 def read_split(
@@ -171,6 +176,7 @@ def read_split(
         views=[view.name for view in views],
         moves_V4=np.array([view.geometry for view in views]),
         log_probs_VNPC=log_probs_VNPC,
+        reference=reference_of(work.spec) if split == "val" else "people",
         step=predictor.step,
         seconds_V=seconds_V,
         colors_N23=colors_N23,

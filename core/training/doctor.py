@@ -35,6 +35,8 @@ PLATEAU_STEPS = 300
 """Real portals leave the plateau at steps 50 to 300 with the preset fast."""
 PLATEAU_SHARE = 0.2
 """Fraction of the planned steps. Longer runs warm up longer, so they may stay at chance longer."""
+AGREE = "agree with the readers"
+"""Right, on validation images without labels of people."""
 WINDOW = 20
 """Logged steps to average, because single batches are noisy."""
 MEMORIZED_RATIO = 0.7
@@ -82,15 +84,16 @@ def diagnose(
     cause: Cause | None = None,
     reason: str | None = None,
     image_size: Sequence[int] | None = None,
+    reference: str = "people",
 ) -> Diagnosis:
     """Return the diagnosis of a run. It never stops the run.
 
     `lines` come from metrics.jsonl. `steps` is the plan. `state`, `cause` and `reason` are the job's. `image_size` is
-    the chosen input size.
+    the chosen input size. `reference` tells what right means on validation images.
     """
     if state == "failed" and (failure := _failure(config, cause, reason or "", image_size or config.image_size)):
         return failure
-    history = _History(lines, spec, config, steps)
+    history = _History(lines, spec, config, steps, reference)
     if not history.steps:
         return Diagnosis(state="starting", sentence="No step has been logged yet.")
     if history.val and history.val[-1]["loss"] is None:
@@ -127,8 +130,10 @@ def lines_of_kind(lines: Sequence[Line], kind: str) -> list[Line]:
 class _History:
     """Lines of a run, with the chance level and the expected plateau."""
 
-    def __init__(self, lines: Sequence[Line], spec: TextSpec, config: TrainConfig, steps: int) -> None:
+    def __init__(self, lines: Sequence[Line], spec: TextSpec, config: TrainConfig, steps: int, reference: str) -> None:
         self.config = config
+        by_people = reference == "people"
+        self.right, self.are_right = ("right", "are right") if by_people else (AGREE, AGREE)
         self.steps, self.val = lines_of_kind(lines, "step"), lines_of_kind(lines, "val")
         self.length, self.classes = spec.length, spec.num_classes
         self.chance = 1 / self.classes
@@ -213,8 +218,8 @@ def _memorized(history: _History) -> Diagnosis | None:
     return Diagnosis(
         state="misaligned",
         sentence=f"Memorized: the training loss is {history.loss():.3f} after {history.done()}, but every position is "
-        f"at chance on the validation images ({_characters(recent[-1])} of the characters right, guessing gives "
-        f"{percent(history.chance, 0)}).",
+        f"at chance on the validation images ({_characters(recent[-1])} of the characters {history.right}, guessing "
+        f"gives {percent(history.chance, 0)}).",
         advice=f"{COMPARE} If they match, label more images.",
     )
 
@@ -249,9 +254,10 @@ def _plateau(history: _History) -> Diagnosis | None:
     if loss < MEMORIZED_RATIO * history.chance_loss or (history.val and not history.guesses(history.val[-1])):
         return None
     right = _characters(history.val[-1]) if history.val else percent(history.accuracy(), 0)
+    characters = f"validation characters {history.right}" if history.val else "training characters right"
     sentence = (
         f"At chance after {history.done()}: training loss {loss:.3f} (guessing gives {history.chance_loss:.3f}), "
-        f"{right} of the {'validation' if history.val else 'training'} characters right (guessing gives "
+        f"{right} of the {characters} (guessing gives "
         f"{percent(history.chance, 0)})."
     )
     if history.step <= history.expected:
@@ -291,7 +297,7 @@ def _dead_head(history: _History) -> Diagnosis | None:
     return Diagnosis(
         state="dead_head",
         sentence=f"{subject} still at chance after {history.done()}: {rights} of {recent[-1]['n']} validation images "
-        f"are right there, {percent(others, 0)} at the other positions.",
+        f"{history.are_right} there, {percent(others, 0)} at the other positions.",
         advice=f"Check on the Samples page whether labels are wrong {there}, the text is cut off or a character is "
         "missing.",
     )
@@ -335,7 +341,7 @@ def _learning(history: _History) -> Diagnosis:
     return Diagnosis(
         state="learning",
         sentence=f"{_characters(last)} of the validation characters and {last['correct']:,} of {last['n']:,} images "
-        f"are right after {history.done()}. Training loss is {history.loss():.3f}, validation loss "
+        f"{history.are_right} after {history.done()}. Training loss is {history.loss():.3f}, validation loss "
         f"{last['loss']:.3f}{_trend(history.val)}.",
     )
 
@@ -359,8 +365,8 @@ def _finished(history: _History) -> Diagnosis:
     return Diagnosis(
         state="finished",
         sentence=f"{history.step:,} steps: {selected['correct']:,} of {selected['n']:,} validation images "
-        f"right ({share_and_interval(selected['correct'], selected['n'])[0]}). The selected checkpoint is step "
-        f"{selected['step']:,}.",
+        f"{history.right} ({share_and_interval(selected['correct'], selected['n'])[0]}). The selected checkpoint is "
+        f"step {selected['step']:,}.",
         advice=advice,
     )
 

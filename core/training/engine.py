@@ -31,7 +31,7 @@ from core.model.config import TrainConfig
 from core.model.network import build_model, memory_format, parameter_groups, pick_device, to_input
 from core.model.pretrained import find_weights
 from core.training.probe import probe
-from core.training.snapshot import Snapshot, batch_order
+from core.training.snapshot import READINGS, Snapshot, batch_order
 
 SAVE_SECONDS = 60.0
 """Most work that a kill -9 can lose. The first step is saved at once."""
@@ -94,6 +94,8 @@ def choose(
     }
     choices |= probe(config, spec, choices)
     say(f"{len(train)} training and {len(val)} validation images, {steps} steps of {config.batch_size} on {device}.")
+    if readings := sum(snapshot.kinds[index] in READINGS for index in train):
+        say(f"{readings} training labels are readings, with weight {config.reading_weight:g}.")
     say(f"Input size {frame.size[0]} x {frame.size[1]} pixels: {why}.")
     say(f"Backbone {config.backbone}: {source}.")
     reason = "fastest here" if choices["probe_ms"] else "as set"
@@ -127,8 +129,8 @@ def fit(
         on_damage(f"{' and '.join(damaged)} cannot be read and was set aside. The run continues from step {run.step}.")
     if run.step:
         say(f"Resuming from step {run.step}.")
-    for images, targets in run.batches():
-        run.train_step(images, targets)
+    for batch in run.batches():
+        run.train_step(*batch)
         if run.should_log():
             on_step(run.step_line())
         if run.should_evaluate():
@@ -143,6 +145,10 @@ def fit(
     return run.outcome("finished")
 
 
+Batch = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32] | None]
+"""Images B x H x W x 3, targets B x P, and weights B of the labels; no weights if all are equal."""
+
+
 class _Feed:
     """Images of a run and their augmented batches."""
 
@@ -151,6 +157,7 @@ class _Feed:
         train, val = snapshot.choose(drop_seen_strings=config.drop_seen_strings)
         self.images_NHW3 = frame.stack(snapshot.pixels(index) for index in train)
         self.targets_NP = snapshot.targets_NP(train, spec)
+        self.weights_N = snapshot.weights_N(train, config.reading_weight)
         self.val_images_NHW3 = frame.stack(snapshot.pixels(index) for index in val)
         self.val_targets_NP = snapshot.targets_NP(val, spec)
         self.seed, self.batch_size, self.per_epoch = config.seed, config.batch_size, choices["steps_per_epoch"]
@@ -159,7 +166,7 @@ class _Feed:
         # Threads prepare batches for a GPU. On a CPU they would only take cores from the network.
         self.loaders = min(LOADERS, choices["threads"]) if choices["device"] == "cuda" else 0
 
-    def batches(self, step: int, is_done: Callable[[], bool]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    def batches(self, step: int, is_done: Callable[[], bool]) -> Iterator[Batch]:
         """Yield batches from `step` until the run is done."""
         with ThreadPoolExecutor(max(1, self.loaders)) as pool:
             ahead = deque(pool.submit(self.batch, step + index) for index in range(2 * self.loaders))
@@ -172,8 +179,8 @@ class _Feed:
                 step += 1
             pool.shutdown(cancel_futures=True)
 
-    def batch(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Return augmented images and targets of one step. They depend only on seed and step, not on the thread."""
+    def batch(self, step: int) -> Batch:
+        """Return the batch of one step. It depends only on seed and step, not on the thread."""
         if not hasattr(self.local, "augment"):
             self.local.augment = Augmenter(self.augment_settings, self.seed)
         count, size = len(self.images_NHW3), min(self.batch_size, len(self.images_NHW3))
@@ -181,7 +188,8 @@ class _Feed:
         order = batch_order(count, seed=self.seed, epoch=epoch)
         chosen = order[place * size : (place + 1) * size]
         variants = [self.local.augment(self.images_NHW3[index], epoch * count + int(index)) for index in chosen]
-        return np.stack(variants), self.targets_NP[chosen]
+        weights_B = None if self.weights_N is None else self.weights_N[chosen]
+        return np.stack(variants), self.targets_NP[chosen], weights_B
 
 
 class _Run:
@@ -233,20 +241,21 @@ class _Run:
 
     # Steps
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         """Yield augmented batches on the device, from the current step to the end."""
-        for images_BHW3, targets_BP in self.feed.batches(self.step, self.is_done):
+        for images_BHW3, targets_BP, weights_B in self.feed.batches(self.step, self.is_done):
             images_B3HW = to_input(images_BHW3, self.device, self.format)
-            yield images_B3HW, torch.from_numpy(targets_BP).to(self.device)
+            weights = None if weights_B is None else torch.from_numpy(weights_B).to(self.device)
+            yield images_B3HW, torch.from_numpy(targets_BP).to(self.device), weights
 
-    def train_step(self, images_B3HW: Tensor, targets_BP: Tensor) -> None:
+    def train_step(self, images_B3HW: Tensor, targets_BP: Tensor, weights_B: Tensor | None) -> None:
         """Do one step and set `loss` and `accuracy`, the fraction of characters right."""
         for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
             group["lr"] = peak * learning_rate_factor(self.progress())
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             logits_BPC = self.model(images_B3HW).float()
-        loss = functional.cross_entropy(logits_BPC.flatten(0, 1), targets_BP.flatten())
+        loss = _loss(logits_BPC, targets_BP, weights_B)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
@@ -381,6 +390,15 @@ class _Run:
 
     def outcome(self, state: Literal["finished", "stopped"]) -> Outcome:
         return Outcome(state=state, step=self.step, steps=self.steps, best=self.best, seconds=self.seconds())
+
+
+def _loss(logits_BPC: Tensor, targets_BP: Tensor, weights_B: Tensor | None) -> Tensor:
+    """Return the mean cross-entropy per character, weighted by image."""
+    logits, targets = logits_BPC.flatten(0, 1), targets_BP.flatten()
+    if weights_B is None:
+        return functional.cross_entropy(logits, targets)
+    losses_BP = functional.cross_entropy(logits, targets, reduction="none").view_as(targets_BP)
+    return (losses_BP.mean(dim=1) * weights_B).sum() / weights_B.sum()
 
 
 def learning_rate_factor(progress: float) -> float:

@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from core.images.pixels import decode
 
 Row = tuple[str, str, str | None, str, bytes]
 """sha256 of the pixels, split, label or None, name, encoded image."""
+READINGS = ("readers", "run")
+"""Kinds of labels that are readings of a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class Snapshot:
     splits: list[str]
     labels: list[str | None]
     names: list[str]
+    kinds: list[str]
+    """Kinds of the labels; empty for labels of people."""
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
     """N + 1 offsets into `data`: image i is data[offsets[i]:offsets[i + 1]]."""
@@ -52,17 +56,24 @@ class Snapshot:
         """Return the indices of training and validation samples, see `choose_samples`. Raises TrainingError."""
         return choose_samples(zip(self.splits, self.labels, strict=True), drop_seen_strings=drop_seen_strings)
 
+    def weights_N(self, indices: Sequence[int], reading_weight: float) -> NDArray[np.float32] | None:
+        """Return the weights of these labels in the loss; None if all are equal."""
+        weights = [reading_weight if self.kinds[index] in READINGS else 1.0 for index in indices]
+        return np.array(weights, dtype=np.float32) if len(set(weights)) > 1 else None
+
     def targets_NP(self, indices: Sequence[int], spec: TextSpec) -> NDArray[np.int64]:
         """Return class indices of the labels. Raises LabelError for a label that does not fit `spec`."""
         ids = [spec.encode(self.labels[index] or "") for index in indices]
         return np.array(ids, dtype=np.int64).reshape(len(indices), spec.length)
 
 
-def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
+def write_snapshot(path: Path, rows: Iterable[Row], kinds: Mapping[str, str] | None = None) -> str:
     """Write `rows` atomically to one file and return a hash of the data.
 
-    The hash covers pixels, splits and labels, not names or the order of rows.
+    `kinds` has the kinds of labels that people did not give, by sha256. The hash covers pixels, splits, labels and
+    these kinds, not names or the order of rows.
     """
+    kinds = kinds or {}
     # 100,000 images take 300 MB and this may run in the server, so buffer them in a file.
     with tempfile.TemporaryFile(dir=path.parent) as images:
         index = []
@@ -74,6 +85,7 @@ def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
         with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
             for key, column in zip(("sha256", "splits", "labels", "names"), columns, strict=False):
                 _add(archive, key, np.array(column, dtype=np.str_))
+            _add(archive, "kinds", np.array([kinds.get(sha256, "") for sha256 in columns[0]], dtype=np.str_))
             _add(archive, "offsets", np.concatenate([[0], np.cumsum(columns[5], dtype=np.int64)]).astype(np.int64))
             with archive.open("data.npy", "w", force_zip64=True) as member:
                 shape = (sum(columns[5]),)
@@ -81,17 +93,19 @@ def write_snapshot(path: Path, rows: Iterable[Row]) -> str:
                 for start, size in zip(columns[4], columns[5], strict=True):
                     images.seek(start)
                     member.write(images.read(size))
-    return _hash((sha256, split, label) for sha256, split, label, *_ in index)
+    return _hash((sha256, split, label, kinds.get(sha256, "")) for sha256, split, label, *_ in index)
 
 
 def dataset_hash(path: Path) -> str:
     """Return the hash that `write_snapshot` returned for this file. Raises StorageError if the file is damaged."""
     data = load_snapshot(path)  # all of it, because the archive has checksums
-    return _hash((*row, label or "") for *row, label in zip(data.sha256, data.splits, data.labels, strict=True))
+    labels = (label or "" for label in data.labels)
+    return _hash(zip(data.sha256, data.splits, labels, data.kinds, strict=True))
 
 
-def _hash(rows: Iterable[tuple[str, ...]]) -> str:
-    lines = "".join(f"{sha256} {split} {label}\n" for sha256, split, label in rows)
+def _hash(rows: Iterable[tuple[str, str, str, str]]) -> str:
+    # Labels of people add no kind, so their hash is that of earlier versions.
+    lines = "".join(" ".join((*row, kind) if kind else row) + "\n" for *row, kind in rows)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -105,11 +119,14 @@ def load_snapshot(path: Path) -> Snapshot:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             check_stored(arrays)
+            sha256 = arrays["sha256"].tolist()
             snapshot = Snapshot(
-                sha256=arrays["sha256"].tolist(),
+                sha256=sha256,
                 splits=arrays["splits"].tolist(),
                 labels=[label or None for label in arrays["labels"].tolist()],
                 names=arrays["names"].tolist(),
+                # Earlier versions had only labels of people.
+                kinds=arrays["kinds"].tolist() if "kinds" in arrays else [""] * len(sha256),
                 data=arrays["data"],
                 offsets=arrays["offsets"],
             )
@@ -124,7 +141,7 @@ def load_snapshot(path: Path) -> Snapshot:
 def _check_shapes(snapshot: Snapshot) -> None:
     """Raise ValueError if the arrays do not fit each other."""
     n, data, offsets = len(snapshot.sha256), snapshot.data, snapshot.offsets
-    if {len(snapshot.splits), len(snapshot.labels), len(snapshot.names)} != {n}:
+    if {len(snapshot.splits), len(snapshot.labels), len(snapshot.names), len(snapshot.kinds)} != {n}:
         raise ValueError("its columns have different lengths")
     if data.dtype != np.uint8 or data.ndim != 1 or offsets.shape != (n + 1,) or offsets.dtype.kind not in "iu":
         raise ValueError("its images are missing")

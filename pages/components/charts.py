@@ -14,6 +14,7 @@ from plotly.colors import sample_colorscale
 from core.evaluation.calibration import Bin, Curve
 from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted
+from core.evaluation.reference import score_name
 from core.training.doctor import Line, lines_of_kind
 
 POINTS = 400
@@ -44,8 +45,8 @@ def loss_figure(metrics: Sequence[Line]) -> go.Figure:
     return _framed(figure, "Loss", "cross-entropy per character")
 
 
-def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
-    """Draw exact match on validation images with its 95% interval, and character accuracy."""
+def accuracy_figure(metrics: Sequence[Line], num_classes: int, reference: str = "people") -> go.Figure:
+    """Draw the score on validation images with its 95% interval, and the share of right characters."""
     steps, val = lines_of_kind(metrics, "step"), lines_of_kind(metrics, "val")
     x, y = thinned(steps, "accuracy")
     at = [line["step"] for line in val]
@@ -62,7 +63,7 @@ def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
     figure.add_scatter(
         x=at,
         y=[line["correct"] / line["n"] for line in val],
-        name="validation, exact match with 95% interval",
+        name=f"validation, {score_name(reference)} with 95% interval",
         mode="lines+markers",
         line={"color": ORANGE},
         marker={"size": 5},
@@ -71,10 +72,10 @@ def accuracy_figure(metrics: Sequence[Line], num_classes: int) -> go.Figure:
     )
     figure.add_hline(y=1 / num_classes, line={"dash": "dot", "color": GRAY, "width": 1})
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
-    return _framed(figure, "Accuracy", f"dotted line: guessing a character, 1 in {num_classes}")
+    return _framed(figure, _score_heading(reference), f"dotted line: guessing a character, 1 in {num_classes}")
 
 
-def positions_figure(metrics: Sequence[Line]) -> go.Figure:
+def positions_figure(metrics: Sequence[Line], reference: str = "people") -> go.Figure:
     """Draw the share of right characters at each position on validation images."""
     val = lines_of_kind(metrics, "val")
     count = len(val[-1]["per_position"]) if val else 0
@@ -90,7 +91,8 @@ def positions_figure(metrics: Sequence[Line]) -> go.Figure:
         )
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
     figure.update_layout(legend_title_text="position")
-    return _framed(figure, "Positions", "validation, right characters at each position")
+    share = "right characters" if reference == "people" else "agreement with readers"
+    return _framed(figure, "Positions", f"validation, {share} at each position")
 
 
 def overlaid_loss(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
@@ -111,8 +113,8 @@ def overlaid_loss(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
     return figure.update_layout(legend_y=-0.3)  # lower, because two rows would touch the axis title
 
 
-def overlaid_accuracy(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
-    """Draw exact match of several runs on validation images with 95% intervals, by `step` or `minutes`."""
+def overlaid_accuracy(runs: Mapping[str, Sequence[Line]], by: str, reference: str = "people") -> go.Figure:
+    """Draw the score of several runs on validation images with 95% intervals, by `step` or `minutes`."""
     figure = go.Figure()
     for (name, metrics), (color, band) in zip(runs.items(), PAIR, strict=False):
         val = _timed(lines_of_kind(metrics, "val"), by)
@@ -128,7 +130,12 @@ def overlaid_accuracy(runs: Mapping[str, Sequence[Line]], by: str) -> go.Figure:
             hovertemplate=f"{_HOVER[by]}: %{{text}}",
         )
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
-    return _framed(figure, "Accuracy", "exact match on validation with 95% interval", by)
+    subtitle = f"{score_name(reference)} on validation with 95% interval"
+    return _framed(figure, _score_heading(reference), subtitle, by)
+
+
+def _score_heading(reference: str) -> str:
+    return "Accuracy" if reference == "people" else "Agreement"
 
 
 def thinned(lines: Sequence[Line], key: str, by: str = "step") -> tuple[list[float], list[float]]:

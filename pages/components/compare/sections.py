@@ -8,6 +8,7 @@ import streamlit as st
 from core.evaluation.comparison import Common, Comparison, Kind, Paired
 from core.evaluation.metrics import Evaluation
 from core.evaluation.percent import counted, percent
+from core.evaluation.reference import AGAINST_READERS, HIDDEN, SHARED_ERRORS, score_title
 from core.images.pixels import data_url
 from core.jobs import control
 from core.runs.differences import run_differences
@@ -22,11 +23,12 @@ PER_PAGE = 24
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """The readings of two runs on the images they have in common."""
+    """The readings of two runs on the images they have in common, measured against the same reference."""
 
     page: Page
     runs: tuple[Run, Run]
     split: str
+    reference: str
     common: Common
     sha256: list[str]
     """Hashes of all images of the first run; `common` indexes them."""
@@ -50,7 +52,9 @@ def show_numbers(it: Compared) -> None:
     st.markdown(f"**{layout.plain(paired.verdict(*it.names))}**")
     if left_out := it.common.sentence(*it.names):
         st.caption(layout.plain(left_out))
-    rows = [_exact_row("Exact match", it.plain)]
+    if it.reference == "readers":
+        st.caption(f"{AGAINST_READERS} {SHARED_ERRORS}")
+    rows = [_exact_row(score_title(it.reference), it.plain)]
     if it.with_tta:
         rows.append(_exact_row("… with TTA", it.with_tta))
     for position in range(it.page.spec.length):
@@ -101,6 +105,9 @@ def _loss_row(title: str, scores: tuple[Evaluation, Evaluation]) -> list[str]:
 @st.fragment
 def show_disagreements(it: Compared) -> None:
     """Show the images on which the runs disagree, and those that both read wrong."""
+    if it.reference == "readers":
+        st.caption(HIDDEN)
+        return
     first, second = it.names
     titles: dict[Kind, str] = {
         "first": f"Only {first} right",
@@ -158,9 +165,13 @@ def _show_images(it: Compared, places: list[int]) -> None:
 
 @st.fragment
 def show_curves(it: Compared) -> None:
-    """Show the learning curves of both runs."""
+    """Show the learning curves of both runs, if both validated against the same reference."""
+    first, second = it.runs
+    if first.reference != second.reference:
+        st.caption("One run validated against labels of people and the other against readers. Their curves differ.")
+        return
     home = layout.home()
-    overlay({name: control.metrics(home, name) for name in it.names})
+    overlay({name: control.metrics(home, name) for name in it.names}, first.reference)
 
 
 def show_settings(it: Compared) -> None:

@@ -8,11 +8,12 @@ import streamlit as st
 
 from core.errors import StorageError
 from core.evaluation import calibration
-from core.evaluation.acceptance import Acceptance
+from core.evaluation.acceptance import BY_READERS, Acceptance
 from core.evaluation.calibration import Bools, Confidence, Threshold
 from core.evaluation.evidence import DELTA, Evidence
 from core.evaluation.percent import share
 from core.evaluation.predictions import Predictions, Reading
+from core.evaluation.reference import SHARED_ERRORS
 from core.evaluation.views import fingerprint
 from core.runs.evaluated import Evaluated
 from core.runs.uses import use_rows, uses_text
@@ -31,10 +32,12 @@ def show_evidence(shown: Evaluated) -> None:
     """Show what this many images prove, how many more would prove more, and each use of the test set."""
     st.subheader("Evidence", anchor=False)
     n, correct = shown.result["n"], shown.result["correct"]
-    st.markdown(layout.plain(Evidence(n=n, wrong=n - correct).sentence))
+    by_people = shown.reference == "people"
+    st.markdown(layout.plain(Evidence(n=n, wrong=n - correct).sentence) if by_people else SHARED_ERRORS)
     with layout.errors(), layout.database() as db:
         uses = list_test_uses(db, shown.project.id)
-    st.caption(OPTIMISTIC if shown.split == "val" else UNBIASED)
+    if by_people:
+        st.caption(OPTIMISTIC if shown.split == "val" else UNBIASED)
     if not uses:
         st.caption(f"{uses_text(0)}.")
         return
@@ -83,11 +86,14 @@ def _choose(run: Run, predictions: Predictions, reading: Reading, saved: Accepta
         f"{fit} These {len(right_N):,} validation images also selected the checkpoint, so the bounds below are "
         "slightly optimistic. Check them on test."
     )
+    by_people = predictions.reference == "people"
+    if not by_people:
+        st.warning(f"{BY_READERS} An error that the readers share counts as right.", icon=":material/group_off:")
     max_risk, tries = _ask_for_risk()
     threshold = calibration.choose_threshold(fitted_N, right_N, max_risk, DELTA)
     _show_curves(fitted_N, right_N, threshold.coverage if threshold else None)
     if threshold is None:
-        st.info(_why_none(fitted_N, right_N, max_risk), icon=":material/query_stats:")
+        st.info(_why_none(fitted_N, right_N, max_risk, by_people=by_people), icon=":material/query_stats:")
     else:
         _show_numbers(threshold, tries)
     _offer(run, predictions, threshold, saved, temperature, max_risk, tries, tta=tta)
@@ -100,7 +106,7 @@ def _apply(reading: Reading, saved: Acceptance) -> None:
     threshold = calibration.apply_threshold(confidence_N, right_N, saved.threshold, DELTA)
     st.caption(
         f"Temperature {saved.temperature:.2f} and threshold {saved.threshold:.4f}, set on val for an error rate of at "
-        f"most {saved.max_risk:.3%}, applied to test images, which played no part in choosing them."
+        f"most {saved.max_risk:.3%}, applied to test images, which played no part in choosing them. {saved.caution}"
     )
     _show_curves(confidence_N, right_N, threshold.coverage)
     if threshold.used:
@@ -172,7 +178,7 @@ def _show_numbers(threshold: Threshold, tries: int) -> None:
         )
 
 
-def _why_none(confidence_N: Confidence, right_N: Bools, max_risk: float) -> str:
+def _why_none(confidence_N: Confidence, right_N: Bools, max_risk: float, *, by_people: bool) -> str:
     """Explain why no threshold holds: too few images, too few before the first error, or confident errors."""
     n, delta = len(right_N), DELTA / len(calibration.STARTS)
     needed = calibration.samples_needed(max_risk, delta)
@@ -191,9 +197,10 @@ def _why_none(confidence_N: Confidence, right_N: Bools, max_risk: float) -> str:
             f"most {bound:.3%}. You need {needed:,} without an error: label more validation images or fix the next "
             "errors."
         )
+    check = " Check these errors on the Errors tab: they are often wrong labels." if by_people else ""
     return (
         f"{none} Of the {count:,} most confident readings {wrong:,} {'is' if wrong == 1 else 'are'} wrong, so the "
-        f"error rate could be {bound:.3%}. Check these errors on the Errors tab: they are often wrong labels."
+        f"error rate could be {bound:.3%}.{check}"
     )
 
 
@@ -225,8 +232,8 @@ def _offer(
         with layout.errors():
             Acceptance(
                 step=predictions.step, tta=tta, views=fingerprint(predictions.view_set or ()), temperature=temperature,
-                threshold=threshold.threshold, max_risk=max_risk, tries=tries, n=threshold.n, used=threshold.used,
-                wrong=threshold.wrong, risk_bound=threshold.risk_bound,
+                threshold=threshold.threshold, max_risk=max_risk, tries=tries, reference=predictions.reference,
+                n=threshold.n, used=threshold.used, wrong=threshold.wrong, risk_bound=threshold.risk_bound,
             ).save(directory)  # fmt: skip
 
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -243,12 +250,13 @@ def _offer(
             views = "with TTA" if saved.tta else "without TTA"
             is_current = (
                 threshold is not None
-                and saved.tta == tta
+                and (saved.tta, saved.reference) == (tta, predictions.reference)
                 and math.isclose(saved.temperature, temperature)
                 and math.isclose(saved.threshold, threshold.threshold)
             )
             st.caption(
                 f"Saved threshold: {saved.threshold:.4f} {views}. {saved.used:,} of {saved.n:,} validation images "
                 f"accepted, {saved.wrong:,} of them wrong: error rate at most {saved.risk_bound:.3%} (95% confidence), "
-                f"{saved.max_risk:.3%} allowed." + ("" if is_current else " It differs from the one above.")
+                f"{saved.max_risk:.3%} allowed. {saved.caution}"
+                + ("" if is_current else " It differs from the one above.")
             )

@@ -10,6 +10,7 @@ import streamlit as st
 from core.errors import OptionError
 from core.evaluation import filters
 from core.evaluation.percent import share
+from core.evaluation.reference import score_title
 from core.evaluation.slices import Bools, Categorical, Slice, find_slices, worse_than_rest
 from core.runs.columns import columns_of
 from core.runs.evaluated import Evaluated
@@ -103,12 +104,13 @@ def _ask_for_slice(shown: Evaluated, columns: dict[str, Categorical], right_N: B
     slices = slices[:MAX_ROWS]
     # The key names the list, because the same row number is another slice in another list.
     text = st.session_state.get(state.SLICES_FILTER, "")
-    rows = show_table(slices, f"slices {shown.run.job.id} {shown.split} {shown.tta} {min_images} {text}")
+    key = f"slices {shown.run.job.id} {shown.split} {shown.tta} {min_images} {text}"
+    rows = show_table(slices, key, score_title(shown.reference))
     return slices[rows[0]] if rows and rows[0] < len(slices) else None
 
 
-def show_table(slices: Sequence[Slice], key: str) -> list[int]:
-    """Show the slices as rows and return the selected rows."""
+def show_table(slices: Sequence[Slice], key: str, score: str) -> list[int]:
+    """Show the slices as rows and return the selected rows. `score` is the title of the share of right images."""
     table = st.dataframe(
         pd.DataFrame(
             {
@@ -116,7 +118,7 @@ def show_table(slices: Sequence[Slice], key: str) -> list[int]:
                 "Value": [group.value for group in slices],
                 "Wrong": [group.n - group.correct for group in slices],
                 "Right": [f"{group.correct:,} of {group.n:,}" for group in slices],
-                "Exact match": [group.correct / group.n for group in slices],
+                score: [group.correct / group.n for group in slices],
                 "CI low": [group.ci95[0] for group in slices],
                 "CI high": [group.ci95[1] for group in slices],
                 "Error ratio": [group.error_ratio if math.isfinite(group.error_ratio) else None for group in slices],
@@ -125,7 +127,7 @@ def show_table(slices: Sequence[Slice], key: str) -> list[int]:
             }
         ),
         column_config={
-            "Exact match": st.column_config.NumberColumn(format="percent"),
+            score: st.column_config.NumberColumn(format="percent"),
             "CI low": st.column_config.NumberColumn(format="percent", help="Lower end of the 95% interval."),
             "CI high": st.column_config.NumberColumn(format="percent", help="Upper end of the 95% interval."),
             "Error ratio": st.column_config.NumberColumn(
@@ -139,7 +141,7 @@ def show_table(slices: Sequence[Slice], key: str) -> list[int]:
         },
         hide_index=True,
         height=min(420, 38 + 35 * max(1, len(slices))),
-        alt=f"{len(slices)} slices with their exact match",
+        alt=f"{len(slices)} slices with their {score.lower()}",
         on_select="rerun",
         selection_mode="single-row",
         key=key,

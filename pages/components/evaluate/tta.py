@@ -14,6 +14,7 @@ from core.evaluation.acceptance import Acceptance
 from core.evaluation.metrics import Ints
 from core.evaluation.percent import share
 from core.evaluation.predictions import Predictions
+from core.evaluation.reference import HIDDEN, score_title
 from core.evaluation.tta_effect import ALPHA, TTAEffect, ViewEffect, format_p
 from core.evaluation.views import MAX_VIEWS, ORIGINAL, View, ViewChoice, check_views, choice_of, fingerprint, move_image
 from core.images.pixels import Pixels, data_url, decode, encode_png
@@ -52,32 +53,18 @@ def show_tta(shown: Evaluated) -> None:
 
 def _show_worth(shown: Evaluated, worth: TTAEffect) -> None:
     """Draw a row per view with its reading of one example image."""
-    predictions, charset = shown.predictions, shown.spec.charset
-    order = predictions.cached("view examples", lambda: _examples(predictions, shown.reading.targets_NP))
-    key = f"view example {shown.run.job.id} {shown.split}"
-    place = int(order[st.session_state.get(key, 0) % len(order)])
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Another image", icon=":material/casino:", on_click=_advance, args=(key,))
-        label = layout.plain(predictions.labels[place])
-        st.caption(f"Label: {label}. Images that TTA fixes or breaks come first.")
-    pixels = _network_image(shown, predictions.sha256[place])
-    if pixels is None:
-        st.caption("This image is no longer in the project.")
-    pictures = [
-        None if pixels is None or predictions.view_set is None else data_url(encode_png(move_image(pixels, view)))
-        for view in predictions.view_set or [ORIGINAL] * len(predictions.views)
-    ]
-    readings = ["".join(charset[char] for char in row_P) for row_P in predictions.predicted_VNP[:, place]]
     entries = list(worth.views)
     if len(entries) > 1:
         entries.append(worth.together)
-        pictures.append(None)
-        readings.append("".join(charset[char] for char in predictions.together_NP[place]))
+    by_readers, score = shown.reference == "readers", score_title(shown.reference)
+    if by_readers:
+        st.caption(HIDDEN)
+    pictures, readings = ([], []) if by_readers else _show_example(shown)
     st.dataframe(
-        _table(entries, pictures, readings, worth.n),
+        _table(entries, pictures, readings, worth.n, score),
         column_config={
             "Image": st.column_config.ImageColumn(width=120),
-            "Exact match": st.column_config.TextColumn(help="With 95% interval (Clopper-Pearson)."),
+            score: st.column_config.TextColumn(help="With 95% interval (Clopper-Pearson)."),
             "Fixed": st.column_config.NumberColumn(help="The unchanged image is read wrong, this view right."),
             "Broken": st.column_config.NumberColumn(help="The unchanged image is read right, this view wrong."),
             "p": st.column_config.NumberColumn(
@@ -99,18 +86,42 @@ def _show_worth(shown: Evaluated, worth: TTAEffect) -> None:
     )  # fmt: skip
 
 
+def _show_example(shown: Evaluated) -> tuple[list[str | None], list[str]]:
+    """Draw the choice of an example image. Return its pictures and its readings: of each view, then with TTA."""
+    predictions, charset = shown.predictions, shown.spec.charset
+    order = predictions.cached("view examples", lambda: _examples(predictions, shown.reading.targets_NP))
+    key = f"view example {shown.run.job.id} {shown.split}"
+    place = int(order[st.session_state.get(key, 0) % len(order)])
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Another image", icon=":material/casino:", on_click=_advance, args=(key,))
+        label = layout.plain(predictions.labels[place])
+        st.caption(f"Label: {label}. Images that TTA fixes or breaks come first.")
+    pixels = _network_image(shown, predictions.sha256[place])
+    if pixels is None:
+        st.caption("This image is no longer in the project.")
+    pictures = [
+        None if pixels is None or predictions.view_set is None else data_url(encode_png(move_image(pixels, view)))
+        for view in predictions.view_set or [ORIGINAL] * len(predictions.views)
+    ]
+    rows_P = list(predictions.predicted_VNP[:, place])
+    if len(pictures) > 1:
+        pictures.append(None)
+        rows_P.append(predictions.together_NP[place])
+    return pictures, ["".join(charset[char] for char in row_P) for row_P in rows_P]
+
+
 def _table(
-    entries: Sequence[ViewEffect], pictures: Sequence[str | None], readings: Sequence[str], n: int
+    entries: Sequence[ViewEffect], pictures: Sequence[str | None], readings: Sequence[str], n: int, score: str
 ) -> pd.DataFrame:
     against = [[None] * 3] + [[entry.fixed, entry.broken, entry.p] for entry in entries[1:]]
     fixed, broken, p = zip(*against, strict=True)
     return pd.DataFrame(
-        {
-            "Image": pictures,
-            "View": [entry.name for entry in entries],
-            "Reading": readings,
+        ({"Image": pictures} if pictures else {})
+        | {"View": [entry.name for entry in entries]}
+        | ({"Reading": readings} if readings else {})
+        | {
             "Right": [f"{entry.correct:,} of {n:,}" for entry in entries],
-            "Exact match": [share(entry.correct, n) for entry in entries],
+            score: [share(entry.correct, n) for entry in entries],
             "Fixed": pd.array(fixed, dtype="Int64"),
             "Broken": pd.array(broken, dtype="Int64"),
             "p": p,

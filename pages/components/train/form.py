@@ -10,10 +10,11 @@ import streamlit as st
 
 from core.errors import SlotlabError, StorageError
 from core.images.augment_settings import DEFAULT_AUGMENT, Settings, check_augment
+from core.jobs import control
 from core.model.config import OPTIONS, PRESETS, TrainConfig, with_options
 from core.runs import recipes
 from core.runs.differences import NOT_RECORDED, expand_augment, setting_differences
-from core.runs.start import changed_labels, start_training
+from core.runs.start import changed_labels, count_kinds, count_validation, start_training
 from db.records import Project, Run
 from db.samples import counts
 from pages.components import layout, state
@@ -30,6 +31,7 @@ PRESET_HELP = {
 }
 MAIN = ("max_minutes", "batch_size", "lr", "seed")
 """Options that are always visible."""
+KIND_WORDS = {"readers": "readers", "run": "runs", "verdict": "verdicts"}
 FIELDS = tuple(name for name in OPTIONS if name not in ("augment", "recipe"))
 """Options with a field. Augmentation is set by choosing a recipe."""
 
@@ -40,9 +42,15 @@ def show_form(page: Page, cloned: Run | None) -> None:
         labeled = {
             split: n for (split, label_state), n in counts(db, page.project.id).items() if label_state == "labeled"
         }
+        labeled["val"], reference = count_validation(db, page.project)
     train, val, test = (labeled.get(split, 0) for split in ("train", "val", "test"))
     st.subheader("New run", anchor=False)
     st.markdown(f"**{train:,}** labeled training images · **{val:,}** for validation · {test:,} held out for testing")
+    if reference == "readers":
+        st.caption(
+            f"No validation image has a label of people. The run validates against {val:,} images that the general "
+            "readers agree on."
+        )
     if not train + val:
         st.info("No labels yet. Label some images first.", icon=":material/keyboard:")
         st.page_link("pages/label.py", label="Label images", icon=":material/keyboard:")
@@ -67,7 +75,7 @@ def show_form(page: Page, cloned: Run | None) -> None:
     try:
         config = _entered_config(page.project, basis)
         if cloned:
-            _show_changes(page.project, cloned, config, labeled)
+            _show_changes(page.project, cloned, config, labeled, reference)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
@@ -179,7 +187,7 @@ def _augmentation_of(project: Project, config: TrainConfig) -> tuple[Settings, s
         return augment, next((name for name in candidates if recipes.find(db, project, name)[1] == augment), None)
 
 
-def _show_changes(project: Project, cloned: Run, config: TrainConfig, labeled: dict[str, int]) -> None:
+def _show_changes(project: Project, cloned: Run, config: TrainConfig, labeled: dict[str, int], reference: str) -> None:
     """Draw the differences between the new run and the cloned one."""
     with layout.database() as db:
         new_config = recipes.resolve(db, project, config)
@@ -192,14 +200,16 @@ def _show_changes(project: Project, cloned: Run, config: TrainConfig, labeled: d
     listed = [
         f"{layout.plain(key)}: {layout.plain(old)} → **{layout.plain(new)}**" for key, (old, new) in differences.items()
     ]
-    listed += _data_changes(cloned, config, labeled)
+    if reference != cloned.reference:
+        listed.append(f"validation against: {cloned.reference} → **{reference}**")
+    listed += _data_changes(project, cloned, config, labeled)
     if not listed:
         st.info(f"No differences from {name} yet: same settings, images and labels.")
         return
     st.markdown("\n".join([f"Differences from {name}:", "", *(f"* {line}" for line in listed)]))
 
 
-def _data_changes(cloned: Run, config: TrainConfig, labeled: dict[str, int]) -> list[str]:
+def _data_changes(project: Project, cloned: Run, config: TrainConfig, labeled: dict[str, int]) -> list[str]:
     """Return the differences in images and labels, which a run takes at its start. Include what is unknown."""
     lines, removed = [], Counter[str]()
     try:
@@ -209,6 +219,7 @@ def _data_changes(cloned: Run, config: TrainConfig, labeled: dict[str, int]) -> 
             lines.append(f"labels changed: **{changed:,}**")
     except StorageError as error:
         lines.append(layout.plain(f"labels: unknown. {error}"))
+    lines += _changed_kinds(project, cloned, config)
     before = {"train": ("training images", cloned.train_n), "val": ("validation images", cloned.val_n)}
     if config.drop_seen_strings:
         del before["train"]
@@ -221,3 +232,15 @@ def _data_changes(cloned: Run, config: TrainConfig, labeled: dict[str, int]) -> 
                 f"{kind}: {old:,} → **{now:,}**" + (f", {new:,} of them new" if removed[split] and new else "")
             )
     return lines
+
+
+def _changed_kinds(project: Project, cloned: Run, config: TrainConfig) -> list[str]:
+    """Return the differences in the numbers of training labels that people neither gave nor checked, by kind."""
+    before = control.spec(layout.home(), cloned.job.id).get("dataset", {}).get("kinds", {})
+    with layout.database() as db:
+        now = count_kinds(db, project, config)
+    return [
+        f"training labels by {KIND_WORDS[kind]}: {before.get(kind, 0):,} → **{now[kind]:,}**"
+        for kind in KIND_WORDS
+        if before.get(kind, 0) != now[kind]
+    ]

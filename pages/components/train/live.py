@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import streamlit as st
 
 from core.evaluation.percent import share_and_interval
+from core.evaluation.reference import AGAINST_READERS, SHARED_ERRORS, score_title
 from core.jobs import control
 from core.jobs.jobdir import JobStatus, duration
 from core.runs.watch import watch
@@ -109,7 +110,7 @@ def _show_live(page: Page, run: Run, statuses: list[JobStatus]) -> None:
     if val:
         _show_numbers(run, val)
     if len(watched) > 1:
-        overlay({each.status.id: each.metrics for each in watched})
+        overlay({each.status.id: each.metrics for each in watched}, run.reference)
     elif len(lines_of_kind(metrics, "step")) > 1:
         _show_curves(run, metrics, page.spec.num_classes)
 
@@ -144,18 +145,23 @@ def _show_numbers(run: Run, val: list[Line]) -> None:
     """Draw the validation results of the selected checkpoint and of the last step."""
     selected, last = selected_line(val), val[-1]
     characters, total = round(sum(last["per_position"]) * last["n"]), last["n"] * len(last["per_position"])
+    by_readers, score = run.reference == "readers", score_title(run.reference)
+    what = "read as the readers read them" if by_readers else "with all characters right"
+    if by_readers:
+        st.caption(f"{AGAINST_READERS} {SHARED_ERRORS}")
     grid = st.grid("auto", min_column_width=225)
     _show_share(
-        grid, f"Exact match (step {selected['step']:,})", selected["correct"], selected["n"],
-        help="Result of the selected checkpoint: validation images with all characters right, without test-time "
-        "augmentation. The latest checkpoint is selected unless it reads clearly fewer than an earlier one.",
+        grid, f"{score} (step {selected['step']:,})", selected["correct"], selected["n"],
+        help=f"Result of the selected checkpoint: validation images {what}, without test-time augmentation. The latest "
+        "checkpoint is selected unless it reads clearly fewer than an earlier one.",
     )  # fmt: skip
     if run.job.result and (tta := json.loads(run.job.result).get("val_tta")):
         _show_share(
-            grid, "Exact match with TTA", tta["correct"], tta["n"],
+            grid, f"{score}, TTA" if by_readers else f"{score} with TTA", tta["correct"], tta["n"],
             help="Test-time augmentation: average over slightly shifted, scaled and turned views.",
         )  # fmt: skip
-    _show_share(grid, f"Right characters (step {last['step']:,})", characters, total)
+    right = "Agreeing characters" if by_readers else "Right characters"
+    _show_share(grid, f"{right} (step {last['step']:,})", characters, total)
     loss = "not finite" if last["loss"] is None else f"{last['loss']:.4f}"
     grid.metric("Validation loss", loss, f"epoch {last['epoch']}", delta_color="off", delta_arrow="off")
 
@@ -172,10 +178,10 @@ def _show_curves(run: Run, metrics: list[Line], num_classes: int) -> None:
     grid = st.grid("auto", min_column_width=360)
     grid.plotly_chart(charts.loss_figure(metrics), key=f"loss {run.job.id}", alt="Training and validation loss by step")
     grid.plotly_chart(
-        charts.accuracy_figure(metrics, num_classes), key=f"accuracy {run.job.id}",
-        alt="Exact match on validation images by step, with 95% interval",
+        charts.accuracy_figure(metrics, num_classes, run.reference), key=f"accuracy {run.job.id}",
+        alt=f"{score_title(run.reference)} on validation images by step, with 95% interval",
     )  # fmt: skip
     grid.plotly_chart(
-        charts.positions_figure(metrics), key=f"positions {run.job.id}",
+        charts.positions_figure(metrics, run.reference), key=f"positions {run.job.id}",
         alt="Right characters on validation images by step, one line per position",
     )  # fmt: skip

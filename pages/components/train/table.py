@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.evaluation.percent import counted
+from core.evaluation.reference import score_title
 from db.records import Project, Run
 from pages.components import state
 
@@ -16,15 +17,21 @@ def show_table(project: Project, runs: list[Run]) -> None:
         rows = st.session_state[key]["selection"]["rows"]
         st.session_state[state.RUN] = runs[rows[0]].job.id if rows else None
 
+    # A column per reference, so that sorting never ranks an agreement with readers against an exact match.
+    scores = {
+        f"{score_title(reference)} on validation (95% interval)": [
+            counted(run.val_correct, run.val_n) if run.val_correct is not None and run.reference == reference else None
+            for run in runs
+        ]
+        for reference in sorted({run.reference for run in runs})
+    }
     st.subheader("Runs", anchor=False)
     st.dataframe(
         pd.DataFrame(
             {
                 "Run": [run.job.id for run in runs],
                 "State": [run.job.state for run in runs],
-                "Exact match on validation (95% interval)": [
-                    None if run.val_correct is None else counted(run.val_correct, run.val_n) for run in runs
-                ],
+                **scores,
                 "Training images": [run.train_n for run in runs],
                 "Started": pd.to_datetime([run.job.created_at for run in runs], utc=True),
             }

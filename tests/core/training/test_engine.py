@@ -107,7 +107,7 @@ def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path)
         run = engine._Run(data, config, toy.SPEC, choices, tmp_path)
         run.step, run.feed.loaders = 2, loaders
         made = []
-        for images_B3HW, targets_BP in run.batches():
+        for images_B3HW, targets_BP, _ in run.batches():
             made += [images_B3HW, targets_BP]
             run.step += 1
             if len(made) == 20:
@@ -116,6 +116,42 @@ def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path)
 
     alone, ahead = first_ten(0), first_ten(3)
     assert all(torch.equal(left, right) for left, right in zip(alone, ahead, strict=True))
+
+
+def test_readings_weigh_less_than_labels_of_people(tmp_path: Path) -> None:
+    """The loss of a step is the mean cross-entropy of its images, each with the weight of its label."""
+    rows = toy.rows(90)
+    kinds = {row[0]: kind for row, kind in zip(rows[:30], ["readers", "run", "verdict"] * 10, strict=True)}
+    write_snapshot(tmp_path / "dataset.npz", rows, kinds)
+    data = load_snapshot(tmp_path / "dataset.npz")
+    config = replace(SHORT, augment={}, reading_weight=0.25)
+    choices = engine.choose(data, config, toy.SPEC, say=lambda _: None) | {"threads": 1}
+    run = engine._Run(data, config, toy.SPEC, choices, tmp_path)
+    images_B3HW, targets_BP, weights_B = next(iter(run.batches()))
+    assert weights_B is not None
+    assert set(weights_B.tolist()) == {0.25, 1.0}
+    run.model.train()
+    with torch.no_grad():
+        losses_PB = torch.nn.functional.cross_entropy(
+            run.model(images_B3HW).transpose(1, 2), targets_BP, reduction="none"
+        )
+    expected = (losses_PB.mean(dim=1) * weights_B).sum() / weights_B.sum()
+
+    run.train_step(images_B3HW, targets_BP, weights_B)
+
+    assert run.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_weight_does_not_matter_if_all_labels_are_readings(data: Snapshot, short: Short, tmp_path: Path) -> None:
+    """Every figure and weight is that of a run on the same labels from people."""
+    folder, first, _ = short
+    readings = replace(data, kinds=["readers" if split == "train" else "" for split in data.splits])
+    again = Watch()
+
+    fit(readings, SHORT, tmp_path, again)
+
+    assert numbers(again.steps) == numbers(first.steps)
+    assert same(newest(folder)["model"], newest(tmp_path)["model"])
 
 
 @pytest.mark.parametrize("stop_at", [3, 8])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import LabelError, StorageError, TrainingError
-from core.training.snapshot import batch_order, load_snapshot, write_snapshot
+from core.training.snapshot import batch_order, dataset_hash, load_snapshot, write_snapshot
 from tests.helpers.repository import ROOT
 from tests.helpers.toy import SPEC, rows
 
@@ -58,6 +58,36 @@ def test_the_hash_is_of_the_data_not_of_the_order(tmp_path: Path) -> None:
 
     assert write_snapshot(tmp_path / "b.npz", iter(data[::-1])) == first
     assert write_snapshot(tmp_path / "c.npz", corrected) != first
+
+
+def test_the_kinds_of_labels_that_people_did_not_give_are_kept_and_hashed(tmp_path: Path) -> None:
+    """Labels of people change neither the hash nor the weights."""
+    data = rows(6, val=2)
+    plain = write_snapshot(tmp_path / "a.npz", data)
+
+    hashed = write_snapshot(tmp_path / "b.npz", data, {data[0][0]: "readers", data[1][0]: "verdict"})
+
+    snapshot = load_snapshot(tmp_path / "b.npz")
+    kinds = dict(zip(snapshot.sha256, snapshot.kinds, strict=True))
+    assert kinds == {row[0]: kind for row, kind in zip(data, ["readers", "verdict", "", "", "", ""], strict=True)}
+    assert hashed == dataset_hash(tmp_path / "b.npz") != plain == dataset_hash(tmp_path / "a.npz")
+    assert write_snapshot(tmp_path / "c.npz", data, {data[0][0]: "run", data[1][0]: "verdict"}) != hashed
+    indices = [snapshot.sha256.index(row[0]) for row in data]
+    weights_N = snapshot.weights_N(indices, 0.5)
+    assert weights_N is not None
+    assert weights_N.tolist() == [0.5, 1, 1, 1, 1, 1]
+    assert snapshot.weights_N(indices[1:], 0.5) is None
+
+
+def test_a_snapshot_without_kinds_has_labels_of_people(tmp_path: Path) -> None:
+    """Earlier versions wrote no kinds. Their hash stays the same."""
+    path = tmp_path / "dataset.npz"
+    written = write_snapshot(path, rows(6))
+    with np.load(path) as arrays:
+        np.savez(path, **{name: arrays[name] for name in arrays.files if name != "kinds"})
+
+    assert load_snapshot(path).kinds == [""] * 6
+    assert dataset_hash(path) == written
 
 
 def test_a_damaged_or_missing_snapshot_is_reported(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from core.evaluation.metrics import Ints
 from core.evaluation.percent import at_least, percent
 from core.evaluation.predictions import Reading
 from core.evaluation.ranking import Order, agreeing_views_N, in_cell, losses_N, min_margins_N, nearest, ranked
+from core.evaluation.reference import HIDDEN
 from core.images.pixels import data_url, decode
 from core.runs.evaluated import Evaluated
 from db.records import Sample
@@ -81,6 +82,9 @@ def identity_of(shown: Evaluated) -> str:
 def show_images(shown: Evaluated) -> None:
     """Draw the images of one matrix cell, or the wrong, nearly wrong or least confident ones."""
     st.subheader("Images", anchor=False)
+    if shown.reference == "readers":
+        st.caption(HIDDEN)
+        return
     n, correct = shown.result["n"], shown.result["correct"]
     cell: Cell | None = st.session_state.get(state.CELL)
     if cell and cell.view != identity_of(shown):
@@ -163,6 +167,9 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
 
     `name` identifies the list. Another list starts at its first page.
     """
+    if shown.reference == "readers":
+        st.caption(HIDDEN)
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         probabilities = st.toggle(
             "Probabilities", key="probabilities", persist_state="session",

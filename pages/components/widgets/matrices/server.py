@@ -34,9 +34,10 @@ def show_matrices(shown: Evaluated) -> None:
         "rates": "Share of each row. Blue: right. Red: wrong.",
         "probability": "Red: mean probability of a wrong character, which shows where errors are likely.",
     }[kind]
+    true, click = ("true", " Click it to see its images.") if shown.reference == "people" else ("the readers'", "")
     st.caption(
-        f"Rows: true characters. Columns: read characters. {legend} Point at a cell to see its values in every "
-        "matrix. Click it to see its images. Drag over cells to zoom."
+        f"Rows: {true} characters. Columns: read characters. {legend} Point at a cell to see its values in every "
+        f"matrix.{click} Drag over cells to zoom."
     )
     view = identity_of(shown)
 
