@@ -15,6 +15,7 @@ from bench.cells import RESULTS, ROOT, BenchCell, load_results
 from bench.ui import ui
 from bench.ui.faults import FAULTS
 from core.evaluation.percent import counted
+from core.readers.readers import READERS
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 END = "<!-- /bench -->"
@@ -35,6 +36,7 @@ def tables(
     kills = [reliability_results["kills"]] if "kills" in reliability_results else []
     return {
         "trained": trained_table(accuracy_results),
+        "zero": zero_table(accuracy_results),
         "slices": slices_table(accuracy_results),
         "reader": zero_shot_table(accuracy_results),
         "errors": errors_table(accuracy_results),
@@ -95,6 +97,31 @@ def trained_table(results: Results) -> str:
         if name == FOLD_CELLS[-1]:
             rows += pooled_rows(results)
     return table(head, rows)
+
+
+def zero_table(results: Results) -> str:
+    """Return the runs without a label of a person beside their teachers, by audited labels where there are any."""
+    head = ["cell", "images", "agreed in train", "right among them", *READERS, "run with TTA", "training"]
+    cells = of_group(accuracy.CELLS, "zero")
+    rows = cell_rows(cells, results, len(head) - 2, lambda result: [*zero_columns([result]), minutes(result)])
+    real = [result for cell in cells if cell.image_set.folder and (result := results.get(cell.name)) is not None]
+    if len(real) == sum(cell.image_set.folder is not None for cell in cells):
+        rows.append(["**pooled**", "all real images", *zero_columns(real), ""])
+    return table(head, rows)
+
+
+def zero_columns(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return agreement, its accuracy, and exact match on test of each reader and of the run, summed over results."""
+    train = [result["agreement"]["train"] for result in found]
+    tests = [result["splits"]["test"] for result in found]
+    pairs = [(sum(each["agreed"] for each in train), sum(each["n"] for each in train))]
+    pairs.append((sum(each["right_audited"] for each in train), pairs[0][0]))
+    for name in READERS:
+        scores_of = [test["readers"]["audited"][name] for test in tests]
+        pairs.append((sum(each["k"] for each in scores_of), sum(each["n"] for each in scores_of)))
+    own = [test["audited"]["tta"] for test in tests]
+    pairs.append((sum(each["k"] for each in own), sum(each["n"] for each in own)))
+    return [counted(*pair) for pair in pairs]
 
 
 def trained_columns(result: Mapping[str, Any]) -> list[str]:

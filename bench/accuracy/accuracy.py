@@ -7,15 +7,17 @@ rendered. Finished cells are skipped and interrupted ones resume. Validation ima
 nothing. `python -m bench.tables` writes docs/benchmarks.md from the files.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from bench.accuracy.cell import Cell, described
-from bench.accuracy.data import FOLDS, freeze
-from bench.accuracy.scores import load_audit, score_reads, score_run
+from bench.accuracy.data import FOLDS, freeze, read_by_all
+from bench.accuracy.scores import agreement_of, load_audit, score_reads, score_run
 from bench.accuracy.training import evaluate, train
 from bench.cells import Bench, Interrupted, environment
 from bench.grid import main
 from core.evaluation.predictions import Predictions
+from core.readers.readers import READERS
 from core.training.snapshot import load_snapshot
 
 SEEDS = (0, 1, 2)
@@ -99,6 +101,29 @@ CELLS: tuple[Cell, ...] = (
     ),
     *(
         Cell(
+            name=f"{name}-zero-{suffix}",
+            what=what,
+            group="zero",
+            images=images,
+            needs=("readers",),
+        )
+        for name, suffix, images, what in (
+            ("digits4", "seed0", "digits4-zero", "real, 4 digits"),
+            ("henan4", "seed0", "henan4-zero", "real, 4 digits"),
+            *(("portal6", f"fold{fold}", f"portal6-zero-fold{fold}", "real, 6 digits") for fold in range(FOLDS)),
+            ("demo", "seed0", "demo-zero", "rendered, 6 digits, the demo of 2,000 images"),
+            ("hard4000", "seed0", "hard4000-zero", "rendered, 6 digits, hard style"),
+        )
+    ),
+    Cell(
+        name="henan4-fast-seed0",
+        what="real, 4 digits; the project's own split",
+        group="trained",
+        images="henan4",
+        options={"seed": "0"},
+    ),
+    *(
+        Cell(
             name=f"ddddocr-{name}",
             what=what,
             group="zero-shot",
@@ -133,6 +158,8 @@ QUICK = Cell(
 
 def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
     """Do the remaining work of a cell and return its result."""
+    if cell.image_set.taught:
+        return read_taught(cell, bench)
     return read_untrained(cell, bench) if cell.preset is None else read_trained(cell, bench)
 
 
@@ -150,6 +177,33 @@ def read_trained(cell: Cell, bench: Bench) -> dict[str, Any]:
             )
             for split, job in (("val", trained.job), ("test", test))
         }
+    }
+
+
+def read_taught(cell: Cell, bench: Bench) -> dict[str, Any]:
+    """Train on agreed readings alone. Score the run and the readers on the test images, by given and audited labels."""
+    trained = train(cell, bench)
+    test = evaluate(cell, bench, trained, "test")
+    predictions = Predictions.load(test.path / "predictions-test.npz")
+    spec, audit = cell.image_set.spec, load_audit(cell.image_set.folder)
+    truth = load_snapshot(freeze(replace(cell.image_set, taught=False), bench.work, bench.data).path)
+    rows = [
+        (sha256, split, label, name, truth.blob(index))
+        for index, (sha256, split, label, name) in enumerate(
+            zip(truth.sha256, truth.splits, truth.labels, truth.names, strict=True)
+        )
+    ]
+    texts = read_by_all(rows, spec, bench.work)
+    reads = {name: [texts[sha256][index] or "" for sha256 in predictions.sha256] for index, name in enumerate(READERS)}
+    return trained.described(cell) | {
+        "splits": {
+            "test": score_run(predictions, spec, seen=set(), audit=audit)
+            | {"readers": score_reads(predictions.sha256, predictions.labels, reads, audit, listed=next(iter(READERS)))}
+        },
+        "agreement": {
+            split: agreement_of([row for row in rows if row[1] == split], texts, audit)
+            for split in ("train", "val", "test")
+        },
     }
 
 

@@ -10,8 +10,14 @@ from bench.accuracy.data import SETS, Frozen, ImageSet
 from bench.cells import BenchCell
 from core.jobs.runner import device_of
 from core.model.config import TrainConfig, preset, with_options
+from core.readers.readers import available
 
-NEEDS = {"gpu": "a GPU", "patience": "a night on a CPU", "ddddocr": "pip install ddddocr==1.6.1"}
+NEEDS = {
+    "gpu": "a GPU",
+    "patience": "a night on a CPU",
+    "ddddocr": "pip install ddddocr==1.6.1",
+    "readers": "make readers",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +55,8 @@ class Cell(BenchCell):
             return f"there is no --data folder with {folder}/"
         if "gpu" in self.needs and device_of("auto") != "gpu":
             return "needs a GPU"
+        if "readers" in self.needs and not all(available().values()):
+            return f"the readers are not installed: {NEEDS['readers']}"
         if "ddddocr" in self.needs and find_spec("ddddocr") is None:
             return NEEDS["ddddocr"]
         if self.preset is not None and find_spec("torch") is None:

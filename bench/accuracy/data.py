@@ -11,8 +11,11 @@ from pathlib import Path
 
 from core.charset import TextSpec
 from core.data.sources import LabelBook, list_files
+from core.evaluation.agreement import agreed
+from core.files import atomic_write
 from core.images import renderer
 from core.images.pixels import decode, pixel_hash, split_of
+from core.readers.readers import READERS, load
 from core.training.snapshot import Row, write_snapshot
 
 FOLDS = 5
@@ -42,6 +45,8 @@ class ImageSet:
     """Assigns splits to the images of a folder, sorted by hash. By default they follow from the hash."""
     parts: tuple[Part, ...] = ()
     style: renderer.Style = renderer.DEMO
+    taught: bool = False
+    """True if the labels of train and val are the readings that both general readers agree on, and no others."""
 
     @property
     def spec(self) -> TextSpec:
@@ -71,9 +76,38 @@ def freeze(images: ImageSet, work: Path, data: Path | None) -> Frozen:
         note = path.with_suffix(".json")
         if images.folder or not note.exists():
             rows = list(_rendered(images)) if images.folder is None else _from_folder(images, data)
-            counts = Counter(row[1] for row in rows)
-            note.write_text(json.dumps({"hash": write_snapshot(path, rows), "counts": counts}))
+            kinds = {}
+            if images.taught:
+                rows = taught(rows, images.spec, work)
+                kinds = {row[0]: "readers" for row in rows if row[1] == "train" and row[2]}
+            counts = Counter(row[1] for row in rows if row[2])
+            note.write_text(json.dumps({"hash": write_snapshot(path, rows, kinds), "counts": counts}))
         return Frozen(path=path, **json.loads(note.read_text()))
+
+
+def taught(rows: list[Row], spec: TextSpec, work: Path) -> list[Row]:
+    """Replace the labels of train and val by the readings that both readers agree on; None where they do not."""
+    texts = {sha256: agreed(each) for sha256, each in read_by_all(rows, spec, work).items()}
+    return [(row[0], row[1], row[2] if row[1] == "test" else texts[row[0]], *row[3:]) for row in rows]
+
+
+def read_by_all(rows: list[Row], spec: TextSpec, work: Path) -> dict[str, tuple[str | None, ...]]:
+    """Return the texts of each general reader by pixel hash. Readings are kept in `work`, because they take minutes."""
+    by_reader = []
+    for name in READERS:
+        path = work / "data" / f"readings-{name}-{version(name)}-{spec.length}-{len(spec.charset)}.json"
+        known: dict[str, str | None] = json.loads(path.read_text()) if path.exists() else {}
+        unread = [row for row in rows if row[0] not in known]
+        if unread:
+            (reader,) = load([name])
+            for start in range(0, len(unread), 100):
+                part = unread[start : start + 100]
+                readings = reader.read([decode(row[4]) for row in part], spec)
+                known |= {row[0]: reading.text for row, reading in zip(part, readings, strict=True)}
+                with atomic_write(path, sync=False) as file:
+                    file.write(json.dumps(known).encode())
+        by_reader.append(known)
+    return {row[0]: tuple(known[row[0]] for known in by_reader) for row in rows}
 
 
 def _recipe(images: ImageSet) -> str:
@@ -81,6 +115,8 @@ def _recipe(images: ImageSet) -> str:
     drawn_by = hashlib.sha256(Path(renderer.__file__).read_bytes()).hexdigest()
     parts = [asdict(part) for part in images.parts]
     recipe = [parts, asdict(images.style), images.length, images.charset, drawn_by, version("pillow")]
+    if images.taught:
+        recipe += [version(name) for name in READERS]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:10]
 
 
@@ -137,6 +173,15 @@ SETS: dict[str, ImageSet] = {
             ImageSet(name=f"portal6-fold{fold}", length=6, folder="portal6", divide=fold_of(fold))
             for fold in range(FOLDS)
         ),
+        ImageSet(name="henan4", length=4, folder="henan4", labels="labels.csv"),
+        ImageSet(name="digits4-zero", length=4, folder="digits4", labels="labels.csv", taught=True),
+        ImageSet(name="henan4-zero", length=4, folder="henan4", labels="labels.csv", taught=True),
+        *(
+            ImageSet(name=f"portal6-zero-fold{fold}", length=6, folder="portal6", divide=fold_of(fold), taught=True)
+            for fold in range(FOLDS)
+        ),
+        ImageSet(name="hard4000-zero", length=6, parts=_HARD, style=renderer.HARD, taught=True),
+        ImageSet(name="demo-zero", length=6, parts=(Part(seed=0, counts=(("hash", 2000),)),), taught=True),
         ImageSet(name="portal6-all", length=6, folder="portal6", divide=all_test),
         ImageSet(name="hard4000", length=6, parts=_HARD, style=renderer.HARD),
         ImageSet(name="wide4", length=4, parts=_WIDE),

@@ -11,8 +11,10 @@ import numpy as np
 from bench.cells import ROOT
 from core.charset import TextSpec
 from core.errors import LabelError
+from core.evaluation.agreement import agreed
 from core.evaluation.metrics import evaluate, interval95
 from core.evaluation.predictions import Predictions
+from core.training.snapshot import Row
 
 AUDITS = ROOT / "bench" / "audits"
 MAX_ERRORS = 200
@@ -39,6 +41,18 @@ def audited(sha256: Sequence[str], labels: Sequence[str], audit: Audit) -> list[
             raise LabelError(f"The audit has {given!r} for image {key[:12]}, but its label is {label!r}.")
         right.append(corrected)
     return right
+
+
+def agreement_of(rows: Sequence[Row], texts: Mapping[str, Sequence[str | None]], audit: Audit) -> dict[str, int]:
+    """Return on how many images the readers agree, and how often they are right by given and audited labels."""
+    pairs = [(row[0], row[2] or "", text) for row in rows if (text := agreed(texts[row[0]])) is not None]
+    correct = audited([sha256 for sha256, *_ in pairs], [label for _, label, _ in pairs], audit)
+    return {
+        "n": len(rows),
+        "agreed": len(pairs),
+        "right": sum(label == text for _, label, text in pairs),
+        "right_audited": sum(label == text for label, (*_, text) in zip(correct, pairs, strict=True)),
+    }
 
 
 def has_repeat(label: str) -> bool:
