@@ -1,4 +1,4 @@
-"""What several commands share: options, the database, and words."""
+"""Options, database and words that several commands share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -37,7 +37,7 @@ class Acceptance:
     tries: int = 3
     """Consecutive wrong readings after which the portal locks the login, as entered by the operator."""
     reference: Reference = "people"
-    """Whose labels chose it. Earlier versions had only labels of people."""
+    """Giver of the labels that chose it. Earlier versions had only labels of people."""
     n: int
     """Validation images."""
     used: int

@@ -39,7 +39,7 @@ class Predictions:
     """Names of the views."""
     log_probs_VNPC: NDArray[np.float32]
     reference: Reference = "people"
-    """Whose labels these are."""
+    """Giver of these labels."""
     step: int = -1
     """Step of the checkpoint; -1 if not recorded."""
     moves_V4: NDArray[np.float64] | None = None

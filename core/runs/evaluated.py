@@ -40,7 +40,7 @@ class Evaluated:
 
     @property
     def reference(self) -> Reference:
-        """Whose labels the readings are compared with."""
+        """Giver of the labels that the readings are compared with."""
         return self.predictions.reference
 
 

@@ -1,8 +1,8 @@
 """Rounds: a run reads the unlabeled images, sure readings become labels, and a new run trains on them too.
 
 Agreement of the general readers leaves out just the characters that one of them cannot tell apart. A round brings those
-images back in two ways: where the run and one reader agree and the run is confident, and where labels of people show
-which of two differing readers is right about a pair of characters (core.evaluation.sure_readings).
+images back in two ways (core.evaluation.sure_readings). The run is confident, and one reader agrees with it. Or labels
+of people show which of two readers is right about a pair of characters.
 """
 
 import json

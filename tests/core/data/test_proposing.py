@@ -79,7 +79,7 @@ def test_a_second_job_reads_only_new_images(db: Database, home: Home, project: P
 
 
 def test_a_job_that_was_stopped_continues(db: Database, home: Home, project: Project, texts: list[str]) -> None:
-    """What was read stays, and the readers take turns."""
+    """Readings so far stay, and the readers take turns."""
     add_renders(db, project, texts[:3])
     readers = proposing.load(READERS)
     with write(db):
@@ -111,7 +111,7 @@ def test_a_damaged_image_is_read_by_nobody(db: Database, home: Home, project: Pr
 def test_labeled_images_of_train_are_read_on_request(
     db: Database, home: Home, project: Project, texts: list[str], tmp_path: Path
 ) -> None:
-    """Those of val and test are always read, because their labels prove the readers."""
+    """Labeled images of val and test are always read, because their labels prove the readers."""
     add_renders(db, project, texts)
     for sample in samples.select_samples(db, project.id):
         with write(db):
