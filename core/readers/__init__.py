@@ -1,0 +1,1 @@
+"""General OCR readers from packages, limited to exactly N characters of a charset."""
