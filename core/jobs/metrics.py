@@ -15,8 +15,8 @@ Line = dict[str, Any]
 
 STEPS, LISTS = 5_000, 2_500
 """Steps and validations to keep. Runs with fewer are read completely; a curve has 400 points."""
-THINNED_STEPS = 2_000
-"""Steps to keep of a longer run."""
+THINNED_STEPS, THINNED_LISTS = 2_000, 1_000
+"""Steps and validations to keep of a longer run."""
 TAIL_BYTES = 16 * 1024
 """End of the file to keep completely, about 100 steps. The doctor averages the last 20."""
 CHUNK_BYTES = 256 * 1024
@@ -84,7 +84,7 @@ class _Reader:
         """End of the last complete line."""
         self.end = b""
         """Bytes before `offset`, to notice a file that was replaced."""
-        self.steps, self.lists = _Thinned(STEPS, THINNED_STEPS), _Thinned(LISTS, LISTS)
+        self.steps, self.lists = _Thinned(STEPS, THINNED_STEPS), _Thinned(LISTS, THINNED_LISTS)
         self.last: dict[int, bytes] = {}
         self.selected: dict[int, bytes] = {}
         self.parsed: dict[int, Line | None] = {}
@@ -124,17 +124,20 @@ class _Reader:
         the kind of a line.
         """
         for thinned, has_list in ((self.steps, False), (self.lists, True)):
-            at = 0
-            while (at := _line_start(data, max(at, thinned.next - self.offset))) < len(data):
+            at = _line_start(data, thinned.next - self.offset)
+            while at < len(data):
                 if has_list:
                     bracket = data.find(b"[", at)
                     if bracket < 0:
                         break
-                    at = max(at, data.rfind(b"\n", at, bracket) + 1)
-                text = data[at : _line_start(data, at + 1)].rstrip(b"\n")
+                    at = data.rfind(b"\n", at, bracket) + 1 or at
+                end = data.find(b"\n", at)
+                text = data[at : end if end >= 0 else None]
                 if (b"[" in text) == has_list:
                     thinned.add(self.offset + at, text)
-                at += len(text) + 1
+                    at = _line_start(data, thinned.next - self.offset)
+                else:
+                    at += len(text) + 1
         if self.lists.block > 1:
             self._find_latest(data)
 
