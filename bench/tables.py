@@ -48,6 +48,7 @@ def tables(
         "kills": kills_table(kills),
         "states": states_table(reliability_results),
         "backups": backups_table(reliability_results),
+        "metrics": metrics_table(reliability_results),
         "million": million_table(ui_results),
         "pages": pages_table(ui_results),
         "machines": machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values(), *kills]),
@@ -399,6 +400,28 @@ def backups_table(results: Results) -> str:
         ]
         for name, result in sorted(results.items())
         if name.startswith("backup-")
+    ]
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
+def metrics_table(results: Results) -> str:
+    """Return the CPU time to read and diagnose a run for the first time and while following it."""
+
+    def times(seconds: Mapping[str, float]) -> str:
+        fastest, middle, slowest = (f"{1000 * seconds[key]:.0f}" for key in ("min", "median", "max"))
+        return f"{middle} ms ({fastest} to {slowest}, n = {seconds['n']})"
+
+    head = ["lines", "first look, CPU", "next looks, CPU", "lines kept", "memory"]
+    rows = [
+        [
+            f"{result['lines']:,}, {result['bytes'] / 1e6:.0f} MB",
+            times(result["first_cpu_s"]),
+            times(result["next_cpu_s"]),
+            f"{result['lines_kept']:,}",
+            f"{result['memory_mb']:.0f} MB",
+        ]
+        for name, result in results.items()
+        if name == "metrics"
     ]
     return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
 

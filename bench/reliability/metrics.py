@@ -1,6 +1,6 @@
 """CPU seconds and memory of a look at a run with a million lines: `python -m bench.reliability.metrics`.
 
-It writes the metrics of a run of five million steps, and prints the first look of a process and the looks that follow.
+It writes the metrics of a run of five million steps. It measures the first look of a process and those that follow.
 """
 
 import argparse
@@ -9,10 +9,12 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from bench.cells import RESULTS, cores, environment, save_result
 from core.charset import TextSpec
 from core.jobs import metrics
 from core.model.config import TrainConfig
@@ -20,26 +22,55 @@ from core.training import doctor
 
 LINES = 1_000_000
 LOOKS = 20
+PACKAGES: tuple[str, ...] = ()
+MADE_OF = ("core/jobs/metrics.py", "core/training/doctor.py", "bench/reliability/metrics.py")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.reliability.metrics", description=__doc__)
     parser.add_argument("--lines", type=int, default=LINES)
-    count = parser.parse_args().lines
+    parser.add_argument("--out", type=Path, default=RESULTS / "reliability" / "metrics.json", help="result file")
+    options = parser.parse_args()
+    record = environment(cores(), PACKAGES, MADE_OF)
+    result = measure(options.lines)
+    save_result(options.out, record | result)
+    print(json.dumps(result, indent=1))
+
+
+def measure(count: int) -> dict[str, Any]:
+    """Return the CPU seconds of all looks, and the memory after the first."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "metrics.jsonl"
         with path.open("w") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines(count))
         before = resident_mb()
-        seconds, kept = look(path, count)
-        print(f"{count:,} lines, {path.stat().st_size / 1e6:.0f} MB")
-        print(f"first look {seconds:.3f} s, {resident_mb() - before:.0f} MB more memory, {kept:,} lines kept")
-        times = []
+        first = [look(path, count)]
+        memory = resident_mb() - before
+        for _ in range(LOOKS - 1):
+            metrics._readers.clear()  # noqa: SLF001 - as a new process
+            first.append(look(path, count))
+        following = []
         for number in range(LOOKS):
             with path.open("a") as file:
                 file.write(json.dumps(step_line(5 * (count + number))) + "\n")
-            times.append(look(path, count)[0])
-        print(f"next looks {sorted(times)[LOOKS // 2]:.3f} s, slowest {max(times):.3f} s")
+            following.append(look(path, count))
+        return {
+            "lines": count,
+            "bytes": path.stat().st_size,
+            "lines_kept": len(metrics.read(path)),
+            "memory_mb": round(memory, 1),
+            "first_cpu_s": spread(first),
+            "next_cpu_s": spread(following),
+        }
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    return {
+        "n": len(seconds),
+        "min": round(min(seconds), 4),
+        "median": round(median(seconds), 4),
+        "max": round(max(seconds), 4),
+    }
 
 
 def lines(count: int) -> Iterator[dict[str, Any]]:
@@ -76,12 +107,11 @@ def val_line(step: int) -> dict[str, Any]:
     }
 
 
-def look(path: Path, count: int) -> tuple[float, int]:
-    """Return the CPU seconds to read and diagnose a run, and the lines kept."""
+def look(path: Path, count: int) -> float:
+    """Return the CPU seconds to read and diagnose a run."""
     began = time.process_time()
-    read = metrics.read(path)
-    doctor.diagnose(read, spec=TextSpec(6, "0123456789"), config=TrainConfig(), steps=5 * count)
-    return time.process_time() - began, len(read)
+    doctor.diagnose(metrics.read(path), spec=TextSpec(6, "0123456789"), config=TrainConfig(), steps=5 * count)
+    return time.process_time() - began
 
 
 def resident_mb() -> float:

@@ -15,8 +15,8 @@ Line = dict[str, Any]
 
 STEPS, LISTS = 5_000, 2_500
 """Steps and validations to keep. Runs with fewer are read completely; a curve has 400 points."""
-THINNED_STEPS = 2_000
-"""Steps to keep of a longer run."""
+THINNED_STEPS, THINNED_LISTS = 2_000, 1_000
+"""Steps and validations to keep of a longer run."""
 TAIL_BYTES = 16 * 1024
 """End of the file to keep completely, about 100 steps. The doctor averages the last 20."""
 CHUNK_BYTES = 256 * 1024
@@ -51,24 +51,46 @@ def read(path: Path) -> list[Line]:
 class _Thinned:
     """All lines of a file up to `limit`; of longer files at most `thinned`: the first that starts in each block.
 
-    The blocks double when there are too many lines. So the choice depends on the file and not on when it was read.
+    Holds the lines with a list, which are validations and notes, or those without, which are steps. The blocks double
+    when there are too many lines. So the choice depends on the file and not on when it was read.
     """
 
-    def __init__(self, limit: int, thinned: int) -> None:
-        self.limit, self.thinned = limit, thinned
+    def __init__(self, limit: int, thinned: int, *, has_list: bool) -> None:
+        self.limit, self.thinned, self.has_list = limit, thinned, has_list
         self.block = 1
         self.lines: dict[int, bytes] = {}
         """Lines by their offset in the file."""
         self.next = 0
         """Offset of the block after the last line."""
 
-    def add(self, offset: int, text: bytes) -> None:
-        self.lines[offset] = text
+    def scan(self, data: bytes, base: int) -> None:
+        """Add the complete lines of `data`, which starts at offset `base` of the file.
+
+        Searching for one byte is several times faster than for the kind of a line.
+        """
+        at = _line_start(data, self.next - base)
+        while at < len(data):
+            if self.has_list:
+                bracket = data.find(b"[", at)
+                if bracket < 0:
+                    break
+                at = data.rfind(b"\n", at, bracket) + 1 or at
+            end = data.find(b"\n", at)
+            if end < 0:
+                break
+            text = data[at:end]
+            if (b"[" in text) == self.has_list:
+                self.lines[base + at] = text
+                self.next = ((base + at) // self.block + 1) * self.block
+            at = max(end + 1, _line_start(data, self.next - base))
+        self._thin()
+
+    def _thin(self) -> None:
         while len(self.lines) > (self.limit if self.block == 1 else self.thinned):
             self.block = max(2 * self.block, 128)  # no line is shorter
             first = {at // self.block: at for at in reversed(self.lines)}
             self.lines = {at: self.lines[at] for at in reversed(first.values())}
-        self.next = (offset // self.block + 1) * self.block
+            self.next = (next(reversed(self.lines)) // self.block + 1) * self.block
 
 
 class _Reader:
@@ -84,7 +106,8 @@ class _Reader:
         """End of the last complete line."""
         self.end = b""
         """Bytes before `offset`, to notice a file that was replaced."""
-        self.steps, self.lists = _Thinned(STEPS, THINNED_STEPS), _Thinned(LISTS, LISTS)
+        self.steps = _Thinned(STEPS, THINNED_STEPS, has_list=False)
+        self.lists = _Thinned(LISTS, THINNED_LISTS, has_list=True)
         self.last: dict[int, bytes] = {}
         self.selected: dict[int, bytes] = {}
         self.parsed: dict[int, Line | None] = {}
@@ -112,35 +135,17 @@ class _Reader:
             complete = data.rfind(b"\n") + 1
             if not complete and len(data) < CHUNK_BYTES:
                 break
-            data = data[: complete or None]  # a whole chunk without a line break is damaged
-            self._scan(data)
-            self.offset += len(data)
-            self.end = (self.end + data[-64:])[-64:]
+            end = complete or len(data)  # a whole chunk without a line break is damaged
+            self.steps.scan(data, self.offset)
+            self.lists.scan(data, self.offset)
+            if self.lists.block > 1:
+                self._find_latest(data, end)
+            self.offset += end
+            self.end = (self.end + data[max(0, end - 64) : end])[-64:]
 
-    def _scan(self, data: bytes) -> None:
-        """Add the lines of a chunk that starts at `offset`.
-
-        Validations and notes have lists, and steps have none. Searching for one byte is several times faster than for
-        the kind of a line.
-        """
-        for thinned, has_list in ((self.steps, False), (self.lists, True)):
-            at = 0
-            while (at := _line_start(data, max(at, thinned.next - self.offset))) < len(data):
-                if has_list:
-                    bracket = data.find(b"[", at)
-                    if bracket < 0:
-                        break
-                    at = max(at, data.rfind(b"\n", at, bracket) + 1)
-                text = data[at : _line_start(data, at + 1)].rstrip(b"\n")
-                if (b"[" in text) == has_list:
-                    thinned.add(self.offset + at, text)
-                at += len(text) + 1
-        if self.lists.block > 1:
-            self._find_latest(data)
-
-    def _find_latest(self, data: bytes) -> None:
-        """Remember the last validation, and the last that selected a checkpoint."""
-        bracket = len(data)
+    def _find_latest(self, data: bytes, end: int) -> None:
+        """Remember the last validation before index `end`, and the last that selected a checkpoint."""
+        bracket = end
         for number in range(64):
             bracket = data.rfind(b"[", 0, bracket)
             if bracket < 0:

@@ -19,7 +19,9 @@ def plain(text: str) -> str:
     return text.replace("\\", "")
 
 
-@pytest.mark.parametrize("table", ["labels", "samples", "projects"])
+@pytest.mark.parametrize(
+    "table", ["labels", *(pytest.param(table, marks=pytest.mark.long) for table in ("samples", "projects"))]
+)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_says_that_the_database_is_damaged(
     open_page: OpenPage, portal: Project, home: Home, page: str, table: str

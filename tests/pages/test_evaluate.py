@@ -82,12 +82,13 @@ def test_changed_labels_are_pointed_out(home: Home, open_page: OpenPage, trained
 
 
 def test_the_test_set_is_used_only_on_purpose(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """The button for test needs a tick first. The use is then recorded and shown."""
+    """The button for test needs a tick, and one tick allows one use. The use is then recorded and shown."""
     app = open_page("evaluate", project=trained.name, split="test")
     button = next(button for button in app.button if button.label == "Evaluate on test")
     assert button.disabled
     assert "not been used yet" in app.caption[0].value
 
+    assert app.checkbox[0].key == "unlock test for 0001-fast"
     app.checkbox[0].check().run()
     press(app, "Evaluate on test")
     assert not app.exception
@@ -100,6 +101,8 @@ def test_the_test_set_is_used_only_on_purpose(home: Home, open_page: OpenPage, t
     assert not app.exception
     assert "used once" in app.caption[0].value
     assert "Exact match on test" in [metric.label for metric in app.metric]
+    assert not app.checkbox(key="unlock test for 0001-fast").value
+    assert next(button for button in app.button if button.label == "Evaluate on test").disabled
 
 
 def test_a_damaged_result_is_one_sentence(home: Home, open_page: OpenPage, trained: Project) -> None:
@@ -125,22 +128,6 @@ def test_readings_by_earlier_weights_are_marked(home: Home, open_page: OpenPage,
     assert "from the checkpoint of step 0. The run has since selected step" in app.warning[0].value
     assert f"selected step {found.step}." in app.warning[0].value
     assert app.expander[0].proto.expanded
-
-
-def test_each_use_of_the_test_set_needs_a_tick(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """One tick allows one use."""
-    app = open_page("evaluate", project=trained.name, split="test")
-    app.checkbox(key="unlock test for 0001-fast").check().run()
-    press(app, "Evaluate on test")
-
-    assert not app.exception
-    with opened(home.db) as db:
-        assert count_test_uses(db, trained.id) == 1
-        control.follow(db, home, list_jobs(db, kind="evaluate")[0].id, lambda _: None)
-    app.run()
-    assert not app.exception
-    assert not app.checkbox(key="unlock test for 0001-fast").value
-    assert next(button for button in app.button if button.label == "Evaluate on test").disabled
 
 
 def as_a_good_run(home: Home, trained: Project, split: str) -> Predictions:

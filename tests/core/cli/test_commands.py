@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from core.home import Home
 from core.images import renderer
 from core.jobs.jobdir import JobDir
 from tests.helpers.command_line import Slotlab, command, command_here, refused
+from tests.helpers.made_once import made_once
 from tests.helpers.repository import ROOT
 
 TINY = [
@@ -35,15 +37,15 @@ WHO = ["--source", "test", "--owner", "the team", "--authorization", "ticket 1"]
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of sixty demo images named by their labels."""
     folder = tmp_path_factory.mktemp("images")
-    for name, _, png in renderer.samples(60, seed=3):
-        (folder / name).write_bytes(png)
+    draw_images(folder)
     return folder
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+def make_home(folder: Path) -> None:
     """Create a folder with project p, 60 labeled images and a finished tiny run, whose output is in `out` and `err`."""
-    folder = tmp_path_factory.mktemp("home")
+    images = folder / "images"
+    images.mkdir()
+    draw_images(images)
     imported = command(folder, "import", images, "--project", "p", "--labels", "filename", *WHO, "--json")
     assert imported.returncode == 0, imported.stderr
     torch.save(timm.create_model("test_resnet").state_dict(), folder / "weights.pth")
@@ -52,7 +54,20 @@ def home(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     assert trained.returncode == 0, trained.stderr
     (folder / "out").write_text(trained.stdout)
     (folder / "err").write_text(trained.stderr)
-    return folder
+    (folder / "cwd").write_text(str(folder))
+    shutil.rmtree(images)
+
+
+def draw_images(folder: Path) -> None:
+    for name, _, png in renderer.samples(60, seed=3):
+        (folder / name).write_bytes(png)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the folder that `make_home` makes."""
+    made = made_once(tmp_path_factory, "cli", make_home)
+    return shutil.copytree(made, tmp_path_factory.mktemp("home"), dirs_exist_ok=True)
 
 
 @pytest.fixture
@@ -88,8 +103,9 @@ def test_train_ends_with_one_json_object(home: Path) -> None:
 
 def test_weights_are_found_relative_to_the_current_directory(home: Path) -> None:
     """The worker has another current directory and still reads them."""
+    cwd = Path((home / "cwd").read_text())
     assert json.loads((home / "out").read_text())["state"] == "finished"
-    assert JobDir(Home(home).run("0002-fast")).spec()["config"]["pretrained"] == str(home / "weights.pth")
+    assert JobDir(Home(home).run("0002-fast")).spec()["config"]["pretrained"] == str(cwd / "weights.pth")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from core.jobs.control import start_job
 from core.jobs.jobdir import JobDir
 from db import damage
 from db.records import Project
-from tests.helpers.damaging import digests, overwrite_page
+from tests.helpers.command_line import command_here
+from tests.helpers.damaging import digests, overwrite_page, start_over
 from tests.helpers.repository import ROOT
 from tests.helpers.stand_in import FOREVER
 from tests.helpers.waiting import wait_until
@@ -118,15 +119,19 @@ def test_a_new_import_does_not_hide_a_lost_database(damaged: Home, tmp_path: Pat
     assert not damaged.db.exists()
 
 
-@pytest.mark.parametrize("command", ["check", "backup", "runs"])
 @pytest.mark.parametrize("loss", ["deleted", "emptied"])
-def test_every_command_names_the_newest_backup_of_a_lost_database(damaged: Home, command: str, loss: str) -> None:
+@pytest.mark.parametrize("command", ["check", "backup", "runs"])
+def test_every_command_names_the_newest_backup_of_a_lost_database(
+    damaged: Home, command: str, loss: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     damaged.db.unlink() if loss == "deleted" else os.truncate(damaged.db, 0)
     (damaged.backups / "slotlab-20261128T235959Z.db").touch()
+    start_over()
 
-    done = slotlab(damaged, command)
+    done = command_here(damaged.root, capsys, monkeypatch, command)
 
     assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
     assert "missing or empty" in done.stderr
     assert "slotlab-20261128T235959Z.db" in done.stderr
 

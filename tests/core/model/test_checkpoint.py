@@ -21,6 +21,12 @@ from core.model import checkpoint
 from tests.helpers.repository import ROOT
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait a hundredth of the usual time for a checkpoint that is being replaced."""
+    monkeypatch.setattr(checkpoint, "WAITS_S", tuple(seconds / 100 for seconds in checkpoint.WAITS_S))
+
+
 def state(value: float) -> dict[str, Any]:
     return {"value": value, "weights": torch.full((300,), value)}
 
@@ -95,7 +101,7 @@ def test_the_writer_continues_from_the_checkpoint_before_a_damaged_one(tmp_path:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_reader_names_a_damaged_checkpoint(tmp_path: Path, damage: str) -> None:
+def test_a_reader_names_a_damaged_checkpoint(impatient: None, tmp_path: Path, damage: str) -> None:
     """It neither reads an older one instead nor touches the file."""
     checkpoint.save(tmp_path, "step", 1, state(1), {})
     newest = checkpoint.save(tmp_path, "step", 2, state(2), {})
@@ -110,7 +116,7 @@ def test_a_reader_names_a_damaged_checkpoint(tmp_path: Path, damage: str) -> Non
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, "no note"])
-def test_the_selected_checkpoint_is_never_replaced_in_silence(tmp_path: Path, damage: str) -> None:
+def test_the_selected_checkpoint_is_never_replaced_in_silence(impatient: None, tmp_path: Path, damage: str) -> None:
     """Neither by the training state nor by an older selection. A resume sets it aside and names it."""
     older = checkpoint.save(tmp_path, "best", 4, state(4), {})
     copies = {path: path.read_bytes() for path in (older, older.with_suffix(".json"))}
