@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.repository import ROOT
 
 UNPICKLERS = {"pickle", "joblib", "cloudpickle", "dill"}
-HEAVY = {"torch", "timm", "albumentations", "cv2", "pandas"}
+HEAVY = {"torch", "timm", "albumentations", "cv2"}
 FOLDERS = ("core", "db", "pages", "bench", "packaging")
 
 
@@ -87,7 +87,7 @@ def test_nothing_is_unpickled() -> None:
 
 
 def test_help_runner_and_label_page_start_without_torch() -> None:
-    """Torch and timm take seconds to import, so only training and prediction import them. Pandas is for tables."""
+    """Torch and timm take seconds to import, so only training and prediction import them."""
     modules = "core.cli.commands core.jobs.runner core.jobs.control core.runs.start core.data.labeling"
     script = (
         f"import sys, {', '.join(modules.split())}, pages.components.widgets.labeler.server;"

@@ -5,5 +5,3 @@ import sys
 if sys.platform == "win32":
     # The jobs need fcntl, which Windows lacks, so importing the commands would end in a traceback.
     sys.exit("slotlab: Slotlab runs on Linux and macOS. On Windows, run it inside WSL.")
-
-import db  # noqa: F401 - before sqlite_utils, so that it does not load pandas
