@@ -14,7 +14,7 @@ from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError
 from core.images.pixels import Pixels
 from core.readers.decoder import NO_READING, Reading
-from core.readers.readers import MAX_WIDTH, READERS, OnnxReader, Reader, agreed, available, load
+from core.readers.readers import MAX_WIDTH, READERS, OnnxReader, Reader, agreed, available, crop, load
 from tests.helpers.repository import ROOT
 
 FONT = ROOT / "core/images/fonts/DejaVuSerif-Bold.ttf"
@@ -89,6 +89,17 @@ def test_images_of_different_sizes_are_read_together_as_they_are_alone(reader: R
     images = [draw("1234"), draw("5678", 30), draw("9012", 100), draw("3456")]
     assert reader.read(images, spec) == [reader.read([image], spec)[0] for image in images]
     assert reader.read([], spec) == []
+
+
+def test_a_crop_is_read_as_the_text_alone(reader: Reader) -> None:
+    text = draw("4071")
+    wide = np.concatenate([text, np.full((text.shape[0], 3 * text.shape[1], 3), 255, np.uint8)], axis=1)
+    cropped = crop(wide, (0.0, 0.0, 0.25, 1.0))
+    assert np.array_equal(cropped, text)
+    assert crop(wide, (0.0, 0.0, 1.0, 1.0)).shape == wide.shape
+    spec = TextSpec(4, "0123456789")
+    assert reader.read([cropped], spec) == reader.read([text], spec)
+    assert reader.read([cropped], spec)[0].text == "4071"
 
 
 def test_readers_agree_if_all_give_the_same_text() -> None:
