@@ -15,11 +15,12 @@ from core.data.accepting import describe
 from core.data.proposals import agreement
 from core.errors import ImageError, OptionError
 from core.home import Home
-from core.images.pixels import decode
+from core.images.frame import SAMPLE_SIZE, Box, find_text
+from core.images.pixels import Pixels, decode
 from core.jobs import control
 from core.jobs.work import Work, run_worker
 from core.readers.decoder import Reading
-from core.readers.readers import Reader, check_names, load
+from core.readers.readers import Reader, check_names, crop, load
 from db import projects, proposals, samples
 from db.connection import opened, write
 from db.records import Job, Project
@@ -101,6 +102,7 @@ def read_images(
     The readers take turns, so that the images that all of them have read grow evenly.
     """
     counts = [proposals.count_unread(db, project.id, row, labeled_train=labeled) for row in stored]
+    box = find_box(db, project)
     last, done, left = [0] * len(readers), 0, set(range(len(readers)))
     while left:
         for index in sorted(left):
@@ -113,22 +115,36 @@ def read_images(
                 left.discard(index)
                 continue
             last[index] = batch[-1].id
-            _read_batch(db, project, readers[index], stored[index], [sample.id for sample in batch])
+            _read_batch(db, project, readers[index], stored[index], [sample.id for sample in batch], box)
             done += len(batch)
             images = f"{done // len(readers):,} of {max(counts):,} images"
             work.say(f"Reading {images}", step=done, steps=max(sum(counts), done))
     return done
 
 
-def _read_batch(db: Database, project: Project, reader: Reader, row: StoredReader, sample_ids: list[int]) -> None:
-    """Read images outside a transaction, then store the readings in one."""
+def find_box(db: Database, project: Project) -> Box:
+    """Return the box around the text of the project's images, from a sample of train."""
+    sample = samples.select_samples(db, project.id, split="train", limit=SAMPLE_SIZE)
+    return find_text(list(_decode(db, [row.id for row in sample]).values()), project.length)[0]
+
+
+def _decode(db: Database, sample_ids: list[int]) -> dict[int, Pixels]:
     pixels = {}
     for sample_id, data in samples.image_bytes(db, sample_ids).items():
         try:
             pixels[sample_id] = decode(data)
         except ImageError:  # damaged since the import; nobody can read it
             continue
-    readings = dict(zip(pixels, reader.read(list(pixels.values()), spec_of(project)), strict=True))
+    return pixels
+
+
+def _read_batch(
+    db: Database, project: Project, reader: Reader, row: StoredReader, sample_ids: list[int], box: Box
+) -> None:
+    """Read images outside a transaction, then store the readings in one."""
+    pixels = _decode(db, sample_ids)
+    crops = [crop(image, box) for image in pixels.values()]
+    readings = dict(zip(pixels, reader.read(crops, spec_of(project)), strict=True))
     unread = Reading(text=None, confidence=0.0, positions=())
     with write(db):
         for sample_id in sample_ids:

