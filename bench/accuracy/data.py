@@ -14,8 +14,9 @@ from core.data.sources import LabelBook, list_files
 from core.evaluation.agreement import agreed
 from core.files import atomic_write
 from core.images import renderer
+from core.images.frame import find_text, subsample
 from core.images.pixels import decode, pixel_hash, split_of
-from core.readers.readers import READERS, load
+from core.readers.readers import READERS, crop, load
 from core.training.snapshot import Row, write_snapshot
 
 FOLDS = 5
@@ -93,6 +94,7 @@ def taught(rows: list[Row], spec: TextSpec, work: Path) -> list[Row]:
 
 def read_by_all(rows: list[Row], spec: TextSpec, work: Path) -> dict[str, tuple[str | None, ...]]:
     """Return the texts of each general reader by pixel hash. Readings are kept in `work`, because they take minutes."""
+    box = find_text([decode(rows[index][4]) for index in subsample(range(len(rows)))], spec.length)[0]
     by_reader = []
     for name in READERS:
         path = work / "data" / f"readings-{name}-{version(name)}-{spec.length}-{len(spec.charset)}.json"
@@ -102,7 +104,7 @@ def read_by_all(rows: list[Row], spec: TextSpec, work: Path) -> dict[str, tuple[
             (reader,) = load([name])
             for start in range(0, len(unread), 100):
                 part = unread[start : start + 100]
-                readings = reader.read([decode(row[4]) for row in part], spec)
+                readings = reader.read([crop(decode(row[4]), box) for row in part], spec)
                 known |= {row[0]: reading.text for row, reading in zip(part, readings, strict=True)}
                 with atomic_write(path, sync=False) as file:
                     file.write(json.dumps(known).encode())

@@ -124,7 +124,7 @@ def read_images(
 
 def find_box(db: Database, project: Project) -> Box:
     """Return the box around the text of the project's images, from a sample of train."""
-    sample = samples.select_samples(db, project.id, split="train", limit=SAMPLE_SIZE)
+    sample = samples.select_samples(db, project.id, split="train", order="random", limit=SAMPLE_SIZE)
     return find_text(list(_decode(db, [row.id for row in sample]).values()), project.length)[0]
 
 

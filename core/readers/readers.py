@@ -46,12 +46,6 @@ class Reader(Protocol):
         ...
 
 
-def agreed(readings: Sequence[Reading]) -> str | None:
-    """Return the text that all readers give for an image. None if they differ, or if there is only one reader."""
-    texts = {reading.text for reading in readings}
-    return texts.pop() if len(readings) > 1 and len(texts) == 1 else None
-
-
 def crop(image: Pixels, box: Box) -> Pixels:
     """Return the part of an image inside a box, which `find_text` of core.images.frame derives from many images.
 

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError
 from core.images.pixels import Pixels
-from core.readers.decoder import NO_READING, Reading
-from core.readers.readers import MAX_WIDTH, READERS, OnnxReader, Reader, agreed, available, crop, load
+from core.readers.decoder import NO_READING
+from core.readers.readers import MAX_WIDTH, READERS, OnnxReader, Reader, available, crop, load
 from tests.helpers.repository import ROOT
 
 FONT = ROOT / "core/images/fonts/DejaVuSerif-Bold.ttf"
@@ -100,16 +100,6 @@ def test_a_crop_is_read_as_the_text_alone(reader: Reader) -> None:
     spec = TextSpec(4, "0123456789")
     assert reader.read([cropped], spec) == reader.read([text], spec)
     assert reader.read([cropped], spec)[0].text == "4071"
-
-
-def test_readers_agree_if_all_give_the_same_text() -> None:
-    one, same, other = Reading("12", 0.9, (0.9, 1.0)), Reading("12", 0.2, (0.2, 1.0)), Reading("13", 1.0, (1.0, 1.0))
-    assert agreed([one, same]) == "12"
-    assert agreed([one, same, other]) is None
-    assert agreed([NO_READING, NO_READING]) is None
-    assert agreed([NO_READING, one]) is None
-    assert agreed([one]) is None, "one reader alone agrees with nobody"
-    assert agreed([]) is None
 
 
 def test_an_unknown_reader_is_refused_with_the_valid_names() -> None:
