@@ -14,7 +14,7 @@ ORDERS = {
     "label": "label, id",
     "name": "name, id",
     "labeled": "labeled_at DESC, id DESC",
-    "random": "substr(sha256, 33)",
+    "random": "substr(sha256, 33), id",
 }
 """Orders of a list of samples."""
 HASH_LENGTH = 64

@@ -113,7 +113,9 @@ def test_samples_can_be_sorted_and_paged(db: Database, project: Project, five: l
         assert ids(samples.select_samples(db, project.id, order=order)) == wanted, order
         pages = [samples.select_samples(db, project.id, order=order, limit=2, offset=start) for start in (0, 2, 4)]
         assert [number for page in pages for number in ids(page)] == wanted, order
-    assert set(samples.ORDERS) == {*orders, "labeled"}
+    assert set(samples.ORDERS) == {*orders, "labeled", "random"}
+    by_hash = sorted(five, key=lambda sample: sample.sha256[32:])
+    assert samples.select_samples(db, project.id, order="random") == by_hash
 
 
 def test_samples_are_counted_by_split_and_state(db: Database, project: Project, five: list[Sample]) -> None:
