@@ -28,7 +28,7 @@ from core.cli.shared import update_jobs as _update_jobs
 from core.cli.terminal import one_sentence, print_error, print_line
 from core.data import export as exporting
 from core.data import importing
-from core.data.kinds import count_kinds, is_mixed, sentence
+from core.data.kinds import labels_by_kind, parenthesis
 from core.errors import JobError, OptionError, SlotlabError, StorageError
 from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted, share_and_interval
@@ -390,10 +390,9 @@ def export(
         chosen = [kind.strip() for each in kinds or () for kind in each.split(",")]
         target = _project(db, project)
         count = exporting.export(db, target, form, out, chosen)
-        counts = {kind: n for kind, n in count_kinds(db, target).items() if not chosen or kind in chosen}
-    of_kinds = f" ({sentence(counts)})" if is_mixed(counts) else ""
+        counts = {kind: n for kind, n in labels_by_kind(db, target).items() if not chosen or kind in chosen}
     place = "standard output" if str(out) == "-" else out
-    _print_summary(out, f"Exported {_counted(count, 'image')}{of_kinds} to {place}.")
+    _print_summary(out, f"Exported {_counted(count, 'image')}{parenthesis(counts)} to {place}.")
 
 
 @app.command("backup")

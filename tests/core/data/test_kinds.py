@@ -9,7 +9,7 @@ from sqlite_utils import Database
 from core.data.accepting import retract
 from core.data.export import export
 from core.data.importing import Report, import_images, open_project, open_source
-from core.data.kinds import WORDS, breakdown, count_kinds, is_mixed, sentence
+from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind, sentence
 from core.data.labeling import apply_events
 from core.data.reviewing import history_of
 from core.errors import OptionError
@@ -74,7 +74,7 @@ def act(db: Database, project: Project, target: Sample, action: str, text: str |
 
 def test_labels_of_people_are_not_broken_down(db: Database, labeled: Project) -> None:
     """Screens of a project without readings stay as they were."""
-    counts = count_kinds(db, labeled)
+    counts = labels_by_kind(db, labeled)
 
     assert counts == {"person": 7}
     assert not is_mixed({"person": 7, "import": 2})
@@ -96,9 +96,9 @@ def test_kinds_are_counted_in_a_split_or_in_all(db: Database, short_project: Pro
     add_unlabeled(db, short_project, train=9)
     give_all_kinds(db, short_project, run=2, readers=3, person=1)
 
-    assert count_kinds(db, short_project) == {"person": 3, "readers": 3, "run": 2}
-    assert count_kinds(db, short_project, "train") == {"person": 1, "readers": 3, "run": 2}
-    assert breakdown(count_kinds(db, short_project, "val")) == ""
+    assert labels_by_kind(db, short_project) == {"person": 3, "readers": 3, "run": 2}
+    assert labels_by_kind(db, short_project, "train") == {"person": 1, "readers": 3, "run": 2}
+    assert breakdown(labels_by_kind(db, short_project, "val")) == ""
 
 
 # People and readers

@@ -152,6 +152,7 @@ export class Grid extends Widget {
     const action = tile.disputed ? "resolve" : content.flag ? "skip" : "label";
     tile.last = this.emit(tile, action, { ...content, ms: performance.now() - (this.selectedAt ?? this.since) });
     tile.label = content.text ?? null;
+    tile.kind = null;
     tile.shown = text;
     tile.isExcluded = Boolean(content.flag);
     tile.status = content.flag ?? "resolved";
