@@ -64,7 +64,7 @@ def remove_labels(kind: str) -> None:
     """Callback: take back all labels of a kind."""
     with layout.refuses(), layout.database() as db:
         removed, kept = retract(db, project, kind, page.operator)
-        note = f" {kept:,} stay, because people confirmed them." if kept else ""
+        note = f" Confirmed by people, so not removed: {kept:,}." if kept else ""
         st.session_state[state.REMOVED] = f"Removed {removed:,} labels of {WORDS[kind]}.{note}"
     st.session_state[state.removal_field(kind)] = ""
 
@@ -72,8 +72,8 @@ def remove_labels(kind: str) -> None:
 def ask_removal(kind: str, confirmed: int, unconfirmed: int) -> None:
     """Draw the button that takes back all labels of a kind. The operator must type their number."""
     with st.popover(f"Remove {WORDS[kind]}' labels", icon=":material/layers_clear:", disabled=not unconfirmed):
-        note = f" {confirmed:,} that people confirmed stay." if confirmed else ""
-        st.markdown(f"**{unconfirmed:,}** labels of {WORDS[kind]} become unlabeled.{note} The history keeps them.")
+        note = f" Confirmed by people, so not removed: {confirmed:,}." if confirmed else ""
+        st.markdown(f"**{unconfirmed:,}** labels of {WORDS[kind]} become unlabeled. The history keeps them.{note}")
         typed = st.text_input(
             f"Type {unconfirmed} to confirm", key=state.removal_field(kind), live="300ms", autocomplete="off"
         )

@@ -9,7 +9,7 @@ from sqlite_utils import Database
 from core.data.accepting import retract
 from core.data.export import export
 from core.data.importing import Report, import_images, open_project, open_source
-from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind, sentence
+from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind, parenthesis, sentence, trained_on
 from core.data.labeling import apply_events
 from core.data.reviewing import history_of
 from core.errors import OptionError
@@ -99,6 +99,15 @@ def test_kinds_are_counted_in_a_split_or_in_all(db: Database, short_project: Pro
     assert labels_by_kind(db, short_project) == {"person": 3, "readers": 3, "run": 2}
     assert labels_by_kind(db, short_project, "train") == {"person": 1, "readers": 3, "run": 2}
     assert breakdown(labels_by_kind(db, short_project, "val")) == ""
+
+
+def test_a_run_knows_the_kinds_it_was_trained_on() -> None:
+    """Readings that people checked count as theirs. A run of an earlier version had only labels of people."""
+    mixed = trained_on({"dataset": {"kinds": {"run": 2, "readers": 1200}}}, 1242)
+
+    assert list(mixed.items()) == [("person", 40), ("readers", 1200), ("run", 2)]
+    assert parenthesis(mixed) == " (40 labels of people, 1,200 of readers and 2 of runs)"
+    assert parenthesis(trained_on({}, 40)) == ""
 
 
 # People and readers
