@@ -40,7 +40,7 @@ def give_label(db: Database, project: Project, sample: Sample, text: str, kind: 
 
 
 def give_all_kinds(db: Database, project: Project, *, person: int = 0, readers: int = 0, **others: int) -> None:
-    """Label unlabeled training images: so many of each kind. The texts are zero-padded ids."""
+    """Label unlabeled training images of a project by number and kind. The texts are zero-padded ids."""
     waiting = iter(samples.select_samples(db, project.id, split="train", state="unlabeled"))
     for kind, n in {"person": person, "readers": readers, **others}.items():
         for _, sample in zip(range(n), waiting, strict=False):

@@ -114,7 +114,7 @@ def test_a_run_knows_the_kinds_it_was_trained_on() -> None:
 
 
 def test_readers_are_not_operators(db: Database, short_project: Project) -> None:
-    """A person can neither label under their name nor filter by it. Their readings are no work of the person."""
+    """A person cannot label under their name or filter by it."""
     add_labeled(db, short_project, train=["123"])
     add_unlabeled(db, short_project, train=5)
     give_all_kinds(db, short_project, readers=3, run=1)
