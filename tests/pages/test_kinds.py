@@ -38,7 +38,7 @@ def mixed(home: Home, portal: Project) -> Project:
 def test_without_readings_pages_do_not_mention_kinds(open_page: OpenPage, portal: Project) -> None:
     """Everything is as it was before readings existed."""
     assert "people" not in texts(open_page("home"))
-    assert "train on" not in texts(open_page("train", project=portal.name))
+    assert "The training images have" not in texts(open_page("train", project=portal.name))
     samples = open_page("samples", project=portal.name)
     assert "kind" not in samples.dataframe[0].value
     assert box(samples, "Kind") is None
