@@ -1,6 +1,7 @@
 """Kinds of labels: readings are never mistaken for labels of people."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,15 @@ from core.data.export import export
 from core.data.importing import Report, import_images, open_project, open_source
 from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind, parenthesis, sentence, trained_on
 from core.data.labeling import apply_events
+from core.data.proposals import accept_agreed
+from core.data.proposing import start_proposing
 from core.data.reviewing import history_of
 from core.errors import OptionError
+from core.home import Home
+from core.images import renderer
 from core.images.pixels import pixel_hash, split_of
+from core.jobs import control
+from core.readers.readers import available
 from db import integrity, labels, samples
 from db.records import KINDS, Project, Sample, Source
 from tests.helpers.contents import contents
@@ -294,3 +301,23 @@ def test_an_export_imported_into_a_new_project_keeps_texts_and_kinds(
     assert content(other) == content(mixed)
     assert samples.label_counts(db, other.id) == samples.label_counts(db, mixed.id)
     assert integrity.problems(db) == []
+
+
+@pytest.mark.long  # loads the readers
+@pytest.mark.skipif(not all(available().values()), reason="the general readers are not installed")
+def test_labels_of_the_installed_readers_name_them(
+    db: Database, home: Home, project: Project, source: Source, tmp_path: Path
+) -> None:
+    """They are of kind readers in the history and in an export, and the readers are not operators."""
+    folder = write_files(tmp_path / "renders", {name: png for name, _, png in renderer.samples(20, seed=3)})
+    import_images(db, project, source, folder, "none", operator="Bob", on_progress=lambda *_: None)
+    job = start_proposing(db, home, project, readers=tuple(available()), operator="Bob")
+    control.finish(db, home, job.id, lambda _: None)
+
+    n = accept_agreed(db, project, "Bob")
+
+    names = " + ".join(f"{name} {version(name)}" for name in sorted(available()))
+    (first, *_) = samples.select_samples(db, project.id, kind="readers")
+    assert [(line.operator, line.did) for line in history_of(labels.events_of(db, first.id))] == [(names, "read")]
+    assert exported(db, project, tmp_path / "out.csv") == ["readers"] * n
+    assert labels.list_operators(db) == []
