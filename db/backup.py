@@ -260,7 +260,7 @@ def copy_before_migration(database: Path, schema: int) -> Path:
 def label_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield each sample of a backup that has a label or a skip, with the owner and authorization of its source."""
     sql = """
-        SELECT projects.name AS project, samples.name, label, split, sha256, state, flag, operator, labeled_at,
+        SELECT projects.name AS project, samples.name, label, split, sha256, state, flag, kind, operator, labeled_at,
          sources.name AS source, owner, authorization
         FROM samples JOIN projects ON projects.id = samples.project_id JOIN sources ON sources.id = source_id
         WHERE state <> 'unlabeled' ORDER BY samples.id

@@ -83,11 +83,15 @@ def set_standing(db: Database, sample_id: int, *, disputed: bool, checked: bool)
 
 
 def list_operators(db: Database) -> list[str]:
-    """Return all operators in the ledger, by name. Skips through the index, so a long ledger does not matter."""
+    """Return the people in the ledger, by name. Skips through the index, so a long ledger does not matter.
+
+    Readers are in it too, but only with accepted readings, so their first event tells.
+    """
     sql = (
         "WITH RECURSIVE names (name) AS (SELECT min(operator) FROM labels UNION ALL"
         " SELECT (SELECT min(operator) FROM labels WHERE operator > name) FROM names WHERE name IS NOT NULL)"
-        " SELECT name FROM names WHERE name IS NOT NULL"
+        " SELECT name FROM names WHERE name IS NOT NULL AND 'accept' <>"
+        "  (SELECT action FROM labels WHERE operator = name ORDER BY at LIMIT 1)"
     )
     return [row["name"] for row in db.query(sql)]
 

@@ -4,6 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.data.importing import watched_folder
+from core.data.kinds import Counts, breakdown, labels_by_kind
 from core.evaluation.percent import share
 from core.evaluation.reference import score_name
 from db.jobs import active_jobs, list_jobs
@@ -30,10 +31,11 @@ if layout.home().db.exists():
         imports = [job for job in list_jobs(db, kind="import", limit=len(watches) + 1) if job.id not in watches]
         for project in projects:
             runs = list_runs(db, project.id)[:1]
-            cards.append((project, runs[0] if runs else None, counts(db, project.id)))
+            numbers = counts(db, project.id), labels_by_kind(db, project)
+            cards.append((project, runs[0] if runs else None, *numbers))
 
 
-def show_project(project: Project, run: Run | None, count: dict[tuple[str, str], int]) -> None:
+def show_project(project: Project, run: Run | None, count: dict[tuple[str, str], int], kinds: Counts) -> None:
     """Draw a project's card: labeling progress, result of the newest run, and links to the next steps."""
 
     def total(*keys: str) -> int:
@@ -49,7 +51,8 @@ def show_project(project: Project, run: Run | None, count: dict[tuple[str, str],
         spec = f"{project.length} characters, {layout.plain(short(project.charset))}"
         show_number(images, "Images", f"{total():,}", spec)
         progress = f"{total('labeled'):,} of {total('labeled') + total('unlabeled'):,}"
-        show_number(labels, "Labeled", progress, " · ".join([*splits, f"skipped {total('skipped'):,}"]))
+        notes = [" · ".join([*splits, f"skipped {total('skipped'):,}"]), breakdown(kinds)]
+        show_number(labels, "Labeled", progress, "  \n".join(filter(None, notes)))
         if run is None:
             show_number(newest, "Newest run", "None yet", "")
         elif run.val_correct is None:

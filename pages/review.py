@@ -4,8 +4,9 @@ from typing import Any
 
 import streamlit as st
 
+from core.data.kinds import WORDS, is_mixed, labels_by_kind
 from core.data.reviewing import SLOW_LABELS
-from db import reviews, samples
+from db import reviews
 from db.labels import list_operators
 from db.projects import list_sources
 from db.queues import count_disputed
@@ -19,9 +20,9 @@ page = layout.open_page("review")
 project = page.project
 
 with layout.errors(), layout.database() as db:
-    numbers = samples.counts(db, project.id)
+    kinds = labels_by_kind(db, project)
     disputed = count_disputed(db, project.id)
-labeled = sum(n for (_, state), n in numbers.items() if state == "labeled")
+labeled = sum(kinds.values())
 if not labeled and not disputed:
     st.info("No labels to review yet.", icon=":material/inbox:")
     st.page_link(
@@ -60,6 +61,12 @@ def chosen_review() -> tuple[Review, int | None]:
             source = st.selectbox(
                 "Source", list(sources), index=None, key="source", width=150, placeholder="All sources", **bound
             )
+        kind = None
+        if is_mixed(kinds):
+            kind = st.selectbox(
+                "Kind", list(WORDS), index=None, key="kind", format_func=WORDS.__getitem__, width=120,
+                placeholder="All kinds", **bound,
+            )  # fmt: skip
         text = st.text_input("Label contains", key="text", live="300ms", width=130, placeholder="Characters", **bound)
     review = Review(
         order=order,
@@ -68,6 +75,7 @@ def chosen_review() -> tuple[Review, int | None]:
         split=None if split == "all" else split,
         operator=by if by in operators else None,
         not_by=page.operator if by == OTHERS else None,
+        kind=kind,
         text=text.strip(),
         position=position,
         char=char,

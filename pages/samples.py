@@ -6,13 +6,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core.data.accepting import retract
+from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind
 from core.data.labeling import apply_events
 from core.data.reviewing import choices_of, history_of
 from core.images.pixels import data_url
 from db.labels import events_of
 from db.projects import list_sources
 from db.queues import PASSED
-from db.records import Sample
+from db.records import MACHINES, Sample
 from db.samples import ORDERS, count_samples, image_bytes, select_samples, splits_of_label
 from pages.components import layout, state
 
@@ -58,6 +60,29 @@ def review_state(sample: Sample) -> str:
     return "checked" if sample.checked else "not checked" if sample.label else ""
 
 
+def remove_labels(kind: str) -> None:
+    """Callback: take back all labels of a kind."""
+    with layout.refuses(), layout.database() as db:
+        removed, kept = retract(db, project, kind, page.operator)
+        note = f" Confirmed by people, so not removed: {kept:,}." if kept else ""
+        st.session_state[state.REMOVED] = f"Removed {removed:,} labels of {WORDS[kind]}.{note}"
+    st.session_state[state.removal_field(kind)] = ""
+
+
+def ask_removal(kind: str, confirmed: int, unconfirmed: int) -> None:
+    """Draw the button that takes back all labels of a kind. The operator must type their number."""
+    with st.popover(f"Remove {WORDS[kind]}' labels", icon=":material/layers_clear:", disabled=not unconfirmed):
+        note = f" Confirmed by people, so not removed: {confirmed:,}." if confirmed else ""
+        st.markdown(f"**{unconfirmed:,}** labels of {WORDS[kind]} become unlabeled. The history keeps them.{note}")
+        typed = st.text_input(
+            f"Type {unconfirmed} to confirm", key=state.removal_field(kind), live="300ms", autocomplete="off"
+        )
+        st.button(
+            "Remove labels", type="primary", key=f"remove {kind}", on_click=remove_labels, args=(kind,),
+            disabled=typed.strip().replace(",", "") != str(unconfirmed),
+        )  # fmt: skip
+
+
 def to_first_page() -> None:
     st.session_state[state.SAMPLES_PAGE] = 1
 
@@ -65,6 +90,8 @@ def to_first_page() -> None:
 with layout.errors(), layout.database() as db:
     sources = {source.name: source for source in list_sources(db, project.id)}
     total = count_samples(db, project.id)
+    kinds = labels_by_kind(db, project)
+    confirmed = {kind: count_samples(db, project.id, kind=kind, checked=True) for kind in MACHINES if kind in kinds}
 if not total:
     st.info("This project has no images yet.", icon=":material/inbox:")
     st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
@@ -86,11 +113,18 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         )
     else:
         source_name = None
+    kind_filter = None
+    if is_mixed(kinds):
+        kind_filter = st.selectbox(
+            "Kind", list(WORDS), index=None, key="kind", format_func=WORDS.__getitem__, width=120,
+            placeholder="All kinds", **bound,
+        )  # fmt: skip
 
 where = {
     **STATES[state_filter],
     "split": None if split == "all" else split,
     "source_id": sources[source_name].id if source_name else None,
+    "kind": kind_filter,
     "text": search.strip(),
 }
 with layout.errors(), layout.database() as db:
@@ -102,13 +136,18 @@ if not matches:
 table, detail = st.columns([3, 2], gap="medium")
 rows, below = table.container(), table.container(horizontal=True, vertical_alignment="center")
 with below:
-    st.caption(f"{matches:,} of {total:,} images")
+    labels = breakdown(kinds)
+    st.caption(f"{matches:,} of {total:,} images" + (f" · labels: {labels}" if labels else ""))
     pages = -(-matches // PER_PAGE)
     number = st.pagination(pages, key=state.SAMPLES_PAGE, bind="query-params") if pages > 1 else 1
 with layout.errors(), layout.database() as db:
     start = (number - 1) * PER_PAGE
     samples = select_samples(db, project.id, **where, order=order, limit=PER_PAGE, offset=start)
     images = image_bytes(db, [sample.id for sample in samples])
+
+with table.container(horizontal=True):
+    for kind, n in confirmed.items():
+        ask_removal(kind, n, kinds[kind] - n)
 
 with rows:
     source_names = {source.id: source.name for source in sources.values()}
@@ -117,6 +156,7 @@ with rows:
             {
                 "image": [data_url(images[sample.id]) for sample in samples],
                 "label": [sample.label for sample in samples],
+                **({"kind": [WORDS.get(sample.kind or "") for sample in samples]} if is_mixed(kinds) else {}),
                 "state": [FLAG_NAMES.get(sample.flag or "", sample.state) for sample in samples],
                 "review": [review_state(sample) for sample in samples],
                 "split": [sample.split for sample in samples],
@@ -130,6 +170,7 @@ with rows:
         column_config={
             "image": st.column_config.ImageColumn("Image", width=160),
             "label": st.column_config.TextColumn("Label", width="small"),
+            "kind": st.column_config.TextColumn("Kind", width="small", help="Who gave the label."),
             "state": st.column_config.TextColumn("State", width="small"),
             "review": st.column_config.TextColumn(
                 "Review", width=95, help="checked: an operator confirmed the label. disputed: operators disagree."
@@ -153,6 +194,8 @@ with rows:
 
 with detail:
     layout.show_refusal()
+    if state.REMOVED in st.session_state:
+        st.success(st.session_state.pop(state.REMOVED))
     if state.OUTCOME in st.session_state:
         name, outcome = st.session_state.pop(state.OUTCOME)
         show = st.success if outcome.status in ("saved", "repeated") else st.error

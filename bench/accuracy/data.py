@@ -141,9 +141,9 @@ def _from_folder(images: ImageSet, data: Path | None) -> list[Row]:
     book = LabelBook(rule, images.spec, [entry.name for entry in entries])
     rows: dict[str, Row] = {}
     for entry in entries:
-        if (label := book.label_of(entry.name)) is not None:
+        if (given := book.label_of(entry.name)) is not None:
             sha256 = pixel_hash(decode(blob := entry.read()))
-            rows.setdefault(sha256, (sha256, split_of(sha256), label, entry.name, blob))
+            rows.setdefault(sha256, (sha256, split_of(sha256), given.text, entry.name, blob))
     return images.divide(sorted(rows.values()))
 
 

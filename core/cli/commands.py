@@ -28,6 +28,7 @@ from core.cli.shared import update_jobs as _update_jobs
 from core.cli.terminal import one_sentence, print_error, print_line
 from core.data import export as exporting
 from core.data import importing
+from core.data.kinds import labels_by_kind, parenthesis
 from core.errors import JobError, OptionError, SlotlabError, StorageError
 from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted, share_and_interval
@@ -373,13 +374,25 @@ def export(
         Path, typer.Option(help="File to write, or - for standard output; with --format filename, a new folder.")
     ],
     form: Annotated[str, typer.Option("--format", metavar="csv|filename|jsonl")] = "csv",
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            metavar="KINDS",
+            help="Only labels of these kinds, separated by commas: person, import, readers, run, verdict.",
+        ),
+    ] = None,
 ) -> None:
     """Export labels, or images named by their labels, with owner and authorization."""
     home = Home.from_env()
     home.check_outside(out)
     with _database(home) as db:
-        count = exporting.export(db, _project(db, project), form, out)
-    _print_summary(out, f"Exported {_counted(count, 'image')} to {'standard output' if str(out) == '-' else out}.")
+        chosen = [kind.strip() for each in kinds or () for kind in each.split(",")]
+        target = _project(db, project)
+        count = exporting.export(db, target, form, out, chosen)
+        counts = {kind: n for kind, n in labels_by_kind(db, target).items() if not chosen or kind in chosen}
+    place = "standard output" if str(out) == "-" else out
+    _print_summary(out, f"Exported {_counted(count, 'image')}{parenthesis(counts)} to {place}.")
 
 
 @app.command("backup")

@@ -9,6 +9,7 @@ import typer
 from core.cli.progress import Progress
 from core.cli.shared import Json, ProjectName, counted, database, find_project, update_jobs
 from core.data.accepting import retract
+from core.data.kinds import labels_by_kind, sentence
 from core.data.proposals import accept_agreed, proof
 from core.data.proposing import start_proposing
 from core.errors import OptionError
@@ -16,7 +17,6 @@ from core.home import Home, default_operator
 from core.jobs import control
 from core.readers.readers import READERS
 from core.runs.rounds import best_run, run_rounds
-from db import samples
 
 
 def propose(
@@ -74,13 +74,11 @@ def accept(
         else:
             result["accepted"] = accept_agreed(db, chosen, default_operator())
             text = f"Accepted {counted(result['accepted'], 'agreed reading')} as labels of training images."
-        labels: dict[str, int] = {}
-        for (_, name), n in samples.label_counts(db, chosen.id).items():
-            labels[name] = labels.get(name, 0) + n
+        labels = labels_by_kind(db, chosen)
     if as_json:
         print(json.dumps({"project": project} | result | {"labels": labels}))
     else:
-        print(text)
+        print(f"{text} Project {chosen.name} has {sentence(labels)}.")
 
 
 def rounds(

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from sqlite_utils import Database
 
 from core.data.sources import with_formula_guard
 from core.errors import OptionError, StorageError
-from core.files import create_private, is_standard_output, write_outside
+from core.files import create_private, is_standard_output, shortened, write_outside
 from core.images.pixels import image_format
 from db import projects, samples
-from db.records import Project, Sample
+from db.records import KINDS, Project, Sample
 
 FORMATS = ("csv", "filename", "jsonl")
 COLUMNS = (
@@ -25,8 +25,10 @@ FREE_TEXT = ("filename", "operator", "source", "owner", "authorization")
 """Columns that users fill freely. A label holds only characters of the charset."""
 
 
-def export(db: Database, project: Project, form: str, out: Path) -> int:
+def export(db: Database, project: Project, form: str, out: Path, kinds: Collection[str] = ()) -> int:
     """Write the project to `out` and return the number of samples written.
+
+    With `kinds`, write only samples whose label is of one of them.
 
     csv: labeled samples with the columns COLUMNS. Labels are exact. Free text that a spreadsheet would run as a formula
     is prefixed with a quote, which an import removes.
@@ -39,8 +41,13 @@ def export(db: Database, project: Project, form: str, out: Path) -> int:
         raise OptionError(f"Unknown format {form!r}. Choose one of {', '.join(FORMATS)}.")
     if not is_standard_output(out) and not out.parent.is_dir():
         raise OptionError(f"The folder {out.parent} does not exist. Create it first.")
-    selection = samples.select_samples(db, project.id, state=None if form == "jsonl" else "labeled")
+    if unknown := next((kind for kind in kinds if kind not in KINDS), None):
+        raise OptionError(f"Unknown kind {shortened(unknown)!r}. Choose from {', '.join(KINDS)}.")
+    selection = samples.select_samples(db, project.id, state=None if form == "jsonl" and not kinds else "labeled")
+    selection = [sample for sample in selection if not kinds or sample.kind in kinds]
     rows = _rows(db, project, selection)
+    if not rows and kinds:
+        raise OptionError(f"Project {project.name} has no labels of kind {' or '.join(kinds)}.")
     if not rows and form != "jsonl":
         raise OptionError(f"Project {project.name} has no labels yet. Use jsonl to export unlabeled images.")
     if form == "jsonl":

@@ -19,7 +19,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from core.charset import TextSpec, spec_of
-from core.data.sources import LabelBook, SourceFile, check_source, check_start, check_table, list_files
+from core.data.sources import GivenLabel, LabelBook, SourceFile, check_source, check_start, check_table, list_files
 from core.data.standing import update_standing
 from core.data.watched_folder import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError, LabelError, OptionError, StorageError
@@ -32,7 +32,7 @@ from core.jobs.work import Work, run_worker
 from core.names import MAX_ORIGIN, MAX_PROJECT, check_name
 from db import labels, projects, samples
 from db.connection import opened, write
-from db.records import Job, Project, Source
+from db.records import MACHINES, PEOPLE, Job, Project, Sample, Source
 
 BATCH = 200
 """Images per transaction. Decoding happens outside it; 200 inserts hold the write lock for about 20 ms."""
@@ -127,7 +127,7 @@ class _Image:
     width: int
     height: int
     sha256: str
-    label: str | None
+    label: GivenLabel | None
 
 
 def start_import(
@@ -464,13 +464,30 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
         report.imported += 1
     else:
         report.duplicates += 1
-    if image.label is None or sample.label == image.label:
+    if image.label is not None:
+        _give_label(db, source, sample, image, image.label, operator, report)
+
+
+def _give_label(
+    db: Database, source: Source, sample: Sample, image: _Image, given: GivenLabel, operator: str, report: Report
+) -> None:
+    """Label an image. A label of people replaces a reading that nobody checked; others fill unlabeled images only."""
+    is_reading = given.kind not in PEOPLE
+    replaces = not is_reading and sample.kind in MACHINES and not sample.checked
+    if sample.label == given.text and not replaces:
+        return
+    if is_reading and sample.split != "train":
+        split = "validation" if sample.split == "val" else sample.split
+        reason = f"Ignored label {given.text!r}: a reading cannot be the label of a {split} image."
+        report.label_problem(image.name, reason)
         return
     # The id depends only on source, image and label, so repeating an import adds nothing to the ledger.
-    event_id = f"import:{source.id}:{image.sha256}:{image.label}"
+    event_id = f"import:{source.id}:{image.sha256}:{given.text}" + f":{given.kind}" * (given.kind != "import")
     previous = labels.find_event(db, event_id)
     if previous:  # reported again if it was ignored then; a later change by an operator wins
         version = previous.version
+    elif is_reading and sample.state != "unlabeled":
+        version = None  # not an opinion, so the ledger does not hold it
     else:
         version = labels.append_event(
             db,
@@ -479,10 +496,10 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
             operator=operator,
             action="import",
             state="labeled",
-            text=image.label,
-            kind="import",
-            # An import fills an unlabeled image, also after an undo. It never replaces a label or a skip.
-            base_version=sample.version if sample.state == "unlabeled" else -1,
+            text=given.text,
+            kind=given.kind,
+            # An import fills an unlabeled image, also after an undo. It never replaces a label of people or a skip.
+            base_version=sample.version if sample.state == "unlabeled" or replaces else -1,
             origin="import",
         )
         update_standing(db, sample.id)
@@ -492,7 +509,7 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
             "skipped": "was skipped by an operator",
             "unlabeled": "was unlabeled by an operator",
         }[sample.state]
-        report.label_problem(image.name, f"Ignored label {image.label!r}: this image ({sample.name}) {reason}.")
+        report.label_problem(image.name, f"Ignored label {given.text!r}: this image ({sample.name}) {reason}.")
     elif not previous:
         report.labeled += 1
 

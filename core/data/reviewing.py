@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlite_utils import Database
 
+from core.data.kinds import WORDS
 from core.data.labeling import OPINIONS, Outcome, apply_events, is_opinion
 from core.data.standing import standing
 from db import reviews, samples
@@ -77,7 +78,7 @@ def history_of(events: Sequence[LabelEvent]) -> list[Line]:
         Line(
             event.at,
             event.operator,
-            ACTION_WORDS[event.action],
+            _action(event),
             words(*event.content),
             _standing(event),
             event.ms,
@@ -85,6 +86,12 @@ def history_of(events: Sequence[LabelEvent]) -> list[Line]:
         )
         for event in events
     ]
+
+
+def _action(event: LabelEvent) -> str:
+    """Return the action as text. An import names the kind of its label if its file did."""
+    word = ACTION_WORDS[event.action]
+    return f"{word} ({WORDS[event.kind]})" if event.action == "import" and event.kind not in ("import", None) else word
 
 
 def _standing(event: LabelEvent) -> str:
@@ -137,7 +144,7 @@ def choices_of(sample: Sample, events: Sequence[LabelEvent]) -> list[Choice]:
 def _voice(event: LabelEvent) -> str:
     if event.action == "second":
         return f"{event.operator} gave a second opinion"
-    return f"{event.operator} {ACTION_WORDS[event.action]} it"
+    return f"{event.operator} {_action(event)} it"
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from core.charset import TextSpec
 from core.errors import ImageError, ImportSourceError
-from core.files import open_regular
+from core.files import open_regular, shortened
 from core.images.pixels import MAX_BYTES
+from db.records import KINDS
 
 MAX_FILES = 200_000
 MAX_ENTRIES = 500_000
@@ -30,7 +31,7 @@ MAX_DIRECTORY_BYTES = 128 * 1024**2
 MAX_ZIP_BYTES = 4 * 1024**3
 """Unpacked size above which a whole zip is rejected. core.images.pixels.MAX_BYTES limits each file."""
 CSV_COLUMNS = ("filename", "label")
-"""Required columns. Others are ignored, so that an export can be imported again."""
+"""Required columns. `kind` is optional. Others are ignored, so that an export can be imported again."""
 MAX_TABLE_BYTES = 64 * 1024**2
 MAX_TABLE_ROWS = 1_000_000
 MAX_TABLE_COLUMNS = 100
@@ -220,6 +221,14 @@ def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         raise ImageError(f"The file cannot be unpacked ({type(error).__name__}).") from error
 
 
+class GivenLabel(NamedTuple):
+    """A label that an import gives an image."""
+
+    text: str
+    kind: str = "import"
+    """One of KINDS."""
+
+
 class LabelBook:
     """The labels of an import: from file names, from a CSV, or none."""
 
@@ -235,15 +244,17 @@ class LabelBook:
         self._key_of = _match_names(self._rows, names)
         self._names = {*names, *(PurePosixPath(name).name for name in names)}
 
-    def label_of(self, name: str) -> str | None:
+    def label_of(self, name: str) -> GivenLabel | None:
         """Return the label of an image, or None. Raises LabelError if it does not fit the project."""
         if self._rule == "filename":
             stem = PurePosixPath(name).stem
             # "123456_af31.png": a suffix commonly distinguishes images with the same text.
             text, rest = stem[: self._spec.length], stem[self._spec.length :]
-            return self._spec.check(text if rest[:1] in ("", "_") else stem.split("_", maxsplit=1)[0])
-        key = self._key_of.get(name)
-        return None if key is None else self._spec.check(self._rows[key])
+            return GivenLabel(self._spec.check(text if rest[:1] in ("", "_") else stem.split("_", maxsplit=1)[0]))
+        if (key := self._key_of.get(name)) is None:
+            return None
+        given = self._rows[key]
+        return given._replace(text=self._spec.check(given.text))
 
     def unmatched(self) -> Iterator[tuple[str, str]]:
         """Yield the CSV rows without an image, each with the reason."""
@@ -255,7 +266,7 @@ class LabelBook:
                 yield key, "The CSV has a label for this name, but no file has it."
 
 
-def _match_names(rows: dict[str, str], names: list[str]) -> dict[str, str]:
+def _match_names(rows: dict[str, GivenLabel], names: list[str]) -> dict[str, str]:
     """Return the row key of each file name. A row that matches several files matches none."""
     whole, last_parts = Counter(names), Counter(PurePosixPath(name).name for name in names)
     matches = {}
@@ -289,7 +300,7 @@ def _table(path: Path) -> Iterator[BinaryIO]:
         raise ImportSourceError(f"The label file {path} cannot be read ({error.strerror}).") from error
 
 
-def _read_csv(path: Path) -> dict[str, str]:
+def _read_csv(path: Path) -> dict[str, GivenLabel]:
     with _table(path) as file:
         return parse_csv(path.name, file)
 
@@ -336,20 +347,25 @@ def _read_header(file: str, reader: Iterator[list[str]]) -> list[str]:
         raise ImportSourceError(f"{file} line 1 is not valid CSV ({error}).") from error
     if not all(header.count(column) == 1 for column in CSV_COLUMNS):
         raise ImportSourceError(f"{file} must start with a header line that has the columns filename and label.")
+    if header.count("kind") > 1:
+        raise ImportSourceError(f"{file} has the column kind more than once. Keep one.")
     if len(header) > MAX_TABLE_COLUMNS:
         raise ImportSourceError(f"{file} has {len(header)} columns. Use at most {MAX_TABLE_COLUMNS}.")
     return header
 
 
-def parse_csv(file: str, data: BinaryIO) -> dict[str, str]:
+def parse_csv(file: str, data: BinaryIO) -> dict[str, GivenLabel]:
     """Return the label of each file name, as text: pandas would read 00123 as 123 and NA as missing.
+
+    An empty kind is "import".
 
     Raises ImportSourceError with `file` and the line.
     """
     reader = csv.reader(_lines(file, data), strict=True)
-    rows: dict[str, str] = {}
+    rows: dict[str, GivenLabel] = {}
     header = _read_header(file, reader)
     name_at, label_at = (header.index(column) for column in CSV_COLUMNS)
+    kind_at = header.index("kind") if "kind" in header else None
     try:
         for row in reader:
             if reader.line_num > MAX_TABLE_ROWS:
@@ -365,9 +381,15 @@ def parse_csv(file: str, data: BinaryIO) -> dict[str, str]:
                 raise ImportSourceError(
                     f"{file} line {reader.line_num} has a name or label of more than {MAX_NAME:,} characters."
                 )
-            if rows.get(name, label) != label:
+            kind = "" if kind_at is None else row[kind_at].strip()
+            if kind not in ("", *KINDS):
+                raise ImportSourceError(
+                    f"{file} line {reader.line_num} has the kind {shortened(kind)!r}. Use {', '.join(KINDS)}, or none."
+                )
+            given = GivenLabel(label, kind or "import")
+            if rows.get(name, given) != given:
                 raise ImportSourceError(f"{file} line {reader.line_num} gives {name} a different label than before.")
-            rows[name] = label
+            rows[name] = given
     except csv.Error as error:
         raise ImportSourceError(f"{file} line {reader.line_num} is not valid CSV ({error}).") from error
     return rows

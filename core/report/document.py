@@ -12,6 +12,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlite_utils import Database
 
+from core.data.kinds import parenthesis, trained_on
 from core.errors import StorageError
 from core.evaluation import calibration
 from core.evaluation.acceptance import Acceptance
@@ -219,6 +220,7 @@ def _details(db: Database, home: Home, evaluated: Evaluated) -> list[tuple[str, 
     project, run, predictions = evaluated.project, evaluated.run, evaluated.predictions
     settings = control.spec(home, run.job.id)
     labels = sorted(zip(predictions.sha256, predictions.labels, strict=True))
+    of_kinds = parenthesis(trained_on(settings, run.train_n))
     lines = "\n".join(f"{sha256} {label}" for sha256, label in labels)
     data_hash = hashlib.sha256(lines.encode()).hexdigest()
     return [
@@ -228,7 +230,7 @@ def _details(db: Database, home: Home, evaluated: Evaluated) -> list[tuple[str, 
             for source in list_sources(db, project.id)
         ),
         ("Run", f"{run.job.id}, preset {run.preset}, started {run.job.created_at}"),
-        ("Trained on", f"{run.train_n:,} images; data {run.dataset_sha256}"),
+        ("Trained on", f"{run.train_n:,} images{of_kinds}; data {run.dataset_sha256}"),
         ("Checkpoint", f"step {predictions.step:,}" if predictions.step >= 0 else "step not recorded"),
         (
             "Compared with",

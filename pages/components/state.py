@@ -46,6 +46,15 @@ OUTCOME = "outcome"
 """Samples: name of the last saved image and the outcome, until they have been shown."""
 
 
+REMOVED = "removed labels"
+"""Samples: the outcome of a removal of labels, until it has been shown."""
+
+
+def removal_field(kind: str) -> str:
+    """Samples: the field in which the operator confirms the removal of all labels of a kind."""
+    return f"remove labels of {kind}"
+
+
 def label_field(sample: Sample) -> str:
     """Samples: the field for the label of this version of an image."""
     return f"label of {sample.id} at {sample.version}"

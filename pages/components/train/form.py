@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
+from core.data.kinds import WORDS, is_mixed, labels_by_kind, sentence
 from core.errors import SlotlabError, StorageError
 from core.images.augment_settings import DEFAULT_AUGMENT, Settings, check_augment
 from core.jobs import control
@@ -31,7 +32,6 @@ PRESET_HELP = {
 }
 MAIN = ("max_minutes", "batch_size", "lr", "seed")
 """Options that are always visible."""
-KIND_WORDS = {"readers": "readers", "run": "runs", "verdict": "verdicts"}
 FIELDS = tuple(name for name in OPTIONS if name not in ("augment", "recipe"))
 """Options with a field. Augmentation is set by choosing a recipe."""
 
@@ -43,9 +43,12 @@ def show_form(page: Page, cloned: Run | None) -> None:
             split: n for (split, label_state), n in counts(db, page.project.id).items() if label_state == "labeled"
         }
         labeled["val"], reference = count_validation(db, page.project)
+        kinds = labels_by_kind(db, page.project, "train")
     train, val, test = (labeled.get(split, 0) for split in ("train", "val", "test"))
     st.subheader("New run", anchor=False)
     st.markdown(f"**{train:,}** labeled training images · **{val:,}** for validation · {test:,} held out for testing")
+    if is_mixed(kinds):
+        st.caption(f"The training images have {sentence(kinds)}.")
     if reference == "readers":
         st.caption(
             f"No validation image has a label of people. The run validates against {val:,} images that the general "
@@ -240,7 +243,7 @@ def _changed_kinds(project: Project, cloned: Run, config: TrainConfig) -> list[s
     with layout.database() as db:
         now = count_kinds(db, project, config)
     return [
-        f"training labels by {KIND_WORDS[kind]}: {before.get(kind, 0):,} → **{now[kind]:,}**"
-        for kind in KIND_WORDS
+        f"training labels of {WORDS[kind]}: {before.get(kind, 0):,} → **{now[kind]:,}**"
+        for kind in WORDS
         if before.get(kind, 0) != now[kind]
     ]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
+from core.data.kinds import parenthesis, trained_on
 from core.evaluation.percent import share_and_interval
 from core.evaluation.reference import AGAINST_READERS, SHARED_ERRORS, score_title
 from core.jobs import control
@@ -73,11 +74,13 @@ def show_run(page: Page, run: Run, others: list[str]) -> None:
     live = st.fragment(_show_live, run_every="1s" if any(status.active for status in statuses) else None)
     live(page, run, statuses)
     with st.expander("Settings and data of this run", icon=":material/data_object:"):
+        settings = control.spec(home, run.job.id)
+        of_kinds = parenthesis(trained_on(settings, run.train_n))
         st.caption(
-            f"{run.train_n:,} training and {run.val_n:,} validation images, fixed at the start. "
+            f"{run.train_n:,} training{of_kinds} and {run.val_n:,} validation images, fixed at the start. "
             f"Data hash `{run.dataset_sha256[:12]}`."
         )
-        st.json(control.spec(home, run.job.id) or json.loads(run.config), expanded=1)
+        st.json(settings or json.loads(run.config), expanded=1)
     with st.expander("Log", icon=":material/article:", expanded=statuses[0].state == "failed"):
         log = control.log_tail(home, run.job.id, 60) or "The log is empty."
         st.code(log, language=None, height=280, wrap_lines=True)

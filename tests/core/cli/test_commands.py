@@ -221,6 +221,28 @@ def test_an_export_can_be_imported_again(slotlab: Slotlab, fresh: Slotlab, tmp_p
     assert json.loads(again.stdout)["imported"] == json.loads(again.stdout)["labeled"] == 60
 
 
+def test_readings_are_exported_apart(fresh: Slotlab, images: Path, tmp_path: Path) -> None:
+    """The summary counts the kinds. --kind takes a list and can be repeated."""
+    names = sorted(path.name for path in images.iterdir())
+    table = tmp_path / "labels.csv"
+    kinds = ["readers"] * 50 + ["person"] * 10
+    rows = (f"{name},{name[:6]},{kind}\n" for name, kind in zip(names, kinds, strict=True))
+    table.write_text("filename,label,kind\n" + "".join(rows))
+    done = fresh("import", images, "--project", "p", "--labels", table, *WHO)
+    readings = 50 - done.stderr.count("a reading cannot be the label of")
+    assert done.returncode == 1
+    assert 30 < readings < 50
+
+    whole = fresh("export", "--project", "p", "--out", tmp_path / "all.csv")
+    part = fresh(
+        "export", "--project", "p", "--kind", "person,import", "--kind", "run", "--out", tmp_path / "people.csv"
+    )
+
+    assert f"Exported {readings + 10} images (10 labels of people and {readings} of readers) to" in whole.stdout
+    assert "Exported 10 images to" in part.stdout
+    refused(fresh("export", "--project", "p", "--kind", "robot", "--out", tmp_path / "x"), "Unknown kind 'robot'.")
+
+
 def test_importing_twice_changes_nothing(slotlab: Slotlab, images: Path) -> None:
     """The second time all images are duplicates."""
     done = slotlab("import", images, "--project", "p", "--labels", "filename", *WHO, "--json")

@@ -15,6 +15,7 @@ import pytest
 from core.charset import TextSpec
 from core.data import sources
 from core.data.sources import (
+    GivenLabel,
     LabelBook,
     SourceFile,
     check_start,
@@ -209,7 +210,7 @@ def test_backslashes_in_a_zip_are_slashes(make_zip: MakeZip) -> None:
     source = make_zip(("photos\\123456.png", b"1"), ("..\\up.png", b"2"))
 
     assert names(source) == ["../up.png", "photos/123456.png"]
-    assert LabelBook("filename", SIX, []).label_of("photos/123456.png") == "123456"
+    assert LabelBook("filename", SIX, []).label_of("photos/123456.png") == GivenLabel("123456")
 
 
 def test_a_name_ends_at_nul(tmp_path: Path, make_zip: MakeZip) -> None:
@@ -398,16 +399,16 @@ def test_a_file_name_gives_its_label_up_to_the_first_underscore(name: str, label
         with pytest.raises(LabelError):
             book.label_of(name)
     else:
-        assert book.label_of(name) == label
+        assert book.label_of(name) == GivenLabel(label)
 
 
 def test_labels_may_hold_an_underscore_and_a_dot() -> None:
     """If the charset contains it, the length determines the end of the label."""
     book = LabelBook("filename", TextSpec(5, "ab_.1"), [])
 
-    assert book.label_of("a_b_1.png") == "a_b_1"
-    assert book.label_of("a_b_1_0f3c.png") == "a_b_1"
-    assert book.label_of("1.1.1_0f3c.png") == "1.1.1"
+    assert book.label_of("a_b_1.png") == GivenLabel("a_b_1")
+    assert book.label_of("a_b_1_0f3c.png") == GivenLabel("a_b_1")
+    assert book.label_of("1.1.1_0f3c.png") == GivenLabel("1.1.1")
 
 
 def test_without_a_rule_there_are_no_labels() -> None:
@@ -436,7 +437,7 @@ def test_fields_are_text_exactly_as_written() -> None:
         lines.append(f'{number}.png,"{quoted}"')
     buffer.write("\r\n".join(lines).encode())
 
-    assert list(parse_csv("a.csv", BytesIO(buffer.getvalue())).values()) == values
+    assert [given.text for given in parse_csv("a.csv", BytesIO(buffer.getvalue())).values()] == values
 
 
 @pytest.mark.parametrize(
@@ -455,7 +456,18 @@ def test_fields_are_text_exactly_as_written() -> None:
 )
 def test_usual_ways_to_write_a_csv_are_read(text: str) -> None:
     """A BOM, any column order, other columns and a repeated row are accepted."""
-    assert parse_csv("a.csv", BytesIO(text.encode())) == {"a.png": "000001"}
+    assert parse_csv("a.csv", BytesIO(text.encode())) == {"a.png": GivenLabel("000001")}
+
+
+def test_a_csv_may_name_the_kind_of_each_label() -> None:
+    """An empty kind is that of a file without the column."""
+    table = b"label,kind,filename\n000001,readers,a.png\n000002, person,b.png\n000003,,c.png\n"
+
+    assert parse_csv("a.csv", BytesIO(table)) == {
+        "a.png": GivenLabel("000001", "readers"),
+        "b.png": GivenLabel("000002", "person"),
+        "c.png": GivenLabel("000003", "import"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -472,6 +484,12 @@ def test_usual_ways_to_write_a_csv_are_read(text: str) -> None:
         (b"filename,label\na.png,000001\nb.png,000002,x\n", "line 3 has 3 fields instead of 2"),
         (b"filename,label\na.png\n", "line 2 has 1 fields instead of 2"),
         (b"filename,label\na.png,000001\na.png,000002\n", r"line 3 gives a\.png a different label than before"),
+        (
+            b"filename,label,kind\na.png,000001,run\na.png,000001,\n",
+            r"line 3 gives a\.png a different label than before",
+        ),
+        (b"filename,label,kind\na.png,000001,robot\n", "line 2 has the kind 'robot'. Use person, import, readers, run"),
+        (b"filename,label,kind,Kind\na.png,000001,run,run\n", "has the column kind more than once"),
         (b'filename,label\n"a.png,000001\nb.png,000002\n', "line 3 is not valid CSV"),
         (b'filename,label\n"a"b.png,000001\n', "line 2 is not valid CSV"),
         (b"filename,label\n" + b"x" * 200_000 + b",000001\n", "line 2 is not valid CSV"),
@@ -536,7 +554,9 @@ def test_the_start_of_a_table_is_checked_at_once(start: bytes) -> None:
 
 def test_lines_may_end_with_a_carriage_return() -> None:
     """Old spreadsheets for the Mac write such files."""
-    assert parse_csv("a.csv", BytesIO(b"filename,label\ra.png,1\rb.png,2\r")) == {"a.png": "1", "b.png": "2"}
+    rows = parse_csv("a.csv", BytesIO(b"filename,label\ra.png,1\rb.png,2\r"))
+
+    assert rows == {"a.png": GivenLabel("1"), "b.png": GivenLabel("2")}
 
 
 def test_a_csv_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
@@ -554,7 +574,7 @@ def test_a_csv_names_an_image_by_its_path_or_its_last_part(tmp_path: Path) -> No
     )  # fmt: skip
 
     assert [book.label_of(name) for name in ("x/a.png", "sub/b.png", "c.png", "other/c.png", "d.png")] == [
-        "000001", "000002", "000003", None, None,
+        GivenLabel("000001"), GivenLabel("000002"), GivenLabel("000003"), None, None,
     ]  # fmt: skip
     assert list(book.unmatched()) == []
 
@@ -580,7 +600,7 @@ def test_a_label_that_does_not_fit_is_refused_for_its_image_only(tmp_path: Path)
 
     with pytest.raises(LabelError, match="has 5 characters"):
         book.label_of("a.png")
-    assert book.label_of("b.png") == "000002"
+    assert book.label_of("b.png") == GivenLabel("000002")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import { count, number } from "../shared/words.js";
 import { Zoom } from "./zoom.js";
 
 /** @typedef {import("./picture.js").Picture} Picture */
-/** @typedef {{ labeled: number, skipped: number, total: number, disputed: number }} Counts */
+/** @typedef {{ labeled: number, skipped: number, total: number, disputed: number, kinds: string }} Counts */
 
 export class Screen {
   /** @param {HTMLElement} root @param {any} data @param {import("../shared/charset.js").Charset} charset */
@@ -147,12 +147,13 @@ export class Screen {
   }
 
   /** @param {Counts} counts @param {string} project @param {import("../shared/outbox.js").Outbox} outbox */
-  showCounts({ labeled, total, skipped, disputed }, project, outbox) {
+  showCounts({ labeled, total, skipped, disputed, kinds }, project, outbox) {
     const now = labeled + outbox.sum("delta");
     const link = /** @type {HTMLAnchorElement} */ (this.parts.disputed);
     showProgress(this.root, now, total);
     const skips = skipped ? `, ${number(skipped)} skipped` : "";
-    this.parts.total.textContent = `${number(now)} of ${number(total)} labeled${skips}`;
+    const parts = kinds ? ` (${kinds})` : "";
+    this.parts.total.textContent = `${number(now)} of ${number(total)} labeled${parts}${skips}`;
     link.hidden = !disputed;
     link.textContent = `${number(disputed)} disputed`;
     link.href = `review?project=${encodeURIComponent(project)}`;

@@ -30,12 +30,13 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 from sqlite_utils import Database
 
+from core.data.kinds import breakdown, labels_by_kind
 from core.data.labeling import Outcome, apply_events
 from core.data.queues import SHARES, lease
 from core.images.pixels import data_url
 from db import labels, queues, samples
 from db.queues import KINDS, Queue
-from db.records import Project
+from db.records import PEOPLE, Project
 from pages.components import layout
 from pages.components.widgets.messages import (
     answer_data,
@@ -124,11 +125,13 @@ def _data(project: Project, operator: str, queue: Queue, received: _StoredMessag
         data["answers"] = [answer_data(outcome) for outcome in received.outcomes]
     with collect_errors(problems), layout.database() as db:
         counts = samples.counts(db, project.id)
+        kinds = labels_by_kind(db, project)
         by_state = {state: sum(n for (_, each), n in counts.items() if each == state) for state in KINDS.values()}
         data["counts"] = {
             "labeled": by_state["labeled"],
             "skipped": by_state["skipped"],
             "total": sum(by_state.values()),
+            "kinds": breakdown(kinds),
             "disputed": queues.count_disputed(db, project.id),
         }
         # After a server restart, a repeated label may or may not be in the last figures, so read them again.
@@ -136,7 +139,10 @@ def _data(project: Project, operator: str, queue: Queue, received: _StoredMessag
         data["today"] = _today(db, project, operator, refresh=received is None or repeated)
         # For a late message of another queue, only the events count. The next message releases its images.
         if received and received.message["project"] == project.name and received.message["queue"] == asdict(queue):
-            data |= _images(db, project, operator, queue, received.message, by_state[KINDS[queue.kind]])
+            waiting = by_state[KINDS[queue.kind]]
+            if queue.kind == "second":  # readings get no second opinion
+                waiting = sum(kinds.get(kind, 0) for kind in PEOPLE)
+            data |= _images(db, project, operator, queue, received.message, waiting)
     batches = st.session_state.setdefault(_BATCHES, {})
     batches[data["reply"]] = [image["sample"] for image in data["images"]]
     data["error"] = problems[0] if problems else None

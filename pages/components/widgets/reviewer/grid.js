@@ -151,8 +151,7 @@ export class Grid extends Widget {
   decide(tile, content, text) {
     const action = tile.disputed ? "resolve" : content.flag ? "skip" : "label";
     tile.last = this.emit(tile, action, { ...content, ms: performance.now() - (this.selectedAt ?? this.since) });
-    tile.label = content.text ?? null;
-    tile.shown = text;
+    Object.assign(tile, { label: content.text ?? null, kind: null, shown: text });
     tile.isExcluded = Boolean(content.flag);
     tile.status = content.flag ?? "resolved";
     tile.operator = this.data.operator;

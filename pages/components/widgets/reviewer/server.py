@@ -14,9 +14,10 @@ import streamlit as st
 from sqlite_utils import Database
 
 from core.data import reviewing
+from core.data.kinds import WORDS
 from core.images.pixels import data_url
 from db import queues, reviews, samples
-from db.records import LabelEvent, Project, Sample
+from db.records import PEOPLE, LabelEvent, Project, Sample
 from db.reviews import Review
 from pages.components import layout
 from pages.components.widgets.messages import apply_message, collect_errors, common_data, widget_files, widget_message
@@ -136,6 +137,7 @@ def _sample_data(sample: Sample, events: Sequence[LabelEvent]) -> dict[str, Any]
     data = {
         "version": sample.version,
         "label": sample.label,
+        "kind": None if sample.kind in (None, *PEOPLE) else WORDS[sample.kind],
         "shown": reviewing.words(sample.state, sample.label, sample.flag),
         "operator": sample.operator,
         "at": sample.labeled_at,

@@ -19,11 +19,12 @@ const STATES = {
  * @param {import("./types.d.ts").Tile} tile
  * @param {HTMLElement} field whose clicks the tile ignores
  * @param {{ choose: () => void, mark: () => void, edit: () => void }} handlers
- * @returns {Pick<GridTile, "box" | "text">}
+ * @returns {Pick<GridTile, "box" | "text" | "badge">}
  */
 export function boxOf(tile, field, { choose, mark, edit }) {
   const box = element("li", "tile");
   const text = element("div", "label");
+  const badge = element("span", "kind");
   const pencil = element("button", "pencil", "✎");
   pencil.type = "button";
   pencil.title = "Correct label";
@@ -36,14 +37,14 @@ export function boxOf(tile, field, { choose, mark, edit }) {
   };
   box.dataset.sample = tile.sample;
   box.setAttribute("role", "option");
-  box.append(tile.img, text, pencil);
+  box.append(tile.img, text, badge, pencil);
   box.onclick = (event) => {
     if (event.target === field) return;
     choose();
     mark();
   };
   box.ondblclick = (event) => event.target === field || edit();
-  return { box, text };
+  return { box, text, badge };
 }
 
 // Returns whether the reviewer corrected the label or excluded the image. A mark then has no effect.
@@ -60,13 +61,15 @@ export function stateOf(tile) {
 
 /** @param {GridTile} tile @param {boolean} isSelected @param {boolean} isTyped whether it contains the input field */
 export function showTile(tile, isSelected, isTyped) {
-  const { box, text } = tile;
+  const { box, text, badge, kind } = tile;
   const state = stateOf(tile);
   if (!isTyped) {
     box.dataset.state = state;
     text.textContent = tile.shown;
   }
   box.setAttribute("aria-selected", String(isSelected));
-  box.setAttribute("aria-label", `${tile.shown}, ${STATES[state] ?? state}`);
+  badge.textContent = kind ?? "";
+  badge.hidden = !kind;
+  box.setAttribute("aria-label", [tile.shown, STATES[state] ?? state, kind && `read by ${kind}`].filter(Boolean).join(", "));
   box.title = `${tile.operator}, ${ago(tile.at)}, ${tile.split}`;
 }

@@ -27,6 +27,8 @@ export interface Image {
   height: number;
   split: string;
   label: string | null;
+  /** Kind of the label in words, or null if people gave it. */
+  kind: string | null;
   shown: string;
   operator: string;
   at: string;
@@ -53,6 +55,8 @@ export interface GridTile extends Tile {
   verdict: string | null;
   box: HTMLElement;
   text: HTMLElement;
+  /** The kind of a label that people did not give. */
+  badge: HTMLElement;
 }
 
 export interface DeskTile extends Tile {
