@@ -163,7 +163,7 @@ def test_the_doctor_says_what_right_means() -> None:
 
 @pytest.mark.usefixtures("stand_in")
 def test_without_labels_and_agreement_the_refusal_names_propose(db: Database, home: Home, project: Project) -> None:
-    """Where readers agree on val, train needs their labels."""
+    """If readers agree on val, train needs their labels."""
     add_unlabeled(db, project, train=20, val=10)
     with pytest.raises(TrainingError, match=r"no labels yet.*run `slotlab propose`"):
         start_training(db, home, project, CPU, preset="fast", operator="Ann")
@@ -213,7 +213,7 @@ def test_readings_of_no_weight_are_left_out(db: Database, project: Project) -> N
 
 @pytest.mark.long  # the readers are loaded in a process of their own
 def test_real_readers_validate_a_run(db: Database, home: Home, project: Project) -> None:
-    """From unlabeled images to a run without a label of a person."""
+    """No person labels an image on the way."""
     pytest.importorskip("rapidocr")
     pytest.importorskip("ddddocr")
     add_renders(db, project, [f"{number * 7919 % 10**6:06}" for number in range(1, 81)])
