@@ -15,8 +15,9 @@ from core.model.config import OPTIONS, PRESETS, TrainConfig, with_options
 from core.runs import recipes
 from core.runs.differences import NOT_RECORDED, expand_augment, setting_differences
 from core.runs.start import changed_labels, count_kinds, count_validation, start_training
+from core.training.snapshot import READINGS
 from db.records import Project, Run
-from db.samples import counts
+from db.samples import counts, label_counts
 from pages.components import layout, state
 from pages.components.layout import Page
 from pages.components.next_recipe import ask_recipe, hand_over, next_augmentation
@@ -43,9 +44,14 @@ def show_form(page: Page, cloned: Run | None) -> None:
             split: n for (split, label_state), n in counts(db, page.project.id).items() if label_state == "labeled"
         }
         labeled["val"], reference = count_validation(db, page.project)
+        by_kind = label_counts(db, page.project.id)
     train, val, test = (labeled.get(split, 0) for split in ("train", "val", "test"))
     st.subheader("New run", anchor=False)
-    st.markdown(f"**{train:,}** labeled training images · **{val:,}** for validation · {test:,} held out for testing")
+    readings = sum(by_kind.get(("train", kind), 0) for kind in READINGS)
+    apart = f" ({readings:,} of them readings)" if readings else ""
+    st.markdown(
+        f"**{train:,}** labeled training images{apart} · **{val:,}** for validation · {test:,} held out for testing"
+    )
     if reference == "readers":
         st.caption(
             f"No validation image has a label of people. The run validates against {val:,} images that the general "
