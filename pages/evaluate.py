@@ -128,7 +128,8 @@ if by_readers:
 with st.grid("auto", min_column_width=170):
     result = shown.result
     n, correct = result["n"], result["correct"]
-    layout.number(f"{score_title(shown.reference)} on {split}", f"{correct:,} of {n:,}", share(correct, n))
+    title = score_title(shown.reference) + ("" if by_readers else f" on {split}")
+    layout.number(title, f"{correct:,} of {n:,}", share(correct, n))
     if tta:
         flips = result["tta_flips"]
         note = f"fixed and broken; {flips['without_tta']:,} of {n:,} without TTA"

@@ -77,6 +77,22 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return Home(made_once(tmp_path_factory, "trained", train_once))
 
 
+@pytest.fixture(scope="session")
+def home_of_readings(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A project without a label of people, and a run of two steps on readings. Copy it before use."""
+    from tests.helpers.trained import train_on_readings_once
+
+    return Home(made_once(tmp_path_factory, "readings", train_on_readings_once))
+
+
+@pytest.fixture
+def trained_on_readings(home: Home, home_of_readings: Home) -> Project:
+    """A project in `home` with a finished run on readings, 0002-fast."""
+    shutil.copytree(home_of_readings.root, home.root, dirs_exist_ok=True)
+    with opened(home.db) as db:
+        return open_project(db, "portal", None, None)
+
+
 @pytest.fixture
 def trained(home: Home, trained_home: Home) -> Project:
     """A project in `home` with a finished run, 0001-fast."""

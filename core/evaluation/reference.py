@@ -11,8 +11,8 @@ from core.errors import TrainingError
 
 Reference = Literal["people", "readers"]
 AGAINST_READERS = (
-    "No validation image has a label of people, so readings are compared with the texts that general readers agree on. "
-    "Here, right means that the run reads the same text, and wrong means another one."
+    "Readings are compared with the texts that general readers agree on, not with labels of people. Here, right means "
+    "that the run reads the same text, and wrong means another one."
 )
 SHARED_ERRORS = (
     "Agreement with readers does not prove accuracy, because the run can repeat their errors. Label validation images "

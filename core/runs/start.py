@@ -26,7 +26,7 @@ from db.projects import get_project
 from db.records import KINDS, PEOPLE, Job, Project, Run, Sample
 
 IMAGES_AT_ONCE = 500
-ACCEPT = "To train on agreed readings, run `slotlab accept`."
+ACCEPT = "To train on agreed readings, run `slotlab accept --agreed`."
 PROPOSE = "Or let general readers read the images: run `slotlab propose`."
 
 

@@ -8,6 +8,7 @@ from scipy.special import log_softmax
 
 from core.charset import spec_of
 from core.data.importing import import_images, open_project, open_source
+from core.data.proposals import accept_agreed
 from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.images import renderer
@@ -16,8 +17,13 @@ from core.model.config import preset, with_options
 from core.runs.start import start_training
 from db.connection import opened
 from db.records import Project
+from db.samples import select_samples
+from tests.helpers.readings import add_proposals
 
 RUN = "0001-fast"
+ON_READINGS = "0002-fast"
+"""The run of `train_on_readings_once`; the readers' job is 0001."""
+SETTINGS = {"max_steps": "2", "batch_size": "8", "image_size": "32x96", "pretrained": "none", "device": "cpu"}
 
 
 def train_once(root: Path) -> None:
@@ -31,11 +37,40 @@ def train_once(root: Path) -> None:
         project = open_project(db, "portal", 3, "0123")
         source = open_source(db, project, "rendered", "the team", "ticket 1")
         import_images(db, project, source, folder, "filename", operator="import", on_progress=lambda *_: None)
-        settings = {"max_steps": "2", "batch_size": "8", "image_size": "32x96", "pretrained": "none", "device": "cpu"}
-        config = with_options(preset("fast"), settings)
+        config = with_options(preset("fast"), SETTINGS)
         run = start_training(db, home, project, config, preset="fast", operator="the team")
         done = control.follow(db, home, run.job.id, lambda _: None)
     assert done.state == "finished", done.reason
+    shutil.rmtree(folder)
+
+
+def train_on_readings_once(root: Path) -> None:
+    """Create a project of unlabeled rendered images, accept the readings of train, and train with the real worker.
+
+    The readers agree on all images but the first one of val.
+    """
+    home = Home(root).create()
+    folder = root / "images"
+    folder.mkdir()
+    texts = {}
+    for name, text, data in renderer.samples(60, seed=0, length=3, charset="0123"):
+        texts[name] = text
+        (folder / name).write_bytes(data)
+    with opened(home.db, create=True) as db:
+        project = open_project(db, "portal", 3, "0123")
+        source = open_source(db, project, "rendered", "the team", "ticket 1")
+        import_images(db, project, source, folder, "none", operator="import", on_progress=lambda *_: None)
+        readings: dict[int, tuple[str | None, str]] = {
+            sample.id: (texts[sample.name], texts[sample.name]) for sample in select_samples(db, project.id)
+        }
+        first = select_samples(db, project.id, split="val")[0]
+        readings[first.id] = (None, texts[first.name])
+        add_proposals(db, project, readings)
+        accept_agreed(db, project, "the team")
+        config = with_options(preset("fast"), SETTINGS)
+        run = start_training(db, home, project, config, preset="fast", operator="the team")
+        done = control.follow(db, home, run.job.id, lambda _: None)
+    assert (done.id, done.state) == (ON_READINGS, "finished"), done.reason
     shutil.rmtree(folder)
 
 
