@@ -124,3 +124,17 @@ def count_second_opinions(db: Database, project_id: int, operator: str, since: s
     )
     agreeing, total = db.execute(sql, [operator, since, project_id]).fetchone()
     return agreeing, total
+
+
+def count_suggested(db: Database, project_id: int) -> dict[bool, tuple[int, int]]:
+    """Return labels equal to the readers' suggestion and all labels, by whether the suggestion was on screen.
+
+    The last such label of each image counts, so typing errors that were undone do not.
+    """
+    sql = (
+        "SELECT suggestion_shown, sum(text = suggestion), count(*) FROM labels JOIN samples ON samples.id = sample_id"
+        " WHERE suggestion_shown IS NOT NULL AND +project_id = ? AND NOT EXISTS (SELECT 1 FROM labels AS later"
+        "  WHERE later.sample_id = labels.sample_id AND later.id > labels.id AND later.suggestion_shown IS NOT NULL)"
+        " GROUP BY suggestion_shown"
+    )
+    return {bool(shown): (equal, n) for shown, equal, n in db.execute(sql, [project_id]).fetchall()}

@@ -469,6 +469,7 @@ def m007_readers_and_kinds(db: Database) -> None:
         ) STRICT, WITHOUT ROWID
         """,
         "CREATE INDEX priorities_by_sample ON priorities (sample_id)",
+        "CREATE INDEX labels_suggested ON labels (sample_id) WHERE suggestion_shown IS NOT NULL",
         # The labels that the result is measured against: those of people, or the agreed readings of the readers.
         """
         ALTER TABLE runs ADD COLUMN reference TEXT NOT NULL DEFAULT 'people' CHECK (reference IN ('people', 'readers'))

@@ -13,6 +13,8 @@ KINDS = {"unlabeled": "unlabeled", "skipped": "skipped", "second": "labeled"}
 ORDERS = {"import": "id", "random": "substr(sha256, 33)"}
 """Orders of the training images. The split comes from the first half of the hash, so the second half is a random
 order. All operators and sessions share it."""
+RANKED = ("disagree", "unsure", "model", "rare", "diverse")
+"""Orders of the training images by rank. core.data.priorities computes the ranks."""
 PASSED = "passed"
 """Value of `flag` for samples skipped for later, without a reason."""
 
@@ -33,8 +35,31 @@ class Queue:
 def select_waiting(
     db: Database, project_id: int, queue: Queue, split: str, *, operator: str, now: int, limit: int
 ) -> list[Sample]:
-    """Return the next samples of a split without a lease. Validation and test images are in random order."""
-    terms = ["project_id = ?", "state = ?", "split = ?"]
+    """Return the next samples of a split without a lease.
+
+    Only training images have another order than random. For an order by rank, see `select_ranked`.
+    """
+    where, values = _waiting(project_id, queue, split, operator, now)
+    order = ORDERS.get(queue.order if split == "train" else "random", ORDERS["random"])
+    return [
+        Sample(**row)
+        for row in db.query(f"SELECT * FROM samples WHERE {where} ORDER BY {order} LIMIT ?", [*values, limit])
+    ]
+
+
+def select_ranked(db: Database, project_id: int, queue: Queue, *, operator: str, now: int, limit: int) -> list[Sample]:
+    """Return the next training images without a lease that have a rank in the order of the queue."""
+    where, values = _waiting(project_id, queue, "train", operator, now)
+    # CROSS JOIN reads along the ranks. Otherwise SQLite may read and sort all waiting samples.
+    sql = (
+        "SELECT samples.* FROM priorities CROSS JOIN samples ON samples.id = priorities.sample_id"
+        f" WHERE priorities.project_id = ? AND priorities.queue = ? AND {where} ORDER BY rank LIMIT ?"
+    )
+    return [Sample(**row) for row in db.query(sql, [project_id, queue.order, *values, limit])]
+
+
+def _waiting(project_id: int, queue: Queue, split: str, operator: str, now: int) -> tuple[str, list[Any]]:
+    terms = ["samples.project_id = ?", "state = ?", "split = ?"]
     values: list[Any] = [project_id, KINDS[queue.kind], split]
     if queue.source_id is not None:
         terms.append("source_id = ?")
@@ -58,9 +83,7 @@ def select_waiting(
         )
         values += [operator, operator]
     terms.append("NOT EXISTS (SELECT 1 FROM leases WHERE sample_id = samples.id AND until >= ?)")
-    order = ORDERS[queue.order if split == "train" else "random"]
-    sql = f"SELECT * FROM samples WHERE {' AND '.join(terms)} ORDER BY {order} LIMIT ?"
-    return [Sample(**row) for row in db.query(sql, [*values, now, limit])]
+    return " AND ".join(terms), [*values, now]
 
 
 def lease(
@@ -101,7 +124,15 @@ def end_leases(db: Database, holder: str, now: int, latest: int) -> None:
 
 
 def release(db: Database, sample_id: int) -> None:
+    """Delete the lease and the ranks of a sample that someone has decided about."""
     db.execute("DELETE FROM leases WHERE sample_id = ?", [sample_id])
+    db.execute("DELETE FROM priorities WHERE sample_id = ?", [sample_id])
+
+
+def count_ranked(db: Database, project_id: int) -> dict[str, int]:
+    """Return the number of samples with a rank by queue. Empty queues are absent."""
+    sql = "SELECT queue, count(*) AS n FROM priorities WHERE project_id = ? GROUP BY queue"
+    return {row["queue"]: row["n"] for row in db.query(sql, [project_id])}
 
 
 def days_waiting(db: Database, project_id: int, kind: str) -> list[str]:

@@ -146,6 +146,24 @@ def label_counts(db: Database, project_id: int) -> dict[tuple[str, str], int]:
     return {(row["split"], row["kind"]): row["n"] for row in db.query(sql, [project_id])}
 
 
+def select_after(db: Database, project_id: int, *, split: str, state: str, after: int, limit: int) -> list[Sample]:
+    """Return the next samples of a split and state, by id."""
+    sql = "SELECT * FROM samples WHERE project_id = ? AND state = ? AND split = ? AND id > ? ORDER BY id LIMIT ?"
+    return [Sample(**row) for row in db.query(sql, [project_id, state, split, after, limit])]
+
+
+def select_at_random(db: Database, project_id: int, *, split: str, state: str, limit: int) -> list[Sample]:
+    """Return samples of a split and state in random order, which is always the same one; see db.queues.ORDERS."""
+    sql = "SELECT * FROM samples WHERE project_id = ? AND state = ? AND split = ? ORDER BY substr(sha256, 33) LIMIT ?"
+    return [Sample(**row) for row in db.query(sql, [project_id, state, split, limit])]
+
+
+def labels_of(db: Database, project_id: int, split: str) -> list[str]:
+    """Return the labels of a split, without their samples."""
+    sql = "SELECT label FROM samples WHERE project_id = ? AND state = 'labeled' AND split = ?"
+    return [label for (label,) in db.execute(sql, [project_id, split]).fetchall()]
+
+
 def splits_of_label(db: Database, project_id: int, label: str) -> dict[str, int]:
     """Return the number of samples with this label by split. Empty splits are absent."""
     sql = "SELECT split, count(*) AS n FROM samples WHERE project_id = ? AND label = ? GROUP BY split"

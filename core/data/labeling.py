@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from core.charset import TextSpec, spec_of
 from core.data.standing import NO_VERSION, update_standing
+from core.data.suggestions import recorded
 from core.errors import LabelError
 from db import labels, queues, samples
 from db.connection import write
@@ -60,6 +61,7 @@ class Event:
     after: str | None
     ms: int | None
     seen: int | None
+    suggested: bool | None
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,10 @@ def apply_events(
     """Store a batch of events in order, in one transaction, and return the outcome of each.
 
     An event is `{"event": id, "action": one of ACTIONS, "sample": hash, "text": str | None, "flag": one of FLAGS or
-    None, "base": version, "ms": int | None, "seen": int | None}`.
+    None, "base": version, "ms": int | None, "seen": int | None, "suggested": bool | None}`.
     `"after"` is the id of the operator's own event whose result was on screen; it replaces `base`.
     `ms` is the time the image was shown; `origin` is the page.
+    `suggested` is True if a label was given with a suggestion on screen, False if without one, None elsewhere.
     `seen` is the number of the sample's events that a resolve knows. A later opinion by another operator is a conflict.
     second and resolve without text mean a skip. undo restores the previous content as a new version; after an opinion
     it withdraws the opinion.
@@ -108,7 +111,7 @@ def _apply(db: Database, project: Project, operator: str, values: Mapping[str, o
             version = previous.version
         else:
             decision = decide(event, operator, labels.events_of(db, sample.id), spec_of(project))
-            version = _store(db, sample, operator, event, decision, origin)
+            version = _store(db, project, sample, operator, event, decision, origin)
     except LabelError as error:
         status, message = "refused", str(error)
     else:
@@ -121,7 +124,7 @@ def _apply(db: Database, project: Project, operator: str, values: Mapping[str, o
 def read_event(values: Mapping[str, object]) -> Event:
     """Check the fields of an event. Raises LabelError if they are invalid."""
     event_id, action, base = str(values.get("event") or ""), values.get("action"), values.get("base")
-    text, flag, after, seen = (values.get(name) for name in ("text", "flag", "after", "seen"))
+    text, flag, after, seen, suggested = (values.get(name) for name in ("text", "flag", "after", "seen", "suggested"))
     if (
         not event_id
         or not isinstance(action, str)
@@ -144,6 +147,7 @@ def read_event(values: Mapping[str, object]) -> Event:
         after=None if after is None else str(after),
         ms=_milliseconds(values.get("ms")),
         seen=seen if isinstance(seen, int) else None,
+        suggested=suggested if isinstance(suggested, bool) and action == "label" else None,
     )
 
 
@@ -222,9 +226,12 @@ def _content_at(ledger: Sequence[LabelEvent], version: int) -> Content:
     return next((event.content for event in ledger if event.version == version), UNLABELED)
 
 
-def _store(db: Database, sample: Sample, operator: str, event: Event, decision: Decision, origin: str) -> int | None:
+def _store(
+    db: Database, project: Project, sample: Sample, operator: str, event: Event, decision: Decision, origin: str
+) -> int | None:
     """Write the event to the ledger. Return the sample's new version, or None if it is unchanged."""
     state, text, flag = decision.content
+    suggestion, suggestion_shown = recorded(db, project, sample, event.suggested)
     version = labels.append_event(
         db,
         sample,
@@ -239,6 +246,8 @@ def _store(db: Database, sample: Sample, operator: str, event: Event, decision: 
         opinion=decision.opinion,
         origin=origin,
         ms=event.ms,
+        suggestion=suggestion,
+        suggestion_shown=suggestion_shown,
     )
     update_standing(db, sample.id)
     queues.release(db, sample.id)

@@ -56,15 +56,6 @@ def agreed_texts(
     return {sample_id: text for sample_id, each in texts.items() if (text := agreed(each)) is not None}
 
 
-def suggestions(db: Database, project: Project, chosen: Sequence[Sample]) -> dict[int, str]:
-    """Return the agreed readings of the training images among `chosen`, by sample id. At most 500 images.
-
-    Validation and test images never get one.
-    """
-    train = [sample.id for sample in chosen if sample.split == "train"]
-    return agreed_texts(db, project, sample_ids=train) if train else {}
-
-
 def accept_agreed(db: Database, project: Project, operator: str) -> int:
     """Turn the agreed readings of unlabeled training images into labels of readers, and return their number.
 

@@ -16,6 +16,8 @@ LEASE_SECONDS = 60
 """A browser renews its leases every 20 seconds. Images of a closed tab become free after this time."""
 SHARES = {"train": 8, "val": 1, "test": 1}
 """Proportions of core.images.pixels.split_of."""
+RANDOM_ONE_IN = 4
+"""One training image in this many is random in an order by rank. Otherwise the labeled ones would be only hard ones."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,30 @@ def lease(
             state = queues.KINDS[queue.kind]
             queues.lease(db, project.id, state, hashes, holder=holder, now=now, until=now + LEASE_SECONDS)
 
+        limit = n + len(without)
+
         def waiting(split: str) -> list[Sample]:
-            limit = n + len(without)
-            candidates = queues.select_waiting(db, project.id, queue, split, operator=operator, now=now, limit=limit)
-            return [sample for sample in candidates if sample.sha256 not in without]
+            chosen = queues.select_waiting(db, project.id, queue, split, operator=operator, now=now, limit=limit)
+            if split == "train" and queue.order in queues.RANKED:
+                ranked = queues.select_ranked(db, project.id, queue, operator=operator, now=now, limit=limit)
+                chosen = _with_random(ranked, chosen)
+            return [sample for sample in chosen if sample.sha256 not in without]
 
         take(have)
         leased = queues.leased_hashes(db, project.id, holder)
         batch = _mixed({split: waiting(split) for split in SHARES}, n) if n else []
         take([sample.sha256 for sample in batch])
     return Batch(batch, [sha256 for sha256 in have if sha256 not in leased])
+
+
+def _with_random(ranked: list[Sample], at_random: list[Sample]) -> list[Sample]:
+    """Merge both orders, each sample once. One draw in RANDOM_ONE_IN takes the next random sample."""
+    merged: dict[int, Sample] = {}
+    while ranked or at_random:
+        is_random = not ranked or (at_random and random.randrange(RANDOM_ONE_IN) == 0)
+        sample = (at_random if is_random else ranked).pop(0)
+        merged.setdefault(sample.id, sample)
+    return list(merged.values())
 
 
 def _mixed(waiting: dict[str, list[Sample]], n: int) -> list[Sample]:

@@ -229,5 +229,5 @@ def test_the_name_of_an_image_is_not_sent(many: Project) -> None:
     """File names often contain the label, and an operator who sees it would not read the image."""
     data = answer(many, message([]))
 
-    assert all(image.keys() == {"sample", "version", "url"} for image in data["images"])
+    assert all(image.keys() == {"sample", "version", "url", "suggestion"} for image in data["images"])
     assert ".png" not in json.dumps(data)

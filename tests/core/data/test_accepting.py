@@ -5,7 +5,8 @@ from sqlite_utils import Database
 
 from core.data.accepting import retract
 from core.data.labeling import apply_events
-from core.data.proposals import accept_agreed, agreed_texts, proof, suggestions
+from core.data.proposals import accept_agreed, agreed_texts, proof
+from core.data.suggestions import suggestions
 from core.errors import OptionError
 from db import integrity, labels, proposals, samples
 from db.records import Project, Sample

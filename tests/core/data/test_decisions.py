@@ -136,9 +136,11 @@ def test_a_label_without_a_text_cannot_be_read(action: str, text: object) -> Non
 
 def test_an_event_holds_only_valid_values() -> None:
     """Invalid optional values are dropped."""
-    read = event("undo", text=5, flag="not_ours", after=7, ms=-1, seen="3", base=True)
+    read = event("undo", text=5, flag="not_ours", after=7, ms=-1, seen="3", base=True, suggested=True)
 
-    assert read == Event(id="new", action="undo", base=1, text=None, flag="not_ours", after="7", ms=None, seen=None)
+    assert read == Event(
+        id="new", action="undo", base=1, text=None, flag="not_ours", after="7", ms=None, seen=None, suggested=None
+    )  # fmt: skip
 
 
 SAMPLE = Sample(

@@ -4,7 +4,7 @@
 /**
  * @typedef {object} Decision
  * @property {string | null} action of the event; null: nothing is stored
- * @property {{ text?: string, flag?: string }} content
+ * @property {{ text?: string, flag?: string, suggested?: boolean }} content
  * @property {Change | null} change
  * @property {string} summary
  * @property {boolean} isPassed whether the image stays in the queue but is not shown again in this tab
@@ -14,11 +14,11 @@
 const EXCLUSIONS = { unreadable: ["unreadable", "Unreadable"], otherPortal: ["not_ours", "Not from this portal"] };
 const SECOND_OPINION = { delta: 0, left: 0, work: 1 };
 
-/** @param {string} kind @param {string} text @returns {Decision} */
-export function label(kind, text) {
+/** @param {string} kind @param {string} text @param {boolean} [suggested] @returns {Decision} */
+export function label(kind, text, suggested = false) {
   const isSecond = kind === "second";
   const change = isSecond ? SECOND_OPINION : { delta: 1, left: -1, work: 1 };
-  return { action: isSecond ? "second" : "label", content: { text }, change, summary: text, isPassed: false };
+  return { action: isSecond ? "second" : "label", content: { text, suggested }, change, summary: text, isPassed: false };
 }
 
 /** @param {string} kind @returns {Decision} */

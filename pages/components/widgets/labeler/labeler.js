@@ -77,7 +77,7 @@ class Labeler {
       right: () => typing.moveBy(1),
       home: () => typing.moveTo(0),
       end: () => typing.end(),
-      submit: () => this.submit(),
+      submit: () => typing.enter(),
       skip: () => this.skip(),
       unreadable: () => this.exclude("unreadable"),
       otherPortal: () => this.exclude("otherPortal"),
@@ -192,7 +192,9 @@ class Labeler {
   // ---- decisions ---------------------------------------------------------------------------------------------------
 
   submit() {
-    if (this.current && !this.current.entry.missing) this.finish(label(this.data.queue.kind, this.current.entry.text));
+    if (!this.current || this.current.entry.missing) return;
+    const { entry, suggestion } = this.current;
+    this.finish(label(this.data.queue.kind, entry.text, suggestion !== null));
   }
 
   skip() {

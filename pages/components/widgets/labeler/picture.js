@@ -1,20 +1,32 @@
-// A loaded image and its typed label. It is decoded shortly before it is shown.
+// A loaded image, its typed label, and the suggestion of the readers. It is decoded shortly before it is shown.
 
 import { imageOf } from "../shared/dom.js";
 import { Entry } from "./entry.js";
 
+/** @typedef {{ text: string, unsure: number }} Suggestion agreed reading, and the index of its least sure character */
+
 export class Picture {
-  /** @param {{ sample: string, version: number, url: string }} image @param {number} length */
-  constructor({ sample, version, url }, length) {
+  /** @param {{ sample: string, version: number, url: string, suggestion?: Suggestion | null }} image @param {number} length */
+  constructor({ sample, version, url, suggestion = null }, length) {
     this.sample = sample;
     this.version = version;
     this.url = url;
+    this.suggestion = suggestion;
     /** @type {string | null} id of the operator's last event about it */
     this.last = null;
     this.entry = new Entry(length);
     this.isDecoded = false;
     /** @type {HTMLImageElement | null} */
     this.img = null;
+  }
+
+  // The suggestion on the screen. Typing hides it.
+  get ghost() {
+    return this.entry.isEmpty ? this.suggestion : null;
+  }
+
+  acceptGhost() {
+    this.entry.fill([...this.ghost.text]);
   }
 
   // The tab keeps such an image even if it has lost the lease.

@@ -110,10 +110,16 @@ export class Screen {
 
   showTyped() {
     const { entry, field } = this;
+    const ghost = this.picture?.ghost;
+    const suggested = ghost ? [...ghost.text] : [];
     this.slots.forEach((slot, place) => {
       slot.textContent = entry?.chars[place] ?? "";
       slot.classList.toggle("next", place === entry?.cursor);
+      slot.classList.toggle("unsure", place === ghost?.unsure);
+      if (ghost) slot.dataset.ghost = suggested[place];
+      else delete slot.dataset.ghost;
     });
+    field.placeholder = ghost?.text ?? ""; // for screen readers
     if (!this.isComposing) {
       const value =
         entry && !entry.isEmpty
@@ -125,7 +131,8 @@ export class Screen {
       if (field.value !== value) field.value = value;
     }
     this.panToBox();
-    this.buttons.submit.disabled = !entry || entry.missing > 0;
+    this.buttons.submit.disabled = !entry || (entry.missing > 0 && !ghost);
+    this.buttons.submit.firstElementChild.textContent = ghost ? "Accept" : "Save";
     for (const command of ["skip", "unreadable", "otherPortal"]) this.buttons[command].disabled = !entry;
   }
 

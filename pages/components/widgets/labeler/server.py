@@ -8,8 +8,9 @@ The browser holds the loaded images and an outbox of events (labeler.js). A mess
 `reply` is the id of the last answer that arrived. The tab has the images `have`, had `lacks` before a reload, and has
 passed the images `passed`, which stay in the queue. It `wants` images if few are left. The answer:
 
-    {reply, tab, project, created, length, charset, operator, login, queue, images: [{sample, version, url}], low, more,
-     elsewhere, lost: [hash], answers: [{event, sample, status, message, version}], counts, today, error}
+    {reply, tab, project, created, length, charset, operator, login, queue,
+     images: [{sample, version, url, suggestion: {text, unsure} | None}], low, more, elsewhere, lost: [hash],
+     answers: [{event, sample, status, message, version}], counts, today, error}
 
 The browser asks for more images below `low`. `more` says whether others are waiting (None: not asked for).
 `elsewhere` says that all of those are on other screens. The tab no longer holds the leases of the `lost` images.
@@ -32,6 +33,7 @@ from sqlite_utils import Database
 
 from core.data.labeling import Outcome, apply_events
 from core.data.queues import SHARES, lease
+from core.data.suggestions import suggestions
 from core.images.pixels import data_url
 from db import labels, queues, samples
 from db.queues import KINDS, Queue
@@ -160,12 +162,20 @@ def _images(
     held = [samples.find_sample(db, project.id, sha256) for sha256 in lacks if sha256 not in batch.lost]
     images = [sample for sample in held if sample] + batch.samples
     blobs = samples.image_bytes(db, [sample.id for sample in images])
+    # An operator who sees a reading gives no second opinion.
+    suggested = {} if queue.kind == "second" else suggestions(db, project, images)
     is_short = len(batch.samples) < n
     own = {*have, *passed, *(sample.sha256 for sample in images)}
     elsewhere = is_short and _is_leased_elsewhere(db, project, operator, queue, own)
     return {
         "images": [
-            {"sample": sample.sha256, "version": sample.version, "url": data_url(blobs[sample.id])} for sample in images
+            {
+                "sample": sample.sha256,
+                "version": sample.version,
+                "url": data_url(blobs[sample.id]),
+                "suggestion": suggested[sample.id].to_dict() if sample.id in suggested else None,
+            }
+            for sample in images
         ],
         "low": min(LOW, share),
         "more": (elsewhere or not is_short) if message["wants"] else None,

@@ -2,11 +2,13 @@
 
 import { count } from "../shared/words.js";
 
+const READ_MS = 300; // an Enter this soon after an image appeared is meant for the image before
+
 export class Typing {
   /**
    * @param {import("./screen.js").Screen} screen
    * @param {import("../shared/charset.js").Charset} charset
-   * @param {{ submit(): void, undo(): void, refuseAfterReplacement(): boolean }} labeler
+   * @param {{ clock: { read(): number }, submit(): void, undo(): void, refuseAfterReplacement(): boolean }} labeler
    */
   constructor(screen, charset, labeler) {
     this.screen = screen;
@@ -68,8 +70,14 @@ export class Typing {
     this.screen.showTyped();
   }
 
+  // Saves the typed label, or the suggestion if nothing is typed.
   enter() {
-    if (!this.entry || this.entry.isEmpty) return;
+    const { picture } = this.screen;
+    if (picture?.ghost) {
+      if (this.labeler.refuseAfterReplacement() || !picture.isDecoded || this.labeler.clock.read() < READ_MS) return;
+      picture.acceptGhost();
+    }
+    if (!picture || picture.entry.isEmpty) return;
     if (this.entry.missing) this.screen.refuse(`${count(this.entry.missing, "more character")} needed.`);
     else this.labeler.submit();
   }

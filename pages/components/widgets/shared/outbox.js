@@ -14,6 +14,7 @@ import { count } from "./words.js";
  * @property {number} [base] version of the image that the operator saw
  * @property {string | null} [after] id of this operator's previous event, whose version only the server knows
  * @property {number | null} [ms] time spent on the image
+ * @property {boolean} [suggested] whether a suggestion of the readers was on the screen
  * @property {string} [shown]
  * @property {number} [seen]
  * @property {number} [delta] change in the number of labeled images

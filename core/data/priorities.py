@@ -1,0 +1,150 @@
+"""Priorities: ranks of unlabeled training images, by what a label of each would teach.
+
+The ranks come from stored readings. Each order has at most MAX_RANKED images, so that the queue is fast.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sqlite_utils import Database
+
+from core.data.proposals import is_usable
+from core.errors import ImageError
+from core.evaluation.agreement import agreed
+from core.images.pixels import decode
+from db import proposals, samples
+from db.connection import write
+from db.records import Project, Proposal, Sample
+
+MAX_RANKED = 10_000
+PAGE = 500
+"""Images read at once."""
+MAX_DIVERSE = 5_000
+"""Images of the order "diverse", chosen at random if there are more. All take a few seconds on one core."""
+MAX_COVERED = 1_000
+"""Labeled images that the order "diverse" keeps away from."""
+THUMBNAIL = (16, 8)
+"""Width and height of the gray images that "diverse" compares."""
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Readings:
+    """The readings of one image."""
+
+    sample: Sample
+    general: list[Proposal]
+    run: Proposal | None
+
+    @property
+    def agreed(self) -> str | None:
+        return agreed([proposal.text for proposal in self.general])
+
+    @property
+    def best(self) -> str | None:
+        """Text of the most confident reading."""
+        every = [*self.general, *([self.run] if self.run else [])]
+        return max(every, key=lambda proposal: proposal.confidence).text if every else None
+
+
+def update(db: Database, project: Project) -> None:
+    """Compute all orders from the stored readings, and replace the ranks.
+
+    * disagree: readers differ, both confident first, because a systematic confusion teaches most.
+    * unsure: lowest whole-word confidence of the run first.
+    * model: the run differs from the agreed reading, most confident run first.
+    * rare: rarest character at its position first, among labels and agreed readings of train.
+    * diverse: each image is the one least like those before it and like the labeled ones.
+
+    A run's readings may be missing; its orders are then empty. So are those of readers that cannot be used here.
+    """
+    usable = is_usable(db, project)
+    # The lowest key comes first. Hashes break ties, because the order of import is not random.
+    keys: dict[str, list[tuple[float, int, int]]] = {"disagree": [], "unsure": [], "model": []}
+    counts = Counter(place for label in samples.labels_of(db, project.id, "train") for place in enumerate(label))
+    texts: list[tuple[str, tuple[int, int]]] = []
+    for readings in _unlabeled(db, project):
+        sample, text, run = readings.sample, readings.agreed, readings.run
+        tie = (int(sample.sha256[32:48], 16), sample.id)
+        if usable and len(readings.general) > 1 and text is None:
+            keys["disagree"].append((-min(proposal.confidence for proposal in readings.general), *tie))
+        if usable and text is not None:
+            counts.update(enumerate(text))
+        if run:
+            keys["unsure"].append((run.confidence, *tie))
+            if usable and text is not None and run.text != text:
+                keys["model"].append((-run.confidence, *tie))
+        if (usable or run) and (best := readings.best) is not None:
+            texts.append((best, tie))
+    keys["rare"] = [(min(counts[place] for place in enumerate(text)), *tie) for text, tie in texts]
+    orders = {queue: [id_ for *_, id_ in heapq.nsmallest(MAX_RANKED, each)] for queue, each in keys.items()}
+    orders["diverse"] = _diverse(db, project)
+    with write(db):
+        for queue, ids in orders.items():
+            proposals.set_priorities(db, project.id, queue, ids)
+
+
+def _unlabeled(db: Database, project: Project) -> Iterator[_Readings]:
+    """Yield the unlabeled training images that have readings. No cursor stays open, because it would block writers."""
+    last = 0
+    while page := samples.select_after(db, project.id, split="train", state="unlabeled", after=last, limit=PAGE):
+        last = page[-1].id
+        readings = proposals.readings_of(db, [sample.id for sample in page])
+        for sample in page:
+            if each := readings[sample.id]:
+                general = [proposal for reader, proposal in each if reader.kind == "general"]
+                run = next((proposal for reader, proposal in each if reader.kind == "run"), None)
+                yield _Readings(sample, general, run)
+
+
+def _diverse(db: Database, project: Project) -> list[int]:
+    """Return unlabeled training images, each least like those before it."""
+    waiting = samples.select_at_random(db, project.id, split="train", state="unlabeled", limit=MAX_DIVERSE)
+    covered = samples.select_at_random(db, project.id, split="train", state="labeled", limit=MAX_COVERED)
+    ids, points_ND = _thumbnails(db, waiting)
+    _, covered_MD = _thumbnails(db, covered)
+    return [ids[place] for place in farthest_first(points_ND, covered_MD)]
+
+
+def farthest_first(points_ND: Floats, covered_MD: Floats) -> list[int]:
+    """Return the indices of all points, each farthest from those before it and from the covered points.
+
+    Without covered points, the first is the one farthest from the mean.
+    """
+    if not len(points_ND):
+        return []
+    squares_N = np.einsum("nd,nd->n", points_ND, points_ND)
+    nearest_N = np.full(len(points_ND), np.inf, np.float32)
+
+    def cover(point_D: Floats) -> None:
+        distances_N = squares_N - 2 * points_ND @ point_D + point_D @ point_D
+        np.minimum(nearest_N, distances_N, out=nearest_N)
+
+    for point_D in covered_MD if len(covered_MD) else [points_ND.mean(axis=0)]:
+        cover(point_D)
+    order: list[int] = []
+    while len(order) < len(points_ND):
+        order.append(int(nearest_N.argmax()))
+        cover(points_ND[order[-1]])
+        nearest_N[order[-1]] = -np.inf
+    return order
+
+
+def _thumbnails(db: Database, chosen: list[Sample]) -> tuple[list[int], Floats]:
+    """Return the ids of the images that decode, and their gray thumbnails of mean 0."""
+    ids, thumbnails = list[int](), list[Floats]()
+    for start in range(0, len(chosen), PAGE):
+        for sample_id, data in samples.image_bytes(db, [sample.id for sample in chosen[start : start + PAGE]]).items():
+            try:
+                image = Image.fromarray(decode(data))
+            except ImageError:
+                continue
+            gray_HW = np.asarray(image.convert("L").resize(THUMBNAIL, Image.Resampling.BOX), np.float32)
+            ids.append(sample_id)
+            thumbnails.append((gray_HW - gray_HW.mean()).ravel())
+    return ids, np.stack(thumbnails) if thumbnails else np.empty((0, THUMBNAIL[0] * THUMBNAIL[1]), np.float32)
