@@ -7,23 +7,45 @@ from typing import Any
 import streamlit as st
 
 from core.data.labeling import FLAGS
+from core.data.priorities import MAX_RANKED
+from core.data.proposals import is_usable
+from core.data.queues import RANDOM_ONE_IN
 from core.evaluation.percent import share
-from db import labels
+from db import labels, queues
 from db.projects import list_sources
-from db.queues import KINDS, ORDERS, PASSED, Queue, days_waiting
+from db.queues import KINDS, ORDERS, PASSED, RANKED, Queue, days_waiting
 from pages.components import layout, state
 from pages.components.widgets.labeler.server import labeler, midnight, summary
 
 page = layout.open_page("label")
 TITLES = {"unlabeled": "Unlabeled", "skipped": "Skipped", "second": "Second opinion"}
+ORDER_TITLES = {order: order for order in ORDERS} | {
+    "disagree": "readers disagree",
+    "unsure": "model least sure",
+    "model": "model and readers disagree",
+    "rare": "rare characters",
+    "diverse": "diverse",
+}
+BY_RANK = {
+    "disagree": "Readers disagree on {n} of the unlabeled training images. These come first.",
+    "unsure": "The {n} training images on which the model is least sure come first.",
+    "model": "The model and the readers disagree on {n} training images. These come first.",
+    "rare": "The {n} training images with the rarest characters come first.",
+    "diverse": "The {n} training images come in an order in which each is unlike those before.",
+}
 REASONS = dict(zip((*FLAGS, PASSED), ("unreadable", "not from this portal", "skipped for later"), strict=True))
 
 
-def choose_filter(kind: str) -> Queue:
-    """Draw the filter and order of the queue. The button shows what is set."""
+def choose_filter(kind: str) -> tuple[Queue, str]:
+    """Draw the filter and order of the queue, and return it with a sentence about an order by rank.
+
+    The button shows what is set.
+    """
     with layout.errors(), layout.database() as db:
         sources = {source.name: source.id for source in list_sources(db, page.project.id)}
         days = days_waiting(db, page.project.id, kind)
+        ranked = queues.count_ranked(db, page.project.id) if kind == "unlabeled" else {}
+        usable = is_usable(db, page.project)
     # Before a widget is drawn, its value is only in the address.
     current = {
         name: str(st.session_state.get(name) or st.query_params.get(name, ""))
@@ -32,24 +54,38 @@ def choose_filter(kind: str) -> Queue:
     if current["day"] not in days and re.fullmatch(r"\d{4}-\d\d-\d\d", current["day"]):
         days = [*days, current["day"]]  # its last image has just been labeled
     flags = {reason: flag for flag, reason in REASONS.items()} if kind == "skipped" else {}
-    options = {"source": [*sources], "day": days, "flag": [*flags], "order": ["random"]}
+    orders = {title: order for order, title in ORDER_TITLES.items()}
+    default = ORDER_TITLES["disagree" if usable and ranked.get("disagree") else "import"]
+    # An order stays chosen after its last image.
+    choices = [title for title, order in orders.items() if order in (*ORDERS, *ranked) or title == current["order"]]
+    others = [title for title in orders if title != default]
+    options = {"source": [*sources], "day": days, "flag": [*flags], "order": others}
     active = ", ".join(layout.plain(current[name]) for name in options if current[name] in options[name])
     bound: dict[str, Any] = {"bind": "query-params"}
     with st.popover(f"Filter: {active}" if active else "Filter", icon=":material/filter_list:", key="filter"):
-        order = st.segmented_control(
-            "Order", list(ORDERS), default="import", required=True, key="order", **bound,
+        order = orders[st.selectbox(
+            "Order", choices, index=choices.index(default), key="order", **bound,
             help="Applies to training images. Validation and test images always come in random order, so that those "
             "labeled so far are a fair sample.",
-        )  # fmt: skip
+        )]  # fmt: skip
         source = st.selectbox("Source", [*sources], index=None, key="source", placeholder="All sources", **bound)
         day = st.selectbox("Imported on (UTC)", days, index=None, key="day", placeholder="All days", **bound)
         reason = None
         if flags:
             reason = st.selectbox("Reason", [*flags], index=None, key="flag", placeholder="All reasons", **bound)
-    return Queue(
+    queue = Queue(
         kind=kind, order=order, source_id=sources[source] if source else None, day=day,
         flag=flags[reason] if reason else None,
     )  # fmt: skip
+    return queue, rank_sentence(order, ranked.get(order, 0)) if kind == "unlabeled" and order in RANKED else ""
+
+
+def rank_sentence(order: str, n: int) -> str:
+    """Return the reason for an order by rank, and its random share."""
+    if not n:
+        return "No unlabeled image has a rank in this order, so all come at random."
+    number = f"at least {n:,}" if n == MAX_RANKED else f"{n:,}"
+    return f"{BY_RANK[order].format(n=number)} One training image in {RANDOM_ONE_IN} is random."
 
 
 @st.fragment
@@ -95,7 +131,10 @@ with st.container(horizontal=True, vertical_alignment="center"):
         "Queue", list(KINDS), format_func=TITLES.__getitem__, default="unlabeled", required=True, key=state.QUEUE,
         bind="query-params", label_visibility="collapsed",
     )  # fmt: skip
-    queue = choose_filter(kind)
+    queue, reason = choose_filter(kind)
     show_week()
+with st.container():  # keeps the place of the widget, which would restart at another one
+    if reason:
+        st.caption(reason)
 repeat()
 label(queue)

@@ -12,7 +12,8 @@ from core.images.pixels import split_of
 from db import samples
 from db.connection import write
 from db.projects import insert_source
-from db.queues import PASSED, Queue, days_waiting, select_waiting
+from db.proposals import set_priorities
+from db.queues import PASSED, Queue, days_waiting, release, select_ranked, select_waiting
 from db.records import Project, Sample
 
 
@@ -201,7 +202,77 @@ def test_a_second_opinion_is_for_labels_of_others(db: Database, project: Project
     assert [sample.id for sample in lease(db, project, "Ann", kind="second").samples] == [hundred[3].id]
 
 
-@pytest.mark.parametrize("order", ["import", "random"])
+def rank(db: Database, project: Project, chosen: list[Sample]) -> None:
+    with write(db):
+        set_priorities(db, project.id, "disagree", [sample.id for sample in chosen])
+
+
+def test_ranked_images_come_first_with_one_in_four_at_random(
+    db: Database, project: Project, hundred: list[Sample]
+) -> None:
+    """Of 40 draws 10 are random (0 to 23 at one in 100,000). The rest of the images follow at random."""
+    ranked = [sample for sample in hundred if sample.split == "train"][:40]
+    rank(db, project, ranked)
+
+    batch = [sample for sample in lease(db, project, "a", n=100, order="disagree").samples if sample.split == "train"]
+
+    first = [sample.id for sample in batch[:40] if sample in ranked]
+    assert 17 <= len(first) < 40
+    in_order = [sample.id for sample in ranked]
+    misplaced = sum(sample.id != each for sample, each in zip(batch, in_order, strict=False))
+    assert misplaced > 0
+    assert {sample.id for sample in batch} == {sample.id for sample in hundred if sample.split == "train"}
+    rest = [sample.sha256[32:] for sample in batch if sample not in ranked]
+    assert rest == sorted(rest)
+
+
+def test_ranks_leave_validation_and_test_at_random(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """Even if they had a rank."""
+    rank(db, project, [sample for sample in hundred if sample.split != "train"])
+
+    batch = lease(db, project, "a", n=100, order="disagree").samples
+
+    for split in ("train", "val", "test"):
+        order = [sample.sha256[32:] for sample in batch if sample.split == split]
+        assert order == sorted(order)
+
+
+def test_an_order_by_rank_keeps_the_filter_and_the_leases(
+    db: Database, project: Project, hundred: list[Sample]
+) -> None:
+    """No image of another source, and none that is on another screen."""
+    rank(db, project, [sample for sample in hundred if sample.split == "train"])
+    source_id = hundred[-1].source_id
+
+    first = lease(db, project, "a", n=5, order="disagree", source_id=source_id)
+    second = lease(db, project, "b", n=100, order="disagree", source_id=source_id)
+
+    assert {sample.source_id for sample in first.samples + second.samples} == {source_id}
+    assert sorted(hashes(first) + hashes(second)) == sorted(s.sha256 for s in hundred if s.source_id == source_id)
+
+
+def test_ranks_are_read_along_their_key(db: Database, project: Project) -> None:
+    """Only the first ranks are read, and none are sorted."""
+    statements: list[str] = []
+    db.conn.set_trace_callback(statements.append)
+    select_ranked(db, project.id, Queue(order="disagree", source_id=1), operator="Ann", now=0, limit=10)
+    release(db, 1)
+    db.conn.set_trace_callback(None)
+
+    plans = [
+        " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall())
+        for statement in statements
+        if statement.startswith(("SELECT", "DELETE"))
+    ]
+
+    assert plans[0].startswith(
+        "SEARCH priorities USING PRIMARY KEY (project_id=? AND queue=?) SEARCH samples USING INTEGER PRIMARY KEY"
+    )
+    assert "TEMP B-TREE" not in plans[0]
+    assert "INDEX priorities_by_sample (sample_id=?)" in plans[-1]
+
+
+@pytest.mark.parametrize("order", ["import", "random", "disagree"])
 @pytest.mark.parametrize("filtered", [{}, {"source_id": 1}, {"day": "2026-11-23"}], ids=["all", "source", "day"])
 def test_the_queue_is_read_along_an_index(db: Database, project: Project, order: str, filtered: dict[str, Any]) -> None:
     """Only the leased ones of a million samples are read, and none are sorted."""
