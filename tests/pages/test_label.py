@@ -10,14 +10,17 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data.labeling import apply_events
+from core.data.priorities import update
+from core.data.suggestions import is_withheld, suggestions
 from core.home import Home
-from core.images.pixels import encode_png, pixel_hash
-from db import projects
+from core.images.pixels import encode_png, pixel_hash, split_of
+from db import labels, projects
 from db.connection import opened, write
 from db.queues import Queue
 from db.records import Project
-from db.samples import insert_sample
+from db.samples import insert_sample, select_samples
 from pages.components.widgets.labeler import server
+from tests.helpers.readings import add_proposals
 
 OpenPage = Callable[..., AppTest]
 
@@ -67,9 +70,15 @@ def answer(project: Project, received: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def many(home: Home, monkeypatch: pytest.MonkeyPatch) -> Project:
+def many(sixty: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project of sixty unlabeled images, and an empty session state."""
     monkeypatch.setattr("streamlit.session_state", {})
+    return sixty
+
+
+@pytest.fixture
+def sixty(home: Home) -> Project:
+    """A project of sixty unlabeled images."""
     with opened(home.db, create=True) as db, write(db):
         project = projects.insert_project(db, "many", 6, "0123456789")
         source = projects.insert_source(db, project.id, "mail", "owner", "reference")
@@ -231,3 +240,123 @@ def test_the_name_of_an_image_is_not_sent(many: Project) -> None:
 
     assert all(image.keys() == {"sample", "version", "url", "suggestion"} for image in data["images"])
     assert ".png" not in json.dumps(data)
+
+
+def propose(home: Home, project: Project, differing: int = 0) -> None:
+    """Let both readers read all images. On the first `differing` they disagree."""
+    with opened(home.db) as db:
+        texts = {
+            sample.id: ("123456", "123450" if number < differing else "123456")
+            for number, sample in enumerate(select_samples(db, project.id))
+        }
+        add_proposals(db, project, texts)
+        update(db, project)
+
+
+@pytest.fixture
+def mixed(home: Home, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project of 120 unlabeled images in all splits, and an empty session state."""
+    monkeypatch.setattr("streamlit.session_state", {})
+    monkeypatch.setattr(server, "FIRST", 120)
+    monkeypatch.setattr(server, "MIN_SHARE", 120)
+    with opened(home.db, create=True) as db, write(db):
+        project = projects.insert_project(db, "many", 6, "0123456789")
+        source = projects.insert_source(db, project.id, "mail", "owner", "reference")
+        for number in range(120):
+            sha256 = pixel_hash(np.full((1, 1, 3), number, np.uint8))
+            insert_sample(
+                db, project_id=project.id, source_id=source.id, sha256=sha256, name=f"{number}.png", width=60,
+                height=20, split=split_of(sha256), image=b"image",
+            )  # fmt: skip
+    return project
+
+
+def test_only_training_images_are_sent_with_a_suggestion(home: Home, mixed: Project) -> None:
+    """The reading of a validation or test image never leaves the server, nor that of one training image in ten."""
+    propose(home, mixed)
+
+    images = answer(mixed, message([]))["images"]
+
+    train = [image for image in images if split_of(image["sample"]) == "train"]
+    held_out = [image for image in images if split_of(image["sample"]) != "train"]
+    assert len(train) + len(held_out) == 120
+    assert len(held_out) >= 10
+    assert "123456" not in json.dumps(held_out)
+    for image in train:
+        expected = None if is_withheld(image["sample"]) else {"text": "123456", "unsure": 0}
+        assert image["suggestion"] == expected
+    assert any(is_withheld(image["sample"]) for image in train)
+
+
+def test_a_second_opinion_has_no_suggestion(home: Home, mixed: Project) -> None:
+    """Its operator must not see any reading."""
+    propose(home, mixed)
+    with opened(home.db) as db:
+        events = [
+            {"event": s.sha256, "action": "label", "sample": s.sha256, "text": "123456", "base": 0}
+            for s in select_samples(db, mixed.id)
+        ]
+        apply_events(db, mixed, "Ben", events)
+    second = Queue(kind="second")
+
+    received = server._store(message([], queue=asdict(second)))
+    images = server._data(mixed, "Ann", second, received)["images"]
+
+    assert len(images) == 120
+    assert all(image["suggestion"] is None for image in images)
+
+
+def test_a_batch_costs_one_query_for_its_suggestions(home: Home, mixed: Project) -> None:
+    """The number of images does not matter."""
+    propose(home, mixed)
+    statements: list[str] = []
+    with opened(home.db) as db:
+        db.conn.set_trace_callback(statements.append)
+        suggestions(db, mixed, select_samples(db, mixed.id))
+
+    assert sum("FROM proposals" in statement for statement in statements) == 1
+
+
+def test_a_browser_reports_which_suggestions_it_showed(home: Home, mixed: Project) -> None:
+    propose(home, mixed)
+    (image, *_) = [image for image in answer(mixed, message([]))["images"] if image["suggestion"]]
+    event = {"event": "e", "action": "label", "sample": image["sample"], "text": "123456", "base": 0}
+
+    answer(mixed, message([], events=[event | {"suggested": True}]))
+
+    with opened(home.db) as db:
+        stored = labels.find_event(db, "e")
+    assert stored
+    assert (stored.suggestion, stored.suggestion_shown) == ("123456", 1)
+
+
+def test_disagreement_of_readers_is_the_default_order(open_page: OpenPage, home: Home, sixty: Project) -> None:
+    """The page gives the reason. The order of the import stays one choice away."""
+    assert sent(open_page("label", project="many"))["queue"]["order"] == "import"
+    propose(home, sixty, differing=9)
+
+    app = open_page("label", project="many")
+
+    assert sent(app)["queue"]["order"] == "disagree"
+    assert [caption.value for caption in app.caption if "disagree" in caption.value] == [
+        "Readers disagree on 9 of the unlabeled training images. These come first. One training image in 4 is random."
+    ]
+    assert app.selectbox(key="order").options == ["import", "random", "readers disagree", "rare characters"]
+    assert sent(open_page("label", project="many", order="import"))["queue"]["order"] == "import"
+
+
+def test_readers_that_cannot_read_a_portal_leave_the_order(open_page: OpenPage, home: Home, sixty: Project) -> None:
+    propose(home, sixty, differing=40)
+
+    app = open_page("label", project="many")
+
+    assert sent(app)["queue"]["order"] == "import"
+    assert app.selectbox(key="order").options == ["import", "random"]
+
+
+def test_an_order_without_images_says_so(open_page: OpenPage, sixty: Project) -> None:
+    """A bookmark may name it after its last image."""
+    app = open_page("label", project="many", order="rare characters")
+
+    assert sent(app)["queue"]["order"] == "rare"
+    assert "No unlabeled image has a rank in this order, so all come at random." in [c.value for c in app.caption]
