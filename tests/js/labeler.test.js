@@ -7,6 +7,9 @@ import { browser } from "./browser.js";
 
 const { Pace } = await import("../../pages/components/widgets/labeler/pace.js");
 const { Zoom, fitScale, toggleSetting } = await import("../../pages/components/widgets/labeler/zoom.js");
+const { Charset } = await import("../../pages/components/widgets/shared/charset.js");
+const { Picture } = await import("../../pages/components/widgets/labeler/picture.js");
+const { Typing } = await import("../../pages/components/widgets/labeler/typing.js");
 const { Supply } = await import("../../pages/components/widgets/labeler/supply.js");
 const { Outbox } = await import("../../pages/components/widgets/shared/outbox.js");
 
@@ -24,6 +27,11 @@ test("A label removes the image from the queue; a second opinion leaves the proj
     ["unlabeled", "skipped", "second"].map((kind) => label(kind, "1").action),
     ["label", "label", "second"],
   );
+});
+
+test("A label reports whether a suggestion was on the screen.", () => {
+  assert.deepEqual(label("unlabeled", "123", true).content, { text: "123", suggested: true });
+  assert.deepEqual(label("unlabeled", "123").content, { text: "123", suggested: false });
 });
 
 test("Only an unlabeled image is skipped; others are passed, and nothing is stored.", () => {
@@ -129,6 +137,57 @@ test("An undone image moves to the front and is not duplicated.", () => {
   const [, second] = supply.pictures;
   supply.putBack(second);
   assert.deepEqual(atHand(supply), ["b", "a"]);
+});
+
+// ---- suggestions --------------------------------------------------------------------------------------------------
+
+/** @param {{ suggestion: any, read?: number, isReplaced?: boolean }} state */
+function typingOf({ suggestion, read = 1000, isReplaced = false }) {
+  const picture = new Picture({ sample: "a", version: 0, url: "", suggestion }, 3);
+  picture.isDecoded = true;
+  const nothing = () => {};
+  const screen = { picture, refuse: nothing, hint: nothing, clearRefusal: nothing, showTyped: nothing };
+  /** @type {string[]} */
+  const saved = [];
+  const labeler = {
+    clock: { read: () => read },
+    submit: () => saved.push(picture.entry.text),
+    undo: nothing,
+    refuseAfterReplacement: () => isReplaced,
+  };
+  return { picture, saved, typing: new Typing(/** @type {any} */ (screen), new Charset("0123456789"), labeler) };
+}
+
+const SUGGESTION = { text: "123", unsure: 1 };
+
+test("Enter accepts the suggestion, and does nothing where there is none.", () => {
+  for (const [suggestion, expected] of /** @type {[any, string[]][]} */ ([
+    [SUGGESTION, ["123"]],
+    [null, []],
+  ])) {
+    const { typing, saved } = typingOf({ suggestion });
+    typing.enter();
+    assert.deepEqual(saved, expected);
+  }
+});
+
+test("Typing hides the suggestion, and erasing all shows it again.", () => {
+  const { typing, picture, saved } = typingOf({ suggestion: SUGGESTION });
+  typing.type("9");
+  assert.equal(picture.ghost, null);
+  typing.enter();
+  typing.back();
+  assert.equal(picture.ghost, SUGGESTION);
+  for (const key of "987") typing.type(key);
+  assert.deepEqual(saved, ["987"]);
+});
+
+test("An Enter meant for the image before accepts nothing.", () => {
+  for (const state of [{ read: 299 }, { isReplaced: true }]) {
+    const { typing, saved, picture } = typingOf({ suggestion: SUGGESTION, ...state });
+    typing.enter();
+    assert.deepEqual([saved, picture.entry.isEmpty], [[], true]);
+  }
 });
 
 // ---- zoom and pace ------------------------------------------------------------------------------------------------

@@ -151,10 +151,10 @@ def test_each_diverse_image_is_the_one_least_like_those_before() -> None:
     groups = np.array([[0, 0], [0, 0.1], [10, 0], [10, 0.1], [0, 10], [0.1, 10]], np.float32)
     none = np.empty((0, 2), np.float32)
 
-    assert {place // 2 for place in farthest_first(groups, none)[:3]} == {0, 1, 2}
-    assert sorted(farthest_first(groups, none)) == list(range(6))
-    assert {place // 2 for place in farthest_first(groups, groups[:1])[:2]} == {1, 2}
-    assert farthest_first(none, groups) == []
+    assert {place // 2 for place in farthest_first(groups, none, 3)} == {0, 1, 2}
+    assert sorted(farthest_first(groups, none, 9)) == list(range(6))
+    assert {place // 2 for place in farthest_first(groups, groups[:1], 2)} == {1, 2}
+    assert farthest_first(none, groups, 2) == []
 
 
 def test_an_image_that_does_not_decode_has_no_place_among_the_diverse(

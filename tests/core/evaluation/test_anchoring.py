@@ -13,8 +13,8 @@ def test_the_interval_is_newcombes() -> None:
     assert anchoring.interval == pytest.approx((0.0524, 0.3339), abs=1e-4)
 
 
-def test_a_difference_that_chance_explains_is_no_sign() -> None:
-    """Both shares stand with their counts and intervals."""
+def test_a_difference_within_chance_is_not_a_sign() -> None:
+    """The sentence gives both shares with counts and intervals."""
     sentence = Anchoring(shown=900, shown_equal=890, withheld=100, withheld_equal=98).sentence
 
     assert "890/900 = 98.9%" in sentence
