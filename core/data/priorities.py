@@ -52,7 +52,7 @@ class _Readings:
         return max(every, key=lambda proposal: proposal.confidence).text if every else None
 
 
-def update(db: Database, project: Project) -> None:
+def update(db: Database, project: Project, *, usable: bool | None = None) -> None:
     """Compute all orders from the stored readings, and replace the ranks.
 
     * disagree: readers differ, both confident first, because a systematic confusion teaches most.
@@ -62,8 +62,9 @@ def update(db: Database, project: Project) -> None:
     * diverse: each image is the one least like those before it and like the labeled ones.
 
     A run's readings may be missing; its orders are then empty. So are those of readers that cannot be used here.
+    `usable` is the result of a proposal job that has not finished; None is that of the newest finished one.
     """
-    usable = is_usable(db, project)
+    usable = is_usable(db, project) if usable is None else usable
     # The lowest key comes first. Hashes break ties, because the order of import is not random.
     keys: dict[str, list[tuple[float, int, int]]] = {"disagree": [], "unsure": [], "model": []}
     counts = Counter(place for label in samples.labels_of(db, project.id, "train") for place in enumerate(label))

@@ -11,6 +11,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from core.charset import spec_of
+from core.data import priorities
 from core.data.accepting import describe
 from core.data.proposals import agreement
 from core.errors import ImageError, OptionError
@@ -78,7 +79,9 @@ def _work(work: Work) -> dict[str, Any] | None:
         if read is None:
             return None
         work.say("Comparing the readings")
-        return report(db, project, stored) | {"read": read}
+        result = report(db, project, stored) | {"read": read}
+        priorities.update(db, project, usable=result["usable"])
+        return result
 
 
 def store_reader(db: Database, project: Project, reader: Reader, kind: str = "general") -> StoredReader:

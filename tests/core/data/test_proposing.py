@@ -11,6 +11,7 @@ from sqlite_utils import Database
 from core.data import proposing
 from core.data.importing import open_source
 from core.data.proposals import proof
+from core.data.suggestions import is_withheld, suggestions
 from core.errors import OptionError
 from core.home import Home
 from core.images import renderer
@@ -19,7 +20,7 @@ from core.images.pixels import encode_png, pixel_hash, split_of
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.jobs.work import Work
-from db import projects, proposals, samples
+from db import projects, proposals, queues, samples
 from db.connection import write
 from db.records import Project
 from tests.helpers.command_line import command
@@ -66,6 +67,13 @@ def test_readers_read_rendered_images(db: Database, home: Home, project: Project
     names = {sample.id: sample.name for sample in samples.select_samples(db, project.id)}
     right = [sum(f"{each[index]}.png" == names[sample_id] for sample_id, each in read.items()) for index in (0, 1)]
     assert min(right) >= 15
+    ranks = queues.count_ranked(db, project.id)
+    train = [sample for sample in samples.select_samples(db, project.id, split="train") if sample.id in read]
+    differing = [sample for sample in train if len(set(read[sample.id])) > 1]
+    assert (ranks.get("disagree", 0), ranks["rare"], ranks["diverse"]) == (len(differing), len(train), len(train))
+    texts_shown = {sample_id: each.text for sample_id, each in suggestions(db, project, train).items()}
+    shown = [sample.id for sample in train if sample not in differing and not is_withheld(sample.sha256)]
+    assert texts_shown == {sample_id: read[sample_id][0] for sample_id in shown}
     assert samples.count_samples(db, project.id, state="labeled") == 0
 
 

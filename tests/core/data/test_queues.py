@@ -210,7 +210,7 @@ def rank(db: Database, project: Project, chosen: list[Sample]) -> None:
 def test_ranked_images_come_first_with_one_in_four_at_random(
     db: Database, project: Project, hundred: list[Sample]
 ) -> None:
-    """Of 40 draws 10 are random (0 to 23 at one in 100,000). The rest of the images follow at random."""
+    """A quarter of 40 draws is random (0 to 23 at one in 100,000). The rest of the images follow at random."""
     ranked = [sample for sample in hundred if sample.split == "train"][:40]
     rank(db, project, ranked)
 
