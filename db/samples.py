@@ -152,12 +152,6 @@ def select_after(db: Database, project_id: int, *, split: str, state: str, after
     return [Sample(**row) for row in db.query(sql, [project_id, state, split, after, limit])]
 
 
-def select_at_random(db: Database, project_id: int, *, split: str, state: str, limit: int) -> list[Sample]:
-    """Return samples of a split and state in random order, which is always the same one; see db.queues.ORDERS."""
-    sql = "SELECT * FROM samples WHERE project_id = ? AND state = ? AND split = ? ORDER BY substr(sha256, 33) LIMIT ?"
-    return [Sample(**row) for row in db.query(sql, [project_id, state, split, limit])]
-
-
 def labels_of(db: Database, project_id: int, split: str) -> list[str]:
     """Return the labels of a split, without their samples."""
     sql = "SELECT label FROM samples WHERE project_id = ? AND state = 'labeled' AND split = ?"

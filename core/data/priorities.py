@@ -105,10 +105,12 @@ def _unlabeled(db: Database, project: Project) -> Iterator[_Readings]:
 
 def _diverse(db: Database, project: Project) -> list[int]:
     """Return unlabeled training images, each least like those before it."""
-    waiting = samples.select_at_random(db, project.id, split="train", state="unlabeled", limit=MAX_COMPARED)
-    covered = samples.select_at_random(db, project.id, split="train", state="labeled", limit=MAX_DIVERSE)
-    ids, points_ND = _thumbnails(db, waiting)
-    _, covered_MD = _thumbnails(db, covered)
+
+    def chosen(state: str, limit: int) -> list[Sample]:
+        return samples.select_samples(db, project.id, split="train", state=state, order="random", limit=limit)
+
+    ids, points_ND = _thumbnails(db, chosen("unlabeled", MAX_COMPARED))
+    _, covered_MD = _thumbnails(db, chosen("labeled", MAX_DIVERSE))
     return [ids[place] for place in farthest_first(points_ND, covered_MD, MAX_DIVERSE)]
 
 

@@ -483,7 +483,8 @@ def test_the_queue_is_chosen_and_narrowed_by_the_address(lab: "Lab", open_label:
     page = open_label(lab, project)
 
     page.get_by_role("button", name="Filter").click()
-    page.get_by_role("radio", name="random").click()
+    page.get_by_role("combobox", name="Order").click()
+    page.get_by_role("option", name="random").click()
     expect(page.get_by_text("Filter: random")).to_be_visible()
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     page.get_by_role("combobox", name="Source").click()

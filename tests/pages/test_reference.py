@@ -145,5 +145,5 @@ def test_a_clone_lists_the_kinds_of_labels_that_changed(
     app = next(button for button in app.button if button.label == "Clone").click().run()
 
     assert not app.exception
-    assert f"training labels by readers: {n} → **{n - 1}**" in texts(app)
+    assert f"training labels of readers: {n} → **{n - 1}**" in texts(app)
     assert f"({n} of them readings)" in texts(app)
