@@ -28,6 +28,8 @@ class Queue:
     source_id: int | None = None
     day: str | None = None
     """Day of the import in UTC, such as 2026-11-23."""
+    blind: bool = False
+    """Only validation and test images, which prove what runs and readers are worth."""
     flag: str | None = None
     """Only samples skipped for this reason: unreadable, not_ours or PASSED."""
 
@@ -82,6 +84,8 @@ def _waiting(project_id: int, queue: Queue, split: str, operator: str, now: int)
             " WHERE sample_id = samples.id AND labels.operator = ? AND action = 'second')"
         )
         values += [operator, operator]
+    if queue.blind:
+        terms.append("split <> 'train'")
     terms.append("NOT EXISTS (SELECT 1 FROM leases WHERE sample_id = samples.id AND until >= ?)")
     return " AND ".join(terms), [*values, now]
 

@@ -15,6 +15,7 @@ from db import labels, queues
 from db.projects import list_sources
 from db.queues import KINDS, ORDERS, PASSED, RANKED, Queue, days_waiting
 from pages.components import layout, state
+from pages.components.state import BLIND
 from pages.components.widgets.labeler.server import labeler, midnight, summary
 
 page = layout.open_page("label")
@@ -49,7 +50,7 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
     # Before a widget is drawn, its value is only in the address.
     current = {
         name: str(st.session_state.get(name) or st.query_params.get(name, ""))
-        for name in ("source", "day", "flag", "order")
+        for name in ("source", "day", "flag", "order", "images")
     }
     if current["day"] not in days and re.fullmatch(r"\d{4}-\d\d-\d\d", current["day"]):
         days = [*days, current["day"]]  # its last image has just been labeled
@@ -59,7 +60,7 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
     # An order stays chosen after its last image.
     choices = [title for title, order in orders.items() if order in (*ORDERS, *ranked) or title == current["order"]]
     others = [title for title in orders if title != default]
-    options = {"source": [*sources], "day": days, "flag": [*flags], "order": others}
+    options = {"source": [*sources], "day": days, "flag": [*flags], "order": others, "images": [BLIND]}
     active = ", ".join(layout.plain(current[name]) for name in options if current[name] in options[name])
     bound: dict[str, Any] = {"bind": "query-params"}
     with st.popover(f"Filter: {active}" if active else "Filter", icon=":material/filter_list:", key="filter"):
@@ -68,13 +69,17 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
             help="Applies to training images. Validation and test images always come in random order, so that those "
             "labeled so far are a fair sample.",
         )]  # fmt: skip
+        images = st.selectbox(
+            "Images", [BLIND], index=None, key="images", placeholder="All images", **bound,
+            help="Labels of validation and test images prove what readers and runs are worth.",
+        )  # fmt: skip
         source = st.selectbox("Source", [*sources], index=None, key="source", placeholder="All sources", **bound)
         day = st.selectbox("Imported on (UTC)", days, index=None, key="day", placeholder="All days", **bound)
         reason = None
         if flags:
             reason = st.selectbox("Reason", [*flags], index=None, key="flag", placeholder="All reasons", **bound)
     queue = Queue(
-        kind=kind, order=order, source_id=sources[source] if source else None, day=day,
+        kind=kind, order=order, blind=images == BLIND, source_id=sources[source] if source else None, day=day,
         flag=flags[reason] if reason else None,
     )  # fmt: skip
     return queue, rank_sentence(order, ranked.get(order, 0)) if kind == "unlabeled" and order in RANKED else ""

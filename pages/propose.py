@@ -7,6 +7,7 @@ import streamlit as st
 from core.data.accepting import names_of, retract
 from core.data.proposals import Proof, accept_agreed, agreed_texts, proof
 from core.data.proposing import running_job, start_proposing
+from core.data.suggestions import anchoring
 from core.readers.readers import available
 from db import jobs, proposals, samples
 from db.records import Job
@@ -107,5 +108,9 @@ if finished:
     if result["usable"]:
         show_proof(page.project, shown)
         show_rounds(page)
+        with layout.errors(), layout.database() as db:
+            seen = anchoring(db, page.project)
+        if seen.shown:
+            st.caption(layout.plain(seen.sentence))
     st.caption(layout.plain(f"Readers: {names_of(readers)}. Their readings are never labels of val or test."))
     show_agreement(result)

@@ -9,6 +9,7 @@ import numpy as np
 from sqlite_utils import Database
 
 from core.charset import TextSpec
+from core.data import priorities
 from core.data.accepting import accept, describe
 from core.data.proposing import read_images, store_reader
 from core.errors import StorageError
@@ -80,6 +81,7 @@ def _work(work: Work) -> dict[str, Any] | None:
             return None
         work.say("Choosing the sure readings")
         result = _accept(db, project, row, work.spec["operator"])
+        priorities.update(db, project)
         if not result["next_run_worth_it"] or work.should_stop():
             return result | {"run": run_id, "next_run": None}
         work.say("Starting the next run")

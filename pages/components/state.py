@@ -38,6 +38,8 @@ SEARCH = "search"
 
 QUEUE = "queue"
 """Label: the queue of images. The widget can change it."""
+BLIND = "validation and test"
+"""Label: value of the filter of images, for those whose labels prove what readers and runs are worth."""
 SHOW = "show"
 """Review: labels or disputed images. The widget can change it."""
 SAMPLES_PAGE = "page"

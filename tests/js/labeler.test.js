@@ -13,7 +13,7 @@ const { Typing } = await import("../../pages/components/widgets/labeler/typing.j
 const { Supply } = await import("../../pages/components/widgets/labeler/supply.js");
 const { Outbox } = await import("../../pages/components/widgets/shared/outbox.js");
 
-const QUEUE = { kind: "unlabeled", source_id: null, day: null, flag: null };
+const QUEUE = { kind: "unlabeled", source_id: null, day: null, flag: null, blind: false };
 const COUNTS = { labeled: 5, skipped: 2, total: 10, disputed: 0 };
 
 beforeEach(() => browser.reset());

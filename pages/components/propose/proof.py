@@ -7,6 +7,7 @@ from core.images.pixels import data_url
 from db import samples
 from db.records import Project
 from pages.components import layout
+from pages.components.state import BLIND
 
 SHOWN = 12
 """Wrong readings that the page shows."""
@@ -22,7 +23,7 @@ def show_proof(project: Project, proof: Proof) -> None:
     )
     st.page_link(
         "pages/label.py", label="Label blind images", icon=":material/keyboard:",
-        query_params={"project": project.name, "order": "random"},
+        query_params={"project": project.name, "images": BLIND},
     )  # fmt: skip
     if proof.wrong:
         st.markdown(f"Agreed readings that differ from the label: {len(proof.wrong):,}")

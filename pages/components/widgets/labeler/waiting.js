@@ -1,10 +1,11 @@
 // The number of images left in the queue, and the message shown when none is loaded.
 
 /** @typedef {import("./screen.js").Counts} Counts */
-/** @typedef {{ kind: string, source_id: number | null, day: string | null, flag: string | null }} Queue */
+/** @typedef {{ kind: string, source_id: number | null, day: string | null, flag: string | null, blind: boolean }} Queue */
 
 /** @param {Queue} queue */
-const isFiltered = ({ source_id: source, day, flag }) => source !== null || day !== null || flag !== null;
+const isFiltered = ({ source_id: source, day, flag, blind }) =>
+  source !== null || day !== null || flag !== null || blind;
 
 // Returns null if the server does not count them.
 /** @param {Queue} queue @param {Counts} counts @param {number} unsaved change by unsaved events */
