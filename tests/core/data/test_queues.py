@@ -286,3 +286,14 @@ def test_the_queue_is_read_along_an_index(db: Database, project: Project, order:
 
     assert "USING INDEX samples_" in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_blind_images_are_those_of_val_and_test(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """Their labels prove what readers and runs are worth, so an operator can ask for them alone."""
+    held_out = {sample.sha256 for sample in hundred if sample.split != "train"}
+    with write(db):
+        set_priorities(db, project.id, "disagree", [sample.id for sample in hundred if sample.split == "train"])
+
+    batch = lease(db, project, "a", n=100, blind=True, order="disagree")
+
+    assert set(hashes(batch)) == held_out

@@ -1,0 +1,104 @@
+"""From a folder of images to a run without a label: import, propose, blind check, accept, disagreements, train."""
+
+import io
+import zipfile
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.images import renderer
+from core.images.pixels import decode, pixel_hash, split_of
+from db import samples
+from db.connection import opened
+from db.projects import find_project
+from tests.helpers.browsing import open_at, settle
+from tests.helpers.lab import Lab
+from tests.helpers.labeler import expect_all_saved, expect_ready, shown
+
+COUNT = 80
+BLIND = 6
+"""Validation and test images that the operator labels."""
+JOB_MS = 180_000
+"""Timeout for a job on two cores that other tests share."""
+
+
+def rendered_zip() -> tuple[bytes, dict[str, str]]:
+    """Return a zip of images with names that say nothing, and the text of each image by pixel hash."""
+    buffer, texts = io.BytesIO(), {}
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number, (_, text, png) in enumerate(renderer.samples(COUNT, seed=5)):
+            archive.writestr(f"{number:03}.png", png)
+            texts[pixel_hash(decode(png))] = text
+    return buffer.getvalue(), texts
+
+
+def type_labels(page: Page, texts: dict[str, str], n: int) -> list[str]:
+    """Type the text of the next `n` images and return their hashes."""
+    typed = []
+    for _ in range(n):
+        expect_ready(page)
+        typed.append(shown(page))
+        page.keyboard.type(texts[typed[-1]], delay=30)
+        expect(page.get_by_test_id("labeler")).not_to_have_attribute("data-sample", typed[-1])
+    expect_all_saved(page)
+    return typed
+
+
+@pytest.mark.long
+def test_a_reader_without_a_label(own_lab: Lab, page: Page) -> None:
+    """Real readers read rendered images. People prove them on blind images, then a run trains on their readings."""
+    lab = own_lab
+    lab.start()
+    archive, texts = rendered_zip()
+    open_at(page, lab, "/", "Home")
+    page.locator("input[type=file]").first.set_input_files(
+        {"name": "images.zip", "mimeType": "application/zip", "buffer": archive}
+    )
+    for title, value in (
+        ("Project name", "zero"),
+        ("Source name", "login page"),
+        ("Portal owner", "tests"),
+        ("Authorization reference", "own images"),
+    ):
+        field = page.get_by_role("textbox", name=title)
+        field.fill(value)
+        field.press("Tab")
+        settle(page)
+    page.get_by_role("button", name="Import images", exact=True).click()
+    expect(page.get_by_text("Duplicates")).to_be_visible(timeout=JOB_MS)
+
+    open_at(page, lab, "/propose?project=zero", "Propose")
+    page.get_by_role("button", name=f"Read {COUNT} images").click()
+    expect(page.get_by_text("can be used here")).to_be_visible(timeout=JOB_MS)
+    expect(page.get_by_text("No validation or test image with an agreed reading has a label")).to_be_visible()
+
+    page.get_by_role("link", name="Label blind images").click()
+    expect(page.get_by_role("heading", name="Label", exact=True)).to_be_visible()
+    blind = type_labels(page, texts, BLIND)
+    assert {split_of(sha256) for sha256 in blind} <= {"val", "test"}
+
+    open_at(page, lab, "/propose?project=zero", "Propose")
+    expect(page.get_by_text("labeled validation and test images, and were right on")).to_be_visible()
+    page.get_by_role("button", name="Accept").click()
+    expect(page.get_by_role("button", name="labels of readers")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Accept")).to_have_count(0)
+
+    open_at(page, lab, "/label?project=zero", "Label")
+    with opened(lab.home.db) as db:
+        project = find_project(db, "zero")
+        assert project is not None
+        left = samples.count_samples(db, project.id, state="unlabeled", split="train")
+        counts = samples.label_counts(db, project.id)
+    assert counts["train", "readers"] > COUNT / 3
+    if left:
+        expect(page.get_by_text(f"Readers disagree on {left}")).to_be_visible()
+        type_labels(page, texts, 1)
+
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Train").click()
+    minutes = page.get_by_role("textbox", name="Max minutes")
+    minutes.fill("0.2")
+    minutes.press("Enter")
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("main").get_by_role("link", name="Evaluate").click(timeout=JOB_MS)
+    expect(page.get_by_text("Exact match on val")).to_be_visible()
+    expect(page.get_by_test_id("stException")).to_have_count(0)
