@@ -228,7 +228,7 @@ def _same_evaluation(db: Database, home: Home, run: Run, spec: dict[str, Any], c
 
 def _write(db: Database, directory: Path, chosen: list[Sample]) -> str:
     """Write dataset.npz and return its hash."""
-    return write_snapshot(directory / "dataset.npz", _rows(db, chosen), _kinds(chosen))
+    return write_snapshot(directory / "dataset.npz", snapshot_rows(db, chosen), _kinds(chosen))
 
 
 def _kinds(chosen: Sequence[Sample]) -> dict[str, str]:
@@ -240,7 +240,8 @@ def _kinds(chosen: Sequence[Sample]) -> dict[str, str]:
     }
 
 
-def _rows(db: Database, chosen: list[Sample]) -> Iterator[Row]:
+def snapshot_rows(db: Database, chosen: Sequence[Sample]) -> Iterator[Row]:
+    """Yield samples with their images for `write_snapshot`."""
     for start in range(0, len(chosen), IMAGES_AT_ONCE):
         part = chosen[start : start + IMAGES_AT_ONCE]
         images = samples.image_bytes(db, [sample.id for sample in part])
