@@ -62,6 +62,18 @@ class Suspects:
     without_fold: int
     """Labels among them without an out-of-fold reading."""
 
+    @property
+    def gaps(self) -> list[str]:
+        """Sentences on the labels that were compared with nothing, and how to change that."""
+        lines = []
+        if self.unread:
+            what = "1 label has" if self.unread == 1 else f"{self.unread:,} labels have"
+            lines.append(f"{what} not been compared with readers. `slotlab propose --labeled` reads these images.")
+        if self.without_fold:
+            what = "1 label has" if self.without_fold == 1 else f"{self.without_fold:,} labels have"
+            lines.append(f"{what} no out-of-fold reading. `slotlab suspects --folds` trains networks for that.")
+        return lines
+
 
 def find_suspects(db: Database, home: Home, project: Project) -> Suspects:
     """Compare the current labels with the readers and with the newest out-of-fold readings.
