@@ -20,7 +20,7 @@ from core.backup.restore import restore
 from core.cli import demo as demo_project
 from core.cli import reading, serving, suspects
 from core.cli.progress import Progress
-from core.cli.shared import Json, ProjectName
+from core.cli.shared import Json, ProjectName, key_values
 from core.cli.shared import counted as _counted
 from core.cli.shared import database as _database
 from core.cli.shared import find_project as _project

@@ -18,9 +18,11 @@ from core.evaluation.metrics import Floats, Ints
 SHARES = (1e-5, 0.2)
 """Bounds of the fitted share of wrong characters."""
 SUSPECT = 0.3
-"""Lowest probability that a character is wrong at which it is suspected. Of 2% flipped labels of 151 rendered images, it
-finds 95% with a network that reads 95% of the images, and 37% with one that reads 52%, without a false one in 20 draws.
-At 0.1, half of what the weak network suspects is right."""
+"""Lowest probability that a character is wrong at which it is suspected.
+
+With 2% flipped labels of 151 rendered images, 20 draws: a network that reads 95% finds 95% of them, and one that reads
+52% finds 37%, both without a false one. At 0.1, half of the labels that the weak network suspects are right.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

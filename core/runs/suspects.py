@@ -11,7 +11,7 @@ import numpy as np
 from sqlite_utils import Database
 
 from core.charset import spec_of
-from core.data.proposals import MIN_READERS, agreed_texts
+from core.data.proposals import agreed_texts
 from core.evaluation.suspicion import SUSPECT, measure
 from core.home import Home
 from core.runs.folds import MIN_LABELS, OutOfFold, newest_out_of_fold
@@ -83,7 +83,7 @@ def find_suspects(db: Database, home: Home, project: Project) -> Suspects:
     """
     labeled = samples.select_samples(db, project.id, state="labeled", checked=False, disputed=False)
     readers = proposals.list_readers(db, project.id)
-    read = proposals.select_texts(db, project.id, readers, state="labeled") if len(readers) >= MIN_READERS else {}
+    read = proposals.select_texts(db, project.id, readers, state="labeled") if len(readers) > 1 else {}
     out_of_fold = newest_out_of_fold(db, home, project)
     places = out_of_fold.places([sample.sha256 for sample in labeled]) if out_of_fold else []
     suspects: dict[int, Suspect] = {}
