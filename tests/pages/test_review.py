@@ -139,7 +139,7 @@ def test_another_view_is_another_name(open_page: OpenPage) -> None:
 def test_a_request_for_no_images_gets_no_end(portal: Project) -> None:
     """Otherwise a browser at the end would wait for images again."""
     message = {"view": "v", "project": "portal", "created": portal.created_at, "after": None, "want": 0, "events": []}
-    data = server._data(portal, "Ben", Review(), server._store(message))
+    data = server._data(portal, "Ben", "labels", Review(), server._store(message))
 
     assert (data["more"], data["cursor"], data["tiles"], data["error"]) == (None, None, [], None)
 
@@ -153,7 +153,7 @@ def test_an_answer_has_new_opinions(hashes: list[str], portal: Project) -> None:
 
     for event, disputed in zip(events, (True, False), strict=True):
         message = {"view": "v", "project": "portal", "after": None, "want": 0, "events": [event]}
-        (answer,) = server._data(portal, "Eve", None, server._store(message))["answers"]
+        (answer,) = server._data(portal, "Eve", "disputed", None, server._store(message))["answers"]
         assert answer["now"]["disputed"] is disputed
         assert ("choices" in answer["now"]) is disputed
     assert [line["did"] for line in answer["now"]["history"]] == ["imported", "second opinion", "resolved"]
