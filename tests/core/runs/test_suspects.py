@@ -88,7 +88,7 @@ def test_readers_that_agree_against_a_label_make_it_suspected(db: Database, home
 
 
 def test_readers_that_cannot_read_a_portal_suspect_nothing(db: Database, home: Home, hundred: Project) -> None:
-    """Where they rarely agree, an agreement against a label proves nothing."""
+    """Readers that rarely agree prove nothing when they agree against a label."""
     texts = {f"l{number:03}": ("111", "222") for number in range(80)}
     let_readers_read(db, hundred, **texts, l099=("093", "093"))
 
