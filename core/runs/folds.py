@@ -21,8 +21,7 @@ from core.home import Home
 from core.jobs import control
 from core.model.config import TrainConfig
 from core.runs import recipes
-from core.runs.start import snapshot_rows
-from core.training.snapshot import write_snapshot
+from core.runs.start import write_dataset
 from db import jobs, samples
 from db.records import ACTIVE, Job, Project
 
@@ -106,7 +105,7 @@ def start_folds(
         )
 
     def fill(directory: Path) -> dict[str, Any]:
-        return {"dataset": {"sha256": write_snapshot(directory / "dataset.npz", snapshot_rows(db, labeled))}}
+        return {"dataset": {"sha256": write_dataset(db, directory, labeled)}}
 
     spec = {"config": config.to_dict(), "images": len(labeled), "operator": operator}
     return control.start_job(db, home, project, "folds", spec, request_id=request_id, fill=fill)

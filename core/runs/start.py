@@ -55,7 +55,7 @@ def start_training(
             dataset["kinds"] = dict(sorted(kinds.items()))
 
         def fill(directory: Path) -> dict[str, Any]:
-            dataset["sha256"] = _write(db, directory, train + val)
+            dataset["sha256"] = write_dataset(db, directory, train + val)
             return {"dataset": dataset}
 
         def record(job: Job) -> None:
@@ -188,7 +188,7 @@ def start_evaluation(
             evaluations.insert_test_use(db, project_id=project.id, job_id=job.id, operator=operator)
 
     def fill(directory: Path) -> dict[str, Any]:
-        _write(db, directory, chosen)
+        write_dataset(db, directory, chosen)
         return {}
 
     if split == "test" and not labels_of_people(db, project, split):
@@ -226,9 +226,9 @@ def _same_evaluation(db: Database, home: Home, run: Run, spec: dict[str, Any], c
     return None
 
 
-def _write(db: Database, directory: Path, chosen: list[Sample]) -> str:
+def write_dataset(db: Database, directory: Path, chosen: list[Sample]) -> str:
     """Write dataset.npz and return its hash."""
-    return write_snapshot(directory / "dataset.npz", snapshot_rows(db, chosen), _kinds(chosen))
+    return write_snapshot(directory / "dataset.npz", _rows(db, chosen), _kinds(chosen))
 
 
 def _kinds(chosen: Sequence[Sample]) -> dict[str, str]:
@@ -240,8 +240,7 @@ def _kinds(chosen: Sequence[Sample]) -> dict[str, str]:
     }
 
 
-def snapshot_rows(db: Database, chosen: Sequence[Sample]) -> Iterator[Row]:
-    """Yield samples with their images for `write_snapshot`."""
+def _rows(db: Database, chosen: list[Sample]) -> Iterator[Row]:
     for start in range(0, len(chosen), IMAGES_AT_ONCE):
         part = chosen[start : start + IMAGES_AT_ONCE]
         images = samples.image_bytes(db, [sample.id for sample in part])
