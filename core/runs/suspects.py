@@ -20,6 +20,9 @@ from db.records import Project, Sample
 
 BATCH = 500
 """Images per query."""
+CONFIDENCE = 0.8
+"""Lowest confidence of the readers at the positions that differ. Without it, 77% of the labels that the readers suspect
+are wrong, and with it 91%: 2% flipped labels of 489 real training images, 20 draws. Recall falls from 98% to 97%."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +103,7 @@ def find_suspects(db: Database, home: Home, project: Project) -> Suspects:
 
 
 def _by_readers(db: Database, project: Project, labeled: Sequence[Sample], readers: int) -> Iterator[Suspect]:
-    """Yield the labels on which all general readers agree on another text. Readers cannot contradict themselves."""
+    """Yield the labels against which all general readers agree with confidence. They cannot contradict themselves."""
     texts = agreed_texts(db, project, state="labeled")
     different = [
         sample for sample in labeled if sample.kind != "readers" and texts.get(sample.id, sample.label) != sample.label
@@ -116,7 +119,8 @@ def _by_readers(db: Database, project: Project, labeled: Sequence[Sample], reade
                 json.loads(proposal.positions) for reader, proposal in readings[sample.id] if reader.kind == "general"
             ]
             score = min(values[place] for values in confidences for place in places)
-            yield Suspect(sample=sample, suggested=text, reasons=(f"{who} read {text}",), score=score)
+            if score >= CONFIDENCE:
+                yield Suspect(sample=sample, suggested=text, reasons=(f"{who} read {text}",), score=score)
 
 
 def _by_networks(
