@@ -7,12 +7,18 @@ import pytest
 from sqlite_utils import Database
 
 from core.charset import spec_of
+from core.data.importing import open_source
 from core.data.labeling import apply_events
+from core.data.proposing import start_proposing
 from core.errors import StorageError
 from core.home import Home
+from core.images import renderer
+from core.images.pixels import encode_png, pixel_hash
+from core.jobs import control
+from core.readers.readers import READERS
 from core.runs.folds import FOLDS, OutOfFold, fold_file
 from core.runs.suspects import Suspect, find_suspects
-from db import jobs, samples
+from db import jobs, labels, samples
 from db.connection import write
 from db.records import Project, Sample
 from tests.helpers.readings import add_proposals
@@ -146,6 +152,37 @@ def test_a_damaged_file_is_refused(db: Database, home: Home, hundred: Project) -
 
     with pytest.raises(StorageError, match=r"The out-of-fold readings fold-2\.npz are missing or damaged"):
         find_suspects(db, home, hundred)
+
+
+@pytest.mark.long
+def test_the_real_readers_find_a_wrong_label(db: Database, home: Home, project: Project) -> None:
+    """Before any training, and also in train, because labeled images of train are read too."""
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list(project.charset), project.length)) for _ in range(30)]
+    source = open_source(db, project, "renders", "tests", "own images")
+    with write(db):
+        for number, text in enumerate(texts):
+            pixels = renderer.render(text, rng)
+            sample_id = samples.insert_sample(
+                db, project_id=project.id, source_id=source.id, sha256=pixel_hash(pixels), name=f"{number}.png",
+                width=pixels.shape[1], height=pixels.shape[0], split="train", image=encode_png(pixels),
+            )  # fmt: skip
+            given = text if number else f"{(int(text[0]) + 5) % 10}{text[1:]}"
+            labels.append_event(
+                db, samples.get_sample(db, sample_id), event_id=f"{number}", operator="ada", action="label",
+                state="labeled", text=given, base_version=0,
+            )  # fmt: skip
+    assert find_suspects(db, home, project).unread == 30
+
+    job = start_proposing(db, home, project, readers=tuple(READERS), labeled=True, operator="ada")
+    control.finish(db, home, job.id, lambda _: None)
+
+    suspects = find_suspects(db, home, project)
+    assert suspects.unread == 0
+    by_name = {each.sample.name: each for each in suspects.entries}
+    assert by_name["0.png"].suggested == texts[0]
+    assert by_name["0.png"].positions == (1,)
+    assert len(by_name) <= 3
 
 
 def test_readers_cannot_contradict_their_own_labels(db: Database, home: Home, hundred: Project) -> None:

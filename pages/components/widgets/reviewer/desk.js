@@ -60,9 +60,9 @@ export class Desk extends Widget {
     return tile.choices.findIndex((choice) => choice.current);
   }
 
-  /** @param {Tile} _tile @param {{ text?: string | null, flag?: string | null }} _content */
-  actionOf(_tile, _content) {
-    return "resolve";
+  // Returns the action of each decision: for another text, for the current label, for a flag.
+  get actions() {
+    return { text: "resolve", current: "resolve", flag: "resolve" };
   }
 
   missingCount() {
@@ -153,7 +153,10 @@ export class Desk extends Widget {
 
   /** @param {Tile} tile @param {{ text?: string | null, flag?: string | null }} content @param {string} text */
   decide(tile, content, text) {
-    tile.last = this.emit(tile, this.actionOf(tile, content), { ...content, ms: performance.now() - this.since });
+    const isCurrent = tile.choices.some((choice) => choice.current && choice.text === content.text);
+    const decision = content.flag ? "flag" : isCurrent ? "current" : "text";
+    const action = tile.disputed ? "resolve" : this.actions[decision];
+    tile.last = this.emit(tile, action, { ...content, ms: performance.now() - this.since });
     tile.decisionId = tile.last;
     tile.status = `Decided: ${text}`;
     this.steps = [...this.steps.filter((step) => step !== tile), tile];

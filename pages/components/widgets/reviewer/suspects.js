@@ -4,8 +4,6 @@ import { showProgress } from "../shared/dom.js";
 import { count, number } from "../shared/words.js";
 import { Desk } from "./desk.js";
 
-/** @typedef {import("./types.d.ts").DeskTile} Tile */
-
 export class SuspectDesk extends Desk {
   get help() {
     return "Enter accepts the suggestion, Space keeps the label. Type to enter another label. Left and right change the image.";
@@ -34,11 +32,8 @@ export class SuspectDesk extends Desk {
     this.done();
   }
 
-  /** @param {Tile} tile @param {{ text?: string | null, flag?: string | null }} content */
-  actionOf(tile, { text, flag }) {
-    if (tile.disputed) return "resolve";
-    if (flag) return "skip";
-    return tile.choices.some((choice) => choice.current && choice.text === text) ? "confirm" : "label";
+  get actions() {
+    return { text: "label", current: "confirm", flag: "skip" };
   }
 
   showFigures() {
