@@ -40,6 +40,8 @@ from db.records import Project
 DRAWS = 5
 SHARE = 0.02
 """Share of the labels that are changed."""
+LOOKED_AT = AUDITS / "suspects"
+"""Suspected labels outside of the audits that someone looked at."""
 PROJECT = "suspects"
 OPERATOR = "bench"
 
@@ -102,7 +104,7 @@ def measure(cell: SuspectCell, bench: Bench) -> dict[str, Any]:
         keys, given = [each.sha256 for each in stored], [each.name for each in stored]
         audit = load_audit(folder)
         right = dict(zip(keys, audited(keys, given, audit), strict=True))
-        more = load_audit(f"{folder}-suspects")
+        more = load_audit(folder, LOOKED_AT)
         right |= {key: corrected for key, (_, corrected) in more.items() if key in right}
         doubtful = _doubtful(folder)
         _set_labels(db, project, dict(zip(keys, given, strict=True)))
@@ -179,7 +181,7 @@ def _changed(right: Mapping[str, str], spec: TextSpec, seed: int) -> dict[str, s
 
 
 def _doubtful(folder: str) -> set[str]:
-    paths = [AUDITS / f"{folder}.json", AUDITS / f"{folder}-suspects.json"]
+    paths = [AUDITS / f"{folder}.json", LOOKED_AT / f"{folder}.json"]
     return {
         entry["sha256"] for path in paths if path.exists()
         for entry in json.loads(path.read_text(encoding="utf-8")).get("doubtful", [])
