@@ -31,12 +31,14 @@ def tables(
     speed_results: Results,
     ui_results: Results = NO_RESULTS,
     reliability_results: Results = NO_RESULTS,
+    suspect_results: Results = NO_RESULTS,
 ) -> dict[str, str]:
     """Return each table as Markdown, by the name that its mark on the page has."""
     kills = [reliability_results["kills"]] if "kills" in reliability_results else []
     return {
         "trained": trained_table(accuracy_results),
         "zero": zero_table(accuracy_results),
+        "suspects": suspects_table(suspect_results),
         "slices": slices_table(accuracy_results),
         "reader": zero_shot_table(accuracy_results),
         "errors": errors_table(accuracy_results),
@@ -387,6 +389,30 @@ def states_table(results: Results) -> str:
     return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
 
 
+def suspects_table(results: Results) -> str:
+    """Return the wrong labels that were found, and the share of wrong ones among the suspected."""
+    head = ["cell", "labels", "wrong labels", "suspected by", "found", "wrong among suspected"]
+    kinds = (
+        ("audit", "those of the audit", "readers"),
+        ("readers_alone", "2% changed, {draws}", "readers"),
+        ("with_folds", "2% changed, {draws}", "readers and folds"),
+    )
+    rows = [
+        [
+            f"`{name}`",
+            f"{result['images']:,}",
+            wrong.format(draws=f"n = {len(counts.get('draws', ()))}"),
+            who,
+            counted(counts["found"], counts["wrong"]),
+            counted(counts["found"], counts["suspected"]),
+        ]
+        for name, result in sorted(results.items(), reverse=True)
+        for key, wrong, who in kinds
+        if (counts := result.get(key)) is not None and counts["suspected"]
+    ]
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
 def backups_table(results: Results) -> str:
     """Return the time of a backup beside a plain copy, and what it costs the operators who label meanwhile."""
     head = ["samples", "plain copy", "backup", "answers to labels, p95", "restored"]
@@ -518,7 +544,7 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
 
 
 def current(results: Path = RESULTS) -> dict[str, str]:
-    return tables(*(load_results(results / kind) for kind in ("accuracy", "speed", "ui", "reliability")))
+    return tables(*(load_results(results / kind) for kind in ("accuracy", "speed", "ui", "reliability", "suspects")))
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Review: check many labels at once to find wrong ones, and decide disputed images."""
+"""Review: check many labels at once, decide disputed images, and check suspected labels."""
 
 from typing import Any
 
@@ -6,12 +6,14 @@ import streamlit as st
 
 from core.data.kinds import WORDS, is_mixed, labels_by_kind
 from core.data.reviewing import SLOW_LABELS
+from core.runs.suspects import find_suspects
 from db import reviews
 from db.labels import list_operators
 from db.projects import list_sources
 from db.queues import count_disputed
 from db.reviews import ORDERS, Review
 from pages.components import layout, state
+from pages.components.review.folds import show_folds
 from pages.components.widgets.reviewer.server import reviewer
 
 EVERYONE, OTHERS = "everyone", "others"
@@ -31,7 +33,7 @@ if not labeled and not disputed:
     st.stop()
 
 show = st.segmented_control(
-    "Show", ["labels", "disputed"], key=state.SHOW, bind="query-params", default="labels", required=True,
+    "Show", ["labels", "disputed", "suspected"], key=state.SHOW, bind="query-params", default="labels", required=True,
     format_func=str.capitalize, label_visibility="collapsed",
 )  # fmt: skip
 
@@ -90,13 +92,21 @@ def chosen_review() -> tuple[Review, int | None]:
         return review, reviews.count_labeled(db, project.id, review)
 
 
-review, total = chosen_review() if show == "labels" else (None, None)
+def count_suspects() -> int:
+    """Draw the folds. Return the number of suspected labels."""
+    with layout.errors(), layout.database() as db:
+        suspects = find_suspects(db, layout.home(), project)
+    show_folds(project, page.operator, suspects)
+    return len(suspects.entries)
+
+
+review, total = chosen_review() if show == "labels" else (None, count_suspects() if show == "suspected" else None)
 
 
 # A fragment, so that a message from the widget reruns only this function.
 @st.fragment
 def widget() -> None:
-    reviewer(project, page.operator, review, total, show_key=state.SHOW)
+    reviewer(project, page.operator, show, review, total, show_key=state.SHOW)
     if st.session_state[state.SHOW] != show:  # the widget has switched to the other view
         st.rerun()
 

@@ -18,9 +18,9 @@ from sqlite_utils import Database
 from core.backup import backups
 from core.backup.restore import restore
 from core.cli import demo as demo_project
-from core.cli import reading, serving
+from core.cli import reading, serving, suspects
 from core.cli.progress import Progress
-from core.cli.shared import Json, ProjectName
+from core.cli.shared import Json, ProjectName, key_values
 from core.cli.shared import counted as _counted
 from core.cli.shared import database as _database
 from core.cli.shared import find_project as _project
@@ -29,7 +29,7 @@ from core.cli.terminal import one_sentence, print_error, print_line
 from core.data import export as exporting
 from core.data import importing
 from core.data.kinds import labels_by_kind, parenthesis
-from core.errors import JobError, OptionError, SlotlabError, StorageError
+from core.errors import JobError, SlotlabError, StorageError
 from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted, share_and_interval
 from core.evaluation.reference import score_name
@@ -195,6 +195,7 @@ def _watch(
 app.command()(reading.propose)
 app.command()(reading.accept)
 app.command()(reading.rounds)
+app.command()(suspects.suspects)
 
 
 @app.command()
@@ -211,7 +212,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Start a run and follow it to its end. Ctrl-C cancels it; `slotlab resume` continues it."""
-    settings = config.with_options(config.preset(preset), _key_values(options or []))
+    settings = config.with_options(config.preset(preset), key_values(options or []))
     home = Home.from_env()
     with _database(home) as db:
         run = start_training(db, home, _project(db, project), settings, preset=preset, operator=default_operator())
@@ -586,16 +587,3 @@ def _reason_line(item: dict[str, str]) -> str:
 def _print_summary(out: Path, text: str) -> None:
     """Print the last line of a command that has written `out`, which may be stdout itself."""
     (print_error if is_standard_output(out) else print_line)(text)
-
-
-def _key_values(options: list[str]) -> dict[str, str]:
-    pairs = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not equals:
-            raise OptionError(f"--set expects key=value, got {option!r}.")
-        pairs[key.strip()] = value
-    weights = pairs.get("pretrained", "").strip()
-    if weights and weights not in config.OPTIONS["pretrained"].choices:
-        pairs["pretrained"] = str(Path(weights).absolute())  # the worker has another current directory
-    return pairs

@@ -1,7 +1,8 @@
 """Options, database and words that several commands share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from core.errors import OptionError
 from core.files import shortened
 from core.home import Home
 from core.jobs import control
+from core.model import config
 from db import damage, projects
 from db.connection import opened
 from db.records import Project
@@ -50,3 +52,17 @@ def find_project(db: Database, name: str) -> Project:
         advice = f"choose from {names}" if names else "import images first"
         raise OptionError(f"There is no project {shortened(name)!r}; {advice}.")
     return project
+
+
+def key_values(options: Sequence[str]) -> dict[str, str]:
+    """Return the pairs of --set KEY=VALUE. Raises OptionError for text without =."""
+    pairs = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise OptionError(f"--set expects key=value, got {option!r}.")
+        pairs[key.strip()] = value
+    weights = pairs.get("pretrained", "").strip()
+    if weights and weights not in config.OPTIONS["pretrained"].choices:
+        pairs["pretrained"] = str(Path(weights).absolute())  # the worker has another current directory
+    return pairs

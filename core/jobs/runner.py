@@ -27,6 +27,7 @@ MODULES = {
     "import": "core.data.importing",
     "propose": "core.data.proposing",
     "round": "core.runs.round_worker",
+    "folds": "core.runs.fold_worker",
 }
 """The worker module of each kind of job: `python -m MODULE JOB_DIR`."""
 JOB_WORDS = {
@@ -76,8 +77,8 @@ class Runner:
 
     def _run(self, spec: dict[str, Any]) -> dict[str, Any]:
         locks = [self.lock]
-        # Only runs queue for a device. Imports and evaluations are short and must not wait hours for a run.
-        if spec["kind"] == "train":
+        # Only trainings queue for a device. Imports and evaluations are short and must not wait hours for a run.
+        if spec["kind"] in ("train", "folds"):
             slot = wait_for_device(self.job, device_of(spec["config"]["device"]), self._should_run)
             if slot is None:
                 return {"code": None, "signal": signal.SIGTERM}

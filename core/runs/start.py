@@ -55,7 +55,7 @@ def start_training(
             dataset["kinds"] = dict(sorted(kinds.items()))
 
         def fill(directory: Path) -> dict[str, Any]:
-            dataset["sha256"] = _write(db, directory, train + val)
+            dataset["sha256"] = write_dataset(db, directory, train + val)
             return {"dataset": dataset}
 
         def record(job: Job) -> None:
@@ -188,7 +188,7 @@ def start_evaluation(
             evaluations.insert_test_use(db, project_id=project.id, job_id=job.id, operator=operator)
 
     def fill(directory: Path) -> dict[str, Any]:
-        _write(db, directory, chosen)
+        write_dataset(db, directory, chosen)
         return {}
 
     if split == "test" and not labels_of_people(db, project, split):
@@ -226,7 +226,7 @@ def _same_evaluation(db: Database, home: Home, run: Run, spec: dict[str, Any], c
     return None
 
 
-def _write(db: Database, directory: Path, chosen: list[Sample]) -> str:
+def write_dataset(db: Database, directory: Path, chosen: list[Sample]) -> str:
     """Write dataset.npz and return its hash."""
     return write_snapshot(directory / "dataset.npz", _rows(db, chosen), _kinds(chosen))
 

@@ -221,7 +221,7 @@ def test_audited_labels_change_only_the_audited_figure() -> None:
 
 def test_every_audit_is_found() -> None:
     """Folders may have no audit, so a wrong path would go unnoticed."""
-    assert {path.stem for path in AUDITS.glob("*.json")} == {"digits4", "portal6"}
+    assert {path.stem for path in AUDITS.glob("*.json")} == {"digits4", "henan4", "portal6"}
     assert all(load_audit(path.stem) for path in AUDITS.glob("*.json"))
     assert load_audit("nobody looked") == {}
 

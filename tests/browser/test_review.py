@@ -11,6 +11,7 @@ from core.data.labeling import apply_events
 from db import labels, samples
 from db.connection import opened
 from db.records import LabelEvent, Project, Sample
+from tests.helpers.readings import agreeing
 
 if TYPE_CHECKING:
     from tests.helpers.lab import Lab
@@ -380,3 +381,57 @@ def test_disputed_images_are_decided_by_keyboard(own_lab: "Lab", page: Page) -> 
     assert not any(sample.disputed for sample in after.values())
     page.get_by_role("button", name="Review labels").click()
     expect(widget(page)).to_have_attribute("data-mode", "labels", timeout=15_000)
+
+
+def test_suspected_labels_are_checked_by_keyboard(own_lab: "Lab", page: Page) -> None:
+    """A deep link: accept a suggestion, keep a label, type another one, undo, skip. Nothing is suspected twice."""
+    project = own_lab.make_project("portal", 30)
+    texts = label_all(own_lab, project)
+    images = sorted(texts)[:5]
+    suggested = {sha256: ("1" if texts[sha256][0] != "1" else "2") + texts[sha256][1:] for sha256 in images}
+    with opened(own_lab.home.db) as db:
+        chosen = samples.select_samples(db, project.id)
+        agreeing(db, project, chosen, [suggested.get(each.sha256, texts[each.sha256]) for each in chosen])
+        images = [sample.sha256 for sample in chosen if sample.sha256 in suggested]
+    own_lab.start()
+    page.goto(f"{own_lab.url}/review?project=portal&show=Suspected")
+    ready(page)
+
+    expect(widget(page)).to_contain_text("0 of 5 suspected labels decided")
+    expect(widget(page)).to_have_attribute("data-sample", images[0])
+    choices = widget(page).get_by_role("option")
+    expect(choices.nth(0)).to_contain_text(f"both readers read {suggested[images[0]]}")
+    expect(choices.nth(0).locator("mark")).to_have_text(suggested[images[0]][0])
+    expect(choices.nth(1)).to_contain_text("current label")
+    expect(choices.nth(1).locator("mark")).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(widget(page)).to_have_attribute("data-sample", images[1])
+    ready(page)
+    page.keyboard.press("Space")
+    expect(widget(page)).to_have_attribute("data-sample", images[2])
+    ready(page)
+    page.keyboard.type("999999")
+    expect(widget(page)).to_have_attribute("data-sample", images[3])
+    ready(page)
+    page.keyboard.press("Enter")
+    expect(widget(page)).to_have_attribute("data-sample", images[4])
+    page.keyboard.press("Backspace")
+    expect(widget(page)).to_have_attribute("data-sample", images[3])
+    ready(page)
+    expect_all_saved(page)
+    assert state(own_lab, project)[images[3]].label == texts[images[3]]
+    page.keyboard.press("Alt+u")
+    expect(widget(page)).to_have_attribute("data-sample", images[4])
+    expect_all_saved(page)
+
+    after = state(own_lab, project)
+    assert [after[image].label for image in images] == [
+        suggested[images[0]], texts[images[1]], "999999", None, texts[images[4]],
+    ]  # fmt: skip
+    assert after[images[1]].checked
+    assert after[images[3]].flag == "unreadable"
+    page.reload()
+    ready(page)
+    expect(widget(page)).to_contain_text("0 of 1 suspected label decided")
+    expect(widget(page)).to_have_attribute("data-sample", images[4])
+    expect(page.get_by_role("button", name="Train folds")).to_be_visible()

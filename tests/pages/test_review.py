@@ -14,6 +14,8 @@ from db.records import Project
 from db.reviews import Review
 from db.samples import select_samples
 from pages.components.widgets.reviewer import server
+from tests.helpers.readings import add_proposals
+from tests.helpers.runs import add_unlabeled
 
 OpenPage = Callable[..., AppTest]
 
@@ -139,7 +141,7 @@ def test_another_view_is_another_name(open_page: OpenPage) -> None:
 def test_a_request_for_no_images_gets_no_end(portal: Project) -> None:
     """Otherwise a browser at the end would wait for images again."""
     message = {"view": "v", "project": "portal", "created": portal.created_at, "after": None, "want": 0, "events": []}
-    data = server._data(portal, "Ben", Review(), server._store(message))
+    data = server._data(portal, "Ben", "labels", Review(), server._store(message))
 
     assert (data["more"], data["cursor"], data["tiles"], data["error"]) == (None, None, [], None)
 
@@ -153,7 +155,41 @@ def test_an_answer_has_new_opinions(hashes: list[str], portal: Project) -> None:
 
     for event, disputed in zip(events, (True, False), strict=True):
         message = {"view": "v", "project": "portal", "after": None, "want": 0, "events": [event]}
-        (answer,) = server._data(portal, "Eve", None, server._store(message))["answers"]
+        (answer,) = server._data(portal, "Eve", "disputed", None, server._store(message))["answers"]
         assert answer["now"]["disputed"] is disputed
         assert ("choices" in answer["now"]) is disputed
     assert [line["did"] for line in answer["now"]["history"]] == ["imported", "second opinion", "resolved"]
+
+
+def test_suspected_labels_come_with_suggestion_and_reason(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The suggestion is the first choice, and the label the second. The page says what was compared."""
+    with opened(home.db) as db:
+        add_unlabeled(db, portal, train=20)
+        labeled = select_samples(db, portal.id, state="labeled")
+        texts = {sample.id: (sample.label, sample.label) for sample in select_samples(db, portal.id)}
+        wrong = labeled[2]
+        assert wrong.label is not None
+        suggested = ("1" if wrong.label[0] != "1" else "2") + wrong.label[1:]
+        unlabeled = {sample.id: ("123456", "123456") for sample in select_samples(db, portal.id, state="unlabeled")}
+        add_proposals(db, portal, texts | unlabeled | {wrong.id: (suggested, suggested)})
+
+    app = open_page("review", project="portal", show="Suspected")
+
+    data = sent(app)
+    assert (data["mode"], data["total"], data["more"]) == ("suspected", len(data["tiles"]), False)
+    tile = next(tile for tile in data["tiles"] if tile["sample"] == wrong.sha256)
+    assert [(choice["shown"], choice["current"]) for choice in tile["choices"]] == [
+        (suggested, False),
+        (wrong.label, True),
+    ]
+    assert tile["choices"][0]["voices"] == [f"both readers read {suggested}"]
+    assert any("Compared with readers: 8 of 8 labels" in caption.value for caption in app.caption)
+
+
+def test_folds_with_too_few_labels_are_refused(open_page: OpenPage, portal: Project) -> None:
+    """The sentence says how many are needed."""
+    app = open_page("review", project="portal", show="Suspected")
+
+    app.button(key="folds").click().run()
+
+    assert "There are 7 labeled images" in app.error[0].value

@@ -5,6 +5,7 @@ import { count, flagText, number } from "../shared/words.js";
 import { Widget } from "./widget.js";
 
 /** @typedef {import("./types.d.ts").DeskTile} Tile */
+/** @typedef {import("./types.d.ts").Choice} Choice */
 
 export class Desk extends Widget {
   /** @param {HTMLElement} root @param {any} data */
@@ -50,7 +51,18 @@ export class Desk extends Widget {
 
   /** @param {any} tile @returns {Tile} */
   makeTile(tile) {
-    return { ...super.makeTile(tile), choice: currentIndex(tile), decisionId: null };
+    return { ...super.makeTile(tile), choice: this.firstChoice(tile), decisionId: null };
+  }
+
+  // Returns the index of the opinion that is selected at first.
+  /** @param {{ choices?: Choice[] }} tile */
+  firstChoice(tile) {
+    return tile.choices.findIndex((choice) => choice.current);
+  }
+
+  // Returns the action of each decision: for another text, for the current label, for a flag.
+  get actions() {
+    return { text: "resolve", current: "resolve", flag: "resolve" };
   }
 
   missingCount() {
@@ -73,7 +85,7 @@ export class Desk extends Widget {
     const { choices, choice } = tile;
     super.update(tile, now);
     const index = tile.choices.findIndex((each) => each.shown === choices[choice]?.shown);
-    tile.choice = index < 0 ? currentIndex(tile) : index;
+    tile.choice = index < 0 ? this.firstChoice(tile) : index;
     if (tile === this.selectedTile() && tile.choices.length !== choices.length) this.settle();
   }
 
@@ -82,7 +94,7 @@ export class Desk extends Widget {
   onConflict(tile) {
     tile.status = "";
     tile.decisionId = null;
-    tile.choice = currentIndex(tile);
+    tile.choice = this.firstChoice(tile);
     this.steps = this.steps.filter((step) => step !== tile);
     const index = this.tiles.indexOf(tile);
     if (!tile.disputed || index >= this.index) return;
@@ -141,7 +153,10 @@ export class Desk extends Widget {
 
   /** @param {Tile} tile @param {{ text?: string | null, flag?: string | null }} content @param {string} text */
   decide(tile, content, text) {
-    tile.last = this.emit(tile, "resolve", { ...content, ms: performance.now() - this.since });
+    const isCurrent = tile.choices.some((choice) => choice.current && choice.text === content.text);
+    const decision = content.flag ? "flag" : isCurrent ? "current" : "text";
+    const action = tile.disputed ? "resolve" : this.actions[decision];
+    tile.last = this.emit(tile, action, { ...content, ms: performance.now() - this.since });
     tile.decisionId = tile.last;
     tile.status = `Decided: ${text}`;
     this.steps = [...this.steps.filter((step) => step !== tile), tile];
@@ -196,11 +211,12 @@ export class Desk extends Widget {
     const list = element("ul", "opinions");
     list.setAttribute("role", "listbox");
     list.setAttribute("aria-label", "Opinions");
+    const current = tile.choices.find((choice) => choice.current);
     tile.choices.forEach((choice, index) => {
       const item = element("li", "opinion");
       item.setAttribute("role", "option");
       item.setAttribute("aria-selected", String(index === tile.choice));
-      item.append(element("span", "label", choice.shown), element("span", "voices", choice.voices.join(", ")));
+      item.append(labelOf(choice, current), element("span", "voices", choice.voices.join(", ")));
       if (choice.current) item.append(element("span", "current", "current label"));
       item.onclick = () => {
         this.field.cancel();
@@ -241,6 +257,13 @@ export class Desk extends Widget {
   }
 }
 
-// Returns the index of the current label among the opinions.
-/** @param {{ choices?: import("./types.d.ts").Choice[] }} tile */
-const currentIndex = (tile) => tile.choices.findIndex((choice) => choice.current);
+// Returns the text of an opinion, with the characters marked that differ from the current label.
+/** @param {Choice} choice @param {Choice | undefined} current */
+function labelOf(choice, current) {
+  const label = element("span", "label");
+  const currentChars = [...(current?.text ?? "")];
+  if (choice.text && currentChars.length) {
+    label.append(...[...choice.text].map((char, place) => element(char === currentChars[place] ? "span" : "mark", "", char)));
+  } else label.textContent = choice.shown;
+  return label;
+}

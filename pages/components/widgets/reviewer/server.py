@@ -15,7 +15,9 @@ from sqlite_utils import Database
 
 from core.data import reviewing
 from core.data.kinds import WORDS
+from core.data.reviewing import Choice
 from core.images.pixels import data_url
+from core.runs.suspects import find_suspects
 from db import queues, reviews, samples
 from db.records import PEOPLE, LabelEvent, Project, Sample
 from db.reviews import Review
@@ -25,7 +27,8 @@ from pages.components.widgets.messages import apply_message, collect_errors, com
 BATCH = 48
 """Images per batch if the browser does not say how many it shows. 48 images of 150 x 40 pixels are 300 kB."""
 MAX_BATCH = 120
-DISPUTED_BATCH = 10
+DESK_BATCH = 10
+"""Images per batch of a desk, which shows one at a time."""
 
 _KEY = "reviewer"
 # Not in a shadow root, so that browser tests and benchmarks find it by its data attributes.
@@ -43,14 +46,16 @@ class _Reply:
     problems: Sequence[str] = ()
 
 
-def reviewer(project: Project, operator: str, review: Review | None, total: int | None, show_key: str) -> None:
-    """Draw the widget for the labels of a review, or for disputed images if `review` is None.
+def reviewer(
+    project: Project, operator: str, mode: str, review: Review | None, total: int | None, show_key: str
+) -> None:
+    """Draw the widget for the labels of a review, or in another mode for disputed or suspected images.
 
-    Call it inside a fragment. `total` is the number of labels in the review (None: unknown). When the reviewer
-    switches between labels and disputed images in the widget, set session_state[show_key].
+    Call it inside a fragment. `total` is the number of labels in the view (None: unknown). When the reviewer switches
+    the mode in the widget, set session_state[show_key].
     """
     # The id of the view separates its messages and batches from those of other views.
-    view = sha256(repr((project, operator, review)).encode()).hexdigest()[:16]
+    view = sha256(repr((project, operator, mode, review)).encode()).hexdigest()[:16]
 
     def receive() -> None:
         if message := widget_message(_KEY, "outbox"):
@@ -61,7 +66,7 @@ def reviewer(project: Project, operator: str, review: Review | None, total: int 
             st.session_state[show_key] = show
 
     reply = st.session_state.pop(f"{_KEY}-reply-{view}", _Reply())
-    data = _data(project, operator, review, reply) | {"view": view, "total": total}
+    data = _data(project, operator, mode, review, reply) | {"view": view, "total": total}
     # One key for all views: two widgets that replace each other would briefly both handle keys.
     _WIDGET(key=_KEY, data=data, on_outbox_change=receive, on_show_change=change_show)
 
@@ -72,7 +77,7 @@ def _store(message: Mapping[str, Any]) -> _Reply:
     return _Reply(answers=answers, after=message["after"], want=min(message["want"], MAX_BATCH), problems=problems)
 
 
-def _data(project: Project, operator: str, review: Review | None, reply: _Reply) -> dict[str, Any]:
+def _data(project: Project, operator: str, mode: str, review: Review | None, reply: _Reply) -> dict[str, Any]:
     """Return the data for the browser, in JSON types only: Streamlit silently converts others to strings."""
     tiles: list[dict[str, Any]] = []
     cursor, disputed, more = reply.after, None, None
@@ -81,11 +86,15 @@ def _data(project: Project, operator: str, review: Review | None, reply: _Reply)
     with collect_errors(problems), layout.database() as db:
         disputed = queues.count_disputed(db, project.id)
         if reply.want:
-            batch, last = _batch(db, project, operator, review, reply)
-            tiles = _tiles(db, batch)
-            cursor, more = last, len(batch) == _batch_size(review, reply)  # only after success, so no image is lost
+            n = reply.want if mode == "labels" else DESK_BATCH
+            if mode == "suspected":
+                tiles, last = _suspected(db, project, reply.after, n)
+            else:
+                batch, last = _batch(db, project, operator, review, reply.after, n)
+                tiles = _tiles(db, batch)
+            cursor, more = last, len(tiles) == n  # only after success, so no image is lost
     return common | {
-        "mode": "disputed" if review is None else "labels",
+        "mode": mode,
         "after": reply.after,
         "cursor": cursor,
         "more": more,
@@ -100,20 +109,35 @@ def _data(project: Project, operator: str, review: Review | None, reply: _Reply)
     }  # fmt: skip
 
 
-def _batch_size(review: Review | None, reply: _Reply) -> int:
-    return DISPUTED_BATCH if review is None else reply.want
-
-
 def _batch(
-    db: Database, project: Project, operator: str, review: Review | None, reply: _Reply
+    db: Database, project: Project, operator: str, review: Review | None, after: list[Any] | None, n: int
 ) -> tuple[list[Sample], list[Any] | None]:
-    n = _batch_size(review, reply)
+    """Return the next labels of a review, or disputed images without one, and the cursor of the last."""
     if review is None:
-        batch = reviews.select_disputed(db, project.id, after=reply.after[0] if reply.after else 0, limit=n)
-        return batch, [batch[-1].id] if batch else reply.after
-    after = (reply.after[0], reply.after[1], reply.after[2]) if reply.after else None
-    batch, cursor = reviewing.next_labeled(db, project, review, operator, after=after, n=n)
+        batch = reviews.select_disputed(db, project.id, after=after[0] if after else 0, limit=n)
+        return batch, [batch[-1].id] if batch else after
+    place = (after[0], after[1], after[2]) if after else None
+    batch, cursor = reviewing.next_labeled(db, project, review, operator, after=place, n=n)
     return batch, list(cursor) if cursor else None
+
+
+def _suspected(
+    db: Database, project: Project, after: list[Any] | None, n: int
+) -> tuple[list[dict[str, Any]], list[Any] | None]:
+    """Return the tiles of the next suspected labels, and the cursor of the last.
+
+    Each has two choices: the suggestion with the reasons, and the label.
+    """
+    entries = find_suspects(db, layout.home(), project).entries
+    chosen = [suspect for suspect in entries if after is None or suspect.place > (after[0], after[1])][:n]
+    tiles = _tiles(db, [suspect.sample for suspect in chosen])
+    for tile, suspect in zip(tiles, chosen, strict=True):
+        suggestion = Choice(suspect.suggested, None, suspect.suggested, current=False, voices=suspect.reasons)
+        label = Choice(
+            suspect.given, None, suspect.given, current=True, voices=(f"label of {suspect.sample.operator}",)
+        )
+        tile["choices"] = [asdict(suggestion), asdict(label)]
+    return tiles, list(chosen[-1].place) if chosen else after
 
 
 def _tiles(db: Database, batch: Sequence[Sample]) -> list[dict[str, Any]]:
