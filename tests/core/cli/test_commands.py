@@ -16,12 +16,15 @@ import pytest
 import timm
 import torch
 
+from core.cli.shared import find_project
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice, fingerprint
 from core.home import Home
 from core.images import renderer
 from core.jobs.jobdir import JobDir
+from db.connection import opened
 from tests.helpers.command_line import Slotlab, command, command_here, refused
+from tests.helpers.labs import add_unreadable
 from tests.helpers.made_once import made_once
 from tests.helpers.repository import ROOT
 
@@ -124,6 +127,23 @@ def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str
     assert 0 <= low <= result["exact_match"] <= high <= 1
     assert len(result["per_position"]) == 6
     assert (result["tta"], result["views"]) == (option == "--tta", views)
+
+
+def test_evaluation_counts_unreadable_images_as_wrong(home: Path, slotlab: Slotlab) -> None:
+    """Text and JSON have the count and the rate. A second call reads nothing again."""
+    before = json.loads(slotlab("evaluate", "2", "--tta", "--json").stdout)
+    assert (before["unreadable"], before["exact_match_with_unreadable"]) == (0, before["exact_match"])
+    assert "unreadable" not in slotlab("evaluate", "2", "--tta").stdout
+
+    with opened(Home(home).db) as db:
+        project = find_project(db, "p")
+    add_unreadable(Home(home), project, "val", 2)
+    result = json.loads(slotlab("evaluate", "2", "--tta", "--json").stdout)
+    text = slotlab("evaluate", "2", "--tta").stdout
+
+    correct, n = result["correct"], result["n"] + 2
+    assert (result["unreadable"], result["exact_match_with_unreadable"]) == (2, correct / n)
+    assert f"2 val images were skipped as unreadable. Counted as wrong: {correct}/{n} = " in text
 
 
 def test_a_run_uses_its_own_views_by_default(home: Path, slotlab: Slotlab, images: Path) -> None:
