@@ -240,7 +240,7 @@ def list_runs(
 
 @app.command()
 def cancel(run: RunName, *, as_json: Json = False) -> None:
-    """Cancel a run, an import or an evaluation. A run can be resumed later."""
+    """Cancel a job of any kind. A run can be resumed later."""
     home = Home.from_env()
     ended: Job | JobStatus | None
     try:

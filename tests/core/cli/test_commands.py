@@ -356,6 +356,7 @@ def test_a_watched_folder_is_imported_as_it_fills(
     assert all(not line["final"] for line in watch.lines()[:-1])
 
 
+@pytest.mark.long  # other tests kill imports, and import files twice
 def test_a_watch_that_was_killed_is_resumed_by_running_it_again(
     watching: Callable[..., Watching], tmp_path: Path, images: Path
 ) -> None:
@@ -405,6 +406,7 @@ def test_a_watch_is_in_nobodys_way(watching: Callable[..., Watching], tmp_path: 
     assert len(list(watch.home.runs.glob("[0-9]*"))) == 2
 
 
+@pytest.mark.long  # tests/core/data/test_watched_folder.py has the missing folder without processes
 def test_a_watched_folder_may_vanish_for_a_while(
     watching: Callable[..., Watching], tmp_path: Path, images: Path
 ) -> None:
