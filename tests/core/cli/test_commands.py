@@ -9,6 +9,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,12 @@ def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str
     assert (result["tta"], result["views"]) == (option == "--tta", views)
 
 
-def test_evaluation_counts_unreadable_images_as_wrong(home: Path, slotlab: Slotlab) -> None:
-    """Text and JSON have the count and the rate. A second call reads nothing again."""
+def test_evaluation_counts_unreadable_images_as_wrong(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text and JSON have the count and the rate."""
+    home = shutil.copytree(home, tmp_path / "copy")
+    slotlab = partial(command_here, home, capsys, monkeypatch)
     before = json.loads(slotlab("evaluate", "2", "--tta", "--json").stdout)
     assert (before["unreadable"], before["exact_match_with_unreadable"]) == (0, before["exact_match"])
     assert "unreadable" not in slotlab("evaluate", "2", "--tta").stdout
