@@ -4,7 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 JS_BIN := tests/js/node_modules/.bin
 PORT ?= 8501
-PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+# Parallel processes of pytest. Many tests wait for a process, so there may be more than cores.
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: help install readers demo demo-zero app test test-browser test-long test-all test-js check check-js browser docs screenshots
 .PHONY: wheel constraints

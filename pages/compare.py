@@ -10,6 +10,7 @@ from core.evaluation.reference import score_title
 from core.runs.uses import uses_text
 from db.evaluations import count_test_uses
 from db.records import Run
+from db.samples import count_samples
 from pages.components import layout, resources, state
 from pages.components.compare.sections import Compared, show_curves, show_disagreements, show_numbers, show_settings
 
@@ -46,6 +47,7 @@ def compared(first: Predictions, second: Predictions) -> Compared:
             plain=compare(first, second, both, page.spec, tta=(False, False)),
             with_tta=compare(first, second, both, page.spec, tta=have_views) if any(have_views) else None,
             tta=tta,
+            unreadable=unreadable,
         )
 
 
@@ -120,6 +122,7 @@ if split == "test":
     st.caption(f"{uses_text(uses)}. Compare runs on val. A run selected on test data has no unbiased test score.")
 with layout.errors(), layout.database() as db:
     first, second = (resources.find_predictions(db, home, each, split) for each in (run, other))
+    unreadable = count_samples(db, project.id, split=split, flag="unreadable")
 if first and second:
     comparison = compared(first, second)
     show_numbers(comparison)

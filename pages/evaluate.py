@@ -142,6 +142,8 @@ with st.grid("auto", min_column_width=170):
         "Mean log loss", f"{result['nll']:.4f}", f"per character; guessing gives {np.log(spec.num_classes):.2f}"
     )
 
+if shown.unreadable.sentence:
+    st.caption(shown.unreadable.sentence)
 before = zip(predictions.sha256, predictions.labels, strict=True)
 changed = sum(now.get(sha256, label) != label for sha256, label in before) if now and not by_readers else 0
 if by_readers and people:

@@ -17,30 +17,32 @@ from sqlite_utils import Database
 
 from core.backup import backups
 from core.backup.restore import restore
-from core.cli import demo as demo_project
-from core.cli import reading, serving, suspects
+from core.cli import demo, reading, results, serving, suspects
 from core.cli.progress import Progress
-from core.cli.shared import Json, ProjectName, key_values
-from core.cli.shared import counted as _counted
-from core.cli.shared import database as _database
-from core.cli.shared import find_project as _project
-from core.cli.shared import update_jobs as _update_jobs
+from core.cli.shared import (
+    Json,
+    ProjectName,
+    RunName,
+    counted,
+    database,
+    find_project,
+    find_run,
+    key_values,
+    print_summary,
+    update_jobs,
+)
 from core.cli.terminal import one_sentence, print_error, print_line
-from core.data import export as exporting
-from core.data import importing
+from core.data import export, importing
 from core.data.kinds import labels_by_kind, parenthesis
-from core.errors import JobError, SlotlabError, StorageError
+from core.errors import JobError, StorageError
+from core.evaluation import percent
 from core.evaluation.metrics import interval95
-from core.evaluation.percent import counted, share_and_interval
 from core.evaluation.reference import score_name
-from core.files import is_standard_output, open_regular, write_outside
 from core.home import Home, default_operator
-from core.images.pixels import MAX_BYTES, decode
 from core.jobs import control
 from core.jobs.jobdir import JobStatus
-from core.jobs.runner import JOB_WORDS
 from core.model import config
-from core.runs.start import start_evaluation, start_training
+from core.runs.start import start_training
 from core.runs.watch import follow
 from core.training.doctor import Diagnosis
 from db import projects, runs
@@ -53,12 +55,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="Number or full name of a run.")]
-Tta = Annotated[
-    bool | None,
-    typer.Option("--tta/--no-tta", help="Average over shifted, scaled and turned views. Default: the run's setting."),
-]
 
 
 def _show_version(requested: bool) -> None:
@@ -77,8 +73,8 @@ def options(
     """Define the options that need no command."""
 
 
-@app.command()
-def demo(
+@app.command("demo")
+def make_demo(
     *,
     serve: Annotated[
         bool | None, typer.Option("--serve/--no-serve", help="Open the app at the end. Default: only in a terminal.")
@@ -88,9 +84,7 @@ def demo(
     ] = False,
     samples: Annotated[
         int | None,
-        typer.Option(
-            min=50, help=f"Number of images to render; {demo_project.COUNT}, or {demo_project.ZERO_COUNT} with --zero."
-        ),
+        typer.Option(min=50, help=f"Number of images to render; {demo.COUNT}, or {demo.ZERO_COUNT} with --zero."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the demo's data and start over.")] = False,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
@@ -101,11 +95,11 @@ def demo(
     if serve:
         serving.check_port(port)
     with Progress() as progress:
-        count = samples or (demo_project.ZERO_COUNT if zero else demo_project.COUNT)
-        result = demo_project.run(Home.from_env(), count=count, fresh=fresh, progress=progress, zero=zero)
+        count = samples or (demo.ZERO_COUNT if zero else demo.COUNT)
+        result = demo.run(Home.from_env(), count=count, fresh=fresh, progress=progress, zero=zero)
     print(result.text)
     if serve:
-        serving.serve(port, f"/?project={demo_project.ZERO_PROJECT if zero else demo_project.PROJECT}")
+        serving.serve(port, f"/?project={demo.ZERO_PROJECT if zero else demo.PROJECT}")
 
 
 @app.command("import")
@@ -138,7 +132,7 @@ def import_(
         path=source_path, labels=labels, project=project, length=length, charset=charset, source=source, owner=owner,
         authorization=authorization, watch=watch, every=every,
     )  # fmt: skip
-    with _database(home, create=True) as db, Progress() as progress:
+    with database(home, create=True) as db, Progress() as progress:
         if watch:
             job, report = _watch(db, home, request, progress, as_json=as_json)
         else:
@@ -214,8 +208,8 @@ def train(
     """Start a run and follow it to its end. Ctrl-C cancels it; `slotlab resume` continues it."""
     settings = config.with_options(config.preset(preset), key_values(options or []))
     home = Home.from_env()
-    with _database(home) as db:
-        run = start_training(db, home, _project(db, project), settings, preset=preset, operator=default_operator())
+    with database(home) as db:
+        run = start_training(db, home, find_project(db, project), settings, preset=preset, operator=default_operator())
         if not detach:
             _follow(db, home, run.job)
         _finish_run(db, run.job.id, as_json)
@@ -229,9 +223,9 @@ def list_runs(
 ) -> None:
     """List runs: the run queue first, then all others, newest first."""
     home = Home.from_env()
-    with _database(home) as db:
-        is_current = _update_jobs(db, home)
-        chosen = runs.list_runs(db, _project(db, project).id if project else None)
+    with database(home) as db:
+        is_current = update_jobs(db, home)
+        chosen = runs.list_runs(db, find_project(db, project).id if project else None)
         if not is_current:
             chosen = [replace(run, job=_current(home, run.job)) for run in chosen]
         places = {run_id: place for queue in control.queue(home).values() for place, run_id in enumerate(queue, 1)}
@@ -248,11 +242,11 @@ def list_runs(
 
 @app.command()
 def cancel(run: RunName, *, as_json: Json = False) -> None:
-    """Cancel a run, an import or an evaluation. A run can be resumed later."""
+    """Cancel a job of any kind. A run can be resumed later."""
     home = Home.from_env()
     ended: Job | JobStatus | None
     try:
-        with _database(home) as db, Progress() as progress:
+        with database(home) as db, Progress() as progress:
             ended = _cancel(db, home, control.find_job(db, run).id, progress.show_job)
     except StorageError as error:
         ended = control.cancel_without_database(home, run)
@@ -274,9 +268,9 @@ def resume(
 ) -> None:
     """Resume a run from its last checkpoint. Follow an active run; print a finished one."""
     home = Home.from_env()
-    with _database(home) as db:
-        _update_jobs(db, home)
-        job = _run(db, run).job
+    with database(home) as db:
+        update_jobs(db, home)
+        job = find_run(db, run).job
         if job.state not in (*ACTIVE, "finished"):
             control.resume(db, home, job.id)
         if not detach:
@@ -284,91 +278,13 @@ def resume(
         _finish_run(db, job.id, as_json)
 
 
-@app.command()
-def evaluate(
-    run: RunName,
-    *,
-    split: Annotated[str, typer.Option(metavar="val|test", help="Each use of the test set is recorded.")] = "val",
-    tta: Tta = None,
-    as_json: Json = False,
-) -> None:
-    """Evaluate a run on labeled images it was not trained on."""
-    home = Home.from_env()
-    with _database(home) as db, Progress() as progress:
-        _update_jobs(db, home)
-        job = start_evaluation(db, home, _run(db, run), split, tta=tta, operator=default_operator())
-        job = control.finish(db, home, job.id, progress.show_job)
-    result = {"reference": "people", "agreement": None} | json.loads(job.result or "{}")
-    if as_json:
-        print(json.dumps(result, ensure_ascii=False))
-        return
-    value, interval = share_and_interval(result["correct"], result["n"])
-    print(f"{score_name(result['reference'])} {result['correct']:,}/{result['n']:,} = {value}")
-    print(f"95% interval {interval}, split {split}, TTA {'on' if result['tta'] else 'off'}")
-    print(
-        "per position  " + "  ".join(f"{index}: {value:.1%}" for index, value in enumerate(result["per_position"], 1))
-    )
+app.command()(results.evaluate)
+app.command()(results.report)
+app.command()(results.predict)
 
 
-@app.command()
-def report(
-    run: RunName,
-    *,
-    out: Annotated[Path, typer.Option(help="HTML file to write; - is standard output.")],
-    split: Annotated[str, typer.Option(metavar="val|test", help="Split of the evaluation.")] = "val",
-    tta: Tta = None,
-) -> None:
-    """Write an existing evaluation as one HTML file. This does not use the test set again."""
-    from core.report.document import make_report
-    from core.runs.evaluated import load_evaluated
-
-    home = Home.from_env()
-    home.check_outside(out)
-    with _database(home) as db:
-        _update_jobs(db, home)
-        text = make_report(db, home, load_evaluated(db, home, _run(db, run), split, tta=tta))
-    data = text.encode("utf-8", "replace")
-    write_outside(out, data)
-    _print_summary(out, f"{out}: {len(data) / 1e6:.1f} MB.")
-
-
-@app.command()
-def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Number, name or directory of a run.")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...")],
-    *,
-    tta: Tta = None,
-    as_json: Json = False,
-) -> None:
-    """Read images. Report unreadable files, read the others, and exit with code 1."""
-    from core.model.predictor import Predictor
-
-    predictor = Predictor.load(_run_directory(run))
-    rule = predictor.acceptance
-    if rule and not predictor.rule(tta=tta):
-        basis = f"{'with' if rule.tta else 'without'} TTA at step {rule.step}"
-        if rule.tta and len(predictor.views(tta=tta)) > 1 and rule.step == predictor.step:
-            basis = "with other views"
-        print(f"This run's threshold was chosen {basis}. It does not apply to these readings.", file=sys.stderr)
-    elif rule and rule.caution:
-        print(rule.caution, file=sys.stderr)
-    failed = False
-    for path in files:
-        record = _prediction_record(predictor, path, tta=tta)
-        failed |= "error" in record
-        if as_json:
-            print(json.dumps(record, ensure_ascii=False), flush=True)
-        elif "error" in record:
-            print_error(f"{path}: {record['error']}")
-        else:
-            doubt = "  below the threshold" if record["accepted"] is False else ""
-            print_line(f"{path}  {record['text']}  {record['confidence']:.4f}{doubt}")
-    if failed:
-        raise typer.Exit(1)
-
-
-@app.command()
-def export(
+@app.command("export")
+def export_labels(
     *,
     project: ProjectName,
     out: Annotated[
@@ -387,13 +303,13 @@ def export(
     """Export labels, or images named by their labels, with owner and authorization."""
     home = Home.from_env()
     home.check_outside(out)
-    with _database(home) as db:
+    with database(home) as db:
         chosen = [kind.strip() for each in kinds or () for kind in each.split(",")]
-        target = _project(db, project)
-        count = exporting.export(db, target, form, out, chosen)
+        target = find_project(db, project)
+        count = export.export(db, target, form, out, chosen)
         counts = {kind: n for kind, n in labels_by_kind(db, target).items() if not chosen or kind in chosen}
     place = "standard output" if str(out) == "-" else out
-    _print_summary(out, f"Exported {_counted(count, 'image')}{parenthesis(counts)} to {place}.")
+    print_summary(out, f"Exported {counted(count, 'image')}{parenthesis(counts)} to {place}.")
 
 
 @app.command("backup")
@@ -446,8 +362,8 @@ def check_folder(*, as_json: Json = False) -> None:
     else:
         for line in (*report.problems, *report.notes):
             print_line(line)
-        found = _counted(len(report.problems), "problem") if report.problems else "no problem"
-        print(f"Checked {_counted(report.images, 'image')} and {_counted(report.jobs, 'job')}: {found}.")
+        found = counted(len(report.problems), "problem") if report.problems else "no problem"
+        print(f"Checked {counted(report.images, 'image')} and {counted(report.jobs, 'job')}: {found}.")
     if not report.is_intact:
         raise typer.Exit(1)
 
@@ -476,24 +392,6 @@ def _current(home: Home, job: Job) -> Job:
         return job
     view = control.observe(home, job.id)
     return replace(job, state=view.state, reason=view.reason)
-
-
-def _run(db: Database, name: str) -> Run:
-    job = control.find_job(db, name)
-    run = runs.find_run(db, job.id)
-    if run is None:
-        kind = JOB_WORDS[job.kind]
-        raise JobError(f"{name} is not a training run but {kind}. `slotlab runs` lists the runs.")
-    return run
-
-
-def _run_directory(name: str) -> Path:
-    with suppress(OSError):  # a name can be too long for a path
-        if Path(name).is_dir():
-            return Path(name)
-    home = Home.from_env()
-    with _database(home) as db:
-        return home.run(_run(db, name).job.id)
 
 
 def _follow(db: Database, home: Home, job: Job) -> None:
@@ -558,32 +456,9 @@ def _run_line(record: dict[str, Any]) -> str:
     line = f"{record['run']:<18} {record['project']:<16} {record['state']:<10}"
     if record["val_correct"] is not None:
         name = "exact" if record["reference"] == "people" else score_name(record["reference"])
-        line += f" val {name} {counted(record['val_correct'], record['val_n'])}"
+        line += f" val {name} {percent.counted(record['val_correct'], record['val_n'])}"
     return f"{line} {record['reason'] or ''}".rstrip()
-
-
-def _prediction_record(predictor: Any, path: Path, *, tta: bool | None) -> dict[str, Any]:
-    try:
-        with open_regular(path) as file:
-            pixels = decode(file.read(MAX_BYTES + 1))
-    except OSError as error:
-        return {"file": str(path), "error": f"The file cannot be read ({error.strerror})."}
-    except SlotlabError as error:
-        return {"file": str(path), "error": str(error)}
-    prediction = predictor.predict([pixels], tta=tta)[0]
-    return {
-        "file": str(path),
-        "text": prediction.text,
-        "confidence": prediction.confidence,
-        "accepted": prediction.accepted,
-        "positions": [{"char": char, "confidence": confidence} for char, confidence in prediction.positions],
-    }
 
 
 def _reason_line(item: dict[str, str]) -> str:
     return f"{item['name']}: {item['reason']}"
-
-
-def _print_summary(out: Path, text: str) -> None:
-    """Print the last line of a command that has written `out`, which may be stdout itself."""
-    (print_error if is_standard_output(out) else print_line)(text)

@@ -9,18 +9,20 @@ import typer
 from sqlite_utils import Database
 
 from core.backup.restore import in_use
-from core.cli.terminal import print_error
-from core.errors import OptionError
-from core.files import shortened
+from core.cli.terminal import print_error, print_line
+from core.errors import JobError, OptionError
+from core.files import is_standard_output, shortened
 from core.home import Home
 from core.jobs import control
+from core.jobs.runner import JOB_WORDS
 from core.model import config
-from db import damage, projects
+from db import damage, projects, runs
 from db.connection import opened
-from db.records import Project
+from db.records import Project, Run
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
 ProjectName = Annotated[str, typer.Option("--project", help="Name of the project.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Number or full name of a run.")]
 
 
 @contextmanager
@@ -66,3 +68,17 @@ def key_values(options: Sequence[str]) -> dict[str, str]:
     if weights and weights not in config.OPTIONS["pretrained"].choices:
         pairs["pretrained"] = str(Path(weights).absolute())  # the worker has another current directory
     return pairs
+
+
+def find_run(db: Database, name: str) -> Run:
+    job = control.find_job(db, name)
+    run = runs.find_run(db, job.id)
+    if run is None:
+        kind = JOB_WORDS[job.kind]
+        raise JobError(f"{name} is not a training run but {kind}. `slotlab runs` lists the runs.")
+    return run
+
+
+def print_summary(out: Path, text: str) -> None:
+    """Print the last line of a command that has written `out`, which may be stdout itself."""
+    (print_error if is_standard_output(out) else print_line)(text)

@@ -86,6 +86,9 @@ def make_report(db: Database, home: Home, evaluated: Evaluated) -> str:
 def _numbers(evaluated: Evaluated) -> Rows:
     result, n = evaluated.result, evaluated.result["n"]
     rows = [(score_title(evaluated.reference), result["correct"], n)]
+    unreadable = evaluated.unreadable
+    if unreadable.count and unreadable.exact_match is not None:
+        rows.append(("Unreadable images counted as wrong", unreadable.correct, unreadable.total))
     rows += [
         (title, result[key]["correct"], result[key]["n"])
         for key, title in (("string_not_seen", "Texts not seen in training"), ("string_seen", "Texts seen in training"))

@@ -12,12 +12,14 @@ from core.errors import OptionError
 from core.evaluation.predictions import Predictions, Reading, step_of
 from core.evaluation.reference import Reference
 from core.evaluation.slices import Bools
+from core.evaluation.unreadable import Unreadable
 from core.evaluation.views import choice_of
 from core.home import Home
 from core.training.snapshot import training_strings
 from db.evaluations import list_evaluations
 from db.projects import get_project
 from db.records import Project, Run
+from db.samples import count_samples
 
 SPLITS = ("val", "test")
 
@@ -37,6 +39,8 @@ class Evaluated:
     """Result of core.evaluation.metrics.evaluate_views."""
     seen_N: Bools
     """True where the text also occurs in the training images."""
+    unreadable: Unreadable
+    """Unreadable images of the split, as of now."""
 
     @property
     def reference(self) -> Reference:
@@ -67,6 +71,7 @@ def load_evaluated(
     project = get_project(db, run.job.project_id)
     spec = spec_of(project)
     seen_N = predictions.seen_N(training_strings(home.run(run.job.id) / "dataset.npz") if strings is None else strings)
+    result = predictions.result(spec, tta=tta, seen_N=seen_N)
     return Evaluated(
         project=project,
         spec=spec,
@@ -75,8 +80,15 @@ def load_evaluated(
         tta=tta,
         predictions=predictions,
         reading=predictions.reading(spec, tta=tta),
-        result=predictions.result(spec, tta=tta, seen_N=seen_N),
+        result=result,
         seen_N=seen_N,
+        unreadable=Unreadable(
+            split=split,
+            count=count_samples(db, project.id, split=split, flag="unreadable"),
+            correct=result["correct"],
+            n=result["n"],
+            reference=predictions.reference,
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Slotlab folders whose images have their real hashes, for backups and checks."""
+"""Images of noise with their real hashes, for backups and checks, and images that nobody can read."""
 
 import hashlib
 
@@ -6,9 +6,10 @@ import numpy as np
 from sqlite_utils import Database
 
 from core.data.labeling import apply_events
+from core.home import Home
 from core.images.pixels import encode_png, pixel_hash, split_of
 from db import projects, samples
-from db.connection import write
+from db.connection import opened, write
 from db.records import Project
 
 
@@ -29,6 +30,24 @@ def add_images(db: Database, project: Project, n: int) -> list[str]:
             )  # fmt: skip
             hashes.append(sha256)
     return hashes
+
+
+def add_unreadable(home: Home, project: Project, split: str, n: int) -> None:
+    """Add `n` images to a split and skip them as unreadable."""
+    with opened(home.db) as db:
+        with write(db):
+            source = projects.insert_source(db, project.id, f"smudges of {split}", "the team", "ticket 1")
+            hashes = [hashlib.sha256(f"{split} {number}".encode()).hexdigest() for number in range(n)]
+            for sha256 in hashes:
+                samples.insert_sample(
+                    db, project_id=project.id, source_id=source.id, sha256=sha256, name=f"{sha256}.png", width=96,
+                    height=24, split=split, image=encode_png(np.zeros((24, 96, 3), dtype=np.uint8)),
+                )  # fmt: skip
+        events = [
+            {"event": sha256[:9], "action": "skip", "flag": "unreadable", "sample": sha256, "base": 0}
+            for sha256 in hashes
+        ]
+        assert {outcome.status for outcome in apply_events(db, project, "Ann", events)} == {"saved"}
 
 
 def label(db: Database, project: Project, sha256: str, number: int, base: int = 0) -> None:

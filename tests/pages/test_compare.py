@@ -17,6 +17,7 @@ from core.home import Home
 from db import evaluations, jobs, projects, runs
 from db.connection import opened, write
 from db.records import Project
+from tests.helpers.labs import add_unreadable
 
 OpenPage = Callable[..., AppTest]
 SPEC = TextSpec(3, "0123")
@@ -64,6 +65,26 @@ def pair(home: Home, trained: Project) -> Project:
     read(found, [0, 1]).save(path_of(home, "0001-fast"))
     read(found, [1, 2, 3]).save(path_of(home, "0002-fast"))
     return trained
+
+
+def test_unreadable_images_are_wrong_for_both(open_page: OpenPage, home: Home, pair: Project) -> None:
+    """A row counts them; the differences stay the same."""
+    n = len(Predictions.load(path_of(home, "0001-fast")).labels)
+    add_unreadable(home, pair, "val", 3)
+
+    rows = measures(open_page("compare", project="portal", run="1", other="2"))
+
+    first, second, *differences = rows["… 3 unreadable as wrong"]
+    assert first.startswith(f"{n - 2}/{n + 3} = ")
+    assert second.startswith(f"{n - 3}/{n + 3} = ")
+    assert differences == rows["Exact match"][2:]
+
+
+def test_no_unreadable_image_adds_no_row(open_page: OpenPage, pair: Project) -> None:
+    """Nothing is added where there is none."""
+    rows = measures(open_page("compare", project="portal", run="1", other="2"))
+
+    assert not [title for title in rows if "unreadable" in title]
 
 
 def texts(elements: object) -> str:

@@ -19,6 +19,7 @@ from db.evaluations import count_test_uses
 from db.jobs import list_jobs
 from db.records import Project
 from db.samples import find_sample
+from tests.helpers.labs import add_unreadable
 
 OpenPage = Callable[..., AppTest]
 
@@ -48,6 +49,22 @@ def test_numbers_have_their_n_and_interval(home: Home, open_page: OpenPage, trai
     assert not app.exception
     assert metric.value.endswith(f" of {n}")
     assert any("% to " in caption.value for caption in app.caption)
+
+
+def test_unreadable_images_are_counted_as_wrong(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """The headline and the evidence say so; without unreadable images they do not."""
+    n = len(stored(home).labels)
+    app = open_page("evaluate", project=trained.name, run="1", section="confidence")
+    assert not [caption for caption in app.caption if "unreadable" in caption.value]
+
+    add_unreadable(home, trained, "val", 3)
+    app = open_page("evaluate", project=trained.name, run="1", section="confidence")
+
+    sentence = "3 val images were skipped as unreadable. Counted as wrong: "
+    correct = next(metric for metric in app.metric if metric.label == "Exact match on val").value.split()[0]
+    assert not app.exception
+    assert [each.value for each in app.caption if each.value.startswith(f"{sentence}{correct}/{n + 3} = ")]
+    assert [each.value for each in app.markdown if each.value.startswith(sentence)]
 
 
 def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:

@@ -36,6 +36,8 @@ class Compared:
     with_tta: Comparison | None
     """None if neither run was evaluated with TTA."""
     tta: bool
+    unreadable: int
+    """Unreadable images of the split, as of now."""
 
     @property
     def names(self) -> tuple[str, str]:
@@ -57,6 +59,8 @@ def show_numbers(it: Compared) -> None:
     rows = [_exact_row(score_title(it.reference), it.plain)]
     if it.with_tta:
         rows.append(_exact_row("… with TTA", it.with_tta))
+    if it.unreadable and it.reference == "people":
+        rows.append(_exact_row(f"… {it.unreadable:,} unreadable as wrong", it.shown, it.unreadable))
     for position in range(it.page.spec.length):
         at = it.shown.paired_at(position)
         rows.append(_row(f"Position {position + 1}", at.n, at.both + at.only_first, at.both + at.only_second, at))
@@ -86,9 +90,9 @@ def show_numbers(it: Compared) -> None:
     )
 
 
-def _exact_row(title: str, comparison: Comparison) -> list[str]:
-    paired = comparison.paired
-    return _row(title, paired.n, comparison.scores[0].correct, comparison.scores[1].correct, paired)
+def _exact_row(title: str, comparison: Comparison, unreadable: int = 0) -> list[str]:
+    paired, (first, second) = comparison.paired, comparison.scores
+    return _row(title, paired.n + unreadable, first.correct, second.correct, paired)
 
 
 def _row(title: str, n: int, first: int, second: int, paired: Paired) -> list[str]:

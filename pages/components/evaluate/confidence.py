@@ -36,6 +36,8 @@ def show_evidence(shown: Evaluated) -> None:
     st.markdown(layout.plain(Evidence(n=n, wrong=n - correct).sentence) if by_people else SHARED_ERRORS)
     with layout.errors(), layout.database() as db:
         uses = list_test_uses(db, shown.project.id)
+    if by_people and shown.unreadable.sentence:
+        st.markdown(shown.unreadable.sentence)
     if by_people:
         st.caption(OPTIMISTIC if shown.split == "val" else UNBIASED)
     if not uses:

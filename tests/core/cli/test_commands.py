@@ -9,6 +9,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ import pytest
 import timm
 import torch
 
+from core.cli.shared import find_project
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice, fingerprint
 from core.home import Home
 from core.images import renderer
 from core.jobs.jobdir import JobDir
+from db.connection import opened
 from tests.helpers.command_line import Slotlab, command, command_here, refused
+from tests.helpers.labs import add_unreadable
 from tests.helpers.made_once import made_once
 from tests.helpers.repository import ROOT
 
@@ -124,6 +128,27 @@ def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str
     assert 0 <= low <= result["exact_match"] <= high <= 1
     assert len(result["per_position"]) == 6
     assert (result["tta"], result["views"]) == (option == "--tta", views)
+
+
+def test_evaluation_counts_unreadable_images_as_wrong(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text and JSON have the count and the rate."""
+    home = shutil.copytree(home, tmp_path / "copy")
+    slotlab = partial(command_here, home, capsys, monkeypatch)
+    before = json.loads(slotlab("evaluate", "2", "--tta", "--json").stdout)
+    assert (before["unreadable"], before["exact_match_with_unreadable"]) == (0, before["exact_match"])
+    assert "unreadable" not in slotlab("evaluate", "2", "--tta").stdout
+
+    with opened(Home(home).db) as db:
+        project = find_project(db, "p")
+    add_unreadable(Home(home), project, "val", 2)
+    result = json.loads(slotlab("evaluate", "2", "--tta", "--json").stdout)
+    text = slotlab("evaluate", "2", "--tta").stdout
+
+    correct, n = result["correct"], result["n"] + 2
+    assert (result["unreadable"], result["exact_match_with_unreadable"]) == (2, correct / n)
+    assert f"2 val images were skipped as unreadable. Counted as wrong: {correct}/{n} = " in text
 
 
 def test_a_run_uses_its_own_views_by_default(home: Path, slotlab: Slotlab, images: Path) -> None:
@@ -336,6 +361,7 @@ def test_a_watched_folder_is_imported_as_it_fills(
     assert all(not line["final"] for line in watch.lines()[:-1])
 
 
+@pytest.mark.long  # other tests kill imports, and import files twice
 def test_a_watch_that_was_killed_is_resumed_by_running_it_again(
     watching: Callable[..., Watching], tmp_path: Path, images: Path
 ) -> None:
@@ -385,6 +411,7 @@ def test_a_watch_is_in_nobodys_way(watching: Callable[..., Watching], tmp_path: 
     assert len(list(watch.home.runs.glob("[0-9]*"))) == 2
 
 
+@pytest.mark.long  # tests/core/data/test_watched_folder.py has the missing folder without processes
 def test_a_watched_folder_may_vanish_for_a_while(
     watching: Callable[..., Watching], tmp_path: Path, images: Path
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from core.charset import TextSpec, spec_of
-from core.cli import commands
+from core.cli import results
 from core.data.importing import open_source
 from core.errors import SlotlabError
 from core.evaluation.acceptance import Acceptance
@@ -20,6 +20,7 @@ from db.connection import opened, write
 from db.evaluations import insert_test_use, list_test_uses
 from db.records import Project
 from db.runs import find_run
+from tests.helpers.labs import add_unreadable
 from tests.helpers.trained import RUN, stored, write_run
 
 
@@ -90,6 +91,20 @@ def test_the_report_is_one_whole_file_with_the_numbers_of_the_predictions(
     assert f"With {wrong} wrong of 600, at least" in page.text
     assert "the team" in page.text
     assert "ticket 1" in page.text
+
+
+def test_the_report_counts_unreadable_images_as_wrong(home: Home, trained: Project) -> None:
+    """Unreadable images of another split, or none, add nothing."""
+    write_run(home, trained, "val", wrong=6)
+    add_unreadable(home, trained, "test", 2)
+    assert "unreadable" not in report_of(home).lower()
+
+    add_unreadable(home, trained, "val", 3)
+    text = Page(report_of(home)).text
+
+    assert "3 val images were skipped as unreadable. Counted as wrong: 594/603 = 98.5%" in text
+    assert "Unreadable images counted as wrong" in text
+    assert "594 of 603" in text
 
 
 def test_the_report_shows_threshold_views_and_test_uses(home: Home, trained: Project) -> None:
@@ -175,21 +190,21 @@ def test_the_command_writes_the_report(
 ) -> None:
     """It equals the report of the page; errors are one sentence each."""
     monkeypatch.setenv("SLOTLAB_HOME", str(home.root))
-    commands.report("1", out=tmp_path / "report.html")
+    results.report("1", out=tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == report_of(home)
     assert "MB" in capsys.readouterr().out
 
     with pytest.raises(SlotlabError, match=r"has not been evaluated on test yet; run `slotlab evaluate` first"):
-        commands.report("1", out=tmp_path / "x.html", split="test")
+        results.report("1", out=tmp_path / "x.html", split="test")
     with pytest.raises(SlotlabError, match="no split 'all'"):
-        commands.report("1", out=tmp_path / "x.html", split="all")
+        results.report("1", out=tmp_path / "x.html", split="all")
     with pytest.raises(SlotlabError, match="could not be written"):
-        commands.report("1", out=tmp_path / "no" / "x.html")
+        results.report("1", out=tmp_path / "no" / "x.html")
     with pytest.raises(SlotlabError):
-        commands.report("77", out=tmp_path / "x.html")
+        results.report("77", out=tmp_path / "x.html")
     write_run(home, trained, "val", wrong=1)
     with pytest.raises(SlotlabError, match="This evaluation has no TTA"):
-        commands.report("1", out=tmp_path / "x.html", tta=True)
+        results.report("1", out=tmp_path / "x.html", tta=True)
     assert not (tmp_path / "x.html").exists()
     with opened(home.db) as db:
         assert list_test_uses(db, trained.id) == []

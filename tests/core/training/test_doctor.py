@@ -124,6 +124,7 @@ def test_labels_of_other_images_are_misaligned_once_they_are_learned_by_heart(fi
     assert "Samples page" in found.advice
 
 
+@pytest.mark.long
 def test_a_position_whose_labels_are_random_is_a_dead_head(fit: Fit) -> None:
     """Positions are 1-based in the sentence."""
     rng = random.Random(0)
