@@ -13,7 +13,7 @@ from pages.components import layout, resources
 from pages.components.charts import confidence_figure
 
 MAX_PROJECT_IMAGES = 24
-NAMES = {"val": "validation", "unlabeled": "unlabeled"}
+NAMES = {"val": "labeled validation", "unlabeled": "unlabeled training"}
 
 page = layout.open_page("predict")
 project, spec, home = page.project, page.spec, layout.home()
@@ -41,7 +41,8 @@ if source == "upload":
     uploads = st.file_uploader("Images", accept_multiple_files=True, label_visibility="collapsed", key="uploads")
     files = [(upload.name, None, upload.getvalue()) for upload in uploads]
 else:
-    split, state = ("val", None) if source == "val" else (None, "unlabeled")
+    # Nobody may see a reading of a validation or test image that still needs a label.
+    split, state = ("val", "labeled") if source == "val" else ("train", "unlabeled")
     with layout.errors(), layout.database() as db:
         samples = select_samples(db, project.id, split=split, state=state, text=text, limit=MAX_PROJECT_IMAGES)
         stored = image_bytes(db, [sample.id for sample in samples])
