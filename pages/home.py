@@ -16,6 +16,9 @@ from pages.components import layout
 from pages.components.home.backup import has_problem, show_backup
 from pages.components.home.importing import import_form, show_import, show_watch
 
+RUN_PAGES = ("pages/train.py", "pages/evaluate.py")
+"""Pages that show a run."""
+
 layout.enter("home")
 
 projects, cards, imports, watches = [], [], [], {}
@@ -90,10 +93,12 @@ def link_to_next_steps(project: Project, run: Run | None, labeled: int, unlabele
         steps.append(("pages/evaluate.py", "View errors", ":material/grid_on:"))
     elif labeled and not unlabeled:
         steps.append(("pages/train.py", "Train a model", ":material/play_arrow:"))
+    if unlabeled and not labeled:
+        steps.append(("pages/propose.py", "Propose readings", ":material/auto_stories:"))
     if unlabeled:
         steps.append(("pages/label.py", f"Label {unlabeled:,} images", ":material/keyboard:"))
     for page, label, icon in steps:
-        query = {"project": project.name} | ({"run": run.job.id} if run and "label" not in page else {})
+        query = {"project": project.name} | ({"run": run.job.id} if run and page in RUN_PAGES else {})
         st.page_link(page, label=label, icon=icon, query_params=query, width="content")
 
 
