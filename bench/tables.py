@@ -408,7 +408,7 @@ def suspects_table(results: Results) -> str:
         ]
         for name, result in sorted(results.items(), reverse=True)
         for key, wrong, who in kinds
-        if (counts := result.get(key)) is not None and counts["suspected"]
+        if (counts := result.get(key)) is not None and counts["suspected"] and counts["wrong"]
     ]
     return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
 
