@@ -108,6 +108,21 @@ def test_before_any_reading_there_is_nothing_to_accept(db: Database, short_proje
         accept_agreed(db, short_project, "Ann")
 
 
+def test_a_label_typed_while_readings_come_and_go_is_saved(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """The operator opened the image before the reading was accepted and removed."""
+    opened = samples.get_sample(db, read["train"][0].id)
+    accept_agreed(db, short_project, "Bob")
+    retract(db, short_project, "readers", "Bob")
+
+    event = {"event": "1", "action": "label", "sample": opened.sha256, "text": "999", "base": opened.version}
+    (outcome,) = apply_events(db, short_project, "Ann", [event])
+
+    assert (outcome.status, outcome.label) == ("saved", "999")
+    assert samples.get_sample(db, opened.id).kind == "person"
+
+
 def test_only_training_images_get_a_suggestion(
     db: Database, short_project: Project, read: dict[str, list[Sample]]
 ) -> None:
