@@ -123,6 +123,16 @@ def test_a_label_typed_while_readings_come_and_go_is_saved(
     assert samples.get_sample(db, opened.id).kind == "person"
 
 
+def test_nothing_is_accepted_before_the_reading_has_finished(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """The readings so far agree, but the job was killed."""
+    db.execute("UPDATE jobs SET state = 'failed' WHERE kind = 'propose'")
+
+    with pytest.raises(OptionError, match="The readers have not finished"):
+        accept_agreed(db, short_project, "Ann")
+
+
 def test_only_training_images_get_a_suggestion(
     db: Database, short_project: Project, read: dict[str, list[Sample]]
 ) -> None:
