@@ -1,4 +1,4 @@
-"""Rounds: what one gained, told without mixing labels of people and readings."""
+"""The gain of a round, without mixing labels of people and readings."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from db.records import Job, Run
 
 
 def run(number: int, reference: str, correct: int | None, n: int) -> Run:
-    job = Job(f"{number:04}-fast", number, "train", 1, str(number), "finished", None, None, "Ann", "", None)
+    job = Job(f"{number:04}-fast", number, "train", 1, str(number), "finished", None, None, "", None)
     return Run(job, "fast", "{}", "", 100, n, correct, reference)
 
 
