@@ -194,12 +194,12 @@ def _kind(event: Event, ledger: Sequence[LabelEvent], base: int) -> str:
 
 
 def _without_readings(base: int, ledger: Sequence[LabelEvent]) -> int:
-    """Return the version that a person's event applies to, after readings that became labels since `base`.
+    """Return the version that a person's event applies to, after readings that were accepted or removed since `base`.
 
     A person's label wins over a reading, even if the reading became a label while the person typed.
     """
     changes = [each for each in ledger if each.version is not None and each.version > base]
-    if changes and all(each.action == "accept" for each in changes):
+    if changes and all(each.origin in ("accept", "retract") for each in changes):
         return max(base, *(each.version or 0 for each in changes))
     return base
 

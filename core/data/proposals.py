@@ -59,13 +59,16 @@ def agreed_texts(
 def accept_agreed(db: Database, project: Project, operator: str) -> int:
     """Turn the agreed readings of unlabeled training images into labels of readers, and return their number.
 
-    Raises OptionError if nothing has been read, or the readers cannot be used for this portal.
+    Raises OptionError if nothing has been read, the reading has not finished, or the readers cannot be used here.
     """
     readers = proposals.list_readers(db, project.id)
     if not readers:
         raise OptionError(f"Project {project.name} has no proposals yet. Run `slotlab propose` first.")
     if not is_usable(db, project):
-        raise OptionError(agreement(db, project, readers).verdict)
+        measured = agreement(db, project, readers)
+        if measured.usable:
+            raise OptionError("The readers have not finished. Run `slotlab propose` to let them read all images.")
+        raise OptionError(measured.verdict)
     texts = agreed_texts(db, project, split="train", state="unlabeled")
     return accept(db, project, texts, kind="readers", readers=readers, operator=operator, rule={"rule": "agreed"})
 

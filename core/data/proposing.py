@@ -46,9 +46,11 @@ def start_proposing(
     """Start the job. Return the existing one if the project's images are being read already.
 
     `labeled` also reads the labeled images of train, to find wrong labels. Raises OptionError for unknown or missing
-    readers, or if the project has no images.
+    readers, for one reader alone, or if the project has no images.
     """
     check_names(readers)
+    if len(readers) < 2:  # the job would delete the readings of the other reader
+        raise OptionError("One reader alone cannot agree with another. Use at least two readers.")
     if not samples.count_samples(db, project.id):
         raise OptionError(f"Project {project.name} has no images. Import some first.")
     if running := running_job(db, home, project):

@@ -52,8 +52,8 @@ class Line:
     """Readings of one reader that became labels."""
     next_run: str | None
     """None if there was too little to train on."""
-    before: tuple[int, int]
-    """Images of val that the run reads like its reference, and all of them."""
+    before: tuple[int, int] | None
+    """Images of val that the run reads like its reference, and all of them. None if the next run has another one."""
     after: tuple[int, int] | None
     """The same of the next run; None until it has ended."""
     reference: str
@@ -61,8 +61,10 @@ class Line:
 
     @property
     def helped(self) -> bool:
-        """True if the next run reads a larger share of val right."""
-        return self.after is not None and self.after[0] * self.before[1] > self.before[0] * self.after[1]
+        """True if the next run reads a larger share of val right, by the same reference."""
+        if self.before is None or self.after is None:
+            return False
+        return self.after[0] * self.before[1] > self.before[0] * self.after[1]
 
     def sentence(self) -> str:
         """Return what the round did and gained."""
@@ -72,7 +74,13 @@ class Line:
         if self.after is None:
             return f"{taken}. {self.next_run} trains on them."
         name = "Exact match on val" if self.reference == "people" else "Agreement with readers on val"
-        (before, of), (after, of_after) = self.before, self.after
+        after, of_after = self.after
+        if self.before is None:
+            return (
+                f"{taken}. {name}: {after:,} of {of_after:,} ({self.next_run}). {self.run} was measured against "
+                "another reference, so the gain is unknown."
+            )
+        before, of = self.before
         return f"{taken}. {name}: {before:,} of {of:,} before, {after:,} of {of_after:,} after ({self.next_run})."
 
 
@@ -109,12 +117,13 @@ def _finish_round(db: Database, home: Home, job: Job, follow: Callable[[JobStatu
 
 def line_of(result: Mapping[str, Any], before: Run, after: Run | None) -> Line:
     """Return a round from its job's result and its runs. `after` is None if there is none, or it has not ended."""
+    comparable = after is None or after.reference == before.reference
     return Line(
         run=result["run"],
         accepted=result["accepted"],
         proved=result["proved"],
         next_run=result["next_run"],
-        before=(before.val_correct or 0, before.val_n),
+        before=(before.val_correct or 0, before.val_n) if comparable else None,
         after=None if after is None or after.val_correct is None else (after.val_correct, after.val_n),
         reference=before.reference if after is None else after.reference,
     )

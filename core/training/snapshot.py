@@ -186,7 +186,7 @@ def choose_samples(
     if len(train) < 2 or not val:
         note = f" ({dropped} more were excluded by drop_seen_strings)" if dropped else ""
         raise TrainingError(
-            f"There are {len(train)} labeled training images{note} and {len(val)} labeled validation images. Training "
+            f"There are {len(train)} labeled training images{note} and {len(val)} for validation. Training "
             "needs at least 2 and 1. Images are split by their pixels, so label more."
         )
     texts = {label for _, label in train}

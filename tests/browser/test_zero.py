@@ -1,4 +1,4 @@
-"""From a folder of images to a run without a label: import, propose, blind check, accept, disagreements, train."""
+"""Walk from a folder of images to a run without a label: import, propose, blind check, accept, disagreements, train."""
 
 import io
 import zipfile

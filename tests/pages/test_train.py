@@ -121,7 +121,7 @@ def test_a_refusal_is_shown_with_its_counts(open_page: OpenPage, home: Home, lab
 
     click(app, "Start training")
 
-    assert "4 labeled training images and 0 labeled validation images" in texts(app.error)
+    assert "4 labeled training images and 0 for validation" in texts(app.error)
     with opened(home.db) as db:
         assert runs.list_runs(db) == []
 

@@ -60,13 +60,18 @@ def _show_lines(page: Page, lines: list[Line]) -> None:
             "New labels": line.accepted + line.proved,
             "Next run": line.next_run or "too few labels",
             "Before": _share(line.before),
-            "After": "–" if line.after is None else _share(line.after),
+            "After": _share(line.after),
             "Measured": "exact match on val" if line.reference == "people" else "agreement with readers on val",
         }
         for line in lines
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Rounds", height=min(300, 38 + 35 * len(rows)))
-    if (newest := lines[0]).after is not None and not newest.helped:
+    newest = lines[0]
+    if newest.after is not None and newest.before is None:
+        st.info(
+            "The two runs were measured against different references, so the gain is unknown.", icon=":material/info:"
+        )
+    elif newest.after is not None and not newest.helped:
         st.info("The last round did not help. Label images on which the readers disagree.", icon=":material/info:")
     elif newest.next_run and newest.after is None:
         st.page_link(
@@ -75,6 +80,8 @@ def _show_lines(page: Page, lines: list[Line]) -> None:
         )  # fmt: skip
 
 
-def _share(counted: tuple[int, int]) -> str:
+def _share(counted: tuple[int, int] | None) -> str:
+    if counted is None:
+        return "–"
     right, n = counted
     return f"{right:,} of {n:,} ({percent(right / n)})"

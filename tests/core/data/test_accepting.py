@@ -108,6 +108,31 @@ def test_before_any_reading_there_is_nothing_to_accept(db: Database, short_proje
         accept_agreed(db, short_project, "Ann")
 
 
+def test_a_label_typed_while_readings_come_and_go_is_saved(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """The operator opened the image before the reading was accepted and removed."""
+    opened = samples.get_sample(db, read["train"][0].id)
+    accept_agreed(db, short_project, "Bob")
+    retract(db, short_project, "readers", "Bob")
+
+    event = {"event": "1", "action": "label", "sample": opened.sha256, "text": "999", "base": opened.version}
+    (outcome,) = apply_events(db, short_project, "Ann", [event])
+
+    assert (outcome.status, outcome.label) == ("saved", "999")
+    assert samples.get_sample(db, opened.id).kind == "person"
+
+
+def test_nothing_is_accepted_before_the_reading_has_finished(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """The readings so far agree, but the job was killed."""
+    db.execute("UPDATE jobs SET state = 'failed' WHERE kind = 'propose'")
+
+    with pytest.raises(OptionError, match="The readers have not finished"):
+        accept_agreed(db, short_project, "Ann")
+
+
 def test_only_training_images_get_a_suggestion(
     db: Database, short_project: Project, read: dict[str, list[Sample]]
 ) -> None:

@@ -152,6 +152,7 @@ def test_labeled_images_of_train_are_read_on_request(
         ([], "Name each reader once"),
         (["rapidocr", "rapidocr"], "Name each reader once"),  # it would agree with itself
         (["tesseract"], "no reader 'tesseract'"),
+        (["rapidocr"], "Use at least two readers"),  # the job would delete the readings of ddddocr
     ],
 )
 def test_unusable_names_are_refused(
