@@ -40,6 +40,12 @@ _LEDGER = {
         SELECT samples.id FROM samples JOIN projects ON projects.id = project_id
         WHERE length(label) <> projects.length
     """,
+    "have a reading of another length than their project's": """
+        SELECT DISTINCT sample_id FROM proposals JOIN samples ON samples.id = sample_id
+         JOIN projects ON projects.id = project_id
+        WHERE length(text) <> projects.length OR (text IS NOT NULL AND
+         NOT (json_valid(positions) AND json_array_length(positions) = projects.length))
+    """,
     "have no image": "SELECT id FROM samples WHERE id NOT IN (SELECT sample_id FROM images)",
 }
 """Queries of samples that contradict the ledger. The key completes "Samples that ..."."""

@@ -9,6 +9,7 @@ from core.data.proposals import accept_agreed, agreed_texts, proof
 from core.data.suggestions import suggestions
 from core.errors import OptionError
 from db import integrity, labels, proposals, samples
+from db.connection import write
 from db.records import Project, Sample
 from tests.helpers.readings import add_proposals
 from tests.helpers.runs import add_unlabeled
@@ -82,6 +83,18 @@ def test_labels_of_readers_are_removed_in_one_action(
     assert [event.action for event in labels.events_of(db, removed.id)] == ["accept", "undo"]
     assert integrity.problems(db) == []
     assert accept_agreed(db, short_project, "Ann") == 15
+
+
+@pytest.mark.parametrize("damage", ["text = '12'", "positions = '[]'", "positions = 'nothing'"])
+def test_a_damaged_reading_is_found(
+    db: Database, short_project: Project, read: dict[str, list[Sample]], damage: str
+) -> None:
+    with write(db):
+        db.execute(f"UPDATE proposals SET {damage} WHERE sample_id = {read['train'][0].id}")
+
+    assert integrity.problems(db) == [
+        f"Samples that have a reading of another length than their project's: 1 (id {read['train'][0].id})."
+    ]
 
 
 def test_labels_of_people_cannot_be_removed_at_once(db: Database, short_project: Project) -> None:
