@@ -95,7 +95,7 @@ def test_the_widget_starts_without_images(open_page: OpenPage, project: Project)
     data = sent(open_page("label", project="portal"))
 
     assert (data["project"], data["length"], data["charset"]) == ("portal", 6, "0123456789")
-    assert data["counts"] == {"labeled": 1, "skipped": 1, "total": 3, "disputed": 0}
+    assert data["counts"] == {"labeled": 1, "skipped": 1, "total": 3, "disputed": 0, "kinds": ""}
     assert (data["images"], data["more"], data["error"]) == ([], None, None)
     assert data["queue"] == {"kind": "unlabeled", "order": "import", "source_id": None, "day": None, "flag": None}
 
@@ -106,8 +106,11 @@ def test_the_queues_have_addresses(open_page: OpenPage, project: Project) -> Non
         open_page("label", project="portal", queue="Skipped", order="random", flag="skipped for later", source="mail")
     )
 
-    assert data["queue"] == {"kind": "skipped", "order": "random", "source_id": 1, "day": None, "flag": "passed"}
+    assert data["queue"] == {
+        "kind": "skipped", "order": "random", "source_id": 1, "day": None, "blind": False, "flag": "passed",
+    }  # fmt: skip
     assert sent(open_page("label", project="portal", queue="Second opinion"))["queue"]["kind"] == "second"
+    assert sent(open_page("label", project="portal", images="validation and test"))["queue"]["blind"]
 
 
 def test_a_day_without_images_left_stays_chosen(open_page: OpenPage, project: Project) -> None:

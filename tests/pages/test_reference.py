@@ -146,4 +146,4 @@ def test_a_clone_lists_the_kinds_of_labels_that_changed(
 
     assert not app.exception
     assert f"training labels of readers: {n} → **{n - 1}**" in texts(app)
-    assert f"({n} of them readings)" in texts(app)
+    assert f"The training images have {n} labels of readers." in texts(app)
