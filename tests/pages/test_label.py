@@ -97,7 +97,9 @@ def test_the_widget_starts_without_images(open_page: OpenPage, project: Project)
     assert (data["project"], data["length"], data["charset"]) == ("portal", 6, "0123456789")
     assert data["counts"] == {"labeled": 1, "skipped": 1, "total": 3, "disputed": 0, "kinds": ""}
     assert (data["images"], data["more"], data["error"]) == ([], None, None)
-    assert data["queue"] == {"kind": "unlabeled", "order": "import", "source_id": None, "day": None, "flag": None}
+    assert data["queue"] == {
+        "kind": "unlabeled", "order": "import", "source_id": None, "day": None, "blind": False, "flag": None,
+    }  # fmt: skip
 
 
 def test_the_queues_have_addresses(open_page: OpenPage, project: Project) -> None:

@@ -16,7 +16,6 @@ from db import projects
 from db.connection import opened, write
 from db.queues import Queue
 from db.records import Project
-from db.reviews import Review
 from db.samples import insert_sample
 from pages.components.widgets.labeler import server as labeler
 from pages.components.widgets.reviewer import server as reviewer
@@ -119,9 +118,8 @@ def test_an_event_of_another_project_is_not_repeated_for_my_image(home: Home, mi
 def test_a_cursor_of_another_project_shows_my_images_only(mine: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reviewing widget sends the cursor of its last tile."""
     monkeypatch.setattr("streamlit.session_state", {})
-    for mode in ("labels", "disputed", "suspected"):
-        for after in (None, [0], [1], [2]):
-            review = Review() if mode == "labels" else None
-            data = reviewer._data(mine, "Bo", mode, review, reviewer._Reply(after=after, want=10))
+    for mode in ("disputed", "suspected"):
+        for after in (None, [0, 0], [1, 1], [2, 2]):
+            data = reviewer._data(mine, "Bo", mode, None, reviewer._Reply(after=after, want=10))
             assert data["tiles"] == []
             assert URL not in json.dumps(data)
