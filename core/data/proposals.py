@@ -14,7 +14,7 @@ from core.errors import OptionError
 from core.evaluation.agreement import Agreement, agreed, measure
 from core.evaluation.evidence import Evidence
 from core.evaluation.percent import at_least
-from db import jobs, proposals, samples
+from db import jobs, labels, proposals, samples
 from db.records import PEOPLE, Project, Reader, Sample
 
 HELD_OUT = ("val", "test")
@@ -107,20 +107,29 @@ class Proof:
 def proof(db: Database, project: Project) -> Proof:
     """Compare the agreed readings of validation and test images with the labels of people.
 
-    Imported labels count, because nobody saw a reading when they were given.
+    Imported labels count, because nobody saw a reading when they were given. A label that was changed to the reading
+    later does not count, because Review shows the readings that contradict a label.
     """
     readers = proposals.list_readers(db, project.id)
     labeled, right, wrong = 0, 0, list[tuple[Sample, str]]()
     for split in HELD_OUT:
         texts = proposals.select_texts(db, project.id, readers, split=split, state="labeled")
-        people = [
-            sample for kind in PEOPLE for sample in samples.select_samples(db, project.id, kind=kind, split=split)
-        ]
-        labeled += len(people)
-        for sample in people:
-            reading = agreed(texts.get(sample.id, ()))
-            if reading is not None:
-                right += reading == sample.label
-                if reading != sample.label:
+        for kind in PEOPLE:
+            for sample in samples.select_samples(db, project.id, kind=kind, split=split):
+                reading = agreed(texts.get(sample.id, ()))
+                if reading == sample.label and _is_changed(db, sample):
+                    continue
+                labeled += 1
+                if reading == sample.label:
+                    right += 1
+                elif reading is not None:
                     wrong.append((sample, reading))
     return Proof(labeled, right + len(wrong), wrong)
+
+
+def _is_changed(db: Database, sample: Sample) -> bool:
+    """Return True if the sample had another text before."""
+    return sample.version > 1 and any(
+        event.version is not None and event.text not in (None, sample.label)
+        for event in labels.events_of(db, sample.id)
+    )

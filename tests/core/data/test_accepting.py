@@ -171,3 +171,19 @@ def test_labels_of_people_on_held_out_images_prove_the_readers(
         9, 8, [(wrong.id, f"{wrong.id:03}")],
     )  # fmt: skip
     assert shown.evidence.at_least == pytest.approx(0.5293, abs=1e-4)  # Clopper-Pearson, 7 of 8, one-sided
+
+
+def test_a_label_that_was_changed_to_the_reading_proves_nothing(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """Review shows readings that contradict a label, so the new label is not blind."""
+    blind, corrected, contrary = read["test"][:3]
+    label(db, short_project, blind, f"{blind.id:03}")
+    for sample, text in ((corrected, f"{corrected.id:03}"), (contrary, "888")):
+        label(db, short_project, sample, "999")
+        event = {"event": f"again {sample.id}", "action": "label", "sample": sample.sha256, "text": text, "base": 1}
+        apply_events(db, short_project, "Ann", [event])
+
+    shown = proof(db, short_project)
+
+    assert (shown.labeled, shown.agreed, [sample.id for sample, _ in shown.wrong]) == (2, 2, [contrary.id])
