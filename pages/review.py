@@ -100,7 +100,8 @@ def count_suspects() -> int:
     return len(suspects.entries)
 
 
-review, total = chosen_review() if show == "labels" else (None, count_suspects() if show == "suspected" else None)
+with st.container():  # keeps the place of the widget; at another place there would briefly be two
+    review, total = chosen_review() if show == "labels" else (None, count_suspects() if show == "suspected" else None)
 
 
 # A fragment, so that a message from the widget reruns only this function.

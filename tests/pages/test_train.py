@@ -430,8 +430,9 @@ def test_another_run_can_be_overlaid(open_page: OpenPage, home: Home, labeled: P
 
 def test_the_queue_is_listed_moved_and_left(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """The queue is in order. Moving a run that no longer waits gives one sentence, and no run is lost."""
-    jobs_ = [start(home, labeled) for _ in range(4)]
-    wait_until_working(jobs_[0])
+    jobs_ = [start(home, labeled)]
+    wait_until_working(jobs_[0])  # otherwise a later run may be the first to reach the device
+    jobs_ += [start(home, labeled) for _ in range(3)]
     while len(control.queue(home).get("cpu", [])) < 3:
         time.sleep(0.05)
     app = open_page("train", project="portal")

@@ -268,7 +268,7 @@ def test_a_persons_label_wins_over_a_reading_that_came_first(
     with write(db):
         labels.append_event(
             db, images[0], event_id="accept:1", operator="readers", action="accept", state="labeled", text="111111",
-            kind="readers", base_version=0,
+            kind="readers", base_version=0, origin="accept",
         )  # fmt: skip
 
     (outcome,) = act(db, project, event("a1", "label", images[0], "222222"))

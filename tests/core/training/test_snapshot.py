@@ -116,8 +116,8 @@ def test_the_writing_side_needs_no_torch() -> None:
     ("data", "sentence"),
     [
         ([], "no labels yet"),
-        (rows(6, val=0), "6 labeled training images and 0 labeled validation"),
-        (rows(6, val=6), "0 labeled training images and 6 labeled validation"),
+        (rows(6, val=0), "6 labeled training images and 0 for validation"),
+        (rows(6, val=6), "0 labeled training images and 6 for validation"),
         ([(row[0], row[1], "||", row[3], row[4]) for row in rows(6, val=2)], "All 4 training labels are"),
     ],
 )
