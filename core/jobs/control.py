@@ -21,7 +21,7 @@ from core.errors import JobError, StorageError
 from core.files import shortened
 from core.home import Home
 from core.jobs import order
-from core.jobs.jobdir import JobDir, JobStatus, job_directories
+from core.jobs.jobdir import RESERVE, JobDir, JobStatus, job_directories
 from core.jobs.runner import GRACE_SECONDS
 from db import evaluations, jobs, runs
 from db.connection import write
@@ -100,7 +100,7 @@ def _staging(home: Home) -> Iterator[tuple[JobDir, int]]:
 def _delete_abandoned(home: Home) -> None:
     """Delete the hidden directories of starts that were killed."""
     for path in home.runs.glob(f"{STAGED}*"):
-        if not (path / "lock").exists():  # perhaps created just now
+        if not (path / RESERVE).exists():  # perhaps created just now, and not locked yet
             continue
         with JobDir(path).unlocked() as free:
             if free:

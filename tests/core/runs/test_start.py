@@ -91,6 +91,21 @@ def test_pressing_start_twice_is_one_run(db: Database, home: Home, labeled: Proj
     assert not list(home.runs.glob(".new-*"))
 
 
+def test_a_start_leaves_another_one_alone_that_is_about_to_lock(
+    db: Database, home: Home, labeled: Project, stand_in: None
+) -> None:
+    """Between its creation and its lock, the hidden directory of a start looks abandoned."""
+    other, killed = home.runs / ".new-other", home.runs / ".new-killed"
+    for path in (other, killed):
+        path.mkdir()
+        (path / "lock").touch()
+    (killed / "reserve").touch()
+
+    start(db, home, labeled)
+
+    assert (other.exists(), killed.exists()) == (True, False)
+
+
 def test_a_test_evaluation_is_written_down_before_it_starts(db: Database, home: Home, labeled: Project) -> None:
     """The use of the test set is recorded even if the evaluation fails."""
     run = start(db, home, labeled)
