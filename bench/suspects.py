@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from bench.accuracy import accuracy
 from bench.accuracy.cell import Cell, described
 from bench.accuracy.data import freeze
 from bench.accuracy.scores import AUDITS, audited, load_audit
@@ -80,15 +81,7 @@ QUICK = SuspectCell(
     what="rendered; shows no more than that the bench works",
     group="suspects",
     images="quick",
-    options={
-        "device": "cpu",
-        "backbone": "test_resnet",
-        "width": "32",
-        "image_size": "32x96",
-        "batch_size": "16",
-        "pretrained": "none",
-        "max_steps": "20",
-    },
+    options=accuracy.QUICK.options,
     folds=True,
 )
 

@@ -121,6 +121,15 @@ def select_texts(
     return {sample_id: texts for sample_id, *texts in rows.fetchall()}
 
 
+def confidences_of(db: Database, project_id: int, reader: Reader, *, split: str, state: str) -> dict[int, float]:
+    """Return a reader's confidence in each reading, by sample id."""
+    sql = (
+        "SELECT samples.id, confidence FROM samples CROSS JOIN proposals ON sample_id = samples.id AND reader_id = ?"
+        " WHERE +project_id = ? AND split = ? AND state = ?"
+    )
+    return dict(db.execute(sql, [reader.id, project_id, split, state]).fetchall())
+
+
 def readings_of(db: Database, sample_ids: Sequence[int]) -> dict[int, list[tuple[Reader, Proposal]]]:
     """Return all readings of at most 500 images, by sample id: general readers by name, then the run."""
     marks = ",".join("?" * len(sample_ids))

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
 from db.records import Sample
 
+KeyT = TypeVar("KeyT", int, str)
 KINDS = {"unlabeled": "unlabeled", "skipped": "skipped", "second": "labeled"}
 """The queues and the state of their samples. second: labels that only their operator has seen."""
 ORDERS = {"import": "id", "random": "substr(sha256, 33)"}
@@ -102,7 +103,7 @@ def lease(
 ) -> None:
     """Lease the samples in this state that no one else has leased."""
     # The plus makes SQLite search by hash and not scan all samples of the state.
-    for chunk in _chunks(hashes):
+    for chunk in chunks(hashes):
         db.execute(
             "INSERT INTO leases (sample_id, holder, until) SELECT id, ?, ? FROM samples"
             f" WHERE project_id = ? AND +state = ? AND sha256 IN ({','.join('?' * len(chunk))})"
@@ -157,6 +158,7 @@ def count_disputed(db: Database, project_id: int) -> int:
     return int(db.execute("SELECT count(*) FROM samples WHERE disputed AND project_id = ?", [project_id]).fetchone()[0])
 
 
-def _chunks(keys: Collection[str]) -> list[list[str]]:
+def chunks(keys: Collection[KeyT]) -> list[list[KeyT]]:
+    """Divide keys into lists of at most 500, few enough for the variables of one statement."""
     items = list(keys)
     return [items[start : start + 500] for start in range(0, len(items), 500)]

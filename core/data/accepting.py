@@ -14,9 +14,6 @@ from db import labels, proposals, queues, samples
 from db.connection import write
 from db.records import MACHINES, Project, Reader
 
-BATCH = 500
-"""Labels per transaction."""
-
 
 def accept(
     db: Database,
@@ -36,7 +33,7 @@ def accept(
     spec, who = spec_of(project), names_of(readers)
     described = json.dumps({"readers": [describe(reader) for reader in readers]} | dict(rule), ensure_ascii=False)
     acceptance, total = None, 0
-    for ids in _batches(list(texts)):
+    for ids in queues.chunks(list(texts)):
         with write(db):
             for sample_id in ids:
                 sample = samples.get_sample(db, sample_id)
@@ -74,7 +71,7 @@ def retract(db: Database, project: Project, kind: str, operator: str) -> tuple[i
         raise OptionError(f"Labels of kind {kind!r} cannot be removed at once. Choose {' or '.join(MACHINES)}.")
     request, removed = uuid.uuid4().hex, 0
     chosen = samples.select_samples(db, project.id, kind=kind, checked=False)
-    for batch in _batches([sample.id for sample in chosen]):
+    for batch in queues.chunks([sample.id for sample in chosen]):
         with write(db):
             for sample_id in batch:
                 sample = samples.get_sample(db, sample_id)
@@ -103,7 +100,3 @@ def names_of(readers: Sequence[Reader]) -> str:
 
 def describe(reader: Reader) -> dict[str, str]:
     return {"name": reader.name, "version": reader.version, "sha256": reader.sha256}
-
-
-def _batches(ids: list[int]) -> list[list[int]]:
-    return [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]

@@ -99,11 +99,7 @@ def _accept(db: Database, project: Project, row: StoredReader, operator: str) ->
     names = [reader.name for reader in general]
     right, wrong = record(_labeled_by_people(db, project, general, names))
     texts = proposals.select_texts(db, project.id, [row, *general], split="train", state="unlabeled")
-    confidences = {
-        sample_id: next(proposal.confidence for reader, proposal in readings if reader.id == row.id)
-        for batch in _batches(list(texts))
-        for sample_id, readings in proposals.readings_of(db, batch).items()
-    }
+    confidences = proposals.confidences_of(db, project.id, row, split="train", state="unlabeled")
     images = {
         sample_id: Image(run_text, confidences[sample_id], dict(zip(names, each, strict=True)))
         for sample_id, (run_text, *each) in texts.items()
@@ -118,7 +114,7 @@ def _accept(db: Database, project: Project, row: StoredReader, operator: str) ->
         db, project, of_readers, kind="readers", readers=general, operator=operator,
         rule={"rule": "one reader, proved by labels", "labels": PROVED},
     )  # fmt: skip
-    labels = [sample.label or "" for sample in samples.select_samples(db, project.id, state="labeled", split="train")]
+    labels = samples.labels_of(db, project.id, "train")
     everything = proposals.select_texts(db, project.id, [row], split="train")
     readings = labels + [text for (text,) in everything.values() if text is not None]
     return {
@@ -140,10 +136,6 @@ def _labeled_by_people(
     return [
         (sample.label or "", dict(zip(names, texts[sample.id], strict=True))) for sample in people if sample.id in texts
     ]
-
-
-def _batches(ids: list[int]) -> list[list[int]]:
-    return [ids[start : start + 500] for start in range(0, len(ids), 500)]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 from core.images import renderer
 from db import jobs
 from db.connection import opened
-from tests.helpers.browsing import add_run, open_at, settle
+from tests.helpers.browsing import add_run, import_zip, open_at, settle
 from tests.helpers.outside import Recorder
 from tests.helpers.repository import PAGES, ROOT
 from tests.helpers.trained import RUN
@@ -98,20 +98,7 @@ def test_an_upload_is_imported(own_lab: "Lab", page: Page) -> None:
             archive.writestr(name, data)
         archive.writestr("broken.png", b"no image")
     open_at(page, own_lab, "/", "Home")
-    page.locator("input[type=file]").first.set_input_files(
-        {"name": "images.zip", "mimeType": "application/zip", "buffer": buffer.getvalue()}
-    )
-    for label, value in (
-        ("Project name", "uploaded"),
-        ("Source name", "login page"),
-        ("Portal owner", "tests"),
-        ("Authorization reference", "own images"),
-    ):
-        field = page.get_by_role("textbox", name=label)
-        field.fill(value)
-        field.press("Tab")
-        settle(page)
-    page.get_by_role("button", name="Import images", exact=True).click()
+    import_zip(page, buffer.getvalue(), "uploaded")
 
     expect(page.get_by_text("Duplicates")).to_be_visible(timeout=30_000)
     expect(page.get_by_test_id("stSidebar").get_by_role("combobox", name="Project")).to_have_value("uploaded")

@@ -11,7 +11,7 @@ from core.images.pixels import decode, pixel_hash, split_of
 from db import samples
 from db.connection import opened
 from db.projects import find_project
-from tests.helpers.browsing import open_at, settle
+from tests.helpers.browsing import import_zip, open_at
 from tests.helpers.lab import Lab
 from tests.helpers.labeler import expect_all_saved, expect_ready, shown
 
@@ -51,20 +51,7 @@ def test_a_reader_without_a_label(own_lab: Lab, page: Page) -> None:
     lab.start()
     archive, texts = rendered_zip()
     open_at(page, lab, "/", "Home")
-    page.locator("input[type=file]").first.set_input_files(
-        {"name": "images.zip", "mimeType": "application/zip", "buffer": archive}
-    )
-    for title, value in (
-        ("Project name", "zero"),
-        ("Source name", "login page"),
-        ("Portal owner", "tests"),
-        ("Authorization reference", "own images"),
-    ):
-        field = page.get_by_role("textbox", name=title)
-        field.fill(value)
-        field.press("Tab")
-        settle(page)
-    page.get_by_role("button", name="Import images", exact=True).click()
+    import_zip(page, archive, "zero")
     expect(page.get_by_text("Duplicates")).to_be_visible(timeout=JOB_MS)
 
     open_at(page, lab, "/propose?project=zero", "Propose")

@@ -55,3 +55,21 @@ def add_run(lab: Lab, project: Project) -> str:
         sha256=val, labels=[zeros] * len(val), views=["as it is"], log_probs_VNPC=log_probs_NPC[None].astype(np.float32)
     ).save(folder / "predictions-val.npz")
     return job.id
+
+
+def import_zip(page: Page, archive: bytes, project: str) -> None:
+    """Fill the import form of Home on a fresh machine, and press its button."""
+    page.locator("input[type=file]").first.set_input_files(
+        {"name": "images.zip", "mimeType": "application/zip", "buffer": archive}
+    )
+    for title, value in (
+        ("Project name", project),
+        ("Source name", "login page"),
+        ("Portal owner", "tests"),
+        ("Authorization reference", "own images"),
+    ):
+        field = page.get_by_role("textbox", name=title)
+        field.fill(value)
+        field.press("Tab")
+        settle(page)
+    page.get_by_role("button", name="Import images", exact=True).click()
