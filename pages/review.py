@@ -32,11 +32,6 @@ if not labeled and not disputed:
     )
     st.stop()
 
-show = st.segmented_control(
-    "Show", ["labels", "disputed", "suspected"], key=state.SHOW, bind="query-params", default="labels", required=True,
-    format_func=str.capitalize, label_visibility="collapsed",
-)  # fmt: skip
-
 
 def chosen_review() -> tuple[Review, int | None]:
     """Draw the filters. Return the review and its number of labels, or None if counting would be slow."""
@@ -100,7 +95,13 @@ def count_suspects() -> int:
     return len(suspects.entries)
 
 
-with st.container():  # keeps the place of the widget; at another place there would briefly be two
+# One container for all controls keeps the place of the widget. At another place there would briefly be two widgets, and
+# an empty container would not keep it.
+with st.container():
+    show = st.segmented_control(
+        "Show", ["labels", "disputed", "suspected"], key=state.SHOW, bind="query-params", default="labels",
+        required=True, format_func=str.capitalize, label_visibility="collapsed",
+    )  # fmt: skip
     review, total = chosen_review() if show == "labels" else (None, count_suspects() if show == "suspected" else None)
 
 
