@@ -37,7 +37,8 @@ def tables(
     kills = [reliability_results["kills"]] if "kills" in reliability_results else []
     return {
         "trained": trained_table(accuracy_results),
-        "zero": zero_table(accuracy_results),
+        "zero": zero_table(accuracy_results, "zero"),
+        "fifty": zero_table(accuracy_results, "fifty"),
         "suspects": suspects_table(suspect_results),
         "slices": slices_table(accuracy_results),
         "reader": zero_shot_table(accuracy_results),
@@ -102,10 +103,10 @@ def trained_table(results: Results) -> str:
     return table(head, rows)
 
 
-def zero_table(results: Results) -> str:
-    """Return the runs without a label of a person beside their teachers, by audited labels where there are any."""
+def zero_table(results: Results, group: str) -> str:
+    """Return the runs with few labels of people beside their teachers, by audited labels where there are any."""
     head = ["cell", "images", "agreed in train", "right among them", *READERS, "run with TTA", "training"]
-    cells = of_group(accuracy.CELLS, "zero")
+    cells = of_group(accuracy.CELLS, group)
     rows = cell_rows(cells, results, len(head) - 2, lambda result: [*zero_columns([result]), minutes(result)])
     real = [result for cell in cells if cell.image_set.folder and (result := results.get(cell.name)) is not None]
     if len(real) == sum(cell.image_set.folder is not None for cell in cells):

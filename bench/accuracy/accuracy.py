@@ -115,6 +115,20 @@ CELLS: tuple[Cell, ...] = (
             ("hard4000", "seed0", "hard4000-zero", "rendered, 6 digits, hard style"),
         )
     ),
+    *(
+        Cell(
+            name=f"{name}-fifty-{suffix}",
+            what=what,
+            group="fifty",
+            images=images,
+            needs=("readers",),
+        )
+        for name, suffix, images, what in (
+            ("digits4", "seed0", "digits4-fifty", "real, 4 digits"),
+            ("henan4", "seed0", "henan4-fifty", "real, 4 digits"),
+            *(("portal6", f"fold{fold}", f"portal6-fifty-fold{fold}", "real, 6 digits") for fold in range(FOLDS)),
+        )
+    ),
     Cell(
         name="henan4-fast-seed0",
         what="real, 4 digits; the project's own split",
@@ -181,19 +195,20 @@ def read_trained(cell: Cell, bench: Bench) -> dict[str, Any]:
 
 
 def read_taught(cell: Cell, bench: Bench) -> dict[str, Any]:
-    """Train on agreed readings alone. Score the run and the readers on the test images, by given and audited labels."""
+    """Train on agreed readings and typed labels. Score run and readers on test, by given and audited labels."""
     trained = train(cell, bench)
     test = evaluate(cell, bench, trained, "test")
     predictions = Predictions.load(test.path / "predictions-test.npz")
     spec, audit = cell.image_set.spec, load_audit(cell.image_set.folder)
-    truth = load_snapshot(freeze(replace(cell.image_set, taught=False), bench.work, bench.data).path)
+    truth = load_snapshot(freeze(replace(cell.image_set, taught=False, typed=0), bench.work, bench.data).path)
     rows = [
         (sha256, split, label, name, truth.blob(index))
         for index, (sha256, split, label, name) in enumerate(
             zip(truth.sha256, truth.splits, truth.labels, truth.names, strict=True)
         )
     ]
-    texts = read_by_all(rows, spec, bench.work)
+    readings = read_by_all(rows, spec, bench.work)
+    texts = {sha256: [text for text, _ in each] for sha256, each in readings.items()}
     reads = {name: [texts[sha256][index] or "" for sha256 in predictions.sha256] for index, name in enumerate(READERS)}
     return trained.described(cell) | {
         "splits": {

@@ -47,7 +47,9 @@ class ImageSet:
     parts: tuple[Part, ...] = ()
     style: renderer.Style = renderer.DEMO
     taught: bool = False
-    """True if the labels of train and val are the readings that both general readers agree on, and no others."""
+    """True if the labels of train and val are the readings that both general readers agree on, and `typed` others."""
+    typed: int = 0
+    """Labels of people: a tenth each in val and test, the others in train, where the readers disagree."""
 
     @property
     def spec(self) -> TextSpec:
@@ -77,39 +79,56 @@ def freeze(images: ImageSet, work: Path, data: Path | None) -> Frozen:
         note = path.with_suffix(".json")
         if images.folder or not note.exists():
             rows = list(_rendered(images)) if images.folder is None else _from_folder(images, data)
-            kinds = {}
+            kinds: dict[str, str] = {}
             if images.taught:
-                rows = taught(rows, images.spec, work)
-                kinds = {row[0]: "readers" for row in rows if row[1] == "train" and row[2]}
+                rows, kinds = taught(rows, images, work)
             counts = Counter(row[1] for row in rows if row[2])
             note.write_text(json.dumps({"hash": write_snapshot(path, rows, kinds), "counts": counts}))
         return Frozen(path=path, **json.loads(note.read_text()))
 
 
-def taught(rows: list[Row], spec: TextSpec, work: Path) -> list[Row]:
-    """Replace the labels of train and val by the readings that both readers agree on; None where they do not."""
-    texts = {sha256: agreed(each) for sha256, each in read_by_all(rows, spec, work).items()}
-    return [(row[0], row[1], row[2] if row[1] == "test" else texts[row[0]], *row[3:]) for row in rows]
+def taught(rows: list[Row], images: ImageSet, work: Path) -> tuple[list[Row], dict[str, str]]:
+    """Return the rows with the labels of train and val that a project would have, and the kinds of those of train.
+
+    These are the agreed readings, and the typed labels where the queue of disagreements asks for them. As in a project,
+    val has only labels of people once it has any. Typed labels that the disagreements leave over go to val.
+    """
+    readings = read_by_all(rows, images.spec, work)
+    texts = {sha256: agreed([text for text, _ in each]) for sha256, each in readings.items()}
+    confidences = {sha256: min(confidence for _, confidence in each) for sha256, each in readings.items()}
+    disputed = [row[0] for row in rows if row[1] == "train" and texts[row[0]] is None]
+    disputed.sort(key=lambda sha256: -confidences[sha256])
+    tenth = images.typed // 10
+    by_people = disputed[: images.typed - 2 * tenth]
+    val = [row[0] for row in rows if row[1] == "val"][: images.typed - tenth - len(by_people)]
+
+    def label(row: Row) -> str | None:
+        given = row[1] == "test" or row[0] in by_people or row[0] in val
+        return row[2] if given else texts[row[0]] if row[1] == "train" or not val else None
+
+    kinds = {row[0]: "readers" for row in rows if row[1] == "train" and texts[row[0]] is not None}
+    return [(row[0], row[1], label(row), *row[3:]) for row in rows], kinds
 
 
-def read_by_all(rows: list[Row], spec: TextSpec, work: Path) -> dict[str, tuple[str | None, ...]]:
-    """Return the texts of each general reader by pixel hash. Readings are kept in `work`, because they take minutes."""
+def read_by_all(rows: list[Row], spec: TextSpec, work: Path) -> dict[str, list[tuple[str | None, float]]]:
+    """Return text and confidence of each general reader by pixel hash. Readings are kept, because they take minutes."""
     box = find_text([decode(rows[index][4]) for index in subsample(range(len(rows)))], spec.length)[0]
     by_reader = []
     for name in READERS:
-        path = work / "data" / f"readings-{name}-{version(name)}-{spec.length}-{len(spec.charset)}.json"
-        known: dict[str, str | None] = json.loads(path.read_text()) if path.exists() else {}
+        path = work / "data" / f"readings-{name}-{version(name)}-{spec.length}-{len(spec.charset)}-{box}.json"
+        known: dict[str, tuple[str | None, float]] = json.loads(path.read_text()) if path.exists() else {}
         unread = [row for row in rows if row[0] not in known]
         if unread:
             (reader,) = load([name])
             for start in range(0, len(unread), 100):
                 part = unread[start : start + 100]
                 readings = reader.read([crop(decode(row[4]), box) for row in part], spec)
-                known |= {row[0]: reading.text for row, reading in zip(part, readings, strict=True)}
+                for row, reading in zip(part, readings, strict=True):
+                    known[row[0]] = (reading.text, round(reading.confidence, 6))
                 with atomic_write(path, sync=False) as file:
                     file.write(json.dumps(known).encode())
         by_reader.append(known)
-    return {row[0]: tuple(known[row[0]] for known in by_reader) for row in rows}
+    return {row[0]: [(text, confidence) for text, confidence in (known[row[0]] for known in by_reader)] for row in rows}
 
 
 def _recipe(images: ImageSet) -> str:
@@ -118,7 +137,7 @@ def _recipe(images: ImageSet) -> str:
     parts = [asdict(part) for part in images.parts]
     recipe = [parts, asdict(images.style), images.length, images.charset, drawn_by, version("pillow")]
     if images.taught:
-        recipe += [version(name) for name in READERS]
+        recipe += [images.typed, *(version(name) for name in READERS)]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:10]
 
 
@@ -180,6 +199,19 @@ SETS: dict[str, ImageSet] = {
         ImageSet(name="henan4-zero", length=4, folder="henan4", labels="labels.csv", taught=True),
         *(
             ImageSet(name=f"portal6-zero-fold{fold}", length=6, folder="portal6", divide=fold_of(fold), taught=True)
+            for fold in range(FOLDS)
+        ),
+        ImageSet(name="digits4-fifty", length=4, folder="digits4", labels="labels.csv", taught=True, typed=50),
+        ImageSet(name="henan4-fifty", length=4, folder="henan4", labels="labels.csv", taught=True, typed=50),
+        *(
+            ImageSet(
+                name=f"portal6-fifty-fold{fold}",
+                length=6,
+                folder="portal6",
+                divide=fold_of(fold),
+                taught=True,
+                typed=50,
+            )
             for fold in range(FOLDS)
         ),
         ImageSet(name="hard4000-zero", length=6, parts=_HARD, style=renderer.HARD, taught=True),
