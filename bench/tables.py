@@ -46,6 +46,7 @@ def tables(
         "ablations": ablation_table(accuracy_results),
         "speed": speed_table(speed_results),
         "latency": latency_table(ui_results),
+        "beside-readers": beside_readers_table(ui_results),
         "typing": typing_table(ui_results),
         "operators": operators_table(ui_results),
         "kills": kills_table(kills),
@@ -304,6 +305,25 @@ def latency_table(results: Results) -> str:
     head += ["saved after, median, 99th percentile"]
     cells = [cell for cell in ui.CELLS if cell.group == "latency" or cell.name == "million-latency"]
     return table(head, cell_rows(cells, results, len(head) - 2, row))
+
+
+def beside_readers_table(results: Results) -> str:
+    """Return the latency of labeling alone and beside the general readers, typed in one session."""
+    head = ["images", "readers took", "labeling", "median", "95th percentile", "most"]
+    head += ["saved after, median, 99th percentile"]
+    rows = [
+        [
+            f"{result['proposed']['images']:,}",
+            f"{result['reading_s'] / 60:.1f} min",
+            f"{name}, {part['latency_ms']['n']} labels",
+            *(f"{part['latency_ms'][key]:g} ms" for key in ("median", "p95", "max")),
+            f"{part['answer_ms']['median']:g}, {part['answer_ms']['p99']:g} ms",
+        ]
+        for cell in of_group(ui.CELLS, "readers")
+        if (result := results.get(cell.name)) is not None
+        for name, part in (("alone", result["alone"]), ("beside the readers", result["browser"]))
+    ]
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
 
 
 def typing_table(results: Results) -> str:

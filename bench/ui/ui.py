@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ from bench.ui.million import PROJECT as MILLION
 from bench.ui.million import load_truth, make, save_truth
 from core.data.queues import lease
 from core.home import Home
-from db import queues
+from core.readers.readers import available
+from db import jobs, queues
 from db.connection import opened, write
 from db.projects import find_project, list_sources
 
@@ -40,6 +42,8 @@ SPARE = 200
 """Extra images: every tab holds some, and a closed tab's are released after a minute."""
 WARMUPS = 3
 """Labels before latency is measured."""
+START_SECONDS = 5
+"""Time for the readers to load."""
 LEASES = 5
 PER_MINUTE = 4
 """Labels per minute of an operator over the websocket."""
@@ -65,17 +69,23 @@ class UiCell(BenchCell):
     openings: int = 10
     training: tuple[str, ...] = ()
     """Options of a run that trains meanwhile."""
+    read: int = 0
+    """Images that the general readers read meanwhile."""
 
     @property
     def settings(self) -> dict[str, Any]:
         """Return the settings that the figure depends on, as in its file."""
         values = asdict(self) | {"training": list(self.training)}
+        if not self.read:
+            del values["read"]  # unknown to results of earlier versions
         return {key: values[key] for key in values if key not in ("name", "what", "group")}
 
     def needed(self) -> str:
-        return ""
+        return "make readers" if self.read else ""
 
     def missing(self, data: Path | None) -> str | None:  # noqa: ARG002 - uses no data folder
+        if self.read and not all(available().values()):
+            return "the readers are not installed: make readers"
         if find_spec("playwright") is None or find_spec("pytest") is None:
             return "the test extra is not installed here"
         return None if shutil.which("chromium") else "chromium is not installed here"
@@ -87,6 +97,9 @@ class UiCell(BenchCell):
 CELLS: tuple[UiCell, ...] = (
     UiCell(name="latency-loopback", what="server and browser on one machine", group="latency"),
     UiCell(name="latency-80ms", what="over a line of 40 ms each way", group="latency", round_trip_ms=80),
+    UiCell(
+        name="latency-readers", what="beside the general readers, which read 3,000 images", group="readers", read=3000
+    ),
     *(
         UiCell(
             name=f"typing-{rate}keys-{name}",
@@ -138,6 +151,7 @@ def short(cell: UiCell) -> UiCell:
         per_minute=30,  # otherwise no operator would label twice
         seconds=min(cell.seconds, 20),
         samples=min(cell.samples, 2000),
+        read=min(cell.read, 40),
         openings=2,
         training=(*cell.training, *TINY) if cell.training else (),
     )
@@ -146,7 +160,8 @@ def short(cell: UiCell) -> UiCell:
 def measure(cell: UiCell, bench: Bench) -> dict[str, Any]:
     """Run a cell and return its result."""
     of_group = {
-        "latency": latency, "typing": typing, "operators": operators, "million": million, "evaluate": evaluation,
+        "latency": latency, "readers": readers, "typing": typing, "operators": operators, "million": million,
+        "evaluate": evaluation,
     }  # fmt: skip
     header = {"cell": cell.name, "what": cell.what, "config": cell.settings, **surroundings()}
     began = time.monotonic()
@@ -190,6 +205,45 @@ async def _type_alone(cell: UiCell, bench: Bench, place: "Portal") -> dict[str, 
         raise CellError(f"Only {len(timed)} of {cell.labels} labels were timed.")
     report = typist.report() | {"latency_ms": summary(timed), "answer_ms": summary(typist.answers[WARMUPS:])}
     return compared(place, [typist.typed]) | {"browser": report}
+
+
+async def readers(cell: UiCell, bench: Bench) -> dict[str, Any]:
+    """Measure as `latency` does, first alone, then while the general readers read the images of the project."""
+    from bench.ui.portal import compared, portal, slotlab
+    from bench.ui.typist import Typist, chromium, new_context, open_label, summary
+
+    with portal(cell.name, cell.read + 2 * cell.labels + SPARE) as place:
+        async with chromium() as browser:
+            typist = Typist(place.truth, cell.keys_per_s, bench.stop)
+            await typist.sit_down(
+                await open_label(await new_context(browser, place.url, "Ann"), place.url, place.project)
+            )
+            await typist.type_labels(WARMUPS + cell.labels)
+            await typist.all_answered()
+            await typist.take_notes()
+            alone = {"latency_ms": summary(typist.latencies[WARMUPS:]), "answer_ms": summary(typist.answers[WARMUPS:])}
+            typist.latencies, typist.answers = [], []
+            job = asyncio.create_task(
+                asyncio.to_thread(slotlab, place.lab, "propose", "--project", place.project, "--json")
+            )
+            await asyncio.sleep(START_SECONDS)
+            await typist.type_labels(cell.labels)
+            were_reading = not job.done()
+            await typist.all_answered()
+            await typist.take_notes()
+        proposed = await job
+        with opened(place.lab.home.db) as db:
+            row = jobs.get_job(db, proposed["job"])
+        assert row.finished_at is not None
+        return compared(place, [typist.typed]) | {
+            "alone": alone,
+            "browser": typist.report(),
+            "were_reading": were_reading,
+            "proposed": {key: proposed[key] for key in ("images", "agreed", "read")},
+            "reading_s": (
+                datetime.fromisoformat(row.finished_at) - datetime.fromisoformat(row.created_at)
+            ).total_seconds(),
+        }
 
 
 # Typing
