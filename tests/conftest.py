@@ -23,6 +23,9 @@ from tests.helpers.stand_in import RUNNER
 
 # Set before torch is imported. Test networks are too small to benefit from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Without bytecode files, each process of a test compiles our modules, and pytest rewrites all tests in each of its own.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture
