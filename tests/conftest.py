@@ -48,7 +48,8 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def db(home: Home, empty_database: Path) -> Iterator[Database]:
     """Database of `home`."""
-    shutil.copy(empty_database, home.db)
+    if not home.db.exists():
+        shutil.copy(empty_database, home.db)
     with opened(home.db) as db:
         yield db
 
