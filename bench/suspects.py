@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
 from bench.accuracy import accuracy
 from bench.accuracy.cell import Cell, described
 from bench.accuracy.data import freeze
@@ -37,6 +35,7 @@ from core.training.snapshot import load_snapshot
 from db import jobs, projects, samples
 from db.connection import opened, write
 from db.records import Project
+from db.sqlite import Database
 
 DRAWS = 5
 SHARE = 0.02

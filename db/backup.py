@@ -16,14 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
-
 from core.errors import StorageError
 from db import damage
 from db.connection import APPLICATION_ID, BUSY_SECONDS, cannot_share, close, read_only
 from db.integrity import problems
 from db.migrations import SCHEMA_VERSION
+from db.sqlite import Database, sqlite3
 
 FOLDER = "backups"
 """Folder of the backups, beside the database."""

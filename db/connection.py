@@ -9,7 +9,7 @@ Each rule prevents a data loss that tests/db/test_connection.py reproduces:
 * WAL needs SQLite 3.51.3. Earlier versions can corrupt a WAL file with two writing connections
   (https://sqlite.org/releaselog/3_51_3.html), so they get the rollback journal in TRUNCATE mode. So do network file
   systems, whose machines do not share the memory that WAL needs (https://sqlite.org/wal.html).
-* Import sqlite3 from sqlite_utils. It prefers pysqlite3, which brings a recent SQLite. Two libraries that open one file
+* Import sqlite3 from db.sqlite. It prefers pysqlite3, which brings a recent SQLite. Two libraries that open one file
   in one process drop each other's locks (https://sqlite.org/howtocorrupt.html).
 """
 
@@ -20,12 +20,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
-
 from core.errors import Cause, StorageError
 from db import damage
 from db.migrations import MIGRATIONS, SCHEMA_VERSION
+from db.sqlite import Database, sqlite3
 
 APPLICATION_ID = 0x534C4F54
 """ASCII "SLOT", in the header of every Slotlab database."""

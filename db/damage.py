@@ -13,10 +13,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
-
 from core.files import atomic_write
 from db.records import now
+from db.sqlite import sqlite3
 
 PRIMARY = 0xFF
 """Mask of the primary code in an extended error code, whose other bits say where the error happened."""

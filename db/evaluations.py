@@ -1,8 +1,7 @@
 """Queries on evaluations and on uses of the test set."""
 
-from sqlite_utils import Database
-
 from db.records import Evaluation, UseOfTest, now
+from db.sqlite import Database
 
 
 def insert_evaluation(

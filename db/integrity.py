@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
-
 from db.damage import is_damage
 from db.migrations import SCHEMA_VERSION
 from db.records import LabelEvent
+from db.sqlite import Database, sqlite3
 
 MAX_PROBLEMS = 20
 """Sentences that one check of SQLite returns. A damaged page causes thousands."""

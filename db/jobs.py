@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from sqlite_utils import Database
-
 from db.records import ACTIVE, Job, now
+from db.sqlite import Database
 
 
 def next_number(db: Database) -> int:

@@ -3,9 +3,8 @@
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from sqlite_utils import Database
-
 from db.records import LabelEvent, Sample, now
+from db.sqlite import Database
 
 
 def find_event(db: Database, event_id: str) -> LabelEvent | None:

@@ -8,8 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
+from db.sqlite import Database, Migrations
 
 MIGRATIONS = Migrations("slotlab")
 

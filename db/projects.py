@@ -1,8 +1,7 @@
 """Queries on projects and their sources."""
 
-from sqlite_utils import Database
-
 from db.records import Project, Source, now
+from db.sqlite import Database
 
 
 def insert_project(db: Database, name: str, length: int, charset: str) -> Project:

@@ -4,9 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlite_utils import Database
-
 from db.records import Acceptance, Proposal, Reader, Sample, now
+from db.sqlite import Database
 
 
 def open_reader(db: Database, *, kind: str, name: str, version: str, sha256: str) -> Reader:

@@ -4,9 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlite_utils import Database
-
 from db.records import Sample
+from db.sqlite import Database
 
 KeyT = TypeVar("KeyT", int, str)
 KINDS = {"unlabeled": "unlabeled", "skipped": "skipped", "second": "labeled"}

@@ -1,8 +1,7 @@
 """Queries on augmentation recipes and on the default recipe of a project."""
 
-from sqlite_utils import Database
-
 from db.records import Recipe, now
+from db.sqlite import Database
 
 
 def insert_recipe(

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
 from db.records import SPLITS, LabelEvent, Sample
+from db.sqlite import Database
 
 ORDERS = {
     "random": "substr(sha256, 33)",

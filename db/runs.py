@@ -2,9 +2,8 @@
 
 from dataclasses import fields
 
-from sqlite_utils import Database
-
 from db.records import Job, Run
+from db.sqlite import Database
 
 
 def insert_run(

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlite_utils import Database
-
 from db.queues import PASSED
 from db.records import Sample, now
+from db.sqlite import Database
 
 ORDERS = {
     "oldest": "id",

@@ -23,6 +23,9 @@ from tests.helpers.stand_in import RUNNER
 
 # Set before torch is imported. Test networks are too small to benefit from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Without bytecode files, each process of a test compiles our modules, and pytest rewrites all tests in each of its own.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture
@@ -31,10 +34,23 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home").create()
 
 
+def create_database(folder: Path) -> None:
+    with opened(folder / "slotlab.db", create=True):
+        pass
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without rows. A copy takes a seventh of the CPU time of all migrations."""
+    return made_once(tmp_path_factory, "database", create_database) / "slotlab.db"
+
+
 @pytest.fixture
-def db(home: Home) -> Iterator[Database]:
+def db(home: Home, empty_database: Path) -> Iterator[Database]:
     """Database of `home`."""
-    with opened(home.db, create=True) as db:
+    if not home.db.exists():
+        shutil.copy(empty_database, home.db)
+    with opened(home.db) as db:
         yield db
 
 

@@ -61,8 +61,15 @@ def test_only_the_connection_module_opens_a_database() -> None:
 
     # db.damage and db.integrity check connections and open none.
     assert [path.relative_to(ROOT).as_posix() for path in opening] == [
-        "db/backup.py", "db/connection.py", "db/damage.py", "db/integrity.py",
+        "db/backup.py", "db/connection.py", "db/damage.py", "db/integrity.py", "db/sqlite.py",
     ]  # fmt: skip
+
+
+def test_only_one_module_imports_sqlite_utils() -> None:
+    """It imports it without pandas."""
+    using = [path.name for path in python_files("core", "db", "pages") if "sqlite_utils" in packages_of(path)]
+
+    assert using == ["sqlite.py"]
 
 
 def test_only_one_module_imports_albumentations() -> None:
@@ -87,10 +94,11 @@ def test_nothing_is_unpickled() -> None:
 
 
 def test_help_runner_and_label_page_start_without_torch() -> None:
-    """Torch and timm take seconds to import, so only training and prediction import them."""
+    """Torch and timm take seconds to import, so only training and prediction import them. A command needs no pandas."""
     modules = "core.cli.commands core.jobs.runner core.jobs.control core.runs.start core.data.labeling"
     script = (
-        f"import sys, {', '.join(modules.split())}, pages.components.widgets.labeler.server;"
+        f"import sys, {', '.join(modules.split())}; assert 'pandas' not in sys.modules;"
+        "import pandas, pages.components.widgets.labeler.server;"
         f"print(sorted({HEAVY!r} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

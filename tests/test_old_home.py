@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from core.evaluation.views import choice_of
 from core.home import Home
 from core.images.pixels import decode
 from core.jobs import control
+from core.jobs.jobdir import JobDir
 from core.runs import recipes
 from core.runs.start import changed_labels, start_evaluation
 from db import evaluations, jobs, labels, projects, runs, samples
@@ -91,8 +93,11 @@ def test_runs_and_their_results_are_listed(db: Database, home: Home, project: Pr
     assert changed_labels(db, home, run) == (0, {"train": 1})
 
 
-def test_a_run_reads_the_same_as_before(db: Database, home: Home) -> None:
+def test_a_run_reads_the_same_as_before(db: Database, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real worker evaluates it again, with equal readings per view and equal counts."""
+    from tests.helpers.working import work_here  # imports torch
+
+    monkeypatch.setattr(control, "RUNNER", (sys.executable, "-c", ""))  # the worker works here
     stored = home.run(WITH_VIEWS)
     old = json.loads((stored / "result.json").read_text())
     before = Predictions.load(stored / "predictions-val.npz")
@@ -101,6 +106,7 @@ def test_a_run_reads_the_same_as_before(db: Database, home: Home) -> None:
     assert run is not None
 
     job = start_evaluation(db, home, run, "val", tta=True, operator="ann")
+    assert work_here(JobDir(home.run(job.id))) == 0
     job = control.follow(db, home, job.id, lambda _: None)
 
     assert job.state == "finished", job.reason

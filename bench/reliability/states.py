@@ -25,14 +25,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.home import Home
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from db import jobs, projects
 from db.connection import opened, write
 from db.records import ACTIVE, Project
+from db.sqlite import Database
 from tests.helpers.stand_in import FOREVER, RUNNER
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,8 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator
 
-from sqlite_utils import Database
-
 from bench.reliability.writers import Acknowledgment
 from core.data.standing import standing
 from core.home import Home
@@ -12,6 +10,7 @@ from core.jobs import control
 from core.jobs.jobdir import JobDir
 from db import jobs, labels
 from db.records import UNLABELED
+from db.sqlite import Database
 
 
 def lost(db: Database, acknowledgments: Iterable[Acknowledgment]) -> list[str]:

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sqlite_utils import Database
 
 from core.cli.progress import Progress
 from core.errors import OptionError, SlotlabError
@@ -34,6 +33,7 @@ from core.images.pixels import decode, pixel_hash, split_of
 from db import projects
 from db.connection import opened, write
 from db.records import Project
+from db.sqlite import Database
 
 PROJECT = "million"
 LENGTH, CHARSET = 6, "0123456789"

@@ -17,7 +17,6 @@ from typing import Literal
 
 from PIL import Image, ImageChops
 from playwright.async_api import BrowserContext, Page
-from sqlite_utils import Database
 
 from bench.cells import ROOT, CellError
 from bench.ui.pages import IMAGE, MATRIX, PLOT, TABLE, TILE, WATCH, Screen, drawn, opened
@@ -35,6 +34,7 @@ from core.runs.start import start_evaluation, start_training
 from db import connection, samples
 from db.projects import find_project
 from db.records import Project
+from db.sqlite import Database
 from tests.helpers.lab import Lab
 
 OUT = ROOT / "docs" / "images"

@@ -20,8 +20,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
-
 from bench.cells import ROOT, Bench, BenchCell, CellError, Interrupted, cores, environment
 from bench.grid import main
 from bench.ui.faults import FAULTS, fault, type_through
@@ -33,6 +31,7 @@ from core.readers.readers import available
 from db import jobs, queues
 from db.connection import opened, write
 from db.projects import find_project, list_sources
+from db.sqlite import sqlite3
 
 if TYPE_CHECKING:
     from bench.ui.portal import Portal

@@ -9,8 +9,6 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from core.backup.backups import is_running
 from core.data.standing import standing
 from core.errors import SlotlabError, StorageError
@@ -21,6 +19,7 @@ from core.jobs.jobdir import JobDir
 from core.training.snapshot import dataset_hash
 from db import backup, damage, integrity
 from db.records import ACTIVE
+from db.sqlite import Database
 
 MAX_NAMED = 100
 """Damaged images that a report names. It counts all of them."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlite_utils import Database
 
 from core.backup import backups
 from core.backup.restore import restore
@@ -47,6 +46,7 @@ from core.runs.watch import follow
 from core.training.doctor import Diagnosis
 from db import projects, runs
 from db.records import ACTIVE, Job, Run
+from db.sqlite import Database
 
 app = typer.Typer(
     help="A browser lab for fixed-length OCR: import, label, train, evaluate, predict.",

@@ -8,8 +8,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.backup.restore import in_use
 from core.cli.progress import Progress
 from core.data.importing import Request, Upload, start_import
@@ -28,6 +26,7 @@ from core.runs.start import start_evaluation, start_training
 from db import evaluations, projects, runs, samples
 from db.connection import opened
 from db.records import ACTIVE, SPLITS, Project, Run
+from db.sqlite import Database
 
 PROJECT, ZERO_PROJECT = "demo", "demo-zero"
 COUNT, ZERO_COUNT = 6000, 2000

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from core.errors import OptionError
 from core.home import Home
-from core.web import LOOPBACK, check_host_name
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -37,6 +36,8 @@ def serve(port: int, path: str = "/", hosts: Sequence[str] = ()) -> None:
 
     `hosts` are the public names of a reverse proxy.
     """
+    from core.web import LOOPBACK, check_host_name  # imports Starlette, which no other command needs
+
     names = [check_host_name(host) for host in hosts]
     check_port(port)
     # The data folder depends on the caller's current directory.

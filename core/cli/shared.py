@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlite_utils import Database
 
 from core.backup.restore import in_use
 from core.cli.terminal import print_error, print_line
@@ -19,6 +18,7 @@ from core.model import config
 from db import damage, projects, runs
 from db.connection import opened
 from db.records import Project, Run
+from db.sqlite import Database
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
 ProjectName = Annotated[str, typer.Option("--project", help="Name of the project.")]

@@ -5,14 +5,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.charset import spec_of
 from core.data.standing import update_standing
 from core.errors import OptionError
 from db import labels, proposals, queues, samples
 from db.connection import write
 from db.records import MACHINES, Project, Reader
+from db.sqlite import Database
 
 
 def accept(

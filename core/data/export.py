@@ -7,14 +7,13 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from core.data.sources import with_formula_guard
 from core.errors import OptionError, StorageError
 from core.files import create_private, is_standard_output, shortened, write_outside
 from core.images.pixels import image_format
 from db import projects, samples
 from db.records import KINDS, Project, Sample
+from db.sqlite import Database
 
 FORMATS = ("csv", "filename", "jsonl")
 COLUMNS = (

@@ -16,8 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.charset import TextSpec, spec_of
 from core.data.sources import GivenLabel, LabelBook, SourceFile, check_source, check_start, check_table, list_files
 from core.data.standing import update_standing
@@ -33,6 +31,7 @@ from core.names import MAX_ORIGIN, MAX_PROJECT, check_name
 from db import labels, projects, samples
 from db.connection import opened, write
 from db.records import MACHINES, PEOPLE, Job, Project, Sample, Source
+from db.sqlite import Database
 
 BATCH = 200
 """Images per transaction. Decoding happens outside it; 200 inserts hold the write lock for about 20 ms."""

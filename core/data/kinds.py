@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlite_utils import Database
-
 from db import samples
 from db.records import KINDS, PEOPLE, Project
+from db.sqlite import Database
 
 WORDS = {"person": "people", "import": "imports", "readers": "readers", "run": "runs", "verdict": "verdicts"}
 """Words for the kinds of labels, in the order of KINDS."""

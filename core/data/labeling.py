@@ -11,8 +11,6 @@ Browsers may send events twice, late, or after another operator's. So each event
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from core.charset import TextSpec, spec_of
 from core.data.standing import NO_VERSION, update_standing
 from core.data.suggestions import recorded
@@ -20,6 +18,7 @@ from core.errors import LabelError
 from db import labels, queues, samples
 from db.connection import write
 from db.records import UNLABELED, Content, LabelEvent, Project, Sample
+from db.sqlite import Database
 
 ACTIONS = ("label", "skip", "undo", "second", "confirm", "doubt", "resolve")
 """Actions of an event. second: a label by an operator who does not see the first. confirm, doubt: agreement or

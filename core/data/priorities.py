@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sqlite_utils import Database
 
 from core.data.proposals import is_usable
 from core.errors import ImageError
@@ -20,6 +19,7 @@ from core.images.pixels import decode
 from db import proposals, samples
 from db.connection import write
 from db.records import Project, Proposal, Sample
+from db.sqlite import Database
 
 MAX_RANKED = 10_000
 PAGE = 500

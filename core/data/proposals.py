@@ -7,8 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from core.data.accepting import accept
 from core.errors import OptionError
 from core.evaluation.agreement import Agreement, agreed, measure
@@ -16,6 +14,7 @@ from core.evaluation.evidence import Evidence
 from core.evaluation.percent import at_least
 from db import jobs, labels, proposals, samples
 from db.records import PEOPLE, Project, Reader, Sample
+from db.sqlite import Database
 
 HELD_OUT = ("val", "test")
 GOAL = 0.99

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.charset import spec_of
 from core.data import priorities
 from core.data.accepting import describe
@@ -26,6 +24,7 @@ from db import projects, proposals, samples
 from db.connection import opened, write
 from db.records import Job, Project
 from db.records import Reader as StoredReader
+from db.sqlite import Database
 
 BATCH = 32
 """Images that one reader reads at a time: one or two seconds, after which the job can stop."""

@@ -5,12 +5,11 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from db import queues
 from db.connection import write
 from db.queues import Queue
 from db.records import Project, Sample
+from db.sqlite import Database
 
 LEASE_SECONDS = 60
 """A browser renews its leases every 20 seconds. Images of a closed tab become free after this time."""

@@ -8,14 +8,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from core.data.kinds import WORDS
 from core.data.labeling import OPINIONS, Outcome, apply_events, is_opinion
 from core.data.standing import standing
 from db import reviews, samples
 from db.records import Content, LabelEvent, Project, Sample
 from db.reviews import Review
+from db.sqlite import Database
 
 SLOW_LABELS = 100_000
 """Labels above which an order without an index is noticeably slow."""

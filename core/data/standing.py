@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlite_utils import Database
-
 from db import labels
 from db.records import UNLABELED, Content, LabelEvent
+from db.sqlite import Database
 
 NO_VERSION = -1
 """Base version of an undo that withdraws an opinion, and of an event that is too late for any version."""

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.data.proposals import is_usable
 from core.evaluation.agreement import agreed
 from core.evaluation.anchoring import Anchoring
 from db import labels, proposals
 from db.records import Project, Sample
+from db.sqlite import Database
 
 WITHHELD_ONE_IN = 10
 """One training image in this many shows no suggestion. Its label shows how often people read the same unprompted."""

@@ -15,8 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.errors import JobError, StorageError
 from core.files import shortened
 from core.home import Home
@@ -26,6 +24,7 @@ from core.jobs.runner import GRACE_SECONDS
 from db import evaluations, jobs, runs
 from db.connection import write
 from db.records import ACTIVE, REFERENCES, Job, Project, now
+from db.sqlite import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder of `core` and `db`. The runner starts here, whatever the current directory is."""

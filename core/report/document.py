@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlite_utils import Database
 
 from core.data.kinds import parenthesis, trained_on
 from core.errors import StorageError
@@ -33,6 +32,7 @@ from db.evaluations import list_test_uses
 from db.projects import list_sources
 from db.records import now
 from db.samples import find_sample, image_bytes
+from db.sqlite import Database
 
 MAX_WRONG, MAX_NEAR_MISSES = 40, 12
 """Maximum number of images in each section."""

@@ -1,10 +1,9 @@
 """Columns for slicing an evaluation: texts, sample data from the database, colors."""
 
-from sqlite_utils import Database
-
 from core.evaluation.slices import DELETED, Categorical, all_columns
 from core.runs.evaluated import Evaluated
 from db.samples import facts_by_hash
+from db.sqlite import Database
 
 
 def columns_of(db: Database, evaluated: Evaluated) -> dict[str, Categorical]:

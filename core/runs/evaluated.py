@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.charset import TextSpec, spec_of
 from core.errors import OptionError
 from core.evaluation.predictions import Predictions, Reading, step_of
@@ -20,6 +18,7 @@ from db.evaluations import list_evaluations
 from db.projects import get_project
 from db.records import Project, Run
 from db.samples import count_samples
+from db.sqlite import Database
 
 SPLITS = ("val", "test")
 

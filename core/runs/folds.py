@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlite_utils import Database
 
 from core.errors import StorageError, TrainingError
 from core.evaluation.predictions import check_stored
@@ -24,6 +23,7 @@ from core.runs import recipes
 from core.runs.start import write_dataset
 from db import jobs, samples
 from db.records import ACTIVE, Job, Project
+from db.sqlite import Database
 
 FOLDS = 5
 MIN_LABELS = 50

@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.errors import OptionError
 from core.images.augment_settings import DEFAULT_AUGMENT, TRANSFORMS, Settings, check_augment
 from core.model.config import TrainConfig
 from db import recipes
 from db.connection import write
 from db.records import Project, Recipe
+from db.sqlite import Database
 
 DEFAULT = "default"
 BUILT_IN: dict[str, Settings] = {DEFAULT: check_augment(DEFAULT_AUGMENT), "off": {}}

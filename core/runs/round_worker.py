@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlite_utils import Database
 
 from core.charset import TextSpec
 from core.data import priorities
@@ -32,6 +31,7 @@ from db.connection import opened, write
 from db.projects import get_project
 from db.records import PEOPLE, Project
 from db.records import Reader as StoredReader
+from db.sqlite import Database
 
 MIN_NEW_SHARE = 0.01
 """New labels, as a share of those of train, below which a new run is not worth its time."""

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.data.proposals import is_usable
 from core.errors import OptionError
 from core.home import Home
@@ -21,6 +19,7 @@ from core.model.config import preset
 from core.runs.start import start_training
 from db import jobs, runs
 from db.records import Job, Project, Run
+from db.sqlite import Database
 
 
 def start_round(

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from core.data.proposals import agreed_texts
 from core.errors import JobError, StorageError, TrainingError
 from core.evaluation.predictions import Predictions
@@ -24,6 +22,7 @@ from core.training.snapshot import READINGS, Row, choose_samples, snapshot_colum
 from db import evaluations, jobs, labels, runs, samples
 from db.projects import get_project
 from db.records import KINDS, PEOPLE, Job, Project, Run, Sample
+from db.sqlite import Database
 
 IMAGES_AT_ONCE = 500
 ACCEPT = "To train on agreed readings, run `slotlab accept --agreed`."

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sqlite_utils import Database
 
 from core.charset import spec_of
 from core.data.proposals import agreed_texts
@@ -17,6 +16,7 @@ from core.home import Home
 from core.runs.folds import MIN_LABELS, OutOfFold, newest_out_of_fold
 from db import proposals, reviews, samples
 from db.records import Project, Sample
+from db.sqlite import Database
 
 BATCH = 500
 """Images per query."""

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from core.charset import TextSpec
 from core.errors import SlotlabError
 from core.home import Home
@@ -15,6 +13,7 @@ from core.model.config import TrainConfig
 from core.training import doctor
 from core.training.doctor import Diagnosis, Line
 from db.records import Job
+from db.sqlite import Database
 
 DIAGNOSE_SECONDS = 2.0
 """Seconds between diagnoses while following a run."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
-from sqlite_utils import Database
 from streamlit.runtime.pages_manager import PagesManager
 
 from core.charset import TextSpec, spec_of
@@ -18,6 +17,7 @@ from db.connection import opened
 from db.projects import find_project, list_projects
 from db.records import Job, Project, Run
 from db.runs import list_runs
+from db.sqlite import Database
 from pages.components import state
 from pages.components.operators import current_operator
 

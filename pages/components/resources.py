@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from sqlite_utils import Database
 
 from core.evaluation.predictions import Predictions
 from core.home import Home
@@ -18,6 +17,7 @@ from db.connection import opened
 from db.records import Project, Run
 from db.runs import list_runs
 from db.samples import image_bytes, select_samples
+from db.sqlite import Database
 
 if TYPE_CHECKING:
     from core.model.predictor import Predictor

@@ -23,7 +23,10 @@ from tests.helpers.readings import add_proposals
 RUN = "0001-fast"
 ON_READINGS = "0002-fast"
 """The run of `train_on_readings_once`; the readers' job is 0001."""
-SETTINGS = {"max_steps": "2", "batch_size": "8", "image_size": "32x96", "pretrained": "none", "device": "cpu"}
+SETTINGS = {
+    "max_steps": "2", "batch_size": "8", "image_size": "32x96", "pretrained": "none", "device": "cpu",
+    "backbone": "test_resnet", "width": "32",  # a folder of 2 MB, which tests copy, instead of 31 MB
+}  # fmt: skip
 
 
 def train_once(root: Path) -> None:

@@ -1,6 +1,7 @@
 """The TTA tab of Evaluate, on a run of two steps made by the real worker."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,11 +19,13 @@ from core.evaluation.predictions import Predictions
 from core.evaluation.views import DEFAULT, View, ViewChoice, choice_of, fingerprint
 from core.home import Home
 from core.jobs import control
+from core.jobs.jobdir import JobDir
 from core.runs.start import start_evaluation
 from db.connection import opened
 from db.jobs import list_jobs
 from db.records import Project
 from db.runs import find_run
+from tests.helpers.working import work_here
 
 OpenPage = Callable[..., AppTest]
 SPEC = TextSpec(3, "0123")
@@ -125,8 +128,11 @@ def test_views_are_used_and_left_again(home: Home, open_page: OpenPage, trained:
     assert not app.toggle(key="tta").value
 
 
-def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_an_edited_set_is_read_by_the_worker(
+    home: Home, open_page: OpenPage, trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows are changed, removed and added. The run's choice stays until a user changes it."""
+    monkeypatch.setattr(control, "RUNNER", (sys.executable, "-c", ""))  # the worker works here, where torch is loaded
     before = choice_of(home.run("0001-fast"))
     app = open_page("evaluate", project=trained.name, section="tta")
     edit(
@@ -141,6 +147,7 @@ def test_an_edited_set_is_read_by_the_worker(home: Home, open_page: OpenPage, tr
     press(app, "Evaluate with these 4 views")
     with opened(home.db) as db:
         job = list_jobs(db, kind="evaluate")[0]
+        assert work_here(JobDir(home.run(job.id))) == 0
         assert control.follow(db, home, job.id, lambda _: None).state == "finished"
     app.run()
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlite_utils import Database
 
 from core.home import Home
 from core.images.frame import Frame
@@ -15,6 +14,7 @@ from core.model.config import PRESETS, TrainConfig
 from db.records import Project, Sample
 from db.runs import list_runs
 from db.samples import image_bytes
+from db.sqlite import Database
 from pages.components.resources import training_frame
 
 

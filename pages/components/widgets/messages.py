@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import streamlit as st
-from sqlite_utils import Database
 
 from core.data.labeling import Outcome
 from core.errors import OptionError, SlotlabError
 from db.projects import find_project
 from db.records import Project
+from db.sqlite import Database
 from pages.components import layout
 from pages.components.operators import current_operator, login_required, name_of_event
 

@@ -1,9 +1,6 @@
 """`slotlab backup`, `restore` and `check` as scripts use them."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,20 +9,9 @@ from sqlite_utils import Database
 from core.home import Home
 from db.connection import opened, write
 from db.records import Project
+from tests.helpers.command_line import command, command_here
 from tests.helpers.labs import add_images, label
 from tests.helpers.repository import ROOT
-
-
-def slotlab(home: Home, *words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "core.cli", *map(str, words)],
-        check=False,
-        cwd=ROOT,
-        env=os.environ | {"SLOTLAB_HOME": str(home.root)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
 
 
 @pytest.fixture
@@ -38,26 +24,28 @@ def labeled_home(home: Home, db: Database, project: Project) -> Home:
 
 def test_a_lab_is_backed_up_checked_and_restored(labeled_home: Home, tmp_path: Path) -> None:
     """The restored folder is intact and has the same label."""
-    done = slotlab(labeled_home, "backup", "--json")
+    done = command(labeled_home.root, "backup", "--json")
     result = json.loads(done.stdout)
     assert (done.returncode, set(result)) == (0, {"path", "bytes", "samples", "labels", "verified"})
     assert (result["samples"], result["labels"], result["verified"]) == (2, 1, True)
 
     new = Home(tmp_path / "new")
-    done = slotlab(new, "restore", result["path"])
+    done = command(new.root, "restore", result["path"])
     assert (done.returncode, done.stdout) == (0, f"Restored {result['path']}: 2 images, 1 labels.\n")
 
-    done = slotlab(new, "check", "--json")
+    done = command(new.root, "check", "--json")
     assert json.loads(done.stdout) == {"ok": True, "problems": [], "notes": [], "images": 2, "jobs": 0}
     with opened(new.db) as db:
         assert db.execute("SELECT label FROM samples WHERE label IS NOT NULL").fetchall() == [("000123",)]
 
 
-def test_a_check_prints_a_line_for_each_problem(labeled_home: Home, db: Database) -> None:
+def test_a_check_prints_a_line_for_each_problem(
+    labeled_home: Home, db: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with write(db):
         db.execute("UPDATE images SET bytes = x'00' WHERE sample_id = 1")
 
-    done = slotlab(labeled_home, "check")
+    done = command_here(labeled_home.root, capsys, monkeypatch, "check")
 
     assert done.returncode == 1
     first, last = done.stdout.splitlines()
@@ -75,8 +63,14 @@ def test_a_check_prints_a_line_for_each_problem(labeled_home: Home, db: Database
         (["restore", ROOT / "README.md"], "README.md is not a Slotlab database."),
     ],
 )
-def test_a_mistake_is_one_sentence(tmp_path: Path, words: list[object], sentence: str) -> None:
-    done = slotlab(Home(tmp_path / "home"), *words)
+def test_a_mistake_is_one_sentence(
+    tmp_path: Path,
+    words: list[str | Path],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = command_here(tmp_path / "home", capsys, monkeypatch, *words)
 
     assert (done.returncode, done.stdout) == (1, "")
     assert sentence in done.stderr

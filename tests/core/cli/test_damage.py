@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,8 @@ from core.jobs.control import start_job
 from core.jobs.jobdir import JobDir
 from db import damage
 from db.records import Project
-from tests.helpers.command_line import command_here
+from tests.helpers.command_line import Slotlab, command_here
 from tests.helpers.damaging import digests, overwrite_page, start_over
-from tests.helpers.repository import ROOT
 from tests.helpers.stand_in import FOREVER
 from tests.helpers.waiting import wait_until
 
@@ -36,18 +34,17 @@ def damaged(tmp_path: Path, trained_home: Home) -> Home:
     return home
 
 
-def slotlab(home: Home, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "core.cli", *map(str, arguments)],
-        check=False,
-        cwd=ROOT,
-        env=os.environ | {"SLOTLAB_HOME": str(home.root), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert "Traceback" not in done.stderr
-    return done
+@pytest.fixture
+def slotlab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Slotlab:
+    """Return the command in this process, which checks each database again as a new process does."""
+
+    def run(home: Home, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        start_over()
+        done = command_here(home.root, capsys, monkeypatch, *arguments)
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -60,7 +57,9 @@ def slotlab(home: Home, *arguments: str | Path) -> subprocess.CompletedProcess[s
     ],
     ids=lambda command: command[0],
 )
-def test_commands_that_write_are_refused(damaged: Home, command: list[str], tmp_path: Path) -> None:
+def test_commands_that_write_are_refused(
+    slotlab: Slotlab, damaged: Home, command: list[str], tmp_path: Path
+) -> None:  # fmt: skip
     """Writing could destroy what can still be read."""
     before = digests(damaged.db)
 
@@ -73,7 +72,7 @@ def test_commands_that_write_are_refused(damaged: Home, command: list[str], tmp_
     assert [path.name for path in damaged.runs.glob("[0-9]*")] == ["0001-fast"]
 
 
-def test_commands_that_read_other_tables_warn_and_work(damaged: Home, tmp_path: Path) -> None:
+def test_commands_that_read_other_tables_warn_and_work(slotlab: Slotlab, damaged: Home, tmp_path: Path) -> None:
     """Runs and models are intact."""
     before = digests(damaged.db)
 
@@ -88,7 +87,9 @@ def test_commands_that_read_other_tables_warn_and_work(damaged: Home, tmp_path: 
     assert digests(damaged.db) == before
 
 
-def test_a_worker_that_meets_damage_records_it(damaged: Home, trained_home: Home, tmp_path: Path) -> None:
+def test_a_worker_that_meets_damage_records_it(
+    slotlab: Slotlab, damaged: Home, trained_home: Home, tmp_path: Path
+) -> None:
     """The check at the start skips images; the import fails with the sentence, and later commands refuse."""
     shutil.copy(trained_home.db, damaged.db)
     overwrite_page(damaged.db, "images")
@@ -107,7 +108,7 @@ def test_a_worker_that_meets_damage_records_it(damaged: Home, trained_home: Home
     assert "Nothing was saved. The database is damaged" in refused.stderr
 
 
-def test_a_new_import_does_not_hide_a_lost_database(damaged: Home, tmp_path: Path) -> None:
+def test_a_new_import_does_not_hide_a_lost_database(slotlab: Slotlab, damaged: Home, tmp_path: Path) -> None:
     """The sentence names the newest backup."""
     damaged.db.unlink()
     (damaged.backups / "slotlab-20261128T235959Z.db").touch()
@@ -122,21 +123,19 @@ def test_a_new_import_does_not_hide_a_lost_database(damaged: Home, tmp_path: Pat
 @pytest.mark.parametrize("loss", ["deleted", "emptied"])
 @pytest.mark.parametrize("command", ["check", "backup", "runs"])
 def test_every_command_names_the_newest_backup_of_a_lost_database(
-    damaged: Home, command: str, loss: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    slotlab: Slotlab, damaged: Home, command: str, loss: str
 ) -> None:
     damaged.db.unlink() if loss == "deleted" else os.truncate(damaged.db, 0)
     (damaged.backups / "slotlab-20261128T235959Z.db").touch()
-    start_over()
 
-    done = command_here(damaged.root, capsys, monkeypatch, command)
+    done = slotlab(damaged, command)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "Traceback" not in done.stderr
     assert "missing or empty" in done.stderr
     assert "slotlab-20261128T235959Z.db" in done.stderr
 
 
-def test_a_check_of_a_damaged_database_names_the_newest_backup(damaged: Home) -> None:
+def test_a_check_of_a_damaged_database_names_the_newest_backup(slotlab: Slotlab, damaged: Home) -> None:
     newest = damaged.backups / "slotlab-20261128T235959Z.db"
     newest.touch()
 
@@ -147,7 +146,9 @@ def test_a_check_of_a_damaged_database_names_the_newest_backup(damaged: Home) ->
 
 
 @pytest.mark.long
-def test_a_job_is_canceled_without_its_database(home: Home, db: Database, labeled: Project, stand_in: None) -> None:
+def test_a_job_is_canceled_without_its_database(
+    slotlab: Slotlab, home: Home, db: Database, labeled: Project, stand_in: None
+) -> None:  # fmt: skip
     """A restore needs all jobs ended, and names `slotlab cancel`."""
     made = Path(back_up(home).path)
     job = start_job(db, home, labeled, "import", {"steps": FOREVER})

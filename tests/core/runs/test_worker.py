@@ -1,8 +1,8 @@
 """Real runs of a tiny network in real processes: their results, and stops that lose nothing."""
 
 import json
+import resource
 import runpy
-import signal
 import subprocess
 import sys
 import time
@@ -17,7 +17,6 @@ import torch
 from core.evaluation.predictions import Predictions
 from core.evaluation.views import DEFAULT, ViewChoice, from_dicts
 from core.jobs.jobdir import JobDir
-from core.jobs.work import run_worker
 from core.model import checkpoint
 from core.runs import worker
 from core.training import engine
@@ -25,6 +24,7 @@ from core.training.snapshot import write_snapshot
 from tests.helpers import stand_in, toy
 from tests.helpers.repository import ROOT
 from tests.helpers.waiting import wait_for, wait_for_end, wait_until
+from tests.helpers.working import work_here
 
 MakeRun = Callable[..., JobDir]
 PATIENCE = 200
@@ -61,15 +61,6 @@ def launch(job: JobDir, *before: str) -> None:
     stand_in.launch(
         job, ["/bin/sh", "-c", "; ".join([*before, f'exec {sys.executable} -m core.jobs.runner {job.path} "$0"'])]
     )
-
-
-def work_here(job: JobDir) -> int:
-    """Run the worker in this process, where torch is loaded; return its exit code."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return run_worker(str(job.path), worker.run_job)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def weights(job: JobDir, kind: checkpoint.Kind = "step") -> dict[str, torch.Tensor]:
@@ -201,6 +192,21 @@ def last_saved(job: JobDir) -> int:
     return max((int(path.stem.split("-")[1]) for path in (job.path / "checkpoints").glob("step-*.json")), default=0)
 
 
+def test_a_full_disk_fails_the_worker(make_run: MakeRun) -> None:
+    """A limit of this process acts like a full disk: the reason is one sentence, and no half-written file stays."""
+    job = make_run("0001-fast", max_steps=2)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))  # less than a checkpoint, more than all else
+    try:
+        assert work_here(job) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert "disk or quota is full" in (job.read("status.json") or {})["reason"]
+    assert not list((job.path / "checkpoints").glob("*.tmp"))
+
+
+@pytest.mark.long  # the runner tries again
 def test_a_full_disk_is_named_and_costs_no_checkpoint(make_run: MakeRun) -> None:
     """The reason is one sentence, and no half-written file stays."""
     job = make_run("0001-fast", max_steps=12)

@@ -29,7 +29,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
-from sqlite_utils import Database
 
 from core.data.kinds import breakdown, labels_by_kind
 from core.data.labeling import Outcome, apply_events
@@ -39,6 +38,7 @@ from core.images.pixels import data_url
 from db import labels, queues, samples
 from db.queues import KINDS, Queue
 from db.records import PEOPLE, Project
+from db.sqlite import Database
 from pages.components import layout
 from pages.components.widgets.messages import (
     answer_data,

@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import Any
 
 import streamlit as st
-from sqlite_utils import Database
 
 from core.data import reviewing
 from core.data.kinds import WORDS
@@ -21,6 +20,7 @@ from core.runs.suspects import find_suspects
 from db import queues, reviews, samples
 from db.records import PEOPLE, LabelEvent, Project, Sample
 from db.reviews import Review
+from db.sqlite import Database
 from pages.components import layout
 from pages.components.widgets.messages import apply_message, collect_errors, common_data, widget_files, widget_message
 
