@@ -16,6 +16,7 @@ Each rule prevents a data loss that tests/db/test_connection.py reproduces:
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from db.sqlite import Database, sqlite3
 APPLICATION_ID = 0x534C4F54
 """ASCII "SLOT", in the header of every Slotlab database."""
 BUSY_SECONDS = 30.0
+BUSY_POLL_SECONDS = 0.02
 CHECK_SECONDS = 1.0
 """Limit of the check at the start of a command or worker. It suffices for about 250,000 samples."""
 SHM_BYTES = 64 * 1024
@@ -111,17 +113,27 @@ def _check_owner(db: Database, path: Path, *, may_be_empty: bool) -> int:
 
 
 def _prepare(db: Database, path: Path) -> Database:
-    for pragma in (
-        f"journal_mode = {journal_mode(sqlite3.sqlite_version_info, file_system(path))}",
-        "synchronous = FULL",
-        "trusted_schema = OFF",
-        "recursive_triggers = ON",
-    ):
+    _set_journal_mode(db, journal_mode(sqlite3.sqlite_version_info, file_system(path)))
+    for pragma in ("synchronous = FULL", "trusted_schema = OFF", "recursive_triggers = ON"):
         db.execute(f"PRAGMA {pragma}").fetchall()
     if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
         _migrate(db)
     db.execute("PRAGMA foreign_keys = ON")
     return db
+
+
+def _set_journal_mode(db: Database, mode: str) -> None:
+    """Set the mode. SQLite refuses at once while another process does the same, whatever the timeout, so we wait."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute(f"PRAGMA journal_mode = {mode}").fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & damage.PRIMARY == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > end:
+                raise
+            time.sleep(BUSY_POLL_SECONDS)
 
 
 def _migrate(db: Database) -> None:

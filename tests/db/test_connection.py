@@ -278,6 +278,20 @@ def test_a_write_that_is_interrupted_leaves_nothing(made: Path, error: type[Base
     assert names(made) == ["portal", "whole"]
 
 
+def test_opening_a_file_without_wal_waits_for_another_writer(made: Path) -> None:
+    """A copy or a restored file has no WAL. SQLite refuses the change of mode at once, without its own waiting."""
+    writer = sqlite3.connect(made, isolation_level=None, check_same_thread=False)
+    writer.execute("PRAGMA journal_mode = DELETE")
+    writer.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.3, writer.execute, ["COMMIT"])
+    release.start()
+
+    assert names(made) == ["portal"]
+
+    release.join()
+    writer.close()
+
+
 def test_reading_and_then_writing_waits_for_another_writer(made: Path) -> None:
     """A deferred transaction would fail here at once, whatever its timeout."""
     holding, release = threading.Event(), threading.Event()
