@@ -8,6 +8,7 @@ from core.errors import ImageError
 from core.evaluation.percent import percent
 from core.evaluation.views import choice_of
 from core.images.pixels import data_url, decode, encode_png
+from core.words import plural
 from db.samples import image_bytes, select_samples
 from pages.components import layout, resources
 from pages.components.charts import confidence_figure
@@ -92,7 +93,7 @@ selected = st.dataframe(
     selection_mode="single-row-required",
     row_height=44,
     height=min(300, 38 + 44 * len(images)),
-    alt=f"{len(images)} images with the readings of run {run.job.id} and their confidence",
+    alt=f"{plural(len(images), 'image')} with the readings of run {run.job.id} and their confidence",
 )["selection"]["rows"][0]
 
 name, label, data, pixels = images[selected]

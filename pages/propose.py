@@ -9,6 +9,7 @@ from core.data.proposals import Proof, accept_agreed, agreed_texts, proof
 from core.data.proposing import running_job, start_proposing
 from core.data.suggestions import anchoring
 from core.readers.readers import available
+from core.words import plural
 from db import jobs, proposals, samples
 from db.records import Job
 from pages.components import layout
@@ -47,12 +48,13 @@ def show_result(result: dict[str, object], accepted: int, acceptable: int, unrea
     with st.container(horizontal=True, vertical_alignment="center"):
         if acceptable:
             st.button(
-                f"Accept {acceptable:,} readings", type="primary", icon=":material/done_all:", on_click=accept_readings,
+                f"Accept {plural(acceptable, 'reading')}", type="primary", icon=":material/done_all:",
+                on_click=accept_readings,
                 help="Agreed readings of training images become labels of kind readers. A label of a person replaces "
                 "them at any time, and one click removes them all.",
             )  # fmt: skip
         if unread:
-            st.button(f"Read {unread:,} new images", icon=":material/auto_stories:", on_click=read_images)
+            st.button(f"Read {plural(unread, 'new image')}", icon=":material/auto_stories:", on_click=read_images)
         if accepted:
             with st.popover(f"Remove {accepted:,} labels of readers", icon=":material/undo:"):
                 st.markdown("Their images become unlabeled. Labels that a person checked stay. You can accept again.")
@@ -99,7 +101,7 @@ elif not finished and not running:
         "Where both agree, they are almost always right. People then label only the rest."
     )
     st.button(
-        f"Read {unlabeled:,} images", type="primary", icon=":material/auto_stories:", on_click=read_images,
+        f"Read {plural(unlabeled, 'image')}", type="primary", icon=":material/auto_stories:", on_click=read_images,
         disabled=not unlabeled,
     )  # fmt: skip
 if finished:

@@ -11,6 +11,7 @@ from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind
 from core.data.labeling import apply_events
 from core.data.reviewing import choices_of, history_of
 from core.images.pixels import data_url
+from core.words import plural
 from db.labels import events_of
 from db.projects import list_sources
 from db.queues import PASSED
@@ -65,7 +66,7 @@ def remove_labels(kind: str) -> None:
     with layout.refuses(), layout.database() as db:
         removed, kept = retract(db, project, kind, page.operator)
         note = f" Confirmed by people, so not removed: {kept:,}." if kept else ""
-        st.session_state[state.REMOVED] = f"Removed {removed:,} labels of {WORDS[kind]}.{note}"
+        st.session_state[state.REMOVED] = f"Removed {plural(removed, 'label')} of {WORDS[kind]}.{note}"
     st.session_state[state.removal_field(kind)] = ""
 
 
@@ -137,7 +138,7 @@ table, detail = st.columns([3, 2], gap="medium")
 rows, below = table.container(), table.container(horizontal=True, vertical_alignment="center")
 with below:
     labels = breakdown(kinds)
-    st.caption(f"{matches:,} of {total:,} images" + (f" · labels: {labels}" if labels else ""))
+    st.caption(f"{matches:,} of {plural(total, 'image')}" + (f" · labels: {labels}" if labels else ""))
     pages = -(-matches // PER_PAGE)
     number = st.pagination(pages, key=state.SAMPLES_PAGE, bind="query-params") if pages > 1 else 1
 with layout.errors(), layout.database() as db:
@@ -189,7 +190,7 @@ with rows:
         selection_mode="single-row-required",
         row_height=48,
         height=min(660, 38 + 48 * len(samples)),
-        alt=f"{len(samples)} samples with image, label, state and split",
+        alt=f"{plural(len(samples), 'sample')} with image, label, state and split",
     )["selection"]
 
 with detail:
@@ -219,7 +220,7 @@ with detail:
     with st.form(f"relabel {sample.id} {sample.version}", border=False):
         st.text_input(
             "Label", sample.label or "", page.spec.length, state.label_field(sample),
-            placeholder=f"{page.spec.length} characters of {page.spec.charset}",
+            placeholder=f"{plural(page.spec.length, 'character')} of {page.spec.charset}",
         )  # fmt: skip
         with st.container(horizontal=True):
             st.form_submit_button(

@@ -28,6 +28,7 @@ from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.jobs.work import Work, run_worker
 from core.names import MAX_ORIGIN, MAX_PROJECT, check_name
+from core.words import plural
 from db import labels, projects, samples
 from db.connection import opened, write
 from db.records import MACHINES, PEOPLE, Job, Project, Sample, Source
@@ -96,8 +97,8 @@ class Report:
 
     def sentence(self) -> str:
         return (
-            f"{self.files} files: {self.imported} imported, {self.duplicates} duplicates, {self.rejected} rejected; "
-            f"{self.labeled} labels imported, {self.label_problems} ignored."
+            f"{plural(self.files, 'file')}: {self.imported:,} imported, {plural(self.duplicates, 'duplicate')}, "
+            f"{self.rejected:,} rejected; {plural(self.labeled, 'label')} imported, {self.label_problems:,} ignored."
         )
 
     def reject(self, name: str, reason: str) -> None:

@@ -20,6 +20,7 @@ from core.jobs import control
 from core.jobs.work import Work, run_worker
 from core.readers.decoder import Reading
 from core.readers.readers import Reader, check_names, crop, load
+from core.words import plural
 from db import projects, proposals, samples
 from db.connection import opened, write
 from db.records import Job, Project
@@ -121,7 +122,7 @@ def read_images(
             last[index] = batch[-1].id
             _read_batch(db, project, readers[index], stored[index], [sample.id for sample in batch], box)
             done += len(batch)
-            images = f"{done // len(readers):,} of {max(counts):,} images"
+            images = f"{done // len(readers):,} of {plural(max(counts), 'image')}"
             work.say(f"Reading {images}", step=done, steps=max(sum(counts), done))
     return done
 

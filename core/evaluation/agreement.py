@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
+from core.words import plural
+
 USABLE = 0.5
 """Lowest share of agreed images at which readings are offered. Portals that readers can read have 0.84 to 1.0, and
 those that they cannot read at most 0.19."""
@@ -55,7 +57,8 @@ class Agreement:
         if len(self.unread) < 2:
             return "One reader alone cannot agree with another. Use at least two readers."
         if self.images < MIN_IMAGES:
-            return f"The readers have read {self.images} images. At least {MIN_IMAGES} show if they can be used here."
+            read = f"The readers have read {plural(self.images, 'image')}."
+            return f"{read} At least {MIN_IMAGES} show if they can be used here."
         share = f"The readers agree on {self.agreed:,} of {self.images:,} images ({self.agreed / self.images:.1%})"
         if self.usable:
             return f"{share}. Their agreed readings can be used here."

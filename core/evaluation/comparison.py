@@ -17,6 +17,7 @@ from core.evaluation.metrics import Evaluation, Ints
 from core.evaluation.predictions import Predictions, Reading
 from core.evaluation.reference import check_same
 from core.evaluation.tta_effect import ALPHA, mcnemar
+from core.words import plural
 
 Bools = NDArray[np.bool_]
 POWER = 0.8
@@ -46,9 +47,8 @@ class Common:
         excluded = [f"{count:,} {reason}" for reason, count in counts.items() if count]
         if not excluded:
             return ""
-        return (
-            f"Compared on {self.n:,} images that both evaluated with the same label. Excluded: {', '.join(excluded)}."
-        )
+        shared = f"Compared on {plural(self.n, 'image')} that both evaluated with the same label."
+        return f"{shared} Excluded: {', '.join(excluded)}."
 
 
 def common(first: Predictions, second: Predictions) -> Common:
@@ -112,8 +112,8 @@ class Paired:
         if b < c:
             (b, first), (c, second) = (c, second), (b, first)
         if not b + c:
-            return f"No difference: both read the same {self.both:,} of {self.n:,} images right."
-        counts = f"Of {self.n:,} images, {b:,} are right only with {first} and {c:,} only with {second}"
+            return f"No difference: both read the same {self.both:,} of {plural(self.n, 'image')} right."
+        counts = f"Of {plural(self.n, 'image')}, {b:,} are right only with {first} and {c:,} only with {second}"
         test = f"{counts} (exact McNemar test, p {self.p_text})."
         if self.p < ALPHA:
             return f"{first} is significantly better. {test}"

@@ -28,6 +28,7 @@ from core.report import svg
 from core.runs.columns import columns_of
 from core.runs.evaluated import Evaluated
 from core.runs.uses import use_rows, uses_text
+from core.words import plural
 from db.evaluations import list_test_uses
 from db.projects import list_sources
 from db.records import now
@@ -227,13 +228,13 @@ def _details(db: Database, home: Home, evaluated: Evaluated) -> list[tuple[str, 
     lines = "\n".join(f"{sha256} {label}" for sha256, label in labels)
     data_hash = hashlib.sha256(lines.encode()).hexdigest()
     return [
-        ("Project", f"{project.name}: {project.length} characters of {project.charset}"),
+        ("Project", f"{project.name}: {plural(project.length, 'character')} of {project.charset}"),
         *(
             (f"Source {source.name}", f"owner {source.owner}; authorization {source.authorization}")
             for source in list_sources(db, project.id)
         ),
         ("Run", f"{run.job.id}, preset {run.preset}, started {run.job.created_at}"),
-        ("Trained on", f"{run.train_n:,} images{of_kinds}; data {run.dataset_sha256}"),
+        ("Trained on", f"{plural(run.train_n, 'image')}{of_kinds}; data {run.dataset_sha256}"),
         ("Checkpoint", f"step {predictions.step:,}" if predictions.step >= 0 else "step not recorded"),
         (
             "Compared with",

@@ -17,6 +17,7 @@ from core.jobs import control
 from core.jobs.jobdir import JobStatus
 from core.model.config import preset
 from core.runs.start import start_training
+from core.words import plural
 from db import jobs, runs
 from db.records import Job, Project, Run
 from db.sqlite import Database
@@ -67,7 +68,7 @@ class Line:
 
     def sentence(self) -> str:
         """Return what the round did and gained."""
-        taken = f"{self.run}: {self.accepted + self.proved:,} more labels"
+        taken = f"{self.run}: {plural(self.accepted + self.proved, 'more label')}"
         if self.next_run is None:
             return f"{taken}. That is too little for another run."
         if self.after is None:

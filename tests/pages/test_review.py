@@ -192,4 +192,4 @@ def test_folds_with_too_few_labels_are_refused(open_page: OpenPage, portal: Proj
 
     app.button(key="folds").click().run()
 
-    assert "There are 7 labeled images" in app.error[0].value
+    assert "The project has 7 labeled images" in app.error[0].value

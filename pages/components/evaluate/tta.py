@@ -21,6 +21,7 @@ from core.images.pixels import Pixels, data_url, decode, encode_png
 from core.jobs import control
 from core.runs.evaluated import Evaluated
 from core.runs.start import start_evaluation
+from core.words import plural
 from db.records import Run
 from db.samples import find_sample, image_bytes
 from pages.components import layout, resources, state
@@ -82,7 +83,7 @@ def _show_worth(shown: Evaluated, worth: TTAEffect) -> None:
         placeholder="",
         row_height=40,
         height=38 + 40 * len(entries) + 2,
-        alt=f"{len(worth.views)} views with the readings they fix and break",
+        alt=f"{plural(len(worth.views), 'view')} with the readings they fix and break",
     )  # fmt: skip
 
 
@@ -160,7 +161,7 @@ def _show_choice(shown: Evaluated, worth: TTAEffect, choice: ViewChoice) -> None
     """Show whether the run uses TTA by default. On val also draw the buttons that change it."""
     predictions = shown.predictions
     these = predictions.view_set is not None and fingerprint(predictions.view_set) == fingerprint(choice.views)
-    which = f"these {len(choice.views)} views" if these else f"{len(choice.views)} other views"
+    which = f"these {plural(len(choice.views), 'view')}" if these else plural(len(choice.views), "other view")
     how = f"uses TTA with {which}" if choice.use else "does not use TTA"
     if not choice.n:
         why = "the default"
@@ -242,7 +243,7 @@ def _edit(shown: Evaluated, choice: ViewChoice) -> None:
         st.error(layout.plain(refusal), icon=":material/error:")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            f"Evaluate with these {len(views)} views" if not refusal else "Evaluate with these views",
+            f"Evaluate with these {plural(len(views), 'view')}" if not refusal else "Evaluate with these views",
             icon=":material/play_arrow:", on_click=_start, args=(shown, views, uuid.uuid4().hex),
             disabled=bool(refusal), key="evaluate with views",
         )  # fmt: skip

@@ -12,6 +12,7 @@ import streamlit as st
 from core.charset import MAX_LENGTH
 from core.data.importing import DEFAULT_SPEC, Report, Request, Upload, current_report, start_import
 from core.jobs.jobdir import JobStatus
+from core.words import plural
 from db.projects import get_project, list_sources
 from db.records import ACTIVE, Job, Project
 from pages.components import layout, state
@@ -207,7 +208,7 @@ def project_of(job: Job) -> str:
 
 def _watch_status(view: JobStatus) -> str:
     if view.steps:
-        return f"Importing: {view.step:,} of {view.steps:,} files."
+        return f"Importing: {view.step:,} of {plural(view.steps, 'file')}."
     if view.idle:  # the report is below
         return "Waiting for new files."
     return layout.plain(view.message)
