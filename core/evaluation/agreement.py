@@ -1,7 +1,7 @@
 """Agreement of readers: the share of images that all of them read alike, and the characters on which they differ."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -63,6 +63,20 @@ class Agreement:
         if self.usable:
             return f"{share}. Their agreed readings can be used here."
         return f"{share}. They cannot read this portal, so nothing is proposed. Label by hand."
+
+
+def unknown_characters(missing: Mapping[str, str]) -> str:
+    """Return what readers cannot read, as sentences. `missing` has the characters that each reader does not know."""
+    lines = [
+        f"{name} does not know the character{'s' * (len(chars) > 1)} {' '.join(chars)}."
+        for name, chars in missing.items()
+        if chars
+    ]
+    if not lines:
+        return ""
+    every = "one of them" if len(set("".join(missing.values()))) > 1 else "it"
+    lines.append(f"The readers cannot agree on the right text of an image with {every}: label such images by hand.")
+    return " ".join(lines)
 
 
 def measure(readings: Sequence[Texts], length: int, readers: int) -> Agreement:
