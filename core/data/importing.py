@@ -478,7 +478,7 @@ def _give_label(
         return
     if is_reading and sample.split != "train":
         split = "validation" if sample.split == "val" else sample.split
-        reason = f"Ignored label {given.text!r}: a reading cannot be the label of a {split} image."
+        reason = f"Ignored a label of kind {given.kind}: a reading cannot be the label of a {split} image."
         report.label_problem(image.name, reason)
         return
     # The id depends only on source, image and label, so repeating an import adds nothing to the ledger.

@@ -22,6 +22,8 @@ HIDDEN = (
     "Validation images stay hidden until people have labeled some of them, because people must not see a reading first."
 )
 
+BLIND = "This is a validation or test image without a label. Its reading is hidden until someone labels it."
+
 
 def reference_of(values: Mapping[str, Any]) -> Reference:
     """Return the reference in a run.json. Runs of earlier versions have labels of people. Raises ValueError."""

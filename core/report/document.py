@@ -197,11 +197,13 @@ def _images(db: Database, evaluated: Evaluated) -> list[dict[str, Any]]:
 def _tiles(
     db: Database, evaluated: Evaluated, places: Ints, margin_N: calibration.Confidence, bytes_left: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return images with reading and label, as far as the bytes allow, and the bytes left."""
+    """Return images with reading and label, as far as the bytes allow, and the bytes left. Leave out blind images."""
     tiles: list[dict[str, Any]] = []
     reading, predictions = evaluated.reading, evaluated.predictions
     for place in places.tolist():
         sample = find_sample(db, evaluated.project.id, predictions.sha256[place])
+        if sample is not None and sample.is_blind:
+            continue
         data = image_bytes(db, [sample.id])[sample.id] if sample else b""
         if len(data) > bytes_left:
             break

@@ -14,7 +14,7 @@ from core.evaluation.acceptance import Acceptance
 from core.evaluation.metrics import Ints
 from core.evaluation.percent import share
 from core.evaluation.predictions import Predictions
-from core.evaluation.reference import HIDDEN, score_title
+from core.evaluation.reference import BLIND, HIDDEN, score_title
 from core.evaluation.tta_effect import ALPHA, TTAEffect, ViewEffect, format_p
 from core.evaluation.views import MAX_VIEWS, ORIGINAL, View, ViewChoice, check_views, choice_of, fingerprint, move_image
 from core.images.pixels import Pixels, data_url, decode, encode_png
@@ -95,11 +95,16 @@ def _show_example(shown: Evaluated) -> tuple[list[str | None], list[str]]:
     place = int(order[st.session_state.get(key, 0) % len(order)])
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Another image", icon=":material/casino:", on_click=_advance, args=(key,))
-        label = layout.plain(predictions.labels[place])
-        st.caption(f"Label: {label}. Images that TTA fixes or breaks come first.")
+        st.caption("Images that TTA fixes or breaks come first.")
+    with layout.errors(), layout.database() as db:
+        sample = find_sample(db, shown.project.id, predictions.sha256[place])
+    if sample is not None and sample.is_blind:
+        st.caption(BLIND)
+        return [], []
     pixels = _network_image(shown, predictions.sha256[place])
     if pixels is None:
         st.caption("This image is no longer in the project.")
+    st.caption(f"Label: {layout.plain(predictions.labels[place])}")
     pictures = [
         None if pixels is None or predictions.view_set is None else data_url(encode_png(move_image(pixels, view)))
         for view in predictions.view_set or [ORIGINAL] * len(predictions.views)

@@ -191,8 +191,8 @@ def test_a_reading_cannot_be_the_label_of_a_held_out_image(
 
     assert (report.labeled, report.label_problems) == (0, 2)
     assert sorted(each["reason"] for each in report.reasons) == [
-        "Ignored label '000001': a reading cannot be the label of a validation image.",
-        "Ignored label '000002': a reading cannot be the label of a test image.",
+        "Ignored a label of kind readers: a reading cannot be the label of a validation image.",
+        "Ignored a label of kind run: a reading cannot be the label of a test image.",
     ]
     assert {sample(db, project, number).state for number in (val, test)} == {"unlabeled"}
 

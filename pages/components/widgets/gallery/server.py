@@ -188,9 +188,13 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
     problems: list[str] = []
     reply: dict[str, Any] = st.session_state.pop(f"{_KEY} reply", {"answers": [], "problems": []})
     with layout.errors(), layout.database() as db:
-        hashes = [shown.predictions.sha256[place] for place in places]
-        samples = [find_sample(db, project.id, sha256) for sha256 in hashes]
+        samples = [find_sample(db, project.id, shown.predictions.sha256[place]) for place in places]
+        hidden_N = np.array([sample is not None and sample.is_blind for sample in samples], dtype=bool)
+        places = places[~hidden_N]
+        samples = [sample for sample, is_hidden in zip(samples, hidden_N, strict=True) if not is_hidden]
         images = image_bytes(db, [sample.id for sample in samples if sample])
+    if hidden_N.any():
+        st.caption(f"{plural(int(hidden_N.sum()), 'image')} lost the label since. {HIDDEN}")
     maps = _attention_maps(shown, [images[sample.id] for sample in samples if sample]) if show_attention else []
     tiles = _tiles(shown, places, samples, images, probabilities=probabilities)
     for tile, attention in zip((tile for tile in tiles if not tile["deleted"]), maps, strict=False):
