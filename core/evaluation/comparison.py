@@ -40,14 +40,14 @@ class Common:
     def n(self) -> int:
         return len(self.places_N[0])
 
-    def sentence(self, first: str, second: str) -> str:
-        """Return the counts of excluded images with reasons, or an empty text."""
+    def sentence(self, first: str, second: str, target: str = "label") -> str:
+        """Return the counts of excluded images with reasons, or an empty text. `target` is what was compared with."""
         counts = {f"only in {first}": self.only[0], f"only in {second}": self.only[1]}
-        counts["with different labels"] = self.relabeled
+        counts[f"with different {target}s"] = self.relabeled
         excluded = [f"{count:,} {reason}" for reason, count in counts.items() if count]
         if not excluded:
             return ""
-        shared = f"Compared on {plural(self.n, 'image')} that both evaluated with the same label."
+        shared = f"Compared on {plural(self.n, 'image')} that both evaluated with the same {target}."
         return f"{shared} Excluded: {', '.join(excluded)}."
 
 

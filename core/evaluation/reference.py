@@ -42,6 +42,11 @@ def score_title(reference: str) -> str:
     return score_name(reference).capitalize()
 
 
+def target_name(reference: str) -> str:
+    """Return the name of the text that a reading is compared with."""
+    return "agreed reading" if reference == "readers" else "label"
+
+
 def named_result(result: Mapping[str, Any], reference: str) -> dict[str, Any]:
     """Return a result with its score under the name of its reference, so that no program mistakes one for the other."""
     score = result["exact_match"]

@@ -10,7 +10,7 @@ import streamlit as st
 from core.errors import OptionError
 from core.evaluation import filters
 from core.evaluation.percent import share
-from core.evaluation.reference import score_title
+from core.evaluation.reference import score_title, target_name
 from core.evaluation.slices import Bools, Categorical, Slice, find_slices, worse_than_rest
 from core.runs.columns import columns_of
 from core.runs.evaluated import Evaluated
@@ -53,7 +53,9 @@ def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools 
             st.markdown(
                 "Compare with `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`. Combine with `and`, `or`, `not` and parentheses."
             )
-            st.markdown("\n".join(f"* `{name}`: {layout.plain(meaning)}" for name, meaning in filters.NAMES.items()))
+            target = target_name(shown.reference)
+            meanings = {name: meaning.replace("the label", f"the {target}") for name, meaning in filters.NAMES.items()}
+            st.markdown("\n".join(f"* `{name}`: {layout.plain(meaning)}" for name, meaning in meanings.items()))
             st.markdown("\n".join(["Examples:", "", *(f"* `{example}`" for example in filters.EXAMPLES)]))
     if not text:
         return np.ones(len(shown.predictions.labels), dtype=bool)

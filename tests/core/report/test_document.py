@@ -181,7 +181,7 @@ def test_the_report_escapes_names_and_texts(home: Home, trained: Project) -> Non
     assert page.texts.count(name) == 1
     assert f"{name}: run {RUN} on validation images" in page.texts
     assert f"owner {owner}; authorization ticket 2" in page.texts
-    assert "true <, read as &: " in page.text
+    assert "label <, read as &: " in page.text
     assert set(labels) <= set(page.texts)
 
 
