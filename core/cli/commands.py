@@ -112,7 +112,14 @@ def import_(
     authorization: Annotated[str, typer.Option(help="Reference of the permission to use it.")],
     length: Annotated[int | None, typer.Option(help="Text length; 6 for a new project.")] = None,
     charset: Annotated[str | None, typer.Option(help="Allowed characters; 0123456789 for a new project.")] = None,
-    labels: Annotated[str, typer.Option(metavar="none|filename|CSV", help="Source of the labels.")] = "none",
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="none|filename|CSV",
+            help="Source of the labels. Labels in file names count as labels of people, unless the folder or zip also "
+            "has the sources.csv of an export, which names their kinds.",
+        ),
+    ] = "none",
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep importing new files from the folder until Ctrl-C.")
     ] = False,

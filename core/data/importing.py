@@ -328,7 +328,8 @@ def _import_new(work: Work, home: Home, watch: Watch, report: Report, rejected: 
         batch_report = Report()
         with opened(home.db) as db:
             project, source = _target(db, work.spec)
-            book = LabelBook(work.spec["labels"], spec_of(project), [])
+            names, folder = [entry.name for entry in batch], Path(work.spec["path"])
+            book = LabelBook(work.spec["labels"], spec_of(project), names, folder)
             images = list(_read(sorted(batch, key=lambda entry: entry.name), book, batch_report, rejected))
             with write(db):
                 for image in images:
@@ -405,7 +406,7 @@ def import_images(
     Stop between two batches when `should_stop` returns True. Images imported so far are kept.
     """
     entries = list_files(path)
-    book = LabelBook(rule, spec_of(project), [entry.name for entry in entries])
+    book = LabelBook(rule, spec_of(project), [entry.name for entry in entries], path)
     report = Report(files=len(entries))
     remaining = iter(entries)
     done = 0

@@ -95,7 +95,10 @@ def _ask_for_images() -> dict[str, Any]:
         "Labels", list(LABEL_RULES), format_func=LABEL_RULES.__getitem__, **_persistent("import labels")
     )
     if rule == "filename":
-        st.caption("The label ends at the first underscore or at the extension: 004420.png, 004420_2.png.")
+        st.caption(
+            "The label ends at the first underscore or at the extension: 004420.png, 004420_2.png. All count as labels "
+            "of people, unless the folder or zip also has the sources.csv of an export."
+        )
     elif rule == "csv":
         st.caption("First line: filename,label. Then one line per image.")
         if on_server:

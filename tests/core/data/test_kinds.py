@@ -1,5 +1,6 @@
 """Kinds of labels: readings are never mistaken for labels of people."""
 
+import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -301,6 +302,42 @@ def test_an_export_imported_into_a_new_project_keeps_texts_and_kinds(
     assert content(other) == content(mixed)
     assert samples.label_counts(db, other.id) == samples.label_counts(db, mixed.id)
     assert integrity.problems(db) == []
+
+
+@pytest.mark.parametrize("packed", ["folder", "zip", "subfolder"])
+def test_an_exported_folder_keeps_texts_and_kinds(db: Database, mixed: Project, tmp_path: Path, packed: str) -> None:
+    """Also in a zip, and inside another folder. Without sources.csv the kinds are unknown."""
+    folder = tmp_path / "given" / "images"
+    folder.parent.mkdir()
+    export(db, mixed, "filename", folder)
+    path = {"folder": folder, "subfolder": folder.parent, "zip": tmp_path / "images.zip"}[packed]
+    shutil.make_archive(str(tmp_path / "images"), "zip", folder)
+
+    def kinds(name: str) -> dict[str, tuple[str | None, str | None]]:
+        other = open_project(db, name, 6, "0123456789")
+        source = open_source(db, other, "mail", "the team", "ticket 1")
+        import_images(db, other, source, path, "filename", operator="Bob", on_progress=lambda *_: None)
+        return {each.sha256: (each.label, each.kind) for each in samples.select_samples(db, other.id)}
+
+    labeled = samples.select_samples(db, mixed.id, state="labeled")
+    assert kinds("other") == {each.sha256: (each.label, each.kind) for each in labeled}
+    if packed == "folder":
+        (folder / "sources.csv").unlink()
+        assert {kind for _, kind in kinds("unknown").values()} == {"import"}
+
+
+def test_another_table_of_that_name_is_not_read(db: Database, source: Source, tmp_path: Path) -> None:
+    """Neither is the kind of a label that was changed in the file's name."""
+    write_files(tmp_path / "a", {"000001.png": png(1), "sources.csv": b"filename,owner\n000001.png,me\n"})
+    table = "filename,label,sha256,kind\n000003_ab.png,000002,,readers\n"
+    write_files(tmp_path / "b", {"000003_ab.png": png(2), "sources.csv": table.encode()})
+    project = open_project(db, "portal", None, None)
+
+    for name in ("a", "b"):
+        import_images(db, project, source, tmp_path / name, "filename", operator="Bob", on_progress=lambda *_: None)
+
+    labeled = samples.select_samples(db, project.id, state="labeled")
+    assert [(each.label, each.kind) for each in labeled] == [("000001", "import"), ("000003", "import")]
 
 
 @pytest.mark.long  # loads the readers
