@@ -21,7 +21,7 @@ from core.words import plural
 Row = tuple[str, str, str | None, str, bytes]
 """sha256 of the pixels, split, label or None, name, encoded image."""
 READINGS = ("readers", "run")
-"""Kinds of labels that are readings of a model."""
+"""Kinds of labels that are readings of a model: MACHINES of db.records, which training does not import."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from core.images import renderer
 from core.images.pixels import pixel_hash, split_of
 from core.jobs import control
 from core.readers.readers import available
-from db import integrity, labels, samples
+from db import integrity, labels, queues, samples
 from db.records import KINDS, Project, Sample, Source
 from tests.helpers.contents import contents
 from tests.helpers.kinds import READERS, give_all_kinds, give_label
@@ -131,6 +131,18 @@ def test_readers_are_not_operators(db: Database, short_project: Project) -> None
     retract(db, short_project, "readers", "Cem")
     assert labels.list_operators(db) == ["Cem", "ada"]
     assert labels.count_second_opinions(db, short_project.id, READERS, "2000") == (0, 0)
+
+
+def test_second_opinions_are_offered_on_days_with_labels_of_people(db: Database, short_project: Project) -> None:
+    """A day on which only readers labeled has no image for a second opinion."""
+    add_unlabeled(db, short_project, train=5)
+    give_all_kinds(db, short_project, readers=4)
+    assert queues.days_waiting(db, short_project.id, "second") == []
+
+    give_all_kinds(db, short_project, person=1)
+
+    (today,) = queues.days_waiting(db, short_project.id, "second")
+    assert today == samples.select_samples(db, short_project.id)[0].created_at[:10]
 
 
 def test_the_history_names_the_readers(db: Database, short_project: Project) -> None:
