@@ -9,7 +9,7 @@ import typer
 from core.cli.progress import Progress
 from core.cli.shared import Json, ProjectName, database, find_project, update_jobs
 from core.data.accepting import retract
-from core.data.kinds import labels_by_kind, sentence
+from core.data.kinds import labels_by_kind, removal, sentence
 from core.data.proposals import accept_agreed, proof
 from core.data.proposing import start_proposing
 from core.errors import OptionError
@@ -71,7 +71,7 @@ def accept(
         chosen = find_project(db, project)
         if undo:
             result["removed"], result["kept"] = retract(db, chosen, kind, default_operator())
-            text = f"Removed {plural(result['removed'], 'label')} of kind {kind}. {result['kept']:,} stay, checked."
+            text = removal(kind, result["removed"], result["kept"])
         else:
             result["accepted"] = accept_agreed(db, chosen, default_operator())
             text = f"Accepted {plural(result['accepted'], 'agreed reading')} as labels of training images."

@@ -47,6 +47,12 @@ def sentence(counts: Counts) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
+def removal(kind: str, removed: int, kept: int) -> str:
+    """Return the outcome of core.data.accepting.retract as sentences."""
+    note = f" Confirmed by people, so not removed: {kept:,}." if kept else ""
+    return f"Removed {plural(removed, 'label')} of {WORDS[kind]}.{note}"
+
+
 def parenthesis(counts: Counts) -> str:
     """Return the sentence in parentheses, to follow a number of labels; empty if all labels are from people."""
     return f" ({sentence(counts)})" if is_mixed(counts) else ""
