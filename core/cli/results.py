@@ -156,7 +156,7 @@ def _prediction_record(
     except SlotlabError as error:
         return {"file": str(path), "error": str(error)}
     if is_hidden(pixels):
-        unknown = {"text": None, "confidence": None, "accepted": None, "positions": []}
+        unknown: dict[str, Any] = {"text": None, "confidence": None, "accepted": None, "positions": []}
         return {"file": str(path), **unknown, "hidden": BLIND}
     prediction = predictor.predict([pixels], tta=tta)[0]
     return {
