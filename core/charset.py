@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.errors import LabelError, OptionError
+from core.words import plural
 
 MAX_LENGTH = 32
 """Characters. One head per position does not suit longer texts."""
@@ -52,8 +53,7 @@ class TextSpec:
         """Return `text` unchanged, or raise LabelError with the reason."""
         quoted = repr(text if len(text) <= 2 * MAX_LENGTH else text[:MAX_LENGTH] + "…")
         if len(text) != self.length:
-            count = f"{len(text)} character{'' if len(text) == 1 else 's'}"
-            raise LabelError(f"{quoted} has {count}; this project uses {self.length}.")
+            raise LabelError(f"{quoted} has {plural(len(text), 'character')}; this project uses {self.length}.")
         for char in text:
             if char not in self.charset:
                 raise LabelError(f"{quoted} contains {char!r}, which is not in the charset {self.charset!r}.")

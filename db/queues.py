@@ -141,12 +141,14 @@ def count_ranked(db: Database, project_id: int) -> dict[str, int]:
 
 def days_waiting(db: Database, project_id: int, kind: str) -> list[str]:
     """Return the import days of the samples in a queue, newest first. Skips through the index."""
+    # Second opinions are asked on labels of people only, see _waiting. The plus keeps the index with the day.
+    people = "AND +kind IN ('person', 'import')" if kind == "second" else ""
     sql = (
         "WITH RECURSIVE splits (split) AS (VALUES ('train'), ('val'), ('test')), days (split, day) AS ("
         " SELECT split, (SELECT min(substr(created_at, 1, 10)) FROM samples AS s"
-        "  WHERE project_id = :project AND state = :state AND s.split = splits.split) FROM splits"
+        f"  WHERE project_id = :project AND state = :state AND s.split = splits.split {people}) FROM splits"
         " UNION ALL SELECT split, (SELECT min(substr(created_at, 1, 10)) FROM samples AS s"
-        "  WHERE project_id = :project AND state = :state AND s.split = days.split"
+        f"  WHERE project_id = :project AND state = :state AND s.split = days.split {people}"
         "  AND substr(created_at, 1, 10) > day) FROM days WHERE day IS NOT NULL)"
         " SELECT DISTINCT day FROM days WHERE day IS NOT NULL ORDER BY day DESC"
     )

@@ -9,6 +9,8 @@ Content = tuple[str, str | None, str | None]
 """The state, label and flag of a sample."""
 UNLABELED: Content = ("unlabeled", None, None)
 SPLITS = ("train", "val", "test")
+HELD_OUT = ("val", "test")
+"""Splits that measure runs and readers. Nobody sees a reading of their images before labeling them."""
 PEOPLE = ("person", "import")
 """Kinds of labels that people gave. An import holds the labels of people unless its file names another kind."""
 MACHINES = ("readers", "run")
@@ -76,6 +78,11 @@ class Sample:
     @property
     def content(self) -> Content:
         return self.state, self.label, self.flag
+
+    @property
+    def is_blind(self) -> bool:
+        """True if nobody may see a reading: the image is held out, and still needs the label of a person."""
+        return self.split in HELD_OUT and self.label is None and self.flag is None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from core.jobs import control
 from core.runs.evaluated import SPLITS, load_evaluated
 from core.runs.start import labels_of_people, start_evaluation
 from core.runs.uses import uses_text
+from core.words import plural
 from db.evaluations import count_test_uses
 from db.jobs import list_jobs
 from db.labels import labels_since
@@ -147,10 +148,10 @@ if shown.unreadable.sentence:
 before = zip(predictions.sha256, predictions.labels, strict=True)
 changed = sum(now.get(sha256, label) != label for sha256, label in before) if now and not by_readers else 0
 if by_readers and people:
-    labels = "1 validation image" if people == 1 else f"{people:,} validation images"
+    labels = plural(people, "validation image")
     st.warning(f"People have labeled {labels} since. Evaluate again to measure the exact match.")
 if changed:
-    labels = "1 label has" if changed == 1 else f"{changed:,} labels have"
+    labels = f"{plural(changed, 'label')} {'has' if changed == 1 else 'have'}"
     st.warning(f"{labels} changed since this evaluation. Evaluate again to update the numbers.")
 selected_step = control.selected_step(home, run.job.id)
 outdated = 0 <= predictions.step < selected_step

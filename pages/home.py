@@ -7,6 +7,7 @@ from core.data.importing import watched_folder
 from core.data.kinds import Counts, breakdown, labels_by_kind
 from core.evaluation.percent import share
 from core.evaluation.reference import score_name
+from core.words import plural
 from db.jobs import active_jobs, list_jobs
 from db.projects import list_projects
 from db.records import ACTIVE, Project, Run
@@ -51,7 +52,7 @@ def show_project(project: Project, run: Run | None, count: dict[tuple[str, str],
                 link_to_next_steps(project, run, total("labeled"), total("unlabeled"))
         images, labels, newest = st.columns([2, 3, 3])
         splits = [f"{split} {total(split, 'labeled'):,}" for split in ("train", "val", "test")]
-        spec = f"{project.length} characters, {layout.plain(short(project.charset))}"
+        spec = f"{plural(project.length, 'character')}, {layout.plain(short(project.charset))}"
         show_number(images, "Images", f"{total():,}", spec)
         progress = f"{total('labeled'):,} of {total('labeled') + total('unlabeled'):,}"
         notes = [" · ".join([*splits, f"skipped {total('skipped'):,}"]), breakdown(kinds)]
@@ -96,7 +97,7 @@ def link_to_next_steps(project: Project, run: Run | None, labeled: int, unlabele
     if unlabeled and not labeled:
         steps.append(("pages/propose.py", "Propose readings", ":material/auto_stories:"))
     if unlabeled:
-        steps.append(("pages/label.py", f"Label {unlabeled:,} images", ":material/keyboard:"))
+        steps.append(("pages/label.py", f"Label {plural(unlabeled, 'image')}", ":material/keyboard:"))
     for page, label, icon in steps:
         query = {"project": project.name} | ({"run": run.job.id} if run and page in RUN_PAGES else {})
         st.page_link(page, label=label, icon=icon, query_params=query, width="content")

@@ -11,6 +11,7 @@ from core.data.priorities import MAX_RANKED
 from core.data.proposals import is_usable
 from core.data.queues import RANDOM_ONE_IN
 from core.evaluation.percent import share
+from core.words import plural
 from db import labels, queues
 from db.projects import list_sources
 from db.queues import KINDS, ORDERS, PASSED, RANKED, Queue, days_waiting
@@ -108,11 +109,11 @@ def write_week() -> None:
         agreeing, total = labels.count_second_opinions(db, page.project.id, page.operator, since)
     numbers = summary(work)
     st.markdown(f"**{layout.plain(page.operator)}**, last 7 days")
-    st.markdown(f"{numbers['labels']:,} labels")
+    st.markdown(plural(numbers["labels"], "label"))
     if numbers["median_ms"]:
         st.markdown(f"Median: {numbers['median_ms'] / 1000:.1f} s per label")
     if total:
-        st.markdown(f"{agreeing} of {total} second opinions agree: {layout.plain(share(agreeing, total))}")
+        st.markdown(f"Second opinions that agree: {agreeing:,} of {total:,}, {layout.plain(share(agreeing, total))}")
     else:
         st.caption("No second opinions on these labels yet.")
 

@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.data.proposals import is_blind
 from core.errors import ImageError
 from core.evaluation.percent import percent
+from core.evaluation.reference import BLIND
 from core.evaluation.views import choice_of
 from core.images.pixels import data_url, decode, encode_png
+from core.words import plural
 from db.samples import image_bytes, select_samples
 from pages.components import layout, resources
 from pages.components.charts import confidence_figure
@@ -41,7 +44,6 @@ if source == "upload":
     uploads = st.file_uploader("Images", accept_multiple_files=True, label_visibility="collapsed", key="uploads")
     files = [(upload.name, None, upload.getvalue()) for upload in uploads]
 else:
-    # Nobody may see a reading of a validation or test image that still needs a label.
     split, state = ("val", "labeled") if source == "val" else ("train", "unlabeled")
     with layout.errors(), layout.database() as db:
         samples = select_samples(db, project.id, split=split, state=state, text=text, limit=MAX_PROJECT_IMAGES)
@@ -51,11 +53,17 @@ else:
         st.info(f"This project has no {NAMES[source]} images{' that match' if text else ''}.")
 
 images, unreadable = [], []
-for name, label, data in files:
-    try:
-        images.append((name, label, data, decode(data)))
-    except ImageError as error:
-        unreadable.append((name, str(error)))
+with layout.errors(), layout.database() as db:
+    for name, label, data in files:
+        try:
+            pixels = decode(data)
+        except ImageError as error:
+            unreadable.append((name, str(error)))
+            continue
+        if is_blind(db, project.id, pixels):
+            st.info(layout.plain(f"{name}: {BLIND}"), icon=":material/visibility_off:")
+        else:
+            images.append((name, label, data, pixels))
 for name, reason in unreadable:
     st.error(layout.plain(f"{name}: {reason}"), icon=":material/broken_image:")
 if not images:
@@ -92,7 +100,7 @@ selected = st.dataframe(
     selection_mode="single-row-required",
     row_height=44,
     height=min(300, 38 + 44 * len(images)),
-    alt=f"{len(images)} images with the readings of run {run.job.id} and their confidence",
+    alt=f"{plural(len(images), 'image')} with the readings of run {run.job.id} and their confidence",
 )["selection"]["rows"][0]
 
 name, label, data, pixels = images[selected]

@@ -4,11 +4,11 @@ import json
 
 import streamlit as st
 
-from core.data.accepting import names_of, retract
 from core.data.proposals import Proof, accept_agreed, agreed_texts, proof
 from core.data.proposing import running_job, start_proposing
 from core.data.suggestions import anchoring
 from core.readers.readers import available
+from core.words import plural
 from db import jobs, proposals, samples
 from db.records import Job
 from pages.components import layout
@@ -16,6 +16,7 @@ from pages.components.progress import show_progress
 from pages.components.propose.agreement import show_agreement
 from pages.components.propose.proof import show_proof
 from pages.components.propose.rounds import show_rounds
+from pages.components.removal import ask_removal, show_removed
 
 page = layout.open_page("propose")
 
@@ -32,12 +33,6 @@ def accept_readings() -> None:
         accept_agreed(db, page.project, page.operator)
 
 
-def remove_labels() -> None:
-    """Callback: take the labels of readers back."""
-    with layout.refuses(), layout.database() as db:
-        retract(db, page.project, "readers", page.operator)
-
-
 def show_result(result: dict[str, object], accepted: int, acceptable: int, unread: int) -> None:
     """Draw the verdict on the readers and the next action."""
     if not result["usable"]:
@@ -47,16 +42,15 @@ def show_result(result: dict[str, object], accepted: int, acceptable: int, unrea
     with st.container(horizontal=True, vertical_alignment="center"):
         if acceptable:
             st.button(
-                f"Accept {acceptable:,} readings", type="primary", icon=":material/done_all:", on_click=accept_readings,
+                f"Accept {plural(acceptable, 'reading')}", type="primary", icon=":material/done_all:",
+                on_click=accept_readings,
                 help="Agreed readings of training images become labels of kind readers. A label of a person replaces "
-                "them at any time, and one click removes them all.",
+                "them at any time, and they can all be removed at once.",
             )  # fmt: skip
         if unread:
-            st.button(f"Read {unread:,} new images", icon=":material/auto_stories:", on_click=read_images)
+            st.button(f"Read {plural(unread, 'new image')}", icon=":material/auto_stories:", on_click=read_images)
         if accepted:
-            with st.popover(f"Remove {accepted:,} labels of readers", icon=":material/undo:"):
-                st.markdown("Their images become unlabeled. Labels that a person checked stay. You can accept again.")
-                st.button("Remove labels", on_click=remove_labels)
+            ask_removal(page.project, "readers")
     if accepted and not acceptable:
         st.page_link(
             "pages/train.py", label="Train a model", icon=":material/play_arrow:",
@@ -68,10 +62,8 @@ installed = [name for name, present in available().items() if present]
 with layout.errors(), layout.database() as db:
     layout.update_jobs(db)
     running = running_job(db, layout.home(), page.project)
-    finished: Job | None = next(
-        (job for job in jobs.list_jobs(db, project_id=page.project.id, kind="propose") if job.state == "finished"), None
-    )
-    newest = next(iter(jobs.list_jobs(db, project_id=page.project.id, kind="propose", limit=1)), None)
+    attempts = jobs.list_jobs(db, project_id=page.project.id, kind="propose")
+    finished: Job | None = next((job for job in attempts if job.state == "finished"), None)
     readers = proposals.list_readers(db, page.project.id)
     counts = samples.label_counts(db, page.project.id)
     unlabeled = samples.count_samples(db, page.project.id, state="unlabeled")
@@ -85,8 +77,11 @@ with layout.errors(), layout.database() as db:
 layout.show_refusal()
 if running:
     show_progress(running, "readings")
-elif newest and newest.state in ("failed", "lost"):
-    st.error(layout.plain(newest.reason or f"The reading is {newest.state}."), icon=":material/error:")
+elif attempts and attempts[0].state in ("failed", "lost"):
+    reason = attempts[0].reason or f"The reading is {attempts[0].state}."
+    basis = f" The verdict below is from {finished.finished_at[:10]}." if finished and finished.finished_at else ""
+    st.error(layout.plain(f"The last attempt failed: {reason}{basis}"), icon=":material/error:")
+show_removed()
 if len(installed) < 2 and not running:
     st.info(
         "Two general readers can read most portals without a label. They are not installed. Install them, then reload: "
@@ -99,11 +94,14 @@ elif not finished and not running:
         "Where both agree, they are almost always right. People then label only the rest."
     )
     st.button(
-        f"Read {unlabeled:,} images", type="primary", icon=":material/auto_stories:", on_click=read_images,
+        f"Read {plural(unlabeled, 'image')}", type="primary", icon=":material/auto_stories:", on_click=read_images,
         disabled=not unlabeled,
     )  # fmt: skip
 if finished:
     result = json.loads(finished.result or "{}")
+    # The readings may be newer, or missing after an attempt with other readers that failed.
+    names = " + ".join(f"{reader['name']} {reader['version']}" for reader in result["readers"])
+    day = (finished.finished_at or "")[:10]
     show_result(result, counts.get(("train", "readers"), 0), acceptable, 0 if running else unread)
     if result["usable"]:
         show_proof(page.project, shown)
@@ -112,5 +110,10 @@ if finished:
             seen = anchoring(db, page.project)
         if seen.shown:
             st.caption(layout.plain(seen.sentence))
-    st.caption(layout.plain(f"Readers: {names_of(readers)}. Their readings are never labels of val or test."))
+    st.caption(
+        layout.plain(
+            f"Based on {plural(result['images'], 'image')}, read by {names} until {day}. Readings are never labels of "
+            "val or test."
+        )
+    )
     show_agreement(result)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.data.kinds import WORDS, is_mixed, labels_by_kind
 from core.data.reviewing import SLOW_LABELS
-from core.runs.suspects import find_suspects
+from core.runs.suspects import Suspect, find_suspects
 from db import reviews
 from db.labels import list_operators
 from db.projects import list_sources
@@ -87,12 +87,12 @@ def chosen_review() -> tuple[Review, int | None]:
         return review, reviews.count_labeled(db, project.id, review)
 
 
-def count_suspects() -> int:
-    """Draw the folds. Return the number of suspected labels."""
+def suspected_labels() -> list[Suspect]:
+    """Draw the folds. Return the suspected labels."""
     with layout.errors(), layout.database() as db:
-        suspects = find_suspects(db, layout.home(), project)
-    show_folds(project, page.operator, suspects)
-    return len(suspects.entries)
+        found = find_suspects(db, layout.home(), project)
+    show_folds(project, page.operator, found)
+    return found.entries
 
 
 # One container for all controls keeps the place of the widget. At another place there would briefly be two widgets, and
@@ -102,13 +102,16 @@ with st.container():
         "Show", ["labels", "disputed", "suspected"], key=state.SHOW, bind="query-params", default="labels",
         required=True, format_func=str.capitalize, label_visibility="collapsed",
     )  # fmt: skip
-    review, total = chosen_review() if show == "labels" else (None, count_suspects() if show == "suspected" else None)
+    review, total = chosen_review() if show == "labels" else (None, None)
+    suspects = suspected_labels() if show == "suspected" else []
+    if show == "suspected":
+        total = len(suspects)
 
 
 # A fragment, so that a message from the widget reruns only this function.
 @st.fragment
 def widget() -> None:
-    reviewer(project, page.operator, show, review, total, show_key=state.SHOW)
+    reviewer(project, page.operator, show, review, total, state.SHOW, suspects)
     if st.session_state[state.SHOW] != show:  # the widget has switched to the other view
         st.rerun()
 

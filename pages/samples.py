@@ -6,17 +6,18 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.data.accepting import retract
 from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind
 from core.data.labeling import apply_events
 from core.data.reviewing import choices_of, history_of
 from core.images.pixels import data_url
+from core.words import plural
 from db.labels import events_of
 from db.projects import list_sources
 from db.queues import PASSED
 from db.records import MACHINES, Sample
 from db.samples import ORDERS, count_samples, image_bytes, select_samples, splits_of_label
 from pages.components import layout, state
+from pages.components.removal import ask_removal, show_removed
 
 PER_PAGE = 50  # each rerun sends the image of every row, a few kB
 STATES: dict[str, dict[str, Any]] = {
@@ -60,29 +61,6 @@ def review_state(sample: Sample) -> str:
     return "checked" if sample.checked else "not checked" if sample.label else ""
 
 
-def remove_labels(kind: str) -> None:
-    """Callback: take back all labels of a kind."""
-    with layout.refuses(), layout.database() as db:
-        removed, kept = retract(db, project, kind, page.operator)
-        note = f" Confirmed by people, so not removed: {kept:,}." if kept else ""
-        st.session_state[state.REMOVED] = f"Removed {removed:,} labels of {WORDS[kind]}.{note}"
-    st.session_state[state.removal_field(kind)] = ""
-
-
-def ask_removal(kind: str, confirmed: int, unconfirmed: int) -> None:
-    """Draw the button that takes back all labels of a kind. The operator must type their number."""
-    with st.popover(f"Remove {WORDS[kind]}' labels", icon=":material/layers_clear:", disabled=not unconfirmed):
-        note = f" Confirmed by people, so not removed: {confirmed:,}." if confirmed else ""
-        st.markdown(f"**{unconfirmed:,}** labels of {WORDS[kind]} become unlabeled. The history keeps them.{note}")
-        typed = st.text_input(
-            f"Type {unconfirmed} to confirm", key=state.removal_field(kind), live="300ms", autocomplete="off"
-        )
-        st.button(
-            "Remove labels", type="primary", key=f"remove {kind}", on_click=remove_labels, args=(kind,),
-            disabled=typed.strip().replace(",", "") != str(unconfirmed),
-        )  # fmt: skip
-
-
 def to_first_page() -> None:
     st.session_state[state.SAMPLES_PAGE] = 1
 
@@ -91,7 +69,6 @@ with layout.errors(), layout.database() as db:
     sources = {source.name: source for source in list_sources(db, project.id)}
     total = count_samples(db, project.id)
     kinds = labels_by_kind(db, project)
-    confirmed = {kind: count_samples(db, project.id, kind=kind, checked=True) for kind in MACHINES if kind in kinds}
 if not total:
     st.info("This project has no images yet.", icon=":material/inbox:")
     st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
@@ -137,7 +114,7 @@ table, detail = st.columns([3, 2], gap="medium")
 rows, below = table.container(), table.container(horizontal=True, vertical_alignment="center")
 with below:
     labels = breakdown(kinds)
-    st.caption(f"{matches:,} of {total:,} images" + (f" · labels: {labels}" if labels else ""))
+    st.caption(f"{matches:,} of {plural(total, 'image')}" + (f" · labels: {labels}" if labels else ""))
     pages = -(-matches // PER_PAGE)
     number = st.pagination(pages, key=state.SAMPLES_PAGE, bind="query-params") if pages > 1 else 1
 with layout.errors(), layout.database() as db:
@@ -146,8 +123,9 @@ with layout.errors(), layout.database() as db:
     images = image_bytes(db, [sample.id for sample in samples])
 
 with table.container(horizontal=True):
-    for kind, n in confirmed.items():
-        ask_removal(kind, n, kinds[kind] - n)
+    for kind in MACHINES:
+        if kind in kinds:
+            ask_removal(project, kind)
 
 with rows:
     source_names = {source.id: source.name for source in sources.values()}
@@ -189,13 +167,12 @@ with rows:
         selection_mode="single-row-required",
         row_height=48,
         height=min(660, 38 + 48 * len(samples)),
-        alt=f"{len(samples)} samples with image, label, state and split",
+        alt=f"{plural(len(samples), 'sample')} with image, label, state and split",
     )["selection"]
 
 with detail:
     layout.show_refusal()
-    if state.REMOVED in st.session_state:
-        st.success(st.session_state.pop(state.REMOVED))
+    show_removed()
     if state.OUTCOME in st.session_state:
         name, outcome = st.session_state.pop(state.OUTCOME)
         show = st.success if outcome.status in ("saved", "repeated") else st.error
@@ -219,7 +196,7 @@ with detail:
     with st.form(f"relabel {sample.id} {sample.version}", border=False):
         st.text_input(
             "Label", sample.label or "", page.spec.length, state.label_field(sample),
-            placeholder=f"{page.spec.length} characters of {page.spec.charset}",
+            placeholder=f"{plural(page.spec.length, 'character')} of {page.spec.charset}",
         )  # fmt: skip
         with st.container(horizontal=True):
             st.form_submit_button(

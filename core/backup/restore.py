@@ -12,6 +12,7 @@ from pathlib import Path
 from core.errors import JobError, OptionError, StorageError
 from core.home import Home
 from core.jobs.jobdir import JobDir, try_lock
+from core.words import plural
 from db import backup
 
 BESIDE = ("", "-wal", "-shm", "-journal", ".damaged")
@@ -32,7 +33,7 @@ class Restored:
     """Directories of jobs that the backup does not list."""
 
     def sentence(self) -> str:
-        text = f"Restored {self.backup}: {self.samples:,} images, {self.labels:,} labels."
+        text = f"Restored {self.backup}: {plural(self.samples, 'image')}, {plural(self.labels, 'label')}."
         if self.replaced:
             text += f" The former database is now {self.replaced}."
         if self.newer_jobs:

@@ -22,7 +22,6 @@ from core.cli.shared import (
     Json,
     ProjectName,
     RunName,
-    counted,
     database,
     find_project,
     find_run,
@@ -44,6 +43,7 @@ from core.model import config
 from core.runs.start import start_training
 from core.runs.watch import follow
 from core.training.doctor import Diagnosis
+from core.words import plural
 from db import projects, runs
 from db.records import ACTIVE, Job, Run
 from db.sqlite import Database
@@ -112,7 +112,14 @@ def import_(
     authorization: Annotated[str, typer.Option(help="Reference of the permission to use it.")],
     length: Annotated[int | None, typer.Option(help="Text length; 6 for a new project.")] = None,
     charset: Annotated[str | None, typer.Option(help="Allowed characters; 0123456789 for a new project.")] = None,
-    labels: Annotated[str, typer.Option(metavar="none|filename|CSV", help="Source of the labels.")] = "none",
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="none|filename|CSV",
+            help="Source of the labels. Labels in file names count as labels of people, unless the folder or zip also "
+            "has the sources.csv of an export, which names their kinds.",
+        ),
+    ] = "none",
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep importing new files from the folder until Ctrl-C.")
     ] = False,
@@ -309,7 +316,7 @@ def export_labels(
         count = export.export(db, target, form, out, chosen)
         counts = {kind: n for kind, n in labels_by_kind(db, target).items() if not chosen or kind in chosen}
     place = "standard output" if str(out) == "-" else out
-    print_summary(out, f"Exported {counted(count, 'image')}{parenthesis(counts)} to {place}.")
+    print_summary(out, f"Exported {plural(count, 'image')}{parenthesis(counts)} to {place}.")
 
 
 @app.command("backup")
@@ -328,7 +335,8 @@ def back_up(
         print(json.dumps(values | {"verified": True}, ensure_ascii=False))
     else:
         print_line(
-            f"{made.path}: {made.samples:,} images, {made.labels:,} labels, {made.bytes / 1e6:,.1f} MB, verified."
+            f"{made.path}: {plural(made.samples, 'image')}, {plural(made.labels, 'label')}, "
+            f"{made.bytes / 1e6:,.1f} MB, verified."
         )
 
 
@@ -362,8 +370,8 @@ def check_folder(*, as_json: Json = False) -> None:
     else:
         for line in (*report.problems, *report.notes):
             print_line(line)
-        found = counted(len(report.problems), "problem") if report.problems else "no problem"
-        print(f"Checked {counted(report.images, 'image')} and {counted(report.jobs, 'job')}: {found}.")
+        found = plural(len(report.problems), "problem") if report.problems else "no problem"
+        print(f"Checked {plural(report.images, 'image')} and {plural(report.jobs, 'job')}: {found}.")
     if not report.is_intact:
         raise typer.Exit(1)
 

@@ -23,6 +23,7 @@ from core.model import config
 from core.model.config import TrainConfig
 from core.readers.readers import READERS
 from core.runs.start import start_evaluation, start_training
+from core.words import plural
 from db import evaluations, projects, runs, samples
 from db.connection import opened
 from db.records import ACTIVE, SPLITS, Project, Run
@@ -72,7 +73,7 @@ def run(
     plain = result["tta_flips"]["without_tta"]
     text = accepted + (
         f"Held-out exact match with TTA: {_counted(result['correct'], result['n'])}, test split, run {trained.job.id}, "
-        f"{trained.train_n} training images.\n"
+        f"{plural(trained.train_n, 'training image')}.\n"
         f"Without TTA: {_counted(plain, result['n'])}. {READER}"
     )
     return Result(trained.job.id, result["n"], result["correct"], text)

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from core.cli.progress import Progress
-from core.cli.shared import Json, ProjectName, counted, database, find_project, update_jobs
+from core.cli.shared import Json, ProjectName, database, find_project, update_jobs
 from core.data.accepting import retract
-from core.data.kinds import labels_by_kind, sentence
+from core.data.kinds import labels_by_kind, removal, sentence
 from core.data.proposals import accept_agreed, proof
 from core.data.proposing import start_proposing
 from core.errors import OptionError
@@ -17,6 +17,7 @@ from core.home import Home, default_operator
 from core.jobs import control
 from core.readers.readers import READERS
 from core.runs.rounds import best_run, run_rounds
+from core.words import plural
 
 
 def propose(
@@ -70,10 +71,10 @@ def accept(
         chosen = find_project(db, project)
         if undo:
             result["removed"], result["kept"] = retract(db, chosen, kind, default_operator())
-            text = f"Removed {counted(result['removed'], 'label')} of kind {kind}. {result['kept']:,} stay, checked."
+            text = removal(kind, result["removed"], result["kept"])
         else:
             result["accepted"] = accept_agreed(db, chosen, default_operator())
-            text = f"Accepted {counted(result['accepted'], 'agreed reading')} as labels of training images."
+            text = f"Accepted {plural(result['accepted'], 'agreed reading')} as labels of training images."
         labels = labels_by_kind(db, chosen)
     if as_json:
         print(json.dumps({"project": project} | result | {"labels": labels}))

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,15 +12,18 @@ import typer
 from core.cli.progress import Progress
 from core.cli.shared import Json, RunName, database, find_run, print_summary, update_jobs
 from core.cli.terminal import print_error, print_line
+from core.data.proposals import is_blind
 from core.errors import SlotlabError
 from core.evaluation.percent import share_and_interval
-from core.evaluation.reference import score_name
+from core.evaluation.reference import BLIND, score_name
 from core.evaluation.unreadable import Unreadable
 from core.files import open_regular, write_outside
 from core.home import Home, default_operator
-from core.images.pixels import MAX_BYTES, decode
+from core.images.pixels import MAX_BYTES, Pixels, decode
 from core.jobs import control
 from core.runs.start import start_evaluation
+from db import jobs
+from db.connection import opened
 from db.samples import count_samples
 
 Tta = Annotated[
@@ -88,10 +92,14 @@ def predict(
     tta: Tta = None,
     as_json: Json = False,
 ) -> None:
-    """Read images. Report unreadable files, read the others, and exit with code 1."""
+    """Read images. Report unreadable files, read the others, and exit with code 1.
+
+    The reading of a validation or test image of the project is hidden until someone labels it.
+    """
     from core.model.predictor import Predictor
 
-    predictor = Predictor.load(_run_directory(run))
+    directory = _run_directory(run)
+    predictor = Predictor.load(directory)
     rule = predictor.acceptance
     if rule and not predictor.rule(tta=tta):
         basis = f"{'with' if rule.tta else 'without'} TTA at step {rule.step}"
@@ -101,16 +109,17 @@ def predict(
     elif rule and rule.caution:
         print(rule.caution, file=sys.stderr)
     failed = False
-    for path in files:
-        record = _prediction_record(predictor, path, tta=tta)
-        failed |= "error" in record
-        if as_json:
-            print(json.dumps(record, ensure_ascii=False), flush=True)
-        elif "error" in record:
-            print_error(f"{path}: {record['error']}")
-        else:
-            doubt = "  below the threshold" if record["accepted"] is False else ""
-            print_line(f"{path}  {record['text']}  {record['confidence']:.4f}{doubt}")
+    with _blind_images(directory) as is_hidden:
+        for path in files:
+            record = _prediction_record(predictor, path, is_hidden, tta=tta)
+            failed |= "error" in record
+            if as_json:
+                print(json.dumps(record, ensure_ascii=False), flush=True)
+            elif sentence := record.get("error") or record.get("hidden"):
+                print_error(f"{path}: {sentence}")
+            else:
+                doubt = "  below the threshold" if record["accepted"] is False else ""
+                print_line(f"{path}  {record['text']}  {record['confidence']:.4f}{doubt}")
     if failed:
         raise typer.Exit(1)
 
@@ -124,7 +133,21 @@ def _run_directory(name: str) -> Path:
         return home.run(find_run(db, name).job.id)
 
 
-def _prediction_record(predictor: Any, path: Path, *, tta: bool | None) -> dict[str, Any]:
+@contextmanager
+def _blind_images(directory: Path) -> Iterator[Callable[[Pixels], bool]]:
+    """Yield a function that finds blind images of a run's project. A run outside a Slotlab folder has no project."""
+    home = Home.of_job(directory)
+    if not home.db.exists():
+        yield lambda _: False
+        return
+    with opened(home.db) as db:
+        job = jobs.find_job(db, directory.resolve().name)
+        yield lambda pixels: job is not None and is_blind(db, job.project_id, pixels)
+
+
+def _prediction_record(
+    predictor: Any, path: Path, is_hidden: Callable[[Pixels], bool], *, tta: bool | None
+) -> dict[str, Any]:
     try:
         with open_regular(path) as file:
             pixels = decode(file.read(MAX_BYTES + 1))
@@ -132,6 +155,9 @@ def _prediction_record(predictor: Any, path: Path, *, tta: bool | None) -> dict[
         return {"file": str(path), "error": f"The file cannot be read ({error.strerror})."}
     except SlotlabError as error:
         return {"file": str(path), "error": str(error)}
+    if is_hidden(pixels):
+        unknown: dict[str, Any] = {"text": None, "confidence": None, "accepted": None, "positions": []}
+        return {"file": str(path), **unknown, "hidden": BLIND}
     prediction = predictor.predict([pixels], tta=tta)[0]
     return {
         "file": str(path),

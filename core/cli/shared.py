@@ -35,10 +35,6 @@ def database(home: Home, *, create: bool = False) -> Iterator[Database]:
         yield db
 
 
-def counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
 def update_jobs(db: Database, home: Home) -> bool:
     """Bring the rows of jobs up to date. Return False if they cannot be saved; a full disk must not prevent reading."""
     if error := control.reconcile(db, home):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from core.data.sources import with_formula_guard
+from core.data.sources import MANIFEST, with_formula_guard
 from core.errors import OptionError, StorageError
 from core.files import create_private, is_standard_output, shortened, write_outside
 from core.images.pixels import image_format
@@ -20,7 +20,7 @@ COLUMNS = (
     "filename", "label", "split", "sha256", "state", "kind", "operator", "labeled_at", "source", "owner",
     "authorization",
 )  # fmt: skip
-FREE_TEXT = ("filename", "operator", "source", "owner", "authorization")
+FREE_TEXT = ("filename", "name", "operator", "source", "owner", "authorization")
 """Columns that users fill freely. A label holds only characters of the charset."""
 
 
@@ -32,7 +32,8 @@ def export(db: Database, project: Project, form: str, out: Path, kinds: Collecti
     csv: labeled samples with the columns COLUMNS. Labels are exact. Free text that a spreadsheet would run as a formula
     is prefixed with a quote, which an import removes.
     jsonl: every sample, labeled or not. All texts are exact. `flag` is the reason for a skip.
-    filename: a folder of the original image files, named LABEL_HASH.ext, and a sources.csv, which is written last.
+    filename: a folder of the original image files, named LABEL_HASH.ext, and a MANIFEST, which is written first, so
+    that an import that watches the folder knows the kinds. Its `filename` is the new name, `name` the original one.
     Only the owner can read the files and a new folder. csv and jsonl can go to standard output, FIFOs and devices.
     Raises OptionError or StorageError and leaves `out` unchanged.
     """
@@ -56,7 +57,7 @@ def export(db: Database, project: Project, form: str, out: Path, kinds: Collecti
         write_outside(out, _csv(rows).encode())
     else:
         try:
-            _write_files(db, selection, _csv(rows), out)
+            _write_files(db, selection, rows, out)
         except OSError as error:
             raise StorageError(f"{out} could not be written ({error.strerror}). It is unchanged.") from error
     return len(rows)
@@ -83,16 +84,20 @@ def _rows(db: Database, project: Project, selection: Sequence[Sample]) -> list[d
     ]
 
 
-def _csv(rows: list[dict[str, str | None]]) -> str:
+def _csv(rows: list[dict[str, str | None]], columns: Sequence[str] = COLUMNS) -> str:
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, COLUMNS, extrasaction="ignore")  # a labeled sample has no flag
+    writer = csv.DictWriter(buffer, columns, extrasaction="ignore")  # a labeled sample has no flag
     writer.writeheader()
     for row in rows:
-        writer.writerow(row | {column: with_formula_guard(row[column] or "") for column in FREE_TEXT})
+        writer.writerow(row | {column: with_formula_guard(row[column] or "") for column in FREE_TEXT if column in row})
     return buffer.getvalue()
 
 
-def _write_files(db: Database, selection: Sequence[Sample], sources_csv: str, out: Path) -> None:
+def _file_name(sample: Sample, data: bytes) -> str:
+    return f"{sample.label}_{sample.sha256[:12]}.{image_format(data)}"
+
+
+def _write_files(db: Database, selection: Sequence[Sample], rows: list[dict[str, str | None]], out: Path) -> None:
     if any("/" in label or "\\" in label or label.startswith(".") for label in (row.label or "" for row in selection)):
         raise OptionError("Labels with a slash or a leading dot cannot be file names. Export as csv or jsonl.")
     if is_standard_output(out):
@@ -102,12 +107,13 @@ def _write_files(db: Database, selection: Sequence[Sample], sources_csv: str, ou
         raise OptionError(f"{out} exists and is not an empty folder.")
     out.mkdir(mode=0o700, exist_ok=True)
     try:
-        for sample in selection:
-            data = samples.image_bytes(db, [sample.id])[sample.id]
-            with create_private(out / f"{sample.label}_{sample.sha256[:12]}.{image_format(data)}") as file:
-                file.write(data)
-        with create_private(out / "sources.csv") as file:
-            file.write(sources_csv.encode())
+        names = [_file_name(sample, samples.image_bytes(db, [sample.id])[sample.id]) for sample in selection]
+        listed = [row | {"filename": name, "name": row["filename"]} for name, row in zip(names, rows, strict=True)]
+        with create_private(out / MANIFEST) as file:
+            file.write(_csv(listed, (*COLUMNS, "name")).encode())
+        for sample, name in zip(selection, names, strict=True):
+            with create_private(out / name) as file:
+                file.write(samples.image_bytes(db, [sample.id])[sample.id])
     except BaseException:
         with suppress(OSError):
             for path in out.iterdir():  # the folder was empty before

@@ -28,6 +28,7 @@ from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.jobs.work import Work, run_worker
 from core.names import MAX_ORIGIN, MAX_PROJECT, check_name
+from core.words import plural
 from db import labels, projects, samples
 from db.connection import opened, write
 from db.records import MACHINES, PEOPLE, Job, Project, Sample, Source
@@ -96,8 +97,8 @@ class Report:
 
     def sentence(self) -> str:
         return (
-            f"{self.files} files: {self.imported} imported, {self.duplicates} duplicates, {self.rejected} rejected; "
-            f"{self.labeled} labels imported, {self.label_problems} ignored."
+            f"{plural(self.files, 'file')}: {self.imported:,} imported, {plural(self.duplicates, 'duplicate')}, "
+            f"{self.rejected:,} rejected; {plural(self.labeled, 'label')} imported, {self.label_problems:,} ignored."
         )
 
     def reject(self, name: str, reason: str) -> None:
@@ -327,7 +328,8 @@ def _import_new(work: Work, home: Home, watch: Watch, report: Report, rejected: 
         batch_report = Report()
         with opened(home.db) as db:
             project, source = _target(db, work.spec)
-            book = LabelBook(work.spec["labels"], spec_of(project), [])
+            names, folder = [entry.name for entry in batch], Path(work.spec["path"])
+            book = LabelBook(work.spec["labels"], spec_of(project), names, folder)
             images = list(_read(sorted(batch, key=lambda entry: entry.name), book, batch_report, rejected))
             with write(db):
                 for image in images:
@@ -404,7 +406,7 @@ def import_images(
     Stop between two batches when `should_stop` returns True. Images imported so far are kept.
     """
     entries = list_files(path)
-    book = LabelBook(rule, spec_of(project), [entry.name for entry in entries])
+    book = LabelBook(rule, spec_of(project), [entry.name for entry in entries], path)
     report = Report(files=len(entries))
     remaining = iter(entries)
     done = 0
@@ -477,7 +479,7 @@ def _give_label(
         return
     if is_reading and sample.split != "train":
         split = "validation" if sample.split == "val" else sample.split
-        reason = f"Ignored label {given.text!r}: a reading cannot be the label of a {split} image."
+        reason = f"Ignored a label of kind {given.kind}: a reading cannot be the label of a {split} image."
         report.label_problem(image.name, reason)
         return
     # The id depends only on source, image and label, so repeating an import adds nothing to the ledger.

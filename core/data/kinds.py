@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from core.words import plural
 from db import samples
 from db.records import KINDS, PEOPLE, Project
 from db.sqlite import Database
@@ -42,8 +43,14 @@ def breakdown(counts: Counts) -> str:
 def sentence(counts: Counts) -> str:
     """Return such as "40 labels of people and 1,200 of readers"."""
     (first, n), *others = counts.items() if counts else [("person", 0)]
-    parts = [f"{n:,} label{'s' * (n != 1)} of {WORDS[first]}", *(f"{n:,} of {WORDS[kind]}" for kind, n in others)]
+    parts = [f"{plural(n, 'label')} of {WORDS[first]}", *(f"{n:,} of {WORDS[kind]}" for kind, n in others)]
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def removal(kind: str, removed: int, kept: int) -> str:
+    """Return the outcome of core.data.accepting.retract as sentences."""
+    note = f" Confirmed by people, so not removed: {kept:,}." if kept else ""
+    return f"Removed {plural(removed, 'label')} of {WORDS[kind]}.{note}"
 
 
 def parenthesis(counts: Counts) -> str:

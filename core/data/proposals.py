@@ -12,13 +12,19 @@ from core.errors import OptionError
 from core.evaluation.agreement import Agreement, agreed, measure
 from core.evaluation.evidence import Evidence
 from core.evaluation.percent import at_least
+from core.images.pixels import Pixels, pixel_hash
 from db import jobs, labels, proposals, samples
-from db.records import PEOPLE, Project, Reader, Sample
+from db.records import HELD_OUT, PEOPLE, Project, Reader, Sample
 from db.sqlite import Database
 
-HELD_OUT = ("val", "test")
 GOAL = 0.99
 """Accuracy that blind labels should prove: 299 without an error do."""
+
+
+def is_blind(db: Database, project_id: int, pixels: Pixels) -> bool:
+    """Return True if a project has this image, and nobody may see a reading of it yet."""
+    sample = samples.find_sample(db, project_id, pixel_hash(pixels))
+    return sample is not None and sample.is_blind
 
 
 def agreement(db: Database, project: Project, readers: Sequence[Reader] | None = None) -> Agreement:

@@ -5,7 +5,7 @@ It reads what no reader has read yet, so running it again finishes an interrupte
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.charset import spec_of
@@ -13,6 +13,7 @@ from core.data import priorities
 from core.data.accepting import describe
 from core.data.proposals import agreement
 from core.errors import ImageError, OptionError
+from core.evaluation.agreement import unknown_characters
 from core.home import Home
 from core.images.frame import SAMPLE_SIZE, Box, find_text
 from core.images.pixels import Pixels, decode
@@ -20,6 +21,7 @@ from core.jobs import control
 from core.jobs.work import Work, run_worker
 from core.readers.decoder import Reading
 from core.readers.readers import Reader, check_names, crop, load
+from core.words import plural
 from db import projects, proposals, samples
 from db.connection import opened, write
 from db.records import Job, Project
@@ -80,7 +82,8 @@ def _work(work: Work) -> dict[str, Any] | None:
         if read is None:
             return None
         work.say("Comparing the readings")
-        result = report(db, project, stored) | {"read": read}
+        missing = {reader.name: reader.missing(spec_of(project)) for reader in readers}
+        result = report(db, project, stored, missing) | {"read": read}
         priorities.update(db, project, usable=result["usable"])
         return result
 
@@ -121,7 +124,7 @@ def read_images(
             last[index] = batch[-1].id
             _read_batch(db, project, readers[index], stored[index], [sample.id for sample in batch], box)
             done += len(batch)
-            images = f"{done // len(readers):,} of {max(counts):,} images"
+            images = f"{done // len(readers):,} of {plural(max(counts), 'image')}"
             work.say(f"Reading {images}", step=done, steps=max(sum(counts), done))
     return done
 
@@ -163,11 +166,17 @@ def _read_batch(
             )
 
 
-def report(db: Database, project: Project, stored: Sequence[StoredReader]) -> dict[str, Any]:
-    """Return the agreement of the readers on a project's images, as JSON types."""
+def report(
+    db: Database, project: Project, stored: Sequence[StoredReader], missing: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the agreement of the readers on a project's images, as JSON types.
+
+    `missing` has the characters that each reader does not know, by its name.
+    """
     measured = agreement(db, project, stored)
     return measured.to_dict() | {
-        "verdict": measured.verdict,
+        "verdict": f"{measured.verdict} {unknown_characters(missing)}".rstrip(),
+        "missing": dict(missing),
         "readers": [describe(row) for row in stored],
     }
 

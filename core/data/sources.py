@@ -10,7 +10,7 @@ import stat
 import struct
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +32,10 @@ MAX_ZIP_BYTES = 4 * 1024**3
 """Unpacked size above which a whole zip is rejected. core.images.pixels.MAX_BYTES limits each file."""
 CSV_COLUMNS = ("filename", "label")
 """Required columns. `kind` is optional. Others are ignored, so that an export can be imported again."""
+MANIFEST = "sources.csv"
+"""Table in an exported folder, with the kind of the label in each file name."""
+MANIFEST_COLUMNS = {*CSV_COLUMNS, "kind", "sha256"}
+"""Columns that tell such a table from another file of this name."""
 MAX_TABLE_BYTES = 64 * 1024**2
 MAX_TABLE_ROWS = 1_000_000
 MAX_TABLE_COLUMNS = 100
@@ -207,14 +211,15 @@ def _check_overlaps(path: Path, infos: list[zipfile.ZipInfo]) -> None:
         end = info.header_offset + info.compress_size
 
 
-def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = MAX_BYTES) -> bytes:
+    """Read at most `most` + 1 bytes. Raises ImageError."""
     if info.flag_bits & 0x1:
         raise ImageError("The file is encrypted.")
     if stat.S_ISLNK(info.external_attr >> 16):
         raise ImageError("This is a link, not an image file.")
     try:
         with archive.open(info) as file:
-            return file.read(MAX_BYTES + 1)
+            return file.read(most + 1)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise ImageError(f"The file cannot be unpacked ({error}).") from error
     except Exception as error:  # zlib.error and lzma.LZMAError have no common base class
@@ -232,14 +237,16 @@ class GivenLabel(NamedTuple):
 class LabelBook:
     """The labels of an import: from file names, from a CSV, or none."""
 
-    def __init__(self, rule: str, spec: TextSpec, names: list[str]) -> None:
+    def __init__(self, rule: str, spec: TextSpec, names: list[str], source: Path | None = None) -> None:
         """Read the CSV, if `rule` is the path of one. Other rules are "none" and "filename".
 
         `names` are the files' names. A CSV may identify an image by its path or, if unique, by its last part.
-        Raises ImportSourceError if the CSV cannot be used.
+        `source` is the folder or zip of the files. With the rule "filename", each MANIFEST in it gives the kinds.
+        Raises ImportSourceError if the CSV or a manifest cannot be used.
         """
         self._rule = rule
         self._spec = spec
+        self._exported = read_manifests(source, names) if source is not None and rule == "filename" else {}
         self._rows = {} if rule in {"none", "filename"} else _read_csv(Path(rule))
         self._key_of = _match_names(self._rows, names)
         self._names = {*names, *(PurePosixPath(name).name for name in names)}
@@ -249,8 +256,10 @@ class LabelBook:
         if self._rule == "filename":
             stem = PurePosixPath(name).stem
             # "123456_af31.png": a suffix commonly distinguishes images with the same text.
-            text, rest = stem[: self._spec.length], stem[self._spec.length :]
-            return GivenLabel(self._spec.check(text if rest[:1] in ("", "_") else stem.split("_", maxsplit=1)[0]))
+            start, rest = stem[: self._spec.length], stem[self._spec.length :]
+            text = self._spec.check(start if rest[:1] in ("", "_") else stem.split("_", maxsplit=1)[0])
+            exported = self._exported.get(name)
+            return exported if exported and exported.text == text else GivenLabel(text)
         if (key := self._key_of.get(name)) is None:
             return None
         given = self._rows[key]
@@ -287,6 +296,48 @@ def with_formula_guard(value: str) -> str:
 
 def without_formula_guard(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith((*FORMULA_STARTS, "'")) else cell
+
+
+def read_manifests(source: Path, names: Sequence[str]) -> dict[str, GivenLabel]:
+    """Return the labels in the manifests beside files of a folder or zip, by the names of the files.
+
+    Raises ImportSourceError if a manifest is damaged.
+    """
+    rows: dict[str, GivenLabel] = {}
+    for folder in {PurePosixPath(name).parent for name in names}:
+        manifest = (folder / MANIFEST).as_posix()
+        data = _read_manifest(source, manifest)
+        if data is not None and _is_manifest(data):
+            given = parse_csv(manifest, io.BytesIO(data))
+            rows |= {(folder / name).as_posix(): label for name, label in given.items()}
+    return rows
+
+
+def _read_manifest(source: Path, name: str) -> bytes | None:
+    """Return the bytes of a table inside a folder or zip; None if there is none."""
+    if source.is_dir():
+        path = source / name
+        if not path.is_file():
+            return None
+        with _table(path) as file:
+            return file.read()
+    if not zipfile.is_zipfile(source):
+        return None
+    with zipfile.ZipFile(source) as archive:
+        if name not in archive.namelist():
+            return None
+        if archive.getinfo(name).file_size > MAX_TABLE_BYTES:
+            raise _too_large(name)
+        try:
+            return _read_zipped(archive, archive.getinfo(name), MAX_TABLE_BYTES)
+        except ImageError as error:
+            raise ImportSourceError(f"{name} in {source.name} cannot be read. {error}") from error
+
+
+def _is_manifest(data: bytes) -> bool:
+    """Return True if an export wrote this table. Another one may have the same name."""
+    header = data[:MAX_HEADER_BYTES].splitlines()[:1]
+    return bool(header) and set(header[0].decode("utf-8-sig", "replace").split(",")) >= MANIFEST_COLUMNS
 
 
 @contextmanager

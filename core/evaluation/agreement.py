@@ -1,10 +1,12 @@
 """Agreement of readers: the share of images that all of them read alike, and the characters on which they differ."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
+
+from core.words import plural
 
 USABLE = 0.5
 """Lowest share of agreed images at which readings are offered. Portals that readers can read have 0.84 to 1.0, and
@@ -55,11 +57,26 @@ class Agreement:
         if len(self.unread) < 2:
             return "One reader alone cannot agree with another. Use at least two readers."
         if self.images < MIN_IMAGES:
-            return f"The readers have read {self.images} images. At least {MIN_IMAGES} show if they can be used here."
+            read = f"The readers have read {plural(self.images, 'image')}."
+            return f"{read} At least {MIN_IMAGES} show if they can be used here."
         share = f"The readers agree on {self.agreed:,} of {self.images:,} images ({self.agreed / self.images:.1%})"
         if self.usable:
             return f"{share}. Their agreed readings can be used here."
         return f"{share}. They cannot read this portal, so nothing is proposed. Label by hand."
+
+
+def unknown_characters(missing: Mapping[str, str]) -> str:
+    """Return what readers cannot read, as sentences. `missing` has the characters that each reader does not know."""
+    lines = [
+        f"{name} does not know the character{'s' * (len(chars) > 1)} {' '.join(chars)}."
+        for name, chars in missing.items()
+        if chars
+    ]
+    if not lines:
+        return ""
+    every = "one of them" if len(set("".join(missing.values()))) > 1 else "it"
+    lines.append(f"The readers cannot agree on the right text of an image with {every}: label such images by hand.")
+    return " ".join(lines)
 
 
 def measure(readings: Sequence[Texts], length: int, readers: int) -> Agreement:

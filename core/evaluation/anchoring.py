@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from core.evaluation.percent import counted
+from core.words import plural
 
 Z95 = 1.959964
 ENOUGH = 20
@@ -44,7 +45,7 @@ class Anchoring:
     def sentence(self) -> str:
         if min(self.shown, self.withheld) < ENOUGH:
             return (
-                f"{self.shown:,} labels with a suggestion and {self.withheld:,} without one. "
+                f"{plural(self.shown, 'label')} with a suggestion and {self.withheld:,} without one. "
                 f"{ENOUGH} of each are needed to compare them."
             )
         assert self.difference is not None

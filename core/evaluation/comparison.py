@@ -17,6 +17,7 @@ from core.evaluation.metrics import Evaluation, Ints
 from core.evaluation.predictions import Predictions, Reading
 from core.evaluation.reference import check_same
 from core.evaluation.tta_effect import ALPHA, mcnemar
+from core.words import plural
 
 Bools = NDArray[np.bool_]
 POWER = 0.8
@@ -39,16 +40,15 @@ class Common:
     def n(self) -> int:
         return len(self.places_N[0])
 
-    def sentence(self, first: str, second: str) -> str:
-        """Return the counts of excluded images with reasons, or an empty text."""
+    def sentence(self, first: str, second: str, target: str = "label") -> str:
+        """Return the counts of excluded images with reasons, or an empty text. `target` is what was compared with."""
         counts = {f"only in {first}": self.only[0], f"only in {second}": self.only[1]}
-        counts["with different labels"] = self.relabeled
+        counts[f"with different {target}s"] = self.relabeled
         excluded = [f"{count:,} {reason}" for reason, count in counts.items() if count]
         if not excluded:
             return ""
-        return (
-            f"Compared on {self.n:,} images that both evaluated with the same label. Excluded: {', '.join(excluded)}."
-        )
+        shared = f"Compared on {plural(self.n, 'image')} that both evaluated with the same {target}."
+        return f"{shared} Excluded: {', '.join(excluded)}."
 
 
 def common(first: Predictions, second: Predictions) -> Common:
@@ -112,8 +112,8 @@ class Paired:
         if b < c:
             (b, first), (c, second) = (c, second), (b, first)
         if not b + c:
-            return f"No difference: both read the same {self.both:,} of {self.n:,} images right."
-        counts = f"Of {self.n:,} images, {b:,} are right only with {first} and {c:,} only with {second}"
+            return f"No difference: both read the same {self.both:,} of {plural(self.n, 'image')} right."
+        counts = f"Of {plural(self.n, 'image')}, {b:,} are right only with {first} and {c:,} only with {second}"
         test = f"{counts} (exact McNemar test, p {self.p_text})."
         if self.p < ALPHA:
             return f"{first} is significantly better. {test}"

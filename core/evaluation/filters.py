@@ -24,7 +24,7 @@ Columns = Mapping[str, Callable[[], Column]]
 """Name and lazily computed column: text (U), numbers or booleans."""
 MAX_CHARS = 300
 NAMES = {
-    "label": "label text",
+    "label": "text of the label",
     "reading": "text that the run read",
     "char(1)": "character of the label at position 1",
     "reading_char(1)": "character of the reading at position 1",

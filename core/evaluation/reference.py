@@ -22,6 +22,8 @@ HIDDEN = (
     "Validation images stay hidden until people have labeled some of them, because people must not see a reading first."
 )
 
+BLIND = "This is a validation or test image without a label. Its reading is hidden until someone labels it."
+
 
 def reference_of(values: Mapping[str, Any]) -> Reference:
     """Return the reference in a run.json. Runs of earlier versions have labels of people. Raises ValueError."""
@@ -38,6 +40,11 @@ def score_name(reference: str) -> str:
 
 def score_title(reference: str) -> str:
     return score_name(reference).capitalize()
+
+
+def target_name(reference: str) -> str:
+    """Return the name of the text that a reading is compared with."""
+    return "agreed reading" if reference == "readers" else "label"
 
 
 def named_result(result: Mapping[str, Any], reference: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.evaluation.metrics import Ints, interval95
+from core.words import plural
 
 Bools = NDArray[np.bool_]
 ALPHA = 0.05
@@ -56,12 +57,12 @@ class TTAEffect:
         """The effect of TTA in one sentence."""
         tta, count = self.together, len(self.views)
         if count == 1:
-            return f"Without TTA, {tta.correct:,} of {self.n:,} images are right."
+            return f"Without TTA, {tta.correct:,} of {plural(self.n, 'image')} {'is' if self.n == 1 else 'are'} right."
         cost = "" if tta.time_ratio is None else f" and takes {tta.time_ratio:.1f}x as long"
         if not tta.fixed and not tta.broken:
-            return f"TTA with {count} views changes none of {self.n:,} images{cost}."
+            return f"TTA with {count} views changes none of {plural(self.n, 'image')}{cost}."
         return (
-            f"TTA with {count} views fixes {tta.fixed:,} and breaks {tta.broken:,} of {self.n:,} images "
+            f"TTA with {count} views fixes {tta.fixed:,} and breaks {tta.broken:,} of {plural(self.n, 'image')} "
             f"({format_p(tta.p)}){cost}."
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.evaluation.percent import counted
 from core.evaluation.reference import Reference
+from core.words import plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Unreadable:
         """Count and exact match. Empty if no image is unreadable."""
         if not self.count:
             return ""
-        images = f"{self.count:,} {self.split} {'image was' if self.count == 1 else 'images were'}"
+        images = f"{plural(self.count, f'{self.split} image')} {'was' if self.count == 1 else 'were'}"
         text = f"{images} skipped as unreadable."
         if self.reference == "people":
             text += f" Counted as wrong: {counted(self.correct, self.total)}."

@@ -188,7 +188,7 @@ def available() -> dict[str, bool]:
     return {name: runtime and find_spec(name) is not None for name in READERS}
 
 
-def load(names: Sequence[str], threads: int = 1) -> list[Reader]:
+def load(names: Sequence[str], threads: int = 1) -> list[OnnxReader]:
     """Load readers by name, each in about half a second. `threads` is the number for each.
 
     Raises OptionError like `check_names`, CheckpointError if weights are damaged.

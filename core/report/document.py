@@ -19,7 +19,7 @@ from core.evaluation.evidence import DELTA, Evidence
 from core.evaluation.metrics import Ints, soft_confusion_PCC
 from core.evaluation.percent import percent, share, share_and_interval
 from core.evaluation.ranking import min_margins_N
-from core.evaluation.reference import AGAINST_READERS, HIDDEN, SHARED_ERRORS, score_title
+from core.evaluation.reference import AGAINST_READERS, HIDDEN, SHARED_ERRORS, score_title, target_name
 from core.evaluation.slices import Slice, find_slices
 from core.home import Home
 from core.images.pixels import data_url
@@ -28,6 +28,7 @@ from core.report import svg
 from core.runs.columns import columns_of
 from core.runs.evaluated import Evaluated
 from core.runs.uses import use_rows, uses_text
+from core.words import plural
 from db.evaluations import list_test_uses
 from db.projects import list_sources
 from db.records import now
@@ -68,6 +69,7 @@ def make_report(db: Database, home: Home, evaluated: Evaluated) -> str:
         share=share_and_interval(correct, n),
         by_people=by_people,
         score=score_title(evaluated.reference),
+        target=target_name(evaluated.reference),
         evidence=Evidence(n=n, wrong=n - correct).sentence if by_people else f"{AGAINST_READERS} {SHARED_ERRORS}",
         hidden="" if by_people else HIDDEN,
         numbers=_numbers(evaluated),
@@ -105,11 +107,11 @@ def _right(correct: int, n: int) -> list[str]:
 
 def _matrices(evaluated: Evaluated) -> dict[str, list[svg.Matrix]]:
     """Return the confusion matrices of all positions, as counts and as probabilities."""
-    charset, reading = evaluated.spec.charset, evaluated.reading
+    charset, reading, target = evaluated.spec.charset, evaluated.reading, target_name(evaluated.reference)
     mass_PCC = soft_confusion_PCC(reading.log_probs_NPC, reading.targets_NP)
     return {
-        "counts": [svg.counts_matrix(counts_CC, charset) for counts_CC in reading.confusion_PCC()],
-        "probability": [svg.probability_matrix(mass_CC, charset) for mass_CC in mass_PCC],
+        "counts": [svg.counts_matrix(counts_CC, charset, target) for counts_CC in reading.confusion_PCC()],
+        "probability": [svg.probability_matrix(mass_CC, charset, target) for mass_CC in mass_PCC],
     }
 
 
@@ -129,7 +131,7 @@ def _confidence(home: Home, evaluated: Evaluated) -> dict[str, Any]:
         "error": calibration.calibration_error(bins),
         "brier": calibration.brier(confidence_N, right_N),
         "result": result,
-        "reliability": svg.reliability_chart(bins),
+        "reliability": svg.reliability_chart(bins, "accuracy" if evaluated.reference == "people" else "agreement"),
         "risk": svg.risk_chart(curve, result.coverage if result else None),
     }
 
@@ -196,11 +198,13 @@ def _images(db: Database, evaluated: Evaluated) -> list[dict[str, Any]]:
 def _tiles(
     db: Database, evaluated: Evaluated, places: Ints, margin_N: calibration.Confidence, bytes_left: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return images with reading and label, as far as the bytes allow, and the bytes left."""
+    """Return images with reading and label, as far as the bytes allow, and the bytes left. Leave out blind images."""
     tiles: list[dict[str, Any]] = []
     reading, predictions = evaluated.reading, evaluated.predictions
     for place in places.tolist():
         sample = find_sample(db, evaluated.project.id, predictions.sha256[place])
+        if sample is not None and sample.is_blind:
+            continue
         data = image_bytes(db, [sample.id])[sample.id] if sample else b""
         if len(data) > bytes_left:
             break
@@ -221,25 +225,28 @@ def _tiles(
 def _details(db: Database, home: Home, evaluated: Evaluated) -> list[tuple[str, str]]:
     """Return the origin of images, weights and numbers."""
     project, run, predictions = evaluated.project, evaluated.run, evaluated.predictions
-    settings = control.spec(home, run.job.id)
+    settings, target = control.spec(home, run.job.id), target_name(evaluated.reference)
     labels = sorted(zip(predictions.sha256, predictions.labels, strict=True))
     of_kinds = parenthesis(trained_on(settings, run.train_n))
     lines = "\n".join(f"{sha256} {label}" for sha256, label in labels)
     data_hash = hashlib.sha256(lines.encode()).hexdigest()
     return [
-        ("Project", f"{project.name}: {project.length} characters of {project.charset}"),
+        ("Project", f"{project.name}: {plural(project.length, 'character')} of {project.charset}"),
         *(
             (f"Source {source.name}", f"owner {source.owner}; authorization {source.authorization}")
             for source in list_sources(db, project.id)
         ),
         ("Run", f"{run.job.id}, preset {run.preset}, started {run.job.created_at}"),
-        ("Trained on", f"{run.train_n:,} images{of_kinds}; data {run.dataset_sha256}"),
+        ("Trained on", f"{plural(run.train_n, 'image')}{of_kinds}; data {run.dataset_sha256}"),
         ("Checkpoint", f"step {predictions.step:,}" if predictions.step >= 0 else "step not recorded"),
         (
             "Compared with",
             "labels of people" if evaluated.reference == "people" else "texts that general readers agree on",
         ),
-        (f"{SPLIT_WORDS[evaluated.split]} images", f"{len(labels):,}; hash of images and labels {data_hash}"),
+        (
+            f"{SPLIT_WORDS[evaluated.split]} images",
+            f"{len(labels):,}; hash of images and {target}s {data_hash}",
+        ),
         ("Views", ", ".join(predictions.views) if evaluated.tta else "original image only"),
         ("Versions", _pairs(settings.get("versions", {}))),
         ("Settings", _pairs(settings.get("config", json.loads(run.config)))),

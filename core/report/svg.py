@@ -15,9 +15,11 @@ WIDE, HIGH, LEFT, LOW = 420, 250, 52, 38
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """A confusion matrix. Rows are true characters, columns the characters read."""
+    """A confusion matrix. Rows are characters of the target, columns the characters read."""
 
     label: str
+    target: str
+    """Name of the text that is compared with the reading."""
     charset: str
     cells: list[tuple[int, int, float, str, str]]
     """Row, column, opacity, tooltip, text inside."""
@@ -33,7 +35,7 @@ class Matrix:
         return self.side > 10
 
 
-def counts_matrix(counts_CC: Ints, charset: str) -> Matrix:
+def counts_matrix(counts_CC: Ints, charset: str, target: str) -> Matrix:
     """Return a matrix of counts: right readings blue, errors red with their count."""
     most = max(float(np.log1p(counts_CC.max())), 1.0)
     cells = []
@@ -41,10 +43,10 @@ def counts_matrix(counts_CC: Ints, charset: str) -> Matrix:
         depth, count = float(np.log1p(counts_CC[row, column]) / most), f"{counts_CC[row, column]:,}"
         right = row == column
         cells.append((row, column, max(depth, 0.12 if right else 0.55), count, "" if right else count))
-    return Matrix(label="counts", charset=charset, cells=cells)
+    return Matrix(label="counts", target=target, charset=charset, cells=cells)
 
 
-def probability_matrix(mass_CC: NDArray[np.float64], charset: str) -> Matrix:
+def probability_matrix(mass_CC: NDArray[np.float64], charset: str, target: str) -> Matrix:
     """Return a matrix of probabilities. The opacity is logarithmic, from one in 100,000 to 1."""
     with np.errstate(invalid="ignore"):
         filled = np.argwhere(mass_CC > 1e-5).tolist()
@@ -52,7 +54,7 @@ def probability_matrix(mass_CC: NDArray[np.float64], charset: str) -> Matrix:
         (row, column, 1 + float(np.log10(mass_CC[row, column])) / 5, f"{mass_CC[row, column]:.2g}", "")
         for row, column in filled
     ]
-    return Matrix(label="mean probability", charset=charset, cells=cells)
+    return Matrix(label="mean probability", target=target, charset=charset, cells=cells)
 
 
 class Chart:
@@ -85,11 +87,14 @@ class Chart:
         self.dots.append((self.x(x), self.y(y), text))
 
 
-def reliability_chart(bins: Sequence[Bin]) -> Chart:
-    """Return a reliability diagram with intervals. On the diagonal, confidence equals accuracy."""
+def reliability_chart(bins: Sequence[Bin], score: str) -> Chart:
+    """Return a reliability diagram with intervals. On the diagonal, confidence equals the share of right readings.
+
+    `score` is the name of that share.
+    """
     low = min(*(each.confidence for each in bins), *(each.ci95[0] for each in bins), 0.99)
     low = np.floor(low * 20) / 20
-    chart = Chart("Accuracy by confidence", ("mean confidence", low, 1.0), ("accuracy", low, 1.0))
+    chart = Chart(f"{score.capitalize()} by confidence", ("mean confidence", low, 1.0), (score, low, 1.0))
     chart.add_line("even", [(low, low), (1, 1)])
     for each in bins:
         chart.add_line("interval", [(each.confidence, end) for end in each.ci95])

@@ -21,6 +21,7 @@ from core.jobs import control
 from core.model.config import TrainConfig
 from core.runs import recipes
 from core.runs.start import write_dataset
+from core.words import plural
 from db import jobs, samples
 from db.records import ACTIVE, Job, Project
 from db.sqlite import Database
@@ -101,7 +102,8 @@ def start_folds(
     ]
     if len(labeled) < MIN_LABELS:
         raise TrainingError(
-            f"There are {len(labeled)} labeled images. Suspected labels need at least {MIN_LABELS}, so label more."
+            f"The project has {plural(len(labeled), 'labeled image')}. Suspected labels need at least "
+            f"{MIN_LABELS}, so label more."
         )
 
     def fill(directory: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from core.errors import OptionError
 from core.images.augment_settings import DEFAULT_AUGMENT, TRANSFORMS, Settings, check_augment
 from core.model.config import TrainConfig
+from core.words import plural
 from db import recipes
 from db.connection import write
 from db.records import Project, Recipe
@@ -60,7 +61,7 @@ def save(
     """
     name, note, checked = check_name(name), note.strip(), check_augment(settings)
     if len(note) > MAX_NOTE:
-        raise OptionError(f"The note has {len(note)} characters; the limit is {MAX_NOTE}.")
+        raise OptionError(f"The note has {plural(len(note), 'character')}; the limit is {MAX_NOTE}.")
     with write(db):  # read inside the transaction, so concurrent saves get different versions
         newest = recipes.find_recipe(db, project.id, name)
         if newest and json.loads(newest.settings) == checked:

@@ -1,4 +1,7 @@
-"""The job of a round: `python -m core.runs.round_worker JOB_DIR`. It ends when the next run has started."""
+"""The job of a round: `python -m core.runs.round_worker JOB_DIR`. It ends when the next run has started.
+
+The run of the round is then evaluated again, if people have labeled images of val since it was measured.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -24,7 +27,7 @@ from core.model import checkpoint
 from core.model.config import TrainConfig
 from core.model.predictor import Predictor
 from core.readers.decoder import Reading
-from core.runs.rounds import get_run
+from core.runs.rounds import get_run, measure_again
 from core.runs.start import start_training
 from db import proposals, samples
 from db.connection import opened, write
@@ -90,7 +93,8 @@ def _work(work: Work) -> dict[str, Any] | None:
             db, home, project, config, preset=run.preset, operator=work.spec["operator"],
             request_id=f"{work.job.id} run",  # so that a second start after a crash is harmless
         )  # fmt: skip
-        return result | {"run": run_id, "next_run": following.job.id}
+        again = measure_again(db, home, project, run, operator=work.spec["operator"])
+        return result | {"run": run_id, "next_run": following.job.id, "evaluation": again and again.id}
 
 
 def _accept(db: Database, project: Project, row: StoredReader, operator: str) -> dict[str, Any]:

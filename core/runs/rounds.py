@@ -3,6 +3,9 @@
 Agreement of the general readers leaves out just the characters that one of them cannot tell apart. A round brings those
 images back in two ways (core.evaluation.sure_readings). The run is confident, and one reader agrees with it. Or labels
 of people show which of two readers is right about a pair of characters.
+
+The gain of a round is measured on the same images with the same labels. People may label images of val between two
+runs, and then the earlier run is evaluated again.
 """
 
 import json
@@ -12,12 +15,14 @@ from typing import Any
 
 from core.data.proposals import is_usable
 from core.errors import OptionError
+from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.jobs import control
 from core.jobs.jobdir import JobStatus
 from core.model.config import preset
-from core.runs.start import start_training
-from db import jobs, runs
+from core.runs.start import held_out, start_evaluation, start_training
+from core.words import plural
+from db import evaluations, jobs, runs
 from db.records import Job, Project, Run
 from db.sqlite import Database
 
@@ -52,7 +57,7 @@ class Line:
     next_run: str | None
     """None if there was too little to train on."""
     before: tuple[int, int] | None
-    """Images of val that the run reads like its reference, and all of them. None if the next run has another one."""
+    """Images of val that the run reads like the reference, and all of them. None if it has not been measured so."""
     after: tuple[int, int] | None
     """The same of the next run; None until it has ended."""
     reference: str
@@ -67,7 +72,7 @@ class Line:
 
     def sentence(self) -> str:
         """Return what the round did and gained."""
-        taken = f"{self.run}: {self.accepted + self.proved:,} more labels"
+        taken = f"{self.run}: {plural(self.accepted + self.proved, 'more label')}"
         if self.next_run is None:
             return f"{taken}. That is too little for another run."
         if self.after is None:
@@ -76,8 +81,8 @@ class Line:
         after, of_after = self.after
         if self.before is None:
             return (
-                f"{taken}. {name}: {after:,} of {of_after:,} ({self.next_run}). {self.run} was measured against "
-                "another reference, so the gain is unknown."
+                f"{taken}. {name}: {after:,} of {of_after:,} ({self.next_run}). {self.run} has not been evaluated on "
+                "the same labels, so the gain is unknown."
             )
         before, of = self.before
         return f"{taken}. {name}: {before:,} of {of:,} before, {after:,} of {of_after:,} after ({self.next_run})."
@@ -104,47 +109,84 @@ def run_rounds(
         run = get_run(db, line.next_run)
 
 
+def measure_again(db: Database, home: Home, project: Project, run: Run, *, operator: str) -> Job | None:
+    """Evaluate a run on the validation images of a run that starts now. None if it was measured on the same labels."""
+    chosen, reference = held_out(db, project, "val")
+    own = Predictions.load(home.run(run.job.id) / "predictions-val.npz")
+    labels = {sample.sha256: sample.label for sample in chosen}
+    if own.reference == reference and labels == dict(zip(own.sha256, own.labels, strict=True)):
+        return None
+    # Without TTA, as in the result of a training.
+    return start_evaluation(db, home, run, "val", tta=False, operator=operator)
+
+
 def _finish_round(db: Database, home: Home, job: Job, follow: Callable[[JobStatus], None]) -> Line:
-    """Wait for the run that a round started, and return the round."""
+    """Wait for the jobs that a round started, and return the round."""
     result = json.loads(job.result or "{}")
-    before, after = get_run(db, result["run"]), None
+    for job_id in (result.get("evaluation"), result["next_run"]):
+        if job_id is not None:
+            control.finish(db, home, job_id, follow)
+    return line_of(db, result)
+
+
+def line_of(db: Database, result: Mapping[str, Any]) -> Line:
+    """Return a round from its job's result."""
+    run, next_run = get_run(db, result["run"]), None
     if result["next_run"] is not None:
-        control.finish(db, home, result["next_run"], follow)
-        after = get_run(db, result["next_run"])
-    return line_of(result, before, after)
-
-
-def line_of(result: Mapping[str, Any], before: Run, after: Run | None) -> Line:
-    """Return a round from its job's result and its runs. `after` is None if there is none, or it has not ended."""
-    comparable = after is None or after.reference == before.reference
+        next_run = get_run(db, result["next_run"])
+    before = _measured(db, run, result.get("evaluation"))
+    after = None if next_run is None else _measured(db, next_run)
+    reference = run.reference if next_run is None else next_run.reference
     return Line(
         run=result["run"],
         accepted=result["accepted"],
         proved=result["proved"],
         next_run=result["next_run"],
-        before=(before.val_correct or 0, before.val_n) if comparable else None,
-        after=None if after is None or after.val_correct is None else (after.val_correct, after.val_n),
-        reference=before.reference if after is None else after.reference,
+        before=before.counts if before and before.reference == reference else None,
+        after=after.counts if after else None,
+        reference=reference,
     )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The result of a run on val."""
+
+    counts: tuple[int, int]
+    """Images that it reads like the reference, and all of them."""
+    reference: str
+
+
+def _measured(db: Database, run: Run, evaluation: str | None = None) -> _Measured | None:
+    """Return the result of a run's own validation, or of an evaluation job on val. None before it has ended."""
+    if evaluation is None:
+        return None if run.val_correct is None else _Measured((run.val_correct, run.val_n), run.reference)
+    for each in evaluations.list_evaluations(db, run.job.id, "val"):
+        if each.job_id == evaluation:
+            return _Measured((each.correct, each.n), each.reference)
+    return None
 
 
 def list_rounds(db: Database, project: Project) -> list[Line]:
     """Return the finished rounds of a project, newest first."""
     finished = [job for job in jobs.list_jobs(db, project_id=project.id, kind="round") if job.state == "finished"]
-    results = [json.loads(job.result or "{}") for job in finished]
-    return [
-        line_of(result, get_run(db, result["run"]), get_run(db, result["next_run"]) if result["next_run"] else None)
-        for result in results
-    ]
+    return [line_of(db, json.loads(job.result or "{}")) for job in finished]
 
 
 def best_run(db: Database, project: Project) -> Run | None:
-    """Return the finished run that is best on val. Runs measured against people come before those against readers."""
+    """Return the finished run that is best on val. Runs measured against people come before those against readers.
+
+    A run that was trained against readers counts with its newest evaluation against people, if there is one.
+    """
+
+    def place(run: Run) -> tuple[bool, float, int]:
+        by_people = [each for each in evaluations.list_evaluations(db, run.job.id, "val") if each.reference == "people"]
+        if run.reference == "people" or not by_people:
+            return run.reference == "people", (run.val_correct or 0) / run.val_n, run.job.number
+        return True, by_people[0].correct / by_people[0].n, run.job.number
+
     finished = [run for run in runs.list_runs(db, project.id) if run.job.state == "finished" and run.val_n]
-    return max(
-        finished, key=lambda run: (run.reference == "people", (run.val_correct or 0) / run.val_n, run.job.number),
-        default=None,
-    )  # fmt: skip
+    return max(finished, key=place, default=None)
 
 
 def get_run(db: Database, run_id: str) -> Run:

@@ -18,10 +18,10 @@ from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.model.config import TrainConfig
 from core.runs import recipes
-from core.training.snapshot import READINGS, Row, choose_samples, snapshot_columns, write_snapshot
+from core.training.snapshot import Row, choose_samples, snapshot_columns, write_snapshot
 from db import evaluations, jobs, labels, runs, samples
 from db.projects import get_project
-from db.records import KINDS, PEOPLE, Job, Project, Run, Sample
+from db.records import KINDS, MACHINES, PEOPLE, Job, Project, Run, Sample
 from db.sqlite import Database
 
 IMAGES_AT_ONCE = 500
@@ -81,7 +81,7 @@ def training_samples(
     """
     train, test = (samples.select_samples(db, project.id, state="labeled", split=split) for split in ("train", "test"))
     if config.reading_weight == 0:
-        train = [sample for sample in train if sample.checked or sample.kind not in READINGS]
+        train = [sample for sample in train if sample.checked or sample.kind not in MACHINES]
     val, reference = held_out(db, project, "val")
     labeled = [*train, *val, *test]
     try:
@@ -124,7 +124,7 @@ def count_validation(db: Database, project: Project) -> tuple[int, Reference]:
 
 def count_kinds(db: Database, project: Project, config: TrainConfig) -> Counter[str]:
     """Return the number of training labels of a new run that people neither gave nor checked, by kind."""
-    kinds = [kind for kind in KINDS if kind not in PEOPLE and not (kind in READINGS and config.reading_weight == 0)]
+    kinds = [kind for kind in KINDS if kind not in PEOPLE and not (kind in MACHINES and config.reading_weight == 0)]
     return Counter(
         {kind: samples.count_samples(db, project.id, split="train", kind=kind, checked=False) for kind in kinds}
     )

@@ -14,6 +14,7 @@ from core.data.proposals import agreed_texts
 from core.evaluation.suspicion import SUSPECT, measure
 from core.home import Home
 from core.runs.folds import MIN_LABELS, OutOfFold, newest_out_of_fold
+from core.words import plural
 from db import proposals, reviews, samples
 from db.records import Project, Sample
 from db.sqlite import Database
@@ -73,10 +74,10 @@ class Suspects:
         """Sentences on the labels that were compared with nothing, and how to change that."""
         lines = []
         if self.unread:
-            what = "1 label has" if self.unread == 1 else f"{self.unread:,} labels have"
+            what = f"{plural(self.unread, 'label')} {'has' if self.unread == 1 else 'have'}"
             lines.append(f"{what} not been compared with readers. `slotlab propose --labeled` reads these images.")
         if self.without_fold:
-            what = "1 label has" if self.without_fold == 1 else f"{self.without_fold:,} labels have"
+            what = f"{plural(self.without_fold, 'label')} {'has' if self.without_fold == 1 else 'have'}"
             lines.append(f"{what} no out-of-fold reading. `slotlab suspects --folds` trains networks for that.")
         return lines
 

@@ -14,6 +14,7 @@ from core.charset import TextSpec
 from core.errors import Cause
 from core.evaluation.percent import percent, share_and_interval
 from core.model.config import TrainConfig
+from core.words import plural
 
 State = Literal[
     "starting",
@@ -173,7 +174,7 @@ class _History:
         return fmean(line["accuracy"] for line in self.steps[-WINDOW:])
 
     def done(self) -> str:
-        return f"{self.step:,} of {self.planned:,} steps"
+        return f"{self.step:,} of {plural(self.planned, 'step')}"
 
 
 def _failure(config: TrainConfig, cause: Cause | None, reason: str, size: Sequence[int] | None) -> Diagnosis | None:
@@ -296,8 +297,9 @@ def _dead_head(history: _History) -> Diagnosis | None:
         subject, there = f"Positions {names} are", "at these positions"
     return Diagnosis(
         state="dead_head",
-        sentence=f"{subject} still at chance after {history.done()}: {rights} of {recent[-1]['n']} validation images "
-        f"{history.are_right} there, {percent(others, 0)} at the other positions.",
+        sentence=f"{subject} still at chance after {history.done()}: {rights} of "
+        f"{plural(recent[-1]['n'], 'validation image')} {history.are_right} there, {percent(others, 0)} at the other "
+        "positions.",
         advice=f"Check on the Samples page whether labels are wrong {there}, the text is cut off or a character is "
         "missing.",
     )
@@ -340,9 +342,9 @@ def _learning(history: _History) -> Diagnosis:
     last = history.val[-1]
     return Diagnosis(
         state="learning",
-        sentence=f"{_characters(last)} of the validation characters and {last['correct']:,} of {last['n']:,} images "
-        f"{history.are_right} after {history.done()}. Training loss is {history.loss():.3f}, validation loss "
-        f"{last['loss']:.3f}{_trend(history.val)}.",
+        sentence=f"{_characters(last)} of the validation characters and {last['correct']:,} of "
+        f"{plural(last['n'], 'image')} {history.are_right} after {history.done()}. Training loss is "
+        f"{history.loss():.3f}, validation loss {last['loss']:.3f}{_trend(history.val)}.",
     )
 
 
@@ -364,8 +366,9 @@ def _finished(history: _History) -> Diagnosis:
         advice = "Label more images or train longer. See the errors on the Evaluate page."
     return Diagnosis(
         state="finished",
-        sentence=f"{history.step:,} steps: {selected['correct']:,} of {selected['n']:,} validation images "
-        f"{history.right} ({share_and_interval(selected['correct'], selected['n'])[0]}). The selected checkpoint is "
+        sentence=f"{plural(history.step, 'step')}: {selected['correct']:,} of "
+        f"{plural(selected['n'], 'validation image')} {history.right} "
+        f"({share_and_interval(selected['correct'], selected['n'])[0]}). The selected checkpoint is "
         f"step {selected['step']:,}.",
         advice=advice,
     )

@@ -32,6 +32,7 @@ from core.model.network import build_model, memory_format, parameter_groups, pic
 from core.model.pretrained import find_weights
 from core.training.probe import probe
 from core.training.snapshot import READINGS, Snapshot, batch_order
+from core.words import plural
 
 SAVE_SECONDS = 60.0
 """Most work that a kill -9 can lose. The first step is saved at once."""
@@ -93,7 +94,10 @@ def choose(
         "epochs": math.ceil(steps / per_epoch),
     }
     choices |= probe(config, spec, choices)
-    say(f"{len(train)} training and {len(val)} validation images, {steps} steps of {config.batch_size} on {device}.")
+    say(
+        f"{len(train):,} training and {plural(len(val), 'validation image')}, {plural(steps, 'step')} of "
+        f"{config.batch_size} on {device}."
+    )
     if readings := sum(snapshot.kinds[index] in READINGS for index in train):
         say(f"{readings} training labels are readings, with weight {config.reading_weight:g}.")
     say(f"Input size {frame.size[0]} x {frame.size[1]} pixels: {why}.")

@@ -16,11 +16,12 @@ from core.errors import StorageError, TrainingError
 from core.evaluation.predictions import check_stored
 from core.files import atomic_write
 from core.images.pixels import decode
+from core.words import plural
 
 Row = tuple[str, str, str | None, str, bytes]
 """sha256 of the pixels, split, label or None, name, encoded image."""
 READINGS = ("readers", "run")
-"""Kinds of labels that are readings of a model."""
+"""Kinds of labels that are readings of a model: MACHINES of db.records, which training does not import."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,8 +187,8 @@ def choose_samples(
     if len(train) < 2 or not val:
         note = f" ({dropped} more were excluded by drop_seen_strings)" if dropped else ""
         raise TrainingError(
-            f"There are {len(train)} labeled training images{note} and {len(val)} for validation. Training "
-            "needs at least 2 and 1. Images are split by their pixels, so label more."
+            f"The project has {plural(len(train), 'labeled training image')}{note} and {len(val)} for validation. "
+            "Training needs at least 2 and 1. Images are split by their pixels, so label more."
         )
     texts = {label for _, label in train}
     if len(texts) == 1:

@@ -49,11 +49,11 @@ OUTCOME = "outcome"
 
 
 REMOVED = "removed labels"
-"""Samples: the outcome of a removal of labels, until it has been shown."""
+"""Propose, Samples: the outcome of a removal of labels, until it has been shown."""
 
 
 def removal_field(kind: str) -> str:
-    """Samples: the field in which the operator confirms the removal of all labels of a kind."""
+    """Propose, Samples: the field in which the operator confirms the removal of all labels of a kind."""
     return f"remove labels of {kind}"
 
 

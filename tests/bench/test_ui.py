@@ -297,7 +297,11 @@ def test_the_command_lists_its_cells() -> None:
     command = [sys.executable, "-m", "bench.ui", "--list", "--only", "latency-*"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["latency-loopback", "latency-80ms", "latency-readers"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "latency-loopback",
+        "latency-80ms",
+        "latency-readers",
+    ]
 
 
 def made_up(name: str, **figures: Any) -> Mapping[str, Any]:

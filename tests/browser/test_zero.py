@@ -67,7 +67,7 @@ def test_a_reader_without_a_label(own_lab: Lab, page: Page) -> None:
     open_at(page, lab, "/propose?project=zero", "Propose")
     expect(page.get_by_text("labeled validation and test images, and were right on")).to_be_visible()
     page.get_by_role("button", name="Accept").click()
-    expect(page.get_by_role("button", name="labels of readers")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Remove readers' labels")).to_be_visible(timeout=30_000)
     expect(page.get_by_role("button", name="Accept")).to_have_count(0)
 
     open_at(page, lab, "/label?project=zero", "Label")

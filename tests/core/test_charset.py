@@ -55,7 +55,7 @@ def test_case_and_look_alikes_are_distinct() -> None:
 
 def test_a_sentence_stays_short_however_long_the_text() -> None:
     """A huge text in place of a label must not give a huge error."""
-    with pytest.raises(LabelError, match="has 1000000 characters") as caught:
+    with pytest.raises(LabelError, match="has 1,000,000 characters") as caught:
         TextSpec(4, "01").check("0" * 1_000_000)
 
     assert len(str(caught.value)) < 100

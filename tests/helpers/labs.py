@@ -63,3 +63,15 @@ def ledger_hash(db: Database, events: int) -> str:
     rows = db.execute("SELECT * FROM labels ORDER BY id LIMIT ?", [events]).fetchall()
     assert len(rows) == events
     return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+def remove_labels(home: Home, project: Project, split: str) -> list[bytes]:
+    """Undo the labels of a split, so that its images need one again. Return the images."""
+    with opened(home.db) as db:
+        labeled = samples.select_samples(db, project.id, split=split, state="labeled")
+        events = [
+            {"event": f"undo {sample.id}", "action": "undo", "sample": sample.sha256, "base": sample.version}
+            for sample in labeled
+        ]
+        assert {outcome.status for outcome in apply_events(db, project, "Ann", events)} == {"saved"}
+        return list(samples.image_bytes(db, [sample.id for sample in labeled]).values())

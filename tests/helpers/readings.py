@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlite_utils import Database
 
-from core.data.proposals import agreement
+from core.data.proposing import report
 from db import jobs, proposals, samples
 from db.connection import write
 from db.records import Project, Reader, Sample
@@ -13,8 +13,13 @@ from db.records import Project, Reader, Sample
 READERS = {"rapidocr": "3.10.0", "ddddocr": "1.6.1"}
 
 
-def add_proposals(db: Database, project: Project, texts: Mapping[int, Sequence[str | None]]) -> list[Reader]:
-    """Store the readings of both readers by sample id, as a finished job leaves them."""
+def add_proposals(
+    db: Database, project: Project, texts: Mapping[int, Sequence[str | None]], missing: str = ""
+) -> list[Reader]:
+    """Store the readings of both readers by sample id, as a finished job leaves them.
+
+    `missing` has the characters that rapidocr does not know.
+    """
     with write(db):
         readers = [
             proposals.open_reader(db, kind="general", name=name, version=version, sha256=name[0] * 64)
@@ -31,7 +36,7 @@ def add_proposals(db: Database, project: Project, texts: Mapping[int, Sequence[s
             db, id=f"{number:04d}-propose", number=number, kind="propose", project_id=project.id,
             request_id=f"propose {number}",
         )  # fmt: skip
-        result = json.dumps(agreement(db, project, readers).to_dict())
+        result = json.dumps(report(db, project, readers, {"ddddocr": "", "rapidocr": missing}))
         jobs.set_state(db, job, "finished", result=result, final=True)
     return readers
 

@@ -17,7 +17,7 @@ from core.home import Home
 from db import evaluations, jobs, projects, runs
 from db.connection import opened, write
 from db.records import Project
-from tests.helpers.labs import add_unreadable
+from tests.helpers.labs import add_unreadable, remove_labels
 
 OpenPage = Callable[..., AppTest]
 SPEC = TextSpec(3, "0123")
@@ -291,3 +291,13 @@ def test_a_deep_link_is_the_first_request(open_page_first: OpenPage, pair: Proje
 
     assert not app.exception
     assert [title.value for title in app.title] == ["Compare"]
+
+
+def test_readings_of_images_that_need_a_label_again_are_hidden(open_page: OpenPage, home: Home, pair: Project) -> None:
+    remove_labels(home, pair, "val")
+
+    app = open_page("compare", project="portal", run="0001-fast", other="0002-fast")
+
+    assert not app.exception
+    assert "Its reading is hidden until someone labels it" in texts(app.caption)
+    assert "Label:" not in texts(app.caption)

@@ -181,7 +181,7 @@ def test_without_an_error_near_misses_are_shown(home: Home, open_page: OpenPage,
     app = open_page("evaluate", project=trained.name)
 
     n = len(reading.targets_NP)
-    assert f"All {n} images are read correctly" in app.success[0].value
+    assert f"There is no error in {n} images" in app.success[0].value
     assert f"at least {np.floor(10_000 * 0.05 ** (1 / n)) / 100:g}%." in app.success[0].value
     assert "closest to an error first" in " ".join(caption.value for caption in app.caption)
     assert sent(app, 0)["kind"] == "probability"

@@ -12,6 +12,7 @@ import numpy as np
 from streamlit.testing.v1 import AppTest
 
 from core.backup.backups import back_up, is_running, last
+from core.data.importing import import_images, open_project, open_source
 from core.home import Home
 from core.images.pixels import encode_png
 from core.jobs import control
@@ -102,6 +103,19 @@ def test_a_project_shows_its_counts_and_the_next_step(open_page: OpenPage, porta
     assert values["Images"] == "12"
     assert values["Labeled"] == "8 of 12"
     assert values["Newest run"] == "None yet"
+
+
+def test_one_character_and_one_image_are_singular(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(encode_png(np.zeros((24, 96, 3), np.uint8)))
+    with opened(home.db, create=True) as db:
+        project = open_project(db, "short", 1, "01")
+        source = open_source(db, project, "mail", "the team", "ticket 1")
+        import_images(db, project, source, tmp_path, "none", operator="Ann", on_progress=lambda *_: None)
+
+    app = open_page("home")
+
+    assert "1 character, 01" in [each.value for each in app.caption]
+    assert "Label 1 image" in [each.proto.label for each in app.get("page_link")]
 
 
 def test_a_watched_folder_shows_its_numbers_until_canceled(home: Home, open_page: OpenPage, tmp_path: Path) -> None:

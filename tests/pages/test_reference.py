@@ -1,5 +1,6 @@
 """Pages with a run that validated against readers, because people have labeled no validation image."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -83,6 +84,17 @@ def test_images_of_val_stay_hidden(trained_on_readings: Project, open_page: Open
         assert not [table for table in app.dataframe if {"Image", "Reading"} & set(table.value.columns)]
         if section != "slices":  # which has images of a clicked row only
             assert any("Validation images stay hidden" in caption.value for caption in app.caption)
+
+
+def test_readings_are_compared_with_agreed_readings(trained_on_readings: Project, open_page: OpenPage) -> None:
+    """The axis of the confusion matrices and the help of the filter say so."""
+    app = open_page("evaluate", project=trained_on_readings.name, section="errors")
+    (matrices,) = (json.loads(each.proto.json) for each in app.get("bidi_component") if "matrices" in each.key)
+    assert matrices["target"] == "agreed reading"
+    assert any("Rows: characters of the agreed reading" in caption.value for caption in app.caption)
+
+    app = open_page("evaluate", project=trained_on_readings.name, section="slices")
+    assert any("text of the agreed reading" in each.value for each in app.markdown)
 
 
 def test_labels_of_people_are_pointed_out(home: Home, trained_on_readings: Project, open_page: OpenPage) -> None:

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.labeling import apply_events
 from core.home import Home
+from core.runs.suspects import Suspect
 from db.connection import opened
 from db.records import Project
 from db.reviews import Review
@@ -186,10 +187,28 @@ def test_suspected_labels_come_with_suggestion_and_reason(home: Home, open_page:
     assert any("Compared with readers: 8 of 8 labels" in caption.value for caption in app.caption)
 
 
+def test_batches_of_suspected_labels_leave_out_those_decided_since(home: Home, portal: Project) -> None:
+    """All batches use the labels that were suspected when the page was opened."""
+    with opened(home.db) as db:
+        labeled = select_samples(db, portal.id, state="labeled")
+        suspects = [
+            Suspect(sample=sample, suggested="999999", reasons=("both readers read 999999",), score=1 - index / 10)
+            for index, sample in enumerate(labeled[:4])
+        ]
+        confirm = {"event": "c", "action": "confirm", "sample": labeled[2].sha256, "base": labeled[2].version}
+        apply_events(db, portal, "Ben", [confirm])
+
+    data = server._data(portal, "Eve", "suspected", None, server._Reply(), suspects)
+    last = server._data(portal, "Eve", "suspected", None, server._Reply(after=[-1.0, labeled[0].id]), suspects)
+
+    assert [tile["sample"] for tile in data["tiles"]] == [labeled[place].sha256 for place in (0, 1, 3)]
+    assert [tile["sample"] for tile in last["tiles"]] == [labeled[place].sha256 for place in (1, 3)]
+
+
 def test_folds_with_too_few_labels_are_refused(open_page: OpenPage, portal: Project) -> None:
     """The sentence says how many are needed."""
     app = open_page("review", project="portal", show="Suspected")
 
     app.button(key="folds").click().run()
 
-    assert "There are 7 labeled images" in app.error[0].value
+    assert "The project has 7 labeled images" in app.error[0].value

@@ -74,7 +74,7 @@ def test_start_shows_the_run_and_a_second_press_starts_no_other(
 ) -> None:
     """The form shows the counts of labels. Its button starts one run only."""
     app = open_page("train", project="portal")
-    assert "**4** labeled training images" in texts(app.markdown)
+    assert "**4** for training" in texts(app.markdown)
     request_id = app.session_state["train request"]
 
     click(app, "Start training")

@@ -11,6 +11,7 @@ from core.images.costs import Costs
 from core.images.pixels import Pixels
 from core.jobs import control
 from core.jobs.jobdir import duration
+from core.words import plural
 from db.records import Project
 from db.runs import list_runs
 from db.samples import counts, select_samples
@@ -38,7 +39,7 @@ def show_costs(project: Project, settings: Settings) -> None:
         if labeled:
             seconds = measured.total_ms * labeled / 1000
             layout.number(
-                "Time per epoch", duration(seconds) if seconds >= 60 else f"{seconds:.1f} s", f"{labeled:,} images"
+                "Time per epoch", duration(seconds) if seconds >= 60 else f"{seconds:.1f} s", plural(labeled, "image")
             )
         for run in runs:
             spec = control.spec(home, run.job.id)
@@ -46,7 +47,7 @@ def show_costs(project: Project, settings: Settings) -> None:
             if spec and step_seconds:
                 size = min(int(spec["config"]["batch_size"]), run.train_n)
                 step_share = measured.total_ms * size / 1000 / step_seconds
-                note = f"{1000 * step_seconds:,.0f} ms for {size} images in run {run.job.id}"
+                note = f"{1000 * step_seconds:,.0f} ms for {plural(size, 'image')} in run {run.job.id}"
                 if spec.get("choices", {}).get("device") == "cuda":
                     note += "; its GPU worked while threads prepared the next batch"
                 layout.number("Share of a training step", f"{step_share:.1%}", note)
@@ -79,8 +80,8 @@ def show_costs(project: Project, settings: Settings) -> None:
         alt="Milliseconds per image of each transform, slowest first",
     )
     st.caption(
-        f"Measured on {len(images)} training images, median of {costs.ROUNDS} rounds on one thread. Other work on this "
-        "machine affects the times."
+        f"Measured on {plural(len(images), 'training image')}, median of {costs.ROUNDS} rounds on one thread. Other "
+        "work on this machine affects the times."
     )
 
 

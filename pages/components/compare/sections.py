@@ -8,7 +8,7 @@ import streamlit as st
 from core.evaluation.comparison import Common, Comparison, Kind, Paired
 from core.evaluation.metrics import Evaluation
 from core.evaluation.percent import counted, percent
-from core.evaluation.reference import AGAINST_READERS, HIDDEN, SHARED_ERRORS, score_title
+from core.evaluation.reference import AGAINST_READERS, BLIND, HIDDEN, SHARED_ERRORS, score_title, target_name
 from core.images.pixels import data_url
 from core.jobs import control
 from core.runs.differences import run_differences
@@ -52,7 +52,7 @@ def show_numbers(it: Compared) -> None:
     """Show the verdict, then the measures of both runs side by side."""
     paired = it.shown.paired
     st.markdown(f"**{layout.plain(paired.verdict(*it.names))}**")
-    if left_out := it.common.sentence(*it.names):
+    if left_out := it.common.sentence(*it.names, target_name(it.reference)):
         st.caption(layout.plain(left_out))
     if it.reference == "readers":
         st.caption(f"{AGAINST_READERS} {SHARED_ERRORS}")
@@ -150,6 +150,9 @@ def _show_images(it: Compared, places: list[int]) -> None:
             with st.container(border=True, gap="xsmall"):
                 if sample is None:
                     st.caption("This image is no longer in the project.")
+                    continue
+                if sample.is_blind:
+                    st.caption(BLIND)
                     continue
                 target_P = it.shown.first.targets_NP[place]
                 label = "".join(project.charset[char] for char in target_P)

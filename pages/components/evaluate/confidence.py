@@ -17,6 +17,7 @@ from core.evaluation.reference import SHARED_ERRORS
 from core.evaluation.views import fingerprint
 from core.runs.evaluated import Evaluated
 from core.runs.uses import use_rows, uses_text
+from core.words import plural
 from db.evaluations import list_test_uses
 from db.records import Run
 from pages.components import charts, layout
@@ -47,7 +48,7 @@ def show_evidence(shown: Evaluated) -> None:
         st.dataframe(
             pd.DataFrame(use_rows(uses), columns=["Time (UTC)", "Operator", "Run", "TTA", "Right"]),
             hide_index=True,
-            alt=f"{len(uses)} uses of the test set",
+            alt=f"{plural(len(uses), 'use')} of the test set",
         )
 
 
@@ -186,7 +187,7 @@ def _why_none(confidence_N: Confidence, right_N: Bools, max_risk: float, *, by_p
     needed = calibration.samples_needed(max_risk, delta)
     if needed > n:
         return (
-            f"You need at least {needed:,} validation images to show an error rate of at most {max_risk:.3%}. "
+            f"You need at least {plural(needed, 'validation image')} to show an error rate of at most {max_risk:.3%}. "
             f"You have {n:,}."
         )
     curve = calibration.risk_coverage(confidence_N, right_N)
@@ -257,8 +258,8 @@ def _offer(
                 and math.isclose(saved.threshold, threshold.threshold)
             )
             st.caption(
-                f"Saved threshold: {saved.threshold:.4f} {views}. {saved.used:,} of {saved.n:,} validation images "
-                f"accepted, {saved.wrong:,} of them wrong: error rate at most {saved.risk_bound:.3%} (95% confidence), "
-                f"{saved.max_risk:.3%} allowed. {saved.caution}"
+                f"Saved threshold: {saved.threshold:.4f} {views}. {saved.used:,} of "
+                f"{plural(saved.n, 'validation image')} accepted, {saved.wrong:,} of them wrong: error rate at "
+                f"most {saved.risk_bound:.3%} (95% confidence), {saved.max_risk:.3%} allowed. {saved.caution}"
                 + ("" if is_current else " It differs from the one above.")
             )

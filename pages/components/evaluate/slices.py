@@ -10,10 +10,11 @@ import streamlit as st
 from core.errors import OptionError
 from core.evaluation import filters
 from core.evaluation.percent import share
-from core.evaluation.reference import score_title
+from core.evaluation.reference import score_title, target_name
 from core.evaluation.slices import Bools, Categorical, Slice, find_slices, worse_than_rest
 from core.runs.columns import columns_of
 from core.runs.evaluated import Evaluated
+from core.words import plural
 from pages.components import layout, state
 from pages.components.widgets.gallery.server import show_gallery
 
@@ -52,7 +53,9 @@ def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools 
             st.markdown(
                 "Compare with `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`. Combine with `and`, `or`, `not` and parentheses."
             )
-            st.markdown("\n".join(f"* `{name}`: {layout.plain(meaning)}" for name, meaning in filters.NAMES.items()))
+            target = target_name(shown.reference)
+            meanings = {name: meaning.replace("the label", f"the {target}") for name, meaning in filters.NAMES.items()}
+            st.markdown("\n".join(f"* `{name}`: {layout.plain(meaning)}" for name, meaning in meanings.items()))
             st.markdown("\n".join(["Examples:", "", *(f"* `{example}`" for example in filters.EXAMPLES)]))
     if not text:
         return np.ones(len(shown.predictions.labels), dtype=bool)
@@ -68,7 +71,7 @@ def show_filtered(right_N: Bools, members_N: Bools) -> None:
     n, total = int(members_N.sum()), len(right_N)
     correct, wrong = int(right_N[members_N].sum()), int((~right_N[members_N]).sum())
     if not n:
-        st.info(f"The filter matches 0 of {total:,} images.", icon=":material/filter_alt:")
+        st.info(f"The filter matches 0 of {plural(total, 'image')}.", icon=":material/filter_alt:")
         return
     rest, rest_correct = total - n, int(right_N[~members_N].sum())
     with st.grid("auto", min_column_width=170):
@@ -92,13 +95,13 @@ def _ask_for_slice(shown: Evaluated, columns: dict[str, Categorical], right_N: B
     significant = sum(group.significant for group in slices)
     if right_N.all():
         st.caption(
-            f"All of these images were read right. {len(slices):,} slices, smallest first. Use the filter "
+            f"All of these images were read right. {plural(len(slices), 'slice')}, smallest first. Use the filter "
             "`margin < 3` to find near misses. Click a row to see its images."
         )
     else:
         verdict = "None is" if not significant else f"{significant:,} {'is' if significant == 1 else 'are'}"
         st.caption(
-            f"{len(slices):,} slices, worst first (by CI high). {verdict} significantly worse than the rest "
+            f"{plural(len(slices), 'slice')}, worst first (by CI high). {verdict} significantly worse than the rest "
             "(Fisher's exact test with Holm's correction, 5%). Click a row to see its images."
         )
     slices = slices[:MAX_ROWS]
@@ -156,6 +159,6 @@ def _show_images(shown: Evaluated, members_N: Bools, right_N: Bools, group: Slic
     name = "filtered images" if group is None else f"{group.kind}: {group.value}"
     wrong = int((~right_N[places]).sum())
     st.markdown(f"**{layout.plain(name[0].upper() + name[1:])}**")
-    st.caption(f"{len(places):,} images, {wrong:,} wrong. Wrong images first, then lowest confidence first.")
+    st.caption(f"{plural(len(places), 'image')}, {wrong:,} wrong. Wrong images first, then lowest confidence first.")
     if len(places):
         show_gallery(shown, places, f"{st.session_state.get(state.SLICES_FILTER, '')} {name}")

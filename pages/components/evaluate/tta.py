@@ -14,13 +14,14 @@ from core.evaluation.acceptance import Acceptance
 from core.evaluation.metrics import Ints
 from core.evaluation.percent import share
 from core.evaluation.predictions import Predictions
-from core.evaluation.reference import HIDDEN, score_title
+from core.evaluation.reference import BLIND, HIDDEN, score_title
 from core.evaluation.tta_effect import ALPHA, TTAEffect, ViewEffect, format_p
 from core.evaluation.views import MAX_VIEWS, ORIGINAL, View, ViewChoice, check_views, choice_of, fingerprint, move_image
 from core.images.pixels import Pixels, data_url, decode, encode_png
 from core.jobs import control
 from core.runs.evaluated import Evaluated
 from core.runs.start import start_evaluation
+from core.words import plural
 from db.records import Run
 from db.samples import find_sample, image_bytes
 from pages.components import layout, resources, state
@@ -82,7 +83,7 @@ def _show_worth(shown: Evaluated, worth: TTAEffect) -> None:
         placeholder="",
         row_height=40,
         height=38 + 40 * len(entries) + 2,
-        alt=f"{len(worth.views)} views with the readings they fix and break",
+        alt=f"{plural(len(worth.views), 'view')} with the readings they fix and break",
     )  # fmt: skip
 
 
@@ -94,11 +95,16 @@ def _show_example(shown: Evaluated) -> tuple[list[str | None], list[str]]:
     place = int(order[st.session_state.get(key, 0) % len(order)])
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Another image", icon=":material/casino:", on_click=_advance, args=(key,))
-        label = layout.plain(predictions.labels[place])
-        st.caption(f"Label: {label}. Images that TTA fixes or breaks come first.")
+        st.caption("Images that TTA fixes or breaks come first.")
+    with layout.errors(), layout.database() as db:
+        sample = find_sample(db, shown.project.id, predictions.sha256[place])
+    if sample is not None and sample.is_blind:
+        st.caption(BLIND)
+        return [], []
     pixels = _network_image(shown, predictions.sha256[place])
     if pixels is None:
         st.caption("This image is no longer in the project.")
+    st.caption(f"Label: {layout.plain(predictions.labels[place])}")
     pictures = [
         None if pixels is None or predictions.view_set is None else data_url(encode_png(move_image(pixels, view)))
         for view in predictions.view_set or [ORIGINAL] * len(predictions.views)
@@ -160,7 +166,7 @@ def _show_choice(shown: Evaluated, worth: TTAEffect, choice: ViewChoice) -> None
     """Show whether the run uses TTA by default. On val also draw the buttons that change it."""
     predictions = shown.predictions
     these = predictions.view_set is not None and fingerprint(predictions.view_set) == fingerprint(choice.views)
-    which = f"these {len(choice.views)} views" if these else f"{len(choice.views)} other views"
+    which = f"these {plural(len(choice.views), 'view')}" if these else plural(len(choice.views), "other view")
     how = f"uses TTA with {which}" if choice.use else "does not use TTA"
     if not choice.n:
         why = "the default"
@@ -242,7 +248,7 @@ def _edit(shown: Evaluated, choice: ViewChoice) -> None:
         st.error(layout.plain(refusal), icon=":material/error:")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            f"Evaluate with these {len(views)} views" if not refusal else "Evaluate with these views",
+            f"Evaluate with these {plural(len(views), 'view')}" if not refusal else "Evaluate with these views",
             icon=":material/play_arrow:", on_click=_start, args=(shown, views, uuid.uuid4().hex),
             disabled=bool(refusal), key="evaluate with views",
         )  # fmt: skip

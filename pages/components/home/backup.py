@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.backup import backups, daily
 from core.jobs.jobdir import duration
+from core.words import plural
 from pages.components import layout
 
 
@@ -44,7 +45,7 @@ def _line(last: backups.Last) -> str:
     if last.good is None or age is None:
         return "The app makes one each day." if last.good else "No backup yet. The app makes one each day."
     ago = "just now" if age < timedelta(minutes=1) else f"{duration(age.total_seconds())} ago"
-    return f"Last backup {ago}: {last.good.samples:,} images, {last.good.labels:,} labels, verified."
+    return f"Last backup {ago}: {plural(last.good.samples, 'image')}, {plural(last.good.labels, 'label')}, verified."
 
 
 def _start() -> None:

@@ -12,6 +12,7 @@ import streamlit as st
 from core.charset import MAX_LENGTH
 from core.data.importing import DEFAULT_SPEC, Report, Request, Upload, current_report, start_import
 from core.jobs.jobdir import JobStatus
+from core.words import plural
 from db.projects import get_project, list_sources
 from db.records import ACTIVE, Job, Project
 from pages.components import layout, state
@@ -94,7 +95,10 @@ def _ask_for_images() -> dict[str, Any]:
         "Labels", list(LABEL_RULES), format_func=LABEL_RULES.__getitem__, **_persistent("import labels")
     )
     if rule == "filename":
-        st.caption("The label ends at the first underscore or at the extension: 004420.png, 004420_2.png.")
+        st.caption(
+            "The label ends at the first underscore or at the extension: 004420.png, 004420_2.png. All count as labels "
+            "of people, unless the folder or zip also has the sources.csv of an export."
+        )
     elif rule == "csv":
         st.caption("First line: filename,label. Then one line per image.")
         if on_server:
@@ -207,7 +211,7 @@ def project_of(job: Job) -> str:
 
 def _watch_status(view: JobStatus) -> str:
     if view.steps:
-        return f"Importing: {view.step:,} of {view.steps:,} files."
+        return f"Importing: {view.step:,} of {plural(view.steps, 'file')}."
     if view.idle:  # the report is below
         return "Waiting for new files."
     return layout.plain(view.message)

@@ -69,7 +69,7 @@ def _show_lines(page: Page, lines: list[Line]) -> None:
     newest = lines[0]
     if newest.after is not None and newest.before is None:
         st.info(
-            "The two runs were measured against different references, so the gain is unknown.", icon=":material/info:"
+            "The two runs have not been evaluated on the same labels, so the gain is unknown.", icon=":material/info:"
         )
     elif newest.after is not None and not newest.helped:
         st.info("The last round did not help. Label images on which the readers disagree.", icon=":material/info:")

@@ -8,6 +8,7 @@ from core.jobs import control
 from core.model.config import preset
 from core.runs.folds import start_folds, unfinished_folds
 from core.runs.suspects import Suspects
+from core.words import plural
 from db.jobs import list_jobs
 from db.records import ACTIVE, Job, Project
 from pages.components import layout
@@ -39,11 +40,11 @@ def show_folds(project: Project, operator: str, suspects: Suspects) -> None:
 
 def _compared(suspects: Suspects, newest: Job | None) -> str:
     read, folded = suspects.labels - suspects.unread, suspects.labels - suspects.without_fold
-    text = f"Compared with readers: {read:,} of {suspects.labels:,} labels. With folds: {folded:,}."
+    text = f"Compared with readers: {read:,} of {plural(suspects.labels, 'label')}. With folds: {folded:,}."
     if suspects.unread:
         text += " `slotlab propose --labeled` lets the readers read the others."
     if newest and newest.state == "finished" and (result := json.loads(newest.result or "{}")):
-        text += f" The networks of the folds read {result['correct']:,} of {result['n']:,} labels alike."
+        text += f" The networks of the folds read {result['correct']:,} of {plural(result['n'], 'label')} alike."
     elif newest and newest.reason:
         text += f" {newest.id}: {layout.plain(newest.reason)}"
     return text

@@ -16,6 +16,7 @@ from core.model.config import OPTIONS, PRESETS, TrainConfig, with_options
 from core.runs import recipes
 from core.runs.differences import NOT_RECORDED, expand_augment, setting_differences
 from core.runs.start import changed_labels, count_kinds, count_validation, start_training
+from core.words import plural
 from db.records import Project, Run
 from db.samples import counts
 from pages.components import layout, state
@@ -46,13 +47,13 @@ def show_form(page: Page, cloned: Run | None) -> None:
         kinds = labels_by_kind(db, page.project, "train")
     train, val, test = (labeled.get(split, 0) for split in ("train", "val", "test"))
     st.subheader("New run", anchor=False)
-    st.markdown(f"**{train:,}** labeled training images · **{val:,}** for validation · {test:,} held out for testing")
+    st.markdown(f"Labeled: **{train:,}** for training · **{val:,}** for validation · {test:,} held out for testing")
     if is_mixed(kinds):
         st.caption(f"The training images have {sentence(kinds)}.")
     if reference == "readers":
         st.caption(
-            f"No validation image has a label of people. The run validates against {val:,} images that the general "
-            "readers agree on."
+            f"No validation image has a label of people. The run validates against {plural(val, 'image')} that the "
+            "general readers agree on."
         )
     if not train + val:
         st.info("No labels yet. Label some images first.", icon=":material/keyboard:")

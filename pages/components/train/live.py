@@ -12,6 +12,7 @@ from core.jobs import control
 from core.jobs.jobdir import JobStatus, duration
 from core.runs.watch import watch
 from core.training.doctor import Diagnosis, Line, lines_of_kind, selected_line
+from core.words import plural
 from db.records import Run
 from pages.components import charts, layout
 from pages.components.layout import Page
@@ -77,7 +78,7 @@ def show_run(page: Page, run: Run, others: list[str]) -> None:
         settings = control.spec(home, run.job.id)
         of_kinds = parenthesis(trained_on(settings, run.train_n))
         st.caption(
-            f"{run.train_n:,} training{of_kinds} and {run.val_n:,} validation images, fixed at the start. "
+            f"{run.train_n:,} training{of_kinds} and {plural(run.val_n, 'validation image')}, fixed at the start. "
             f"Data hash `{run.dataset_sha256[:12]}`."
         )
         st.json(settings or json.loads(run.config), expanded=1)

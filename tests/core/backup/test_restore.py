@@ -45,9 +45,7 @@ def test_a_backup_is_restored_and_the_former_database_is_kept(home: Home, db: Da
     assert labels(home.db) == ["000001"]
     assert result.replaced is not None
     assert labels(Path(result.replaced)) == ["000001", "000002"]
-    assert result.sentence() == (
-        f"Restored {backup}: 2 images, 1 labels. The former database is now {result.replaced}."
-    )
+    assert result.sentence() == (f"Restored {backup}: 2 images, 1 label. The former database is now {result.replaced}.")
 
 
 def test_two_restores_in_one_second_keep_both_former_databases(home: Home, db: Database, backup: Path) -> None:

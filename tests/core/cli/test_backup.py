@@ -31,7 +31,7 @@ def test_a_lab_is_backed_up_checked_and_restored(labeled_home: Home, tmp_path: P
 
     new = Home(tmp_path / "new")
     done = command(new.root, "restore", result["path"])
-    assert (done.returncode, done.stdout) == (0, f"Restored {result['path']}: 2 images, 1 labels.\n")
+    assert (done.returncode, done.stdout) == (0, f"Restored {result['path']}: 2 images, 1 label.\n")
 
     done = command(new.root, "check", "--json")
     assert json.loads(done.stdout) == {"ok": True, "problems": [], "notes": [], "images": 2, "jobs": 0}

@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from core.data.labeling import apply_events
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.images.pixels import encode_png
 from core.images.renderer import render
+from db import samples
+from db.connection import opened
 from db.records import Project
 from tests.helpers.command_line import command_here
 from tests.helpers.trained import ON_READINGS
@@ -55,3 +58,27 @@ def test_predict_says_that_readers_chose_the_threshold(
 
     assert json.loads(done.stdout)["accepted"] is True
     assert "calibrated against readers" in done.stderr
+
+
+def test_predict_hides_the_reading_of_a_blind_image(
+    home: Home, trained_on_readings: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name of the run and by its directory. After a label it is shown. Hidden is not an error."""
+    image = home.root / "image.png"
+    with opened(home.db) as db:
+        sample = samples.select_samples(db, trained_on_readings.id, split="val")[0]
+        image.write_bytes(samples.image_bytes(db, [sample.id])[sample.id])
+    for run in ("2", str(home.run(ON_READINGS))):
+        done = command_here(home.root, capsys, monkeypatch, "predict", run, str(image), "--json")
+        record = json.loads(done.stdout)
+        assert (done.returncode, record["text"], record["positions"]) == (0, None, [])
+        assert "hidden until someone labels it" in record["hidden"]
+    plain = command_here(home.root, capsys, monkeypatch, "predict", "2", str(image))
+    assert (plain.stdout, "hidden until someone labels it" in plain.stderr) == ("", True)
+
+    with opened(home.db) as db:
+        event = {"event": "e", "action": "label", "sample": sample.sha256, "text": "000", "base": 0}
+        apply_events(db, trained_on_readings, "Ann", [event])
+
+    done = command_here(home.root, capsys, monkeypatch, "predict", "2", str(image), "--json")
+    assert len(json.loads(done.stdout)["text"]) == 3

@@ -59,7 +59,7 @@ def test_folds_need_labels(home: Home, capsys: pytest.CaptureFixture[str], monke
     """The sentence says how many."""
     refused(
         command_here(home.root, capsys, monkeypatch, "suspects", "--project", "portal", "--folds"),
-        "There are 6 labeled images. Suspected labels need at least 50",
+        "The project has 6 labeled images. Suspected labels need at least 50",
     )
 
 

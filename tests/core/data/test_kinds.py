@@ -1,5 +1,6 @@
 """Kinds of labels: readings are never mistaken for labels of people."""
 
+import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ from core.images import renderer
 from core.images.pixels import pixel_hash, split_of
 from core.jobs import control
 from core.readers.readers import available
-from db import integrity, labels, samples
+from db import integrity, labels, queues, samples
 from db.records import KINDS, Project, Sample, Source
 from tests.helpers.contents import contents
 from tests.helpers.kinds import READERS, give_all_kinds, give_label
@@ -132,6 +133,18 @@ def test_readers_are_not_operators(db: Database, short_project: Project) -> None
     assert labels.count_second_opinions(db, short_project.id, READERS, "2000") == (0, 0)
 
 
+def test_second_opinions_are_offered_on_days_with_labels_of_people(db: Database, short_project: Project) -> None:
+    """A day on which only readers labeled has no image for a second opinion."""
+    add_unlabeled(db, short_project, train=5)
+    give_all_kinds(db, short_project, readers=4)
+    assert queues.days_waiting(db, short_project.id, "second") == []
+
+    give_all_kinds(db, short_project, person=1)
+
+    (today,) = queues.days_waiting(db, short_project.id, "second")
+    assert today == samples.select_samples(db, short_project.id)[0].created_at[:10]
+
+
 def test_the_history_names_the_readers(db: Database, short_project: Project) -> None:
     add_unlabeled(db, short_project, train=1)
     give_all_kinds(db, short_project, readers=1)
@@ -191,8 +204,8 @@ def test_a_reading_cannot_be_the_label_of_a_held_out_image(
 
     assert (report.labeled, report.label_problems) == (0, 2)
     assert sorted(each["reason"] for each in report.reasons) == [
-        "Ignored label '000001': a reading cannot be the label of a validation image.",
-        "Ignored label '000002': a reading cannot be the label of a test image.",
+        "Ignored a label of kind readers: a reading cannot be the label of a validation image.",
+        "Ignored a label of kind run: a reading cannot be the label of a test image.",
     ]
     assert {sample(db, project, number).state for number in (val, test)} == {"unlabeled"}
 
@@ -301,6 +314,42 @@ def test_an_export_imported_into_a_new_project_keeps_texts_and_kinds(
     assert content(other) == content(mixed)
     assert samples.label_counts(db, other.id) == samples.label_counts(db, mixed.id)
     assert integrity.problems(db) == []
+
+
+@pytest.mark.parametrize("packed", ["folder", "zip", "subfolder"])
+def test_an_exported_folder_keeps_texts_and_kinds(db: Database, mixed: Project, tmp_path: Path, packed: str) -> None:
+    """Also in a zip, and inside another folder. Without sources.csv the kinds are unknown."""
+    folder = tmp_path / "given" / "images"
+    folder.parent.mkdir()
+    export(db, mixed, "filename", folder)
+    path = {"folder": folder, "subfolder": folder.parent, "zip": tmp_path / "images.zip"}[packed]
+    shutil.make_archive(str(tmp_path / "images"), "zip", folder)
+
+    def kinds(name: str) -> dict[str, tuple[str | None, str | None]]:
+        other = open_project(db, name, 6, "0123456789")
+        source = open_source(db, other, "mail", "the team", "ticket 1")
+        import_images(db, other, source, path, "filename", operator="Bob", on_progress=lambda *_: None)
+        return {each.sha256: (each.label, each.kind) for each in samples.select_samples(db, other.id)}
+
+    labeled = samples.select_samples(db, mixed.id, state="labeled")
+    assert kinds("other") == {each.sha256: (each.label, each.kind) for each in labeled}
+    if packed == "folder":
+        (folder / "sources.csv").unlink()
+        assert {kind for _, kind in kinds("unknown").values()} == {"import"}
+
+
+def test_another_table_of_that_name_is_not_read(db: Database, source: Source, tmp_path: Path) -> None:
+    """Neither is the kind of a label that was changed in the file's name."""
+    write_files(tmp_path / "a", {"000001.png": png(1), "sources.csv": b"filename,owner\n000001.png,me\n"})
+    table = "filename,label,sha256,kind\n000003_ab.png,000002,,readers\n"
+    write_files(tmp_path / "b", {"000003_ab.png": png(2), "sources.csv": table.encode()})
+    project = open_project(db, "portal", None, None)
+
+    for name in ("a", "b"):
+        import_images(db, project, source, tmp_path / name, "filename", operator="Bob", on_progress=lambda *_: None)
+
+    labeled = samples.select_samples(db, project.id, state="labeled")
+    assert [(each.label, each.kind) for each in labeled] == [("000001", "import"), ("000003", "import")]
 
 
 @pytest.mark.long  # loads the readers

@@ -146,6 +146,23 @@ def test_labeled_images_of_train_are_read_on_request(
     assert propose(db, home, project, labeled=True)["images"] == 30
 
 
+@pytest.mark.long  # the readers are loaded in each process
+def test_the_verdict_names_characters_that_readers_do_not_know(db: Database, home: Home, texts: list[str]) -> None:
+    """In the terminal, in JSON, and for the page, which shows the same verdict."""
+    with write(db):
+        project = projects.insert_project(db, "odd", 6, "0123456789\ua66e")
+    add_renders(db, project, texts[:3])
+
+    result = propose(db, home, project)
+    printed = command(home.root, "propose", "--project", "odd").stdout
+
+    sentence = "rapidocr does not know the character \ua66e."
+    assert result["missing"]["rapidocr"] == "\ua66e"
+    assert sentence in result["verdict"]
+    assert "label such images by hand" in result["verdict"]
+    assert sentence in printed
+
+
 @pytest.mark.parametrize(
     ("readers", "sentence"),
     [

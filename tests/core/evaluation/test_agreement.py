@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.evaluation.agreement import Texts, agreed, measure
+from core.evaluation.agreement import Texts, agreed, measure, unknown_characters
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,16 @@ def test_one_reader_alone_is_never_usable() -> None:
 
     assert (measured.agreed, measured.usable, measured.by_position) == (0, False, [None, None])
     assert "at least two readers" in measured.verdict
+
+
+def test_characters_that_readers_do_not_know_are_named() -> None:
+    """The sentence is empty if they know all."""
+    assert unknown_characters({"one": "", "two": ""}) == ""
+    assert unknown_characters({"one": "", "two": "m"}) == (
+        "two does not know the character m. The readers cannot agree on the right text of an image with it: label such "
+        "images by hand."
+    )
+    assert unknown_characters({"one": "m", "two": "mn"}).startswith(
+        "one does not know the character m. two does not know the characters m n. The readers cannot agree on the "
+        "right text of an image with one of them"
+    )

@@ -20,7 +20,7 @@ from db.connection import opened, write
 from db.evaluations import insert_test_use, list_test_uses
 from db.records import Project
 from db.runs import find_run
-from tests.helpers.labs import add_unreadable
+from tests.helpers.labs import add_unreadable, remove_labels
 from tests.helpers.trained import RUN, stored, write_run
 
 
@@ -181,7 +181,7 @@ def test_the_report_escapes_names_and_texts(home: Home, trained: Project) -> Non
     assert page.texts.count(name) == 1
     assert f"{name}: run {RUN} on validation images" in page.texts
     assert f"owner {owner}; authorization ticket 2" in page.texts
-    assert "true <, read as &: " in page.text
+    assert "label <, read as &: " in page.text
     assert set(labels) <= set(page.texts)
 
 
@@ -208,3 +208,13 @@ def test_the_command_writes_the_report(
     assert not (tmp_path / "x.html").exists()
     with opened(home.db) as db:
         assert list_test_uses(db, trained.id) == []
+
+
+def test_images_that_need_a_label_again_are_left_out(home: Home, trained: Project) -> None:
+    """The counts stay those of the evaluation."""
+    write_run(home, trained, "val", wrong=2)
+    assert "data:image" in report_of(home)
+
+    remove_labels(home, trained, "val")
+
+    assert "data:image" not in report_of(home)

@@ -71,7 +71,7 @@ def test_wrong_labels_are_found_although_the_job_was_canceled_between(db: Databa
 
 def test_too_few_labels_are_refused(db: Database, home: Home, labeled: Project) -> None:
     """Nothing is written."""
-    with pytest.raises(TrainingError, match=rf"There are 6 labeled images.*at least {MIN_LABELS}"):
+    with pytest.raises(TrainingError, match=rf"The project has 6 labeled images.*at least {MIN_LABELS}"):
         start_folds(db, home, labeled, CPU, operator="ada")
 
     assert list(home.runs.iterdir()) == []

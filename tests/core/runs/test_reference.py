@@ -139,6 +139,10 @@ def test_the_report_never_calls_it_exact_match(found: Run, db: Database, home: H
 
     assert "Agreement with readers" in html
     assert "xact match" not in html
+    assert "ccuracy" not in html.replace("does not prove accuracy", "")
+    assert "Rows are characters of the agreed reading" in html
+    assert "rows agreed reading, columns read" in html
+    assert "rows label" not in html
     assert "data:image" not in html
     assert "Validation images stay hidden" in html
     assert "calibrated against readers" in " ".join(html.split())

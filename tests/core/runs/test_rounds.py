@@ -1,33 +1,113 @@
 """The gain of a round, without mixing labels of people and readings."""
 
+from typing import Any
+
 import pytest
+from sqlite_utils import Database
 
-from core.runs.rounds import line_of
-from db.records import Job, Run
+from core.data.labeling import apply_events
+from core.home import Home
+from core.jobs import control
+from core.model.config import preset, with_options
+from core.runs.rounds import best_run, get_run, line_of, measure_again
+from core.runs.start import start_training
+from db import evaluations, jobs, runs, samples
+from db.connection import write
+from db.records import Project
+from tests.helpers.trained import ON_READINGS, SETTINGS
 
 
-def run(number: int, reference: str, correct: int | None, n: int) -> Run:
-    job = Job(f"{number:04}-fast", number, "train", 1, str(number), "finished", None, None, "", None)
-    return Run(job, "fast", "{}", "", 100, n, correct, reference)
+def add_run(db: Database, project: Project, reference: str, correct: int, n: int) -> str:
+    """Add a finished run with its result on val, and return its id."""
+    with write(db):
+        number = jobs.next_number(db)
+        job = jobs.insert_job(
+            db, id=f"{number:04}-fast", number=number, kind="train", project_id=project.id, request_id=f"{number}"
+        )
+        runs.insert_run(
+            db, job_id=job.id, preset="fast", config="{}", dataset_sha256="", train_n=100, val_n=n, reference=reference
+        )
+        runs.set_val_correct(db, job.id, correct)
+        jobs.set_state(db, job, "finished", final=True)
+    return job.id
 
 
-RESULT = {"run": "0001-fast", "accepted": 5, "proved": 1, "next_run": "0002-fast"}
+def add_evaluation(db: Database, project: Project, run: str, reference: str, correct: int, n: int) -> str:
+    """Add an evaluation of a run on val, and return the id of its job."""
+    with write(db):
+        number = jobs.next_number(db)
+        job = jobs.insert_job(
+            db, id=f"{number:04}-evaluate", number=number, kind="evaluate", project_id=project.id,
+            request_id=f"{number}",
+        )  # fmt: skip
+        evaluations.insert_evaluation(
+            db, run_id=run, job_id=job.id, split="val", tta=False, n=n, correct=correct, result="{}",
+            reference=reference,
+        )  # fmt: skip
+    return job.id
+
+
+def result(run: str, next_run: str, evaluation: str | None = None) -> dict[str, Any]:
+    return {"run": run, "accepted": 5, "proved": 1, "next_run": next_run, "evaluation": evaluation}
 
 
 @pytest.mark.parametrize("reference", ["people", "readers"])
-def test_a_round_helps_if_more_of_val_is_right(reference: str) -> None:
-    line = line_of(RESULT, run(1, reference, 8, 10), run(2, reference, 19, 20))
+def test_a_round_helps_if_more_of_val_is_right(db: Database, project: Project, reference: str) -> None:
+    run, next_run = add_run(db, project, reference, 8, 10), add_run(db, project, reference, 19, 20)
+
+    line = line_of(db, result(run, next_run))
 
     assert line.helped
     assert "8 of 10 before, 19 of 20 after" in line.sentence()
 
 
-def test_an_agreement_with_readers_is_not_compared_with_an_exact_match() -> None:
-    """People labeled val between the two runs."""
-    line = line_of(RESULT, run(1, "readers", 10, 10), run(2, "people", 3, 4))
+def test_an_agreement_with_readers_is_not_compared_with_an_exact_match(db: Database, project: Project) -> None:
+    """People labeled val between the two runs, and the earlier run has not been evaluated since."""
+    run, next_run = add_run(db, project, "readers", 10, 10), add_run(db, project, "people", 3, 4)
+
+    line = line_of(db, result(run, next_run))
 
     assert (line.before, line.after, line.reference, line.helped) == (None, (3, 4), "people", False)
     assert line.sentence() == (
-        "0001-fast: 6 more labels. Exact match on val: 3 of 4 (0002-fast). 0001-fast was measured against another "
-        "reference, so the gain is unknown."
+        "0001-fast: 6 more labels. Exact match on val: 3 of 4 (0002-fast). 0001-fast has not been evaluated on the "
+        "same labels, so the gain is unknown."
     )
+
+
+@pytest.mark.parametrize(("correct", "helped", "best"), [(2, True, "0002-fast"), (4, False, "0001-fast")])
+def test_an_evaluation_on_the_same_labels_shows_the_gain(
+    db: Database, project: Project, correct: int, helped: bool, best: str
+) -> None:
+    """The better of both runs is then the best one."""
+    run, next_run = add_run(db, project, "readers", 10, 10), add_run(db, project, "people", 3, 4)
+    evaluation = add_evaluation(db, project, run, "people", correct, 4)
+
+    line = line_of(db, result(run, next_run, evaluation))
+
+    assert (line.before, line.after, line.helped) == ((correct, 4), (3, 4), helped)
+    assert f"Exact match on val: {correct} of 4 before, 3 of 4 after" in line.sentence()
+    chosen = best_run(db, project)
+    assert chosen is not None
+    assert chosen.job.id == best
+
+
+@pytest.mark.long  # a training and an evaluation in processes of their own
+def test_labels_of_people_between_two_runs_are_the_reference_of_both(
+    trained_on_readings: Project, db: Database, home: Home
+) -> None:
+    """Without new labels of val, the earlier run is not evaluated again."""
+    project, run = trained_on_readings, get_run(db, ON_READINGS)
+    assert measure_again(db, home, project, run, operator="Ann") is None
+    for sample in samples.select_samples(db, project.id, split="val")[:3]:
+        event = {"event": f"e{sample.id}", "action": "label", "sample": sample.sha256, "text": "000", "base": 0}
+        apply_events(db, project, "Ann", [event])
+    config = with_options(preset("fast"), SETTINGS)
+    following = start_training(db, home, project, config, preset="fast", operator="Ann")
+
+    again = measure_again(db, home, project, run, operator="Ann")
+
+    assert again is not None
+    for job_id in (again.id, following.job.id):
+        control.finish(db, home, job_id, lambda _: None)
+    line = line_of(db, result(ON_READINGS, following.job.id, again.id))
+    assert (line.reference, line.before and line.before[1], line.after and line.after[1]) == ("people", 3, 3)

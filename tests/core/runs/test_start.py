@@ -53,8 +53,8 @@ def test_strings_of_held_out_images_can_be_left_out(db: Database, home: Home, la
     ("train", "val", "sentence"),
     [
         ([], [], "There are no labels yet"),
-        (["123"], ["456"], "There are 1 labeled training images and 1 for validation"),
-        (["123", "456"], [], "There are 2 labeled training images and 0 for validation"),
+        (["123"], ["456"], "The project has 1 labeled training image and 1 for validation"),
+        (["123", "456"], [], "The project has 2 labeled training images and 0 for validation"),
         (["111", "111"], ["111"], "All 2 training labels are '111'"),
         (["121", "121", "121"], ["456"], "All 3 training labels are '121'"),
     ],

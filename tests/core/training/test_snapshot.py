@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from core.errors import LabelError, StorageError, TrainingError
-from core.training.snapshot import batch_order, dataset_hash, load_snapshot, write_snapshot
+from core.training.snapshot import READINGS, batch_order, dataset_hash, load_snapshot, write_snapshot
+from db.records import MACHINES
 from tests.helpers.repository import ROOT
 from tests.helpers.toy import SPEC, rows
 
@@ -158,3 +159,8 @@ def test_the_order_of_an_epoch_follows_from_seed_and_epoch() -> None:
     assert sorted(order) == list(range(50))
     assert not np.array_equal(order, batch_order(50, seed=1, epoch=4))
     assert not np.array_equal(order, batch_order(50, seed=2, epoch=3))
+
+
+def test_readings_are_the_labels_of_machines() -> None:
+    """Training does not import db, so it repeats the kinds."""
+    assert READINGS == MACHINES

@@ -26,6 +26,7 @@ from core.evaluation.ranking import Order, agreeing_views_N, in_cell, losses_N, 
 from core.evaluation.reference import HIDDEN
 from core.images.pixels import data_url, decode
 from core.runs.evaluated import Evaluated
+from core.words import plural
 from db.records import Sample
 from db.samples import find_sample, image_bytes
 from pages.components import layout, resources, state
@@ -113,8 +114,8 @@ def show_images(shown: Evaluated) -> None:
     if correct == n:
         least = at_least(Evidence(n=n, wrong=0).at_least)
         st.success(
-            f"All {n:,} images are read correctly. With 95% confidence, the exact match is at least {least}. "
-            "There are no errors, so check the near misses.",
+            f"There is no error in {plural(n, 'image')}. With 95% confidence, the exact match is at least {least}. "
+            "Check the near misses.",
             icon=":material/check_circle:",
         )
     places, note = _select_images(shown, kind, cell, sort)
@@ -136,7 +137,7 @@ def _select_images(shown: Evaluated, kind: str, cell: Cell | None, sort: str) ->
         where = "at any position" if cell.position is None else f"at position {cell.position + 1}"
         close = cell.is_close(reading)
         places = (nearest if close else in_cell)(reading, cell.position, cell.true, cell.read)
-        images = "1 image" if len(places) == 1 else f"{len(places):,} images"
+        images = plural(len(places), "image")
         if close:
             empty = "" if cell.soft else f"No {true} is read as {read} {where}. "
             end = f", closest to {read} first" if sort == "closeness" else ""
@@ -187,9 +188,13 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
     problems: list[str] = []
     reply: dict[str, Any] = st.session_state.pop(f"{_KEY} reply", {"answers": [], "problems": []})
     with layout.errors(), layout.database() as db:
-        hashes = [shown.predictions.sha256[place] for place in places]
-        samples = [find_sample(db, project.id, sha256) for sha256 in hashes]
+        samples = [find_sample(db, project.id, shown.predictions.sha256[place]) for place in places]
+        hidden_N = np.array([sample is not None and sample.is_blind for sample in samples], dtype=bool)
+        places = places[~hidden_N]
+        samples = [sample for sample, is_hidden in zip(samples, hidden_N, strict=True) if not is_hidden]
         images = image_bytes(db, [sample.id for sample in samples if sample])
+    if hidden_N.any():
+        st.caption(f"{plural(int(hidden_N.sum()), 'image')} lost the label since. {HIDDEN}")
     maps = _attention_maps(shown, [images[sample.id] for sample in samples if sample]) if show_attention else []
     tiles = _tiles(shown, places, samples, images, probabilities=probabilities)
     for tile, attention in zip((tile for tile in tiles if not tile["deleted"]), maps, strict=False):

@@ -23,6 +23,7 @@ import { number } from "../shared/words.js";
 /**
  * @typedef {object} Display common to all matrices
  * @property {"counts" | "rates" | "probability"} kind
+ * @property {string} target name of the text that is compared with the reading
  * @property {string[]} chars
  * @property {number[]} list characters on the axes
  * @property {Frame} frame
@@ -137,7 +138,7 @@ function drawText(pen, text, x, y, size, color, font) {
 }
 
 /** @param {Pen} pen @param {number} size @param {Matrix} matrix @param {Display} display @param {Colors} colors */
-function drawAxes(pen, size, { rows: support }, { chars, list, frame, pointed }, colors) {
+function drawAxes(pen, size, { rows: support }, { target, chars, list, frame, pointed }, colors) {
   const { top, left, rows, columns } = frame;
   const every = Math.ceil(11 / size);
   /** @param {string} char @param {number} x @param {number} y @param {boolean} isMarked @param {boolean} isFaint */
@@ -165,7 +166,7 @@ function drawAxes(pen, size, { rows: support }, { chars, list, frame, pointed },
   pen.save();
   pen.translate(7, (rows * size) / 2);
   pen.rotate(-Math.PI / 2);
-  pen.fillText("label", 0, 0);
+  pen.fillText(target, 0, 0);
   pen.restore();
   pen.globalAlpha = 1;
 }

@@ -240,8 +240,8 @@ class Matrices {
     const style = getComputedStyle(this.root);
     const colors = { text: style.color, font: style.fontFamily, line: style.getPropertyValue("--st-border-color") };
     const { chars, list, frame, pointed, chosen } = this;
-    const { kind, matrices } = this.data;
-    const display = { kind, chars, list, frame, greatest: this.greatest, pointed, chosen };
+    const { kind, target, matrices } = this.data;
+    const display = { kind, target, chars, list, frame, greatest: this.greatest, pointed, chosen };
     const cell = pointed ?? chosen;
     this.root.dataset.chosen = chosen ? `${chosen.position ?? "all"} ${chosen.row} ${chosen.column}` : "";
     for (const panel of this.panels) {

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.evaluation.confusion import confusion, soft_confusion
 from core.evaluation.percent import percent
+from core.evaluation.reference import target_name
 from core.runs.evaluated import Evaluated
 from pages.components import state
 from pages.components.widgets.gallery.server import Cell, identity_of
@@ -34,10 +35,11 @@ def show_matrices(shown: Evaluated) -> None:
         "rates": "Share of each row. Blue: right. Red: wrong.",
         "probability": "Red: mean probability of a wrong character, which shows where errors are likely.",
     }[kind]
-    true, click = ("true", " Click it to see its images.") if shown.reference == "people" else ("the readers'", "")
+    target = target_name(shown.reference)
+    click = " Click it to see its images." if shown.reference == "people" else ""
     st.caption(
-        f"Rows: {true} characters. Columns: read characters. {legend} Point at a cell to see its values in every "
-        f"matrix.{click} Drag over cells to zoom."
+        f"Rows: characters of the {target}. Columns: characters read. {legend} Point at a cell to see its values in "
+        f"every matrix.{click} Drag over cells to zoom."
     )
     view = identity_of(shown)
 
@@ -55,6 +57,7 @@ def show_matrices(shown: Evaluated) -> None:
         data={
             "view": view,
             "kind": kind,
+            "target": target,
             "charset": shown.spec.charset,
             "chosen": {"position": chosen.position, "row": chosen.true, "column": chosen.read}
             if chosen and chosen.view == view

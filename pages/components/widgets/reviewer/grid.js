@@ -271,8 +271,8 @@ export class Grid extends Widget {
     const { total } = this.data;
     const tiles = this.visibleTiles();
     const range = tiles.length ? `${number(reviewed + 1)} to ${number(reviewed + tiles.length)}` : number(reviewed);
-    const all = total === null ? "" : ` of ${number(Math.max(total, this.dropCount + this.tiles.length))}`;
-    this.part("progress").textContent = `${range}${all} labels`;
+    const all = total === null ? "labels" : `of ${count(Math.max(total, this.dropCount + this.tiles.length), "label")}`;
+    this.part("progress").textContent = `${range} ${all}`;
     showProgress(this.root, reviewed, total ?? 0);
     const operators = tiles.map(({ operator }) => operator);
     const mine = operators.filter((name) => name === this.data.operator).length;
