@@ -15,13 +15,14 @@ from core.cli.terminal import print_error, print_line
 from core.data.proposals import is_blind
 from core.errors import SlotlabError
 from core.evaluation.percent import share_and_interval
-from core.evaluation.reference import BLIND, score_name
+from core.evaluation.reference import score_name
 from core.evaluation.unreadable import Unreadable
 from core.files import open_regular, write_outside
 from core.home import Home, default_operator
 from core.images.pixels import MAX_BYTES, Pixels, decode
 from core.jobs import control
 from core.runs.start import start_evaluation
+from core.words import plural
 from db import jobs
 from db.connection import opened
 from db.samples import count_samples
@@ -92,10 +93,7 @@ def predict(
     tta: Tta = None,
     as_json: Json = False,
 ) -> None:
-    """Read images. Report unreadable files, read the others, and exit with code 1.
-
-    The reading of a validation or test image of the project is hidden until someone labels it.
-    """
+    """Read images. Report unreadable files, read the others, and exit with code 1."""
     from core.model.predictor import Predictor
 
     directory = _run_directory(run)
@@ -108,18 +106,25 @@ def predict(
         print(f"This run's threshold was chosen {basis}. It does not apply to these readings.", file=sys.stderr)
     elif rule and rule.caution:
         print(rule.caution, file=sys.stderr)
-    failed = False
-    with _blind_images(directory) as is_hidden:
+    failed, blind = False, 0
+    with _blind_images(directory) as is_blind_image:
         for path in files:
-            record = _prediction_record(predictor, path, is_hidden, tta=tta)
+            record = _prediction_record(predictor, path, is_blind_image, tta=tta)
             failed |= "error" in record
+            blind += record.get("blind", False)
             if as_json:
                 print(json.dumps(record, ensure_ascii=False), flush=True)
-            elif sentence := record.get("error") or record.get("hidden"):
-                print_error(f"{path}: {sentence}")
+            elif error := record.get("error"):
+                print_error(f"{path}: {error}")
             else:
                 doubt = "  below the threshold" if record["accepted"] is False else ""
                 print_line(f"{path}  {record['text']}  {record['confidence']:.4f}{doubt}")
+    if blind:
+        print(
+            f"{plural(blind, 'image')} of validation or test without a label. "
+            "Whoever labels them must not see these readings.",
+            file=sys.stderr,
+        )
     if failed:
         raise typer.Exit(1)
 
@@ -146,7 +151,7 @@ def _blind_images(directory: Path) -> Iterator[Callable[[Pixels], bool]]:
 
 
 def _prediction_record(
-    predictor: Any, path: Path, is_hidden: Callable[[Pixels], bool], *, tta: bool | None
+    predictor: Any, path: Path, is_blind_image: Callable[[Pixels], bool], *, tta: bool | None
 ) -> dict[str, Any]:
     try:
         with open_regular(path) as file:
@@ -155,9 +160,6 @@ def _prediction_record(
         return {"file": str(path), "error": f"The file cannot be read ({error.strerror})."}
     except SlotlabError as error:
         return {"file": str(path), "error": str(error)}
-    if is_hidden(pixels):
-        unknown: dict[str, Any] = {"text": None, "confidence": None, "accepted": None, "positions": []}
-        return {"file": str(path), **unknown, "hidden": BLIND}
     prediction = predictor.predict([pixels], tta=tta)[0]
     return {
         "file": str(path),
@@ -165,4 +167,5 @@ def _prediction_record(
         "confidence": prediction.confidence,
         "accepted": prediction.accepted,
         "positions": [{"char": char, "confidence": confidence} for char, confidence in prediction.positions],
+        "blind": is_blind_image(pixels),
     }

@@ -60,10 +60,10 @@ def test_predict_says_that_readers_chose_the_threshold(
     assert "calibrated against readers" in done.stderr
 
 
-def test_predict_hides_the_reading_of_a_blind_image(
+def test_predict_names_blind_images(
     home: Home, trained_on_readings: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the name of the run and by its directory. After a label it is shown. Hidden is not an error."""
+    """By the name of the run and by its directory. After a label the image is not blind."""
     image = home.root / "image.png"
     with opened(home.db) as db:
         sample = samples.select_samples(db, trained_on_readings.id, split="val")[0]
@@ -71,14 +71,13 @@ def test_predict_hides_the_reading_of_a_blind_image(
     for run in ("2", str(home.run(ON_READINGS))):
         done = command_here(home.root, capsys, monkeypatch, "predict", run, str(image), "--json")
         record = json.loads(done.stdout)
-        assert (done.returncode, record["text"], record["positions"]) == (0, None, [])
-        assert "hidden until someone labels it" in record["hidden"]
-    plain = command_here(home.root, capsys, monkeypatch, "predict", "2", str(image))
-    assert (plain.stdout, "hidden until someone labels it" in plain.stderr) == ("", True)
+        assert (done.returncode, len(record["text"]), record["blind"]) == (0, 3, True)
+        assert "must not see these readings" in done.stderr
 
     with opened(home.db) as db:
         event = {"event": "e", "action": "label", "sample": sample.sha256, "text": "000", "base": 0}
         apply_events(db, trained_on_readings, "Ann", [event])
 
     done = command_here(home.root, capsys, monkeypatch, "predict", "2", str(image), "--json")
-    assert len(json.loads(done.stdout)["text"]) == 3
+    assert json.loads(done.stdout)["blind"] is False
+    assert "must not see" not in done.stderr
