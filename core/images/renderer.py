@@ -94,21 +94,26 @@ def samples(
     Sample i depends only on (seed, length, charset, style, i), so a larger n continues the same list.
     Raises OptionError if n distinct texts do not exist, or for a character that the fonts lack.
     """
+    for number, text in enumerate(distinct_texts(n, seed, length, charset), start=1):
+        rgb = render(text, np.random.default_rng((seed, number)), style)
+        buffer = io.BytesIO()
+        Image.fromarray(rgb).save(buffer, "PNG", compress_level=3)
+        yield f"{text}.png", text, buffer.getvalue()
+
+
+def distinct_texts(n: int, seed: int, length: int = 6, charset: str = "0123456789") -> Iterator[str]:
+    """Yield the texts of `samples`."""
     if not (charset.isascii() and charset.isalnum()):
         raise OptionError(f"Demo images can only contain 0-9, A-Z and a-z; the charset is {charset!r}.")
     if n > len(charset) ** length:
         raise OptionError(f"Only {len(charset) ** length} texts of this length and charset exist, not {n}.")
-    texts = np.random.default_rng((seed, 0))
+    rng = np.random.default_rng((seed, 0))
     used: set[str] = set()
     while len(used) < n:
-        text = "".join(charset[index] for index in texts.integers(len(charset), size=length))
-        if text in used:
-            continue
-        used.add(text)
-        rgb = render(text, np.random.default_rng((seed, len(used))), style)
-        buffer = io.BytesIO()
-        Image.fromarray(rgb).save(buffer, "PNG", compress_level=3)
-        yield f"{text}.png", text, buffer.getvalue()
+        text = "".join(charset[index] for index in rng.integers(len(charset), size=length))
+        if text not in used:
+            used.add(text)
+            yield text
 
 
 def layout(text: str, rng: np.random.Generator, style: Style = DEMO) -> list[Glyph]:

@@ -1,5 +1,6 @@
 """Pages opened as a user opens them: through app.py, with a separate Slotlab folder."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from core.home import Home
 from core.images.pixels import encode_png
 from db.connection import opened
 from db.records import Project
+from tests.helpers.made_once import made_once
 from tests.helpers.repository import APP
 
 OpenPage = Callable[..., AppTest]
@@ -66,17 +68,23 @@ def open_page(open_page_first: OpenPage, monkeypatch: pytest.MonkeyPatch) -> Ope
     return open_page_first
 
 
-@pytest.fixture
-def portal(home: Home, tmp_path: Path) -> Project:
-    """A project of twelve small images; the first eight are labeled by their file names."""
-    folder = tmp_path / "images"
+def make_portal(root: Path) -> None:
+    folder = root / "images"
     folder.mkdir()
     for index in range(12):
         pixels = np.random.default_rng(index).integers(0, 256, (24, 96, 3), dtype=np.uint8)
         label = f"{index:06}"
         (folder / (f"{label}.png" if index < 8 else f"image {index}.png")).write_bytes(encode_png(pixels))
-    with opened(home.db, create=True) as db:
+    with opened(Home(root).create().db, create=True) as db:
         project = open_project(db, "portal", 6, "0123456789")
         source = open_source(db, project, "portal images", "the team", "ticket 1")
         import_images(db, project, source, folder, "filename", operator="import", on_progress=lambda *_: None)
-    return project
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def portal(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project of twelve small images; the first eight are labeled by their file names."""
+    shutil.copytree(made_once(tmp_path_factory, "portal", make_portal), home.root, dirs_exist_ok=True)
+    with opened(home.db) as db:
+        return open_project(db, "portal", None, None)
