@@ -36,6 +36,11 @@ def find_by_request(db: Database, request_id: str) -> Job | None:
     return next(iter(_select(db, "request_id = ?", [request_id])), None)
 
 
+def find_active(db: Database, project_id: int, kind: str) -> Job | None:
+    """Return the newest active job of a kind in a project."""
+    return next(iter(_select(db, f"state IN {ACTIVE} AND project_id = ? AND kind = ?", [project_id, kind])), None)
+
+
 def active_jobs(db: Database) -> list[Job]:
     return _select(db, f"state IN {ACTIVE}", [])
 

@@ -57,7 +57,7 @@ def start_proposing(
     if running := running_job(db, home, project):
         return running
     spec = {"readers": list(readers), "labeled": labeled, "operator": operator}
-    return control.start_job(db, home, project, "propose", spec, request_id=request_id)
+    return control.start_job(db, home, project, "propose", spec, request_id=request_id, single=True)
 
 
 def running_job(db: Database, home: Home, project: Project) -> Job | None:

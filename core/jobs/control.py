@@ -54,9 +54,11 @@ def start_job(
     request_id: str | None = None,
     fill: Callable[[Path], dict[str, Any]] | None = None,
     record: Callable[[Job], None] | None = None,
+    single: bool = False,
 ) -> Job:
     """Start a job in the background and return its row. A repeated `request_id` returns the existing job.
 
+    `single` returns the project's active job of this kind, if there is one, even if two processes start it at once.
     `fill` writes files into its directory and returns additions to `spec`, which becomes run.json. `record` then adds
     rows in the transaction that inserts the job. Its directory appears in the same transaction, and its lock is held
     since before, so whoever sees the job finds it alive. Raises JobError or StorageError if it cannot be started.
@@ -67,7 +69,7 @@ def start_job(
     with _staging(home) as (staged, lock):
         spec = spec | (fill(staged.path) if fill else {})
         _describe(staged, project, kind, spec)
-        job, fresh = _register(db, home, project, kind, name or kind, request_id, record, staged)
+        job, fresh = _register(db, home, project, kind, name or kind, request_id, record, staged, single=single)
         if fresh:
             directory = JobDir(home.run(job.id))
             with _record_start_failure(db, directory):
@@ -130,12 +132,17 @@ def _register(
     request_id: str,
     record: Callable[[Job], None] | None,
     staged: JobDir,
+    *,
+    single: bool,
 ) -> tuple[Job, bool]:
     """Insert a job and give the staged directory its name, both or neither. Return the job and True if it is new."""
     directory = None
     try:
         with write(db):
-            if (known := jobs.find_by_request(db, request_id)) is not None:
+            known = jobs.find_by_request(db, request_id)
+            if known is None and single:
+                known = jobs.find_active(db, project.id, kind)
+            if known is not None:
                 return known, False
             # A restored backup may know fewer jobs than there are directories, so skip the numbers of the directories.
             on_disk = (job.number for job in job_directories(home.runs))

@@ -31,15 +31,19 @@ def explain(error: BaseException, spec: Mapping[str, Any]) -> tuple[str, Cause |
         causes.append(cause)
     codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
     if errno.ENOSPC in codes or errno.EDQUOT in codes or errno.EFBIG in codes:
-        return (
-            "The disk or quota is full. Free some space, then resume. Earlier checkpoints are intact.",
-            "disk_full",
-        )
+        return f"The disk or quota is full. Free some space, then {_again(spec)}", "disk_full"
     if any(map(_lacks_memory, causes)):
         return _out_of_memory(spec), "out_of_memory"
     if isinstance(error, SlotlabError):
         return str(error), error.cause
     return f"An unexpected {type(error).__name__} stopped the job; see the log.", None
+
+
+def _again(spec: Mapping[str, Any]) -> str:
+    """Return the end of the sentence. Only trainings can be resumed from checkpoints."""
+    return (
+        "resume. Earlier checkpoints are intact." if spec.get("kind") in ("train", "folds") else "start the job again."
+    )
 
 
 def _lacks_memory(error: BaseException) -> bool:

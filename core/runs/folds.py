@@ -110,7 +110,7 @@ def start_folds(
         return {"dataset": {"sha256": write_dataset(db, directory, labeled)}}
 
     spec = {"config": config.to_dict(), "images": len(labeled), "operator": operator}
-    return control.start_job(db, home, project, "folds", spec, request_id=request_id, fill=fill)
+    return control.start_job(db, home, project, "folds", spec, request_id=request_id, fill=fill, single=True)
 
 
 def unfinished_folds(db: Database, project: Project) -> Job | None:

@@ -3,6 +3,7 @@
 The run of the round is then evaluated again, if people have labeled images of val since it was measured.
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,9 +84,11 @@ def _work(work: Work) -> dict[str, Any] | None:
         if read_images(work, db, project, [reader], [row], labeled=False) is None:
             return None
         work.say("Choosing the sure readings")
-        result = _accept(db, project, row, work.spec["operator"])
+        result = _accept(db, project, row, work.spec["operator"], work.job.id)
         priorities.update(db, project)
-        if not result["next_run_worth_it"] or work.should_stop():
+        if work.should_stop():
+            return None
+        if not result["next_run_worth_it"]:
             return result | {"run": run_id, "next_run": None}
         work.say("Starting the next run")
         config = TrainConfig.from_dict(control.spec(home, run_id)["config"])
@@ -97,8 +100,8 @@ def _work(work: Work) -> dict[str, Any] | None:
         return result | {"run": run_id, "next_run": following.job.id, "evaluation": again and again.id}
 
 
-def _accept(db: Database, project: Project, row: StoredReader, operator: str) -> dict[str, Any]:
-    """Turn the sure readings into labels, and return what the round did."""
+def _accept(db: Database, project: Project, row: StoredReader, operator: str, round_id: str) -> dict[str, Any]:
+    """Turn the sure readings into labels, and return what the round did, also before it was interrupted."""
     general = proposals.list_readers(db, project.id)
     names = [reader.name for reader in general]
     right, wrong = record(_labeled_by_people(db, project, general, names))
@@ -110,25 +113,36 @@ def _accept(db: Database, project: Project, row: StoredReader, operator: str) ->
         if run_text is not None
     }
     of_run, of_readers = choose(images, right, wrong)
-    accepted = accept(
+    left = len(texts) - accept(
         db, project, of_run, kind="run", readers=[row], operator=operator,
-        rule={"rule": "run and a reader", "confidence": CONFIDENCE, "with": [describe(reader) for reader in general]},
+        rule={"rule": "run and a reader", "confidence": CONFIDENCE, "with": [describe(reader) for reader in general]}
+        | {"round": round_id},
     )  # fmt: skip
-    proved = accept(
+    left -= accept(
         db, project, of_readers, kind="readers", readers=general, operator=operator,
-        rule={"rule": "one reader, proved by labels", "labels": PROVED},
+        rule={"rule": "one reader, proved by labels", "labels": PROVED, "round": round_id},
     )  # fmt: skip
+    accepted, proved = (_accepted(db, project, kind, round_id) for kind in ("run", "readers"))
     labels = samples.labels_of(db, project.id, "train")
     everything = proposals.select_texts(db, project.id, [row], split="train")
     readings = labels + [text for (text,) in everything.values() if text is not None]
     return {
-        "images": len(texts),
+        "images": left + accepted + proved,
         "accepted": accepted,
         "proved": proved,
-        "left": len(texts) - accepted - proved,
+        "left": left,
         "rare": rare_characters(labels, readings),
         "next_run_worth_it": accepted + proved > MIN_NEW_SHARE * len(labels),
     }
+
+
+def _accepted(db: Database, project: Project, kind: str, round_id: str) -> int:
+    """Return the number of readings that a round has turned into labels of a kind."""
+    return sum(
+        acceptance.n
+        for acceptance in proposals.list_acceptances(db, project.id)
+        if acceptance.kind == kind and json.loads(acceptance.rule).get("round") == round_id
+    )
 
 
 def _labeled_by_people(

@@ -32,6 +32,7 @@ def start_round(
 ) -> Job:
     """Start a round with a finished run. Return the existing job if a round of the project is active.
 
+    Resume the newest round if it was interrupted and has the same run. It may have labeled images already.
     Raises OptionError if the readers have read nothing, or cannot be used for this portal.
     """
     for job in control.active(db, home):
@@ -41,8 +42,11 @@ def start_round(
         raise OptionError(f"Run {run.job.id} is {run.job.state}. A round needs a finished run.")
     if not is_usable(db, project):
         raise OptionError("A round needs general readers that can read this portal. Run `slotlab propose` first.")
+    newest = next(iter(jobs.list_jobs(db, project_id=project.id, kind="round", limit=1)), None)
+    if newest and newest.state != "finished" and control.spec(home, newest.id).get("run") == run.job.id:
+        return control.resume(db, home, newest.id)
     spec = {"run": run.job.id, "operator": operator}
-    return control.start_job(db, home, project, "round", spec, request_id=request_id)
+    return control.start_job(db, home, project, "round", spec, request_id=request_id, single=True)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,21 @@ def test_cancel_twice_is_cancel_once(db: Database, home: Home, labeled: Project)
     assert job.read("cancel") == asked
 
 
+def test_two_starts_of_a_single_job_start_one(db: Database, home: Home, project: Project) -> None:
+    """The second process looks for an active job before the first has inserted its own. After the end, one more."""
+    first = []
+
+    def start_first(_: Path) -> dict[str, Any]:
+        first.append(control.start_job(db, home, project, "propose", {}, single=True))
+        return {}
+
+    second = control.start_job(db, home, project, "propose", {}, fill=start_first, single=True)
+
+    assert [second] == first
+    control.finish(db, home, second.id, lambda _: None)
+    assert control.start_job(db, home, project, "propose", {}, single=True).id != second.id
+
+
 def test_finish_returns_the_result_or_raises_the_reason(db: Database, home: Home, project: Project) -> None:
     """`finish` raises the reason of a job that did not finish."""
     good, bad = (control.start_job(db, home, project, "import", {"behave": behave}) for behave in ("work", "refuse"))

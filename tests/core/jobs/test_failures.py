@@ -58,6 +58,15 @@ def test_a_full_disk_has_its_own_cause() -> None:
 
     assert cause == "disk_full"
     assert reason.startswith("The disk or quota is full")
+    assert reason.endswith("then resume. Earlier checkpoints are intact.")
+
+
+@pytest.mark.parametrize("kind", ["import", "propose", "round", "evaluate"])
+def test_a_job_without_checkpoints_promises_none_on_a_full_disk(kind: str) -> None:
+    assert explain(OSError(28, "No space left on device"), {"kind": kind}) == (
+        "The disk or quota is full. Free some space, then start the job again.",
+        "disk_full",
+    )
 
 
 def test_an_error_of_ours_brings_its_sentence_and_its_cause() -> None:

@@ -11,7 +11,10 @@ from tests.helpers.runs import add_unlabeled
 
 
 def test_confident_readings_that_a_reader_shares_become_labels(db: Database, short_project: Project) -> None:
-    """Images of val stay unlabeled. The ledger names the run, and the acceptance its rule."""
+    """Images of val stay unlabeled. The ledger names the run, and the acceptance its rule.
+
+    A round that continues after a crash counts the labels from before.
+    """
     add_unlabeled(db, short_project, train=24, val=2)
     images = samples.select_samples(db, short_project.id)
     train = [sample for sample in images if sample.split == "train"]
@@ -23,10 +26,14 @@ def test_confident_readings_that_a_reader_shares_become_labels(db: Database, sho
         ):
             proposals.insert_proposal(db, sample.id, run, text=text, confidence=confidence, positions=[0.9] * 3)
 
-    result = _accept(db, short_project, run, "Ann")
+    result = _accept(db, short_project, run, "Ann", "0002-round")
 
     assert (result["images"], result["accepted"], result["proved"], result["left"]) == (4, 2, 0, 2)
     assert [samples.get_sample(db, sample.id).label for sample in train[:4]] == ["171", "111", None, None]
     assert samples.label_counts(db, short_project.id) == {("train", "run"): 2}
     (acceptance,) = proposals.list_acceptances(db, short_project.id)
     assert (acceptance.kind, acceptance.n, '"confidence": 0.9' in acceptance.rule) == ("run", 2, True)
+    again = _accept(db, short_project, run, "Ann", "0002-round")
+    assert [again[name] for name in ("images", "accepted", "proved", "left", "next_run_worth_it")] == [4, 2, 0, 2, True]
+    other = _accept(db, short_project, run, "Ann", "0003-round")
+    assert [other[name] for name in ("images", "accepted", "next_run_worth_it")] == [2, 0, False]

@@ -9,11 +9,13 @@ from core.data.labeling import apply_events
 from core.home import Home
 from core.jobs import control
 from core.model.config import preset, with_options
-from core.runs.rounds import best_run, get_run, line_of, measure_again
+from core.runs.rounds import best_run, get_run, line_of, measure_again, start_round
 from core.runs.start import start_training
 from db import evaluations, jobs, runs, samples
 from db.connection import write
 from db.records import Project
+from tests.helpers.readings import agreeing
+from tests.helpers.runs import add_unlabeled
 from tests.helpers.trained import ON_READINGS, SETTINGS
 
 
@@ -111,3 +113,18 @@ def test_labels_of_people_between_two_runs_are_the_reference_of_both(
         control.finish(db, home, job_id, lambda _: None)
     line = line_of(db, result(ON_READINGS, following.job.id, again.id))
     assert (line.reference, line.before and line.before[1], line.after and line.after[1]) == ("people", 3, 3)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_an_interrupted_round_is_resumed(db: Database, home: Home, labeled: Project) -> None:
+    """It may have labeled images whose next run has not started. A round with another run starts anew."""
+    add_unlabeled(db, labeled, train=20)
+    agreeing(db, labeled, samples.select_samples(db, labeled.id, state="unlabeled"), ["123"] * 20)
+    first, second = (get_run(db, add_run(db, labeled, "people", 1, 2)) for _ in range(2))
+    job = start_round(db, home, labeled, first, operator="ada")
+    control.cancel(db, home, job.id)
+    assert control.follow(db, home, job.id, lambda _: None).state == "canceled"
+
+    assert start_round(db, home, labeled, first, operator="ada").id == job.id
+    assert control.finish(db, home, job.id, lambda _: None).state == "finished"
+    assert start_round(db, home, labeled, second, operator="ada").id != job.id
