@@ -29,11 +29,11 @@ ORDER_TITLES = {order: order for order in ORDERS} | {
     "diverse": "diverse",
 }
 BY_RANK = {
-    "disagree": "Readers disagree on {n} of the unlabeled training images. These come first.",
-    "unsure": "The {n} training images on which the model is least sure come first.",
-    "model": "The model and the readers disagree on {n} training images. These come first.",
-    "rare": "The {n} training images with the rarest characters come first.",
-    "diverse": "The {n} training images come in an order in which each is unlike those before.",
+    "disagree": "Training images on which the readers disagree come first: {n}.",
+    "unsure": "Training images on which the model is least sure come first: {n}.",
+    "model": "Training images on which the model and the readers disagree come first: {n}.",
+    "rare": "Training images with the rarest characters come first: {n}.",
+    "diverse": "Training images that are each unlike those before come first: {n}.",
 }
 REASONS = dict(zip((*FLAGS, PASSED), ("unreadable", "not from this portal", "skipped for later"), strict=True))
 
@@ -83,7 +83,8 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
         kind=kind, order=order, blind=images == BLIND, source_id=sources[source] if source else None, day=day,
         flag=flags[reason] if reason else None,
     )  # fmt: skip
-    return queue, rank_sentence(order, ranked.get(order, 0)) if kind == "unlabeled" and order in RANKED else ""
+    is_ranked = kind == "unlabeled" and order in RANKED and not queue.blind
+    return queue, rank_sentence(order, ranked.get(order, 0)) if is_ranked else ""
 
 
 def rank_sentence(order: str, n: int) -> str:

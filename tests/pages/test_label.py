@@ -344,8 +344,10 @@ def test_disagreement_of_readers_is_the_default_order(open_page: OpenPage, home:
 
     assert sent(app)["queue"]["order"] == "disagree"
     assert [caption.value for caption in app.caption if "disagree" in caption.value] == [
-        "Readers disagree on 9 of the unlabeled training images. These come first. One training image in 4 is random."
+        "Training images on which the readers disagree come first: 9. One training image in 4 is random."
     ]
+    blind = open_page("label", project="many", images="validation and test")
+    assert not [caption.value for caption in blind.caption if "disagree" in caption.value]
     assert app.selectbox(key="order").options == ["import", "random", "readers disagree", "rare characters"]
     assert sent(open_page("label", project="many", order="import"))["queue"]["order"] == "import"
 

@@ -56,8 +56,13 @@ def show_form(page: Page, cloned: Run | None) -> None:
             "general readers agree on."
         )
     if not train + val:
-        st.info("No labels yet. Label some images first.", icon=":material/keyboard:")
-        st.page_link("pages/label.py", label="Label images", icon=":material/keyboard:")
+        st.info("No labels yet. Label some images, or accept what general readers read.", icon=":material/keyboard:")
+        query = {"project": page.project.name}
+        with st.container(horizontal=True):
+            st.page_link(
+                "pages/propose.py", label="Propose readings", icon=":material/auto_stories:", query_params=query
+            )
+            st.page_link("pages/label.py", label="Label images", icon=":material/keyboard:", query_params=query)
         return
     if cloned:
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -117,7 +117,7 @@ def test_labels_of_people_between_two_runs_are_the_reference_of_both(
 
 @pytest.mark.usefixtures("stand_in")
 def test_an_interrupted_round_is_resumed(db: Database, home: Home, labeled: Project) -> None:
-    """It may have labeled images whose next run has not started. A round with another run starts anew."""
+    """It may have labeled images whose next run has not started. A round with another run is a new job."""
     add_unlabeled(db, labeled, train=20)
     agreeing(db, labeled, samples.select_samples(db, labeled.id, state="unlabeled"), ["123"] * 20)
     first, second = (get_run(db, add_run(db, labeled, "people", 1, 2)) for _ in range(2))
