@@ -38,6 +38,7 @@ import resource, sys
 from pathlib import Path
 from core.jobs.work import run_worker
 from core.runs.worker import run_job
+from core.words import plural
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20),) * 2)
 sys.exit(run_worker(sys.argv[1], run_job))
@@ -417,7 +418,7 @@ def test_a_few_images_all_read_right_are_not_guessing(length: int, charset: str,
     found = diagnose(lines, spec=TextSpec(length, charset), config=TrainConfig(), steps=415, state="finished")
 
     assert found.state == "finished"
-    assert f"{n} of {n} validation images right (100.0%)" in found.sentence
+    assert f"{n} of {plural(n, 'validation image')} right (100.0%)" in found.sentence
 
 
 def test_one_misread_image_is_not_rounded_away() -> None:
