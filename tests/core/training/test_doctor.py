@@ -25,6 +25,7 @@ from core.model.config import TrainConfig
 from core.training import engine
 from core.training.doctor import Diagnosis, Line, diagnose, lines_of_kind, selected_line
 from core.training.snapshot import Row, load_snapshot, write_snapshot
+from core.words import plural
 from tests.helpers import toy
 from tests.helpers.repository import ROOT
 from tests.helpers.stand_in import MakeJob, RunJob
@@ -38,7 +39,6 @@ import resource, sys
 from pathlib import Path
 from core.jobs.work import run_worker
 from core.runs.worker import run_job
-from core.words import plural
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20),) * 2)
 sys.exit(run_worker(sys.argv[1], run_job))
