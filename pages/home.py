@@ -112,7 +112,7 @@ for card in cards:
 if not projects:
     st.markdown(
         "Slotlab reads short texts of fixed length, such as the CAPTCHAs of a portal you are allowed to automate. "
-        "Import images, label them, train a model and check its errors."
+        "Import images, let general readers or people label them, train a model and check its errors."
     )
 
 for job, folder in watches.values():
