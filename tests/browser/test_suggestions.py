@@ -181,7 +181,7 @@ def test_images_on_which_readers_disagree_come_first(lab: "Lab", open_label: Ope
     project = lab.make_project("apart", 80)
     apart = propose(lab, project, differing=30)
     page = open_label(lab, project)
-    expect(page.get_by_text("Readers disagree on 30 of the unlabeled training images.")).to_be_visible()
+    expect(page.get_by_text("Training images on which the readers disagree come first: 30.")).to_be_visible()
 
     first = []
     for _ in range(12):
@@ -195,4 +195,4 @@ def test_images_on_which_readers_disagree_come_first(lab: "Lab", open_label: Ope
     assert apart & set(first)
     page.reload()
     left = 30 - len(apart & set(first))
-    expect(page.get_by_text(f"Readers disagree on {left} of the unlabeled training images.")).to_be_visible()
+    expect(page.get_by_text(f"Training images on which the readers disagree come first: {left}.")).to_be_visible()

@@ -78,7 +78,7 @@ def test_a_reader_without_a_label(own_lab: Lab, page: Page) -> None:
         counts = samples.label_counts(db, project.id)
     assert counts["train", "readers"] > COUNT / 3
     if left:
-        expect(page.get_by_text(f"Readers disagree on {left}")).to_be_visible()
+        expect(page.get_by_text(f"Training images on which the readers disagree come first: {left}.")).to_be_visible()
         type_labels(page, texts, 1)
 
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Train").click()
