@@ -60,8 +60,8 @@ def ask_to_evaluate() -> None:
     )
     tta = st.checkbox(
         "Evaluate with test-time augmentation (TTA)",
-        value=True,
-        key="with tta",
+        value=choice.use,
+        key=f"{run.job.id} with tta by default {choice.use}",  # another setting of the run is another default
         help="Also reads slightly shifted, scaled and turned copies of each image.",
     )
     st.button(
@@ -100,6 +100,11 @@ for job in evaluations[:1]:
         st.error(layout.plain(f"{job.id} failed: {job.reason}"), icon=":material/error:")
 if damage:
     st.error(layout.plain(damage), icon=":material/error:")
+choice = ViewChoice()
+try:
+    choice = choice_of(home.run(run.job.id))
+except StorageError as error:
+    st.error(layout.plain(str(error)), icon=":material/error:")
 if predictions is None:
     if not active:
         if not damage:
@@ -107,11 +112,6 @@ if predictions is None:
         ask_to_evaluate()
     st.stop()
 
-choice = ViewChoice()
-try:
-    choice = choice_of(home.run(run.job.id))
-except StorageError as error:
-    st.error(layout.plain(str(error)), icon=":material/error:")
 if st.session_state.get("tta of") not in (None, run.job.id):
     st.session_state[state.TTA] = choice.use  # a new run starts with its own choice
 st.session_state["tta of"] = run.job.id

@@ -20,6 +20,8 @@ from pages.components.state import BLIND
 from pages.components.widgets.labeler.server import labeler, midnight, summary
 
 page = layout.open_page("label")
+FILTERS = ("source", "day", "flag", "order", "images")
+layout.take_filters_from_address(state.QUEUE, *FILTERS)
 TITLES = {"unlabeled": "Unlabeled", "skipped": "Skipped", "second": "Second opinion"}
 ORDER_TITLES = {order: order for order in ORDERS} | {
     "disagree": "readers disagree",
@@ -49,10 +51,7 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
         ranked = queues.count_ranked(db, page.project.id) if kind == "unlabeled" else {}
         usable = is_usable(db, page.project)
     # Before a widget is drawn, its value is only in the address.
-    current = {
-        name: str(st.session_state.get(name) or st.query_params.get(name, ""))
-        for name in ("source", "day", "flag", "order", "images")
-    }
+    current = {name: str(st.session_state.get(name) or st.query_params.get(name, "")) for name in FILTERS}
     if current["day"] not in days and re.fullmatch(r"\d{4}-\d\d-\d\d", current["day"]):
         days = [*days, current["day"]]  # its last image has just been labeled
     flags = {reason: flag for flag, reason in REASONS.items()} if kind == "skipped" else {}

@@ -19,6 +19,9 @@ from pages.components.widgets.reviewer.server import reviewer
 EVERYONE, OTHERS = "everyone", "others"
 
 page = layout.open_page("review")
+layout.take_filters_from_address(
+    state.SHOW, "checked", "by", "ordered", "position", "char", "split", "source", "kind", "text"
+)
 project = page.project
 
 with layout.errors(), layout.database() as db:

@@ -13,6 +13,7 @@ from core.evaluation.agreement import Agreement, agreed, measure
 from core.evaluation.evidence import Evidence
 from core.evaluation.percent import at_least
 from core.images.pixels import Pixels, pixel_hash
+from core.words import plural
 from db import jobs, labels, proposals, samples
 from db.records import HELD_OUT, PEOPLE, Project, Reader, Sample
 from db.sqlite import Database
@@ -88,6 +89,10 @@ class Proof:
     """Images among them on which the readers agree."""
     wrong: list[tuple[Sample, str]]
     """Images among those whose agreed reading differs from the label, each with that reading."""
+    blind: int
+    """Images of val and test that have no label yet."""
+    blind_agreed: int
+    """Images among those on which the readers agree."""
 
     @property
     def evidence(self) -> Evidence:
@@ -106,7 +111,10 @@ class Proof:
         )
         if self.evidence.at_least >= GOAL:
             return proved
-        return f"{proved} {self.evidence.more_for(GOAL):,} more without an error would show {at_least(GOAL)}."
+        needed = self.evidence.more_for(GOAL)
+        left = f"{plural(self.blind, 'blind image')} left, {self.blind_agreed:,} of them with an agreed reading."
+        advice = "" if self.blind_agreed >= needed else " Import more images."
+        return f"{proved} {needed:,} more without an error would show {at_least(GOAL)}. {left}{advice}"
 
 
 def proof(db: Database, project: Project) -> Proof:
@@ -117,6 +125,8 @@ def proof(db: Database, project: Project) -> Proof:
     """
     readers = proposals.list_readers(db, project.id)
     labeled, right, wrong = 0, 0, list[tuple[Sample, str]]()
+    blind = sum(samples.count_samples(db, project.id, state="unlabeled", split=split) for split in HELD_OUT)
+    blind_agreed = sum(len(agreed_texts(db, project, split=split, state="unlabeled")) for split in HELD_OUT)
     for split in HELD_OUT:
         texts = proposals.select_texts(db, project.id, readers, split=split, state="labeled")
         for kind in PEOPLE:
@@ -129,7 +139,7 @@ def proof(db: Database, project: Project) -> Proof:
                     right += 1
                 elif reading is not None:
                     wrong.append((sample, reading))
-    return Proof(labeled, right + len(wrong), wrong)
+    return Proof(labeled, right + len(wrong), wrong, blind, blind_agreed)
 
 
 def _is_changed(db: Database, sample: Sample) -> bool:

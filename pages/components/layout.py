@@ -133,13 +133,26 @@ def is_recent(job: Job) -> bool:
     return datetime.now(UTC) - datetime.fromisoformat(job.finished_at) < timedelta(hours=1)
 
 
+def came_from_other_page() -> bool:
+    return st.session_state.get(state.PAGE_BEFORE) not in (None, st.session_state[state.PAGE])
+
+
+def take_filters_from_address(*keys: str) -> None:
+    """Forget the values of an earlier visit, so that a link opens exactly what it names. Call before the widgets.
+
+    Streamlit keeps the value of a bound widget while another page is open.
+    """
+    if came_from_other_page():
+        for key in keys:
+            st.session_state.pop(key, None)
+
+
 def keep_run(ids: Collection[str]) -> None:
     """Keep the selected run when the user comes from another page with a run box. Call before drawing the box.
 
     Streamlit drops ?run= on the way between two pages that both bind it, because it belongs to the page being left.
     """
-    came_from_other_page = st.session_state.get(state.PAGE_BEFORE) not in (None, st.session_state[state.PAGE])
-    if came_from_other_page and state.RUN not in st.query_params and st.session_state.get(state.RUN) in ids:
+    if came_from_other_page() and state.RUN not in st.query_params and st.session_state.get(state.RUN) in ids:
         st.query_params[state.RUN] = st.session_state[state.RUN]
         st.session_state[state.RUN] = st.session_state[state.RUN]  # otherwise the new box starts with its default
 

@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from core.data.labeling import apply_events
 from db.connection import opened, write
+from db.samples import select_samples
 from tests.helpers.labeler import OpenLabel, expect_all_saved, expect_ready, shown, typed, widget
+from tests.helpers.readings import agreeing
 from tests.helpers.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -595,3 +597,33 @@ def test_the_widget_reports_and_survives_a_server_error(own_lab: "Lab", open_lab
     expect_all_saved(page)
     assert sorted(own_lab.labels(project).values()) == ["111111", "222222"]
     assert "flug" in own_lab.mistakes()
+
+
+def test_a_link_opens_exactly_the_queue_it_names(lab: "Lab", page: Page) -> None:
+    """The filter and queue of an earlier visit do not return, neither with the sidebar nor with a link."""
+    project = lab.make_project("links", 30)
+    with opened(lab.home.db) as db:
+        agreeing(db, project, (chosen := select_samples(db, project.id)), ["123456"] * len(chosen))
+    sidebar = page.get_by_test_id("stSidebarNav")
+    unlabeled, second = (page.get_by_role("radio", name=name) for name in ("Unlabeled", "Second opinion"))
+
+    def expect_queue(*, is_blind: bool) -> None:
+        expect_ready(page)
+        expect(unlabeled).to_be_checked()
+        expect(page.get_by_role("button", name="Filter: validation and test")).to_have_count(int(is_blind))
+        expect(page.get_by_role("button", name="Filter")).to_have_count(1)
+
+    page.goto(f"{lab.url}/propose?project=links")
+    page.get_by_role("link", name="Label blind images").click()
+    expect_queue(is_blind=True)
+    sidebar.get_by_role("link", name="Home").click()
+    sidebar.get_by_role("link", name="Label").click()
+    expect_queue(is_blind=False)
+    second.click()
+    expect(second).to_be_checked()
+    sidebar.get_by_role("link", name="Propose").click()
+    page.get_by_role("link", name="Label blind images").click()
+    expect_queue(is_blind=True)
+    sidebar.get_by_role("link", name="Home").click()
+    page.get_by_test_id("stMain").get_by_role("link", name="Label 30 images").click()
+    expect_queue(is_blind=False)

@@ -1,6 +1,7 @@
 """The reviewing widget in a real browser: it confirms exactly what was visible and loses no action."""
 
 import random
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -435,3 +436,41 @@ def test_suspected_labels_are_checked_by_keyboard(own_lab: "Lab", page: Page) ->
     expect(widget(page)).to_contain_text("0 of 1 suspected label decided")
     expect(widget(page)).to_have_attribute("data-sample", images[4])
     expect(page.get_by_role("button", name="Train folds")).to_be_visible()
+
+
+@pytest.mark.parametrize("tab", ["Labels", "Disputed", "Suspected"])
+def test_keys_work_after_a_click_on_the_tab_of_the_view(lab: "Lab", open_review: OpenReview, tab: str) -> None:
+    """The second click leaves the focus on the tab. Enter goes to the widget all the same."""
+    project = lab.make_project(f"tab {tab}", 30)
+    texts = label_all(lab, project)
+    images = sorted(texts)[:3]
+    with opened(lab.home.db) as db:
+        chosen = samples.select_samples(db, project.id)
+        changed = {each: ("1" if texts[each][0] != "1" else "2") + texts[each][1:] for each in images}
+        agreeing(db, project, chosen, [changed.get(each.sha256, texts[each.sha256]) for each in chosen])
+    act(lab, project, "Ben", *(("label", image, 0, "111111") for image in images if tab == "Disputed"))
+    page = open_review(lab, project)
+    radio = page.get_by_role("radio", name=tab)
+    actions = lab.actions(project)
+
+    radio.click()
+    expect(widget(page)).to_have_attribute("data-mode", tab.lower())
+    ready(page)
+    radio.click()
+    expect(radio).to_be_focused()
+    page.keyboard.press("Enter")
+    expect_all_saved(page)
+
+    assert len(lab.actions(project)) > len(actions)
+
+
+def test_a_focused_button_keeps_enter_and_the_widget_says_so(lab: "Lab", open_review: OpenReview) -> None:
+    project = lab.make_project("elsewhere", 3)
+    label_all(lab, project)
+    page = open_review(lab, project)
+    page.get_by_role("radio", name="Suspected").focus()
+    expect(widget(page)).to_have_class(re.compile("elsewhere"))
+
+    tile(page, tiles(page)[0]).locator("img").click()
+
+    expect(widget(page)).not_to_have_class(re.compile("elsewhere"))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from scipy.special import log_softmax
 from streamlit.testing.v1 import AppTest
 
@@ -12,6 +13,7 @@ from core.data.labeling import apply_events
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import confidence
 from core.evaluation.predictions import Predictions
+from core.evaluation.views import ViewChoice
 from core.home import Home
 from core.jobs import control
 from db.connection import opened
@@ -120,6 +122,19 @@ def test_the_test_set_is_used_only_on_purpose(home: Home, open_page: OpenPage, t
     assert "Exact match on test" in [metric.label for metric in app.metric]
     assert not app.checkbox(key="unlock test for 0001-fast").value
     assert next(button for button in app.button if button.label == "Evaluate on test").disabled
+
+
+@pytest.mark.parametrize("use", [True, False])
+def test_an_evaluation_starts_with_the_setting_of_the_run(
+    home: Home, open_page: OpenPage, trained: Project, use: bool
+) -> None:
+    """The command line has the same default for TTA."""
+    ViewChoice(use=use, by="ann").save(home.run("0001-fast"))
+
+    app = open_page("evaluate", project=trained.name, split="test")
+
+    assert not app.exception
+    assert [box.value for box in app.checkbox if box.label.startswith("Evaluate with test-time")] == [use]
 
 
 def test_a_damaged_result_is_one_sentence(home: Home, open_page: OpenPage, trained: Project) -> None:

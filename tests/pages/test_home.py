@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.backup.backups import back_up, is_running, last
+from core.charset import TextSpec
 from core.data.importing import import_images, open_project, open_source
+from core.errors import OptionError
 from core.home import Home
 from core.images.pixels import encode_png
 from core.jobs import control
@@ -224,3 +227,23 @@ def test_pages_wait_while_a_backup_is_restored(home: Home, open_page: OpenPage, 
     assert error.value.startswith("A backup is being restored")
     os.close(number)
     assert not open_page("home").error
+
+
+@pytest.mark.parametrize("length", [40, 0])
+def test_a_length_out_of_range_is_refused(home: Home, open_page: OpenPage, tmp_path: Path, length: int) -> None:
+    """The sentence is that of the command line, and nothing is imported."""
+    app = open_page("home")
+    fill_in(app, tmp_path)
+    field(app, "Authorization reference").set_value("ticket 7").run()
+    box = next(each for each in app.number_input if each.label == "Text length")
+    assert (box.min, box.max) == (None, None)  # else the browser would keep the number before
+    box.set_value(length).run()
+    next(button for button in app.button if button.label == "Import images").click().run()
+
+    assert not app.exception
+    with pytest.raises(OptionError) as refusal:
+        TextSpec(length, "0123456789")
+    assert [each.value.replace("\\", "") for each in app.error] == [str(refusal.value)]
+    with opened(home.db) as db:
+        assert find_project(db, "new portal") is None
+        assert not list_jobs(db, kind="import")

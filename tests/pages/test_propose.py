@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.proposals import proof
 from core.home import Home
 from db import jobs
 from db.connection import opened, write
@@ -72,3 +73,20 @@ def test_accepted_readings_are_removed_after_typing_their_number(open_page: Open
     assert not app.exception
     assert f"Removed {number} labels of readers." in [each.value for each in app.success]
     assert [each.label for each in app.button if each.label.startswith("Accept ")] == [f"Accept {number} readings"]
+
+
+def test_a_wrong_reading_leads_to_its_label(home: Home, open_page: OpenPage, read: Project) -> None:
+    """The proof says how many blind images are left. Without any, it does not offer to label them."""
+    with opened(home.db) as db:
+        texts = {image.id: (f"{image.id:06}",) * 2 for image in select_samples(db, read.id)}
+        add_proposals(db, read, texts)
+    with opened(home.db) as db:
+        blind = [image for image in select_samples(db, read.id, state="unlabeled") if image.is_blind]
+        shown = proof(db, read)
+    app = open_page("propose", project=read.name)
+
+    assert not app.exception
+    assert (shown.blind, shown.blind_agreed) == (len(blind), len(blind))
+    links = [each.proto.label for each in app.get("page_link")]
+    assert ("Label blind images" in links) is bool(blind)
+    assert links.count("Correct label") == min(12, len(shown.wrong)) > 0

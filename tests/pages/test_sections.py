@@ -125,6 +125,19 @@ def test_a_threshold_that_differs_from_the_saved_one_is_reported(
     assert "It differs from the one above" in said(app)
 
 
+def test_a_risk_out_of_range_offers_no_threshold(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """The page names the range, and does not use the number before."""
+    write_run(home, trained, "val", wrong=60)
+    app = open_page("evaluate", project=trained.name, section="confidence")
+    app.number_input(key="risk wrong").set_value(1).run()
+
+    assert not app.exception
+    assert [each.value.replace("\\", "") for each in app.error] == [
+        "'One error in … readings' must be between 2 and 1,000,000, got 1."
+    ]
+    assert "Use this threshold" not in [button.label for button in app.button]
+
+
 def test_confident_errors_are_named_when_no_threshold_holds(home: Home, open_page: OpenPage, trained: Project) -> None:
     """600 images would be enough for 1 in 100, but every third reading is wrong at any confidence."""
     made = write_run(home, trained, "val", wrong=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core.errors import StorageError
+from core.errors import OptionError, StorageError
 from core.evaluation import calibration
 from core.evaluation.acceptance import BY_READERS, Acceptance
 from core.evaluation.calibration import Bools, Confidence, Threshold
@@ -92,7 +92,11 @@ def _choose(run: Run, predictions: Predictions, reading: Reading, saved: Accepta
     by_people = predictions.reference == "people"
     if not by_people:
         st.warning(f"{BY_READERS} An error that the readers share counts as right.", icon=":material/group_off:")
-    max_risk, tries = _ask_for_risk()
+    try:
+        max_risk, tries = _ask_for_risk()
+    except OptionError as error:
+        st.error(layout.plain(str(error)), icon=":material/error:")
+        return
     threshold = calibration.choose_threshold(fitted_N, right_N, max_risk, DELTA)
     _show_curves(fitted_N, right_N, threshold.coverage if threshold else None)
     if threshold is None:
@@ -133,24 +137,28 @@ def _show_curves(confidence_N: Confidence, right_N: Bools, coverage: float | Non
 
 
 def _ask_for_risk() -> tuple[float, int]:
-    """Ask for the error rate to allow, and the tries per login."""
+    """Ask for the error rate to allow, and the tries per login. Raises OptionError if a number is out of range."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rule = st.segmented_control(
             "Allow", list(RULES), format_func=RULES.__getitem__, default="wrong", required=True, key="risk rule",
             persist_state="session",
         )  # fmt: skip
         if rule == "wrong":
-            readings = st.number_input(
-                "One error in … readings", 2, 1_000_000, 100, key="risk wrong", persist_state="session", width=160
-            )
-            return 1 / readings, 3
-        tries = st.number_input(
-            "Wrong tries before lockout", 1, 20, 3, key="risk tries", persist_state="session", width=190
-        )
-        logins = st.number_input(
-            "Logins per lockout", 2, 10**9, 100_000, key="risk logins", persist_state="session", width=190
-        )
+            return 1 / _ask_number("One error in … readings", 2, 1_000_000, 100, "risk wrong", 160), 3
+        tries = _ask_number("Wrong tries before lockout", 1, 20, 3, "risk tries", 190)
+        logins = _ask_number("Logins per lockout", 2, 10**9, 100_000, "risk logins", 190)
     return calibration.risk_for_lockout(1 / logins, tries), tries
+
+
+def _ask_number(title: str, least: int, most: int, default: int, key: str, width: int) -> int:
+    """Return the number in a box. Raises OptionError if it is out of range.
+
+    A box with bounds refuses a number, but keeps the one before, and the threshold would use that.
+    """
+    number = st.number_input(title, value=default, key=key, persist_state="session", width=width)
+    if not least <= number <= most:
+        raise OptionError(f"'{title}' must be between {least:,} and {most:,}, got {number:,}.")
+    return number
 
 
 def _show_numbers(threshold: Threshold, tries: int) -> None:

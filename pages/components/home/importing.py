@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.charset import MAX_LENGTH
 from core.data.importing import DEFAULT_SPEC, Report, Request, Upload, current_report, start_import
 from core.jobs.jobdir import JobStatus
 from core.words import plural
@@ -124,9 +123,8 @@ def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[
     else:
         size, chars = st.columns([1, 2])
         fixed = "Cannot be changed later."
-        length = size.number_input(
-            "Text length", 1, MAX_LENGTH, DEFAULT_SPEC.length, help=fixed, **_persistent("import length")
-        )
+        # No bounds: a box with bounds refuses a number, but keeps the one before, and the import would use that.
+        length = size.number_input("Text length", value=DEFAULT_SPEC.length, help=fixed, **_persistent("import length"))
         charset = chars.text_input(
             "Allowed characters", DEFAULT_SPEC.charset, help=fixed, **_persistent("import charset")
         )

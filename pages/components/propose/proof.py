@@ -21,10 +21,11 @@ def show_proof(project: Project, proof: Proof) -> None:
         "People label validation and test images without seeing a reading. Both readers can make the same error, and "
         "only these labels show it."
     )
-    st.page_link(
-        "pages/label.py", label="Label blind images", icon=":material/keyboard:",
-        query_params={"project": project.name, "images": BLIND},
-    )  # fmt: skip
+    if proof.blind:
+        st.page_link(
+            "pages/label.py", label="Label blind images", icon=":material/keyboard:",
+            query_params={"project": project.name, "images": BLIND},
+        )  # fmt: skip
     if proof.wrong:
         st.markdown(f"Agreed readings that differ from the label: {len(proof.wrong):,}")
         wrong = proof.wrong[:SHOWN]
@@ -35,3 +36,7 @@ def show_proof(project: Project, proof: Proof) -> None:
                 with st.container(border=True, width=180, gap="xsmall"):
                     st.image(data_url(images[sample.id]), alt=f"Image labeled {sample.label}")
                     st.caption(layout.plain(f"Label {sample.label}, readers {reading}"))
+                    st.page_link(
+                        "pages/review.py", label="Correct label", icon=":material/edit:",
+                        query_params={"project": project.name, "checked": "all", "text": sample.label or ""},
+                    )  # fmt: skip

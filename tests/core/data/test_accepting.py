@@ -170,6 +170,9 @@ def test_labels_of_people_on_held_out_images_prove_the_readers(
     assert (shown.labeled, shown.agreed, [(each.id, text) for each, text in shown.wrong]) == (
         9, 8, [(wrong.id, f"{wrong.id:03}")],
     )  # fmt: skip
+    left = len(read["test"]) - 3
+    assert (shown.blind, shown.blind_agreed) == (left, left)
+    assert shown.sentence.endswith("Import more images.")
     assert shown.evidence.at_least == pytest.approx(0.5293, abs=1e-4)  # Clopper-Pearson, 7 of 8, one-sided
 
 

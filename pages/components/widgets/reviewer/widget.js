@@ -199,12 +199,21 @@ export class Widget {
     if (isComposed(event) || event.metaKey || !isListening()) return;
     const command = commandOf(event);
     const handler = command === "type" ? () => this.type(event.key) : this.view.handlers[command];
-    if (!handler || isPress(event.key)) return;
+    if (!handler || this.isUsedByFocus(event.key)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     if (event.repeat && !event.key.startsWith("Arrow")) return; // holding Enter must not confirm ten screens
     focusedElement()?.blur();
     handler();
+  }
+
+  // Returns whether the focused element uses the key. A click on the tab of this view leaves the focus there, and
+  // pressing that tab again does nothing. Until the view of another tab is here, keys must not act on this one.
+  /** @param {string} key */
+  isUsedByFocus(key) {
+    const active = focusedElement();
+    const isOwnTab = active?.matches("[role=radio]") && active.textContent.trim().toLowerCase() === this.data.mode;
+    return isPress(key) && !isOwnTab;
   }
 
   /** @param {string} key */
@@ -229,7 +238,7 @@ export class Widget {
     const tiles = this.view.visibleTiles();
     const loading = tiles.find((tile) => !tile.img.complete);
     if (loading) loading.img.onload = loading.img.onerror = () => this.showReady();
-    const isElsewhere = !isListening() && focusedElement() !== this.field.input;
+    const isElsewhere = (!isListening() || this.isUsedByFocus("Enter")) && focusedElement() !== this.field.input;
     this.root.dataset.ready = String(Boolean(tiles.length && !loading && isListening() && !this.settling.isOn));
     this.root.classList.toggle("elsewhere", isElsewhere && tiles.length > 0);
   }
