@@ -37,6 +37,10 @@ def show_result(result: dict[str, object], accepted: int, acceptable: int, unrea
     """Draw the verdict on the readers and the next action."""
     if not result["usable"]:
         st.warning(layout.plain(str(result["verdict"])), icon=":material/do_not_disturb_on:")
+        st.page_link(
+            "pages/label.py", label="Label images", icon=":material/keyboard:",
+            query_params={"project": page.project.name},
+        )  # fmt: skip
     else:
         st.success(layout.plain(str(result["verdict"])), icon=":material/check_circle:")
     with st.container(horizontal=True, vertical_alignment="center"):

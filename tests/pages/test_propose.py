@@ -36,6 +36,20 @@ def test_the_verdict_names_characters_that_readers_do_not_know(open_page: OpenPa
     assert "label such images by hand" in verdict
 
 
+def test_readers_that_cannot_read_say_what_to_check(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The most frequent cause is a wrong text length. The page leads to Label."""
+    with opened(home.db) as db:
+        add_unlabeled(db, portal, train=30)
+        add_proposals(db, portal, {image.id: ("111111", None) for image in select_samples(db, portal.id)})
+
+    app = open_page("propose", project=portal.name)
+
+    assert not app.exception
+    (verdict,) = (each.value.replace("\\", "") for each in app.warning)
+    assert "Check that the images have 6 characters and only 0123456789. Otherwise, label by hand." in verdict
+    assert "Label images" in [each.proto.label for each in app.get("page_link")]
+
+
 def test_a_failed_attempt_leaves_the_verdict_before(home: Home, open_page: OpenPage, read: Project) -> None:
     """The page says that it failed, and what the verdict is based on."""
     with opened(home.db) as db, write(db):
