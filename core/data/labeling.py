@@ -257,7 +257,7 @@ def _store(
         text=text,
         flag=flag,
         kind=decision.kind,
-        giver=decision.restored and decision.restored.operator,
+        giver=decision.restored.operator if decision.restored else None,
         base_version=decision.base,
         opinion=decision.opinion,
         origin=origin,

@@ -179,7 +179,7 @@ def line_of(db: Database, result: Mapping[str, Any]) -> Line:
         before=before.counts if before and before.reference == reference else None,
         after=after.counts if after else None,
         reference=reference,
-        next_state=next_run and next_run.job.state,
+        next_state=next_run.job.state if next_run else None,
     )
 
 
