@@ -17,7 +17,7 @@ _LEDGER = {
         SELECT samples.id FROM samples LEFT JOIN labels ON sample_id = samples.id AND labels.version = samples.version
         WHERE samples.version > 0 AND (labels.id IS NULL OR labels.state <> samples.state
          OR labels.text IS NOT label OR labels.flag IS NOT samples.flag OR labels.kind IS NOT samples.kind
-         OR labels.operator IS NOT samples.operator OR labels.at IS NOT labeled_at)
+         OR (labels.operator IS NOT samples.operator AND labels.action <> 'undo') OR labels.at IS NOT labeled_at)
     """,
     "have a label or a skip without any event": """
         SELECT id FROM samples

@@ -44,6 +44,7 @@ def append_event(
     base_version: int,
     flag: str | None = None,
     kind: str = "person",
+    giver: str | None = None,
     opinion: bool = False,
     origin: str | None = None,
     ms: int | None = None,
@@ -52,8 +53,9 @@ def append_event(
 ) -> int | None:
     """Add an event and, unless it is an opinion, apply it if the sample is still at `base_version`.
 
-    `kind` applies to a text only. Call inside `write(db)`. Returns the sample's new version; None if
-    the event is an opinion or another event came first, and so is only in the ledger.
+    `kind` applies to a text only. `giver` is the operator of the label that an undo restores. Call inside
+    `write(db)`. Returns the sample's new version; None if the event is an opinion or another event came first, and so
+    is only in the ledger.
     """
     at, label_kind = now(), kind if state == "labeled" else None
     changed = (
@@ -61,7 +63,7 @@ def append_event(
         and db.execute(
             "UPDATE samples SET state = ?, label = ?, flag = ?, kind = ?, version = version + 1, operator = ?,"
             " labeled_at = ? WHERE id = ? AND version = ?",
-            [state, text, flag, label_kind, operator, at, sample.id, base_version],
+            [state, text, flag, label_kind, giver or operator, at, sample.id, base_version],
         ).rowcount
     )
     version = base_version + 1 if changed else None
@@ -74,6 +76,16 @@ def append_event(
         ],
     )  # fmt: skip
     return version
+
+
+def is_removed(db: Database, project_id: int, event: LabelEvent) -> bool:
+    """Return True if all labels of the event's kind have been removed since the event. Reads the ledger from there."""
+    sql = (
+        "SELECT EXISTS (SELECT 1 FROM labels AS removal JOIN samples ON samples.id = removal.sample_id"
+        " JOIN labels AS removed ON removed.sample_id = removal.sample_id AND removed.version = removal.base_version"
+        " WHERE removal.id > ? AND removal.origin = 'retract' AND removed.kind = ? AND +project_id = ?)"
+    )
+    return bool(db.execute(sql, [event.id, event.kind, project_id]).fetchone()[0])
 
 
 def set_standing(db: Database, sample_id: int, *, disputed: bool, checked: bool) -> None:

@@ -9,9 +9,9 @@ from core.data.proposing import running_job, start_proposing
 from core.data.suggestions import anchoring
 from core.readers.readers import available
 from core.words import plural
-from db import jobs, proposals, samples
+from db import jobs, proposals, queues, samples
 from db.records import Job
-from pages.components import layout
+from pages.components import layout, state
 from pages.components.progress import show_progress
 from pages.components.propose.agreement import show_agreement
 from pages.components.propose.proof import show_proof
@@ -30,13 +30,21 @@ def read_images() -> None:
 def accept_readings() -> None:
     """Callback: turn agreed readings of train into labels."""
     with layout.refuses(), layout.database() as db:
-        accept_agreed(db, page.project, page.operator)
+        n = accept_agreed(db, page.project, page.operator)
+        blind = agreed_texts(db, page.project, state="unlabeled")
+    became = "reading became a label of a training image" if n == 1 else "readings became labels of training images"
+    others = " The other agreed ones are in validation and test, and stay blind." if blind else ""
+    st.session_state[state.ACCEPTED] = f"{n:,} {became}.{others}"
 
 
-def show_result(result: dict[str, object], accepted: int, acceptable: int, unread: int) -> None:
+def show_result(result: dict[str, object], accepted: int, acceptable: int, unread: int, disagreements: int) -> None:
     """Draw the verdict on the readers and the next action."""
     if not result["usable"]:
         st.warning(layout.plain(str(result["verdict"])), icon=":material/do_not_disturb_on:")
+        st.page_link(
+            "pages/label.py", label="Label images", icon=":material/keyboard:",
+            query_params={"project": page.project.name},
+        )  # fmt: skip
     else:
         st.success(layout.plain(str(result["verdict"])), icon=":material/check_circle:")
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -52,10 +60,14 @@ def show_result(result: dict[str, object], accepted: int, acceptable: int, unrea
         if accepted:
             ask_removal(page.project, "readers")
     if accepted and not acceptable:
-        st.page_link(
-            "pages/train.py", label="Train a model", icon=":material/play_arrow:",
-            query_params={"project": page.project.name},
-        )  # fmt: skip
+        query = {"project": page.project.name}
+        with st.container(horizontal=True):
+            if disagreements:
+                st.page_link(
+                    "pages/label.py", label=f"Label {plural(disagreements, 'disagreement')}",
+                    icon=":material/keyboard:", query_params=query,
+                )  # fmt: skip
+            st.page_link("pages/train.py", label="Train a model", icon=":material/play_arrow:", query_params=query)
 
 
 installed = [name for name, present in available().items() if present]
@@ -68,6 +80,7 @@ with layout.errors(), layout.database() as db:
     counts = samples.label_counts(db, page.project.id)
     unlabeled = samples.count_samples(db, page.project.id, state="unlabeled")
     acceptable = len(agreed_texts(db, page.project, split="train", state="unlabeled"))
+    disagreements = queues.count_ranked(db, page.project.id).get("disagree", 0)
     unread = max(
         (proposals.count_unread(db, page.project.id, reader, labeled_train=False) for reader in readers),
         default=unlabeled,
@@ -82,6 +95,8 @@ elif attempts and attempts[0].state in ("failed", "lost"):
     basis = f" The verdict below is from {finished.finished_at[:10]}." if finished and finished.finished_at else ""
     st.error(layout.plain(f"The last attempt failed: {reason}{basis}"), icon=":material/error:")
 show_removed()
+if state.ACCEPTED in st.session_state:
+    st.success(st.session_state.pop(state.ACCEPTED))
 if len(installed) < 2 and not running:
     st.info(
         "Two general readers can read most portals without a label. They are not installed. Install them, then reload: "
@@ -102,7 +117,7 @@ if finished:
     # The readings may be newer, or missing after an attempt with other readers that failed.
     names = " + ".join(f"{reader['name']} {reader['version']}" for reader in result["readers"])
     day = (finished.finished_at or "")[:10]
-    show_result(result, counts.get(("train", "readers"), 0), acceptable, 0 if running else unread)
+    show_result(result, counts.get(("train", "readers"), 0), acceptable, 0 if running else unread, disagreements)
     if result["usable"]:
         show_proof(page.project, shown)
         show_rounds(page)

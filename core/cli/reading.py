@@ -8,6 +8,7 @@ import typer
 
 from core.cli.progress import Progress
 from core.cli.shared import Json, ProjectName, database, find_project, update_jobs
+from core.data import priorities
 from core.data.accepting import retract
 from core.data.kinds import labels_by_kind, removal, sentence
 from core.data.proposals import accept_agreed, proof
@@ -71,6 +72,7 @@ def accept(
         chosen = find_project(db, project)
         if undo:
             result["removed"], result["kept"] = retract(db, chosen, kind, default_operator())
+            priorities.update(db, chosen)  # accepting deleted the ranks of these images
             text = removal(kind, result["removed"], result["kept"])
         else:
             result["accepted"] = accept_agreed(db, chosen, default_operator())

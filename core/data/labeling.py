@@ -9,7 +9,7 @@ Browsers may send events twice, late, or after another operator's. So each event
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.charset import TextSpec, spec_of
 from core.data.standing import NO_VERSION, update_standing
@@ -17,7 +17,7 @@ from core.data.suggestions import recorded
 from core.errors import LabelError
 from db import labels, queues, samples
 from db.connection import write
-from db.records import UNLABELED, Content, LabelEvent, Project, Sample
+from db.records import MACHINES, UNLABELED, Content, LabelEvent, Project, Sample
 from db.sqlite import Database
 
 ACTIONS = ("label", "skip", "undo", "second", "confirm", "doubt", "resolve")
@@ -72,8 +72,13 @@ class Decision:
     base: int
     """Version that the event applies to, or NO_VERSION."""
     opinion: bool
-    kind: str = "person"
-    """Kind of the label after the event, if it has a text."""
+    restored: LabelEvent | None = None
+    """The event that gave the label which an undo restores."""
+
+    @property
+    def kind(self) -> str:
+        """Kind of the label after the event, if it has a text."""
+        return (self.restored and self.restored.kind) or "person"
 
 
 def apply_events(
@@ -110,6 +115,7 @@ def _apply(db: Database, project: Project, operator: str, values: Mapping[str, o
             version = previous.version
         else:
             decision = decide(event, operator, labels.events_of(db, sample.id), spec_of(project))
+            decision = _without_removed(db, project, decision)
             version = _store(db, project, sample, operator, event, decision, origin)
     except LabelError as error:
         status, message = "refused", str(error)
@@ -182,14 +188,24 @@ def decide(event: Event, operator: str, ledger: Sequence[LabelEvent], spec: Text
     if event.action == "resolve" and _has_unseen_opinion(ledger, operator, event.seen):
         base = NO_VERSION
     content = _content(event, ledger, spec, base, opinion=opinion)
-    return Decision(content, base, opinion, _kind(event, ledger, base))
+    restored = _giver(ledger, base - 1) if event.action == "undo" and not opinion else None
+    return Decision(content, base, opinion, restored)
 
 
-def _kind(event: Event, ledger: Sequence[LabelEvent], base: int) -> str:
-    """Return the kind of the label after an event. An undo restores an earlier label, which may be an import."""
-    if event.action != "undo":
-        return "person"
-    return next((each.kind for each in ledger if each.version == base - 1 and each.kind), "person")
+def _giver(ledger: Sequence[LabelEvent], version: int) -> LabelEvent | None:
+    """Return the event that gave the label of a version; None without a label. An undo only restores a label."""
+    event = next((each for each in ledger if each.version == version and each.state == "labeled"), None)
+    if event is None or event.action != "undo":
+        return event
+    return _giver(ledger, (event.base_version or 0) - 1) or event
+
+
+def _without_removed(db: Database, project: Project, decision: Decision) -> Decision:
+    """Let an undo leave the image unlabeled if it would restore a reading whose kind has been removed since."""
+    restored = decision.restored
+    if restored and restored.kind in MACHINES and labels.is_removed(db, project.id, restored):
+        return replace(decision, content=UNLABELED, restored=None)
+    return decision
 
 
 def _without_readings(base: int, ledger: Sequence[LabelEvent]) -> int:
@@ -241,6 +257,7 @@ def _store(
         text=text,
         flag=flag,
         kind=decision.kind,
+        giver=decision.restored.operator if decision.restored else None,
         base_version=decision.base,
         opinion=decision.opinion,
         origin=origin,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.charset import spec_of
 from core.data.accepting import accept
 from core.errors import OptionError
 from core.evaluation.agreement import Agreement, agreed, measure
@@ -74,7 +75,7 @@ def accept_agreed(db: Database, project: Project, operator: str) -> int:
         measured = agreement(db, project, readers)
         if measured.usable:
             raise OptionError("The readers have not finished. Run `slotlab propose` to let them read all images.")
-        raise OptionError(measured.verdict)
+        raise OptionError(measured.verdict(spec_of(project)))
     texts = agreed_texts(db, project, split="train", state="unlabeled")
     return accept(db, project, texts, kind="readers", readers=readers, operator=operator, rule={"rule": "agreed"})
 

@@ -175,7 +175,7 @@ def report(
     """
     measured = agreement(db, project, stored)
     return measured.to_dict() | {
-        "verdict": f"{measured.verdict} {unknown_characters(missing)}".rstrip(),
+        "verdict": f"{measured.verdict(spec_of(project))} {unknown_characters(missing)}".rstrip(),
         "missing": dict(missing),
         "readers": [describe(row) for row in stored],
     }

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
+from core.charset import TextSpec
 from core.words import plural
 
 USABLE = 0.5
@@ -14,6 +15,8 @@ those that they cannot read at most 0.19."""
 MIN_IMAGES = 20
 """Images below which the share says little."""
 MAX_CONFUSIONS = 10
+SHOWN_CHARS = 62
+"""Allowed characters that the verdict names: digits and letters."""
 Texts = Sequence[str | None]
 """The readings of one image, one per reader; None where a reader finds no text of the project's length."""
 
@@ -51,9 +54,11 @@ class Agreement:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"agreement": self.share, "usable": self.usable}
 
-    @property
-    def verdict(self) -> str:
-        """One sentence on the use of the readers for this portal."""
+    def verdict(self, spec: TextSpec) -> str:
+        """Return the use of the readers for this portal as sentences.
+
+        A wrong text length is the most frequent cause of readers that cannot agree.
+        """
         if len(self.unread) < 2:
             return "One reader alone cannot agree with another. Use at least two readers."
         if self.images < MIN_IMAGES:
@@ -62,7 +67,11 @@ class Agreement:
         share = f"The readers agree on {self.agreed:,} of {self.images:,} images ({self.agreed / self.images:.1%})"
         if self.usable:
             return f"{share}. Their agreed readings can be used here."
-        return f"{share}. They cannot read this portal, so nothing is proposed. Label by hand."
+        chars = spec.charset if len(spec.charset) <= SHOWN_CHARS else f"{spec.charset[:SHOWN_CHARS]}…"
+        return (
+            f"{share}. They cannot read this portal, so nothing is proposed. Check that the images have "
+            f"{plural(spec.length, 'character')} and only {chars}. Otherwise, label by hand."
+        )
 
 
 def unknown_characters(missing: Mapping[str, str]) -> str:

@@ -88,7 +88,7 @@ def _work(work: Work) -> dict[str, Any] | None:
         priorities.update(db, project)
         if work.should_stop():
             return None
-        if not result["next_run_worth_it"]:
+        if not (result["next_run_worth_it"] or work.spec.get("retry")):
             return result | {"run": run_id, "next_run": None}
         work.say("Starting the next run")
         config = TrainConfig.from_dict(control.spec(home, run_id)["config"])

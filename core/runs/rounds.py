@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.data.proposals import is_usable
-from core.errors import OptionError
+from core.errors import JobError, OptionError
 from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.jobs import control
@@ -23,8 +23,10 @@ from core.model.config import preset
 from core.runs.start import held_out, start_evaluation, start_training
 from core.words import plural
 from db import evaluations, jobs, runs
-from db.records import Job, Project, Run
+from db.records import ACTIVE, Job, Project, Run
 from db.sqlite import Database
+
+RESUMES = "Start the round again to resume it."
 
 
 def start_round(
@@ -32,7 +34,8 @@ def start_round(
 ) -> Job:
     """Start a round with a finished run. Return the existing job if a round of the project is active.
 
-    Resume the newest round if it was interrupted and has the same run. It may have labeled images already.
+    The newest round with the same run continues if it was interrupted, because it may have labeled images already.
+    So does its next run: a canceled or failed one resumes. Without its files, a new round trains on the same labels.
     Raises OptionError if the readers have read nothing, or cannot be used for this portal.
     """
     for job in control.active(db, home):
@@ -43,10 +46,26 @@ def start_round(
     if not is_usable(db, project):
         raise OptionError("A round needs general readers that can read this portal. Run `slotlab propose` first.")
     newest = next(iter(jobs.list_jobs(db, project_id=project.id, kind="round", limit=1)), None)
+    spec: dict[str, Any] = {"run": run.job.id, "operator": operator}
     if newest and newest.state != "finished" and control.spec(home, newest.id).get("run") == run.job.id:
         return control.resume(db, home, newest.id)
-    spec = {"run": run.job.id, "operator": operator}
+    if newest and newest.state == "finished" and (next_run := _unfinished_run(db, newest, run)):
+        if next_run.job.state in ACTIVE:
+            return newest
+        if control.spec(home, next_run.job.id):
+            control.resume(db, home, next_run.job.id)
+            return newest
+        spec["retry"] = True  # its labels have had no run, however few the new ones are
     return control.start_job(db, home, project, "round", spec, request_id=request_id, single=True)
+
+
+def _unfinished_run(db: Database, newest: Job, run: Run) -> Run | None:
+    """Return the next run of a finished round with `run`, if it has not finished."""
+    result = json.loads(newest.result or "{}")
+    if result.get("run") != run.job.id or result["next_run"] is None:
+        return None
+    next_run = runs.find_run(db, result["next_run"])
+    return next_run if next_run and next_run.job.state != "finished" else None
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,13 @@ class Line:
     """The same of the next run; None until it has ended."""
     reference: str
     """people or readers"""
+    next_state: str | None = None
+    """State of the next run."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """True if the next run was canceled, failed or lost. The round can then continue."""
+        return self.next_state is not None and self.next_state not in (*ACTIVE, "finished")
 
     @property
     def helped(self) -> bool:
@@ -79,6 +105,8 @@ class Line:
         taken = f"{self.run}: {plural(self.accepted + self.proved, 'more label')}"
         if self.next_run is None:
             return f"{taken}. That is too little for another run."
+        if self.is_stopped:
+            return f"{taken}. {self.next_run} trains on them, but is {self.next_state}. {RESUMES}"
         if self.after is None:
             return f"{taken}. {self.next_run} trains on them."
         name = "Exact match on val" if self.reference == "people" else "Agreement with readers on val"
@@ -129,7 +157,9 @@ def _finish_round(db: Database, home: Home, job: Job, follow: Callable[[JobStatu
     result = json.loads(job.result or "{}")
     for job_id in (result.get("evaluation"), result["next_run"]):
         if job_id is not None:
-            control.finish(db, home, job_id, follow)
+            stopped = control.follow(db, home, job_id, follow)
+            if stopped.state != "finished":
+                raise JobError(" ".join(filter(None, [f"{job_id} is {stopped.state}.", stopped.reason, RESUMES])))
     return line_of(db, result)
 
 
@@ -149,6 +179,7 @@ def line_of(db: Database, result: Mapping[str, Any]) -> Line:
         before=before.counts if before and before.reference == reference else None,
         after=after.counts if after else None,
         reference=reference,
+        next_state=next_run.job.state if next_run else None,
     )
 
 

@@ -16,7 +16,7 @@ from core.home import Home
 from core.runs.folds import MIN_LABELS, OutOfFold, newest_out_of_fold
 from core.words import plural
 from db import proposals, reviews, samples
-from db.records import Project, Sample
+from db.records import MACHINES, Project, Sample
 from db.sqlite import Database
 
 BATCH = 500
@@ -64,8 +64,10 @@ class Suspects:
     """The most suspicious first."""
     labels: int
     """Labels that can be suspected: nobody has confirmed or disputed them."""
+    not_from_readings: int
+    """Labels among them of people, imports and verdicts. Readers are compared with these only."""
     unread: int
-    """Labels among them that the readers have not read."""
+    """Labels of `not_from_readings` that the readers have not read."""
     without_fold: int
     """Labels among them without an out-of-fold reading."""
 
@@ -89,6 +91,7 @@ def find_suspects(db: Database, home: Home, project: Project) -> Suspects:
     out-of-fold readings are damaged.
     """
     labeled = samples.select_samples(db, project.id, state="labeled", checked=False, disputed=False)
+    given = [sample for sample in labeled if sample.kind not in MACHINES]
     readers = proposals.list_readers(db, project.id)
     read = proposals.select_texts(db, project.id, readers, state="labeled") if len(readers) > 1 else {}
     out_of_fold = newest_out_of_fold(db, home, project)
@@ -101,7 +104,8 @@ def find_suspects(db: Database, home: Home, project: Project) -> Suspects:
     return Suspects(
         entries=sorted(_not_corrected(db, suspects), key=lambda suspect: suspect.place),
         labels=len(labeled),
-        unread=sum(sample.id not in read for sample in labeled),
+        not_from_readings=len(given),
+        unread=sum(sample.id not in read for sample in given),
         without_fold=len(labeled) - len(places),
     )
 

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.data import priorities
 from core.data.accepting import retract
 from core.data.kinds import WORDS, removal
 from db.records import Project
@@ -37,4 +38,5 @@ def _remove(project: Project, kind: str) -> None:
     """Callback: take back all labels of a kind."""
     with layout.refuses(), layout.database() as db:
         st.session_state[state.REMOVED] = removal(kind, *retract(db, project, kind, current_operator()))
+        priorities.update(db, project)  # accepting deleted their ranks
     st.session_state[state.removal_field(kind)] = ""

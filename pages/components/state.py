@@ -48,6 +48,8 @@ OUTCOME = "outcome"
 """Samples: name of the last saved image and the outcome, until they have been shown."""
 
 
+ACCEPTED = "accepted readings"
+"""Propose: the outcome of accepting readings, until it has been shown."""
 REMOVED = "removed labels"
 """Propose, Samples: the outcome of a removal of labels, until it has been shown."""
 

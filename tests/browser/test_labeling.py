@@ -237,6 +237,7 @@ def test_skipped_images_wait_in_their_own_queue(lab: "Lab", open_label: OpenLabe
     expect(widget(page)).to_have_attribute("data-ready", "false")
     assert texts == lab.labels(project)
     assert lab.actions(project) == ["skip", "label", "label"]
+    expect(page.get_by_role("button", name="Give second opinions")).to_have_count(0)
 
     page.get_by_role("button", name="Label skipped images").click()
     expect(widget(page)).to_have_attribute("data-sample", skipped)

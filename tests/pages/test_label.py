@@ -95,7 +95,7 @@ def test_the_widget_starts_without_images(open_page: OpenPage, project: Project)
     data = sent(open_page("label", project="portal"))
 
     assert (data["project"], data["length"], data["charset"]) == ("portal", 6, "0123456789")
-    assert data["counts"] == {"labeled": 1, "skipped": 1, "total": 3, "disputed": 0, "kinds": ""}
+    assert data["counts"] == {"labeled": 1, "skipped": 1, "total": 3, "disputed": 0, "second": False, "kinds": ""}
     assert (data["images"], data["more"], data["error"]) == ([], None, None)
     assert data["queue"] == {
         "kind": "unlabeled", "order": "import", "source_id": None, "day": None, "blind": False, "flag": None,
@@ -367,3 +367,18 @@ def test_an_order_without_images_says_so(open_page: OpenPage, sixty: Project) ->
 
     assert sent(app)["queue"]["order"] == "rare"
     assert "No unlabeled image has a rank in this order, so all come at random." in [c.value for c in app.caption]
+
+
+def test_second_opinions_are_offered_only_if_some_are_waiting(
+    home: Home, open_page: OpenPage, project: Project
+) -> None:
+    """Nobody gives a second opinion on an own label. The count needs a scan, so it waits for the last image."""
+    with opened(home.db) as db:
+        for image in select_samples(db, project.id, state="unlabeled"):
+            event = {"event": f"e{image.id}", "action": "label", "sample": image.sha256, "text": "111111", "base": 0}
+            apply_events(db, project, "Ann", [event])
+        operators = {image.operator for image in select_samples(db, project.id, state="labeled")}
+
+        waiting = {name: server._has_second(db, project, name) for name in ("Ann", "Ben")}
+
+    assert waiting == {"Ann": operators != {"Ann"}, "Ben": operators != {"Ben"}}

@@ -1,14 +1,19 @@
 """The Propose page: the verdict on the readers, and what can be done with their readings."""
 
+import json
 from collections.abc import Callable
 
 import pytest
+from sqlite_utils import Database
 from streamlit.testing.v1 import AppTest
 
+from core.data import priorities
+from core.data.labeling import apply_events
 from core.data.proposals import proof
 from core.home import Home
-from db import jobs
+from db import jobs, runs
 from db.connection import opened, write
+from db.queues import count_ranked
 from db.records import Project
 from db.samples import select_samples
 from tests.helpers.readings import add_proposals
@@ -37,6 +42,20 @@ def test_the_verdict_names_characters_that_readers_do_not_know(open_page: OpenPa
     assert "label such images by hand" in verdict
 
 
+def test_readers_that_cannot_read_say_what_to_check(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The most frequent cause is a wrong text length. The page leads to Label."""
+    with opened(home.db) as db:
+        add_unlabeled(db, portal, train=30)
+        add_proposals(db, portal, {image.id: ("111111", None) for image in select_samples(db, portal.id)})
+
+    app = open_page("propose", project=portal.name)
+
+    assert not app.exception
+    (verdict,) = (each.value.replace("\\", "") for each in app.warning)
+    assert "Check that the images have 6 characters and only 0123456789. Otherwise, label by hand." in verdict
+    assert "Label images" in [each.proto.label for each in app.get("page_link")]
+
+
 def test_a_failed_attempt_leaves_the_verdict_before(home: Home, open_page: OpenPage, read: Project) -> None:
     """The page says that it failed, and what the verdict is based on."""
     with opened(home.db) as db, write(db):
@@ -59,8 +78,13 @@ def test_a_failed_attempt_leaves_the_verdict_before(home: Home, open_page: OpenP
     assert any("can be used here" in each.value.replace("\\", "") for each in app.success)
 
 
-def test_accepted_readings_are_removed_after_typing_their_number(open_page: OpenPage, read: Project) -> None:
-    """Samples uses the same button and the same words."""
+def test_accepted_readings_are_removed_after_typing_their_number(
+    home: Home, open_page: OpenPage, read: Project
+) -> None:
+    """Samples uses the same button and the same words. The images get their ranks back."""
+    with opened(home.db) as db:
+        priorities.update(db, read)
+        ranked = count_ranked(db, read.id)
     app = open_page("propose", project=read.name)
     next(each for each in app.button if each.label.startswith("Accept ")).click().run()
     (field,) = (each for each in app.text_input if each.label.startswith("Type "))
@@ -71,6 +95,8 @@ def test_accepted_readings_are_removed_after_typing_their_number(open_page: Open
     app.button(key="remove readers").click().run()
 
     assert not app.exception
+    with opened(home.db) as db:
+        assert count_ranked(db, read.id) == ranked
     assert f"Removed {number} labels of readers." in [each.value for each in app.success]
     assert [each.label for each in app.button if each.label.startswith("Accept ")] == [f"Accept {number} readings"]
 
@@ -90,3 +116,84 @@ def test_a_wrong_reading_leads_to_its_label(home: Home, open_page: OpenPage, rea
     links = [each.proto.label for each in app.get("page_link")]
     assert ("Label blind images" in links) is bool(blind)
     assert links.count("Correct label") == min(12, len(shown.wrong)) > 0
+
+
+def test_accepting_says_what_became_labels_and_what_comes_next(
+    home: Home, open_page: OpenPage, portal: Project
+) -> None:
+    """Images of val and test stay blind, also where the readers agree."""
+    with opened(home.db) as db:
+        add_unlabeled(db, portal, train=30, val=3)
+        images = select_samples(db, portal.id, state="unlabeled")
+        (first, *_) = select_samples(db, portal.id, state="unlabeled", split="train")
+        texts = {image.id: (f"{image.id:06}",) * 2 for image in images}
+        add_proposals(db, portal, texts | {first.id: ("111111", "111112")})
+        priorities.update(db, portal)
+        n = len(select_samples(db, portal.id, state="unlabeled", split="train")) - 1
+
+    app = open_page("propose", project=portal.name)
+    next(each for each in app.button if each.label == f"Accept {n} readings").click().run()
+
+    assert not app.exception
+    assert (
+        f"{n} readings became labels of training images. The other agreed ones are in validation and test, and stay "
+        "blind."
+    ) in [each.value for each in app.success]
+    links = [each.proto.label for each in app.get("page_link")]
+    assert "Label 1 disagreement" in links
+    assert "Train a model" in links
+
+
+def add_finished_round(db: Database, project: Project, next_run: str | None) -> None:
+    """Add a finished run, and a round with it that labeled nothing."""
+    with write(db):
+        job = jobs.insert_job(db, id="0007-fast", number=7, kind="train", project_id=project.id, request_id="train 7")
+        runs.insert_run(db, job_id=job.id, preset="fast", config="{}", dataset_sha256="", train_n=9, val_n=2)
+        runs.set_val_correct(db, job.id, 1)
+        jobs.set_state(db, job, "finished", final=True)
+        if next_run:
+            stopped = jobs.insert_job(
+                db, id=next_run, number=9, kind="train", project_id=project.id, request_id="train 9"
+            )
+            runs.insert_run(db, job_id=next_run, preset="fast", config="{}", dataset_sha256="", train_n=9, val_n=2)
+            jobs.set_state(db, stopped, "canceled", final=True)
+        done = jobs.insert_job(
+            db, id="0010-round", number=10, kind="round", project_id=project.id, request_id="round 10"
+        )
+        result = {"run": job.id, "accepted": 0, "proved": 0, "next_run": next_run}
+        jobs.set_state(db, done, "finished", result=json.dumps(result), final=True)
+
+
+@pytest.mark.parametrize(
+    ("next_run", "sentence", "button"),
+    [
+        (None, "That is too little for another run.", "Start a round with 0007-fast"),
+        ("0009-fast", "0009-fast trains on them, but is canceled.", "Resume 0009-fast"),
+    ],
+)
+def test_a_finished_round_says_its_result(
+    home: Home, open_page: OpenPage, read: Project, next_run: str | None, sentence: str, button: str
+) -> None:
+    with opened(home.db) as db:
+        add_finished_round(db, read, next_run)
+
+    app = open_page("propose", project=read.name)
+
+    assert not app.exception
+    shown = [each.value.replace("\\", "") for each in app.info]
+    assert any(f"0007-fast: 0 more labels. {sentence}" in each for each in shown)
+    assert button in [each.label for each in app.button]
+
+
+def test_no_round_is_offered_if_nothing_is_unlabeled(home: Home, open_page: OpenPage, read: Project) -> None:
+    with opened(home.db) as db:
+        add_finished_round(db, read, None)
+        for image in select_samples(db, read.id, state="unlabeled"):
+            event = {"event": f"e{image.id}", "action": "label", "sample": image.sha256, "text": "111111", "base": 0}
+            apply_events(db, read, "Ann", [event])
+
+    app = open_page("propose", project=read.name)
+
+    assert not app.exception
+    assert not [each for each in app.button if "round" in each.label]
+    assert any("No training image is unlabeled" in each.value for each in app.markdown)

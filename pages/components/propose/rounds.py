@@ -7,8 +7,8 @@ import streamlit as st
 
 from core.evaluation.percent import percent
 from core.runs.rounds import Line, best_run, list_rounds, start_round
-from db import jobs
-from db.records import ACTIVE
+from db import jobs, samples
+from db.records import ACTIVE, Job, Run
 from pages.components import layout
 from pages.components.layout import Page
 from pages.components.progress import show_progress
@@ -20,6 +20,7 @@ def show_rounds(page: Page) -> None:
     with layout.errors(), layout.database() as db:
         newest = next(iter(jobs.list_jobs(db, project_id=page.project.id, kind="round", limit=1)), None)
         run, lines = best_run(db, page.project), list_rounds(db, page.project)
+        unlabeled = samples.count_samples(db, page.project.id, split="train", state="unlabeled")
     st.caption(
         "A run reads the unlabeled images. Where it is confident and a reader agrees, its reading becomes a label. "
         "Then the next run trains on more."
@@ -32,10 +33,7 @@ def show_rounds(page: Page) -> None:
     if run is None:
         st.markdown("Train a run on the accepted readings first.")
     elif not (newest and newest.state in ACTIVE):
-        st.button(
-            f"Start a round with {run.job.id}", icon=":material/sync:", on_click=_start, args=(page,),
-            help="The best run on val reads what is unlabeled.",
-        )  # fmt: skip
+        _offer(page, run, newest, lines, unlabeled)
     if lines:
         _show_lines(page, lines)
         rare = json.loads(newest.result or "{}").get("rare", []) if newest and newest.state == "finished" else []
@@ -44,6 +42,22 @@ def show_rounds(page: Page) -> None:
             st.markdown(
                 layout.plain(f"Rare among the labels: {listed}. The readers cannot tell these apart. Label some.")
             )
+
+
+def _offer(page: Page, run: Run, newest: Job | None, lines: list[Line], unlabeled: int) -> None:
+    """Draw the button for the next round with a run, if it can label anything or continue."""
+    last = lines[0] if newest and newest.state == "finished" else None
+    if last and last.run == run.job.id and last.next_state in ACTIVE:
+        return
+    if last and last.run == run.job.id and last.is_stopped:
+        st.button(f"Resume {last.next_run}", icon=":material/sync:", on_click=_start, args=(page,))
+    elif unlabeled or (newest and newest.state != "finished"):
+        st.button(
+            f"Start a round with {run.job.id}", icon=":material/sync:", on_click=_start, args=(page,),
+            help="The best run on val reads what is unlabeled.",
+        )  # fmt: skip
+    else:
+        st.markdown("No training image is unlabeled, so a round has nothing to read.")
 
 
 def _start(page: Page) -> None:
@@ -67,13 +81,13 @@ def _show_lines(page: Page, lines: list[Line]) -> None:
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Rounds", height=min(300, 38 + 35 * len(rows)))
     newest = lines[0]
-    if newest.after is not None and newest.before is None:
-        st.info(
-            "The two runs have not been evaluated on the same labels, so the gain is unknown.", icon=":material/info:"
-        )
-    elif newest.after is not None and not newest.helped:
-        st.info("The last round did not help. Label images on which the readers disagree.", icon=":material/info:")
-    elif newest.next_run and newest.after is None:
+    text = newest.sentence()
+    if newest.after is not None and newest.before is not None and not newest.helped:
+        text += " The last round did not help. Label images on which the readers disagree."
+    st.info(layout.plain(text), icon=":material/info:")
+    if newest.after is not None:
+        return
+    if newest.next_run:
         st.page_link(
             "pages/train.py", label=f"View {newest.next_run}", icon=":material/show_chart:",
             query_params={"project": page.project.name, "run": newest.next_run},

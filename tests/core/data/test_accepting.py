@@ -85,6 +85,49 @@ def test_labels_of_readers_are_removed_in_one_action(
     assert accept_agreed(db, short_project, "Ann") == 15
 
 
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_an_undo_brings_back_a_reading_only_if_it_was_not_removed(
+    db: Database, short_project: Project, read: dict[str, list[Sample]], is_removed: bool
+) -> None:
+    """The label is then again of the readers, and not of the person who pressed Undo."""
+    accept_agreed(db, short_project, "Ann")
+    sample = read["train"][0]
+    label(db, short_project, sample, "999")
+    if is_removed:
+        retract(db, short_project, "readers", "Bob")
+
+    event = {"event": "undo", "action": "undo", "sample": sample.sha256, "after": f"label {sample.id}", "base": 0}
+    (outcome,) = apply_events(db, short_project, "Ann", [event])
+
+    now = samples.get_sample(db, sample.id)
+    assert outcome.status == "saved"
+    if is_removed:
+        assert (now.state, now.label, now.kind) == ("unlabeled", None, None)
+    else:
+        assert (now.label, now.kind, now.operator) == (
+            f"{sample.id:03}", "readers", "ddddocr 1.6.1 + rapidocr 3.10.0",
+        )  # fmt: skip
+    assert integrity.problems(db) == []
+
+
+def test_an_undo_restores_the_operator_who_gave_the_label(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """Also after the second undo."""
+    sample = read["train"][0]
+    label(db, short_project, sample, "999")
+    for number in range(2):
+        for action, text in (("label", "888"), ("undo", None)):
+            base = samples.get_sample(db, sample.id).version
+            event = {"event": f"{action}{number}", "action": action, "sample": sample.sha256, "text": text}
+            (outcome,) = apply_events(db, short_project, "Bob", [event | {"base": base}])
+            assert outcome.status == "saved"
+
+    now = samples.get_sample(db, sample.id)
+    assert (now.label, now.kind, now.operator) == ("999", "person", "Ann")
+    assert integrity.problems(db) == []
+
+
 @pytest.mark.parametrize("damage", ["text = '12'", "positions = '[]'", "positions = 'nothing'"])
 def test_a_damaged_reading_is_found(
     db: Database, short_project: Project, read: dict[str, list[Sample]], damage: str

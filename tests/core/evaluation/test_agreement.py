@@ -2,7 +2,10 @@
 
 import pytest
 
+from core.charset import TextSpec
 from core.evaluation.agreement import Texts, agreed, measure, unknown_characters
+
+SPEC = TextSpec(2, "0123456789")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +37,7 @@ def test_differences_are_counted_by_position_and_character() -> None:
     ("alike", "of", "usable", "sentence"),
     [
         (15, 30, True, "can be used here"),
-        (14, 30, False, "nothing is proposed"),
+        (14, 30, False, "nothing is proposed. Check that the images have 2 characters and only 0123456789."),
         (19, 19, False, "At least 20 show"),
     ],
 )
@@ -42,14 +45,14 @@ def test_readers_are_usable_from_half_of_enough_images(alike: int, of: int, usab
     measured = measure([("12", "12")] * alike + [("12", "21")] * (of - alike), length=2, readers=2)
 
     assert measured.usable == usable
-    assert sentence in measured.verdict
+    assert sentence in measured.verdict(SPEC)
 
 
 def test_one_reader_alone_is_never_usable() -> None:
     measured = measure([("12",)] * 50, length=2, readers=1)
 
     assert (measured.agreed, measured.usable, measured.by_position) == (0, False, [None, None])
-    assert "at least two readers" in measured.verdict
+    assert "at least two readers" in measured.verdict(SPEC)
 
 
 def test_characters_that_readers_do_not_know_are_named() -> None:

@@ -1,19 +1,22 @@
 """The gain of a round, without mixing labels of people and readings."""
 
+import json
+import shutil
 from typing import Any
 
 import pytest
 from sqlite_utils import Database
 
 from core.data.labeling import apply_events
+from core.errors import JobError
 from core.home import Home
 from core.jobs import control
 from core.model.config import preset, with_options
-from core.runs.rounds import best_run, get_run, line_of, measure_again, start_round
+from core.runs.rounds import _finish_round, best_run, get_run, line_of, measure_again, start_round
 from core.runs.start import start_training
 from db import evaluations, jobs, runs, samples
 from db.connection import write
-from db.records import Project
+from db.records import ACTIVE, Project
 from tests.helpers.readings import agreeing
 from tests.helpers.runs import add_unlabeled
 from tests.helpers.trained import ON_READINGS, SETTINGS
@@ -128,3 +131,56 @@ def test_an_interrupted_round_is_resumed(db: Database, home: Home, labeled: Proj
     assert start_round(db, home, labeled, first, operator="ada").id == job.id
     assert control.finish(db, home, job.id, lambda _: None).state == "finished"
     assert start_round(db, home, labeled, second, operator="ada").id != job.id
+
+
+def add_round(db: Database, project: Project, run: str, next_run: str) -> str:
+    """Add a finished round, and return its id."""
+    with write(db):
+        number = jobs.next_number(db)
+        job = jobs.insert_job(
+            db, id=f"{number:04}-round", number=number, kind="round", project_id=project.id, request_id=f"{number}"
+        )
+        jobs.set_state(db, job, "finished", result=json.dumps(result(run, next_run)), final=True)
+    return job.id
+
+
+def test_a_stopped_next_run_is_named(db: Database, home: Home, project: Project) -> None:
+    run, next_run = add_run(db, project, "people", 1, 2), add_run(db, project, "people", 1, 2)
+    with write(db):
+        db.execute("UPDATE jobs SET state = 'canceled' WHERE id = ?", [next_run])
+        db.execute("UPDATE runs SET val_correct = NULL WHERE job_id = ?", [next_run])
+
+    line = line_of(db, result(run, next_run))
+
+    assert line.is_stopped
+    assert line.sentence() == (
+        "0001-fast: 6 more labels. 0002-fast trains on them, but is canceled. Start the round again to resume it."
+    )
+    with pytest.raises(JobError, match=r"0002-fast is canceled\. Start the round again to resume it\."):
+        _finish_round(db, home, jobs.get_job(db, add_round(db, project, run, next_run)), lambda _: None)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_canceled_next_run_resumes(db: Database, home: Home, labeled: Project) -> None:
+    """Without its files, a new round trains on the same labels."""
+    add_unlabeled(db, labeled, train=20)
+    agreeing(db, labeled, samples.select_samples(db, labeled.id, state="unlabeled"), ["123"] * 20)
+    run = get_run(db, add_run(db, labeled, "people", 1, 2))
+    config = with_options(preset("fast"), SETTINGS)
+    following = start_training(db, home, labeled, config, preset="fast", operator="Ann").job.id
+    control.cancel(db, home, following)
+    assert control.follow(db, home, following, lambda _: None).state == "canceled"
+    round_id = add_round(db, labeled, run.job.id, following)
+
+    assert start_round(db, home, labeled, run, operator="ada").id == round_id
+    assert jobs.get_job(db, following).state in ACTIVE
+    assert start_round(db, home, labeled, run, operator="ada").id == round_id
+    control.cancel(db, home, following)
+    control.follow(db, home, following, lambda _: None)
+    shutil.rmtree(home.run(following))
+
+    again = start_round(db, home, labeled, run, operator="ada")
+    assert again.id != round_id
+    assert control.spec(home, again.id)["retry"]
+    control.cancel(db, home, again.id)
+    control.follow(db, home, again.id, lambda _: None)

@@ -9,6 +9,7 @@ from sqlite_utils import Database
 from core.charset import spec_of
 from core.data.importing import open_source
 from core.data.labeling import apply_events
+from core.data.proposals import accept_agreed
 from core.data.proposing import start_proposing
 from core.errors import StorageError
 from core.home import Home
@@ -21,8 +22,8 @@ from core.runs.suspects import Suspect, find_suspects
 from db import jobs, labels, samples
 from db.connection import write
 from db.records import Project, Sample
-from tests.helpers.readings import add_proposals
-from tests.helpers.runs import add_labeled
+from tests.helpers.readings import add_proposals, agreeing
+from tests.helpers.runs import add_labeled, add_unlabeled
 
 
 @pytest.fixture
@@ -196,3 +197,19 @@ def test_readers_cannot_contradict_their_own_labels(db: Database, home: Home, hu
 
     (suspect,) = find_suspects(db, home, hundred).entries
     assert suspect.reasons == ("out-of-fold probability below 0.001 at position 3",)
+
+
+def test_labels_of_readers_do_not_count_as_compared_with_readers(
+    db: Database, home: Home, short_project: Project
+) -> None:
+    """Readers cannot contradict themselves."""
+    add_unlabeled(db, short_project, train=24)
+    chosen = samples.select_samples(db, short_project.id)
+    agreeing(db, short_project, chosen, ["123"] * 24)
+    event = {"event": "1", "action": "label", "sample": chosen[0].sha256, "text": "123", "base": 0}
+    apply_events(db, short_project, "Ann", [event])
+    accept_agreed(db, short_project, "Ann")
+
+    suspects = find_suspects(db, home, short_project)
+
+    assert (suspects.labels, suspects.not_from_readings, suspects.unread) == (24, 1, 0)

@@ -58,7 +58,7 @@ class Labeler {
     this.history = [];
     /** @type {Picture | null} that the clock measures */
     this.clockPicture = null;
-    this.counts = { labeled: 0, skipped: 0, total: 0, disputed: 0, kinds: "" };
+    this.counts = { labeled: 0, skipped: 0, total: 0, disputed: 0, second: false, kinds: "" };
 
     this.closing = new AbortController();
     const on = listener(this.closing.signal);

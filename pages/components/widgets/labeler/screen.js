@@ -5,7 +5,7 @@ import { count, number } from "../shared/words.js";
 import { Zoom } from "./zoom.js";
 
 /** @typedef {import("./picture.js").Picture} Picture */
-/** @typedef {{ labeled: number, skipped: number, total: number, disputed: number, kinds: string }} Counts */
+/** @typedef {{ labeled: number, skipped: number, total: number, disputed: number, second: boolean, kinds: string }} Counts */
 
 export class Screen {
   /** @param {HTMLElement} root @param {any} data @param {import("../shared/charset.js").Charset} charset */

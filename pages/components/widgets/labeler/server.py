@@ -135,6 +135,7 @@ def _data(project: Project, operator: str, queue: Queue, received: _StoredMessag
             "total": sum(by_state.values()),
             "kinds": breakdown(kinds),
             "disputed": queues.count_disputed(db, project.id),
+            "second": not by_state["unlabeled"] and _has_second(db, project, operator),
         }
         # After a server restart, a repeated label may or may not be in the last figures, so read them again.
         repeated = received is not None and any(outcome.status == "repeated" for outcome in received.outcomes)
@@ -209,6 +210,14 @@ def _is_leased_elsewhere(db: Database, project: Project, operator: str, queue: Q
         for sample in queues.select_waiting(
             db, project.id, queue, split, operator=operator, now=never, limit=len(own) + 1
         )
+    )
+
+
+def _has_second(db: Database, project: Project, operator: str) -> bool:
+    """Return True if a label is waiting for the operator's second opinion."""
+    queue, now = Queue(kind="second"), int(time.time())
+    return any(
+        queues.select_waiting(db, project.id, queue, split, operator=operator, now=now, limit=1) for split in SHARES
     )
 
 

@@ -32,12 +32,13 @@ export function emptyMessage({ more, elsewhere, counts, queue, hasPassed }) {
     return { lines: [hasPassed ? passed : "No skipped images."], buttons: [back] };
   }
   if (queue.kind === "second") return { lines: ["No labels are waiting for a second opinion."], buttons: [back] };
-  const { skipped } = counts;
+  const { skipped, second } = counts;
+  /** @type {[string, string][]} */
+  const buttons = [];
+  if (skipped) buttons.push(["Label skipped images", "skipped"]);
+  if (second) buttons.push(["Give second opinions", "second"]);
   return {
     lines: [skipped ? "All images are labeled or skipped." : "All images are labeled."],
-    buttons: [
-      ...(skipped ? /** @type {[string, string][]} */ ([["Label skipped images", "skipped"]]) : []),
-      ["Give second opinions", "second"],
-    ],
+    buttons,
   };
 }

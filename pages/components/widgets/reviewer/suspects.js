@@ -6,6 +6,7 @@ import { Desk } from "./desk.js";
 
 export class SuspectDesk extends Desk {
   get help() {
+    if (!this.data.total) return "";
     return "Enter accepts the suggestion, Space keeps the label. Type to enter another label. Left and right change the image.";
   }
 
