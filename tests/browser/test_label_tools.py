@@ -526,7 +526,7 @@ def test_the_operator_sees_his_day_and_his_week(lab: "Lab", open_label: OpenLabe
     expect(widget(page)).to_contain_text("Today: 2")
     page.get_by_role("button", name="My week").click()
     expect(page.get_by_text("2 labels", exact=True)).to_be_visible()
-    expect(page.get_by_text("1 of 1 second opinions agree")).to_be_visible()
+    expect(page.get_by_text("Second opinions that agree: 1 of 1")).to_be_visible()
 
 
 # ---- a bad browser, a bad server ------------------------------------------------------------------------------------
