@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 JS_BIN := tests/js/node_modules/.bin
 PORT ?= 8501
-# Parallel processes of pytest. Many tests wait for a process, so there may be more than cores.
+# Parallel processes of pytest. Browser tests need a core each. Many quick tests wait for a process, so one more runs.
 WORKERS ?= auto
+QUICK_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: help install readers demo demo-zero app test test-browser test-long test-all test-js check check-js browser docs screenshots
@@ -39,7 +40,7 @@ app: .venv/installed
 	@$(BIN)/slotlab app --port $(PORT)
 
 test: .venv/installed-test test-js
-	$(PYTEST) --ignore=tests/browser --ignore=tests/bench
+	$(PYTEST) -n $(QUICK_WORKERS) --ignore=tests/browser --ignore=tests/bench
 
 test-browser: .venv/installed-test browser
 	$(PYTEST) tests/browser tests/bench
