@@ -7,7 +7,7 @@ PORT ?= 8501
 # Parallel processes of pytest. Browser tests need a core each. Many quick tests wait for a process, so one more runs.
 WORKERS ?= auto
 QUICK_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST := $(BIN)/python -m pytest --dist worksteal
 
 .PHONY: help install readers demo demo-zero app test test-browser test-long test-all test-js check check-js browser docs screenshots
 .PHONY: wheel constraints
@@ -43,15 +43,15 @@ test: .venv/installed-test test-js
 	$(PYTEST) -n $(QUICK_WORKERS) --ignore=tests/browser --ignore=tests/bench
 
 test-browser: .venv/installed-test browser
-	$(PYTEST) tests/browser tests/bench
+	$(PYTEST) -n $(WORKERS) tests/browser tests/bench
 	@command -v chromium >/dev/null || echo "The browser tests were skipped: there is no Chromium on this machine."
 
 test-long: .venv/installed-test browser
-	$(PYTEST) -m long
+	$(PYTEST) -n $(WORKERS) -m long
 
 test-all: .venv/installed-test browser test-js
 	$(BIN)/python -m pytest -m timing
-	$(PYTEST) -m 'not timing'
+	$(PYTEST) -n $(WORKERS) -m 'not timing'
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

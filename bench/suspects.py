@@ -147,7 +147,7 @@ def _project(cell: SuspectCell, bench: Bench) -> Iterator[tuple[Database, Home, 
 
 
 def _newest_or_new(db: Database, home: Home, project: Project, cell: SuspectCell) -> Any:
-    newest = next(iter(jobs.list_jobs(db, project_id=project.id, kind="folds", limit=1)), None)
+    newest = jobs.find_newest(db, project.id, "folds")
     return newest or start_folds(db, home, project, cell.config(), operator=OPERATOR)
 
 

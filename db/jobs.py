@@ -50,6 +50,11 @@ def unfinished_jobs(db: Database) -> list[Job]:
     return _select(db, "state <> 'finished'", [])
 
 
+def find_newest(db: Database, project_id: int, kind: str) -> Job | None:
+    """Return the newest job of a kind in a project, whatever its state."""
+    return next(iter(list_jobs(db, project_id=project_id, kind=kind, limit=1)), None)
+
+
 def list_jobs(db: Database, *, project_id: int | None = None, kind: str | None = None, limit: int = -1) -> list[Job]:
     """Return jobs, newest first. A limit of -1 is all."""
     return _select(

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from db.records import Sample
+from db.records import PEOPLE, Sample
 from db.sqlite import Database
 
 KeyT = TypeVar("KeyT", int, str)
@@ -76,7 +76,7 @@ def _waiting(project_id: int, queue: Queue, split: str, operator: str, now: int)
         # Do not ask the operator who gave the label or a second opinion. A label that only its own operator has
         # confirmed still needs someone else.
         terms.append(
-            "NOT disputed AND operator <> ? AND kind IN ('person', 'import')"
+            f"NOT disputed AND operator <> ? AND kind IN {PEOPLE}"
             " AND (NOT checked OR NOT EXISTS (SELECT 1 FROM labels WHERE"
             " sample_id = samples.id AND labels.operator <> samples.operator"
             " AND action IN ('second', 'confirm', 'resolve')))"
@@ -142,7 +142,7 @@ def count_ranked(db: Database, project_id: int) -> dict[str, int]:
 def days_waiting(db: Database, project_id: int, kind: str) -> list[str]:
     """Return the import days of the samples in a queue, newest first. Skips through the index."""
     # Second opinions are asked on labels of people only, see _waiting. The plus keeps the index with the day.
-    people = "AND +kind IN ('person', 'import')" if kind == "second" else ""
+    people = f"AND +kind IN {PEOPLE}" if kind == "second" else ""
     sql = (
         "WITH RECURSIVE splits (split) AS (VALUES ('train'), ('val'), ('test')), days (split, day) AS ("
         " SELECT split, (SELECT min(substr(created_at, 1, 10)) FROM samples AS s"

@@ -5,7 +5,7 @@ import json
 import streamlit as st
 
 from core.data.proposals import Proof, accept_agreed, agreed_texts, proof
-from core.data.proposing import running_job, start_proposing
+from core.data.proposing import start_proposing
 from core.data.suggestions import anchoring
 from core.readers.readers import available
 from core.words import plural
@@ -73,7 +73,7 @@ def show_result(result: dict[str, object], accepted: int, acceptable: int, unrea
 installed = [name for name, present in available().items() if present]
 with layout.errors(), layout.database() as db:
     layout.update_jobs(db)
-    running = running_job(db, layout.home(), page.project)
+    running = jobs.find_active(db, page.project.id, "propose")
     attempts = jobs.list_jobs(db, project_id=page.project.id, kind="propose")
     finished: Job | None = next((job for job in attempts if job.state == "finished"), None)
     readers = proposals.list_readers(db, page.project.id)

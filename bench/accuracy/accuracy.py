@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.accuracy.cell import Cell, described
-from bench.accuracy.data import FOLDS, freeze, read_by_all
+from bench.accuracy.data import FOLDS, SETS, freeze, read_by_all
 from bench.accuracy.scores import agreement_of, load_audit, score_reads, score_run
 from bench.accuracy.training import evaluate, train
 from bench.cells import Bench, Interrupted, environment
@@ -101,33 +101,21 @@ CELLS: tuple[Cell, ...] = (
     ),
     *(
         Cell(
-            name=f"{name}-zero-{suffix}",
+            name=f"{name}-{group}-{suffix}",
             what=what,
-            group="zero",
-            images=images,
+            group=group,
+            images=f"{name}-{group}{fold}",
             needs=("readers",),
         )
-        for name, suffix, images, what in (
-            ("digits4", "seed0", "digits4-zero", "real, 4 digits"),
-            ("henan4", "seed0", "henan4-zero", "real, 4 digits"),
-            *(("portal6", f"fold{fold}", f"portal6-zero-fold{fold}", "real, 6 digits") for fold in range(FOLDS)),
-            ("demo", "seed0", "demo-zero", "rendered, 6 digits, the demo of 2,000 images"),
-            ("hard4000", "seed0", "hard4000-zero", "rendered, 6 digits, hard style"),
+        for group in ("zero", "fifty")
+        for name, suffix, fold, what in (
+            ("digits4", "seed0", "", "real, 4 digits"),
+            ("henan4", "seed0", "", "real, 4 digits"),
+            *(("portal6", f"fold{fold}", f"-fold{fold}", "real, 6 digits") for fold in range(FOLDS)),
+            ("demo", "seed0", "", "rendered, 6 digits, the demo of 2,000 images"),
+            ("hard4000", "seed0", "", "rendered, 6 digits, hard style"),
         )
-    ),
-    *(
-        Cell(
-            name=f"{name}-fifty-{suffix}",
-            what=what,
-            group="fifty",
-            images=images,
-            needs=("readers",),
-        )
-        for name, suffix, images, what in (
-            ("digits4", "seed0", "digits4-fifty", "real, 4 digits"),
-            ("henan4", "seed0", "henan4-fifty", "real, 4 digits"),
-            *(("portal6", f"fold{fold}", f"portal6-fifty-fold{fold}", "real, 6 digits") for fold in range(FOLDS)),
-        )
+        if f"{name}-{group}{fold}" in SETS
     ),
     Cell(
         name="henan4-fast-seed0",

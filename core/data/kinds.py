@@ -49,8 +49,12 @@ def sentence(counts: Counts) -> str:
 
 def removal(kind: str, removed: int, kept: int) -> str:
     """Return the outcome of core.data.accepting.retract as sentences."""
-    note = f" Confirmed by people, so not removed: {kept:,}." if kept else ""
-    return f"Removed {plural(removed, 'label')} of {WORDS[kind]}.{note}"
+    return f"Removed {plural(removed, 'label')} of {WORDS[kind]}.{confirmed(kept)}"
+
+
+def confirmed(kept: int) -> str:
+    """Return the sentence on the labels that a removal keeps, after a space; empty without any."""
+    return f" Confirmed by people, so not removed: {kept:,}." if kept else ""
 
 
 def parenthesis(counts: Counts) -> str:

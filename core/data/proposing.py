@@ -54,16 +54,10 @@ def start_proposing(
         raise OptionError("One reader alone cannot agree with another. Use at least two readers.")
     if not samples.count_samples(db, project.id):
         raise OptionError(f"Project {project.name} has no images. Import some first.")
-    if running := running_job(db, home, project):
+    if running := control.find_active(db, home, project, "propose"):
         return running
     spec = {"readers": list(readers), "labeled": labeled, "operator": operator}
     return control.start_job(db, home, project, "propose", spec, request_id=request_id, single=True)
-
-
-def running_job(db: Database, home: Home, project: Project) -> Job | None:
-    """Return the job that reads images of the project now."""
-    jobs = control.active(db, home)
-    return next((job for job in jobs if job.kind == "propose" and job.project_id == project.id), None)
 
 
 def _work(work: Work) -> dict[str, Any] | None:

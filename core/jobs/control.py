@@ -226,6 +226,12 @@ def active(db: Database, home: Home) -> list[Job]:
     return jobs.active_jobs(db)
 
 
+def find_active(db: Database, home: Home, project: Project, kind: str) -> Job | None:
+    """Return the newest active job of a kind in a project."""
+    reconcile(db, home)
+    return jobs.find_active(db, project.id, kind)
+
+
 def spec(home: Home, job_id: str) -> dict[str, Any]:
     """Return a job's run.json; empty if it is missing or damaged."""
     return JobDir(home.run(job_id)).read("run.json") or {}

@@ -115,7 +115,7 @@ def start_folds(
 
 def unfinished_folds(db: Database, project: Project) -> Job | None:
     """Return the newest folds job of a project if it did not finish. It can be resumed."""
-    newest = next(iter(jobs.list_jobs(db, project_id=project.id, kind="folds", limit=1)), None)
+    newest = jobs.find_newest(db, project.id, "folds")
     return newest if newest and newest.state not in (*ACTIVE, "finished") else None
 
 

@@ -38,14 +38,13 @@ def start_round(
     So does its next run: a canceled or failed one resumes. Without its files, a new round trains on the same labels.
     Raises OptionError if the readers have read nothing, or cannot be used for this portal.
     """
-    for job in control.active(db, home):
-        if job.kind == "round" and job.project_id == project.id:
-            return job
+    if running := control.find_active(db, home, project, "round"):
+        return running
     if run.job.state != "finished":
         raise OptionError(f"Run {run.job.id} is {run.job.state}. A round needs a finished run.")
     if not is_usable(db, project):
         raise OptionError("A round needs general readers that can read this portal. Run `slotlab propose` first.")
-    newest = next(iter(jobs.list_jobs(db, project_id=project.id, kind="round", limit=1)), None)
+    newest = jobs.find_newest(db, project.id, "round")
     spec: dict[str, Any] = {"run": run.job.id, "operator": operator}
     if newest and newest.state != "finished" and control.spec(home, newest.id).get("run") == run.job.id:
         return control.resume(db, home, newest.id)

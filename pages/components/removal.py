@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.data import priorities
 from core.data.accepting import retract
-from core.data.kinds import WORDS, removal
+from core.data.kinds import WORDS, confirmed, removal
 from db.records import Project
 from db.samples import count_samples
 from pages.components import layout, state
@@ -17,8 +17,9 @@ def ask_removal(project: Project, kind: str) -> None:
         removable = count_samples(db, project.id, kind=kind, checked=False)
         checked = count_samples(db, project.id, kind=kind, checked=True)
     with st.popover(f"Remove {WORDS[kind]}' labels", icon=":material/layers_clear:", disabled=not removable):
-        note = f" Confirmed by people, so not removed: {checked:,}." if checked else ""
-        st.markdown(f"**{removable:,}** labels of {WORDS[kind]} become unlabeled. The history keeps them.{note}")
+        st.markdown(
+            f"**{removable:,}** labels of {WORDS[kind]} become unlabeled. The history keeps them.{confirmed(checked)}"
+        )
         typed = st.text_input(
             f"Type {removable} to confirm", key=state.removal_field(kind), live="300ms", autocomplete="off"
         )

@@ -18,7 +18,7 @@ def show_rounds(page: Page) -> None:
     """Draw the rounds of the project and the button for the next one. The readers can be used here."""
     st.subheader("Rounds", anchor=False)
     with layout.errors(), layout.database() as db:
-        newest = next(iter(jobs.list_jobs(db, project_id=page.project.id, kind="round", limit=1)), None)
+        newest = jobs.find_newest(db, page.project.id, "round")
         run, lines = best_run(db, page.project), list_rounds(db, page.project)
         unlabeled = samples.count_samples(db, page.project.id, split="train", state="unlabeled")
     st.caption(

@@ -9,7 +9,7 @@ from core.model.config import preset
 from core.runs.folds import start_folds, unfinished_folds
 from core.runs.suspects import Suspects
 from core.words import plural
-from db.jobs import list_jobs
+from db.jobs import find_newest
 from db.records import ACTIVE, Job, Project
 from pages.components import layout
 from pages.components.progress import show_progress
@@ -24,7 +24,7 @@ def show_folds(project: Project, operator: str, suspects: Suspects) -> None:
     """Draw the progress of the folds, or a button that starts or resumes them."""
     with layout.errors(), layout.database() as db:
         layout.update_jobs(db)
-        newest = next(iter(list_jobs(db, project_id=project.id, kind="folds", limit=1)), None)
+        newest = find_newest(db, project.id, "folds")
     layout.show_refusal("folds")
     if newest and newest.state in ACTIVE:
         show_progress(newest, "steps")
