@@ -16,6 +16,7 @@ from core.backup import backups
 from core.backup.restore import hold
 from core.errors import SlotlabError
 from core.home import Home
+from core.jobs.priority import lower
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_SECONDS = 60.0
@@ -84,7 +85,7 @@ def _look(home: Home) -> None:
 
 def main() -> int:
     root, lock, *options = sys.argv[1:]
-    os.nice(19)
+    lower()
     try:
         backups.back_up(Home(Path(root)), lock=int(lock), daily="--daily" in options)
     except SlotlabError as error:  # also recorded for Home

@@ -3,7 +3,6 @@
 It reads what no reader has read yet, so running it again finishes an interrupted one, and later reads only new images.
 """
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from core.home import Home
 from core.images.frame import SAMPLE_SIZE, Box, find_text
 from core.images.pixels import Pixels, decode
 from core.jobs import control
+from core.jobs.priority import lower
 from core.jobs.work import Work, run_worker
 from core.readers.decoder import Reading
 from core.readers.readers import Reader, check_names, crop, load
@@ -30,8 +30,6 @@ from db.sqlite import Database
 
 BATCH = 32
 """Images that one reader reads at a time: one or two seconds, after which the job can stop."""
-NICENESS = 10
-"""The readers take a core for minutes. At a lower priority, labeling stays as fast as without them."""
 
 
 def start_proposing(
@@ -61,7 +59,6 @@ def start_proposing(
 
 
 def _work(work: Work) -> dict[str, Any] | None:
-    os.nice(NICENESS)
     spec = work.spec
     work.say("Loading the readers")
     readers = load(spec["readers"])
@@ -176,4 +173,5 @@ def report(
 
 
 if __name__ == "__main__":
+    lower()  # the readers take a core for minutes, while people label
     sys.exit(run_worker(sys.argv[1], _work))
