@@ -46,3 +46,18 @@ def test_right_labels_and_a_certain_network_make_no_suspicion() -> None:
 
     assert not (suspicion.wrong_NP >= SUSPECT).any()
     assert (suspicion.wrong_NP[suspicion.best_NP == right_NP] == 0).all()
+
+
+def test_many_labels_are_judged_like_few_also_where_the_wrong_ones_stand_together() -> None:
+    """The fit uses a part of many labels. That part holds wrong ones, although only the last source has them."""
+    log_probs_NPC, right_NP = readings(15.0, n=12_000)
+    given_NP = right_NP.copy()
+    given_NP[-240:, 0] = (given_NP[-240:, 0] + 1) % CLASSES
+
+    suspicion = measure(log_probs_NPC, given_NP)
+
+    suspected = np.flatnonzero((suspicion.wrong_NP >= SUSPECT).any(axis=1))
+    hits = (suspected >= 12_000 - 240).sum()
+    assert hits >= 0.9 * 240
+    assert hits >= 0.9 * len(suspected)
+    assert suspicion.wrong_share == pytest.approx(240 / 48_000, rel=0.3)
