@@ -158,7 +158,7 @@ class TrainConfig:
 
     seed: int = option(
         0,
-        "Random seed. On a CPU, equal seed, layout and threads (OMP_NUM_THREADS) give equal results.",
+        "Random seed. On a CPU, equal seed, layout, precision and threads (OMP_NUM_THREADS) give equal results.",
         low=0,
         high=2**31 - 1,
     )
@@ -189,6 +189,11 @@ class TrainConfig:
         "auto",
         "Memory layout of image batches; auto measures which is faster.",
         choices=("auto", "channels_last", "contiguous"),
+    )
+    precision: str = option(
+        "auto",
+        "Number format of a training step; auto measures whether bfloat16 is faster, if the device has it.",
+        choices=("auto", "float32", "bfloat16"),
     )
     batch_size: int = option(32, "Images per step.", low=2, high=4096)
     lr: float = option(2e-3, "Peak learning rate.", title="Learning rate", low=1e-6, high=1)

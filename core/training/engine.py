@@ -28,7 +28,7 @@ from core.images.augmenter import Augmenter
 from core.images.frame import Frame, choose_frame, subsample
 from core.model import checkpoint
 from core.model.config import TrainConfig
-from core.model.network import build_model, memory_format, parameter_groups, pick_device, to_input
+from core.model.network import autocast, build_model, memory_format, parameter_groups, pick_device, to_input
 from core.model.pretrained import find_weights
 from core.training.probe import probe
 from core.training.snapshot import READINGS, Snapshot, batch_order
@@ -103,7 +103,7 @@ def choose(
     say(f"Input size {frame.size[0]} x {frame.size[1]} pixels: {why}.")
     say(f"Backbone {config.backbone}: {source}.")
     reason = "fastest here" if choices["probe_ms"] else "as set"
-    say(f"Memory layout {choices['layout']}, threads {choices['threads']}: {reason}.")
+    say(f"Memory layout {choices['layout']}, {choices['precision']}, threads {choices['threads']}: {reason}.")
     return choices
 
 
@@ -257,7 +257,7 @@ class _Run:
         for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
             group["lr"] = peak * learning_rate_factor(self.progress())
         self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with autocast(self.choices):
             logits_BPC = self.model(images_B3HW).float()
         loss = _loss(logits_BPC, targets_BP, weights_B)
         self.optimizer.zero_grad(set_to_none=True)

@@ -23,6 +23,7 @@ CONFIG = TrainConfig(
     image_size=(32, 64),
     pretrained="none",
     layout="channels_last",
+    precision="float32",
     batch_size=16,
     augment={},
 )
