@@ -1,0 +1,154 @@
+"""Text on paper: the place, shape and ink of each character."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.rendered.fonts import Font
+from bench.rendered.paper import Color, Image, Rng, another_ink
+
+Mask = NDArray[Any]
+"""Height x width, uint8."""
+FILLS = ("filled", "outlined", "hollow", "shadowed", "dotted")
+_FILL_SHARES = (0.76, 0.06, 0.06, 0.07, 0.05)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hand:
+    """The way in which the characters of one image are set."""
+
+    fill: str
+    turn: float
+    """Most degrees of rotation, to either side."""
+    slant: float
+    """Shear of all characters."""
+    vary: float
+    """Spread of the size, as a share."""
+    jump: float
+    """Spread of the baseline, as a share of the height."""
+    pitch: float
+    """Distance of neighbors, in widths of a character. Below 1 they overlap."""
+    weight: int
+    """Pixels by which strokes grow or shrink."""
+    colored: bool
+    """Each character has an ink of its own."""
+    frame: float
+    """Share of the image's width that the text fills."""
+    tall: float
+    """Share of the image's height that it fills at most."""
+
+
+def any_hand(rng: Rng) -> Hand:
+    """Draw a hand. Half of them are upright and even; the others vary in everything."""
+    calm = rng.random() < 0.4
+    overlapping = rng.random() < 0.4
+    return Hand(
+        fill=str(rng.choice(FILLS, p=_FILL_SHARES)),
+        turn=0.0 if calm else rng.uniform(0, 32),
+        slant=rng.normal(0, 0.08 if calm else 0.2),
+        vary=0.0 if calm else rng.uniform(0, 0.2),
+        jump=0.0 if calm else rng.uniform(0, 0.14),
+        pitch=rng.uniform(0.62, 0.95) if overlapping else rng.uniform(0.95, 1.7),
+        weight=int(rng.choice([-1, 0, 0, 0, 1])),
+        colored=rng.random() < 0.2,
+        frame=rng.uniform(0.6, 0.97) if rng.random() < 0.85 else rng.uniform(0.35, 0.6),
+        tall=rng.uniform(0.55, 0.97),
+    )
+
+
+def draw_text(canvas: Image, text: str, fonts: list[Font], hand: Hand, ink: Color, paper: Color, rng: Rng) -> None:
+    """Draw a text on the canvas, one font for each character."""
+    height, width = canvas.shape[:2]
+    masks = [font.glyphs[char].mask_HW for font, char in zip(fonts, text, strict=True)]
+    tops = [font.glyphs[char].top for font, char in zip(fonts, text, strict=True)]
+    # Characters keep their relative heights and baselines within a font.
+    line = float(np.median([font.height for font in fonts]))
+    widths = np.array([mask.shape[1] for mask in masks], float)
+    middle = float(widths.mean())
+    advances = (
+        (0.5 * (widths[:-1] + widths[1:]) + 0.12 * middle)
+        * hand.pitch
+        * rng.uniform(1 - hand.vary, 1 + hand.vary, len(masks) - 1)
+    )
+    places = np.concatenate([[0.0], np.cumsum(advances)])
+    extent = places[-1] + 0.5 * (widths[0] + widths[-1])
+    # A turned or jumping character needs more room.
+    room = line * (1 + hand.vary + np.sin(np.deg2rad(hand.turn)) * 0.7)
+    scale = min(hand.frame * width / extent, hand.tall * height * (1 - hand.jump) / room)
+    left = rng.uniform(0, max(1e-6, width - extent * scale))
+    base = height / 2 + rng.uniform(-0.5, 0.5) * max(0.0, height * (1 - 2 * hand.jump) - room * scale)
+    bottoms = np.array([top + mask.shape[0] for mask, top in zip(masks, tops, strict=True)], float)
+    level = float(np.median(bottoms))
+    order = rng.permutation(len(masks)) if rng.random() < 0.3 else np.arange(len(masks))
+    for place in order:
+        mask = masks[place]
+        size = scale * (1 + rng.uniform(-hand.vary, hand.vary))
+        center = (
+            left + (places[place] + 0.5 * widths[0]) * scale,
+            base
+            + (bottoms[place] - level - mask.shape[0] / 2 + line / 2) * scale
+            + rng.uniform(-hand.jump, hand.jump) * height,
+        )
+        own = another_ink(ink, paper, rng) if hand.colored else ink
+        _stamp(canvas, mask, center, size, hand, own, paper, rng)
+
+
+def _stamp(
+    canvas: Image, mask: Mask, center: tuple[float, float], size: float, hand: Hand, ink: Color, paper: Color, rng: Rng
+) -> None:
+    """Draw one character around its center."""
+    turn = np.deg2rad(rng.uniform(-hand.turn, hand.turn))
+    cos, sin = np.cos(turn) * size, np.sin(turn) * size
+    matrix = np.array([[cos, -sin], [sin, cos]]) @ np.array([[1.0, -hand.slant], [0.0, 1.0]])
+    half = np.abs(matrix) @ (np.array(mask.shape[::-1]) / 2 + 2) + 2
+    x0, y0 = np.floor(np.array(center) - half).astype(int)
+    x1, y1 = np.ceil(np.array(center) + half).astype(int)
+    offset = np.array(center) - (x0, y0) - matrix @ (np.array(mask.shape[::-1]) / 2)
+    if size < 0.5:  # bilinear sampling would skip strokes
+        mask = cv2.blur(mask, (2, 2)) if size > 0.35 else cv2.blur(mask, (3, 3))
+    drawn = cv2.warpAffine(
+        mask, np.column_stack([matrix, offset]), (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR
+    )
+    for coverage, color, shift in _layers(drawn, hand, ink, paper, rng):
+        _blend(canvas, coverage, color, int(x0) + shift, int(y0) + shift)
+
+
+def _layers(drawn: Mask, hand: Hand, ink: Color, paper: Color, rng: Rng) -> list[tuple[Mask, Color, int]]:
+    """Return what is laid over the paper for one character: coverage, color and shift in pixels."""
+    cross = np.ones((3, 3), np.uint8)
+    if hand.weight:
+        changed = cv2.dilate(drawn, cross) if hand.weight > 0 else cv2.erode(drawn, np.ones((2, 2), np.uint8))
+        if changed.sum() > 0.6 * drawn.sum():  # a hairline would vanish
+            drawn = changed
+    if hand.fill == "hollow":
+        edge = cv2.morphologyEx(drawn, cv2.MORPH_GRADIENT, cross)
+        return [(edge, ink, 0)]
+    if hand.fill == "outlined":
+        return [(cv2.dilate(drawn, cross), ink, 0), (drawn, 0.75 * paper + 0.25 * (255 - ink), 0)]
+    if hand.fill == "shadowed":
+        return [(drawn, 0.5 * ink + 0.5 * paper, int(rng.choice([-2, -1, 1, 2]))), (drawn, ink, 0)]
+    if hand.fill == "dotted":
+        return [(drawn * _raster(drawn.shape, rng), ink, 0)]
+    return [(drawn, ink, 0)]
+
+
+def _raster(shape: tuple[int, ...], rng: Rng) -> Mask:
+    """Return 1 where a coarse raster prints, else 0."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    pitch = int(rng.integers(3, 5))
+    return (((x % pitch) > 0) & ((y % pitch) > 0)).astype(np.uint8)
+
+
+def _blend(canvas: Image, coverage: Mask, color: Color, x: int, y: int) -> None:
+    """Lay a color over a part of the canvas. What is outside of it is cut off."""
+    height, width = canvas.shape[:2]
+    left, top = max(0, -x), max(0, -y)
+    right, bottom = min(coverage.shape[1], width - x), min(coverage.shape[0], height - y)
+    if right <= left or bottom <= top:
+        return
+    share = coverage[top:bottom, left:right, None].astype(np.float32) / 255
+    part = canvas[y + top : y + bottom, x + left : x + right]
+    part[:] = part + share * (color - part)
