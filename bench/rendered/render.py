@@ -5,13 +5,12 @@ from collections.abc import Sequence
 
 from bench.rendered.clutter import draw_clutter, draw_frame
 from bench.rendered.finish import finish
-from bench.rendered.fonts import SETS, Font
+from bench.rendered.fonts import Font
 from bench.rendered.paper import Image, Rng, colors, sheet
 from bench.rendered.text import any_hand, draw_text
 
 VERSION = 1
 """Changes with any change of the pixels."""
-CHARS = "".join(SETS)
 
 
 def any_size(length: int, rng: Rng) -> tuple[int, int]:

@@ -1,15 +1,21 @@
 """Rendered text: fonts that have their characters, images that show their text, and nothing shared with the demo."""
 
 import ast
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench.rendered.fonts import SETS, Font, load_fonts
-from bench.rendered.render import CHARS, Renderer, any_size
+from bench.rendered.pretrain import Pretraining
+from bench.rendered.render import Renderer, any_size
 from core.images import renderer as demo
+from core.model.any_length import CHARS, AnyLength
+from core.model.config import preset
+from core.model.network import Recognizer
 
 FONTS = Path(demo.__file__).parent / "fonts"
 """Six font files that are in the repository. The styles come from elsewhere."""
@@ -22,6 +28,7 @@ def fonts() -> list[Font]:
 
 
 def test_fonts_have_every_character(fonts: list[Font]) -> None:
+    assert "".join(SETS) == CHARS
     assert len(fonts) == len(list(FONTS.glob("*.[ot]tf")))
     assert all(font.has(SETS[0]) for font in fonts)
     assert sum(font.has(CHARS) for font in fonts) >= 4
@@ -63,4 +70,48 @@ def test_the_text_changes_what_is_seen(fonts: list[Font]) -> None:
 def test_nothing_is_shared_with_the_demo_style() -> None:
     for path in BENCH.glob("*.py"):
         imported = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
-        assert all(not (node.module or "").startswith(("core.images", "core.cli")) for node in imported), path
+        assert all(not (node.module or "").startswith(("core.images.renderer", "core.cli")) for node in imported), path
+
+
+@pytest.mark.parametrize(("length", "charset", "size"), [(4, SETS[0], (48, 160)), (6, CHARS[:36], (64, 256))])
+def test_a_run_that_takes_over_its_part_reads_like_the_whole(length: int, charset: str, size: tuple[int, int]) -> None:
+    whole = AnyLength(preset("fast")).eval()
+    part = Recognizer(
+        positions=length, classes=len(charset), image_size=size, backbone="resnet10t", stride=8, head="query",
+        width=256, ink=False, centers=[0.5] * length, sigma=0.1,
+    ).eval()  # fmt: skip
+    part.load_state_dict(whole.part(length, charset, size))
+    images_B3HW = torch.rand(3, 3, *size)
+
+    with torch.inference_mode():
+        expected_BPC = whole(images_B3HW, length)[:, :, [CHARS.index(char) for char in charset]]
+        torch.testing.assert_close(part(images_B3HW), expected_BPC)
+
+
+def test_a_stopped_training_continues_with_equal_weights(fonts: list[Font], tmp_path: Path) -> None:
+    """The whole training and one in two stretches end alike."""
+
+    def train(folder: Path, steps: int) -> Pretraining:
+        folder.mkdir(exist_ok=True)
+        training = Pretraining(folder, fonts, images=4 * 4, size=4)
+        for _ in range(steps):
+            training.train_step()
+        training.save()
+        return training
+
+    whole = train(tmp_path / "whole", 4)
+    train(tmp_path / "parts", 2)
+    parts = train(tmp_path / "parts", 2)
+
+    assert parts.step == whole.step == 4
+    assert all(torch.equal(value, parts.ema.state_dict()[name]) for name, value in whole.ema.state_dict().items())
+
+
+def test_the_curve_has_a_line_for_each_look(fonts: list[Font], tmp_path: Path) -> None:
+    training = Pretraining(tmp_path, fonts, images=8, size=4)
+    training.note(training.train_step(), {})
+    training.note(training.train_step(), {"quick": [1, 2]})
+
+    lines = [json.loads(line) for line in training.curve.read_text().splitlines()]
+    assert [line["images"] for line in lines] == [4, 8]
+    assert lines[1]["real"] == {"quick": [1, 2]}
