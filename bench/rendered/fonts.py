@@ -1,7 +1,7 @@
 """Fonts of the system: which characters each one has, and their shapes.
 
-A font counts for a set of characters if it draws all of them, each one differently, and most of them more like the
-same character of other fonts than like another one. The last rule leaves out ornaments.
+A font counts for a set of characters if it draws all of them, each one differently. Most of them must look more like
+the same character of other fonts than like another one, which leaves out ornaments.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@
 
 It takes one core at the lowest priority, saves each minute, and continues where it stopped. `DIR/curve.jsonl` gets a
 line every 50,000 images. With --data, the folder of bench.accuracy, a line has the exact match on the validation images
-of real sets, which are read with their length and charset and nothing else. They train nothing and choose nothing.
+of real sets. They train nothing and choose nothing.
 """
 
 import argparse
