@@ -4,8 +4,8 @@
 
 DIR is that of bench.accuracy. A cell imports the images into a folder of its own, lets both readers read them, and
 compares the suspected labels with bench/audits. Then it starts from the corrected labels, changes one character of 2%
-of them at random, and repeats this with five seeds. A cell with folds trains on the first of these. Doubtful images of
-an audit count for neither side. An interrupted cell continues.
+of them at random, and repeats this with five seeds. A cell with folds trains networks on each of these. Doubtful
+images of an audit count for neither side. An interrupted cell continues.
 """
 
 import json
@@ -29,7 +29,7 @@ from core.evaluation.metrics import interval95
 from core.home import Home
 from core.jobs import control
 from core.readers.readers import READERS, available
-from core.runs.folds import start_folds, unfinished_folds
+from core.runs.folds import start_folds
 from core.runs.suspects import Suspects, find_suspects
 from core.training.snapshot import load_snapshot
 from db import jobs, projects, samples
@@ -100,27 +100,35 @@ def measure(cell: SuspectCell, bench: Bench) -> dict[str, Any]:
         right |= {key: corrected for key, (_, corrected) in more.items() if key in right}
         doubtful = _doubtful(folder)
         _set_labels(db, project, dict(zip(keys, given, strict=True)))
+
+        def look(name: str, labels: Mapping[str, str]) -> dict[str, Any]:
+            """Count the suspected labels once. Later, networks trained on other labels would take part."""
+            path = bench.folder(cell) / f"{name}.json"
+            if not path.exists():
+                _set_labels(db, project, labels)
+                path.write_text(json.dumps(_count(find_suspects(db, home, project), labels, right, doubtful)))
+            counts: dict[str, Any] = json.loads(path.read_text())
+            return counts
+
+        draws = [_changed(right, cell.image_set.spec, seed) for seed in range(DRAWS)]
         result = (
             described(cell, frozen)
             | environment(bench.threads)
             | {
                 "readers": json.loads(job.result or "{}"),
                 "images": len(keys),
-                "audit": _count(find_suspects(db, home, project), dict(zip(keys, given, strict=True)), right, doubtful),
+                "audit": look("audit", dict(zip(keys, given, strict=True))),
+                "readers_alone": _pooled([look(f"alone-{seed}", labels) for seed, labels in enumerate(draws)]),
             }
         )
-        draws = []
-        for seed in range(1 if cell.folds else DRAWS):
-            labels = _changed(right, cell.image_set.spec, seed)
-            _set_labels(db, project, labels)
-            draws.append(_count(find_suspects(db, home, project), labels, right, doubtful))
-        result["readers_alone"] = _pooled(draws)
         if cell.folds:
-            stopped = unfinished_folds(db, project)
-            folds = control.resume(db, home, stopped.id) if stopped else _newest_or_new(db, home, project, cell)
-            folds = control.finish(db, home, folds.id, lambda status: bench.say(f"{cell.name}: {status.message}"))
-            result["folds"] = json.loads(folds.result or "{}")
-            result["with_folds"] = _pooled([_count(find_suspects(db, home, project), labels, right, doubtful)])
+            counted = []
+            for seed, labels in enumerate(draws):
+                if not (bench.folder(cell) / f"folds-{seed}.json").exists():
+                    _set_labels(db, project, labels)
+                    _train_folds(db, home, project, cell, bench, seed)
+                counted.append(look(f"folds-{seed}", labels))
+            result["with_folds"] = _pooled(counted)
     return result
 
 
@@ -146,9 +154,16 @@ def _project(cell: SuspectCell, bench: Bench) -> Iterator[tuple[Database, Home, 
         yield db, home, project
 
 
-def _newest_or_new(db: Database, home: Home, project: Project, cell: SuspectCell) -> Any:
-    newest = jobs.find_newest(db, project.id, "folds")
-    return newest or start_folds(db, home, project, cell.config(), operator=OPERATOR)
+def _train_folds(db: Database, home: Home, project: Project, cell: Cell, bench: Bench, seed: int) -> None:
+    """Train networks on the labels of a draw. Continue if that was interrupted."""
+    note = bench.folder(cell) / f"job-{seed}.txt"
+    if note.exists():
+        job = jobs.get_job(db, note.read_text())
+        job = job if job.state == "finished" else control.resume(db, home, job.id)
+    else:
+        job = start_folds(db, home, project, cell.config(), operator=OPERATOR)
+        note.write_text(job.id)
+    control.finish(db, home, job.id, lambda status: bench.say(f"{cell.name}: draw {seed + 1}: {status.message}"))
 
 
 def _set_labels(db: Database, project: Project, labels: Mapping[str, str]) -> None:
