@@ -35,6 +35,8 @@ class Hand:
     """Pixels by which strokes grow or shrink."""
     colored: bool
     """Each character has an ink of its own."""
+    rolled: bool
+    """Digits are on drums, as in meters, and some stand between two."""
     frame: float
     """Share of the image's width that the text fills."""
     tall: float
@@ -54,6 +56,7 @@ def any_hand(rng: Rng) -> Hand:
         pitch=rng.uniform(0.62, 0.95) if overlapping else rng.uniform(0.95, 1.7),
         weight=int(rng.choice([-1, 0, 0, 0, 1])),
         colored=rng.random() < 0.2,
+        rolled=rng.random() < 0.03,
         frame=rng.uniform(0.6, 0.97) if rng.random() < 0.85 else rng.uniform(0.35, 0.6),
         tall=rng.uniform(0.55, 0.97),
     )
@@ -63,6 +66,8 @@ def draw_text(canvas: Image, text: str, fonts: list[Font], hand: Hand, ink: Colo
     """Draw a text on the canvas, one font for each character."""
     height, width = canvas.shape[:2]
     masks = [font.glyphs[char].mask_HW for font, char in zip(fonts, text, strict=True)]
+    if hand.rolled and text.isdecimal():
+        masks = [roll(font, char, rng) for font, char in zip(fonts, text, strict=True)]
     tops = [font.glyphs[char].top for font, char in zip(fonts, text, strict=True)]
     # Characters keep their relative heights and baselines within a font.
     line = float(np.median([font.height for font in fonts]))
@@ -94,6 +99,19 @@ def draw_text(canvas: Image, text: str, fonts: list[Font], hand: Hand, ink: Colo
         )
         own = another_ink(ink, paper, rng) if hand.colored else ink
         _stamp(canvas, mask, center, size, hand, own, paper, rng)
+
+
+def roll(font: Font, char: str, rng: Rng) -> Mask:
+    """Return a digit with a part of the digit before or after it. The digit itself shows more than the other."""
+    drum = [font.glyphs[str((int(char) + step) % 10)].mask_HW for step in (-1, 0, 1)]
+    height, width = max(mask.shape[0] for mask in drum), max(mask.shape[1] for mask in drum)
+    pitch = round(height * 1.25)
+    strip = np.zeros((3 * pitch, width), np.uint8)
+    for row, mask in enumerate(drum):
+        left = (width - mask.shape[1]) // 2
+        strip[row * pitch : row * pitch + mask.shape[0], left : left + mask.shape[1]] = mask
+    start = pitch + round(rng.uniform(-0.36, 0.36) * pitch) if rng.random() < 0.4 else pitch
+    return strip[start : start + height]
 
 
 def _stamp(

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.rendered.fonts import SETS, Font, load_fonts
+from bench.rendered.fonts import SETS, Font, Glyph, load_fonts
+from bench.rendered.made import made_fonts
 from bench.rendered.pretrain import Pretraining
 from bench.rendered.render import Renderer, any_size
+from bench.rendered.text import roll
 from core.images import renderer as demo
 from core.model.any_length import CHARS, AnyLength
 from core.model.config import preset
@@ -41,6 +43,30 @@ def test_copies_and_files_that_are_not_fonts_are_left_out(fonts: list[Font], tmp
     (tmp_path / "damaged.ttf").write_bytes(b"no font")
 
     assert len(load_fonts(tmp_path)) == len(fonts)
+
+
+def test_made_fonts_draw_each_digit_differently(fonts: list[Font]) -> None:
+    made = made_fonts(fonts, np.random.default_rng(0))
+
+    assert len(made) == 48
+    for font in made:
+        assert font.has(SETS[0])
+        assert len({font.glyphs[char].mask_HW.tobytes() for char in SETS[0]}) == 10
+
+
+def test_a_digit_between_two_shows_mostly_itself() -> None:
+    """So its label is right."""
+    font = Font(
+        Path("shades"), "shades", {char: Glyph(np.full((20, 10), 10 + int(char), np.uint8), 0) for char in SETS[0]}
+    )
+    rng = np.random.default_rng(0)
+    turned = 0
+    for number in range(200):
+        shades, counts = np.unique(roll(font, str(number % 10), rng), return_counts=True)
+        seen = {int(shade) - 10: int(count) for shade, count in zip(shades, counts, strict=True) if shade}
+        assert max(seen, key=seen.__getitem__) == number % 10
+        turned += len(seen) > 1
+    assert 20 <= turned <= 120
 
 
 @pytest.mark.parametrize("length", [1, 4, 6, 10])
