@@ -13,7 +13,6 @@ Color = NDArray[np.float32]
 """Red, green and blue, 0 to 255."""
 CONTRAST = 55.0
 """Least distance of ink and paper in luminance. A person needs about 30 to read a thin stroke."""
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def any_color(rng: Rng) -> Color:
@@ -61,7 +60,9 @@ def sheet(paper: Color, ink: Color, size: tuple[int, int], rng: Rng) -> Image:
 
 
 def _differ(color: Color, other: Color) -> float:
-    return abs(float(_LUMINANCE @ (color - other)))
+    """Return the difference in luminance (ITU-R BT.601)."""
+    red, green, blue = (float(value) for value in color - other)
+    return abs(0.299 * red + 0.587 * green + 0.114 * blue)
 
 
 def _tone(reach: float, rng: Rng) -> Color:

@@ -15,7 +15,7 @@ VERSION = 1
 
 def any_size(length: int, rng: Rng) -> tuple[int, int]:
     """Return a height and width that a text of this length could fill, in multiples of 16 pixels."""
-    height = int(rng.choice([48, 64]))
+    height = (48, 64)[rng.integers(2)]
     width = height * (length * rng.uniform(0.42, 0.85) + rng.uniform(0.1, 0.6))
     return height, max(32, round(width / 16) * 16)
 
@@ -36,7 +36,7 @@ class Renderer:
         """Return an image of height x width x 3 with the text."""
         ink, paper = colors(rng)
         canvas = sheet(paper, ink, size, rng)
-        busy = rng.choice([0.0, 0.6, 2.0], p=[0.35, 0.35, 0.3])
+        busy = (0.0, 0.6, 2.0)[rng.integers(3)]
         draw_clutter(canvas, ink, paper, busy, rng)
         draw_text(canvas, text, self._fonts(text, rng), any_hand(rng), ink, paper, rng)
         draw_clutter(canvas, ink, paper, busy, rng)

@@ -1,5 +1,6 @@
 """Text on paper: the place, shape and ink of each character."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from bench.rendered.paper import Color, Image, Rng, another_ink
 Mask = NDArray[Any]
 """Height x width, uint8."""
 FILLS = ("filled", "outlined", "hollow", "shadowed", "dotted")
-_FILL_SHARES = (0.76, 0.06, 0.06, 0.07, 0.05)
+_FILL_BOUNDS = np.cumsum((0.76, 0.06, 0.06, 0.07))
+"""Shares of all but the last, added up. The choice function of NumPy takes longer than drawing a character."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +50,13 @@ def any_hand(rng: Rng) -> Hand:
     calm = rng.random() < 0.4
     overlapping = rng.random() < 0.4
     return Hand(
-        fill=str(rng.choice(FILLS, p=_FILL_SHARES)),
+        fill=FILLS[np.searchsorted(_FILL_BOUNDS, rng.random())],
         turn=0.0 if calm else rng.uniform(0, 32),
         slant=rng.normal(0, 0.08 if calm else 0.2),
         vary=0.0 if calm else rng.uniform(0, 0.2),
         jump=0.0 if calm else rng.uniform(0, 0.14),
         pitch=rng.uniform(0.62, 0.95) if overlapping else rng.uniform(0.95, 1.7),
-        weight=int(rng.choice([-1, 0, 0, 0, 1])),
+        weight=(-1, 0, 0, 0, 1)[rng.integers(5)],
         colored=rng.random() < 0.2,
         rolled=rng.random() < 0.03,
         frame=rng.uniform(0.6, 0.97) if rng.random() < 0.85 else rng.uniform(0.35, 0.6),
@@ -81,7 +83,7 @@ def draw_text(canvas: Image, text: str, fonts: list[Font], hand: Hand, ink: Colo
     places = np.concatenate([[0.0], np.cumsum(advances)])
     extent = places[-1] + 0.5 * (widths[0] + widths[-1])
     # A turned or jumping character needs more room.
-    room = line * (1 + hand.vary + np.sin(np.deg2rad(hand.turn)) * 0.7)
+    room = line * (1 + hand.vary + math.sin(math.radians(hand.turn)) * 0.7)
     scale = min(hand.frame * width / extent, hand.tall * height * (1 - hand.jump) / room)
     left = rng.uniform(0, max(1e-6, width - extent * scale))
     base = height / 2 + rng.uniform(-0.5, 0.5) * max(0.0, height * (1 - 2 * hand.jump) - room * scale)
@@ -118,20 +120,22 @@ def _stamp(
     canvas: Image, mask: Mask, center: tuple[float, float], size: float, hand: Hand, ink: Color, paper: Color, rng: Rng
 ) -> None:
     """Draw one character around its center."""
-    turn = np.deg2rad(rng.uniform(-hand.turn, hand.turn))
-    cos, sin = np.cos(turn) * size, np.sin(turn) * size
-    matrix = np.array([[cos, -sin], [sin, cos]]) @ np.array([[1.0, -hand.slant], [0.0, 1.0]])
-    half = np.abs(matrix) @ (np.array(mask.shape[::-1]) / 2 + 2) + 2
-    x0, y0 = np.floor(np.array(center) - half).astype(int)
-    x1, y1 = np.ceil(np.array(center) + half).astype(int)
-    offset = np.array(center) - (x0, y0) - matrix @ (np.array(mask.shape[::-1]) / 2)
+    turn = math.radians(rng.uniform(-hand.turn, hand.turn))
+    cos, sin = math.cos(turn) * size, math.sin(turn) * size
+    xx, xy, yx, yy = cos, -cos * hand.slant - sin, sin, cos - sin * hand.slant
+    high, wide = mask.shape[0] / 2, mask.shape[1] / 2
+    half_x = abs(xx) * (wide + 2) + abs(xy) * (high + 2) + 2
+    half_y = abs(yx) * (wide + 2) + abs(yy) * (high + 2) + 2
+    x0, y0 = math.floor(center[0] - half_x), math.floor(center[1] - half_y)
+    x1, y1 = math.ceil(center[0] + half_x), math.ceil(center[1] + half_y)
+    matrix = np.array(
+        [[xx, xy, center[0] - x0 - xx * wide - xy * high], [yx, yy, center[1] - y0 - yx * wide - yy * high]]
+    )
     if size < 0.5:  # bilinear sampling would skip strokes
         mask = cv2.blur(mask, (2, 2)) if size > 0.35 else cv2.blur(mask, (3, 3))
-    drawn = cv2.warpAffine(
-        mask, np.column_stack([matrix, offset]), (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR
-    )
+    drawn = cv2.warpAffine(mask, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
     for coverage, color, shift in _layers(drawn, hand, ink, paper, rng):
-        _blend(canvas, coverage, color, int(x0) + shift, int(y0) + shift)
+        _blend(canvas, coverage, color, x0 + shift, y0 + shift)
 
 
 def _layers(drawn: Mask, hand: Hand, ink: Color, paper: Color, rng: Rng) -> list[tuple[Mask, Color, int]]:
@@ -147,7 +151,7 @@ def _layers(drawn: Mask, hand: Hand, ink: Color, paper: Color, rng: Rng) -> list
     if hand.fill == "outlined":
         return [(cv2.dilate(drawn, cross), ink, 0), (drawn, 0.75 * paper + 0.25 * (255 - ink), 0)]
     if hand.fill == "shadowed":
-        return [(drawn, 0.5 * ink + 0.5 * paper, int(rng.choice([-2, -1, 1, 2]))), (drawn, ink, 0)]
+        return [(drawn, 0.5 * ink + 0.5 * paper, (-2, -1, 1, 2)[rng.integers(4)]), (drawn, ink, 0)]
     if hand.fill == "dotted":
         return [(drawn * _raster(drawn.shape, rng), ink, 0)]
     return [(drawn, ink, 0)]
@@ -167,6 +171,6 @@ def _blend(canvas: Image, coverage: Mask, color: Color, x: int, y: int) -> None:
     right, bottom = min(coverage.shape[1], width - x), min(coverage.shape[0], height - y)
     if right <= left or bottom <= top:
         return
-    share = coverage[top:bottom, left:right, None].astype(np.float32) / 255
+    share = coverage[top:bottom, left:right, None] * np.float32(1 / 255)
     part = canvas[y + top : y + bottom, x + left : x + right]
     part[:] = part + share * (color - part)
