@@ -147,6 +147,8 @@ def scores(splits: Mapping[str, Any], labels: str) -> list[str]:
 def minutes(result: Mapping[str, Any]) -> str:
     threads = result["choices"]["threads"]
     where = "GPU" if result["choices"]["device"] == "cuda" else f"{threads} thread{'s' * (threads > 1)}"
+    if result["choices"].get("precision") == "bfloat16":  # earlier cells had no choice
+        where += ", bfloat16"
     return f"{result['seconds'] / 60:.1f} min, {result['steps']:,} steps, {where}"
 
 
