@@ -1,4 +1,8 @@
-"""One rendered image: paper, clutter, text, clutter, finish."""
+"""One rendered image: paper, clutter, text, clutter, finish.
+
+The styles are drawn from general ranges. No pixel, parameter or font was chosen from a real portal's images, and
+nothing is shared with the demo project's renderer.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
