@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from core.jobs import priority
+
 LOWER = "import os, subprocess, sys\nfrom core.jobs.priority import lower\nlower()\n"
+LEVEL = "print(os.sched_getscheduler(0) if hasattr(os, 'sched_getscheduler') else 0, os.nice(0))"
 
 
 def printed(code: str) -> str:
@@ -15,19 +19,36 @@ def printed(code: str) -> str:
     ).stdout.strip()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has SCHED_IDLE")
-def test_a_lowered_process_yields_to_every_other() -> None:
-    own = os.sched_getscheduler(0)
-    assert printed("print(os.sched_getscheduler(0))") == str(os.SCHED_IDLE)
-    assert os.sched_getscheduler(0) == own
+def test_a_lowered_process_lets_others_run_first() -> None:
+    """Its threads and children too, and no other process."""
+    before = os.nice(0)
+    expected = f"{os.SCHED_IDLE} {before}" if priority.has_share() else f"0 {before + priority.NICENESS}"
+
+    assert printed(LEVEL) == expected
+    assert printed(f'subprocess.run([sys.executable, "-c", "import os; {LEVEL}"])') == expected
+    assert printed(f"import threading\nthreading.Thread(target=lambda: {LEVEL}).start()") == expected
+    assert os.nice(0) == before
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has SCHED_IDLE")
-def test_threads_and_processes_of_a_lowered_process_yield_too() -> None:
-    child = 'subprocess.run([sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"])'
-    assert printed(child) == str(os.SCHED_IDLE)
-    thread = (
-        "import threading\n"
-        "threading.Thread(target=lambda: print(os.sched_getscheduler(threading.get_native_id()))).start()"
-    )
-    assert printed(thread) == str(os.SCHED_IDLE)
+@pytest.mark.parametrize(
+    ("enabled", "groups", "expected"),
+    [
+        ("1\n", "0::/\n", True),
+        ("1\n", "8:pids:/\n4:memory:/some/job\n1:cpu:/\n0::/\n", True),
+        ("0\n", "0::/\n", False),
+        ("1\n", "0::/user.slice/user-1000.slice\n", False),
+        ("1\n", "4:cpu,cpuacct:/docker/7f\n0::/\n", False),
+        (None, "0::/\n", False),
+    ],
+)
+def test_sessions_share_the_cores_only_outside_of_control_groups(
+    tmp_path: Path, enabled: str | None, groups: str, expected: bool
+) -> None:
+    """In a container, a process at SCHED_IDLE would stand still beside a run on all cores."""
+    (tmp_path / "sys/kernel").mkdir(parents=True)
+    (tmp_path / "self").mkdir()
+    if enabled is not None:
+        (tmp_path / "sys/kernel/sched_autogroup_enabled").write_text(enabled)
+    (tmp_path / "self/cgroup").write_text(groups)
+
+    assert priority.has_share(tmp_path) is expected
