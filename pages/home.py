@@ -4,7 +4,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.data.importing import watched_folder
-from core.data.kinds import Counts, breakdown, labels_by_kind
+from core.data.kinds import Counts, breakdown, is_mixed, labels_by_kind
+from core.data.proposals import is_usable
 from core.evaluation.percent import share
 from core.evaluation.reference import score_name
 from core.words import plural
@@ -35,12 +36,17 @@ if layout.home().db.exists():
         imports = [job for job in list_jobs(db, kind="import", limit=len(watches) + 1) if job.id not in watches]
         for project in projects:
             runs = list_runs(db, project.id)[:1]
-            numbers = counts(db, project.id), labels_by_kind(db, project)
+            numbers = counts(db, project.id), labels_by_kind(db, project), is_usable(db, project)
             cards.append((project, runs[0] if runs else None, *numbers))
 
 
-def show_project(project: Project, run: Run | None, count: dict[tuple[str, str], int], kinds: Counts) -> None:
-    """Draw a project's card: labeling progress, result of the newest run, and links to the next steps."""
+def show_project(
+    project: Project, run: Run | None, count: dict[tuple[str, str], int], kinds: Counts, usable: bool
+) -> None:
+    """Draw a project's card: labeling progress, result of the newest run, and links to the next steps.
+
+    `usable`: the general readers have read the project and can be used.
+    """
 
     def total(*keys: str) -> int:
         return sum(n for key, n in count.items() if set(keys) <= set(key))
@@ -49,7 +55,7 @@ def show_project(project: Project, run: Run | None, count: dict[tuple[str, str],
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader(layout.plain(project.name), anchor=False)
             with st.container(horizontal=True, width="content"):
-                link_to_next_steps(project, run, total("labeled"), total("unlabeled"))
+                link_to_next_steps(project, run, kinds, total("unlabeled"), usable)
         images, labels, newest = st.columns([2, 3, 3])
         splits = [f"{split} {total(split, 'labeled'):,}" for split in ("train", "val", "test")]
         spec = f"{plural(project.length, 'character')}, {layout.plain(short(project.charset))}"
@@ -86,16 +92,17 @@ def show_number(place: DeltaGenerator, title: str, value: str, note: str) -> Non
         st.caption(note)
 
 
-def link_to_next_steps(project: Project, run: Run | None, labeled: int, unlabeled: int) -> None:
+def link_to_next_steps(project: Project, run: Run | None, kinds: Counts, unlabeled: int, usable: bool) -> None:
     steps = []
     if run is not None and run.job.state in ACTIVE:
         steps.append(("pages/train.py", "View run", ":material/show_chart:"))
     elif run is not None and run.val_correct is not None:
         steps.append(("pages/evaluate.py", "View errors", ":material/grid_on:"))
-    elif labeled and not unlabeled:
+    elif kinds and (is_mixed(kinds) or not unlabeled):  # accepted readings leave val and test unlabeled
         steps.append(("pages/train.py", "Train a model", ":material/play_arrow:"))
-    if unlabeled and not labeled:
-        steps.append(("pages/propose.py", "Propose readings", ":material/auto_stories:"))
+    if unlabeled and not kinds:
+        label = "Accept readings" if usable else "Propose readings"
+        steps.append(("pages/propose.py", label, ":material/auto_stories:"))
     if unlabeled:
         steps.append(("pages/label.py", f"Label {plural(unlabeled, 'image')}", ":material/keyboard:"))
     for page, label, icon in steps:

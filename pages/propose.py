@@ -115,7 +115,7 @@ elif not finished and not running:
 if finished:
     result = json.loads(finished.result or "{}")
     # The readings may be newer, or missing after an attempt with other readers that failed.
-    names = " + ".join(f"{reader['name']} {reader['version']}" for reader in result["readers"])
+    names = " + ".join(sorted(f"{reader['name']} {reader['version']}" for reader in result["readers"]))
     day = (finished.finished_at or "")[:10]
     show_result(result, counts.get(("train", "readers"), 0), acceptable, 0 if running else unread, disagreements)
     if result["usable"]:

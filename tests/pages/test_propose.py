@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data import priorities
 from core.data.labeling import apply_events
-from core.data.proposals import proof
+from core.data.proposals import accept_agreed, proof
 from core.home import Home
 from db import jobs, runs
 from db.connection import opened, write
@@ -197,3 +197,21 @@ def test_no_round_is_offered_if_nothing_is_unlabeled(home: Home, open_page: Open
     assert not app.exception
     assert not [each for each in app.button if "round" in each.label]
     assert any("No training image is unlabeled" in each.value for each in app.markdown)
+
+
+def test_home_leads_from_readings_to_labels_to_a_run(home: Home, open_page: OpenPage, read: Project) -> None:
+    """Images of val and test stay unlabeled, and a run needs none of them."""
+
+    def next_steps() -> list[str]:
+        return [each.proto.label for each in open_page("home").get("page_link")]
+
+    with opened(home.db) as db:
+        for sample in select_samples(db, read.id, state="labeled"):
+            event = {"event": sample.sha256, "action": "undo", "sample": sample.sha256, "base": sample.version}
+            apply_events(db, read, "Ann", [event])
+    assert "Accept readings" in next_steps()
+
+    with opened(home.db) as db:
+        accept_agreed(db, read, "Ann")
+    assert "Train a model" in next_steps()
+    assert "Accept readings" not in next_steps()
