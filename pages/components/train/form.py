@@ -47,7 +47,10 @@ def show_form(page: Page, cloned: Run | None) -> None:
         kinds = labels_by_kind(db, page.project, "train")
     train, val, test = (labeled.get(split, 0) for split in ("train", "val", "test"))
     st.subheader("New run", anchor=False)
-    st.markdown(f"Labeled: **{train:,}** for training · **{val:,}** for validation · {test:,} held out for testing")
+    by_people = val if reference == "people" else 0
+    st.markdown(
+        f"Labeled: **{train:,}** for training · **{by_people:,}** for validation · {test:,} held out for testing"
+    )
     if is_mixed(kinds):
         st.caption(f"The training images have {sentence(kinds)}.")
     if reference == "readers":
