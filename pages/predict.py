@@ -11,7 +11,7 @@ from core.evaluation.reference import BLIND
 from core.evaluation.views import choice_of
 from core.images.pixels import data_url, decode, encode_png
 from core.words import plural
-from db.samples import image_bytes, select_samples
+from db.samples import count_samples, image_bytes, select_samples
 from pages.components import layout, resources
 from pages.components.charts import confidence_figure
 
@@ -22,10 +22,12 @@ page = layout.open_page("predict")
 project, spec, home = page.project, page.spec, layout.home()
 
 runs = layout.runs_with_a_model(project)
+with layout.errors(), layout.database() as db:
+    default = "val" if count_samples(db, project.id, split="val", state="labeled") else "upload"
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(list(runs))]
     source = st.segmented_control(
-        "Images", ["upload", "val", "unlabeled"], default="val", required=True, key="images", persist_state="session"
+        "Images", ["upload", "val", "unlabeled"], default=default, required=True, key="images", persist_state="session"
     )
     text = ""
     if source != "upload":

@@ -38,6 +38,7 @@ def test_evaluate_hides_readings(open_page: OpenPage, blind: list[bytes], sectio
 def test_predict_reads_no_upload_of_a_blind_image(open_page: OpenPage, blind: list[bytes]) -> None:
     """Neither does it list the image among those of the project."""
     app = open_page("predict", project="portal")
+    app.segmented_control(key="images").set_value("val").run()
     assert "no labeled validation images" in app.info[0].value
 
     app.segmented_control(key="images").set_value("upload").run()

@@ -159,3 +159,20 @@ def test_a_clone_lists_the_kinds_of_labels_that_changed(
     assert not app.exception
     assert f"training labels of readers: {n} → **{n - 1}**" in texts(app)
     assert f"The training images have {n} labels of readers." in texts(app)
+
+
+def test_the_form_counts_agreed_readings_not_as_labels(trained_on_readings: Project, open_page: OpenPage) -> None:
+    app = open_page("train", project=trained_on_readings.name)
+
+    shown = texts(app)
+    assert "**0** for validation" in shown
+    assert "No validation image has a label of people. The run validates against" in shown
+
+
+def test_predict_opens_with_the_upload(trained_on_readings: Project, open_page: OpenPage) -> None:
+    """No validation image has a label, so there is none to read."""
+    app = open_page("predict", project=trained_on_readings.name)
+
+    assert not app.exception
+    assert app.segmented_control(key="images").value == "upload"
+    assert len(app.get("file_uploader")) == 1
