@@ -145,3 +145,10 @@ def test_a_disputed_image_is_decided_by_saving(home: Home, open_page: OpenPage, 
         assert [event.action for event in events_of(db, after.id)] == ["import", "second", "resolve"]
     assert (after.label, after.disputed, after.checked) == ("777777", 0, 1)
     assert list(open_page("samples", project=portal.name, state="checked").dataframe[0].value["label"]) == ["777777"]
+
+
+def test_an_unlabeled_image_has_empty_cells(open_page: OpenPage, portal: Project) -> None:
+    """Streamlit shows a missing text as "None"."""
+    table = open_page("samples", project=portal.name, state="unlabeled").dataframe[0].value
+
+    assert set(table["label"]) == set(table["operator"]) == {""}
