@@ -109,3 +109,17 @@ def test_labels_of_readers_are_removed_after_typing_their_number(
         assert sum(n for (_, kind), n in kinds.items() if kind == "readers") == 1
         assert sum(n for (_, kind), n in kinds.items() if kind in ("run", "person")) == 3
     assert next(each for each in app.button if each.key == "remove readers").disabled
+
+
+def test_readers_cannot_contradict_their_own_labels(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """Suspected says so, instead of counting 0 of 0 labels."""
+    with opened(home.db) as db:
+        for sample in select_samples(db, portal.id, state="labeled"):
+            event = {"event": sample.sha256, "action": "undo", "sample": sample.sha256, "base": sample.version}
+            apply_events(db, portal, "Ann", [event])
+        add_unlabeled(db, portal, train=3)
+        give_all_kinds(db, portal, readers=3, run=0, person=0)
+
+    app = open_page("review", project=portal.name, show="Suspected")
+
+    assert "The labels left are from readings, so only folds can contradict them. With folds: 0 of 3" in texts(app)

@@ -41,10 +41,12 @@ def show_folds(project: Project, operator: str, suspects: Suspects) -> None:
 def _compared(suspects: Suspects, newest: Job | None) -> str:
     given, folded = suspects.not_from_readings, suspects.labels - suspects.without_fold
     of_readings = " that are not from readings" if given < suspects.labels else ""
-    text = (
-        f"Compared with readers: {given - suspects.unread:,} of {plural(given, 'label')}{of_readings}. "
-        f"With folds: {folded:,} of {plural(suspects.labels, 'label')}."
+    by_readers = (
+        f"Compared with readers: {given - suspects.unread:,} of {plural(given, 'label')}{of_readings}."
+        if given or not suspects.labels
+        else "The labels left are from readings, so only folds can contradict them."
     )
+    text = f"{by_readers} With folds: {folded:,} of {plural(suspects.labels, 'label')}."
     if suspects.unread:
         text += " `slotlab propose --labeled` lets the readers read the others."
     if newest and newest.state == "finished" and (result := json.loads(newest.result or "{}")):
