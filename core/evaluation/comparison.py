@@ -113,7 +113,8 @@ class Paired:
             (b, first), (c, second) = (c, second), (b, first)
         if not b + c:
             return f"No difference: both read the same {self.both:,} of {plural(self.n, 'image')} right."
-        counts = f"Of {plural(self.n, 'image')}, {b:,} are right only with {first} and {c:,} only with {second}"
+        are = "is" if b == 1 else "are"
+        counts = f"Of {plural(self.n, 'image')}, {b:,} {are} right only with {first} and {c:,} only with {second}"
         test = f"{counts} (exact McNemar test, p {self.p_text})."
         if self.p < ALPHA:
             return f"{first} is significantly better. {test}"

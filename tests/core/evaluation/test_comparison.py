@@ -160,6 +160,7 @@ def test_the_verdict_is_a_sentence() -> None:
         "(exact McNemar test, p = 0.58). At these rates, about 6,900 images would show it."
     )
     assert paired(610, 5, 5).verdict("A", "B").endswith("p = 1).")
+    assert "Of 12 images, 1 is right only with A and 0 only with B" in paired(12, 1, 0).verdict("A", "B")
     same = Paired(n=610, both=600, only_first=0, only_second=0, p=1.0)
     assert same.verdict("A", "B") == ("No difference: both read the same 600 of 610 images right.")
 
