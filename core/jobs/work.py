@@ -58,12 +58,12 @@ class Work:
             self.job.write("status.json", self._status | {"beat": self._beat, "eta_s": self._eta(now)}, sync=False)
 
     def _eta(self, now: float) -> float | None:
-        """Return the seconds to the last step, at the rate of the last 200 reports."""
-        if len(self._times) < 2:
+        """Return the seconds to the last step, at the rate of the last 200 reports; None after the last step."""
+        if len(self._times) < 2 or self._times[-1][1] >= self._status.get("steps", 0):
             return None
         (start, first), (_, last) = self._times[0], self._times[-1]
         rate = (last - first) / (now - start) if now > start else 0.0
-        return (self._status.get("steps", 0) - last) / rate if rate > 0 else None
+        return (self._status["steps"] - last) / rate if rate > 0 else None
 
     def end(self, reason: str | None = None, cause: Cause | None = None) -> None:
         """Write the final status."""
