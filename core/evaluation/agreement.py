@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from core.charset import TextSpec
+from core.evaluation.percent import percent
 from core.words import plural
 
 USABLE = 0.5
@@ -63,8 +64,8 @@ class Agreement:
             return "One reader alone cannot agree with another. Use at least two readers."
         if self.images < MIN_IMAGES:
             read = f"The readers have read {plural(self.images, 'image')}."
-            return f"{read} At least {MIN_IMAGES} show if they can be used here."
-        share = f"The readers agree on {self.agreed:,} of {self.images:,} images ({self.agreed / self.images:.1%})"
+            return f"{read} At least {MIN_IMAGES} are needed to show whether they can be used here."
+        share = f"The readers agree on {self.agreed:,} of {self.images:,} images ({percent(self.agreed / self.images)})"
         if self.usable:
             return f"{share}. Their agreed readings can be used here."
         chars = spec.charset if len(spec.charset) <= SHOWN_CHARS else f"{spec.charset[:SHOWN_CHARS]}…"

@@ -38,7 +38,8 @@ def test_differences_are_counted_by_position_and_character() -> None:
     [
         (15, 30, True, "can be used here"),
         (14, 30, False, "nothing is proposed. Check that the images have 2 characters and only 0123456789."),
-        (19, 19, False, "At least 20 show"),
+        (19, 19, False, "At least 20 are needed"),
+        (3999, 4000, True, "3,999 of 4,000 images (>99.9%)"),
     ],
 )
 def test_readers_are_usable_from_half_of_enough_images(alike: int, of: int, usable: bool, sentence: str) -> None:
