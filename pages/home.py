@@ -60,7 +60,7 @@ def show_project(
         splits = [f"{split} {total(split, 'labeled'):,}" for split in ("train", "val", "test")]
         spec = f"{plural(project.length, 'character')}, {layout.plain(short(project.charset))}"
         show_number(images, "Images", f"{total():,}", spec)
-        progress = f"{total('labeled'):,} of {total('labeled') + total('unlabeled'):,}"
+        progress = f"{total('labeled'):,} of {total():,}"
         notes = [" · ".join([*splits, f"skipped {total('skipped'):,}"]), breakdown(kinds)]
         show_number(labels, "Labeled", progress, "  \n".join(filter(None, notes)))
         if run is None:

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from core.backup.backups import back_up, is_running, last
 from core.charset import TextSpec
 from core.data.importing import import_images, open_project, open_source
+from core.data.labeling import apply_events
 from core.errors import OptionError
 from core.home import Home
 from core.images.pixels import encode_png
@@ -23,7 +24,7 @@ from db.connection import opened, write
 from db.jobs import list_jobs
 from db.projects import find_project, insert_project, list_sources
 from db.records import ACTIVE, Project
-from db.samples import counts
+from db.samples import counts, select_samples
 from tests.helpers.waiting import wait_until
 
 OpenPage = Callable[..., AppTest]
@@ -247,3 +248,15 @@ def test_a_length_out_of_range_is_refused(home: Home, open_page: OpenPage, tmp_p
     with opened(home.db) as db:
         assert find_project(db, "new portal") is None
         assert not list_jobs(db, kind="import")
+
+
+def test_skipped_images_count_among_all(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The Label page counts so, too."""
+    with opened(home.db) as db:
+        sample = select_samples(db, portal.id, state="unlabeled")[0]
+        event = {"event": "e1", "action": "skip", "sample": sample.sha256, "base": 0, "flag": "unreadable"}
+        apply_events(db, portal, "Ann", [event])
+
+    app = open_page("home")
+
+    assert {metric.label: metric.value for metric in app.metric}["Labeled"] == "8 of 12"
