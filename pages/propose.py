@@ -78,6 +78,7 @@ with layout.errors(), layout.database() as db:
     finished: Job | None = next((job for job in attempts if job.state == "finished"), None)
     readers = proposals.list_readers(db, page.project.id)
     counts = samples.label_counts(db, page.project.id)
+    total = samples.count_samples(db, page.project.id)
     unlabeled = samples.count_samples(db, page.project.id, state="unlabeled")
     acceptable = len(agreed_texts(db, page.project, split="train", state="unlabeled"))
     disagreements = queues.count_ranked(db, page.project.id).get("disagree", 0)
@@ -108,10 +109,18 @@ elif not finished and not running:
         f"Two general readers read each image, and know that it has exactly {page.spec.length} of your characters. "
         "Where both agree, they are almost always right. People then label only the rest."
     )
-    st.button(
-        f"Read {plural(unlabeled, 'image')}", type="primary", icon=":material/auto_stories:", on_click=read_images,
-        disabled=not unlabeled,
-    )  # fmt: skip
+    if unlabeled:
+        st.button(
+            f"Read {plural(unlabeled, 'image')}", type="primary", icon=":material/auto_stories:", on_click=read_images
+        )
+    elif total:
+        st.info(
+            "No image is unlabeled. To find wrong labels with the readers, run `slotlab propose --labeled`.",
+            icon=":material/inbox:",
+        )
+    else:
+        st.info("This project has no images yet.", icon=":material/inbox:")
+        st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
 if finished:
     result = json.loads(finished.result or "{}")
     # The readings may be newer, or missing after an attempt with other readers that failed.

@@ -13,6 +13,7 @@ from core.data.proposals import accept_agreed, proof
 from core.home import Home
 from db import jobs, runs
 from db.connection import opened, write
+from db.projects import insert_project
 from db.queues import count_ranked
 from db.records import Project
 from db.samples import select_samples
@@ -215,3 +216,28 @@ def test_home_leads_from_readings_to_labels_to_a_run(home: Home, open_page: Open
         accept_agreed(db, read, "Ann")
     assert "Train a model" in next_steps()
     assert "Accept readings" not in next_steps()
+
+
+def test_an_empty_project_leads_to_the_import(home: Home, open_page: OpenPage) -> None:
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "empty", 6, "0123456789")
+
+    app = open_page("propose", project="empty")
+
+    assert not app.exception
+    assert not [each for each in app.button if each.label.startswith("Read ")]
+    assert [each.proto.label for each in app.get("page_link")] == ["Import images"]
+
+
+def test_a_project_without_unlabeled_images_says_what_readers_can_do(
+    home: Home, open_page: OpenPage, portal: Project
+) -> None:
+    with opened(home.db) as db:
+        for sample in select_samples(db, portal.id, state="unlabeled"):
+            event = {"event": sample.sha256, "action": "label", "sample": sample.sha256, "base": 0, "text": "123456"}
+            apply_events(db, portal, "Ann", [event])
+
+    app = open_page("propose", project=portal.name)
+
+    assert "propose --labeled" in app.info[-1].value
+    assert not [each for each in app.button if each.label.startswith("Read ")]
