@@ -57,9 +57,10 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
     flags = {reason: flag for flag, reason in REASONS.items()} if kind == "skipped" else {}
     orders = {title: order for order, title in ORDER_TITLES.items()}
     default = ORDER_TITLES["disagree" if usable and ranked.get("disagree") else "import"]
-    # An order stays chosen after its last image.
-    choices = [title for title, order in orders.items() if order in (*ORDERS, *ranked) or title == current["order"]]
-    others = [title for title in orders if title != default]
+    # An order stays chosen after its last image. Other queues have no ranks.
+    chosen = current["order"] if kind == "unlabeled" else ""
+    choices = [title for title, order in orders.items() if order in (*ORDERS, *ranked) or title == chosen]
+    others = [title for title in choices if title != default]
     options = {"source": [*sources], "day": days, "flag": [*flags], "order": others, "images": [BLIND]}
     active = ", ".join(layout.plain(current[name]) for name in options if current[name] in options[name])
     bound: dict[str, Any] = {"bind": "query-params"}

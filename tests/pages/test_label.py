@@ -352,6 +352,19 @@ def test_disagreement_of_readers_is_the_default_order(open_page: OpenPage, home:
     assert sent(open_page("label", project="many", order="import"))["queue"]["order"] == "import"
 
 
+def test_an_order_by_rank_ends_with_its_queue(open_page: OpenPage, home: Home, sixty: Project) -> None:
+    """Skipped images have no ranks, so the filter must not name one."""
+    propose(home, sixty, differing=9)
+    app = open_page("label", project="many")
+
+    app.segmented_control(key="queue").set_value("skipped").run()
+
+    assert not app.exception
+    assert sent(app)["queue"]["order"] == "import"
+    assert app.get("popover")[0].proto.popover.label == "Filter"
+    assert app.selectbox(key="order").options == ["import", "random"]
+
+
 def test_readers_that_cannot_read_a_portal_leave_the_order(open_page: OpenPage, home: Home, sixty: Project) -> None:
     propose(home, sixty, differing=40)
 
