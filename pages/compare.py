@@ -96,6 +96,7 @@ def show_runs(runs: list[Run]) -> None:
         },
         key=key,
         hide_index=True,
+        placeholder="–",
         on_select=choose_rows,
         selection_mode="multi-row",
         alt="Runs of this project with their results on validation images, newest first",

@@ -133,13 +133,13 @@ with rows:
         pd.DataFrame(
             {
                 "image": [data_url(images[sample.id]) for sample in samples],
-                "label": [sample.label or "" for sample in samples],
-                **({"kind": [WORDS.get(sample.kind or "", "") for sample in samples]} if is_mixed(kinds) else {}),
+                "label": [sample.label for sample in samples],
+                **({"kind": [WORDS.get(sample.kind or "") for sample in samples]} if is_mixed(kinds) else {}),
                 "state": [FLAG_NAMES.get(sample.flag or "", sample.state) for sample in samples],
                 "review": [review_state(sample) for sample in samples],
                 "split": [sample.split for sample in samples],
                 "name": [sample.name for sample in samples],
-                "operator": [sample.operator or "" for sample in samples],
+                "operator": [sample.operator for sample in samples],
                 "labeled": pd.to_datetime(pd.Series([sample.labeled_at for sample in samples]), utc=True),
                 "source": [source_names[sample.source_id] for sample in samples],
                 "size": [f"{sample.width} x {sample.height}" for sample in samples],
@@ -167,6 +167,7 @@ with rows:
         selection_mode="single-row-required",
         row_height=48,
         height=min(660, 38 + 48 * len(samples)),
+        placeholder="–",
         alt=f"{plural(len(samples), 'sample')} with image, label, state and split",
     )["selection"]
 

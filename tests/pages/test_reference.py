@@ -138,6 +138,7 @@ def test_two_runs_on_readings_are_compared_by_their_agreement(
 
     assert not app.exception
     assert not app.error
+    assert app.dataframe[-1].proto.placeholder == "–"  # instead of None in the columns of the other reference
     shown = texts(app)
     assert "Agreement with readers" in shown
     assert "Exact match" not in shown

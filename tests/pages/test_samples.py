@@ -147,8 +147,9 @@ def test_a_disputed_image_is_decided_by_saving(home: Home, open_page: OpenPage, 
     assert list(open_page("samples", project=portal.name, state="checked").dataframe[0].value["label"]) == ["777777"]
 
 
-def test_an_unlabeled_image_has_empty_cells(open_page: OpenPage, portal: Project) -> None:
-    """Streamlit shows a missing text as "None"."""
-    table = open_page("samples", project=portal.name, state="unlabeled").dataframe[0].value
+def test_a_missing_value_is_a_dash(open_page: OpenPage, portal: Project) -> None:
+    """Streamlit shows "None" otherwise."""
+    table = open_page("samples", project=portal.name, state="unlabeled").dataframe[0]
 
-    assert set(table["label"]) == set(table["operator"]) == {""}
+    assert table.value["label"].isna().all()
+    assert table.proto.placeholder == "–"

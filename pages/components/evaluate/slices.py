@@ -144,6 +144,7 @@ def show_table(slices: Sequence[Slice], key: str, score: str) -> list[int]:
         },
         hide_index=True,
         height=min(420, 38 + 35 * max(1, len(slices))),
+        placeholder="–",
         alt=f"{len(slices)} slices with their {score.lower()}",
         on_select="rerun",
         selection_mode="single-row",
