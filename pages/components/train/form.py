@@ -33,6 +33,8 @@ PRESET_HELP = {
 }
 MAIN = ("max_minutes", "batch_size", "lr", "seed")
 """Options that are always visible."""
+FEW = 30
+"""Validation images below which a score says little: 30 of 30 are at least 88% at 95% confidence."""
 FIELDS = tuple(name for name in OPTIONS if name not in ("augment", "recipe"))
 """Options with a field. Augmentation is set by choosing a recipe."""
 
@@ -58,6 +60,16 @@ def show_form(page: Page, cloned: Run | None) -> None:
             f"No validation image has a label of people. The run validates against {plural(val, 'image')} that the "
             "general readers agree on."
         )
+    elif is_mixed(kinds) and 0 < val < FEW:  # one label of people replaces all agreed readings
+        st.warning(
+            f"The run validates against {plural(val, 'label')} of people only, and no longer against readers. Label "
+            f"at least {FEW} validation images first.",
+            icon=":material/warning:",
+        )
+        st.page_link(
+            "pages/label.py", label="Label blind images", icon=":material/keyboard:",
+            query_params={"project": page.project.name, "images": state.BLIND},
+        )  # fmt: skip
     if not train + val:
         st.info("No labels yet. Label some images, or accept what general readers read.", icon=":material/keyboard:")
         query = {"project": page.project.name}
