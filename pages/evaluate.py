@@ -11,7 +11,7 @@ from core.evaluation.reference import AGAINST_READERS, SHARED_ERRORS, score_titl
 from core.evaluation.views import ViewChoice, choice_of
 from core.jobs import control
 from core.runs.evaluated import SPLITS, load_evaluated
-from core.runs.start import labels_of_people, start_evaluation
+from core.runs.start import count_validation, labels_of_people, start_evaluation
 from core.runs.uses import uses_text
 from core.words import plural
 from db.evaluations import count_test_uses
@@ -87,6 +87,7 @@ with layout.errors(), layout.database() as db:
         damage = str(error)
     now = labels_since(db, project.id, run.job.created_at) if predictions else {}
     people = labels_of_people(db, project, split)
+    can_measure = split != "val" or count_validation(db, project)[1] == "people"
     evaluations = list_jobs(db, project_id=project.id, kind="evaluate", limit=20)
     active = [job for job in evaluations if job.state in ACTIVE]
 
@@ -147,7 +148,7 @@ if shown.unreadable.sentence:
     st.caption(shown.unreadable.sentence)
 before = zip(predictions.sha256, predictions.labels, strict=True)
 changed = sum(now.get(sha256, label) != label for sha256, label in before) if now and not by_readers else 0
-if by_readers and people:
+if by_readers and people and can_measure:
     labels = plural(people, "validation image")
     st.warning(f"People have labeled {labels} since. Evaluate again to measure the exact match.")
 if changed:
@@ -160,7 +161,7 @@ if outdated:
         f"These results are from the checkpoint of step {predictions.step:,}. The run has since selected step "
         f"{selected_step:,}. Evaluate again to update the numbers."
     )
-with st.expander("Evaluate again", expanded=changed > 0 or outdated or (by_readers and people > 0)):
+with st.expander("Evaluate again", expanded=changed > 0 or outdated or (by_readers and people > 0 and can_measure)):
     ask_to_evaluate()
 
 

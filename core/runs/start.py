@@ -41,7 +41,7 @@ def start_training(
 ) -> Run:
     """Take a snapshot of the labeled training and validation images, and train on it in the background.
 
-    Without labels of people in val, the run validates against the readers, see `held_out`. A repeated `request_id`
+    With few labels of people in val, the run validates against the readers, see `held_out`. A repeated `request_id`
     returns the existing run. Raises TrainingError if there are too few labels, OptionError if the project does not have
     the augmentation recipe.
     """
@@ -95,31 +95,42 @@ def training_samples(
     return [labeled[index] for index in chosen[0]], [labeled[index] for index in chosen[1]], reference
 
 
+FEW = 30
+"""Labels of people in val below which a score says little: 30 of 30 are at least 88% at 95% confidence."""
+
+
 def held_out(db: Database, project: Project, split: str) -> tuple[list[Sample], Reference]:
     """Return the samples of val or test to measure on, and their reference.
 
-    Without a label of people in val, these are the unlabeled images on which the readers agree, with that text as their
-    label. They are in no row of the database, because readings are never labels of val.
+    While people have labeled few images of val, these are the unlabeled images on which the readers agree, with that
+    text as their label. They are in no row of the database, because readings are never labels of val.
     """
-    if split == "val" and not labels_of_people(db, project, split):
-        texts = agreed_texts(db, project, split=split, state="unlabeled")
-        unlabeled = samples.select_samples(db, project.id, state="unlabeled", split=split) if texts else []
-        if readings := [
+    if split == "val" and (texts := _measuring_texts(db, project)):
+        unlabeled = samples.select_samples(db, project.id, state="unlabeled", split=split)
+        return [
             replace(sample, state="labeled", label=texts[sample.id], kind="readers")
             for sample in unlabeled
             if sample.id in texts
-        ]:
-            return readings, "readers"
+        ], "readers"
     return samples.select_samples(db, project.id, state="labeled", split=split), "people"
 
 
 def count_validation(db: Database, project: Project) -> tuple[int, Reference]:
     """Return the number of validation images of a new run, and its reference, see `held_out`."""
-    if not labels_of_people(db, project, "val") and (
-        texts := agreed_texts(db, project, split="val", state="unlabeled")
-    ):
+    if texts := _measuring_texts(db, project):
         return len(texts), "readers"
     return samples.count_samples(db, project.id, state="labeled", split="val"), "people"
+
+
+def _measuring_texts(db: Database, project: Project) -> dict[int, str]:
+    """Return the agreed readings that a run validates against, by sample id; none if labels of people do that.
+
+    Labels of people measure once they are FEW, or more than the agreed readings that are left. A single one would
+    otherwise select the checkpoint alone.
+    """
+    people = labels_of_people(db, project, "val")
+    texts = agreed_texts(db, project, split="val", state="unlabeled") if people < FEW else {}
+    return texts if len(texts) > people else {}
 
 
 def count_kinds(db: Database, project: Project, config: TrainConfig) -> Counter[str]:
@@ -167,7 +178,7 @@ def start_evaluation(
 ) -> Job:
     """Evaluate a run on `val` or `test` in the background. A use of the test set is recorded before it starts.
 
-    Without labels of people in val, readings are compared with the readers, see `held_out`. On val, return the newest
+    With few labels of people in val, readings are compared with the readers, see `held_out`. On val, return the newest
     evaluation if checkpoint, views, images, labels and reference have not changed since. `views` and `tta` default to
     the run's own choice. Raises JobError without images to evaluate on, OptionError for invalid views, StorageError if
     the run's choice is damaged.

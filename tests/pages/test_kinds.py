@@ -12,7 +12,7 @@ from core.home import Home
 from db.connection import opened
 from db.records import Project
 from db.samples import label_counts, select_samples
-from tests.helpers.kinds import READERS, give_all_kinds, give_label
+from tests.helpers.kinds import READERS, give_all_kinds
 from tests.helpers.runs import add_unlabeled
 
 OpenPage = Callable[..., AppTest]
@@ -123,18 +123,3 @@ def test_readers_cannot_contradict_their_own_labels(home: Home, open_page: OpenP
     app = open_page("review", project=portal.name, show="Suspected")
 
     assert "The labels left are from readings, so only folds can contradict them. With folds: 0 of 3" in texts(app)
-
-
-def test_few_labels_of_people_in_val_are_pointed_out(home: Home, open_page: OpenPage, mixed: Project) -> None:
-    """They replace the agreed readings, and select the checkpoint."""
-    with opened(home.db) as db:
-        add_unlabeled(db, mixed, val=1)
-        sample = select_samples(db, mixed.id, split="val", state="unlabeled")[0]
-        give_label(db, mixed, sample, "123456", "person")
-
-    app = open_page("train", project=mixed.name)
-
-    assert not app.exception
-    (warning,) = (each.value for each in app.warning if "validates against" in each.value)
-    assert "Label at least 30 validation images first." in warning
-    assert "Label blind images" in [each.proto.label for each in app.get("page_link")]

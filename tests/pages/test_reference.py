@@ -97,17 +97,25 @@ def test_readings_are_compared_with_agreed_readings(trained_on_readings: Project
     assert any("text of the agreed reading" in each.value for each in app.markdown)
 
 
-def test_labels_of_people_are_pointed_out(home: Home, trained_on_readings: Project, open_page: OpenPage) -> None:
-    """The page offers to measure the exact match."""
+def test_labels_of_people_are_pointed_out_once_they_measure(
+    home: Home, trained_on_readings: Project, open_page: OpenPage
+) -> None:
+    """The page offers to measure the exact match. One label alone would measure nothing."""
     with opened(home.db) as db:
-        sample = samples.select_samples(db, trained_on_readings.id, split="val")[0]
-        event = {"event": "e1", "action": "label", "sample": sample.sha256, "text": "000", "base": 0}
-        apply_events(db, trained_on_readings, "Ann", [event])
+        chosen = samples.select_samples(db, trained_on_readings.id, split="val")
 
-    app = open_page("evaluate", project=trained_on_readings.name)
+    def label(number: int) -> str:
+        event = {"event": f"e{number}", "action": "label", "sample": chosen[number].sha256, "text": "000", "base": 0}
+        with opened(home.db) as db:
+            apply_events(db, trained_on_readings, "Ann", [event])
+        app = open_page("evaluate", project=trained_on_readings.name)
+        assert "Evaluate on val" in [button.label for button in app.button]
+        return " ".join(warning.value for warning in app.warning)
 
-    assert "People have labeled 1 validation image since" in app.warning[0].value
-    assert "Evaluate on val" in [button.label for button in app.button]
+    assert "since. Evaluate again" not in label(0)
+    for number in range(1, len(chosen) - 1):
+        label(number)
+    assert f"People have labeled {len(chosen)} validation images since" in label(len(chosen) - 1)
 
 
 def test_runs_with_different_references_are_not_compared(
@@ -167,7 +175,7 @@ def test_the_form_counts_agreed_readings_not_as_labels(trained_on_readings: Proj
 
     shown = texts(app)
     assert "**0** for validation" in shown
-    assert "No validation image has a label of people. The run validates against" in shown
+    assert "that the general readers agree on, until people have labeled 30 validation images." in shown
 
 
 def test_predict_opens_with_the_upload(trained_on_readings: Project, open_page: OpenPage) -> None:

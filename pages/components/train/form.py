@@ -15,7 +15,7 @@ from core.jobs import control
 from core.model.config import OPTIONS, PRESETS, TrainConfig, with_options
 from core.runs import recipes
 from core.runs.differences import NOT_RECORDED, expand_augment, setting_differences
-from core.runs.start import changed_labels, count_kinds, count_validation, start_training
+from core.runs.start import FEW, changed_labels, count_kinds, count_validation, labels_of_people, start_training
 from core.words import plural
 from db.records import Project, Run
 from db.samples import counts
@@ -33,8 +33,6 @@ PRESET_HELP = {
 }
 MAIN = ("max_minutes", "batch_size", "lr", "seed")
 """Options that are always visible."""
-FEW = 30
-"""Validation images below which a score says little: 30 of 30 are at least 88% at 95% confidence."""
 FIELDS = tuple(name for name in OPTIONS if name not in ("augment", "recipe"))
 """Options with a field. Augmentation is set by choosing a recipe."""
 
@@ -46,10 +44,10 @@ def show_form(page: Page, cloned: Run | None) -> None:
             split: n for (split, label_state), n in counts(db, page.project.id).items() if label_state == "labeled"
         }
         labeled["val"], reference = count_validation(db, page.project)
+        by_people = labels_of_people(db, page.project, "val")
         kinds = labels_by_kind(db, page.project, "train")
     train, val, test = (labeled.get(split, 0) for split in ("train", "val", "test"))
     st.subheader("New run", anchor=False)
-    by_people = val if reference == "people" else 0
     st.markdown(
         f"Labeled: **{train:,}** for training · **{by_people:,}** for validation · {test:,} held out for testing"
     )
@@ -57,19 +55,9 @@ def show_form(page: Page, cloned: Run | None) -> None:
         st.caption(f"The training images have {sentence(kinds)}.")
     if reference == "readers":
         st.caption(
-            f"No validation image has a label of people. The run validates against {plural(val, 'image')} that the "
-            "general readers agree on."
+            f"The run validates against {plural(val, 'image')} that the general readers agree on, until people have "
+            f"labeled {FEW} validation images."
         )
-    elif is_mixed(kinds) and 0 < val < FEW:  # one label of people replaces all agreed readings
-        st.warning(
-            f"The run validates against {plural(val, 'label')} of people only, and no longer against readers. Label "
-            f"at least {FEW} validation images first.",
-            icon=":material/warning:",
-        )
-        st.page_link(
-            "pages/label.py", label="Label blind images", icon=":material/keyboard:",
-            query_params={"project": page.project.name, "images": state.BLIND},
-        )  # fmt: skip
     if not train + val:
         st.info("No labels yet. Label some images, or accept what general readers read.", icon=":material/keyboard:")
         query = {"project": page.project.name}

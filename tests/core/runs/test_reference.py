@@ -178,24 +178,36 @@ def test_without_labels_and_agreement_the_refusal_names_propose(db: Database, ho
         start_training(db, home, project, CPU, preset="fast", operator="Ann")
 
 
-def test_one_label_of_a_person_in_val_is_the_reference(db: Database, project: Project) -> None:
-    """The readings of the other images are then of no use. Skipped images never have one."""
+def test_labels_of_people_in_val_are_the_reference_once_they_are_enough(db: Database, project: Project) -> None:
+    """One label would select the checkpoint alone. Skipped images never have a reading."""
     add_unlabeled(db, project, train=20, val=10)
     chosen = samples.select_samples(db, project.id)
     agreeing(db, project, chosen, [f"{sample.id:06}" for sample in chosen])
     skipped = samples.select_samples(db, project.id, split="val")[0]
     skip = {"event": "skip", "action": "skip", "sample": skipped.sha256, "base": 0, "flag": "unreadable"}
     apply_events(db, project, "Ann", [skip])
-    readings, reference = held_out(db, project, "val")
-    assert (reference, len(readings), {sample.kind for sample in readings}) == ("readers", 9, {"readers"})
-    assert skipped.id not in {sample.id for sample in readings}
-    assert count_validation(db, project) == (9, "readers")
 
-    add_labeled(db, project, val=["123456"])
+    for labels in range(9):
+        readings, reference = held_out(db, project, "val")
+        assert (reference, len(readings), {sample.kind for sample in readings}) == ("readers", 9, {"readers"})
+        assert skipped.id not in {sample.id for sample in readings}
+        assert count_validation(db, project) == (9, "readers")
+        add_labeled(db, project, val=[f"{labels:06}"])
 
     labeled, reference = held_out(db, project, "val")
-    assert (reference, [sample.label for sample in labeled]) == ("people", ["123456"])
-    assert count_validation(db, project) == (1, "people")
+    assert (reference, len(labeled), {sample.kind for sample in labeled}) == ("people", 9, {"person"})
+    assert count_validation(db, project) == (9, "people")
+
+
+def test_thirty_labels_of_people_in_val_are_enough(db: Database, project: Project) -> None:
+    add_unlabeled(db, project, val=60)
+    chosen = samples.select_samples(db, project.id)
+    agreeing(db, project, chosen, [f"{sample.id:06}" for sample in chosen])
+
+    add_labeled(db, project, val=[f"{label:06}" for label in range(29)])
+    assert count_validation(db, project) == (60, "readers")
+    add_labeled(db, project, val=["999999"])
+    assert count_validation(db, project) == (30, "people")
 
 
 def test_readings_of_no_weight_are_left_out(db: Database, project: Project) -> None:
