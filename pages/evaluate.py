@@ -86,8 +86,9 @@ with layout.errors(), layout.database() as db:
     except StorageError as error:
         damage = str(error)
     now = labels_since(db, project.id, run.job.created_at) if predictions else {}
-    people = labels_of_people(db, project, split)
-    can_measure = split != "val" or count_validation(db, project)[1] == "people"
+    waiting = 0  # labels of people that would measure the run, instead of readers
+    if predictions and predictions.reference == "readers" and count_validation(db, project)[1] == "people":
+        waiting = labels_of_people(db, project, split)
     evaluations = list_jobs(db, project_id=project.id, kind="evaluate", limit=20)
     active = [job for job in evaluations if job.state in ACTIVE]
 
@@ -148,8 +149,8 @@ if shown.unreadable.sentence:
     st.caption(shown.unreadable.sentence)
 before = zip(predictions.sha256, predictions.labels, strict=True)
 changed = sum(now.get(sha256, label) != label for sha256, label in before) if now and not by_readers else 0
-if by_readers and people and can_measure:
-    labels = plural(people, "validation image")
+if waiting:
+    labels = plural(waiting, "validation image")
     st.warning(f"People have labeled {labels} since. Evaluate again to measure the exact match.")
 if changed:
     labels = f"{plural(changed, 'label')} {'has' if changed == 1 else 'have'}"
@@ -161,7 +162,7 @@ if outdated:
         f"These results are from the checkpoint of step {predictions.step:,}. The run has since selected step "
         f"{selected_step:,}. Evaluate again to update the numbers."
     )
-with st.expander("Evaluate again", expanded=changed > 0 or outdated or (by_readers and people > 0 and can_measure)):
+with st.expander("Evaluate again", expanded=changed > 0 or outdated or waiting > 0):
     ask_to_evaluate()
 
 

@@ -36,7 +36,7 @@ from core.jobs.priority import lower
 from core.model.any_length import CHARS, LENGTHS, AnyLength
 from core.model.config import preset
 from core.model.network import autocast, parameter_groups, to_input
-from core.training.engine import CLIP_NORM, learning_rate_factor
+from core.training.engine import CLIP_NORM, average, learning_rate_factor
 from core.training.snapshot import load_snapshot
 
 BATCH = 64
@@ -121,19 +121,9 @@ class Pretraining:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         self.optimizer.step()
         self.step += 1
-        self._average()
+        average(self.ema, self.model, self.step, EMA_DECAY)
         self.seconds += time.process_time() - began
         return loss.item()
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
-        averaged, current = self.ema.state_dict(), self.model.state_dict()
-        for name, value in current.items():
-            if value.is_floating_point():
-                averaged[name].lerp_(value, 1 - decay)
-            else:
-                averaged[name].copy_(value)
 
     def save(self) -> None:
         state = {

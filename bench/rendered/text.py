@@ -46,7 +46,7 @@ class Hand:
 
 
 def any_hand(rng: Rng) -> Hand:
-    """Draw a hand. Half of them are upright and even; the others vary in everything."""
+    """Draw a hand. Four in ten are upright and even. The others vary in everything."""
     calm = rng.random() < 0.4
     overlapping = rng.random() < 0.4
     return Hand(

@@ -265,7 +265,7 @@ class _Run:
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         self.optimizer.step()
         self.step += 1
-        self._average()
+        average(self.ema, self.model, self.step, EMA_DECAY)
         self.loss = loss.detach()
         self.accuracy = (logits_BPC.detach().argmax(dim=2) == targets_BP).float().mean()
 
@@ -278,15 +278,6 @@ class _Run:
                 "Try a lower lr, or check for damaged images."
             )
         return value
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
-        averaged, current = self.ema.state_dict(), self.model.state_dict()
-        floats = [name for name, value in current.items() if value.is_floating_point()]
-        torch._foreach_lerp_([averaged[name] for name in floats], [current[name] for name in floats], 1 - decay)
-        for name in current.keys() - set(floats):  # batch counters
-            averaged[name].copy_(current[name])
 
     # Numbers
 
@@ -394,6 +385,17 @@ class _Run:
 
     def outcome(self, state: Literal["finished", "stopped"]) -> Outcome:
         return Outcome(state=state, step=self.step, steps=self.steps, best=self.best, seconds=self.seconds())
+
+
+@torch.no_grad()
+def average(averaged_model: nn.Module, model: nn.Module, step: int, most: float) -> None:
+    """Move the averaged weights toward those of the model. The decay rises with the steps, up to `most`."""
+    decay = min(most, (1 + step) / (10 + step))
+    averaged, current = averaged_model.state_dict(), model.state_dict()
+    floats = [name for name, value in current.items() if value.is_floating_point()]
+    torch._foreach_lerp_([averaged[name] for name in floats], [current[name] for name in floats], 1 - decay)
+    for name in current.keys() - set(floats):  # batch counters
+        averaged[name].copy_(current[name])
 
 
 def _loss(logits_BPC: Tensor, targets_BP: Tensor, weights_B: Tensor | None) -> Tensor:
