@@ -122,11 +122,6 @@ with layout.errors(), layout.database() as db:
     samples = select_samples(db, project.id, **where, order=order, limit=PER_PAGE, offset=start)
     images = image_bytes(db, [sample.id for sample in samples])
 
-with table.container(horizontal=True):
-    for kind in MACHINES:
-        if kind in kinds:
-            ask_removal(project, kind)
-
 with rows:
     source_names = {source.id: source.name for source in sources.values()}
     selection = st.dataframe(
@@ -170,6 +165,11 @@ with rows:
         placeholder="–",
         alt=f"{plural(len(samples), 'sample')} with image, label, state and split",
     )["selection"]
+
+with table.container(horizontal=True):  # after the table, which would push an open popover out of sight
+    for kind in MACHINES:
+        if kind in kinds:
+            ask_removal(project, kind)
 
 with detail:
     layout.show_refusal()

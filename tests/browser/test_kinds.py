@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 from db import samples
 from db.connection import opened
 from db.records import Project
+from tests.helpers.browsing import open_at
 from tests.helpers.kinds import give_all_kinds
 from tests.helpers.lab import Lab
 
@@ -55,7 +56,7 @@ def test_readings_are_reviewed_apart(lab: Lab, page: Page) -> None:
 def test_labels_of_readers_are_removed_on_samples(lab: Lab, page: Page) -> None:
     """The button works only after the number of labels is typed."""
     project = make_mixed(lab, "kinds-removal")
-    page.goto(f"{lab.url}/samples?project={project.name}")
+    open_at(page, lab, f"/samples?project={project.name}", "Samples")
     page.get_by_role("button", name="Remove readers' labels").click()
     remove = page.get_by_role("button", name="Remove labels", exact=True)
     expect(remove).to_be_disabled()

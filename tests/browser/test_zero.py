@@ -11,6 +11,7 @@ from core.images.pixels import decode, pixel_hash, split_of
 from db import samples
 from db.connection import opened
 from db.projects import find_project
+from db.runs import list_runs
 from tests.helpers.browsing import import_zip, open_at
 from tests.helpers.lab import Lab
 from tests.helpers.labeler import expect_all_saved, expect_ready, shown
@@ -87,5 +88,8 @@ def test_a_reader_without_a_label(own_lab: Lab, page: Page) -> None:
     minutes.press("Enter")
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("main").get_by_role("link", name="Evaluate").click(timeout=JOB_MS)
-    expect(page.get_by_text("Exact match on val")).to_be_visible()
+    with opened(lab.home.db) as db:
+        (run,) = list_runs(db, project.id)
+    title = "Exact match on val" if run.reference == "people" else "Agreement with readers"
+    expect(page.get_by_text(title, exact=True)).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)
