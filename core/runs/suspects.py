@@ -98,11 +98,12 @@ def find_suspects(db: Database, home: Home, project: Project) -> Suspects:
     places = out_of_fold.places([sample.sha256 for sample in labeled]) if out_of_fold else []
     suspects: dict[int, Suspect] = {}
     by_networks = _by_networks(project, labeled, out_of_fold, places) if out_of_fold else ()
-    for suspect in (*_by_readers(db, project, labeled, len(readers)), *by_networks):
+    texts = agreed_texts(db, project, state="labeled")
+    for suspect in (*_by_readers(db, labeled, texts, len(readers)), *by_networks):
         key = suspect.sample.id
         suspects[key] = _merge(suspects[key], suspect) if key in suspects else suspect
     return Suspects(
-        entries=sorted(_not_corrected(db, suspects), key=lambda suspect: suspect.place),
+        entries=sorted(_not_confirmed(db, suspects, texts), key=lambda suspect: suspect.place),
         labels=len(labeled),
         not_from_readings=len(given),
         unread=sum(sample.id not in read for sample in given),
@@ -110,9 +111,11 @@ def find_suspects(db: Database, home: Home, project: Project) -> Suspects:
     )
 
 
-def _by_readers(db: Database, project: Project, labeled: Sequence[Sample], readers: int) -> Iterator[Suspect]:
-    """Yield the labels against which all general readers agree with confidence. They cannot contradict themselves."""
-    texts = agreed_texts(db, project, state="labeled")
+def _by_readers(db: Database, labeled: Sequence[Sample], texts: Mapping[int, str], readers: int) -> Iterator[Suspect]:
+    """Yield the labels against which all general readers agree with confidence. They cannot contradict themselves.
+
+    `texts` has the agreed readings by sample id.
+    """
     different = [
         sample for sample in labeled if sample.kind != "readers" and texts.get(sample.id, sample.label) != sample.label
     ]
@@ -161,8 +164,13 @@ def _merge(suspect: Suspect, other: Suspect) -> Suspect:
     return replace(suspect, reasons=suspect.reasons + other.reasons, score=suspect.score + other.score)
 
 
-def _not_corrected(db: Database, suspects: Mapping[int, Suspect]) -> Iterator[Suspect]:
-    """Leave out labels that someone typed or took over in a review, because that person saw the image with doubt."""
+def _not_confirmed(db: Database, suspects: Mapping[int, Suspect], texts: Mapping[int, str]) -> Iterator[Suspect]:
+    """Leave out labels that others confirm: a review, or general readers without whom they were given.
+
+    Whoever typed or took over a label in a review saw the image with doubt. Readers confirm no label that is theirs or
+    that someone gave with their reading on screen. With 2% flipped labels, out-of-fold networks of 300 steps suspected
+    20 wrong and 5 right labels of 1,000 real images. Both readers confirmed these 5 and none of the 20.
+    """
     ids = list(suspects)
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
@@ -170,7 +178,10 @@ def _not_corrected(db: Database, suspects: Mapping[int, Suspect]) -> Iterator[Su
         for sample_id in batch:
             suspect = suspects[sample_id]
             last = next(event for event in ledgers[sample_id] if event.version == suspect.sample.version)
-            if (last.action, last.origin) != ("label", "review"):
+            is_reviewed = (last.action, last.origin) == ("label", "review")
+            is_independent = suspect.sample.kind not in MACHINES and not last.suggestion_shown
+            is_read = is_independent and texts.get(sample_id) == suspect.given
+            if not (is_reviewed or is_read):
                 yield suspect
 
 

@@ -66,12 +66,13 @@ def add_folds(db: Database, home: Home, project: Project, **texts: str) -> str:
 
 
 def act(
-    db: Database, project: Project, label: str, action: str, text: str | None = None, origin: str = "review"
-) -> None:
+    db: Database, project: Project, label: str, action: str, text: str | None = None, origin: str = "review",
+    suggested: bool | None = None,
+) -> None:  # fmt: skip
     sample = next(sample for sample in labeled(db, project) if sample.label == label)
     event = {
         "event": f"{action} {label} {text}", "action": action, "sample": sample.sha256, "base": sample.version,
-        "text": text,
+        "text": text, "suggested": suggested,
     }  # fmt: skip
     (outcome,) = apply_events(db, project, "Ben", [event], origin=origin)
     assert outcome.status == "saved"
@@ -104,7 +105,7 @@ def test_readers_that_cannot_read_a_portal_suspect_nothing(db: Database, home: H
 
 def test_both_reasons_are_one_entry_that_comes_first(db: Database, home: Home, hundred: Project) -> None:
     """The networks of the folds suspect a position that they read otherwise."""
-    let_readers_read(db, hundred, l007=("001", "001"), l050=("059", "059"))
+    let_readers_read(db, hundred, l007=("001", "001"), l050=("059", "059"), l060=("060", "066"))
     add_folds(db, home, hundred, l050="059", l060="160")
 
     suspects = find_suspects(db, home, hundred)
@@ -116,6 +117,18 @@ def test_both_reasons_are_one_entry_that_comes_first(db: Database, home: Home, h
         ("007", "001", (3,), ("both readers read 001",)),
     ]
     assert suspects.without_fold == 0
+
+
+def test_readers_that_read_the_label_clear_it_from_the_networks(db: Database, home: Home, hundred: Project) -> None:
+    """Not if the label is theirs, or someone saw their reading before the label."""
+    let_readers_read(db, hundred, l063=("063", "068"))
+    act(db, hundred, "062", "label", "999", origin="label")
+    act(db, hundred, "999", "label", "062", origin="label", suggested=True)
+    add_folds(db, home, hundred, l060="160", l061="161", l062="162", l063="163")
+    with write(db):
+        db.execute("UPDATE samples SET kind = 'readers' WHERE label = '061'")
+
+    assert {suspect.given for suspect in find_suspects(db, home, hundred).entries} == {"061", "062", "063"}
 
 
 def test_a_confirmed_or_corrected_label_is_not_suspected_again(db: Database, home: Home, hundred: Project) -> None:
