@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 
@@ -82,6 +82,13 @@ def load_for_prediction(folder: Path) -> dict[str, Any]:
     ) from damage
 
 
+def load_file(path: Path) -> dict[str, Any]:
+    """Return the state in one checkpoint file, whose note is beside it. Raises CheckpointError."""
+    if path.suffix != ".pt" or not NAME.fullmatch(path.stem):
+        raise CheckpointError(f"{path.name} is not a checkpoint. Checkpoints are named like best-000090.pt.")
+    return _read(path, MAX_BYTES)
+
+
 def load_for_resume(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """Return the newest intact training state, and the names of damaged files: newer states, or the selected weights.
 
@@ -130,10 +137,16 @@ def fitting() -> Iterator[None]:
 
 
 def hash_of(folder: Path, step: int) -> str:
-    """Return the SHA-256 of the weights saved at a step, from the note beside them. Raises CheckpointError."""
-    path = next((path for kind in get_args(Kind) for path in _newest_first(folder, kind) if _step(path) == step), None)
+    """Return the SHA-256 of the checkpoint of a step that images are read with. Raises CheckpointError."""
+    kinds: tuple[Kind, ...] = ("best", "step")
+    path = next((path for kind in kinds for path in _newest_first(folder, kind) if _step(path) == step), None)
     if path is None:
         raise CheckpointError(f"The run has no checkpoint of step {step}.")
+    return hash_of_file(path)
+
+
+def hash_of_file(path: Path) -> str:
+    """Return the SHA-256 of a checkpoint file, from the note beside it. Raises CheckpointError."""
     return str(_read_note(path)["sha256"])
 
 
