@@ -144,34 +144,39 @@ class Pretraining:
         return line
 
 
-@torch.inference_mode()
 def read_real(model: AnyLength, work: Path, data: Path) -> dict[str, Any]:
     """Return the exact match on the validation images of the real sets, by audited labels."""
     counts: dict[str, Any] = {}
     for name in REAL:
-        images = IMAGE_SETS[name]
-        snapshot = load_snapshot(freeze(images, work, data).path)
-        val = snapshot.labeled("val")
-        pixels = [snapshot.pixels(index) for index in val]
-        frame, *_ = choose_frame(
-            [pixels[place] for place in subsample(range(len(val)))],
-            images.length,
-            size=None,
-            crop=True,
-            stride=model.stride,
-        )
-        given = [snapshot.labels[index] or "" for index in val]
-        right = audited([snapshot.sha256[index] for index in val], given, load_audit(images.folder))
-        classes = [CHARS.index(char) for char in images.charset]
-        correct = 0
-        for start in range(0, len(val), 128):
-            stacked = frame.stack(pixels[start : start + 128])
-            logits = model(to_input(stacked, torch.device("cpu"), torch.channels_last), images.length)
-            read_BP = logits[:, :, classes].argmax(dim=2).numpy()
-            texts = ["".join(images.charset[place] for place in row) for row in read_BP]
-            correct += sum(text == label for text, label in zip(texts, right[start : start + 128], strict=True))
-        counts[name] = [correct, len(val)]
+        pairs = read_set(model, name, work, data)
+        counts[name] = [sum(text == label for text, label in pairs), len(pairs)]
     return counts
+
+
+@torch.inference_mode()
+def read_set(model: AnyLength, name: str, work: Path, data: Path) -> list[tuple[str, str]]:
+    """Return reading and audited label of each validation image of a real set."""
+    images = IMAGE_SETS[name]
+    snapshot = load_snapshot(freeze(images, work, data).path)
+    val = snapshot.labeled("val")
+    pixels = [snapshot.pixels(index) for index in val]
+    frame, *_ = choose_frame(
+        [pixels[place] for place in subsample(range(len(val)))],
+        images.length,
+        size=None,
+        crop=True,
+        stride=model.stride,
+    )
+    given = [snapshot.labels[index] or "" for index in val]
+    right = audited([snapshot.sha256[index] for index in val], given, load_audit(images.folder))
+    classes = [CHARS.index(char) for char in images.charset]
+    texts: list[str] = []
+    for start in range(0, len(val), 128):
+        stacked = frame.stack(pixels[start : start + 128])
+        logits = model(to_input(stacked, torch.device("cpu"), torch.channels_last), images.length)
+        read_BP = logits[:, :, classes].argmax(dim=2).numpy()
+        texts += ["".join(images.charset[place] for place in row) for row in read_BP]
+    return list(zip(texts, right, strict=True))
 
 
 def main() -> int:

@@ -25,6 +25,7 @@ class AnyLength(nn.Module):
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
+        self.config = config
         self.stride = config.stride
         rows, columns = GRID
         self.recognizer = Recognizer(

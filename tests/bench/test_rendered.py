@@ -1,6 +1,7 @@
 """Rendered text: fonts that have their characters, images that show their text, and nothing shared with the demo."""
 
 import ast
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,15 +10,20 @@ import numpy as np
 import pytest
 import torch
 
+from bench.rendered import publish as publishing
 from bench.rendered.fonts import SETS, SUFFIXES, Font, Glyph, load_fonts
+from bench.rendered.licenses import UNKNOWN, count_licenses, license_of
 from bench.rendered.made import made_fonts
 from bench.rendered.pretrain import Pretraining
+from bench.rendered.publish import MAX_BYTES, card_of, readme, write_weights
 from bench.rendered.render import Renderer, any_size
 from bench.rendered.text import roll
 from core.images import renderer as demo
 from core.model.any_length import CHARS, AnyLength
 from core.model.config import preset
+from core.model.init_choice import RENDERED
 from core.model.network import Recognizer
+from core.model.warm_start import read_any_length
 
 FONTS = Path(demo.__file__).parent / "fonts"
 """Six font files that are in the repository. The styles come from elsewhere."""
@@ -141,3 +147,97 @@ def test_the_curve_has_a_line_for_each_look(fonts: list[Font], tmp_path: Path) -
     lines = [json.loads(line) for line in training.curve.read_text().splitlines()]
     assert [line["images"] for line in lines] == [4, 8]
     assert lines[1]["real"] == {"quick": [1, 2]}
+
+
+# Publishing
+
+
+def copyright_of(*paragraphs: str) -> str:
+    return "\n\n".join(["Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/", *paragraphs])
+
+
+@pytest.mark.parametrize(
+    ("text", "license_name"),
+    [
+        (copyright_of("Files: *\nLicense: SIL-OFL-1.1", "Files: debian/*\nLicense: GPL-2+"), "OFL-1.1"),
+        (copyright_of("Files: *\nLicense: GPL-3+", "Files: */*.ttf */*.otf\nLicense: MIT\n text"), "MIT"),
+        (copyright_of("Files:\n *\nCopyright: 2001\nLicense:\n Expat\n Permission is granted"), "MIT"),
+        ("Free under the SIL OPEN FONT LICENSE\nVersion 1.1, and packaged under the GPL", "OFL-1.1"),
+        ("the terms of the GNU General Public\nLicense, with a special exception", "GPL with font exception"),
+        ("the terms of the GNU General Public\nLicense", "GPL"),
+        ("ask the author", "other"),
+    ],
+)
+def test_the_license_of_a_font_is_in_its_copyright_file(text: str, license_name: str) -> None:
+    assert license_of("Name-Bold.ttf", text) == license_name
+
+
+def test_fonts_without_a_package_are_counted_as_such(fonts: list[Font]) -> None:
+    assert count_licenses(fonts) == {UNKNOWN: len(fonts)}
+
+
+def test_the_card_in_the_repository_describes_its_weights() -> None:
+    """The README is made from the card."""
+    card = json.loads((RENDERED / "card.json").read_text())
+    data = (RENDERED / "weights.safetensors").read_bytes()
+
+    assert (card["sha256"], card["bytes"]) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert len(data) <= MAX_BYTES
+    assert (RENDERED / "README.md").read_text() == readme(card)
+    assert sum(card["fonts"]["licenses"].values()) == card["fonts"]["files"]
+    assert all(changed == 0 for changed, _ in card["half_precision"].values())
+
+
+def test_the_model_card_shows_the_curve(fonts: list[Font], tmp_path: Path) -> None:
+    """At most twelve lines of it. Lines after the weights were saved are left out."""
+    weights = tmp_path / "weights.safetensors"
+    write_weights(AnyLength(preset("fast")), weights)
+    curve = [
+        {"images": 64 * number, "cpu_hours": 0.1, "loss": 1.5, "renderer": 7, "real": {"henan4": [number, 302]}}
+        for number in range(1, 101)
+    ]
+    card = card_of(weights, {"step": 90, "seconds": 7200.0}, curve, fonts, 48)
+    rows = [line for line in readme(card).splitlines() if " of 302 |" in line]
+
+    assert len(card["curve"]) == 90
+    assert (card["images"], card["cpu_hours"], card["renderer"]) == (5760, 2.0, 7)
+    assert len(rows) == 12
+    assert rows[-1] == "| 5,760 | 1.50 | 90 of 302 |"
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit", "sentence"),
+    [
+        ({"henan4": [1, 302]}, MAX_BYTES, "half precision must not change a reading"),
+        ({"henan4": [0, 302]}, 1000, "the limit is 1,000"),
+    ],
+)
+def test_changed_readings_and_large_files_are_not_published(
+    fonts: list[Font], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    changes: dict[str, list[int]], limit: int, sentence: str,
+) -> None:  # fmt: skip
+    """The counts are printed, and nothing is written."""
+    training = Pretraining(tmp_path, fonts, images=8, size=4)
+    training.save()
+    monkeypatch.setattr(publishing, "count_changes", lambda *_: changes)
+    monkeypatch.setattr(publishing, "MAX_BYTES", limit)
+    arguments = ["publish", "--work", tmp_path, "--data", tmp_path, "--out", tmp_path / "out"]
+    monkeypatch.setattr("sys.argv", [str(argument) for argument in arguments])
+
+    assert publishing.main() == 1
+    output = capsys.readouterr()
+    assert f"henan4: half precision changes {changes['henan4'][0]} of 302 readings" in output.out
+    assert sentence in output.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_half_precision_keeps_vectors(tmp_path: Path) -> None:
+    """Variances of norms may be smaller than half precision can hold."""
+    model = AnyLength(preset("fast"))
+    torch.nn.init.constant_(model.recognizer.neck[0].weight, 1e-9)
+    write_weights(model, tmp_path / "weights.safetensors")
+    stored = read_any_length(tmp_path / "weights.safetensors")[0].state_dict()
+
+    assert torch.equal(stored["recognizer.neck.0.weight"], model.recognizer.neck[0].weight)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(stored[name], value, rtol=1e-3, atol=1e-7)

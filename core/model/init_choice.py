@@ -1,0 +1,89 @@
+"""The initial weights that `init` asks for, and their fit to a network. It needs no torch."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import CheckpointError, OptionError
+from core.files import open_regular
+from core.model.config import TrainConfig, with_options
+
+RENDERED = Path(__file__).parent / "rendered"
+"""Folder of the weights trained on rendered text, see bench.rendered."""
+AUTO: Literal["scratch", "rendered"] = "scratch"
+"""Meaning of `init=auto` for networks that the rendered weights fit."""
+NAMES = ("auto", "rendered", "scratch")
+FORMAT = "slotlab-any-length-1"
+"""Format of a file with weights for every length, core.model.any_length."""
+NETWORK = ("backbone", "stride", "head", "width")
+"""Settings that must equal those of the weights."""
+MAX_HEADER = 1 << 20
+
+
+def choose_init(config: TrainConfig, length: int) -> tuple[str, str]:
+    """Return `scratch`, `rendered` or a path, and why `auto` does not use the rendered weights.
+
+    Raises OptionError if weights do not exist or do not fit, CheckpointError if they are damaged. A checkpoint's fit is
+    checked when it is loaded.
+    """
+    if config.init == "auto":
+        reason = _misfit_of_rendered(config, length) if AUTO == "rendered" else ""
+        return "scratch" if reason else AUTO, reason
+    if config.init == "scratch":
+        return "scratch", ""
+    if config.pretrained not in ("auto", "none"):
+        raise OptionError(f"init={config.init} and pretrained={config.pretrained} both set weights. Set only one.")
+    path = RENDERED / "weights.safetensors" if config.init == "rendered" else Path(config.init)
+    if config.init != "rendered" and not (path.is_absolute() and path.exists()):
+        raise OptionError(f"init={config.init}: there is no such file or run. A path must be absolute.")
+    if path.suffix == ".safetensors":
+        check_fit(config, length, *read_header(path))
+    return config.init, ""
+
+
+def check_fit(config: TrainConfig, length: int, network: TrainConfig, longest: int | None = None) -> None:
+    """Raise OptionError if initial weights of `network` for texts of up to `longest` characters do not fit a run."""
+    if reason := misfit(config, length, network, longest):
+        raise OptionError(f"init={config.init}: the weights do not fit, because {reason}. Use init=scratch.")
+
+
+def misfit(config: TrainConfig, length: int, network: TrainConfig, longest: int | None = None) -> str:
+    """Return why weights do not fit a run; empty if they do."""
+    for name in NETWORK:
+        if (theirs := getattr(network, name)) != (ours := getattr(config, name)):
+            return f"they are for {name}={theirs} and this run has {name}={ours}"
+    if longest is not None and length > longest:
+        return f"they read texts of up to {longest} characters and this project uses {length}"
+    return ""
+
+
+def read_header(path: Path) -> tuple[TrainConfig, int]:
+    """Return the network of a file with weights for every length, and the longest length. Raises CheckpointError."""
+    try:
+        with open_regular(path) as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if size <= MAX_HEADER else None
+    except FileNotFoundError:
+        raise CheckpointError(f"The weights {path.name} are missing.") from None
+    except OSError as error:
+        raise CheckpointError(f"The weights {path.name} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise CheckpointError(f"The weights {path.name} are damaged or not a safetensors file.")
+    about: Any = header.get("__metadata__")
+    try:
+        if about["format"] == FORMAT:
+            return with_options(TrainConfig(), {name: about[name] for name in NETWORK}), int(about["longest"])
+    except (KeyError, TypeError, ValueError, AttributeError, OptionError):  # it may hold anything
+        pass
+    raise CheckpointError(f"{path.name} does not hold weights in the format {FORMAT}.")
+
+
+def _misfit_of_rendered(config: TrainConfig, length: int) -> str:
+    if config.pretrained not in ("auto", "none"):
+        return f"pretrained={config.pretrained} is set"
+    try:
+        return misfit(config, length, *read_header(RENDERED / "weights.safetensors"))
+    except CheckpointError as error:
+        return str(error).rstrip(".")
