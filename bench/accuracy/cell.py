@@ -39,7 +39,8 @@ class Cell(BenchCell):
 
     def config(self) -> TrainConfig:
         assert self.preset is not None
-        return with_options(preset(self.preset), self.options)
+        # The default initial weights may change. Cells that measure them set `init`.
+        return with_options(preset(self.preset), {"init": "scratch", **self.options})
 
     def needed(self) -> str:
         folder = self.image_set.folder

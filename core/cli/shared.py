@@ -60,9 +60,13 @@ def key_values(options: Sequence[str]) -> dict[str, str]:
         if not equals:
             raise OptionError(f"--set expects key=value, got {option!r}.")
         pairs[key.strip()] = value
+    # The worker has another current directory.
     weights = pairs.get("pretrained", "").strip()
     if weights and weights not in config.OPTIONS["pretrained"].choices:
-        pairs["pretrained"] = str(Path(weights).absolute())  # the worker has another current directory
+        pairs["pretrained"] = str(Path(weights).absolute())
+    init = Path(pairs.get("init", "").strip())
+    if init.suffix in (".safetensors", ".pt") or len(init.parts) > 1:  # else the name of a run
+        pairs["init"] = str(init.absolute())
     return pairs
 
 

@@ -179,6 +179,11 @@ class TrainConfig:
     image_size: tuple[int, int] | None = option(
         None, "Input size as HEIGHTxWIDTH, for example 48x192; auto chooses from the images."
     )
+    init: str = option(
+        "auto",
+        "Weights to start from: auto, rendered (trained on rendered text), scratch, a run, or an absolute path.",
+        title="Initial weights",
+    )
     pretrained: str = option(
         "auto",
         "ImageNet weights: auto, hub, none, or an absolute path. On the command line the path may be relative.",
@@ -234,7 +239,10 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """Build from `to_dict`. Raises OptionError for an unknown key or a value that is not allowed."""
+        """Build from `to_dict`. Raises OptionError for an unknown key or a value that is not allowed.
+
+        Runs of earlier versions have no `init`. They started from scratch.
+        """
         if not isinstance(values, Mapping):
             raise OptionError("The settings of the run are missing or damaged.")
         known = {field.name for field in fields(cls)}
@@ -247,7 +255,7 @@ class TrainConfig:
             elif type(value) is not int or not 1 <= value <= MAX_STEPS:  # auto_steps, auto_epochs
                 raise OptionError(f"{name} must be a whole number between 1 and {MAX_STEPS:,}.")
         size = values.get("image_size")
-        return cls(**(dict(values) | {"image_size": tuple(size) if size else None}))
+        return cls(**({"init": "scratch"} | dict(values) | {"image_size": tuple(size) if size else None}))
 
     def planned_steps(self, train_images: int) -> tuple[int, int]:
         """Return steps in total and per epoch. Small batches harm batch norm, so a partial last batch is dropped."""

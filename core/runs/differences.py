@@ -7,7 +7,7 @@ from core.images.augment_settings import DEFAULT_AUGMENT
 from core.model.config import OPTIONS
 
 NOT_RECORDED = "not recorded"
-DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights"}
+DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights", "init"}
 """Choices in run.json that follow from other settings or are measurements."""
 
 
@@ -39,12 +39,19 @@ def _groups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         # Earlier versions had no readings to weigh.
         "Settings": {"preset": spec.get("preset"), "reading_weight": OPTIONS["reading_weight"].default}
-        | expand_augment(spec.get("config", {})),
+        | expand_augment(spec.get("config", {}))
+        | {"init": _init(spec)},
         "Validation": {"reference": spec.get("reference", "people")},
         "Images": spec.get("dataset", {}),
         "Chosen automatically": {name: value for name, value in spec.get("choices", {}).items() if name not in DERIVED},
         "Versions": spec.get("versions", {}),
     }
+
+
+def _init(spec: Mapping[str, Any]) -> str:
+    """Return the initial weights; for `auto`, the chosen ones. Runs of earlier versions started from scratch."""
+    wanted: str = spec.get("config", {}).get("init", "scratch")
+    return str(spec.get("choices", {}).get("init", wanted)) if wanted == "auto" else wanted
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

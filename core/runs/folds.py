@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import StorageError, TrainingError
+from core.errors import OptionError, StorageError, TrainingError
 from core.evaluation.predictions import check_stored
 from core.files import atomic_write
 from core.home import Home
 from core.jobs import control
 from core.model.config import TrainConfig
+from core.model.init_choice import NAMES, choose_init
 from core.runs import recipes
 from core.runs.start import write_dataset
 from core.words import plural
@@ -90,11 +91,16 @@ def start_folds(
     """Start the folds of a project in the background, or return its active folds job.
 
     Their images are the labeled ones of train and val. `with_test` adds those of test, to check the labels of test.
-    Raises TrainingError if there are too few labels, OptionError if the project does not have the augmentation recipe.
+    Raises TrainingError if there are too few labels, OptionError if the project does not have the augmentation recipe
+    or the initial weights do not fit.
     """
     for job in jobs.list_jobs(db, project_id=project.id, kind="folds"):
         if job.state in ACTIVE:
             return job
+    if config.init not in NAMES:
+        # Those weights may have learned the labels that a fold holds out.
+        raise OptionError(f"init={config.init}: suspected labels need init=auto, rendered or scratch.")
+    choose_init(config, project.length)
     config = recipes.resolve(db, project, replace(config, drop_seen_strings=False))
     splits = ("train", "val", "test") if with_test else ("train", "val")
     labeled = [

@@ -17,7 +17,7 @@ from core.home import Home
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.model.config import TrainConfig
-from core.runs import recipes
+from core.runs import initial, recipes
 from core.training.snapshot import Row, choose_samples, snapshot_columns, write_snapshot
 from db import evaluations, jobs, labels, runs, samples
 from db.projects import get_project
@@ -43,11 +43,11 @@ def start_training(
 
     With few labels of people in val, the run validates against the readers, see `held_out`. A repeated `request_id`
     returns the existing run. Raises TrainingError if there are too few labels, OptionError if the project does not have
-    the augmentation recipe.
+    the augmentation recipe or the initial weights do not fit, CheckpointError if those are damaged.
     """
     job = jobs.find_by_request(db, request_id) if request_id else None
     if job is None:
-        config = recipes.resolve(db, project, config)
+        config = initial.resolve(db, home, project, recipes.resolve(db, project, config))
         train, val, reference = training_samples(db, project, config)
         dataset: dict[str, Any] = {"train": len(train), "val": len(val)}
         if kinds := Counter(_kinds(train).values()):

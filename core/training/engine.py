@@ -28,8 +28,10 @@ from core.images.augmenter import Augmenter
 from core.images.frame import Frame, choose_frame, subsample
 from core.model import checkpoint
 from core.model.config import TrainConfig
+from core.model.init_choice import choose_init
 from core.model.network import autocast, build_model, memory_format, parameter_groups, pick_device, to_input
 from core.model.pretrained import find_weights
+from core.model.warm_start import load_initial, start_from
 from core.training.probe import probe
 from core.training.snapshot import READINGS, Snapshot, batch_order
 from core.words import plural
@@ -66,7 +68,7 @@ def choose(
 ) -> dict[str, Any]:
     """Choose what `config` leaves open, from data and machine. Store the result with the run, for resumes.
 
-    Raises TrainingError or OptionError if the run cannot start.
+    Raises TrainingError, OptionError or CheckpointError if the run cannot start.
     """
     device = pick_device(config.device)
     train, val = snapshot.choose(drop_seen_strings=config.drop_seen_strings)
@@ -78,7 +80,9 @@ def choose(
         crop=config.crop,
         stride=config.stride,
     )
-    weights, source = find_weights(config.backbone, config.pretrained)
+    init, reason = choose_init(config, spec.length)
+    initial = None if init == "scratch" else load_initial(config, spec, init, frame.size)
+    weights, source = find_weights(config.backbone, config.pretrained) if initial is None else (None, "not used")
     steps, per_epoch = config.planned_steps(len(train))
     choices = {
         "device": device,
@@ -87,12 +91,15 @@ def choose(
         "box_reason": why,
         "centers": centers,
         "sigma": sigma,
+        "init": init,
         "pretrained": source,
         "weights": weights,
         "steps": steps,
         "steps_per_epoch": per_epoch,
         "epochs": math.ceil(steps / per_epoch),
     }
+    if initial:
+        choices["init_sha256"] = initial.sha256
     choices |= probe(config, spec, choices)
     say(
         f"{len(train):,} training and {plural(len(val), 'validation image')}, {plural(steps, 'step')} of "
@@ -101,9 +108,14 @@ def choose(
     if readings := sum(snapshot.kinds[index] in READINGS for index in train):
         say(f"{readings} training labels are readings, with weight {config.reading_weight:g}.")
     say(f"Input size {frame.size[0]} x {frame.size[1]} pixels: {why}.")
-    say(f"Backbone {config.backbone}: {source}.")
-    reason = "fastest here" if choices["probe_ms"] else "as set"
-    say(f"Memory layout {choices['layout']}, {choices['precision']}, threads {choices['threads']}: {reason}.")
+    if initial:
+        say(f"Initial weights: {initial.title}, SHA-256 {initial.sha256}.")
+    else:
+        if reason:
+            say(f"Initial weights: not those of rendered text, because {reason}.")
+        say(f"Backbone {config.backbone}: {source}.")
+    measured = "fastest here" if choices["probe_ms"] else "as set"
+    say(f"Memory layout {choices['layout']}, {choices['precision']}, threads {choices['threads']}: {measured}.")
     return choices
 
 
@@ -218,7 +230,10 @@ class _Run:
         self.evaluate_every = evaluation_interval(self.steps, self.per_epoch, config.batch_size, val_n)
 
         torch.manual_seed(config.seed)
-        self.model = build_model(config, spec, choices, weights=None if self.has_checkpoint() else choices["weights"])
+        starts = not self.has_checkpoint()
+        self.model = build_model(config, spec, choices, weights=choices["weights"] if starts else None)
+        if starts:
+            start_from(self.model, config, spec, choices)
         self.model.to(self.device).to(memory_format=self.format)
         self.ema = build_model(config, spec, choices, weights=None)
         self.ema.to(self.device).to(memory_format=self.format)

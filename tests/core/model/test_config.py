@@ -75,6 +75,7 @@ def test_an_unknown_preset_lists_the_valid_ones() -> None:
         ("augment", "true"),
         ("augment", "[]"),
         ("backbone", " "),
+        ("init", " "),
     ],
 )
 def test_a_bad_value_is_refused_in_one_sentence(key: str, text: str) -> None:
@@ -105,6 +106,15 @@ def test_settings_of_another_version_are_named() -> None:
     """An unknown key is not silently dropped."""
     with pytest.raises(OptionError, match="warp"):
         TrainConfig.from_dict({"warp": 1})
+
+
+def test_runs_from_before_initial_weights_started_from_scratch() -> None:
+    """A resume, a clone and a comparison treat them so."""
+    old = TrainConfig().to_dict()
+    del old["init"]
+
+    assert TrainConfig.from_dict(old).init == "scratch"
+    assert TrainConfig.from_dict(TrainConfig().to_dict()).init == "auto"
 
 
 def test_limits_shorten_the_plan_and_large_sets_lengthen_it() -> None:

@@ -37,3 +37,17 @@ def test_runs_differ_in_settings_and_results() -> None:
         "Chosen automatically": {"threads": ("2", "1")},
     }
     assert run_differences(first, {}).keys() == {"Settings", "Images", "Chosen automatically", "Versions"}
+
+
+def test_runs_from_before_initial_weights_equal_those_from_scratch() -> None:
+    """`auto` counts as what it chose."""
+    old = {name: value for name, value in TrainConfig().to_dict().items() if name != "init"}
+    first = {"preset": "fast", "config": old, "choices": {}}
+    scratch = {"preset": "fast", "config": TrainConfig().to_dict(), "choices": {"init": "scratch"}}
+    rendered = scratch | {"choices": {"init": "rendered", "init_sha256": "ab"}}
+
+    assert run_differences(first, scratch) == {}
+    assert run_differences(first, rendered) == {
+        "Settings": {"init": ("scratch", "rendered")},
+        "Chosen automatically": {"init_sha256": (NOT_RECORDED, "ab")},
+    }
