@@ -132,6 +132,15 @@ def confidences_of(db: Database, project_id: int, reader: Reader, *, split: str,
     return dict(db.execute(sql, [reader.id, project_id, split, state]).fetchall())
 
 
+def count_confident(db: Database, project_id: int, reader: Reader, at_least: float) -> int:
+    """Return the number of images of a project that a reader reads with this confidence."""
+    sql = (
+        "SELECT count(*) FROM samples CROSS JOIN proposals ON sample_id = samples.id AND reader_id = ?"
+        " WHERE +project_id = ? AND confidence >= ?"
+    )
+    return int(db.execute(sql, [reader.id, project_id, at_least]).fetchone()[0])
+
+
 def readings_of(db: Database, sample_ids: Sequence[int]) -> dict[int, list[tuple[Reader, Proposal]]]:
     """Return all readings of at most 500 images, by sample id: general readers by name, then the run."""
     marks = ",".join("?" * len(sample_ids))

@@ -5,7 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.data.importing import watched_folder
 from core.data.kinds import Counts, breakdown, is_mixed, labels_by_kind
-from core.data.proposals import is_usable
+from core.data.proposals import rule_of
 from core.evaluation.percent import share
 from core.evaluation.reference import score_name
 from core.words import plural
@@ -36,7 +36,7 @@ if layout.home().db.exists():
         imports = [job for job in list_jobs(db, kind="import", limit=len(watches) + 1) if job.id not in watches]
         for project in projects:
             runs = list_runs(db, project.id)[:1]
-            numbers = counts(db, project.id), labels_by_kind(db, project), is_usable(db, project)
+            numbers = counts(db, project.id), labels_by_kind(db, project), rule_of(db, project).usable
             cards.append((project, runs[0] if runs else None, *numbers))
 
 

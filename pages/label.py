@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.data.labeling import FLAGS
 from core.data.priorities import MAX_RANKED
-from core.data.proposals import is_usable
+from core.data.proposals import rule_of
 from core.data.queues import RANDOM_ONE_IN
 from core.evaluation.percent import share
 from core.words import plural
@@ -49,7 +49,7 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
         sources = {source.name: source.id for source in list_sources(db, page.project.id)}
         days = days_waiting(db, page.project.id, kind)
         ranked = queues.count_ranked(db, page.project.id) if kind == "unlabeled" else {}
-        usable = is_usable(db, page.project)
+        usable = rule_of(db, page.project).usable
     # Before a widget is drawn, its value is only in the address.
     current = {name: str(st.session_state.get(name) or st.query_params.get(name, "")) for name in FILTERS}
     if current["day"] not in days and re.fullmatch(r"\d{4}-\d\d-\d\d", current["day"]):

@@ -10,6 +10,8 @@ from core.evaluation.percent import percent
 from core.evaluation.reference import BLIND
 from core.evaluation.views import choice_of
 from core.images.pixels import data_url, decode, encode_png
+from core.readers.builtin import NAME as BUILTIN
+from core.readers.builtin import can_read
 from core.words import plural
 from db.samples import count_samples, image_bytes, select_samples
 from pages.components import layout, resources
@@ -21,11 +23,18 @@ NAMES = {"val": "labeled validation", "unlabeled": "unlabeled training"}
 page = layout.open_page("predict")
 project, spec, home = page.project, page.spec, layout.home()
 
-runs = layout.runs_with_a_model(project)
+runs = layout.find_runs_with_a_model(project) if can_read(spec) else layout.runs_with_a_model(project)
 with layout.errors(), layout.database() as db:
     default = "val" if count_samples(db, project.id, split="val", state="labeled") else "upload"
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    run = runs[layout.choose_run(list(runs))]
+    reader = "run"
+    if can_read(spec):
+        reader = st.segmented_control(
+            "Reader", ["run", BUILTIN] if runs else [BUILTIN], default="run" if runs else BUILTIN, required=True,
+            key="reader",
+        )  # fmt: skip
+    run = runs[layout.choose_run(list(runs))] if reader == "run" else None
+    who = run.job.id if run else BUILTIN
     source = st.segmented_control(
         "Images", ["upload", "val", "unlabeled"], default=default, required=True, key="images", persist_state="session"
     )
@@ -35,11 +44,15 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
             "Search", key="search", live="300ms", placeholder="Label, file name or pixel hash", width=200
         ).strip()
     with layout.errors():
-        choice = choice_of(home.run(run.job.id))
+        choice = choice_of(home.run(run.job.id) if run else None)
     tta = st.toggle(
-        "Test-time augmentation", value=choice.use, key=f"tta of {run.job.id}",
+        "Test-time augmentation", value=choice.use, key=f"tta of {who}",
         help=f"Averages over these views: {layout.plain(', '.join(view.name for view in choice.views))}.",
     )  # fmt: skip
+
+if not runs:
+    advice = "The built-in reader learned from rendered text, not from this project. Its confidence is not calibrated."
+    layout.say_no_model(project, advice)
 
 files: list[tuple[str, str | None, bytes]] = []  # name, label, bytes
 if source == "upload":
@@ -72,7 +85,7 @@ if not images:
     st.stop()
 
 with layout.errors():
-    predictor = resources.predictor(home, run)
+    predictor = resources.predictor(home, run) if run else resources.builtin_predictor(home, project)
     readings = predictor.predict([pixels for *_, pixels in images], tta=tta)
 
 labels = [label for _, label, _, _ in images]
@@ -96,13 +109,13 @@ selected = st.dataframe(
         "Right": st.column_config.CheckboxColumn(width="small"),
     },
     column_order=["Image", "Reading", "Confidence", *(["Label", "Right"] if any(labels) else []), "File"],
-    key=f"read {run.job.id} {source} {text} {len(images)}",
+    key=f"read {who} {source} {text} {len(images)}",
     hide_index=True,
     on_select="rerun",
     selection_mode="single-row-required",
     row_height=44,
     height=min(300, 38 + 44 * len(images)),
-    alt=f"{plural(len(images), 'image')} with the readings of run {run.job.id} and their confidence",
+    alt=f"{plural(len(images), 'image')} with the readings of {who} and their confidence",
 )["selection"]["rows"][0]
 
 name, label, data, pixels = images[selected]

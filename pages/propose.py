@@ -1,13 +1,16 @@
 """Propose: let general readers read the images that nobody labeled, accept what they agree on, prove it blind."""
 
 import json
+from typing import Any
 
 import streamlit as st
 
 from core.data.proposals import Proof, accept_agreed, agreed_texts, proof
 from core.data.proposing import start_proposing
 from core.data.suggestions import anchoring
-from core.readers.readers import available
+from core.readers.builtin import NAME as BUILTIN
+from core.readers.builtin import can_read
+from core.readers.readers import READERS, available
 from core.words import plural
 from db import jobs, proposals, queues, samples
 from db.records import Job
@@ -21,10 +24,10 @@ from pages.components.removal import ask_removal, show_removed
 page = layout.open_page("propose")
 
 
-def read_images() -> None:
+def read_images(readers: list[str], agree: int | None) -> None:
     """Callback: start the job."""
     with layout.refuses(), layout.database() as db:
-        start_proposing(db, layout.home(), page.project, readers=installed, operator=page.operator)
+        start_proposing(db, layout.home(), page.project, readers=readers, agree=agree, operator=page.operator)
 
 
 def accept_readings() -> None:
@@ -37,16 +40,32 @@ def accept_readings() -> None:
     st.session_state[state.ACCEPTED] = f"{n:,} {became}.{others}"
 
 
-def show_result(result: dict[str, object], accepted: int, acceptable: int, unread: int, disagreements: int) -> None:
+def show_reading(images: int) -> None:
+    """Draw the choice of readers and the button that lets them read `images` images."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.pills(
+            "Readers", installed, selection_mode="multi", default=general or installed, key="readers",
+            help="The built-in reader learned from rendered text only. It reads digits and Latin letters.",
+        )  # fmt: skip
+        enough = len(chosen) > 2 and st.toggle("Two readers are enough", key="two readers")
+        st.button(
+            f"Read {plural(images, 'image')}", type="primary", icon=":material/auto_stories:", disabled=not chosen,
+            on_click=read_images, args=(list(chosen), 2 if enough else None),
+        )  # fmt: skip
+
+
+def show_result(result: dict[str, Any], accepted: int, acceptable: int, unread: int, disagreements: int) -> None:
     """Draw the verdict on the readers and the next action."""
-    if not result["usable"]:
-        st.warning(layout.plain(str(result["verdict"])), icon=":material/do_not_disturb_on:")
+    if result.get("suggests"):
+        st.info(layout.plain(result["verdict"]), icon=":material/lightbulb:")
+    elif not result["usable"]:
+        st.warning(layout.plain(result["verdict"]), icon=":material/do_not_disturb_on:")
         st.page_link(
             "pages/label.py", label="Label images", icon=":material/keyboard:",
             query_params={"project": page.project.name},
         )  # fmt: skip
     else:
-        st.success(layout.plain(str(result["verdict"])), icon=":material/check_circle:")
+        st.success(layout.plain(result["verdict"]), icon=":material/check_circle:")
     with st.container(horizontal=True, vertical_alignment="center"):
         if acceptable:
             st.button(
@@ -56,7 +75,10 @@ def show_result(result: dict[str, object], accepted: int, acceptable: int, unrea
                 "them at any time, and they can all be removed at once.",
             )  # fmt: skip
         if unread:
-            st.button(f"Read {plural(unread, 'new image')}", icon=":material/auto_stories:", on_click=read_images)
+            st.button(
+                f"Read {plural(unread, 'new image')}", icon=":material/auto_stories:", on_click=read_images,
+                args=([reader["name"] for reader in result["readers"]], result.get("agree") or None),
+            )  # fmt: skip
         if accepted:
             ask_removal(page.project, "readers")
     if accepted and not acceptable:
@@ -70,7 +92,8 @@ def show_result(result: dict[str, object], accepted: int, acceptable: int, unrea
             st.page_link("pages/train.py", label="Train a model", icon=":material/play_arrow:", query_params=query)
 
 
-installed = [name for name, present in available().items() if present]
+general = [name for name in READERS if available()[name]]
+installed = [*general, *([BUILTIN] if can_read(page.spec) else [])]
 with layout.errors(), layout.database() as db:
     layout.update_jobs(db)
     running = jobs.find_active(db, page.project.id, "propose")
@@ -98,21 +121,19 @@ elif attempts and attempts[0].state in ("failed", "lost"):
 show_removed()
 if state.ACCEPTED in st.session_state:
     st.success(st.session_state.pop(state.ACCEPTED))
-if len(installed) < 2 and not running:
+if len(general) < 2 and not running:
     st.info(
         "Two general readers can read most portals without a label. They are not installed. Install them, then reload: "
         '`pip install "slotlab[readers]"`',
         icon=":material/extension:",
     )
-elif not finished and not running:
+if not finished and not running:
     st.markdown(
-        f"Two general readers read each image, and know that it has exactly {page.spec.length} of your characters. "
-        "Where both agree, they are almost always right. People then label only the rest."
+        f"Readers read each image, and know that it has exactly {page.spec.length} of your characters. "
+        "Where two general readers agree, they are almost always right. People then label only the rest."
     )
-    if unlabeled:
-        st.button(
-            f"Read {plural(unlabeled, 'image')}", type="primary", icon=":material/auto_stories:", on_click=read_images
-        )
+    if unlabeled and installed:
+        show_reading(unlabeled)
     elif total:
         st.info(
             "No image is unlabeled. To find wrong labels with the readers, run `slotlab propose --labeled`.",
@@ -140,4 +161,8 @@ if finished:
             "val or test."
         )
     )
-    show_agreement(result)
+    if len(result["readers"]) > 1:
+        show_agreement(result)
+    if not running and unlabeled and len(installed) > 1:
+        with st.expander("Read again with other readers", icon=":material/auto_stories:"):
+            show_reading(unlabeled)

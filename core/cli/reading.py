@@ -24,13 +24,18 @@ from core.words import plural
 def propose(
     *,
     project: ProjectName,
-    readers: Annotated[str, typer.Option(metavar="NAME,NAME", help="Readers to use.")] = ",".join(READERS),
+    readers: Annotated[
+        str, typer.Option(metavar="NAME,NAME", help="Readers to use: rapidocr, ddddocr, builtin.")
+    ] = ",".join(READERS),
+    agree: Annotated[
+        int | None, typer.Option(metavar="N", help="Readers that must give the same text. Default: all.")
+    ] = None,
     labeled: Annotated[
         bool, typer.Option("--labeled", help="Also read labeled images of train, to find wrong labels.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Let general readers read the images that nobody labeled. Run again to finish, or to read new images.
+    """Let readers read the images that nobody labeled. Run again to finish, or to read new images.
 
     Their readings are proposals and not labels. Ctrl-C stops following; the job continues.
     """
@@ -39,7 +44,9 @@ def propose(
     with database(home) as db, Progress() as progress:
         update_jobs(db, home)
         chosen = find_project(db, project)
-        job = start_proposing(db, home, chosen, readers=names, labeled=labeled, operator=default_operator())
+        job = start_proposing(
+            db, home, chosen, readers=names, agree=agree, labeled=labeled, operator=default_operator()
+        )
         job = control.finish(db, home, job.id, progress.show_job)
         result = json.loads(job.result or "{}")
         shown = proof(db, chosen)

@@ -2,25 +2,29 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from core.charset import TextSpec
 from core.cli.progress import Progress
 from core.cli.shared import Json, RunName, database, find_run, print_summary, update_jobs
 from core.cli.terminal import print_error, print_line
 from core.data.proposals import is_blind
-from core.errors import SlotlabError
+from core.errors import OptionError, SlotlabError
 from core.evaluation.percent import share_and_interval
 from core.evaluation.reference import score_name
 from core.evaluation.unreadable import Unreadable
 from core.files import open_regular, write_outside
 from core.home import Home, default_operator
+from core.images.frame import subsample
 from core.images.pixels import MAX_BYTES, Pixels, decode
 from core.jobs import control
+from core.readers.builtin import NAME as BUILTIN
+from core.readers.builtin import check_spec, frame_of
 from core.runs.start import start_evaluation
 from core.words import plural
 from db import jobs
@@ -87,17 +91,27 @@ def report(
 
 
 def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Number, name or directory of a run.")],
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="Number, name or directory of a run; builtin is the built-in reader."),
+    ],
     files: Annotated[list[Path], typer.Argument(metavar="FILES...")],
     *,
+    length: Annotated[int | None, typer.Option(help="Text length, for builtin.")] = None,
+    charset: Annotated[str | None, typer.Option(help="Allowed characters, for builtin.")] = None,
     tta: Tta = None,
     as_json: Json = False,
 ) -> None:
     """Read images. Report unreadable files, read the others, and exit with code 1."""
-    from core.model.predictor import Predictor
+    if run == BUILTIN:
+        directory, predictor = None, _builtin(files, length, charset)
+    elif length is None and charset is None:
+        from core.model.predictor import Predictor
 
-    directory = _run_directory(run)
-    predictor = Predictor.load(directory)
+        directory = _run_directory(run)
+        predictor = Predictor.load(directory)
+    else:
+        raise OptionError("--length and --charset are for builtin. A run knows its own.")
     rule = predictor.acceptance
     if rule and not predictor.rule(tta=tta):
         basis = f"{'with' if rule.tta else 'without'} TTA at step {rule.step}"
@@ -129,6 +143,21 @@ def predict(
         raise typer.Exit(1)
 
 
+def _builtin(files: Sequence[Path], length: int | None, charset: str | None) -> Any:
+    """Return the built-in reader for these images. Their text box is found if there are enough of them."""
+    if length is None or charset is None:
+        raise OptionError("The built-in reader needs --length and --charset.")
+    spec = TextSpec(length, charset)
+    check_spec(spec)
+    from core.model.builtin import Builtin
+
+    images = []
+    for path in subsample(files):
+        with suppress(SlotlabError, OSError):  # reported later
+            images.append(_read_image(path))
+    return Builtin().predictor(spec, frame_of(images, spec))
+
+
 def _run_directory(name: str) -> Path:
     with suppress(OSError):  # a name can be too long for a path
         if Path(name).is_dir():
@@ -139,10 +168,10 @@ def _run_directory(name: str) -> Path:
 
 
 @contextmanager
-def _blind_images(directory: Path) -> Iterator[Callable[[Pixels], bool]]:
+def _blind_images(directory: Path | None) -> Iterator[Callable[[Pixels], bool]]:
     """Yield a function that finds blind images of a run's project. A run outside a Slotlab folder has no project."""
-    home = Home.of_job(directory)
-    if not home.db.exists():
+    home = Home.of_job(directory) if directory else None
+    if directory is None or home is None or not home.db.exists():
         yield lambda _: False
         return
     with opened(home.db) as db:
@@ -150,12 +179,16 @@ def _blind_images(directory: Path) -> Iterator[Callable[[Pixels], bool]]:
         yield lambda pixels: job is not None and is_blind(db, job.project_id, pixels)
 
 
+def _read_image(path: Path) -> Pixels:
+    with open_regular(path) as file:
+        return decode(file.read(MAX_BYTES + 1))
+
+
 def _prediction_record(
     predictor: Any, path: Path, is_blind_image: Callable[[Pixels], bool], *, tta: bool | None
 ) -> dict[str, Any]:
     try:
-        with open_regular(path) as file:
-            pixels = decode(file.read(MAX_BYTES + 1))
+        pixels = _read_image(path)
     except OSError as error:
         return {"file": str(path), "error": f"The file cannot be read ({error.strerror})."}
     except SlotlabError as error:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.data.proposals import is_usable
+from core.data.proposals import Rule, rule_of
 from core.errors import ImageError
-from core.evaluation.agreement import agreed
 from core.images.pixels import decode
 from db import proposals, samples
 from db.connection import write
@@ -42,17 +41,13 @@ class _Readings:
     run: Proposal | None
 
     @property
-    def agreed(self) -> str | None:
-        return agreed([proposal.text for proposal in self.general])
-
-    @property
     def best(self) -> str | None:
         """Text of the most confident reading."""
         every = [*self.general, *([self.run] if self.run else [])]
         return max(every, key=lambda proposal: proposal.confidence).text if every else None
 
 
-def update(db: Database, project: Project, *, usable: bool | None = None) -> None:
+def update(db: Database, project: Project, *, rule: Rule | None = None) -> None:
     """Compute all orders from the stored readings, and replace the ranks.
 
     * disagree: readers differ, both confident first, because a systematic confusion teaches most.
@@ -62,15 +57,17 @@ def update(db: Database, project: Project, *, usable: bool | None = None) -> Non
     * diverse: each image is the one least like those before it and like the labeled ones.
 
     A run's readings may be missing; its orders are then empty. So are those of readers that cannot be used here.
-    `usable` is the result of a proposal job that has not finished; None is that of the newest finished one.
+    `rule` is that of a proposal job that has not finished; None is that of the newest finished one.
     """
-    usable = is_usable(db, project) if usable is None else usable
+    rule = rule_of(db, project) if rule is None else rule
+    usable = rule.usable
     # The lowest key comes first. Hashes break ties, because the order of import is not random.
     keys: dict[str, list[tuple[float, int, int]]] = {"disagree": [], "unsure": [], "model": []}
     counts = Counter(place for label in samples.labels_of(db, project.id, "train") for place in enumerate(label))
     texts: list[tuple[str, tuple[int, int]]] = []
     for readings in _unlabeled(db, project):
-        sample, text, run = readings.sample, readings.agreed, readings.run
+        sample, run = readings.sample, readings.run
+        text = rule.agreed([proposal.text for proposal in readings.general])
         tie = (int(sample.sha256[32:48], 16), sample.id)
         if usable and len(readings.general) > 1 and text is None:
             keys["disagree"].append((-min(proposal.confidence for proposal in readings.general), *tie))

@@ -4,13 +4,14 @@ Readings are never labels of val and test, and nobody who labels those images se
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core.charset import spec_of
 from core.data.accepting import accept
 from core.errors import OptionError
-from core.evaluation.agreement import Agreement, agreed, measure
+from core.evaluation.agreement import Agreement, Texts, agreed, measure
 from core.evaluation.evidence import Evidence
 from core.evaluation.percent import at_least
 from core.images.pixels import Pixels, pixel_hash
@@ -29,19 +30,40 @@ def is_blind(db: Database, project_id: int, pixels: Pixels) -> bool:
     return sample is not None and sample.is_blind
 
 
-def agreement(db: Database, project: Project, readers: Sequence[Reader] | None = None) -> Agreement:
-    """Measure the agreement of the general readers on all images that they have read."""
-    readers = proposals.list_readers(db, project.id) if readers is None else readers
+@dataclass(frozen=True)
+class Rule:
+    """When readings of an image agree."""
+
+    agree: int | None = None
+    """Readers that must give the same text; None is all of them."""
+    usable: bool = False
+    """True if agreed readings can be used for this portal."""
+    suggests: bool = False
+    """True if one reader alone is confident often enough for its readings to be suggestions."""
+
+    def agreed(self, texts: Texts) -> str | None:
+        """Return the agreed reading of an image from the text of each reader, whether or not they can be used."""
+        return agreed(texts, self.agree)
+
+
+def agreement(db: Database, project: Project, rule: Rule, readers: Sequence[Reader]) -> Agreement:
+    """Measure the agreement of these readers on all images that they have read."""
     texts = proposals.select_texts(db, project.id, readers)
-    return measure(list(texts.values()), project.length, len(readers))
+    return measure(list(texts.values()), project.length, len(readers), rule.agree)
 
 
-def is_usable(db: Database, project: Project) -> bool:
-    """Return True if the newest finished proposal job found that the readers can be used for this portal."""
+def rule_of(db: Database, project: Project) -> Rule:
+    """Return the rule of the newest finished proposal job."""
     for job in jobs.list_jobs(db, project_id=project.id, kind="propose"):
         if job.state == "finished":
-            return bool(json.loads(job.result or "{}").get("usable"))
-    return False
+            return rule_in(json.loads(job.result or "{}"))
+    return Rule()
+
+
+def rule_in(result: Mapping[str, Any]) -> Rule:
+    """Return the rule in the result of a proposal job."""
+    usable, suggests = bool(result.get("usable")), bool(result.get("suggests"))
+    return Rule(agree=result.get("agree"), usable=usable, suggests=suggests)
 
 
 def agreed_texts(
@@ -56,11 +78,12 @@ def agreed_texts(
 
     At most 500 `sample_ids`; None is all images.
     """
-    if not is_usable(db, project):
+    rule = rule_of(db, project)
+    if not rule.usable:
         return {}
     readers = proposals.list_readers(db, project.id)
     texts = proposals.select_texts(db, project.id, readers, split=split, state=state, sample_ids=sample_ids)
-    return {sample_id: text for sample_id, each in texts.items() if (text := agreed(each)) is not None}
+    return {sample_id: text for sample_id, each in texts.items() if (text := rule.agreed(each)) is not None}
 
 
 def accept_agreed(db: Database, project: Project, operator: str) -> int:
@@ -71,13 +94,15 @@ def accept_agreed(db: Database, project: Project, operator: str) -> int:
     readers = proposals.list_readers(db, project.id)
     if not readers:
         raise OptionError(f"Project {project.name} has no proposals yet. Run `slotlab propose` first.")
-    if not is_usable(db, project):
-        measured = agreement(db, project, readers)
+    rule = rule_of(db, project)
+    if not rule.usable:
+        measured = agreement(db, project, rule, readers)
         if measured.usable:
             raise OptionError("The readers have not finished. Run `slotlab propose` to let them read all images.")
         raise OptionError(measured.verdict(spec_of(project)))
     texts = agreed_texts(db, project, split="train", state="unlabeled")
-    return accept(db, project, texts, kind="readers", readers=readers, operator=operator, rule={"rule": "agreed"})
+    agree = {"rule": "agreed", "agree": rule.agree or len(readers)}
+    return accept(db, project, texts, kind="readers", readers=readers, operator=operator, rule=agree)
 
 
 @dataclass(frozen=True)
@@ -125,6 +150,7 @@ def proof(db: Database, project: Project) -> Proof:
     later does not count, because Review shows the readings that contradict a label.
     """
     readers = proposals.list_readers(db, project.id)
+    rule = rule_of(db, project)
     labeled, right, wrong = 0, 0, list[tuple[Sample, str]]()
     blind = sum(samples.count_samples(db, project.id, state="unlabeled", split=split) for split in HELD_OUT)
     blind_agreed = sum(len(agreed_texts(db, project, split=split, state="unlabeled")) for split in HELD_OUT)
@@ -132,7 +158,7 @@ def proof(db: Database, project: Project) -> Proof:
         texts = proposals.select_texts(db, project.id, readers, split=split, state="labeled")
         for kind in PEOPLE:
             for sample in samples.select_samples(db, project.id, kind=kind, split=split):
-                reading = agreed(texts.get(sample.id, ()))
+                reading = rule.agreed(texts.get(sample.id, ()))
                 if reading == sample.label and _is_changed(db, sample):
                     continue
                 labeled += 1

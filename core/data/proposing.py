@@ -1,29 +1,25 @@
-"""The job in which general readers read a project's images: `python -m core.data.proposing JOB_DIR`.
+"""Readings of a project's images by readers: start the job, and read what no reader has read yet."""
 
-It reads what no reader has read yet, so running it again finishes an interrupted one, and later reads only new images.
-"""
-
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.charset import spec_of
-from core.data import priorities
 from core.data.accepting import describe
-from core.data.proposals import agreement
+from core.data.proposals import Rule, agreement
 from core.errors import ImageError, OptionError
-from core.evaluation.agreement import unknown_characters
+from core.evaluation.agreement import CONFIDENT, Confident, unknown_characters
 from core.home import Home
 from core.images.frame import SAMPLE_SIZE, Box, find_text
 from core.images.pixels import Pixels, decode
 from core.jobs import control
-from core.jobs.priority import lower
-from core.jobs.work import Work, run_worker
+from core.jobs.work import Work
+from core.readers.builtin import NAME as BUILTIN
+from core.readers.builtin import check_spec
 from core.readers.decoder import Reading
-from core.readers.readers import Reader, check_names, crop, load
+from core.readers.readers import Reader, check_names, crop
 from core.words import plural
-from db import projects, proposals, samples
-from db.connection import opened, write
+from db import proposals, samples
+from db.connection import write
 from db.records import Job, Project
 from db.records import Reader as StoredReader
 from db.sqlite import Database
@@ -38,45 +34,30 @@ def start_proposing(
     project: Project,
     *,
     readers: Sequence[str],
+    agree: int | None = None,
     labeled: bool = False,
     operator: str,
     request_id: str | None = None,
 ) -> Job:
     """Start the job. Return the existing one if the project's images are being read already.
 
-    `labeled` also reads the labeled images of train, to find wrong labels. Raises OptionError for unknown or missing
-    readers, for one reader alone, or if the project has no images.
+    `agree`: number of readers that must give the same text; None for all. `labeled` also reads the labeled images of
+    train, to find wrong labels. Raises OptionError for unknown or missing readers, for readers that cannot read this
+    text length and charset, or if the project has no images.
     """
     check_names(readers)
-    if len(readers) < 2:  # the job would delete the readings of the other reader
+    if BUILTIN in readers:
+        check_spec(spec_of(project))
+    elif len(readers) < 2:  # the job would delete the readings of the other reader
         raise OptionError("One reader alone cannot agree with another. Use at least two readers.")
+    if agree is not None and not 2 <= agree <= len(readers):
+        raise OptionError(f"--agree must be 2 to {len(readers)}, the number of readers, got {agree}.")
     if not samples.count_samples(db, project.id):
         raise OptionError(f"Project {project.name} has no images. Import some first.")
     if running := control.find_active(db, home, project, "propose"):
         return running
-    spec = {"readers": list(readers), "labeled": labeled, "operator": operator}
+    spec = {"readers": list(readers), "agree": agree or len(readers), "labeled": labeled, "operator": operator}
     return control.start_job(db, home, project, "propose", spec, request_id=request_id, single=True)
-
-
-def _work(work: Work) -> dict[str, Any] | None:
-    spec = work.spec
-    work.say("Loading the readers")
-    readers = load(spec["readers"])
-    with opened(Home.of_job(work.job.path).db) as db:
-        project = projects.find_project(db, spec["project"]["name"])
-        if project is None:
-            raise OptionError(f"Project {spec['project']['name']} no longer exists.")
-        with write(db):
-            stored = [store_reader(db, project, reader) for reader in readers]
-            proposals.delete_others(db, project.id, stored)
-        read = read_images(work, db, project, readers, stored, labeled=spec["labeled"])
-        if read is None:
-            return None
-        work.say("Comparing the readings")
-        missing = {reader.name: reader.missing(spec_of(project)) for reader in readers}
-        result = report(db, project, stored, missing) | {"read": read}
-        priorities.update(db, project, usable=result["usable"])
-        return result
 
 
 def store_reader(db: Database, project: Project, reader: Reader, kind: str = "general") -> StoredReader:
@@ -158,20 +139,21 @@ def _read_batch(
 
 
 def report(
-    db: Database, project: Project, stored: Sequence[StoredReader], missing: Mapping[str, str]
+    db: Database, project: Project, stored: Sequence[StoredReader], missing: Mapping[str, str], agree: int | None = None
 ) -> dict[str, Any]:
     """Return the agreement of the readers on a project's images, as JSON types.
 
     `missing` has the characters that each reader does not know, by its name.
     """
-    measured = agreement(db, project, stored)
+    measured = agreement(db, project, Rule(agree=agree), stored)
+    verdict, suggests = measured.verdict(spec_of(project)), False
+    if len(stored) == 1:
+        confident = proposals.count_confident(db, project.id, stored[0], CONFIDENT)
+        alone = Confident(measured.images, confident)
+        verdict, suggests = alone.verdict, alone.suggests
     return measured.to_dict() | {
-        "verdict": f"{measured.verdict(spec_of(project))} {unknown_characters(missing)}".rstrip(),
+        "suggests": suggests,
+        "verdict": f"{verdict} {unknown_characters(missing)}".rstrip(),
         "missing": dict(missing),
         "readers": [describe(row) for row in stored],
     }
-
-
-if __name__ == "__main__":
-    lower()  # the readers take a core for minutes, while people label
-    sys.exit(run_worker(sys.argv[1], _work))

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.data.proposals import is_usable
-from core.evaluation.agreement import agreed
+from core.data.proposals import Rule, rule_of
+from core.evaluation.agreement import CONFIDENT
 from core.evaluation.anchoring import Anchoring
 from db import labels, proposals
-from db.records import Project, Sample
+from db.records import Project, Proposal, Sample
 from db.sqlite import Database
 
 WITHHELD_ONE_IN = 10
@@ -22,7 +22,7 @@ class Suggestion:
 
     text: str
     unsure: int
-    """Index of the character with the lowest confidence of any reader."""
+    """Index of the character with the lowest confidence of any reader. A reader of another character has none."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -36,20 +36,28 @@ def is_withheld(sha256: str) -> bool:
 def agreed_readings(db: Database, project: Project, chosen: Sequence[Sample]) -> dict[int, Suggestion]:
     """Return the agreed readings of the training images among `chosen`, by sample id. At most 500 images.
 
-    Validation and test images never get one. Empty if the readers cannot be used for this portal.
+    The confident readings of one reader alone count as well. Validation and test images never get one. Empty if the
+    readers cannot be used for this portal.
     """
     train = [sample.id for sample in chosen if sample.split == "train"]
-    if not train or not is_usable(db, project):
+    rule = rule_of(db, project)
+    if not train or not (rule.usable or rule.suggests):
         return {}
     readings = {
         sample_id: [proposal for reader, proposal in each if reader.kind == "general"]
         for sample_id, each in proposals.readings_of(db, train).items()
     }
     return {
-        sample_id: Suggestion(text, _least_sure([json.loads(proposal.positions) for proposal in each]))
+        sample_id: Suggestion(text, _least_sure(text, each))
         for sample_id, each in readings.items()
-        if (text := agreed([proposal.text for proposal in each])) is not None
+        if (text := _agreed(rule, each)) is not None
     }
+
+
+def _agreed(rule: Rule, readings: Sequence[Proposal]) -> str | None:
+    if rule.suggests:
+        return readings[0].text if readings and readings[0].confidence >= CONFIDENT else None
+    return rule.agreed([proposal.text for proposal in readings])
 
 
 def suggestions(db: Database, project: Project, chosen: Sequence[Sample]) -> dict[int, Suggestion]:
@@ -76,6 +84,9 @@ def anchoring(db: Database, project: Project) -> Anchoring:
     return Anchoring(shown=shown, shown_equal=shown_equal, withheld=withheld, withheld_equal=withheld_equal)
 
 
-def _least_sure(confidences: Sequence[Sequence[float]]) -> int:
-    lowest = [min(each) for each in zip(*confidences, strict=True)]
+def _least_sure(text: str, readings: Sequence[Proposal]) -> int:
+    lowest = [1.0] * len(text)
+    for reading in readings:
+        for place, (char, confidence) in enumerate(zip(reading.text or "", json.loads(reading.positions), strict=True)):
+            lowest[place] = min(lowest[place], confidence if char == text[place] else 0.0)
     return lowest.index(min(lowest))

@@ -10,6 +10,9 @@ from core.charset import TextSpec
 from core.evaluation.percent import percent
 from core.words import plural
 
+ALONE = "One reader alone cannot agree with another, so nothing can be accepted."
+CONFIDENT = 0.9
+"""Lowest confidence at which a reading of one reader alone is suggested."""
 USABLE = 0.5
 """Lowest share of agreed images at which readings are offered. Portals that readers can read have 0.84 to 1.0, and
 those that they cannot read at most 0.19."""
@@ -22,24 +25,27 @@ Texts = Sequence[str | None]
 """The readings of one image, one per reader; None where a reader finds no text of the project's length."""
 
 
-def agreed(texts: Texts) -> str | None:
-    """Return the text that all of at least two readers give, or None."""
-    first = texts[0] if len(texts) > 1 else None
-    return first if all(text == first for text in texts) else None
+def agreed(texts: Texts, needed: int | None = None) -> str | None:
+    """Return the text that `needed` readers give, at least two and by default all, and no other `needed` ones."""
+    needed = max(2, len(texts) if needed is None else needed)
+    winners = [text for text, n in Counter(texts).items() if n >= needed and text is not None]
+    return winners[0] if len(winners) == 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
     """The agreement of readers on the images that all of them have read."""
 
+    agree: int
+    """Readers that must give the same text."""
     images: int
     agreed: int
     unread: list[int]
     """Images without a text of the project's length, per reader."""
     by_position: list[float | None]
-    """Share of equal characters at each position, over images with a text from every reader; None without any."""
+    """Share of images on which enough readers agree at each position, over those with a text from every reader."""
     by_character: dict[str, tuple[int, int]]
-    """For each character: how often all readers gave it together, and how often at least one of them did."""
+    """For each character: how often enough readers gave it together, and how often at least one of them did."""
     confusions: list[tuple[str, str, int]]
     """Pairs of characters that two readers gave at one position, and how often; the most frequent first."""
 
@@ -61,11 +67,12 @@ class Agreement:
         A wrong text length is the most frequent cause of readers that cannot agree.
         """
         if len(self.unread) < 2:
-            return "One reader alone cannot agree with another. Use at least two readers."
+            return ALONE
         if self.images < MIN_IMAGES:
             read = f"The readers have read {plural(self.images, 'image')}."
             return f"{read} At least {MIN_IMAGES} are needed to show whether they can be used here."
-        share = f"The readers agree on {self.agreed:,} of {self.images:,} images ({percent(self.agreed / self.images)})"
+        who = "The readers" if self.agree == len(self.unread) else f"{self.agree} of {len(self.unread)} readers"
+        share = f"{who} agree on {self.agreed:,} of {self.images:,} images ({percent(self.agreed / self.images)})"
         if self.usable:
             return f"{share}. Their agreed readings can be used here."
         chars = spec.charset if len(spec.charset) <= SHOWN_CHARS else f"{spec.charset[:SHOWN_CHARS]}…"
@@ -73,6 +80,29 @@ class Agreement:
             f"{share}. They cannot read this portal, so nothing is proposed. Check that the images have "
             f"{plural(spec.length, 'character')} and only {chars}. Otherwise, label by hand."
         )
+
+
+@dataclass(frozen=True)
+class Confident:
+    """The confident readings of one reader, which has no other one to agree with."""
+
+    images: int
+    confident: int
+
+    @property
+    def suggests(self) -> bool:
+        """True if the readings may be shown to people as suggestions."""
+        return self.images >= MIN_IMAGES and self.confident >= USABLE * self.images
+
+    @property
+    def verdict(self) -> str:
+        if self.images < MIN_IMAGES:
+            return f"{ALONE} It has read {plural(self.images, 'image')}."
+        share = f"It is confident on {self.confident:,} of {self.images:,} images"
+        share = f"{share} ({percent(self.confident / self.images)})"
+        if self.suggests:
+            return f"{ALONE} {share}. These readings are suggestions on the Label page."
+        return f"{ALONE} {share}, too few to suggest its readings."
 
 
 def unknown_characters(missing: Mapping[str, str]) -> str:
@@ -89,8 +119,9 @@ def unknown_characters(missing: Mapping[str, str]) -> str:
     return " ".join(lines)
 
 
-def measure(readings: Sequence[Texts], length: int, readers: int) -> Agreement:
-    """Measure the agreement of `readers` readers on images, each with one text per reader."""
+def measure(readings: Sequence[Texts], length: int, readers: int, needed: int | None = None) -> Agreement:
+    """Measure the agreement of `needed` of `readers` readers on images, each with one text per reader."""
+    needed = max(2, readers if needed is None else needed)
     equal, whole = [0] * length, 0
     together, anywhere, confusions = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     for texts in readings:
@@ -101,13 +132,14 @@ def measure(readings: Sequence[Texts], length: int, readers: int) -> Agreement:
         for position, chars in enumerate(zip(*present, strict=True)):
             different = set(chars)
             anywhere.update(different)
-            if len(different) == 1:
+            if (char := agreed(chars, needed)) is not None:
                 equal[position] += 1
-                together.update(different)
+                together[char] += 1
             confusions.update(combinations(sorted(different), 2))
     return Agreement(
+        agree=needed,
         images=len(readings),
-        agreed=sum(agreed(texts) is not None for texts in readings),
+        agreed=sum(agreed(texts, needed) is not None for texts in readings),
         unread=[sum(texts[reader] is None for texts in readings) for reader in range(readers)],
         by_position=[n / whole if whole else None for n in equal],
         by_character={char: (together[char], n) for char, n in sorted(anywhere.items())},

@@ -7,7 +7,7 @@ expects them across the whole width reaches 10% exact match; on the cropped text
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.errors import OptionError
 from core.images.pixels import Pixels
 
+Item = TypeVar("Item")
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as fractions of the image's width and height."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -92,9 +93,9 @@ WINDOW = 9
 """Width of the median filter. It removes lines that always end in the same column."""
 
 
-def subsample(indices: Sequence[int]) -> Sequence[int]:
-    """Return about SAMPLE_SIZE of the indices, evenly spaced."""
-    return indices[:: max(1, len(indices) // SAMPLE_SIZE)]
+def subsample(items: Sequence[Item]) -> Sequence[Item]:
+    """Return about SAMPLE_SIZE of the items, evenly spaced."""
+    return items[:: max(1, len(items) // SAMPLE_SIZE)]
 
 
 def find_text(images: Sequence[Pixels], positions: int) -> tuple[Box, list[float]]:

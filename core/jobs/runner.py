@@ -25,7 +25,7 @@ MODULES = {
     "train": "core.runs.worker",
     "evaluate": "core.runs.worker",
     "import": "core.data.importing",
-    "propose": "core.data.proposing",
+    "propose": "core.runs.propose_worker",
     "round": "core.runs.round_worker",
     "folds": "core.runs.fold_worker",
 }

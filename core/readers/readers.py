@@ -21,6 +21,7 @@ from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError
 from core.images.frame import Box, Frame
 from core.images.pixels import Pixels
+from core.readers.builtin import NAME as BUILTIN
 from core.readers.decoder import Folding, Reading, decode
 
 MAX_WIDTH = 1536
@@ -43,6 +44,14 @@ class Reader(Protocol):
 
     def read(self, images: Sequence[Pixels], spec: TextSpec) -> list[Reading]:
         """Return a reading for each image, in order."""
+        ...
+
+
+class ProposingReader(Reader, Protocol):
+    """A reader whose readings can become proposals."""
+
+    def missing(self, spec: TextSpec) -> str:
+        """Return the allowed characters that the reader does not know, and so never reads."""
         ...
 
 
@@ -183,13 +192,13 @@ READERS: dict[str, type[OnnxReader]] = {"rapidocr": RapidOcr, "ddddocr": DdddOcr
 
 
 def available() -> dict[str, bool]:
-    """Return for each reader whether its package is installed. Imports none of them."""
+    """Return for each general reader whether its package is installed. Imports none of them."""
     runtime = find_spec("onnxruntime") is not None
     return {name: runtime and find_spec(name) is not None for name in READERS}
 
 
 def load(names: Sequence[str], threads: int = 1) -> list[OnnxReader]:
-    """Load readers by name, each in about half a second. `threads` is the number for each.
+    """Load general readers by name, each in about half a second. `threads` is the number for each.
 
     Raises OptionError like `check_names`, CheckpointError if weights are damaged.
     """
@@ -199,7 +208,7 @@ def load(names: Sequence[str], threads: int = 1) -> list[OnnxReader]:
 
 def check_names(names: Sequence[str]) -> None:
     """Raise OptionError if there are no names, or one is unknown, given twice, or its package is not installed."""
-    installed = available()
+    installed = available() | {BUILTIN: True}  # which needs no package
     if not names or len(set(names)) < len(names):
         raise OptionError(f"Name each reader once. The readers are {', '.join(installed)}.")
     for name in names:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.data.proposals import is_usable
+from core.data.proposals import rule_of
 from core.errors import JobError, OptionError
 from core.evaluation.predictions import Predictions
 from core.home import Home
@@ -42,7 +42,7 @@ def start_round(
         return running
     if run.job.state != "finished":
         raise OptionError(f"Run {run.job.id} is {run.job.state}. A round needs a finished run.")
-    if not is_usable(db, project):
+    if not rule_of(db, project).usable:
         raise OptionError("A round needs general readers that can read this portal. Run `slotlab propose` first.")
     newest = jobs.find_newest(db, project.id, "round")
     spec: dict[str, Any] = {"run": run.job.id, "operator": operator}

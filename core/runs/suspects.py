@@ -112,14 +112,13 @@ def find_suspects(db: Database, home: Home, project: Project) -> Suspects:
 
 
 def _by_readers(db: Database, labeled: Sequence[Sample], texts: Mapping[int, str], readers: int) -> Iterator[Suspect]:
-    """Yield the labels against which all general readers agree with confidence. They cannot contradict themselves.
+    """Yield the labels against which general readers agree with confidence. They cannot contradict themselves.
 
     `texts` has the agreed readings by sample id.
     """
     different = [
         sample for sample in labeled if sample.kind != "readers" and texts.get(sample.id, sample.label) != sample.label
     ]
-    who = "both readers" if readers == 2 else f"all {readers} readers"
     for start in range(0, len(different), BATCH):
         batch = different[start : start + BATCH]
         readings = proposals.readings_of(db, [sample.id for sample in batch])
@@ -127,8 +126,11 @@ def _by_readers(db: Database, labeled: Sequence[Sample], texts: Mapping[int, str
             text = texts[sample.id]
             places = [position - 1 for position in _differences(sample.label or "", text)]
             confidences = [
-                json.loads(proposal.positions) for reader, proposal in readings[sample.id] if reader.kind == "general"
+                json.loads(proposal.positions)
+                for reader, proposal in readings[sample.id]
+                if reader.kind == "general" and proposal.text == text
             ]
+            who = "both readers" if len(confidences) == readers == 2 else f"{len(confidences)} of {readers} readers"
             score = min(values[place] for values in confidences for place in places)
             if score >= CONFIDENCE:
                 yield Suspect(sample=sample, suggested=text, reasons=(f"{who} read {text}",), score=score)

@@ -157,21 +157,28 @@ def keep_run(ids: Collection[str]) -> None:
         st.session_state[state.RUN] = st.session_state[state.RUN]  # otherwise the new box starts with its default
 
 
-def runs_with_a_model(project: Project) -> dict[str, Run]:
-    """Return the project's runs with a checkpoint, newest first. If there are none, say so and stop the script."""
+def find_runs_with_a_model(project: Project) -> dict[str, Run]:
+    """Return the project's runs with a checkpoint, newest first."""
     with errors(), database() as db:
         runs = {run.job.id: run for run in list_runs(db, project.id)}
-    usable = {name: run for name, run in runs.items() if (home().run(name) / "checkpoints").is_dir()}
-    if not usable:
-        st.info("No trained model yet. Start a run on the Train page.", icon=":material/show_chart:")
-        st.page_link(
-            "pages/train.py",
-            label="Train a model",
-            icon=":material/play_arrow:",
-            query_params={"project": project.name},
-        )
+    return {name: run for name, run in runs.items() if (home().run(name) / "checkpoints").is_dir()}
+
+
+def runs_with_a_model(project: Project) -> dict[str, Run]:
+    """Return the project's runs with a checkpoint, newest first. If there are none, say so and stop the script."""
+    runs = find_runs_with_a_model(project)
+    if not runs:
+        say_no_model(project, "Start a run on the Train page.")
         st.stop()
-    return usable
+    return runs
+
+
+def say_no_model(project: Project, advice: str) -> None:
+    """Say that the project has no trained model, with a link to Train."""
+    st.info(f"No trained model yet. {advice}", icon=":material/show_chart:")
+    st.page_link(
+        "pages/train.py", label="Train a model", icon=":material/play_arrow:", query_params={"project": project.name}
+    )
 
 
 def choose_run(ids: list[str]) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.charset import TextSpec
 from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.images.frame import Frame, choose_frame
@@ -58,6 +59,20 @@ def _predictor(run_dir: str, changed: float) -> "Predictor":  # noqa: ARG001 - p
 
     # CPU, because a training run may need all of the GPU memory.
     return Predictor.load(Path(run_dir), device="cpu")
+
+
+def builtin_predictor(home: Home, project: Project) -> "Predictor":
+    """Return the built-in reader for a project's length, charset and images."""
+    return _builtin_predictor(
+        TextSpec(project.length, project.charset), _chosen_frame(str(home.db), project.id, project.length)
+    )
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model")
+def _builtin_predictor(spec: TextSpec, frame: Frame) -> "Predictor":
+    from core.model.builtin import Builtin  # imports torch
+
+    return Builtin().predictor(spec, frame)
 
 
 def run_frame(home: Home, run: Run) -> Frame | None:

@@ -20,6 +20,7 @@ from core.images.pixels import encode_png, pixel_hash, split_of
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.jobs.work import Work
+from core.readers.readers import load
 from db import projects, proposals, queues, samples
 from db.connection import write
 from db.records import Project
@@ -104,7 +105,7 @@ def test_a_second_job_reads_only_new_images(db: Database, home: Home, project: P
 def test_a_job_that_was_stopped_continues(db: Database, home: Home, project: Project, texts: list[str]) -> None:
     """Readings so far stay, and the readers take turns."""
     add_renders(db, project, texts[:3])
-    readers = proposing.load(READERS)
+    readers = load(READERS)
     with write(db):
         stored = [proposing.store_reader(db, project, reader) for reader in readers]
     directory = JobDir(home.run("0001-propose"))

@@ -1,0 +1,44 @@
+"""Name and limits of the built-in reader. Its network is in core.model.builtin, because it needs torch."""
+
+import string
+from collections.abc import Sequence
+
+from core.charset import TextSpec
+from core.errors import OptionError
+from core.images.frame import WHOLE, Frame, choose_frame, image_size
+from core.images.pixels import Pixels
+
+NAME = "builtin"
+CHARS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+"""Characters that it knows."""
+LENGTHS = range(1, 11)
+"""Text lengths that it can read."""
+STRIDE = 8
+"""Pixels per cell of its feature map."""
+
+
+def known_part(spec: TextSpec) -> str:
+    """Return the allowed characters that the built-in reader knows, in the order of the charset."""
+    return "".join(char for char in spec.charset if char in CHARS)
+
+
+def check_spec(spec: TextSpec) -> None:
+    """Raise OptionError if the built-in reader cannot read texts of this length and charset."""
+    if spec.length not in LENGTHS:
+        raise OptionError(
+            f"The built-in reader reads {LENGTHS[0]} to {LENGTHS[-1]} characters; this project uses {spec.length}."
+        )
+    if len(known_part(spec)) < 2:
+        raise OptionError("The built-in reader knows only digits and the letters A-Z and a-z.")
+
+
+def can_read(spec: TextSpec) -> bool:
+    """Return True if the built-in reader can read texts of this length and charset."""
+    return spec.length in LENGTHS and len(known_part(spec)) > 1
+
+
+def frame_of(images: Sequence[Pixels], spec: TextSpec) -> Frame:
+    """Return crop and input size for images of one portal. Without any, the whole of a wide image."""
+    if not images:
+        return Frame(WHOLE, image_size(spec.length, spec.length, STRIDE))
+    return choose_frame(images, spec.length, size=None, crop=True, stride=STRIDE)[0]
