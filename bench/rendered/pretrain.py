@@ -33,9 +33,10 @@ from bench.rendered.render import VERSION, Renderer, any_size
 from core.files import atomic_write
 from core.images.frame import choose_frame, subsample
 from core.jobs.priority import lower
-from core.model.any_length import CHARS, LENGTHS, AnyLength
+from core.model.any_length import AnyLength
 from core.model.config import preset
 from core.model.network import autocast, parameter_groups, to_input
+from core.readers.builtin import CHARS, LENGTHS
 from core.training.engine import CLIP_NORM, average, learning_rate_factor
 from core.training.snapshot import load_snapshot
 

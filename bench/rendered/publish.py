@@ -25,10 +25,11 @@ from bench.rendered.made import made_fonts
 from bench.rendered.pretrain import BATCH, REAL, SEED, read_set
 from bench.rendered.render import VERSION
 from core.files import atomic_write
-from core.model.any_length import CHARS, LENGTHS, AnyLength
+from core.model.any_length import AnyLength
 from core.model.config import preset
 from core.model.init_choice import FORMAT, NETWORK, RENDERED, read_header
 from core.model.warm_start import read_any_length
+from core.readers.builtin import CHARS, LENGTHS
 from core.words import plural
 
 MAX_BYTES = 2_500_000

@@ -4,7 +4,6 @@ It is trained on rendered text (bench.rendered). A run of one length and charset
 """
 
 import math
-import string
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +12,8 @@ from torch.nn import functional
 
 from core.model.config import TrainConfig
 from core.model.network import QueryPool, Recognizer
+from core.readers.builtin import CHARS, LENGTHS
 
-CHARS = string.digits + string.ascii_uppercase + string.ascii_lowercase
-LENGTHS = range(1, 11)
 GRID = (8, 32)
 """Rows and columns of the stored map positions. They are interpolated to the map of each image size."""
 

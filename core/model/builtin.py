@@ -10,10 +10,9 @@ from core.charset import TextSpec
 from core.images.frame import WHOLE, Frame, image_size
 from core.images.pixels import Pixels
 from core.model.any_length import AnyLength
-from core.model.config import preset
 from core.model.network import Recognizer
 from core.model.predictor import Predictor
-from core.model.rendered import load_rendered
+from core.model.warm_start import load_rendered, rendered_card
 from core.readers.builtin import NAME, check_spec, known_part
 from core.readers.decoder import Reading
 
@@ -27,7 +26,9 @@ class Builtin:
     name = NAME
 
     def __init__(self) -> None:
-        self._network, self.version, self.sha256 = load_rendered()
+        card = rendered_card()
+        self._network = load_rendered()
+        self.version, self.sha256 = f"{card['images']:,} images", card["sha256"]
 
     def missing(self, spec: TextSpec) -> str:
         """Return the allowed characters that the reader does not know, and so never reads."""
@@ -59,7 +60,7 @@ class Builtin:
 
 def recognizer(network: AnyLength, spec: TextSpec, size: tuple[int, int]) -> Recognizer:
     """Return the network for one length, charset and image size of height x width. It reads no unknown character."""
-    config = preset("fast")
+    config = network.config
     known = known_part(spec)
     state = network.part(spec.length, known, size)
     places = [spec.charset.index(char) for char in known]
@@ -75,9 +76,9 @@ def recognizer(network: AnyLength, spec: TextSpec, size: tuple[int, int]) -> Rec
         image_size=size,
         backbone=config.backbone,
         stride=config.stride,
-        head=config.head,
+        head="query",
         width=config.width,
-        ink=config.ink,
+        ink=False,
         centers=[0.5] * spec.length,
         sigma=0.5,
     )

@@ -18,9 +18,10 @@ from core.errors import CheckpointError
 from core.files import open_regular, read_small
 from core.images.frame import input_size
 from core.model import checkpoint, init_choice
-from core.model.any_length import CHARS, AnyLength
+from core.model.any_length import AnyLength
 from core.model.config import TrainConfig
 from core.model.network import Heads, Recognizer, load_model
+from core.readers.builtin import CHARS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,12 @@ from bench.rendered.publish import MAX_BYTES, card_of, readme, write_weights
 from bench.rendered.render import Renderer, any_size
 from bench.rendered.text import roll
 from core.images import renderer as demo
-from core.model.any_length import CHARS, AnyLength
+from core.model.any_length import AnyLength
 from core.model.config import preset
 from core.model.init_choice import RENDERED
 from core.model.network import Recognizer
 from core.model.warm_start import read_any_length
+from core.readers.builtin import CHARS
 
 FONTS = Path(demo.__file__).parent / "fonts"
 """Six font files that are in the repository. The styles come from elsewhere."""

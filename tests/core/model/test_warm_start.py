@@ -16,11 +16,12 @@ from bench.rendered.publish import card_of, publish, write_weights
 from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError
 from core.model import checkpoint, init_choice, warm_start
-from core.model.any_length import CHARS, AnyLength
+from core.model.any_length import AnyLength
 from core.model.config import TrainConfig
 from core.model.init_choice import choose_init
 from core.model.network import Recognizer, build_model, load_model
 from core.model.warm_start import copy_weights, load_initial, load_rendered, start_from
+from core.readers.builtin import CHARS
 from core.training import engine
 from core.training.snapshot import Snapshot
 from tests.helpers import toy
