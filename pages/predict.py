@@ -1,5 +1,7 @@
 """Predict: a run's reading of images, its confidence in each character, and the reading of every view."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -18,6 +20,10 @@ from pages.components import layout, resources
 from pages.components.charts import confidence_figure
 
 MAX_PROJECT_IMAGES = 24
+STORED: dict[str, dict[str, Any]] = {
+    "val": {"split": "val", "state": "labeled"},
+    "unlabeled": {"split": "train", "state": "unlabeled"},
+}
 NAMES = {"val": "labeled validation", "unlabeled": "unlabeled training"}
 
 page = layout.open_page("predict")
@@ -25,7 +31,7 @@ project, spec, home = page.project, page.spec, layout.home()
 
 runs = layout.find_runs_with_a_model(project) if can_read(spec) else layout.runs_with_a_model(project)
 with layout.errors(), layout.database() as db:
-    default = "val" if count_samples(db, project.id, split="val", state="labeled") else "upload"
+    default = next((name for name, where in STORED.items() if count_samples(db, project.id, **where)), "upload")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     reader = "run"
     if can_read(spec):
@@ -36,7 +42,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(list(runs))] if reader == "run" else None
     who = run.job.id if run else BUILTIN
     source = st.segmented_control(
-        "Images", ["upload", "val", "unlabeled"], default=default, required=True, key="images", persist_state="session"
+        "Images", ["upload", *STORED], default=default, required=True, key="images", persist_state="session"
     )
     text = ""
     if source != "upload":
@@ -59,9 +65,8 @@ if source == "upload":
     uploads = st.file_uploader("Images", accept_multiple_files=True, label_visibility="collapsed", key="uploads")
     files = [(upload.name, None, upload.getvalue()) for upload in uploads]
 else:
-    split, state = ("val", "labeled") if source == "val" else ("train", "unlabeled")
     with layout.errors(), layout.database() as db:
-        samples = select_samples(db, project.id, split=split, state=state, text=text, limit=MAX_PROJECT_IMAGES)
+        samples = select_samples(db, project.id, **STORED[source], text=text, limit=MAX_PROJECT_IMAGES)
         stored = image_bytes(db, [sample.id for sample in samples])
     files = [(sample.name, sample.label, stored[sample.id]) for sample in samples]
     if not files:

@@ -8,17 +8,48 @@ from core.evaluation.percent import percent
 from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice
 from core.home import Home
 from core.images.pixels import encode_png
+from db.connection import opened, write
+from db.projects import insert_project
 from db.records import Project
+from tests.helpers.runs import add_unlabeled
 
 OpenPage = Callable[..., AppTest]
 
 
-def test_a_project_without_runs_points_to_training(open_page: OpenPage, portal: Project) -> None:
-    """Without a trained model the page says where to get one."""
+def test_a_project_without_runs_is_read_by_the_built_in_reader(
+    home: Home, open_page: OpenPage, portal: Project
+) -> None:
+    """The page says so, and where to get a trained model."""
+    with opened(home.db) as db:
+        add_unlabeled(db, portal, train=3)
+
     app = open_page("predict", project=portal.name)
 
     assert not app.exception
-    assert "No trained model" in app.info[0].value
+    assert "No trained model yet. The built-in reader" in app.info[0].value
+    assert [link.proto.label for link in app.get("page_link")] == ["Train a model"]
+    assert len(app.dataframe[0].value) >= 3
+    assert all(len(text) == portal.length for text in app.dataframe[0].value["Reading"])
+
+
+def test_a_project_that_the_built_in_reader_cannot_read_points_to_training(home: Home, open_page: OpenPage) -> None:
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "long", 12, "0123456789")
+
+    app = open_page("predict", project="long")
+
+    assert not app.exception
+    assert "No trained model yet. Start a run" in app.info[0].value
+
+
+def test_a_run_and_the_built_in_reader_can_both_read(open_page: OpenPage, trained: Project) -> None:
+    app = open_page("predict", project=trained.name)
+    of_run = app.dataframe[0].value["Confidence"].tolist()
+
+    app.segmented_control(key="reader").set_value("builtin").run()
+
+    assert not app.exception
+    assert app.dataframe[0].value["Confidence"].tolist() != of_run
 
 
 def test_validation_images_are_read_beside_their_labels(open_page: OpenPage, trained: Project) -> None:

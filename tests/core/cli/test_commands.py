@@ -204,6 +204,36 @@ def test_prediction_continues_after_a_bad_file(slotlab: Slotlab, images: Path, t
     assert len(lines[0]["text"]) == len(lines[0]["positions"]) == 6
 
 
+def test_the_built_in_reader_reads_files_without_a_project(slotlab: Slotlab, images: Path, tmp_path: Path) -> None:
+    """Bad files are reported as with a run."""
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    files = sorted(images.iterdir())[:40]
+
+    done = slotlab("predict", "builtin", *files, bad, "--length", 6, "--charset", "0123456789", "--json")
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, len(lines), "error" in lines[-1]) == (1, 41, True)
+    assert all(len(line["text"]) == len(line["positions"]) == 6 for line in lines[:-1])
+    assert {(line["accepted"], line["blind"]) for line in lines[:-1]} == {(None, False)}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("builtin",), "needs --length and --charset"),
+        (("builtin", "--length", 12, "--charset", "0123456789"), "reads 1 to 10 characters"),
+        (("builtin", "--length", 4, "--charset", "漢字"), "knows only digits and the letters"),
+        (("0002-fast", "--length", 4), "A run knows its own"),
+    ],
+)
+def test_the_built_in_reader_needs_length_and_charset(
+    slotlab: Slotlab, images: Path, words: tuple[object, ...], sentence: str
+) -> None:
+    run, *options = words
+    refused(slotlab("predict", run, min(images.iterdir()), *options), sentence)
+
+
 @pytest.mark.long
 def test_same_seed_same_numbers(home: Path, slotlab: Slotlab) -> None:
     """Two runs with the same seed on the same machine log the same losses."""

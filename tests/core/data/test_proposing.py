@@ -1,6 +1,7 @@
 """The job in which the installed general readers read a project."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlite_utils import Database
 
 from core.data import proposing
 from core.data.importing import open_source
-from core.data.proposals import proof
+from core.data.proposals import accept_agreed, agreed_texts, proof
 from core.data.suggestions import is_withheld, suggestions
 from core.errors import OptionError
 from core.home import Home
@@ -43,9 +44,11 @@ def add_renders(db: Database, project: Project, texts: list[str], seed: int = 1,
             )  # fmt: skip
 
 
-def propose(db: Database, home: Home, project: Project, **options: Any) -> dict[str, Any]:
-    job = proposing.start_proposing(db, home, project, readers=READERS, operator="Ann", **options)
-    return dict(json.loads(control.finish(db, home, job.id, lambda _: None).result or "{}"))
+def propose(
+    db: Database, home: Home, project: Project, readers: Sequence[str] = READERS, **options: Any
+) -> dict[str, Any]:
+    job = proposing.start_proposing(db, home, project, readers=readers, operator="Ann", **options)
+    return {"job": job.id} | json.loads(control.finish(db, home, job.id, lambda _: None).result or "{}")
 
 
 @pytest.fixture
@@ -76,6 +79,77 @@ def test_readers_read_rendered_images(db: Database, home: Home, project: Project
     shown = [sample.id for sample in train if sample not in differing and not is_withheld(sample.sha256)]
     assert texts_shown == {sample_id: read[sample_id][0] for sample_id in shown}
     assert samples.count_samples(db, project.id, state="labeled") == 0
+
+
+def test_the_built_in_reader_reads_alone_and_with_others(
+    db: Database, home: Home, project: Project, texts: list[str]
+) -> None:
+    """It needs no package. Alone it can only suggest; with two others, two of three are enough if that is set."""
+    add_renders(db, project, texts)
+    alone = propose(db, home, project, ("builtin",))
+    (reader,) = proposals.list_readers(db, project.id)
+    assert (reader.name, alone["read"], alone["usable"], alone["agree"]) == ("builtin", 30, False, 2)
+    assert "nothing can be accepted" in alone["verdict"]
+    with pytest.raises(OptionError, match="nothing can be accepted"):
+        accept_agreed(db, project, "Ann")
+
+    result = propose(db, home, project, (*READERS, "builtin"), agree=2)
+
+    readers = proposals.list_readers(db, project.id)
+    assert [reader.name for reader in readers] == ["builtin", "ddddocr", "rapidocr"]
+    read = proposals.select_texts(db, project.id, readers)
+    twice = {
+        sample_id: text
+        for sample_id, each in read.items()
+        for text in each
+        if text is not None and each.count(text) > 1
+    }
+    assert result["agreed"] == len(twice) >= 15
+    assert agreed_texts(db, project) == twice
+    assert f"2 of 3 readers agree on {len(twice)} of 30 images" in result["verdict"]
+    accepted = accept_agreed(db, project, "Ann")
+    labeled = {sample.id: sample.label for sample in samples.select_samples(db, project.id, state="labeled")}
+    assert accepted == len(labeled)
+    assert labeled.items() <= twice.items()
+
+
+def test_confident_readings_of_one_reader_are_suggested(
+    db: Database, home: Home, project: Project, texts: list[str]
+) -> None:
+    """Only if it is confident on half of the images, and only on training images."""
+    add_renders(db, project, texts)
+    result = propose(db, home, project, ("builtin",))
+    (reader,) = proposals.list_readers(db, project.id)
+    train = samples.select_samples(db, project.id, split="train")
+
+    with write(db):
+        for sample in samples.select_samples(db, project.id):
+            confidence = 0.95 if sample.id % 2 else 0.2
+            db.execute("UPDATE proposals SET confidence = ? WHERE sample_id = ?", [confidence, sample.id])
+    report = proposing.report(db, project, [reader], {"builtin": ""})
+    with write(db):
+        db.execute("UPDATE jobs SET result = ? WHERE id = ?", [json.dumps(report), result["job"]])
+
+    assert report["suggests"] is True
+    assert "confident on 15 of 30 images" in report["verdict"]
+    shown = suggestions(db, project, samples.select_samples(db, project.id))
+    assert set(shown) == {each.id for each in train if each.id % 2 and not is_withheld(each.sha256)}
+
+
+@pytest.mark.parametrize("agree", [1, 4])
+def test_the_number_of_readers_that_must_agree_is_checked(
+    db: Database, home: Home, project: Project, texts: list[str], agree: int
+) -> None:
+    add_renders(db, project, texts[:1])
+    with pytest.raises(OptionError, match="--agree must be 2 to 3"):
+        propose(db, home, project, (*READERS, "builtin"), agree=agree)
+
+
+def test_the_built_in_reader_refuses_long_texts(db: Database, home: Home) -> None:
+    with write(db):
+        long = projects.insert_project(db, "long", 12, "0123456789")
+    with pytest.raises(OptionError, match="reads 1 to 10 characters; this project uses 12"):
+        propose(db, home, long, ("builtin",))
 
 
 def test_readers_see_the_text_of_a_wide_image(db: Database, home: Home, project: Project, texts: list[str]) -> None:

@@ -1,0 +1,69 @@
+"""The built-in reader: any length and charset that it can read, and a sentence for those that it cannot."""
+
+import numpy as np
+import pytest
+
+from core.charset import TextSpec
+from core.errors import OptionError
+from core.images import renderer
+from core.images.frame import WHOLE
+from core.model.builtin import Builtin
+from core.readers.builtin import can_read, frame_of
+
+DIGITS = "0123456789"
+
+
+@pytest.fixture(scope="module")
+def builtin() -> Builtin:
+    return Builtin()
+
+
+def renders(count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [renderer.render("".join(rng.choice(list(DIGITS), 6)), rng) for _ in range(count)]
+
+
+def test_a_reading_depends_on_no_other_image(builtin: Builtin) -> None:
+    """Images of several sizes are read in order, each as if it were alone."""
+    images = [image for pair in zip(renders(4), (each[:, 40:] for each in renders(4)), strict=True) for image in pair]
+    spec = TextSpec(6, DIGITS)
+
+    together = builtin.read(images, spec)
+
+    alone = [builtin.read([image], spec)[0] for image in images]
+    assert [each.text for each in together] == [each.text for each in alone]
+    for each, other in zip(together, alone, strict=True):
+        assert len(each.positions) == 6
+        assert each.confidence == pytest.approx(np.prod(each.positions))
+        assert each.positions == pytest.approx(other.positions, abs=1e-4)
+    assert builtin.read([], spec) == []
+
+
+@pytest.mark.parametrize("length", [1, 10])
+def test_characters_that_it_does_not_know_are_never_read(builtin: Builtin, length: int) -> None:
+    """It names them, and reads the others of the charset."""
+    spec = TextSpec(length, "é01漢")
+
+    readings = builtin.read(renders(3), spec)
+
+    assert builtin.missing(spec) == "é漢"
+    assert all(len(reading.text or "") == length and set(reading.text or "") <= {"0", "1"} for reading in readings)
+
+
+@pytest.mark.parametrize(("length", "charset"), [(11, DIGITS), (4, "漢字"), (4, "é0")])
+def test_what_it_cannot_read_is_refused(builtin: Builtin, length: int, charset: str) -> None:
+    spec = TextSpec(length, charset)
+
+    assert not can_read(spec)
+    with pytest.raises(OptionError, match="The built-in reader"):
+        builtin.read(renders(1), spec)
+
+
+def test_the_text_box_is_found_without_labels() -> None:
+    """With too few images, the whole image is read."""
+    wide = [np.pad(image, ((0, 0), (0, 300), (0, 0)), constant_values=255) for image in renders(60)]
+    spec = TextSpec(6, DIGITS)
+
+    assert 0.35 < frame_of(wide, spec).box[2] < 0.6
+    assert frame_of(wide[:5], spec).box == WHOLE
+    assert frame_of([], spec).box == WHOLE
