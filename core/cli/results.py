@@ -20,11 +20,11 @@ from core.evaluation.reference import score_name
 from core.evaluation.unreadable import Unreadable
 from core.files import open_regular, write_outside
 from core.home import Home, default_operator
-from core.images.frame import subsample
+from core.images.frame import frame_of, subsample
 from core.images.pixels import MAX_BYTES, Pixels, decode
 from core.jobs import control
 from core.readers.builtin import NAME as BUILTIN
-from core.readers.builtin import check_spec, frame_of
+from core.readers.builtin import STRIDE, check_spec
 from core.runs.start import start_evaluation
 from core.words import plural
 from db import jobs
@@ -155,7 +155,7 @@ def _builtin(files: Sequence[Path], length: int | None, charset: str | None) -> 
     for path in subsample(files):
         with suppress(SlotlabError, OSError):  # reported later
             images.append(_read_image(path))
-    return Builtin().predictor(spec, frame_of(images, spec))
+    return Builtin().predictor(spec, frame_of(images, length, STRIDE))
 
 
 def _run_directory(name: str) -> Path:

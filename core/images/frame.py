@@ -164,6 +164,13 @@ def choose_frame(
     return Frame(box, size or image_size(aspect, positions, stride)), centers, 0.6 / positions, reason
 
 
+def frame_of(images: Sequence[Pixels], length: int, stride: int) -> Frame:
+    """Return the frame for images of one portal. Without any, the whole of a wide image."""
+    if not images:
+        return Frame(WHOLE, image_size(length, length, stride))
+    return choose_frame(images, length, size=None, crop=True, stride=stride)[0]
+
+
 def image_size(aspect: float, positions: int, stride: int) -> tuple[int, int]:
     """Return height and width in multiples of 16: 48 high, with two to three feature columns per position.
 

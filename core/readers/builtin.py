@@ -1,12 +1,9 @@
 """Name and limits of the built-in reader. Its network is in core.model.builtin, because it needs torch."""
 
 import string
-from collections.abc import Sequence
 
 from core.charset import TextSpec
 from core.errors import OptionError
-from core.images.frame import WHOLE, Frame, choose_frame, image_size
-from core.images.pixels import Pixels
 
 NAME = "builtin"
 CHARS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -35,10 +32,3 @@ def check_spec(spec: TextSpec) -> None:
 def can_read(spec: TextSpec) -> bool:
     """Return True if the built-in reader can read texts of this length and charset."""
     return spec.length in LENGTHS and len(known_part(spec)) > 1
-
-
-def frame_of(images: Sequence[Pixels], spec: TextSpec) -> Frame:
-    """Return crop and input size for images of one portal. Without any, the whole of a wide image."""
-    if not images:
-        return Frame(WHOLE, image_size(spec.length, spec.length, STRIDE))
-    return choose_frame(images, spec.length, size=None, crop=True, stride=STRIDE)[0]

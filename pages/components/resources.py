@@ -1,14 +1,16 @@
 """Cached data of runs that several pages need. All st.cache_* wrappers are here."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.charset import TextSpec
+from core.errors import ImageError
 from core.evaluation.predictions import Predictions
 from core.home import Home
-from core.images.frame import Frame, choose_frame
+from core.images.frame import Frame, frame_of
 from core.images.pixels import decode
 from core.jobs import control
 from core.model.config import PRESETS
@@ -93,5 +95,9 @@ def training_frame(home: Home, db: Database, project: Project) -> tuple[Frame, s
 def _chosen_frame(db_path: str, project_id: int, positions: int) -> Frame:
     with opened(Path(db_path)) as db:
         samples = select_samples(db, project_id, split="train", limit=200)
-        images = [decode(data) for data in image_bytes(db, [sample.id for sample in samples]).values()]
-    return choose_frame(images, positions, size=None, crop=True, stride=PRESETS["fast"].stride)[0]
+        stored = image_bytes(db, [sample.id for sample in samples])
+    images = []
+    for data in stored.values():
+        with suppress(ImageError):  # damaged since the import
+            images.append(decode(data))
+    return frame_of(images, positions, PRESETS["fast"].stride)

@@ -11,6 +11,7 @@ from core.images.pixels import encode_png
 from db.connection import opened, write
 from db.projects import insert_project
 from db.records import Project
+from tests.core.data.test_proposing import add_renders
 from tests.helpers.runs import add_unlabeled
 
 OpenPage = Callable[..., AppTest]
@@ -21,14 +22,16 @@ def test_a_project_without_runs_is_read_by_the_built_in_reader(
 ) -> None:
     """The page says so, and where to get a trained model."""
     with opened(home.db) as db:
-        add_unlabeled(db, portal, train=3)
+        add_unlabeled(db, portal, train=3)  # damaged: too small
+        add_renders(db, portal, ["123456"] * 6)
 
     app = open_page("predict", project=portal.name)
 
     assert not app.exception
     assert "No trained model yet. The built-in reader" in app.info[0].value
     assert [link.proto.label for link in app.get("page_link")] == ["Train a model"]
-    assert len(app.dataframe[0].value) >= 3
+    assert len(app.dataframe[0].value) >= 2
+    assert len(app.error) == 3
     assert all(len(text) == portal.length for text in app.dataframe[0].value["Reading"])
 
 

@@ -6,9 +6,9 @@ import pytest
 from core.charset import TextSpec
 from core.errors import OptionError
 from core.images import renderer
-from core.images.frame import WHOLE
+from core.images.frame import WHOLE, frame_of
 from core.model.builtin import Builtin
-from core.readers.builtin import can_read, frame_of
+from core.readers.builtin import STRIDE, can_read
 
 DIGITS = "0123456789"
 
@@ -62,8 +62,7 @@ def test_what_it_cannot_read_is_refused(builtin: Builtin, length: int, charset: 
 def test_the_text_box_is_found_without_labels() -> None:
     """With too few images, the whole image is read."""
     wide = [np.pad(image, ((0, 0), (0, 300), (0, 0)), constant_values=255) for image in renders(60)]
-    spec = TextSpec(6, DIGITS)
 
-    assert 0.35 < frame_of(wide, spec).box[2] < 0.6
-    assert frame_of(wide[:5], spec).box == WHOLE
-    assert frame_of([], spec).box == WHOLE
+    assert 0.35 < frame_of(wide, 6, STRIDE).box[2] < 0.6
+    assert frame_of(wide[:5], 6, STRIDE).box == WHOLE
+    assert frame_of([], 6, STRIDE).box == WHOLE
