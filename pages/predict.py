@@ -13,7 +13,7 @@ from core.evaluation.reference import BLIND
 from core.evaluation.views import choice_of
 from core.images.pixels import data_url, decode, encode_png
 from core.readers.builtin import NAME as BUILTIN
-from core.readers.builtin import can_read
+from core.readers.builtin import can_read, shown_name
 from core.words import plural
 from db.samples import count_samples, image_bytes, select_samples
 from pages.components import layout, resources
@@ -37,7 +37,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     if can_read(spec):
         reader = st.segmented_control(
             "Reader", ["run", BUILTIN] if runs else [BUILTIN], default="run" if runs else BUILTIN, required=True,
-            key="reader",
+            key="reader", format_func=shown_name,
         )  # fmt: skip
     run = runs[layout.choose_run(list(runs))] if reader == "run" else None
     who = run.job.id if run else BUILTIN

@@ -9,7 +9,7 @@ from core.data.proposals import Proof, accept_agreed, agreed_texts, proof
 from core.data.proposing import start_proposing
 from core.data.suggestions import anchoring
 from core.readers.builtin import NAME as BUILTIN
-from core.readers.builtin import can_read
+from core.readers.builtin import can_read, shown_name
 from core.readers.readers import READERS, available
 from core.words import plural
 from db import jobs, proposals, queues, samples
@@ -45,6 +45,7 @@ def show_reading(images: int) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.pills(
             "Readers", installed, selection_mode="multi", default=general or installed, key="readers",
+            format_func=shown_name,
             help="The built-in reader learned from rendered text only. It reads digits and Latin letters.",
         )  # fmt: skip
         enough = len(chosen) > 2 and st.toggle("Two readers are enough", key="two readers")

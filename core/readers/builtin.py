@@ -29,6 +29,11 @@ def check_spec(spec: TextSpec) -> None:
         raise OptionError("The built-in reader knows only digits and the letters A-Z and a-z.")
 
 
+def shown_name(reader: str) -> str:
+    """Return the name of a reader for people."""
+    return "built-in" if reader == NAME else reader
+
+
 def can_read(spec: TextSpec) -> bool:
     """Return True if the built-in reader can read texts of this length and charset."""
     return spec.length in LENGTHS and len(known_part(spec)) > 1

@@ -60,7 +60,7 @@ def test_what_it_cannot_read_is_refused(builtin: Builtin, length: int, charset: 
 
 
 def test_the_text_box_is_found_without_labels() -> None:
-    """With too few images, the whole image is read."""
+    """The whole image is read if there are too few."""
     wide = [np.pad(image, ((0, 0), (0, 300), (0, 0)), constant_values=255) for image in renders(60)]
 
     assert 0.35 < frame_of(wide, 6, STRIDE).box[2] < 0.6
