@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.proposals import Proof, accept_agreed, agreed_texts, proof
+from core.data.proposals import Proof, accept_agreed, agreed_texts, has_readings_of, proof
 from core.data.proposing import start_proposing
 from core.data.suggestions import anchoring
 from core.readers.builtin import NAME as BUILTIN
@@ -59,14 +59,15 @@ def show_result(result: dict[str, Any], accepted: int, acceptable: int, unread: 
     """Draw the verdict on the readers and the next action."""
     if result.get("suggests"):
         st.info(layout.plain(result["verdict"]), icon=":material/lightbulb:")
-    elif not result["usable"]:
+    elif result["usable"]:
+        st.success(layout.plain(result["verdict"]), icon=":material/check_circle:")
+    else:
         st.warning(layout.plain(result["verdict"]), icon=":material/do_not_disturb_on:")
+    if not result["usable"]:
         st.page_link(
             "pages/label.py", label="Label images", icon=":material/keyboard:",
             query_params={"project": page.project.name},
         )  # fmt: skip
-    else:
-        st.success(layout.plain(result["verdict"]), icon=":material/check_circle:")
     with st.container(horizontal=True, vertical_alignment="center"):
         if acceptable:
             st.button(
@@ -106,10 +107,10 @@ with layout.errors(), layout.database() as db:
     unlabeled = samples.count_samples(db, page.project.id, state="unlabeled")
     acceptable = len(agreed_texts(db, page.project, split="train", state="unlabeled"))
     disagreements = queues.count_ranked(db, page.project.id).get("disagree", 0)
-    unread = max(
-        (proposals.count_unread(db, page.project.id, reader, labeled_train=False) for reader in readers),
-        default=unlabeled,
-    )
+    is_other = finished is not None and not has_readings_of(db, page.project, json.loads(finished.result or "{}"))
+    unread = unlabeled
+    if readers and not is_other:
+        unread = max(proposals.count_unread(db, page.project.id, reader, labeled_train=False) for reader in readers)
     shown: Proof = proof(db, page.project)
 
 layout.show_refusal()
@@ -135,18 +136,18 @@ if not finished and not running:
     )
     if unlabeled and installed:
         show_reading(unlabeled)
-    elif total:
+    elif total and not unlabeled:
         st.info(
             "No image is unlabeled. To find wrong labels with the readers, run `slotlab propose --labeled`.",
             icon=":material/inbox:",
         )
-    else:
+    elif not total:
         st.info("This project has no images yet.", icon=":material/inbox:")
         st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
 if finished:
     result = json.loads(finished.result or "{}")
     # The readings may be newer, or missing after an attempt with other readers that failed.
-    names = " + ".join(sorted(f"{reader['name']} {reader['version']}" for reader in result["readers"]))
+    names = " + ".join(sorted(f"{shown_name(reader['name'])} {reader['version']}" for reader in result["readers"]))
     day = (finished.finished_at or "")[:10]
     show_result(result, counts.get(("train", "readers"), 0), acceptable, 0 if running else unread, disagreements)
     if result["usable"]:

@@ -53,11 +53,21 @@ def agreement(db: Database, project: Project, rule: Rule, readers: Sequence[Read
 
 
 def rule_of(db: Database, project: Project) -> Rule:
-    """Return the rule of the newest finished proposal job."""
+    """Return the rule of the newest finished proposal job.
+
+    A later job with other readers that was canceled or failed leaves their readings. The rule does not hold for these.
+    """
     for job in jobs.list_jobs(db, project_id=project.id, kind="propose"):
         if job.state == "finished":
-            return rule_in(json.loads(job.result or "{}"))
+            result = json.loads(job.result or "{}")
+            return rule_in(result) if has_readings_of(db, project, result) else Rule()
     return Rule()
+
+
+def has_readings_of(db: Database, project: Project, result: Mapping[str, Any]) -> bool:
+    """Return True if the stored readings are those of the readers in the result of a proposal job."""
+    stored = {reader.sha256 for reader in proposals.list_readers(db, project.id)}
+    return stored == {reader["sha256"] for reader in result.get("readers", [])}
 
 
 def rule_in(result: Mapping[str, Any]) -> Rule:

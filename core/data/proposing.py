@@ -50,6 +50,8 @@ def start_proposing(
         check_spec(spec_of(project))
     elif len(readers) < 2:  # the job would delete the readings of the other reader
         raise OptionError("One reader alone cannot agree with another. Use at least two readers.")
+    if agree is not None and len(readers) < 2:
+        raise OptionError(f"--agree {agree} needs at least two readers.")
     if agree is not None and not 2 <= agree <= len(readers):
         raise OptionError(f"--agree must be 2 to {len(readers)}, the number of readers, got {agree}.")
     if not samples.count_samples(db, project.id):

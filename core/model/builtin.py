@@ -26,9 +26,9 @@ class Builtin:
     name = NAME
 
     def __init__(self) -> None:
-        card = rendered_card()
         self._network = load_rendered()
-        self.version, self.sha256 = f"{card['images']:,} images", card["sha256"]
+        self.sha256 = rendered_card()["sha256"]
+        self.version = self.sha256[:8]
 
     def missing(self, spec: TextSpec) -> str:
         """Return the allowed characters that the reader does not know, and so never reads."""

@@ -1,6 +1,7 @@
 """The Propose page: the verdict on the readers, and what can be done with their readings."""
 
 import json
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -10,10 +11,12 @@ from streamlit.testing.v1 import AppTest
 from core.data import priorities
 from core.data.labeling import apply_events
 from core.data.proposals import accept_agreed, proof
+from core.data.proposing import report
 from core.home import Home
 from db import jobs, runs
 from db.connection import opened, write
 from db.projects import insert_project
+from db.proposals import insert_proposal, open_reader
 from db.queues import count_ranked
 from db.records import Project
 from db.samples import select_samples
@@ -241,3 +244,42 @@ def test_a_project_without_unlabeled_images_says_what_readers_can_do(
 
     assert "propose --labeled" in app.info[-1].value
     assert not [each for each in app.button if each.label.startswith("Read ")]
+
+
+def test_without_any_reader_the_page_does_not_say_that_all_is_labeled(
+    home: Home, open_page: OpenPage, portal: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The general readers are not installed, and the built-in one does not read 12 characters."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with opened(home.db) as db:
+        with write(db):
+            long = insert_project(db, "long", 12, "0123456789")
+        add_unlabeled(db, long, train=2)
+
+    app = open_page("propose", project="long")
+
+    assert not app.exception
+    assert ["They are not installed" in each.value for each in app.info] == [True]
+    assert not [each for each in app.button if each.label.startswith("Read ")]
+
+
+def test_suggestions_of_one_reader_lead_to_label(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The page gives the built-in reader the same name as its button."""
+    with opened(home.db) as db:
+        add_unlabeled(db, portal, train=30)
+        with write(db):
+            reader = open_reader(db, kind="general", name="builtin", version="0fcdf913", sha256="0" * 64)
+            for image in select_samples(db, portal.id, state="unlabeled"):
+                insert_proposal(db, image.id, reader, text="111111", confidence=0.95, positions=[0.99] * 6)
+            job = jobs.insert_job(
+                db, id="0009-propose", number=9, kind="propose", project_id=portal.id, request_id="propose 9"
+            )
+            result = json.dumps(report(db, portal, [reader], {"builtin": ""}))
+            jobs.set_state(db, job, "finished", result=result, final=True)
+
+    app = open_page("propose", project=portal.name)
+
+    assert not app.exception
+    assert any("suggestions on the Label page" in each.value for each in app.info)
+    assert "Label images" in [each.proto.label for each in app.get("page_link")]
+    assert any("read by built-in 0fcdf913 until" in each.value.replace("\\", "") for each in app.caption)

@@ -18,7 +18,7 @@ def show_proof(project: Project, proof: Proof) -> None:
     st.subheader("Proof", anchor=False)
     st.markdown(layout.plain(proof.sentence))
     st.caption(
-        "People label validation and test images without seeing a reading. Both readers can make the same error, and "
+        "People label validation and test images without seeing a reading. Two readers can make the same error, and "
         "only these labels show it."
     )
     if proof.blind:

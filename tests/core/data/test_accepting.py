@@ -189,6 +189,25 @@ def test_nothing_is_accepted_before_the_reading_has_finished(
         accept_agreed(db, short_project, "Ann")
 
 
+def test_readings_of_other_readers_do_not_follow_the_rule_before(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """A job with a third reader was canceled. Its readings are not accepted by the rule for two readers."""
+    with write(db):
+        third = proposals.open_reader(db, kind="general", name="third", version="1", sha256="3" * 64)
+        for sample in (sample for each in read.values() for sample in each):
+            proposals.insert_proposal(db, sample.id, third, text="999", confidence=0.99, positions=[0.99] * 3)
+
+    assert agreed_texts(db, short_project) == {}
+    assert suggestions(db, short_project, read["train"]) == {}
+    with pytest.raises(OptionError):
+        accept_agreed(db, short_project, "Ann")
+
+    with write(db):
+        proposals.delete_others(db, short_project.id, proposals.list_readers(db, short_project.id)[:2])
+    assert agreed_texts(db, short_project, split="train")
+
+
 def test_only_training_images_get_a_suggestion(
     db: Database, short_project: Project, read: dict[str, list[Sample]]
 ) -> None:

@@ -145,6 +145,12 @@ def test_the_number_of_readers_that_must_agree_is_checked(
         propose(db, home, project, (*READERS, "builtin"), agree=agree)
 
 
+def test_one_reader_has_no_number_that_must_agree(db: Database, home: Home, project: Project, texts: list[str]) -> None:
+    add_renders(db, project, texts[:1])
+    with pytest.raises(OptionError, match="--agree 2 needs at least two readers"):
+        propose(db, home, project, ("builtin",), agree=2)
+
+
 def test_the_built_in_reader_refuses_long_texts(db: Database, home: Home) -> None:
     with write(db):
         long = projects.insert_project(db, "long", 12, "0123456789")
