@@ -112,6 +112,10 @@ def test_the_built_in_reader_reads_alone_and_with_others(
     assert accepted == len(labeled)
     assert labeled.items() <= twice.items()
 
+    fewer = propose(db, home, project, ("ddddocr", "builtin"))
+    again = propose(db, home, project, (*READERS, "builtin"), agree=2)
+    assert (fewer["images"], again["images"], again["agreed"]) == (30, 30, result["agreed"])
+
 
 def test_confident_readings_of_one_reader_are_suggested(
     db: Database, home: Home, project: Project, texts: list[str]
