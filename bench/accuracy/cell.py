@@ -43,17 +43,17 @@ class Cell(BenchCell):
         return with_options(preset(self.preset), {"init": "scratch", **self.options})
 
     def needed(self) -> str:
-        folder = self.image_set.folder
-        return ", ".join([*([f"--data with {folder}/"] if folder else []), *(NEEDS[need] for need in self.needs)])
+        folders = [f"--data with {folder}/" for folder in self.image_set.folders]
+        return ", ".join([*folders, *(NEEDS[need] for need in self.needs)])
 
     def changed(self, result: Mapping[str, Any]) -> bool:
         # Options that are missing in old results had their default value.
         return self.preset is not None and TrainConfig.from_dict(result["config"]) != self.config()
 
     def missing(self, data: Path | None) -> str | None:
-        folder = self.image_set.folder
-        if folder and (data is None or not (data / folder).is_dir()):
-            return f"there is no --data folder with {folder}/"
+        for folder in self.image_set.folders:
+            if data is None or not (data / folder).is_dir():
+                return f"there is no --data folder with {folder}/"
         if "gpu" in self.needs and device_of("auto") != "gpu":
             return "needs a GPU"
         if "readers" in self.needs and not all(available().values()):

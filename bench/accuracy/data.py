@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.accuracy.singles import single_rows
 from core.charset import TextSpec
 from core.data.sources import LabelBook, list_files
 from core.evaluation.agreement import agreed
@@ -46,6 +47,8 @@ class ImageSet:
     """Assigns splits to the images of a folder, sorted by hash. By default they follow from the hash."""
     parts: tuple[Part, ...] = ()
     style: renderer.Style = renderer.DEMO
+    cut_from: tuple[str, ...] = ()
+    """Names of sets of folders. One character of each of their images is an image of this set."""
     taught: bool = False
     """True if the labels of train and val are the readings that both general readers agree on, and `typed` others."""
     typed: int = 0
@@ -54,6 +57,11 @@ class ImageSet:
     @property
     def spec(self) -> TextSpec:
         return TextSpec(self.length, self.charset)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Subfolders of the --data folder that this set needs."""
+        return tuple(SETS[name].folder or "" for name in self.cut_from) or ((self.folder,) if self.folder else ())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +83,22 @@ def freeze(images: ImageSet, work: Path, data: Path | None) -> Frozen:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two cells or benches may need the same set
-        path = folder / f"{images.name}{'' if images.folder else '-' + _recipe(images)}.npz"
+        path = folder / f"{images.name}{'' if images.folders else '-' + _recipe(images)}.npz"
         note = path.with_suffix(".json")
-        if images.folder or not note.exists():
-            rows = list(_rendered(images)) if images.folder is None else _from_folder(images, data)
+        if images.folders or not note.exists():
+            rows = _rows(images, data)
             kinds: dict[str, str] = {}
             if images.taught:
                 rows, kinds = taught(rows, images, work)
             counts = Counter(row[1] for row in rows if row[2])
             note.write_text(json.dumps({"hash": write_snapshot(path, rows, kinds), "counts": counts}))
         return Frozen(path=path, **json.loads(note.read_text()))
+
+
+def _rows(images: ImageSet, data: Path | None) -> list[Row]:
+    if images.cut_from:
+        return single_rows([_from_folder(SETS[name], data) for name in images.cut_from])
+    return _from_folder(images, data) if images.folder else list(_rendered(images))
 
 
 def taught(rows: list[Row], images: ImageSet, work: Path) -> tuple[list[Row], dict[str, str]]:
@@ -216,6 +230,8 @@ SETS: dict[str, ImageSet] = {
         ),
         ImageSet(name="hard4000-zero", length=6, parts=_HARD, style=renderer.HARD, taught=True),
         ImageSet(name="demo-zero", length=6, parts=(Part(seed=0, counts=(("hash", 2000),)),), taught=True),
+        # No more than four images of portal6 have characters that are apart.
+        ImageSet(name="single", length=1, charset="0123456789N", cut_from=("digits4", "henan4")),
         ImageSet(name="portal6-all", length=6, folder="portal6", divide=all_test),
         ImageSet(name="hard4000", length=6, parts=_HARD, style=renderer.HARD),
         ImageSet(name="wide4", length=4, parts=_WIDE),
