@@ -7,7 +7,7 @@ from core.images.augment_settings import DEFAULT_AUGMENT
 from core.model.config import OPTIONS
 
 NOT_RECORDED = "not recorded"
-DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights", "init"}
+DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights", "init", "guessing"}
 """Choices in run.json that follow from other settings or are measurements."""
 
 

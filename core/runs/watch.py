@@ -12,6 +12,7 @@ from core.jobs.jobdir import JobDir, JobStatus
 from core.model.config import TrainConfig
 from core.training import doctor
 from core.training.doctor import Diagnosis, Line
+from core.training.guessing import Guessing
 from db.records import Job
 from db.sqlite import Database
 
@@ -80,6 +81,7 @@ def _diagnosis(directory: JobDir, status: JobStatus, lines: list[Line]) -> Diagn
         config, spec = TrainConfig.from_dict(run.get("config") or {}), TextSpec.from_dict(run.get("project") or {})
     except SlotlabError:  # damaged, or written by a newer version
         return None
+    choices = run.get("choices") or {}
     return doctor.diagnose(
         lines,
         spec=spec,
@@ -88,6 +90,7 @@ def _diagnosis(directory: JobDir, status: JobStatus, lines: list[Line]) -> Diagn
         state=status.state,
         cause=status.cause,
         reason=status.reason,
-        image_size=(run.get("choices") or {}).get("image_size"),
+        image_size=choices.get("image_size"),
+        guessing=Guessing.from_choices(choices, spec),
         reference=str(run.get("reference", "people")),
     )

@@ -24,6 +24,7 @@ from core.jobs.work import Work, run_worker
 from core.model.config import TrainConfig
 from core.model.predictor import Predictor
 from core.training import doctor, engine
+from core.training.guessing import Guessing
 from core.training.snapshot import Snapshot, load_snapshot, training_strings
 
 CHUNK = 256
@@ -39,6 +40,7 @@ def train(work: Work) -> dict[str, Any] | None:
     work.say("Analyzing the images")
     snapshot = load_snapshot(path / "dataset.npz")
     choices = choices_of(work, snapshot, config, spec)
+    guessing = Guessing.from_choices(choices, spec)
     val_text, last_key = "", ""
 
     def on_step(line: dict[str, Any]) -> None:
@@ -57,7 +59,9 @@ def train(work: Work) -> dict[str, Any] | None:
         work.job.append_metrics(line)
         val_text = f", validation {line['correct']}/{line['n']} {score_name(reference)}"
         steps = estimated_steps(line, choices["steps"], config)
-        diagnosis = doctor.diagnose(work.job.metrics(), spec=spec, config=config, steps=steps, reference=reference)
+        diagnosis = doctor.diagnose(
+            work.job.metrics(), spec=spec, config=config, steps=steps, guessing=guessing, reference=reference
+        )
         if diagnosis.key != last_key:  # for the log only; page and terminal call the doctor themselves
             last_key = diagnosis.key
             print(f"{diagnosis.title}: {diagnosis.text}")

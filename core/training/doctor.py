@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 from core.charset import TextSpec
 from core.errors import Cause
+from core.evaluation.metrics import interval95
 from core.evaluation.percent import percent, share_and_interval
 from core.model.config import TrainConfig
+from core.training.guessing import Guessing
 from core.words import plural
 
 State = Literal[
@@ -38,10 +40,13 @@ PLATEAU_SHARE = 0.2
 """Fraction of the planned steps. Longer runs warm up longer, so they may stay at chance longer."""
 AGREE = "agree with the readers"
 """Right, on validation images without labels of people."""
+MIN_LOSS_IMAGES = 20
+"""Of fewer validation images, a single one can decide the mean loss."""
 WINDOW = 20
 """Logged steps to average, because single batches are noisy."""
 MEMORIZED_RATIO = 0.7
 """A training loss below this fraction of the loss of guessing is not a plateau."""
+FEW_IMAGES = "So few validation images say little: label more images."
 COMPARE = "Compare labels and images on the Samples page: a CSV may be shifted by a row, or files sorted differently."
 
 
@@ -86,15 +91,19 @@ def diagnose(
     reason: str | None = None,
     image_size: Sequence[int] | None = None,
     reference: str = "people",
+    guessing: Guessing | None = None,
 ) -> Diagnosis:
     """Return the diagnosis of a run. It never stops the run.
 
     `lines` come from metrics.jsonl. `steps` is the plan. `state`, `cause` and `reason` are the job's. `image_size` is
-    the chosen input size. `reference` tells what right means on validation images.
+    the chosen input size. `reference` tells what right means on validation images. `guessing` comes from the run's
+    choices; without it, all characters count as equally frequent.
+
+    No diagnosis relies on validation images that also allow its opposite. So few of them give no diagnosis.
     """
     if state == "failed" and (failure := _failure(config, cause, reason or "", image_size or config.image_size)):
         return failure
-    history = _History(lines, spec, config, steps, reference)
+    history = _History(lines, spec, config, steps, reference, guessing or Guessing.uniform(spec))
     if not history.steps:
         return Diagnosis(state="starting", sentence="No step has been logged yet.")
     if history.val and history.val[-1]["loss"] is None:
@@ -131,33 +140,38 @@ def lines_of_kind(lines: Sequence[Line], kind: str) -> list[Line]:
 class _History:
     """Lines of a run, with the chance level and the expected plateau."""
 
-    def __init__(self, lines: Sequence[Line], spec: TextSpec, config: TrainConfig, steps: int, reference: str) -> None:
+    def __init__(
+        self,
+        lines: Sequence[Line],
+        spec: TextSpec,
+        config: TrainConfig,
+        steps: int,
+        reference: str,
+        guessing: Guessing,
+    ) -> None:
         self.config = config
         by_people = reference == "people"
         self.right, self.are_right = ("right", "are right") if by_people else (AGREE, AGREE)
         self.steps, self.val = lines_of_kind(lines, "step"), lines_of_kind(lines, "val")
         self.length, self.classes = spec.length, spec.num_classes
-        self.chance = 1 / self.classes
-        self.chance_loss = math.log(self.classes)
+        self.guessing = guessing
         self.step: int = max((line["step"] for line in self.steps[-1:] + self.val[-1:]), default=0)
         self.planned = max(steps, self.step)
         self.expected = max(PLATEAU_STEPS, round(PLATEAU_SHARE * self.planned))
         """Step by which a model that learns is better than chance."""
 
-    def at_chance(self, share: float, n: int) -> bool:
-        """Return whether `share` of `n` characters right may be guessing: within two standard errors of 1/C.
-
-        A margin of 5% is added, because characters are not equally frequent. A share of 1 is never guessing, even if
-        two standard errors of a few images reach it.
-        """
-        spread = math.sqrt(self.chance * (1 - self.chance) / n)
-        return share < 1 and share <= self.chance + (1 - self.chance) / 20 + 2 * spread
-
     def guesses(self, line: Line) -> bool:
-        """Return whether a validation is at chance, at each position and overall. Overall is stricter on few images."""
+        """Return whether a validation may be guessing, at each position and overall. Overall is stricter."""
         shares: list[float] = line["per_position"]
-        overall = self.at_chance(fmean(shares), line["n"] * self.length)
-        return overall and all(self.at_chance(share, line["n"]) for share in shares)
+        overall = _may_guess(fmean(shares), line["n"] * self.length, self.guessing.share)
+        return overall and all(
+            _may_guess(share, line["n"], chance) for share, chance in zip(shares, self.guessing.shares, strict=True)
+        )
+
+    def certainly_guesses(self, line: Line) -> bool:
+        """Return whether a validation may be guessing and cannot be halfway to all right."""
+        high = _interval(fmean(line["per_position"]), line["n"] * self.length)[1]
+        return _enough(line["n"]) and self.guesses(line) and high < _halfway(self.guessing.share)
 
     def recent(self) -> list[Line]:
         """Return the validations of the last fifth of the steps, at least two, or none if there are fewer than two."""
@@ -175,6 +189,28 @@ class _History:
 
     def done(self) -> str:
         return f"{self.step:,} of {plural(self.planned, 'step')}"
+
+
+def _interval(share: float, n: int) -> tuple[float, float]:
+    return interval95(round(share * n), n)
+
+
+def _halfway(chance: float) -> float:
+    return (1 + chance) / 2
+
+
+def _enough(n: int) -> bool:
+    """Return whether n images, all read alike, show more than one reading by accident: from 6 on."""
+    return interval95(0, n)[1] < 0.5
+
+
+def _may_guess(share: float, n: int, chance: float) -> bool:
+    """Return whether guessing may get `share` of n characters right.
+
+    The frequencies in val differ a little from those in train, so a margin of 5% is added. All right is never guessing,
+    even on few images.
+    """
+    return share < 1 and _interval(share, n)[0] <= chance + (1 - chance) / 20
 
 
 def _failure(config: TrainConfig, cause: Cause | None, reason: str, size: Sequence[int] | None) -> Diagnosis | None:
@@ -197,13 +233,13 @@ def _lower_lr(config: TrainConfig) -> str:
 
 
 def _diverging(history: _History) -> Diagnosis | None:
-    """Detect a loss far above ln C, the loss of guessing: confidence in wrong readings grows."""
-    if len(history.steps) < WINDOW or history.loss() <= 2 * history.chance_loss:
+    """Detect a loss far above ln C: confidence in wrong readings grows. Every run begins near ln C."""
+    start = math.log(history.classes)
+    if len(history.steps) < WINDOW or history.loss() <= 2 * start:
         return None
     return Diagnosis(
         state="diverging",
-        sentence=f"The training loss is {history.loss():.3f} after {history.done()}, far above "
-        f"guessing ({history.chance_loss:.3f}).",
+        sentence=f"The training loss is {history.loss():.3f} after {history.done()}, far above guessing ({start:.3f}).",
         advice=_lower_lr(history.config),
     )
 
@@ -211,16 +247,16 @@ def _diverging(history: _History) -> Diagnosis | None:
 def _memorized(history: _History) -> Diagnosis | None:
     """Detect a model that knows the training images and is at chance on all others."""
     recent = history.recent()
-    if not recent or not all(map(history.guesses, recent)):
+    if not recent or not all(map(history.certainly_guesses, recent)):
         return None
     # The validated weights are averages that lag behind, so compare with the training loss at half of the steps.
-    if history.loss(until=history.step // 2) >= MEMORIZED_RATIO * history.chance_loss:
+    if history.loss(until=history.step // 2) >= MEMORIZED_RATIO * history.guessing.loss:
         return None
     return Diagnosis(
         state="misaligned",
         sentence=f"Memorized: the training loss is {history.loss():.3f} after {history.done()}, but every position is "
         f"at chance on the validation images ({_characters(recent[-1])} of the characters {history.right}, guessing "
-        f"gives {percent(history.chance, 0)}).",
+        f"gives {percent(history.guessing.share, 0)}).",
         advice=f"{COMPARE} If they match, label more images.",
     )
 
@@ -236,30 +272,31 @@ def _constant_reading(history: _History) -> Diagnosis | None:
     return Diagnosis(
         state="constant_reading",
         sentence=f"All {n} validation images are read as {texts} after {history.done()}. Training loss is "
-        f"{history.loss():.3f}, guessing gives {history.chance_loss:.3f}.",
+        f"{history.loss():.3f}, guessing gives {history.guessing.loss:.3f}.",
         advice="Check on the Samples page that the images show their texts. If they do, start a new run with another "
         f"lr (now {config.lr:g}){others}.",
     )
 
 
 def _is_constant(line: Line, history: _History) -> bool:
-    """Return whether almost all readings are equal. If that text is right for most images, it is not a problem."""
+    """Return whether almost all readings are equal, and enough images show another text."""
     possible = min(line["n"], history.classes**history.length)
     readings: int = line.get("answers", possible)  # runs of earlier versions did not count them
-    return bool(line["n"] >= 5 and readings <= max(1, possible // 20) and line["correct"] < 0.5 * line["n"])
+    few = readings == 1 or (readings <= possible // 20 and line["correct"] < 0.5 * line["n"])
+    return few and _enough(line["n"] - line["correct"])
 
 
 def _plateau(history: _History) -> Diagnosis | None:
     loss = history.loss()
     # The last validation may be old, so check the training loss too.
-    if loss < MEMORIZED_RATIO * history.chance_loss or (history.val and not history.guesses(history.val[-1])):
+    if loss < MEMORIZED_RATIO * history.guessing.loss or (history.val and not history.guesses(history.val[-1])):
         return None
     right = _characters(history.val[-1]) if history.val else percent(history.accuracy(), 0)
     characters = f"validation characters {history.right}" if history.val else "training characters right"
     sentence = (
-        f"At chance after {history.done()}: training loss {loss:.3f} (guessing gives {history.chance_loss:.3f}), "
+        f"At chance after {history.done()}: training loss {loss:.3f} (guessing gives {history.guessing.loss:.3f}), "
         f"{right} of the {characters} (guessing gives "
-        f"{percent(history.chance, 0)})."
+        f"{percent(history.guessing.share, 0)})."
     )
     if history.step <= history.expected:
         return Diagnosis(state="plateau", sentence=sentence, advice=_patience(history))
@@ -283,39 +320,51 @@ def _patience(history: _History) -> str:
 
 
 def _dead_head(history: _History) -> Diagnosis | None:
-    """Detect positions at chance while the median of the others is past halfway from guessing to all right."""
+    """Detect positions that guess or always give one character, while most others are past halfway to all right."""
     recent = history.recent()
     dead = [position for position in range(history.length) if all(_is_dead(line, position, history) for line in recent)]
     if not recent or not dead:
         return None
-    shares: list[float] = recent[-1]["per_position"]
+    last = recent[-1]
+    shares: list[float] = last["per_position"]
     others = median(share for position, share in enumerate(shares) if position not in dead)
     names = " and ".join(str(position + 1) for position in dead)
     rights = " and ".join(percent(shares[position], 0) for position in dead)
-    subject, there = f"Position {names} is", "there"
+    are, have, there = f"Position {names} is", f"Position {names} has", "there"
     if len(dead) > 1:
-        subject, there = f"Positions {names} are", "at these positions"
+        are, have, there = f"Positions {names} are", f"Positions {names} have", "at these positions"
+    chances = " and ".join(percent(history.guessing.shares[position], 0) for position in dead)
+    constant = all(_is_constant_at(last, position) for position in dead)
+    finding = f"{have} one reading in all validation images" if constant else f"{are} still at chance"
     return Diagnosis(
         state="dead_head",
-        sentence=f"{subject} still at chance after {history.done()}: {rights} of "
-        f"{plural(recent[-1]['n'], 'validation image')} {history.are_right} there, {percent(others, 0)} at the other "
-        "positions.",
+        sentence=f"{finding} after {history.done()}: {rights} of {plural(last['n'], 'validation image')} "
+        f"{history.are_right} there (guessing gives {chances}), {percent(others, 0)} at the other positions.",
         advice=f"Check on the Samples page whether labels are wrong {there}, the text is cut off or a character is "
         "missing.",
     )
 
 
 def _is_dead(line: Line, position: int, history: _History) -> bool:
-    shares: list[float] = line["per_position"]
-    others = [share for index, share in enumerate(shares) if index != position]
-    halfway = history.chance + (1 - history.chance) / 2
-    return bool(others) and history.at_chance(shares[position], line["n"]) and median(others) >= halfway
+    shares, chances, n = line["per_position"], history.guessing.shares, line["n"]
+    others = [index for index in range(history.length) if index != position]
+    if not others or sum(shares[index] >= _halfway(chances[index]) for index in others) < len(others) / 2:
+        return False
+    worse = _interval(shares[position], n)[1] < _interval(median(shares[index] for index in others), n)[0]
+    return _is_constant_at(line, position) or (worse and _may_guess(shares[position], n, chances[position]))
+
+
+def _is_constant_at(line: Line, position: int) -> bool:
+    """Return whether all readings at a position are equal, and enough images show another character there."""
+    readings = line.get("answers_per_position")  # missing in runs of earlier versions
+    wrong = line["n"] - round(line["per_position"][position] * line["n"])
+    return readings is not None and readings[position] == 1 and _enough(wrong)
 
 
 def _overfitting(history: _History) -> Diagnosis | None:
     """Detect known training images with three validations in a row clearly worse than the best."""
     losses = [line["loss"] for line in history.val if line["loss"] is not None]
-    if len(losses) < 4 or history.accuracy() < 0.98:
+    if len(losses) < 4 or history.accuracy() < 0.98 or history.val[-1]["n"] < MIN_LOSS_IMAGES:
         return None
     least, last = min(losses), losses[-1]
     # The absolute limit ignores harmless rises, such as from 0.001 to 0.002.
@@ -345,6 +394,7 @@ def _learning(history: _History) -> Diagnosis:
         sentence=f"{_characters(last)} of the validation characters and {last['correct']:,} of "
         f"{plural(last['n'], 'image')} {history.are_right} after {history.done()}. Training loss is "
         f"{history.loss():.3f}, validation loss {last['loss']:.3f}{_trend(history.val)}.",
+        advice="" if _enough(last["n"]) else FEW_IMAGES,
     )
 
 
@@ -364,6 +414,8 @@ def _finished(history: _History) -> Diagnosis:
     advice = "See the remaining errors on the Evaluate page."
     if selected["correct"] < 0.8 * selected["n"]:
         advice = "Label more images or train longer. See the errors on the Evaluate page."
+    if not _enough(selected["n"]):
+        advice = FEW_IMAGES
     return Diagnosis(
         state="finished",
         sentence=f"{plural(history.step, 'step')}: {selected['correct']:,} of "

@@ -32,6 +32,7 @@ from core.model.init_choice import choose_init
 from core.model.network import autocast, build_model, memory_format, parameter_groups, pick_device, to_input
 from core.model.pretrained import find_weights
 from core.model.warm_start import load_initial, start_from
+from core.training.guessing import Guessing
 from core.training.probe import probe
 from core.training.snapshot import READINGS, Snapshot, batch_order
 from core.words import plural
@@ -97,6 +98,7 @@ def choose(
         "steps": steps,
         "steps_per_epoch": per_epoch,
         "epochs": math.ceil(steps / per_epoch),
+        "guessing": Guessing.of_labels([snapshot.labels[index] or "" for index in train]).to_dict(),
     }
     if initial:
         choices["init_sha256"] = initial.sha256
@@ -324,6 +326,7 @@ class _Run:
         self.validated_step = self.step
         log_probs_NPC = log_probs(self.ema, self.feed.val_images_NHW3, self.device, self.format)
         result = metrics.evaluate(log_probs_NPC, self.feed.val_targets_NP)
+        answers_NP = log_probs_NPC.argmax(axis=2)
         line = {
             "kind": "val",
             "step": self.step,
@@ -333,7 +336,8 @@ class _Run:
             "n": result.n,
             "exact": result.exact_match,
             "per_position": result.per_position,
-            "answers": len(np.unique(log_probs_NPC.argmax(axis=2), axis=0)),  # distinct readings
+            "answers": len(np.unique(answers_NP, axis=0)),  # distinct readings
+            "answers_per_position": [len(np.unique(answers_N)) for answers_N in answers_NP.T],
             "seconds": round(self.seconds(), 2),
         }
         # Runs of earlier versions have no "most": their best is the highest count.

@@ -24,6 +24,7 @@ from core.jobs.jobdir import JobDir
 from core.model.config import TrainConfig
 from core.training import engine
 from core.training.doctor import Diagnosis, Line, diagnose, lines_of_kind, selected_line
+from core.training.guessing import Guessing
 from core.training.snapshot import Row, load_snapshot, write_snapshot
 from core.words import plural
 from tests.helpers import toy
@@ -368,6 +369,129 @@ def test_a_head_is_dead_when_the_others_read(shares: list[float], state: str, na
     assert found.state == state
     assert found.sentence.startswith(named)
     assert doctor(lines[:2]).state == "learning"
+
+
+def few_images(n: int, shares: list[float], *, answers: int = 50) -> Line:
+    """Return a validation of n images."""
+    return val_line(400, shares, answers=answers) | {"n": n, "correct": int(n * math.prod(shares))}
+
+
+def at_steps(val: Line, loss: float, accuracy: float = 0.8, steps: tuple[int, ...] = (600, 615)) -> list[Line]:
+    """Return this validation at each of the steps, with a training line before it."""
+    return [line for step in steps for line in (step_line(step, loss, accuracy), val | {"step": step})]
+
+
+@pytest.mark.parametrize(("n", "state"), [(3, "learning"), (5, "learning"), (56, "dead_head")])
+def test_a_handful_of_images_does_not_show_a_dead_head(n: int, state: str) -> None:
+    """Of three images, 0 right at one position allows 71%. That does not differ from 3 right at the others."""
+    found = doctor(at_steps(few_images(n, [1.0, 0.0, 1.0, 1.0, 1.0, 1.0]), 0.5))
+
+    assert found.state == state
+    assert ("So few validation images say little" in found.text) == (n < 6)
+
+
+@pytest.mark.parametrize(("n", "state"), [(3, "learning"), (5, "learning"), (56, "misaligned")])
+def test_a_handful_of_images_does_not_show_misaligned_labels(n: int, state: str) -> None:
+    """30 labels have 3 in val, and a model that knows its 27 training images often reads none of the 3."""
+    lines = at_steps(few_images(n, [0.0] * 6), 0.1, steps=(60, 120, 180, 240))
+
+    found = doctor(lines, steps=240)
+
+    assert found.state == state
+    assert ("shifted by a row" in found.text) == (state == "misaligned")
+
+
+@pytest.mark.parametrize(("n", "state"), [(5, "plateau"), (6, "constant_reading"), (56, "constant_reading")])
+def test_a_handful_of_images_does_not_show_a_constant_reading(n: int, state: str) -> None:
+    """Their readings may be equal by accident."""
+    assert doctor(at_steps(few_images(n, [0.0] * 6, answers=1), 2.3, steps=(400, 415))).state == state
+
+
+@pytest.mark.parametrize(("n", "state"), [(3, "learning"), (19, "learning"), (20, "overfitting")])
+def test_a_handful_of_images_does_not_show_overfitting(n: int, state: str) -> None:
+    """One of them decides their mean loss."""
+    losses = [0.5, 0.2, 0.25, 0.3, 0.35]
+    lines = [
+        line
+        for index, loss in enumerate(losses)
+        for line in (
+            step_line(400 + 15 * index, 0.05, 0.99),
+            few_images(n, [0.95] * 6) | {"step": 400 + 15 * index, "loss": loss},
+        )
+    ]
+
+    assert doctor(lines).state == state
+
+
+def test_a_finished_run_with_a_handful_of_images_asks_for_more() -> None:
+    """The result of three images says nothing about the errors that remain."""
+    found = doctor(at_steps(few_images(3, [1.0] * 6), 0.01, 1.0), state="finished")
+
+    assert found.state == "finished"
+    assert found.advice == "So few validation images say little: label more images."
+
+
+SKEWED = Guessing(shares=(0.956, 0.11, 0.11, 0.11), loss=1.8)
+"""Four positions. The first has the same character in 956 of 1,000 images."""
+FOUR = TextSpec(4, "0123456789")
+
+
+def test_chance_is_the_share_of_the_most_frequent_character() -> None:
+    """33% of the characters right is guessing if the most frequent ones give 32%."""
+    lines = at_steps(few_images(100, [0.96, 0.13, 0.11, 0.12]), 1.79, steps=(100, 200))
+
+    found = doctor(lines, spec=FOUR, guessing=SKEWED)
+
+    assert doctor(lines, spec=FOUR).state == "learning"
+    assert found.state == "plateau"
+    assert "33% of the validation characters right (guessing gives 32%)" in found.sentence
+    assert "training loss 1.790 (guessing gives 1.800)" in found.sentence
+
+
+def test_a_position_that_always_gives_its_most_frequent_character_is_named() -> None:
+    """94% right looks good, and it is what one constant reading gives."""
+    val = few_images(100, [0.94, 0.97, 0.98, 0.97])
+    counted = at_steps(val | {"answers_per_position": [1, 10, 10, 10]}, 0.1)
+    varied = at_steps(val | {"answers_per_position": [3, 10, 10, 10]}, 0.1)
+    few = at_steps(val | {"n": 50, "answers_per_position": [1, 10, 10, 10]}, 0.1)  # only 3 of 50 are misread
+
+    found = doctor(counted, spec=FOUR, guessing=SKEWED)
+
+    assert found.state == "dead_head"
+    assert found.sentence.startswith(
+        "Position 1 has one reading in all validation images after 615 of 1,500 steps: 94%"
+    )
+    assert "(guessing gives 96%)" in found.sentence
+    assert doctor(varied, spec=FOUR, guessing=SKEWED).state == "learning"
+    assert doctor(few, spec=FOUR, guessing=SKEWED).state == "learning"
+
+
+def test_a_start_at_equal_frequencies_is_not_diverging() -> None:
+    """With a blank at most positions, guessing gives 0.3. Every run begins at ln C, 2.3."""
+    blank = Guessing(shares=(0.95,) * 4, loss=0.3)
+    lines = [step_line(step, 2.3) for step in range(1, 30)]
+
+    assert doctor(lines, spec=FOUR, guessing=blank).state == "plateau"
+
+
+def test_a_position_that_reads_the_rare_characters_is_not_at_chance() -> None:
+    """99% where guessing gives 95% is reading, at length 1 too."""
+    one = TextSpec(1, "0123456789N")
+    lines = at_steps(few_images(1000, [0.99]), 0.05, 0.99)
+
+    found = doctor(lines, spec=one, guessing=Guessing(shares=(0.95,), loss=0.3), state="finished")
+
+    assert found.state == "finished"
+
+
+def test_one_character_that_is_always_blank_is_a_constant_reading() -> None:
+    """It is right in most images, and wrong in all that show something."""
+    one = TextSpec(1, "0123456789N")
+    lines = at_steps(few_images(200, [0.95], answers=1), 0.3)
+
+    found = doctor(lines, spec=one, guessing=Guessing(shares=(0.95,), loss=0.3))
+
+    assert found.state == "constant_reading"
 
 
 @pytest.mark.parametrize(
