@@ -117,6 +117,20 @@ CELLS: tuple[Cell, ...] = (
         )
         if f"{name}-{group}{fold}" in SETS
     ),
+    *(
+        Cell(
+            name=f"single-{suffix}",
+            what="cut from digits4 and henan4, one digit or a half-turned wheel, 20x32 to 65x112",
+            group="trained",
+            images="single",
+            options=options,
+        )
+        for suffix, options in (
+            *((f"fast-seed{seed}", {"seed": str(seed)}) for seed in SEEDS),
+            ("head-flatten", {"head": "flatten"}),
+            ("head-pool", {"head": "pool"}),
+        )
+    ),
     Cell(
         name="henan4-fast-seed0",
         what="real, 4 digits; the project's own split",

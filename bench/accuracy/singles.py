@@ -23,10 +23,10 @@ LEAST = 0.2
 COUNTS = (("train", 950), ("val", 150), ("test", 1000))
 
 
-def single_rows(folders: Sequence[list[Row]]) -> list[Row]:
+def single_rows(folders: Sequence[list[Row]], counts: Sequence[tuple[str, int]] = COUNTS) -> list[Row]:
     """Return one character of each image, from each folder the same number."""
     rng = random.Random(0)
-    splits = [split for split, count in COUNTS for _ in range(count)]
+    splits = [split for split, count in counts for _ in range(count)]
     each = len(splits) // len(folders)
     cut = [single for rows in folders for single in _cut(rows, each, rng)]
     rng.shuffle(cut)
@@ -40,9 +40,10 @@ def _cut(rows: list[Row], count: int, rng: random.Random) -> list[tuple[str, Pix
     """Return label and image of one character each from `count` images whose characters are apart."""
     cut: list[tuple[str, Pixels]] = []
     for _, _, label, _, data in rng.sample(rows, len(rows)):
+        if len(cut) == count:
+            break
         text = label or ""
-        characters = _separate(decode(data), len(text))
-        if characters and len(cut) < count:
+        if characters := _separate(decode(data), len(text)):
             place = rng.randrange(1, len(text))  # the known wrong labels of henan4 are wrong in the first digit
             char, image = text[place], characters[place]
             if rng.random() < SHARE_HALF_TURNED:

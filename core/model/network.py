@@ -45,13 +45,17 @@ class QueryPool(nn.Module):
         super().__init__()
         self.rows, self.columns, self.heads = rows, columns, heads
         self.pos = nn.Parameter(torch.randn(len(centers), width) * 0.02)
-        self.map_pos = nn.Parameter(torch.randn(rows * columns, width) * 0.02)
+        self.map_pos = nn.Parameter(torch.randn(rows * columns, width))
         self.prior_center = nn.Parameter(torch.tensor(centers))
         self.prior_log_sigma = nn.Parameter(torch.full((len(centers),), math.log(sigma)))
         self.text = nn.Linear(width, 1)
         nn.init.zeros_(self.text.weight)  # initially every cell has equal text, so place equals column
         nn.init.zeros_(self.text.bias)
         self.query = nn.Linear(width, width)
+        # With small queries and map positions, all scores are nearly equal. Each head then averages the map and loses
+        # the order of its cells, until training breaks the tie. At unit scale each head begins with cells of its own.
+        # After 200 steps on digits4, 237 of 351 validation images are right instead of 121.
+        nn.init.normal_(self.query.bias)
         self.key_value = nn.Linear(width, 2 * width)
         self.norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))

@@ -1,6 +1,7 @@
 """Accuracy benchmarks: cells run once and resume after a kill, and figures and tables match the readings."""
 
 import json
+import random
 import subprocess
 import sys
 import time
@@ -17,11 +18,13 @@ from bench.accuracy import accuracy, speed
 from bench.accuracy.data import FOLDS, SETS, ImageSet, fold_of, freeze
 from bench.accuracy.reading import parameters
 from bench.accuracy.scores import AUDITS, audited, load_audit, score_run, tally
+from bench.accuracy.singles import HALF_TURNED, single_rows
 from bench.cells import ROOT, Bench, save_result
 from bench.grid import run, state_of
 from core.charset import TextSpec
 from core.errors import LabelError
 from core.evaluation.predictions import Predictions
+from core.images.pixels import decode, encode_png
 from core.jobs.jobdir import JobDir
 from core.training.snapshot import Row, load_snapshot
 from tests.helpers.networks import make
@@ -151,6 +154,32 @@ def test_folds_are_disjoint_and_complete() -> None:
     assert {len(fold) for fold in folds} == {103}
     assert {row[1] for fold in folds for row in fold} == {"train", "val", "test"}
     assert all(row[2:] == rows[index][2:] for fold in folds for index, row in enumerate(fold))
+
+
+def test_single_characters_are_cut_where_their_columns_are_apart() -> None:
+    """A digit is a bar of its own color and height here. In half of the images the bars touch."""
+    rng = random.Random(0)
+    colors = [(20 * digit, 200 - 20 * digit, 90) for digit in range(10)]
+
+    def row(index: int) -> Row:
+        text = f"{rng.randrange(10_000):04}"
+        image = np.full((42, 120, 3), 255, np.uint8)
+        for place, char in enumerate(text):
+            left = 15 + place * (24 if index % 2 else 15)
+            image[8:34, left : left + 15] = colors[int(char)]
+        return f"{index:04}", "train", text, f"{index}.png", encode_png(image)
+
+    singles = single_rows([[row(index) for index in range(240)]], (("train", 90), ("test", 30)))
+
+    assert Counter(split for _, split, *_ in singles) == {"train": 90, "test": 30}
+    assert 2 < sum(label == HALF_TURNED for _, _, label, *_ in singles) < 30
+    for _, _, label, _, data in singles:
+        image = decode(data)
+        assert 20 <= image.shape[1] <= 65
+        assert 32 <= image.shape[0] <= 112
+        if label != HALF_TURNED:
+            center = image[image.shape[0] // 2, image.shape[1] // 2].astype(int)
+            assert np.abs(center - colors[int(label or "")]).max() < 10
 
 
 def test_a_folder_is_frozen_by_pixels(tmp_path: Path) -> None:

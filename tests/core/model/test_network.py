@@ -34,6 +34,17 @@ def test_positions_have_their_own_embedding_and_head(head: str) -> None:
     assert (logits_BPC[:, 0] - logits_BPC[:, 1]).abs().max() > 1e-4
 
 
+def test_attention_tells_cells_apart_from_the_start() -> None:
+    """Turning the map upside down changes the slots about as much as another image does."""
+    torch.manual_seed(0)
+    pool, tokens_BLD = QueryPool(64, 6, 4, [0.5], 0.6), torch.randn(8, 24, 64)
+
+    slots_BPD = pool(tokens_BLD)
+    turned_BPD = pool(tokens_BLD.view(8, 6, 4, 64).flip(1).flatten(1, 2))
+
+    assert (turned_BPD - slots_BPD).std() > 0.5 * slots_BPD.std(dim=0).mean()
+
+
 def test_ink_knows_neither_polarity_nor_background() -> None:
     """Light on dark equals dark on light, in gray and in color."""
     stroke = torch.zeros(1, 1, 32, 96)
