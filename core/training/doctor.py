@@ -41,7 +41,7 @@ PLATEAU_SHARE = 0.2
 AGREE = "agree with the readers"
 """Right, on validation images without labels of people."""
 MIN_LOSS_IMAGES = 20
-"""Of fewer validation images, a single one can decide the mean loss."""
+"""Fewest validation images whose mean loss is compared. A single one of fewer can decide it."""
 WINDOW = 20
 """Logged steps to average, because single batches are noisy."""
 MEMORIZED_RATIO = 0.7

@@ -12,7 +12,7 @@ from core.charset import TextSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Guessing:
-    """What guessing reaches. At a position that is blank in most images, always answering blank is mostly right."""
+    """Scores of guessing. At a position that is blank in most images, always answering blank is mostly right."""
 
     shares: tuple[float, ...]
     """Share of the most frequent character at each position."""

@@ -383,7 +383,7 @@ def at_steps(val: Line, loss: float, accuracy: float = 0.8, steps: tuple[int, ..
 
 @pytest.mark.parametrize(("n", "state"), [(3, "learning"), (5, "learning"), (56, "dead_head")])
 def test_a_handful_of_images_does_not_show_a_dead_head(n: int, state: str) -> None:
-    """Of three images, 0 right at one position allows 71%. That does not differ from 3 right at the others."""
+    """0 of 3 right at one position allows 71%, and 3 of 3 at the others allows 29%."""
     found = doctor(at_steps(few_images(n, [1.0, 0.0, 1.0, 1.0, 1.0, 1.0]), 0.5))
 
     assert found.state == state
@@ -467,7 +467,7 @@ def test_a_position_that_always_gives_its_most_frequent_character_is_named() -> 
 
 
 def test_a_start_at_equal_frequencies_is_not_diverging() -> None:
-    """With a blank at most positions, guessing gives 0.3. Every run begins at ln C, 2.3."""
+    """Guessing gives 0.3 where most positions are blank. Every run begins at ln C, 2.3."""
     blank = Guessing(shares=(0.95,) * 4, loss=0.3)
     lines = [step_line(step, 2.3) for step in range(1, 30)]
 
