@@ -54,7 +54,7 @@ class QueryPool(nn.Module):
         self.query = nn.Linear(width, width)
         # With small queries and map positions, all scores are nearly equal. Each head then averages the map and loses
         # the order of its cells, until training breaks the tie. At unit scale each head begins with cells of its own.
-        # After 200 steps on digits4, 237 of 351 validation images are right instead of 121.
+        # After 200 steps on digits4 with seed 0, 237 of 351 validation images are right instead of 121.
         nn.init.normal_(self.query.bias)
         self.key_value = nn.Linear(width, 2 * width)
         self.norm = nn.LayerNorm(width)
