@@ -35,9 +35,13 @@ def choose_init(config: TrainConfig, length: int) -> tuple[str, str]:
         raise OptionError(f"init={config.init} and pretrained={config.pretrained} both set weights. Set only one.")
     path = RENDERED / "weights.safetensors" if config.init == "rendered" else Path(config.init)
     if config.init != "rendered" and not (path.is_absolute() and path.exists()):
-        raise OptionError(f"init={config.init}: there is no such file or run. A path must be absolute.")
+        raise OptionError(f"init={config.init}: there is no such file or run.")
     if path.suffix == ".safetensors":
         check_fit(config, length, *read_header(path))
+    elif path.is_dir() and not list(path.glob("checkpoints/*.json")):
+        raise OptionError(f"init={config.init}: this directory has no checkpoint of a run.")
+    elif path.is_file() and path.suffix != ".pt":
+        raise OptionError(f"init={config.init} is neither a .safetensors file nor a checkpoint of a run (.pt).")
     return config.init, ""
 
 

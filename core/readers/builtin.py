@@ -23,7 +23,7 @@ def check_spec(spec: TextSpec) -> None:
     """Raise OptionError if the built-in reader cannot read texts of this length and charset."""
     if spec.length not in LENGTHS:
         raise OptionError(
-            f"The built-in reader reads {LENGTHS[0]} to {LENGTHS[-1]} characters; this project uses {spec.length}."
+            f"The built-in reader reads texts of {LENGTHS[0]} to {LENGTHS[-1]} characters, not of {spec.length}."
         )
     if len(known_part(spec)) < 2:
         raise OptionError("The built-in reader knows only digits and the letters A-Z and a-z.")

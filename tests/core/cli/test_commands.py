@@ -222,7 +222,7 @@ def test_the_built_in_reader_reads_files_without_a_project(slotlab: Slotlab, ima
     ("words", "sentence"),
     [
         (("builtin",), "needs --length and --charset"),
-        (("builtin", "--length", 12, "--charset", "0123456789"), "reads 1 to 10 characters"),
+        (("builtin", "--length", 12, "--charset", "0123456789"), "reads texts of 1 to 10 characters"),
         (("builtin", "--length", 4, "--charset", "漢字"), "knows only digits and the letters"),
         (("0002-fast", "--length", 4), "A run knows its own"),
     ],

@@ -158,7 +158,7 @@ def test_one_reader_has_no_number_that_must_agree(db: Database, home: Home, proj
 def test_the_built_in_reader_refuses_long_texts(db: Database, home: Home) -> None:
     with write(db):
         long = projects.insert_project(db, "long", 12, "0123456789")
-    with pytest.raises(OptionError, match="reads 1 to 10 characters; this project uses 12"):
+    with pytest.raises(OptionError, match="reads texts of 1 to 10 characters, not of 12"):
         propose(db, home, long, ("builtin",))
 
 

@@ -161,6 +161,8 @@ def test_a_run_of_another_length_and_size_is_interpolated(toy_run: toy.Trained) 
         ({"pretrained": "hub"}, 2, "pretrained=hub both set weights"),
         ({"init": "/nowhere/weights.safetensors"}, 2, "no such file or run"),
         ({"init": "weights.safetensors"}, 2, "no such file or run"),
+        ({"init": "/"}, 2, "this directory has no checkpoint of a run"),
+        ({"init": __file__}, 2, "neither a .safetensors file nor a checkpoint"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(folder: Path, changes: dict[str, Any], length: int, sentence: str) -> None:
