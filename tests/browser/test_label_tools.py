@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from core.data.labeling import apply_events
 from db.connection import opened, write
 from db.samples import select_samples
+from tests.helpers.browsing import open_at, settle
 from tests.helpers.labeler import OpenLabel, expect_all_saved, expect_ready, shown, typed, widget
 from tests.helpers.readings import agreeing
 from tests.helpers.waiting import wait_until
@@ -613,10 +614,16 @@ def test_a_link_opens_exactly_the_queue_it_names(lab: "Lab", page: Page) -> None
         expect(page.get_by_role("button", name="Filter: validation and test")).to_have_count(int(is_blind))
         expect(page.get_by_role("button", name="Filter")).to_have_count(1)
 
-    page.goto(f"{lab.url}/propose?project=links")
+    def open_home() -> None:
+        """Wait for Home. A page that is left before its script runs was never visited."""
+        sidebar.get_by_role("link", name="Home").click()
+        expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
+        settle(page)
+
+    open_at(page, lab, "/propose?project=links", "Propose")
     page.get_by_role("link", name="Label blind images").click()
     expect_queue(is_blind=True)
-    sidebar.get_by_role("link", name="Home").click()
+    open_home()
     sidebar.get_by_role("link", name="Label").click()
     expect_queue(is_blind=False)
     second.click()
@@ -624,6 +631,6 @@ def test_a_link_opens_exactly_the_queue_it_names(lab: "Lab", page: Page) -> None
     sidebar.get_by_role("link", name="Propose").click()
     page.get_by_role("link", name="Label blind images").click()
     expect_queue(is_blind=True)
-    sidebar.get_by_role("link", name="Home").click()
+    open_home()
     page.get_by_test_id("stMain").get_by_role("link", name="Label 30 images").click()
     expect_queue(is_blind=False)

@@ -8,7 +8,7 @@ from core.data.labeling import apply_events
 from core.data.proposals import accept_agreed, agreed_texts, proof
 from core.data.suggestions import suggestions
 from core.errors import OptionError
-from db import integrity, labels, proposals, samples
+from db import integrity, jobs, labels, proposals, samples
 from db.connection import write
 from db.records import Project, Sample
 from tests.helpers.readings import add_proposals
@@ -197,6 +197,10 @@ def test_readings_of_other_readers_do_not_follow_the_rule_before(
         third = proposals.open_reader(db, kind="general", name="third", version="1", sha256="3" * 64)
         for sample in (sample for each in read.values() for sample in each):
             proposals.insert_proposal(db, sample.id, third, text="999", confidence=0.99, positions=[0.99] * 3)
+        job = jobs.insert_job(
+            db, id="0009-propose", number=9, kind="propose", project_id=short_project.id, request_id="propose 9"
+        )
+        jobs.set_state(db, job, "canceled", final=True)
 
     assert agreed_texts(db, short_project) == {}
     assert suggestions(db, short_project, read["train"]) == {}
