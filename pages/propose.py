@@ -77,9 +77,10 @@ def show_result(result: dict[str, Any], accepted: int, acceptable: int, unread: 
                 "them at any time, and they can all be removed at once.",
             )  # fmt: skip
         if unread:
+            names = [reader["name"] for reader in result["readers"]]
             st.button(
                 f"Read {plural(unread, 'new image')}", icon=":material/auto_stories:", on_click=read_images,
-                args=([reader["name"] for reader in result["readers"]], result.get("agree") or None),
+                args=(names, result.get("agree") if len(names) > 1 else None),
             )  # fmt: skip
         if accepted:
             ask_removal(page.project, "readers")

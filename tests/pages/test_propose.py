@@ -13,6 +13,7 @@ from core.data.labeling import apply_events
 from core.data.proposals import accept_agreed, proof
 from core.data.proposing import report
 from core.home import Home
+from core.jobs import control
 from db import jobs, runs
 from db.connection import opened, write
 from db.projects import insert_project
@@ -283,3 +284,14 @@ def test_suggestions_of_one_reader_lead_to_label(home: Home, open_page: OpenPage
     assert any("suggestions on the Label page" in each.value for each in app.info)
     assert "Label images" in [each.proto.label for each in app.get("page_link")]
     assert any("read by built-in 0fcdf913 until" in each.value.replace("\\", "") for each in app.caption)
+
+    with opened(home.db) as db:
+        add_unlabeled(db, portal, train=2)
+    app = open_page("propose", project=portal.name)
+    next(each for each in app.button if each.label.endswith(" new images")).click().run()
+    assert not app.error
+    with opened(home.db) as db:
+        job = jobs.find_newest(db, portal.id, "propose")
+        assert job is not None
+        assert job.id != "0009-propose"
+        assert control.finish(db, home, job.id, lambda _: None).state == "finished"
