@@ -141,7 +141,9 @@ with chart:
     st.markdown("**Confidence per character**")
     st.plotly_chart(
         confidence_figure(
-            reading.text, spec.decode(ranked_PC[:, 1]), np.take_along_axis(reading.probs_PC, ranked_PC[:, :2], axis=1)
+            reading.text,
+            predictor.spec.decode(ranked_PC[:, 1]),
+            np.take_along_axis(reading.probs_PC, ranked_PC[:, :2], axis=1),
         ),
         config={"displayModeBar": False},
         alt=f"{reading.text}: " + ", ".join(f"{char} {percent(confidence)}" for char, confidence in reading.positions),

@@ -170,11 +170,10 @@ def _run_directory(name: str) -> Path:
 @contextmanager
 def _blind_images(directory: Path | None) -> Iterator[Callable[[Pixels], bool]]:
     """Yield a function that finds blind images of a run's project. A run outside a Slotlab folder has no project."""
-    home = Home.of_job(directory) if directory else None
-    if directory is None or home is None or not home.db.exists():
+    if directory is None or not (database_file := Home.of_job(directory).db).exists():
         yield lambda _: False
         return
-    with opened(home.db) as db:
+    with opened(database_file) as db:
         job = jobs.find_job(db, directory.resolve().name)
         yield lambda pixels: job is not None and is_blind(db, job.project_id, pixels)
 

@@ -77,6 +77,17 @@ class AnyLength(nn.Module):
             "prior_log_sigma": self.log_sigmas[place],
         }
 
+    def for_length(self, length: int, charset: str, size: tuple[int, int]) -> Recognizer:
+        """Return a network for one length, charset and image size of height x width, with its part of the weights."""
+        with torch.random.fork_rng(devices=[]):  # the randomness of a run must not depend on what it has loaded
+            network = Recognizer(
+                positions=length, classes=len(charset), image_size=size, backbone=self.config.backbone,
+                stride=self.stride, head="query", width=self.config.width, ink=False,
+                centers=[0.5] * length, sigma=0.5,
+            )  # fmt: skip
+        network.load_state_dict(self.part(length, charset, size))
+        return network
+
     def part(self, length: int, charset: str, size: tuple[int, int]) -> dict[str, Tensor]:
         """Return the weights of a Recognizer for one length, charset and image size of height x width.
 

@@ -174,13 +174,7 @@ def _copy_heads(source: Heads, source_charset: str, heads: Heads, charset: str) 
 
 def _for_length(model: AnyLength, spec: TextSpec, size: tuple[int, int], title: str, sha256: str) -> Initial:
     """Return the weights for one length and image size, with all characters."""
-    with torch.random.fork_rng(devices=[]):
-        network = Recognizer(
-            positions=spec.length, classes=len(CHARS), image_size=size, backbone=model.config.backbone,
-            stride=model.config.stride, head="query", width=model.config.width, ink=False,
-            centers=[0.5] * spec.length, sigma=0.5,
-        )  # fmt: skip
-    network.load_state_dict(model.part(spec.length, CHARS, size))
+    network = model.for_length(spec.length, CHARS, size)
     return Initial(title=title, sha256=sha256, charset=CHARS, network=network)
 
 
