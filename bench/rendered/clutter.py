@@ -1,4 +1,4 @@
-"""Lines, waves, arcs, frames and dots over and under the text."""
+"""Lines, waves, arcs, frames, plates and dots over and under the text."""
 
 import cv2
 import numpy as np
@@ -22,6 +22,33 @@ def draw_frame(canvas: Image, ink: Color, rng: Rng) -> None:
     height, width = canvas.shape[:2]
     inset, thickness = int(rng.integers(0, 3)), int(rng.integers(1, 4))
     cv2.rectangle(canvas, (inset, inset), (width - 1 - inset, height - 1 - inset), ink.tolist(), thickness)
+
+
+def draw_plate(canvas: Image, ink: Color, rng: Rng) -> Image:
+    """Draw a plate with a rounded border, bolts and mostly a colored band. Return the part of the canvas for text."""
+    height, width = canvas.shape[:2]
+    thickness, start, end = int(rng.integers(1, 4)), 0, width
+    if rng.random() < 0.7:
+        band = round(rng.uniform(0.3, 0.7) * height)
+        start, end = (band, width) if rng.random() < 0.7 else (0, width - band)
+        canvas[:, :start] = canvas[:, end:] = any_color(rng)
+    corner, edge = round(rng.uniform(0.08, 0.25) * height), thickness // 2
+    low, right = height - 1 - edge, width - 1 - edge
+    for x, y, turn in ((edge, edge, 180), (right, edge, 270), (right, low, 0), (edge, low, 90)):
+        center = (x + corner if x == edge else x - corner, y + corner if y == edge else y - corner)
+        cv2.ellipse(canvas, center, (corner, corner), 0, turn, turn + 90, ink.tolist(), thickness, _edge(rng))
+    for begin, finish in (
+        ((corner, edge), (width - corner, edge)), ((corner, low), (width - corner, low)),
+        ((edge, corner), (edge, height - corner)), ((right, corner), (right, height - corner)),
+    ):  # fmt: skip
+        cv2.line(canvas, begin, finish, ink.tolist(), thickness)
+    if rng.random() < 0.3:
+        for x in (round(0.15 * width), round(0.85 * width)):
+            cv2.circle(
+                canvas, (x, height // 2 if rng.random() < 0.2 else 4), 2, any_color(rng).tolist(), -1, cv2.LINE_AA
+            )
+    inner: Image = canvas[:, start:end]
+    return inner
 
 
 def _color(ink: Color, paper: Color, rng: Rng) -> list[float]:

@@ -46,16 +46,13 @@ def sheet(paper: Color, ink: Color, size: tuple[int, int], rng: Rng) -> Image:
 
     Its tones stay nearer to the paper than to the ink, so the text keeps at least 60% of its contrast.
     """
-    height, width = size
-    out = np.empty((height, width, 3), np.float32)
-    out[:] = paper
+    shades = [shade for shade, share in ((_gradient, 0.35), (_blotches, 0.25), (_hatch, 0.2)) if rng.random() < share]
+    if not shades:
+        return np.full((*size, 3), np.clip(paper, 0, 255), np.uint8)
+    out = np.broadcast_to(paper, (*size, 3)).astype(np.float32, order="C")
     reach = 0.4 * _differ(ink, paper)
-    if rng.random() < 0.35:
-        out += _gradient(size, rng) * _tone(reach, rng)
-    if rng.random() < 0.25:
-        out += _blotches(size, rng) * _tone(reach, rng)
-    if rng.random() < 0.2:
-        out += _hatch(size, rng) * _tone(reach, rng)
+    for shade in shades:
+        out += shade(size, rng) * _tone(reach, rng)
     return np.clip(out, 0, 255).astype(np.uint8)
 
 

@@ -1,10 +1,11 @@
 """Train the network for every length on rendered text only.
 
-    python -m bench.rendered.pretrain --work DIR [--data DIR] [--images 4000000] [--hours 12]
+    python -m bench.rendered.pretrain --work DIR [--data DIR] [--images 4000000] [--hours 12] [--published]
 
-It takes one core at the lowest priority, saves each minute, and continues where it stopped. `DIR/curve.jsonl` gets a
-line every 50,000 images. With --data, the folder of bench.accuracy, a line has the exact match on the validation images
-of real sets. They train nothing and choose nothing.
+It takes one core at the lowest priority, saves each minute, and continues where it stopped. With --published a new DIR
+continues from the weights in the repository: their images and hours count, the schedule begins anew. `DIR/curve.jsonl`
+gets a line every 50,000 images. With --data, the folder of bench.accuracy, a line has the exact match on the validation
+images of real sets. They train nothing and choose nothing.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from core.jobs.priority import lower
 from core.model.any_length import AnyLength
 from core.model.config import preset
 from core.model.network import autocast, parameter_groups, to_input
+from core.model.warm_start import load_rendered, rendered_card
 from core.readers.builtin import CHARS, LENGTHS
 from core.training.engine import CLIP_NORM, average, learning_rate_factor
 from core.training.snapshot import load_snapshot
@@ -92,13 +94,22 @@ class Pretraining:
         groups.append({"params": tables, "lr": config.lr, "weight_decay": 0.0})
         self.peaks = [group["lr"] for group in groups]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
-        self.step, self.seconds = 0, 0.0
+        self.begin, self.step, self.seconds = 0, 0, 0.0
         if self.path.exists():
             state = torch.load(self.path, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.seconds = state["step"], state["seconds"]
+            self.step, self.seconds, self.begin = state["step"], state["seconds"], state.get("begin", 0)
+
+    def continue_from(self, weights: AnyLength, card: dict[str, Any]) -> None:
+        """Take over published weights, and from their card the curve and what they cost."""
+        self.model.load_state_dict(weights.state_dict())
+        self.ema.load_state_dict(weights.state_dict())
+        self.begin = self.step = card["images"] // self.size
+        self.seconds = 3600 * card["cpu_hours"]
+        lines = [json.dumps({"renderer": card["renderer"]} | line) for line in card["curve"]]
+        self.curve.write_text("".join(line + "\n" for line in lines))
 
     @property
     def images(self) -> int:
@@ -109,7 +120,7 @@ class Pretraining:
         """Do one step and return its loss."""
         began = time.process_time()
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * learning_rate_factor(self.step / self.steps)
+            group["lr"] = peak * learning_rate_factor((self.step - self.begin) / (self.steps - self.begin))
         drawn = batch(self.renderer, self.step, self.size)
         images_B3HW = to_input(drawn.images_BHW3, torch.device("cpu"), torch.channels_last)
         self.model.train()
@@ -129,7 +140,7 @@ class Pretraining:
     def save(self) -> None:
         state = {
             "model": self.model.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "step": self.step, "seconds": self.seconds,
+            "step": self.step, "seconds": self.seconds, "begin": self.begin,
         }  # fmt: skip
         with atomic_write(self.path) as file:
             torch.save(state, file)
@@ -188,6 +199,7 @@ def main() -> int:
         "--images", type=int, default=IMAGES, help="images of the whole training; the schedule depends on it"
     )
     parser.add_argument("--hours", type=float, default=12.0, help="most CPU hours, over all stretches")
+    parser.add_argument("--published", action="store_true", help="begin with the weights in the repository")
     options = parser.parse_args()
     lower()
     cv2.setNumThreads(1)
@@ -200,6 +212,8 @@ def main() -> int:
     fonts += made_fonts(fonts, np.random.default_rng(SEED))
     print(f"{len(fonts):,} fonts of {len({font.family for font in fonts}):,} families", flush=True)
     training = Pretraining(options.work, fonts, options.images)
+    if options.published and training.step == 0:
+        training.continue_from(load_rendered(), rendered_card())
     saved, loss = time.monotonic(), float("nan")
     while training.step < training.steps and training.seconds < 3600 * options.hours and not stopped:
         loss = training.train_step()

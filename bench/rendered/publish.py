@@ -82,7 +82,7 @@ def card_of(
         "network": {name: getattr(read_header(weights)[0], name) for name in NETWORK},
         "charset": CHARS,
         "lengths": [LENGTHS[0], LENGTHS[-1]],
-        "renderer": lines[-1]["renderer"] if lines else VERSION,
+        "renderer": VERSION,
         "seed": SEED,
         "images": images,
         "cpu_hours": round(state["seconds"] / 3600, 2),
@@ -92,13 +92,15 @@ def card_of(
             "drawn": drawn,
             "licenses": count_licenses(fonts),
         },
-        "curve": [{key: line[key] for key in ("images", "cpu_hours", "loss", "real")} for line in lines],
+        "curve": [{key: line[key] for key in ("images", "cpu_hours", "loss", "renderer", "real")} for line in lines],
     }
 
 
 def readme(card: Mapping[str, Any]) -> str:
     """Return the model card in the form of the Hugging Face hub."""
     network, fonts = card["network"], card["fonts"]
+    rendered = sorted({card["renderer"], *(line["renderer"] for line in card["curve"])})
+    versions = f"{'version' if len(rendered) == 1 else 'versions'} {' and '.join(map(str, rendered))}"
     settings = ", ".join(f"{name} {network[name]}" for name in NETWORK)
     licenses = [f"| {name} | {count} |" for name, count in fonts["licenses"].items()]
     sets = [name for name in REAL if any(name in line["real"] for line in card["curve"])]
@@ -135,7 +137,7 @@ def readme(card: Mapping[str, Any]) -> str:
         "",
         "## Training data",
         "",
-        f"{card['images']:,} images of version {card['renderer']} of `bench/rendered/render.py`, seed {card['seed']}.",
+        f"{card['images']:,} images of {versions} of `bench/rendered/render.py`, seed {card['seed']}.",
         "No pixel, style or font was chosen from real images, and no real image trained the network.",
         f"The text is set in {fonts['files']:,} free fonts of {fonts['families']:,} families.",
         f"{fonts['drawn']} more are drawn: seven segments and dot matrices.",

@@ -7,13 +7,13 @@ nothing is shared with the demo project's renderer.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from bench.rendered.clutter import draw_clutter, draw_frame
+from bench.rendered.clutter import draw_clutter, draw_frame, draw_plate
 from bench.rendered.finish import finish
 from bench.rendered.fonts import Font
 from bench.rendered.paper import Image, Rng, colors, sheet
 from bench.rendered.text import any_hand, draw_text
 
-VERSION = 1
+VERSION = 2
 """Changes with any change of the pixels."""
 
 
@@ -40,9 +40,10 @@ class Renderer:
         """Return an image of height x width x 3 with the text."""
         ink, paper = colors(rng)
         canvas = sheet(paper, ink, size, rng)
-        busy = (0.0, 0.6, 2.0)[rng.integers(3)]
+        busy = (0.0, 0.8, 2.4)[rng.integers(3)]
+        inner = draw_plate(canvas, ink, rng) if rng.random() < 0.04 else canvas
         draw_clutter(canvas, ink, paper, busy, rng)
-        draw_text(canvas, text, self._fonts(text, rng), any_hand(rng), ink, paper, rng)
+        draw_text(inner, text, self._fonts(text, rng), any_hand(rng), ink, paper, rng)
         draw_clutter(canvas, ink, paper, busy, rng)
         if rng.random() < 0.08:
             draw_frame(canvas, ink, rng)

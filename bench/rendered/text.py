@@ -48,14 +48,14 @@ class Hand:
 def any_hand(rng: Rng) -> Hand:
     """Draw a hand. Four in ten are upright and even. The others vary in everything."""
     calm = rng.random() < 0.4
-    overlapping = rng.random() < 0.4
+    overlapping = rng.random() < 0.5
     return Hand(
         fill=FILLS[np.searchsorted(_FILL_BOUNDS, rng.random())],
         turn=0.0 if calm else rng.uniform(0, 32),
         slant=rng.normal(0, 0.08 if calm else 0.2),
         vary=0.0 if calm else rng.uniform(0, 0.2),
         jump=0.0 if calm else rng.uniform(0, 0.14),
-        pitch=rng.uniform(0.62, 0.95) if overlapping else rng.uniform(0.95, 1.7),
+        pitch=rng.uniform(0.52, 0.95) if overlapping else rng.uniform(0.95, 1.7),
         weight=(-1, 0, 0, 0, 1)[rng.integers(5)],
         colored=rng.random() < 0.2,
         rolled=rng.random() < 0.03,

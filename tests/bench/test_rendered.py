@@ -16,14 +16,14 @@ from bench.rendered.licenses import UNKNOWN, count_licenses, license_of
 from bench.rendered.made import made_fonts
 from bench.rendered.pretrain import Pretraining
 from bench.rendered.publish import MAX_BYTES, card_of, readme, write_weights
-from bench.rendered.render import Renderer, any_size
+from bench.rendered.render import VERSION, Renderer, any_size
 from bench.rendered.text import roll
 from core.images import renderer as demo
 from core.model.any_length import AnyLength
 from core.model.config import preset
 from core.model.init_choice import RENDERED
 from core.model.network import Recognizer
-from core.model.warm_start import read_any_length
+from core.model.warm_start import load_rendered, read_any_length, rendered_card
 from core.readers.builtin import CHARS
 
 FONTS = Path(demo.__file__).parent / "fonts"
@@ -140,6 +140,26 @@ def test_a_stopped_training_continues_with_equal_weights(fonts: list[Font], tmp_
     assert all(torch.equal(value, parts.ema.state_dict()[name]) for name, value in whole.ema.state_dict().items())
 
 
+def test_training_continues_from_published_weights(fonts: list[Font], tmp_path: Path) -> None:
+    """Their images, hours and curve count. The state that it saves is preferred to them."""
+    card = rendered_card()
+    images = card["images"] + 4 * 64
+    training = Pretraining(tmp_path, fonts, images=images)
+    training.continue_from(load_rendered(), card)
+    published = load_rendered().state_dict()
+
+    assert training.images == card["images"]
+    assert all(torch.equal(value, published[name]) for name, value in training.ema.state_dict().items())
+    assert [json.loads(line)["images"] for line in training.curve.read_text().splitlines()] == [
+        line["images"] for line in card["curve"]
+    ]
+    training.train_step()
+    training.save()
+    again = Pretraining(tmp_path, fonts, images=images)
+    assert (again.step, again.begin) == (training.step, training.step - 1)
+    assert again.seconds > 3600 * card["cpu_hours"]
+
+
 def test_the_curve_has_a_line_for_each_look(fonts: list[Font], tmp_path: Path) -> None:
     training = Pretraining(tmp_path, fonts, images=8, size=4)
     training.note(training.train_step(), {})
@@ -201,7 +221,8 @@ def test_the_model_card_shows_the_curve(fonts: list[Font], tmp_path: Path) -> No
     rows = [line for line in readme(card).splitlines() if " of 302 |" in line]
 
     assert len(card["curve"]) == 90
-    assert (card["images"], card["cpu_hours"], card["renderer"]) == (5760, 2.0, 7)
+    assert (card["images"], card["cpu_hours"], card["renderer"]) == (5760, 2.0, VERSION)
+    assert f"versions {VERSION} and 7 of" in readme(card)
     assert len(rows) == 12
     assert rows[-1] == "| 5,760 | 1.50 | 90 of 302 |"
 
