@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.rendered import kept_out as kept_out_style
 from bench.rendered import publish as publishing
 from bench.rendered.fonts import SETS, SUFFIXES, Font, Glyph, load_fonts
 from bench.rendered.licenses import UNKNOWN, count_licenses, license_of
@@ -29,6 +30,8 @@ from core.readers.builtin import CHARS
 FONTS = Path(demo.__file__).parent / "fonts"
 """Six font files that are in the repository. The styles come from elsewhere."""
 BENCH = Path(__file__).parents[2] / "bench" / "rendered"
+KEPT_OUT = Path(__file__).parents[1] / "kept_out"
+"""Images in a style that trains nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +103,39 @@ def test_the_text_changes_what_is_seen(fonts: list[Font]) -> None:
     assert plain >= 90
 
 
+def imports_of(path: Path) -> set[str]:
+    """Return the modules that a file imports, and `module.name` for each name that it imports from one."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{each.name}" for each in node.names} | {str(node.module)}
+    return names
+
+
 def test_nothing_is_shared_with_the_demo_style() -> None:
     for path in BENCH.glob("*.py"):
-        imported = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
-        assert all(not (node.module or "").startswith(("core.images.renderer", "core.cli")) for node in imported), path
+        assert not [name for name in imports_of(path) if name.startswith(("core.images.renderer", "core.cli"))], path
+
+
+def test_nothing_is_shared_with_the_style_kept_out_of_training() -> None:
+    """Neither renderer imports the other, or anything of the app."""
+    kept_out = Path(kept_out_style.__file__)
+    assert not [name for name in imports_of(kept_out) if name.startswith(("bench", "core"))]
+    for path in set(BENCH.glob("*.py")) - {kept_out}:
+        assert not [name for name in imports_of(path) if "kept_out" in name], path
+
+
+def test_images_kept_out_of_training_are_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One command makes the files in tests. Their pixels may differ between releases of Pillow, their texts do not."""
+    monkeypatch.setattr("sys.argv", ["kept_out", "--out", str(tmp_path / "images")])
+
+    assert kept_out_style.main() == 0
+
+    shipped = {path.name: path.stat().st_size for path in KEPT_OUT.iterdir()}
+    assert {path.name for path in (tmp_path / "images").iterdir()} == set(shipped)
+    assert sum(shipped.values()) <= 150_000
 
 
 @pytest.mark.parametrize(("length", "charset", "size"), [(4, SETS[0], (48, 160)), (6, CHARS[:36], (64, 256))])
