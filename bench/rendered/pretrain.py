@@ -3,7 +3,7 @@
     python -m bench.rendered.pretrain --work DIR [--data DIR] [--images 4000000] [--hours 12] [--published]
 
 It takes one core at the lowest priority, saves each minute, and continues where it stopped. With --published a new DIR
-continues from the weights in the repository: their images and hours count, the schedule begins anew. `DIR/curve.jsonl`
+continues from the weights in the repository: their images and hours count, the schedule starts over. `DIR/curve.jsonl`
 gets a line every 50,000 images. With --data, the folder of bench.accuracy, a line has the exact match on the validation
 images of real sets. They train nothing and choose nothing.
 """
