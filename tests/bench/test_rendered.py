@@ -26,12 +26,11 @@ from core.model.init_choice import RENDERED
 from core.model.network import Recognizer
 from core.model.warm_start import load_rendered, read_any_length, rendered_card
 from core.readers.builtin import CHARS
+from tests.helpers.pictures import KEPT_OUT
 
 FONTS = Path(demo.__file__).parent / "fonts"
 """Six font files that are in the repository. The styles come from elsewhere."""
 BENCH = Path(__file__).parents[2] / "bench" / "rendered"
-KEPT_OUT = Path(__file__).parents[1] / "kept_out"
-"""Images in a style that trains nothing."""
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
-"""Walk from a folder of images to a run without a label: import, propose, blind check, accept, disagreements, train."""
+"""Start without a label: the built-in reader on Predict, and the walk from a folder of images to a run."""
 
 import io
 import zipfile
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,7 +16,10 @@ from db.runs import list_runs
 from tests.helpers.browsing import import_zip, open_at
 from tests.helpers.lab import Lab
 from tests.helpers.labeler import expect_all_saved, expect_ready, shown
+from tests.helpers.pictures import KEPT_OUT
 
+READING, FILE = 1, 3
+"""Columns of the table on Predict."""
 COUNT = 80
 BLIND = 6
 """Validation and test images that the operator labels."""
@@ -43,6 +47,46 @@ def type_labels(page: Page, texts: dict[str, str], n: int) -> list[str]:
         expect(page.get_by_test_id("labeler")).not_to_have_attribute("data-sample", typed[-1])
     expect_all_saved(page)
     return typed
+
+
+def shown_readings(page: Page) -> dict[str, str]:
+    """Return the readings in the visible rows of Predict, by file name. Its canvas holds a table for screen readers."""
+    rows = page.get_by_test_id("stDataFrame").locator("canvas tbody tr").all()
+    names, texts = ([row.locator("td").nth(column).text_content() or "" for row in rows] for column in (FILE, READING))
+    return dict(zip(names, texts, strict=True))
+
+
+def test_a_new_project_is_read_without_a_run(own_lab: Lab, page: Page) -> None:
+    """The built-in reader reads unlabeled images and uploads. Most readings are right, and none becomes a label."""
+    paths = sorted(KEPT_OUT.glob("*.png"))
+    uploads, stored = paths[:6], paths[6:]
+    names = {f"{number:02}.png": path.stem for number, path in enumerate(stored)}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, path in zip(names, stored, strict=True):
+            archive.write(path, name)
+    own_lab.start()
+    open_at(page, own_lab, "/", "Home")
+    import_zip(page, buffer.getvalue(), "new")
+    expect(page.get_by_text("Duplicates")).to_be_visible(timeout=JOB_MS)
+
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Predict").click()
+    expect(page.get_by_text("No trained model yet. The built-in reader")).to_be_visible()
+    expect(page.get_by_test_id("glide-cell-1-0")).to_be_attached(timeout=60_000)
+    readings = {names[name]: text for name, text in shown_readings(page).items()}
+
+    page.get_by_test_id("stMain").get_by_role("radio", name="upload").click()
+    page.locator("input[type=file]").set_input_files(uploads)
+    expect(page.get_by_test_id(f"glide-cell-{FILE + 1}-0")).to_have_text(uploads[0].name)
+    readings |= {Path(name).stem: text for name, text in shown_readings(page).items()}
+
+    assert len(readings) >= 10
+    assert sum(text == reading for text, reading in readings.items()) >= 0.75 * len(readings), readings
+    with opened(own_lab.home.db) as db:
+        project = find_project(db, "new")
+        assert project is not None
+        assert list_runs(db, project.id) == []
+    assert own_lab.actions(project) == []
 
 
 @pytest.mark.long

@@ -8,6 +8,9 @@ from PIL import Image
 
 from core.images.pixels import Pixels, encode_png
 
+KEPT_OUT = Path(__file__).parents[1] / "kept_out"
+"""50 images of bench.rendered.kept_out, a style that trains nothing. Each is named by its text."""
+
 
 def pixels(number: int, width: int = 40, height: int = 16) -> Pixels:
     """Return noise (H, W, 3)."""

@@ -1,7 +1,5 @@
 """The built-in reader: any length and charset that it can read, and a sentence for those that it cannot."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,12 +10,11 @@ from core.images.frame import WHOLE, frame_of
 from core.images.pixels import decode
 from core.model.builtin import Builtin
 from core.readers.builtin import STRIDE, can_read
+from tests.helpers.pictures import KEPT_OUT
 
 DIGITS = "0123456789"
-KEPT_OUT = Path(__file__).parents[2] / "kept_out"
-"""Images of bench.rendered.kept_out, each named by its text."""
 FLOOR = 42
-"""Least number of them that the reader must read. Weights trained on 144,512 images read 46."""
+"""Least number of images in KEPT_OUT that the reader must read. Weights trained on 144,512 images read 46."""
 
 
 @pytest.fixture(scope="module")
