@@ -15,6 +15,8 @@ from bench.cells import RESULTS, ROOT, BenchCell, load_results
 from bench.ui import ui
 from bench.ui.faults import FAULTS
 from core.evaluation.percent import counted
+from core.evaluation.tta_effect import mcnemar
+from core.readers.builtin import NAME as BUILTIN
 from core.readers.readers import READERS
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -43,6 +45,10 @@ def tables(
         "slices": slices_table(accuracy_results),
         "reader": zero_shot_table(accuracy_results),
         "errors": errors_table(accuracy_results),
+        "builtin": builtin_table(accuracy_results),
+        "three-readers": three_readers_table(accuracy_results),
+        "few": few_table(accuracy_results),
+        "start": start_table(accuracy_results),
         "ablations": ablation_table(accuracy_results),
         "speed": speed_table(speed_results),
         "latency": latency_table(ui_results),
@@ -225,6 +231,76 @@ def zero_shot_table(results: Results) -> str:
 
     head = ["a general reader, untrained", "images", "all characters", "non-digits dropped", "only digits allowed"]
     return table(head, cell_rows(of_group(accuracy.CELLS, "zero-shot"), results, len(head) - 2, row))
+
+
+def builtin_table(results: Results) -> str:
+    """Return exact match of the built-in reader on test, without a label of the set."""
+
+    def row(result: Mapping[str, Any]) -> list[str]:
+        test = result["splits"]["test"]
+        given, right = (test[labels][BUILTIN] for labels in ("raw", "audited"))
+        weights = f"{result['weights']['images']:,} in {result['weights']['cpu_hours']:g} CPU hours"
+        return [weights, counted(given["k"], given["n"]), counted(right["k"], right["n"])]
+
+    head = ["the built-in reader, no label", "images", "rendered images seen", "labels as given", "labels as audited"]
+    return table(head, cell_rows(of_group(accuracy.CELLS, "builtin"), results, len(head) - 2, row))
+
+
+def three_readers_table(results: Results) -> str:
+    """Return exact match of each reader and what their agreement leaves, on val and test, by audited labels."""
+
+    def row(result: Mapping[str, Any]) -> list[str]:
+        splits = list(result["splits"].values())
+        figures = []
+        for name in (*READERS, BUILTIN):
+            k, n = (sum(split["audited"][name][key] for split in splits) for key in ("k", "n"))
+            figures.append(counted(k, n))
+        for rule in ("general", "two", "all"):
+            found = [split["agreement"][rule] for split in splits]
+            taken, right, n = (sum(each[key] for each in found) for key in ("agreed", "right_audited", "n"))
+            figures.append(f"{taken} of {n}, {taken - right} wrong")
+        return figures
+
+    head = [
+        "readers, no label, audited",
+        "images",
+        *READERS,
+        BUILTIN,
+        "both general agree",
+        "any two agree",
+        "all agree",
+    ]
+    return table(head, cell_rows(of_group(accuracy.CELLS, "three-readers"), results, len(head) - 2, row))
+
+
+def few_table(results: Results) -> str:
+    """Return exact match on test after training on few labels, by audited labels."""
+
+    def row(result: Mapping[str, Any]) -> list[str]:
+        test = result["splits"]["test"]["audited"]
+        return [*(counted(test[key]["k"], test[key]["n"]) for key in ("plain", "tta")), minutes(result)]
+
+    head = ["few labels, audited", "images", "test", "test with TTA", "training"]
+    return table(head, cell_rows(of_group(accuracy.CELLS, "few"), results, len(head) - 2, row))
+
+
+def start_table(results: Results) -> str:
+    """Return runs from rendered weights beside those from scratch, with TTA on the same test images."""
+
+    def exact(run: Mapping[str, Any]) -> str:
+        test = run["splits"]["test"]["audited"]["tta"]
+        return f"{counted(test['k'], test['n'])}, {run['steps']:,} steps"
+
+    def row(result: Mapping[str, Any]) -> list[str]:
+        scratch = results.get(result["cell"].replace("-rendered-", "-fast-"))
+        if scratch is None:
+            return [exact(result), "not run", "", ""]
+        wrong, others = ({sha256 for sha256, *_ in run["splits"]["test"]["errors"]} for run in (result, scratch))
+        fixed, broken = len(others - wrong), len(wrong - others)
+        return [exact(result), exact(scratch), f"{fixed}, {broken}", f"{mcnemar(fixed, broken):.2f}"]
+
+    head = ["all labels, audited", "images", "rendered start", "from scratch", "fixed, broken", "McNemar p"]
+    return table(head, cell_rows(of_group(accuracy.CELLS, "start"), results, len(head) - 2, row))
 
 
 def errors_table(results: Results) -> str:

@@ -17,6 +17,7 @@ from bench.accuracy.training import evaluate, train
 from bench.cells import Bench, Interrupted, environment
 from bench.grid import main
 from core.evaluation.predictions import Predictions
+from core.readers.builtin import NAME as BUILTIN
 from core.readers.readers import READERS
 from core.training.snapshot import load_snapshot
 
@@ -131,12 +132,68 @@ CELLS: tuple[Cell, ...] = (
             ("head-pool", {"head": "pool"}),
         )
     ),
-    Cell(
-        name="henan4-fast-seed0",
-        what="real, 4 digits; the project's own split",
-        group="trained",
-        images="henan4",
-        options={"seed": "0"},
+    *(
+        Cell(
+            name=f"henan4-fast-seed{seed}",
+            what="real, 4 digits; the project's own split",
+            group="trained",
+            images="henan4",
+            options={"seed": str(seed)},
+        )
+        for seed in SEEDS
+    ),
+    *(
+        Cell(
+            name=f"{images}-{init}-seed{seed}",
+            what=f"{what}, {count} labels, init={init}",
+            group="few",
+            images=f"{images}-draw{seed}",
+            options={"seed": str(seed), "init": init},
+        )
+        for images, count, what in (
+            ("digits4-100", 100, "real, 4 digits"),
+            ("henan4-100", 100, "real, 4 digits"),
+            ("hard4000-200", 200, "rendered, 6 digits, hard style"),
+        )
+        for init in ("scratch", "rendered")
+        for seed in SEEDS
+    ),
+    *(
+        Cell(
+            name=f"{name}-rendered-{suffix}",
+            what=f"{what}, all labels, init=rendered",
+            group="start",
+            images=images,
+            options=options | {"init": "rendered"},
+        )
+        for name, images, suffix, what, options in (
+            *(("digits4", "digits4", f"seed{seed}", "real, 4 digits", {"seed": str(seed)}) for seed in SEEDS),
+            *(("portal6", f"portal6-fold{fold}", f"fold{fold}", "real, 6 digits", {}) for fold in range(FOLDS)),
+            *(("henan4", "henan4", f"seed{seed}", "real, 4 digits", {"seed": str(seed)}) for seed in SEEDS),
+            *(("hard4000", "hard4000", f"seed{seed}", "rendered, 6 digits", {"seed": str(seed)}) for seed in SEEDS),
+        )
+    ),
+    *(
+        Cell(
+            name=f"{reader}-{name}",
+            what=what,
+            group=group,
+            images=images,
+            preset=None,
+            readers=names,
+            needs=needs,
+        )
+        for reader, group, names, needs, sets in (
+            ("builtin", "builtin", (BUILTIN,), (), ("digits4", "henan4", "portal6", "hard4000")),
+            ("readers", "three-readers", (*READERS, BUILTIN), ("readers",), ("digits4", "henan4", "portal6")),
+        )
+        for name, images, what in (
+            ("digits4", "digits4", "real, 4 digits"),
+            ("henan4", "henan4", "real, 4 digits"),
+            ("portal6", "portal6-all", "real, 6 digits, all images"),
+            ("hard4000", "hard4000", "rendered, 6 digits, hard style"),
+        )
+        if name in sets
     ),
     *(
         Cell(
@@ -176,6 +233,8 @@ def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
     """Do the remaining work of a cell and return its result."""
     if cell.image_set.taught:
         return read_taught(cell, bench)
+    if cell.readers:
+        return read_by_readers(cell, bench)
     return read_untrained(cell, bench) if cell.preset is None else read_trained(cell, bench)
 
 
@@ -222,6 +281,37 @@ def read_taught(cell: Cell, bench: Bench) -> dict[str, Any]:
             for split in ("train", "val", "test")
         },
     }
+
+
+def read_by_readers(cell: Cell, bench: Bench) -> dict[str, Any]:
+    """Score readers that saw no label, each alone, and where all or any two of them agree."""
+    frozen = freeze(cell.image_set, bench.work, bench.data)
+    snapshot, audit = load_snapshot(frozen.path), load_audit(cell.image_set.folder)
+    splits: dict[str, Any] = {}
+    for split in ("val", "test"):
+        places = snapshot.labeled(split)
+        if not places or (split == "val" and len(cell.readers) == 1):
+            continue
+        rows = [
+            (snapshot.sha256[place], split, snapshot.labels[place], snapshot.names[place], snapshot.blob(place))
+            for place in places
+        ]
+        readings = read_by_all(rows, cell.image_set.spec, bench.work, cell.readers)
+        texts = {sha256: [text for text, _ in each] for sha256, each in readings.items()}
+        reads = {name: [texts[row[0]][index] or "" for row in rows] for index, name in enumerate(cell.readers)}
+        sha256, labels = [row[0] for row in rows], [row[2] or "" for row in rows]
+        splits[split] = score_reads(sha256, labels, reads, audit, listed=BUILTIN)
+        if len(cell.readers) > 1:
+            general = {sha256: each[: len(READERS)] for sha256, each in texts.items()}
+            splits[split]["agreement"] = {
+                "general": agreement_of(rows, general, audit),
+                "two": agreement_of(rows, texts, audit, needed=2),
+                "all": agreement_of(rows, texts, audit),
+            }
+    from core.model.warm_start import rendered_card  # imports torch
+
+    weights = {key: rendered_card()[key] for key in ("sha256", "images", "cpu_hours")}
+    return described(cell, frozen) | environment(bench.threads) | {"weights": weights, "splits": splits}
 
 
 def read_untrained(cell: Cell, bench: Bench) -> dict[str, Any]:

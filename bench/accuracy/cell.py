@@ -30,6 +30,8 @@ class Cell(BenchCell):
     """None if nothing is trained."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Changes to the preset, as for --set."""
+    readers: tuple[str, ...] = ()
+    """Readers that read val and test, if nothing is trained."""
     needs: tuple[str, ...] = ()
     """Keys of NEEDS."""
 
@@ -60,7 +62,7 @@ class Cell(BenchCell):
             return f"the readers are not installed: {NEEDS['readers']}"
         if "ddddocr" in self.needs and find_spec("ddddocr") is None:
             return NEEDS["ddddocr"]
-        if self.preset is not None and find_spec("torch") is None:
+        if (self.preset is not None or self.readers) and find_spec("torch") is None:
             return "torch is not installed here"
         return None
 

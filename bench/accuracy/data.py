@@ -3,9 +3,10 @@
 import fcntl
 import hashlib
 import json
+import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from core.files import atomic_write
 from core.images import renderer
 from core.images.frame import find_text, subsample
 from core.images.pixels import decode, pixel_hash, split_of
-from core.readers.readers import READERS, crop, load
+from core.readers.readers import READERS, crop
 from core.training.snapshot import Row, write_snapshot
 
 FOLDS = 5
+DRAWS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,10 @@ class ImageSet:
     """Names of sets of folders. One character of each of their images is an image of this set."""
     taught: bool = False
     """True if the labels of train and val are the readings that both general readers agree on, and `typed` others."""
+    few: int = 0
+    """Labels of train and val together, nine in train for one in val. 0 takes all."""
+    draw: int = 0
+    """Which of them, with `few`."""
     typed: int = 0
     """Labels of people: a tenth each in val and test, the others in train, where the readers disagree."""
 
@@ -88,6 +94,8 @@ def freeze(images: ImageSet, work: Path, data: Path | None) -> Frozen:
         if images.folders or not note.exists():
             rows = _rows(images, data)
             kinds: dict[str, str] = {}
+            if images.few:
+                rows = drawn(rows, images.few, images.draw)
             if images.taught:
                 rows, kinds = taught(rows, images, work)
             counts = Counter(row[1] for row in rows if row[2])
@@ -124,23 +132,35 @@ def taught(rows: list[Row], images: ImageSet, work: Path) -> tuple[list[Row], di
     return [(row[0], row[1], label(row), *row[3:]) for row in rows], kinds
 
 
-def read_by_all(rows: list[Row], spec: TextSpec, work: Path) -> dict[str, list[tuple[str | None, float]]]:
-    """Return text and confidence of each general reader by pixel hash. Readings are kept, because they take minutes."""
+def drawn(rows: list[Row], count: int, draw: int) -> list[Row]:
+    """Return the rows of test and a random `count` of the others, as a project with so many labels has them."""
+    rng, tenth = random.Random(draw), count // 10
+    chosen = {row[0] for row in rows if row[1] == "test"}
+    for split, wanted in (("train", count - tenth), ("val", tenth)):
+        chosen |= set(rng.sample([row[0] for row in rows if row[1] == split], wanted))
+    return [row for row in rows if row[0] in chosen]
+
+
+def read_by_all(
+    rows: list[Row], spec: TextSpec, work: Path, readers: Sequence[str] = tuple(READERS)
+) -> dict[str, list[tuple[str | None, float]]]:
+    """Return text and confidence of each reader by pixel hash. Readings are kept, because they take minutes."""
+    from core.runs.propose_worker import load_readers  # needs a database, and torch for the built-in reader
+
     box = find_text([decode(rows[index][4]) for index in subsample(range(len(rows)))], spec.length)[0]
     by_reader = []
-    for name in READERS:
-        path = work / "data" / f"readings-{name}-{version(name)}-{spec.length}-{len(spec.charset)}-{box}.json"
+    for reader in load_readers(readers):
+        about = f"{reader.name}-{reader.version}-{spec.length}-{len(spec.charset)}-{box}"
+        path = work / "data" / f"readings-{about}.json"
         known: dict[str, tuple[str | None, float]] = json.loads(path.read_text()) if path.exists() else {}
         unread = [row for row in rows if row[0] not in known]
-        if unread:
-            (reader,) = load([name])
-            for start in range(0, len(unread), 100):
-                part = unread[start : start + 100]
-                readings = reader.read([crop(decode(row[4]), box) for row in part], spec)
-                for row, reading in zip(part, readings, strict=True):
-                    known[row[0]] = (reading.text, round(reading.confidence, 6))
-                with atomic_write(path, sync=False) as file:
-                    file.write(json.dumps(known).encode())
+        for start in range(0, len(unread), 100):
+            part = unread[start : start + 100]
+            readings = reader.read([crop(decode(row[4]), box) for row in part], spec)
+            for row, reading in zip(part, readings, strict=True):
+                known[row[0]] = (reading.text, round(reading.confidence, 6))
+            with atomic_write(path, sync=False) as file:
+                file.write(json.dumps(known).encode())
         by_reader.append(known)
     return {row[0]: [(text, confidence) for text, confidence in (known[row[0]] for known in by_reader)] for row in rows}
 
@@ -150,6 +170,8 @@ def _recipe(images: ImageSet) -> str:
     drawn_by = hashlib.sha256(Path(renderer.__file__).read_bytes()).hexdigest()
     parts = [asdict(part) for part in images.parts]
     recipe = [parts, asdict(images.style), images.length, images.charset, drawn_by, version("pillow")]
+    if images.few:
+        recipe += [images.few, images.draw]
     if images.taught:
         recipe += [images.typed, *(version(name) for name in READERS)]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:10]
@@ -199,16 +221,19 @@ def all_test(rows: list[Row]) -> list[Row]:
 
 _HARD = (Part(seed=1000, counts=(("train", 3600), ("val", 400))), Part(seed=2000, counts=(("test", 10_000),)))
 _WIDE = (Part(seed=3000, counts=(("train", 2000), ("val", 200), ("test", 1000))),)
+_DIGITS4 = ImageSet(name="digits4", length=4, folder="digits4", labels="labels.csv")
+_HENAN4 = ImageSet(name="henan4", length=4, folder="henan4", labels="labels.csv")
+_HARD4000 = ImageSet(name="hard4000", length=6, parts=_HARD, style=renderer.HARD)
 
 SETS: dict[str, ImageSet] = {
     images.name: images
     for images in (
-        ImageSet(name="digits4", length=4, folder="digits4", labels="labels.csv"),
+        _DIGITS4,
         *(
             ImageSet(name=f"portal6-fold{fold}", length=6, folder="portal6", divide=fold_of(fold))
             for fold in range(FOLDS)
         ),
-        ImageSet(name="henan4", length=4, folder="henan4", labels="labels.csv"),
+        _HENAN4,
         ImageSet(name="digits4-zero", length=4, folder="digits4", labels="labels.csv", taught=True),
         ImageSet(name="henan4-zero", length=4, folder="henan4", labels="labels.csv", taught=True),
         *(
@@ -233,9 +258,14 @@ SETS: dict[str, ImageSet] = {
         # No more than four images of portal6 have characters that are apart.
         ImageSet(name="single", length=1, charset="0123456789N", cut_from=("digits4", "henan4")),
         ImageSet(name="portal6-all", length=6, folder="portal6", divide=all_test),
-        ImageSet(name="hard4000", length=6, parts=_HARD, style=renderer.HARD),
+        _HARD4000,
         ImageSet(name="wide4", length=4, parts=_WIDE),
         ImageSet(name="demo", length=6, parts=(Part(seed=0, counts=(("hash", 6000),)),)),
+        *(
+            replace(images, name=f"{images.name}-{count}-draw{draw}", few=count, draw=draw)
+            for images, count in ((_DIGITS4, 100), (_HENAN4, 100), (_HARD4000, 200))
+            for draw in range(DRAWS)
+        ),
         ImageSet(name="quick", length=6, parts=(Part(seed=0, counts=(("train", 64), ("val", 16), ("test", 16))),)),
     )
 }

@@ -43,9 +43,14 @@ def audited(sha256: Sequence[str], labels: Sequence[str], audit: Audit) -> list[
     return right
 
 
-def agreement_of(rows: Sequence[Row], texts: Mapping[str, Sequence[str | None]], audit: Audit) -> dict[str, int]:
-    """Return on how many images the readers agree, and how often they are right by given and audited labels."""
-    pairs = [(row[0], row[2] or "", text) for row in rows if (text := agreed(texts[row[0]])) is not None]
+def agreement_of(
+    rows: Sequence[Row], texts: Mapping[str, Sequence[str | None]], audit: Audit, needed: int | None = None
+) -> dict[str, int]:
+    """Return on how many images `needed` readers agree, and how often they are right by given and audited labels.
+
+    By default all must agree.
+    """
+    pairs = [(row[0], row[2] or "", text) for row in rows if (text := agreed(texts[row[0]], needed)) is not None]
     correct = audited([sha256 for sha256, *_ in pairs], [label for _, label, _ in pairs], audit)
     return {
         "n": len(rows),

@@ -24,7 +24,7 @@ from db.connection import opened, write
 def _work(work: Work) -> dict[str, Any] | None:
     spec = work.spec
     work.say("Loading the readers")
-    readers = _load(spec["readers"])
+    readers = load_readers(spec["readers"])
     with opened(Home.of_job(work.job.path).db) as db:
         project = projects.find_project(db, spec["project"]["name"])
         if project is None:
@@ -42,7 +42,7 @@ def _work(work: Work) -> dict[str, Any] | None:
         return result
 
 
-def _load(names: Sequence[str]) -> list[ProposingReader]:
+def load_readers(names: Sequence[str]) -> list[ProposingReader]:
     """Load readers by name. Raises CheckpointError if weights are damaged."""
     general = [name for name in names if name != BUILTIN]
     readers: list[ProposingReader] = [*load(general)] if general else []

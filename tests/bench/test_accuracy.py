@@ -15,7 +15,7 @@ import pytest
 
 from bench import tables
 from bench.accuracy import accuracy, speed
-from bench.accuracy.data import FOLDS, SETS, ImageSet, fold_of, freeze
+from bench.accuracy.data import FOLDS, SETS, ImageSet, drawn, fold_of, freeze
 from bench.accuracy.reading import parameters
 from bench.accuracy.scores import AUDITS, audited, load_audit, score_run, tally
 from bench.accuracy.singles import HALF_TURNED, single_rows
@@ -26,6 +26,8 @@ from core.errors import LabelError
 from core.evaluation.predictions import Predictions
 from core.images.pixels import decode, encode_png
 from core.jobs.jobdir import JobDir
+from core.readers.builtin import NAME as BUILTIN
+from core.readers.readers import READERS
 from core.training.snapshot import Row, load_snapshot
 from tests.helpers.networks import make
 from tests.helpers.pictures import png, write_files
@@ -138,10 +140,34 @@ def test_names_and_image_sets_are_sound() -> None:
 
     assert len({cell.name for cell in cells}) == len(cells)
     assert [cell.name for cell in cells if cell.images not in SETS] == []
-    assert [cell.config().seed for cell in cells if cell.name.endswith("seed2")] == [2, 2, 2, 2]
+    assert {cell.config().seed for cell in cells if cell.name.endswith("seed2")} == {2}
 
 
 # Images
+
+
+def test_few_labels_are_drawn_from_train_and_val() -> None:
+    """All test images stay. Another draw takes others."""
+    splits = [("train", 200), ("val", 30), ("test", 25)]
+    rows: list[Row] = [(f"{split} {n}", split, "1", "n", b"") for split, count in splits for n in range(count)]
+    first, again, other = drawn(rows, 50, 0), drawn(rows, 50, 0), drawn(rows, 50, 1)
+
+    assert Counter(row[1] for row in first) == {"train": 45, "val": 5, "test": 25}
+    assert first == again
+    assert first != other
+
+
+def test_the_built_in_reader_is_scored_without_training(tmp_path: Path) -> None:
+    """The small set is rendered in the style of the demo, which the reader has not seen."""
+    cell = replace(accuracy.QUICK, name="builtin-quick", preset=None, readers=(BUILTIN,))
+    result = accuracy.measure(cell, bench_in(tmp_path))
+    test = result["splits"]["test"]
+
+    assert list(result["splits"]) == ["test"]
+    assert test["raw"][BUILTIN]["n"] == 16
+    assert test["raw"][BUILTIN]["k"] >= 8
+    assert len(test["errors"]) == 16 - test["raw"][BUILTIN]["k"]
+    assert result["weights"]["images"] > 0
 
 
 def test_folds_are_disjoint_and_complete() -> None:
@@ -311,7 +337,7 @@ def test_tables_pool_the_folds_and_name_missing_cells() -> None:
     assert "| `hard4000-article-seed1` | rendered, 6 digits, hard style | not run (needs a GPU) |" in text
     assert "`ddddocr-portal6` | all images of portal6 | not run (needs --data with portal6/, pip install" in text
     assert "* a processor, 2 cores, Python 3.11, torch 2, 0123456: `portal6-fast-fold0`" in text
-    assert "audited" not in text
+    assert "same, audited" not in text
     del results["portal6-fast-fold3"]
 
     assert "not run: needs all 5 folds" in tables.section(results, {})
@@ -322,6 +348,32 @@ def test_tables_show_audited_figures_where_labels_were_corrected() -> None:
     results = {"digits4-fast-seed0": made_up("digits4-fast-seed0", 118, corrected=3)}
 
     assert "| same, audited labels (6 corrected) | 118/120" in tables.section(results, {})
+
+
+def test_a_rendered_start_stands_beside_the_run_from_scratch() -> None:
+    """McNemar counts the test images that only one of both reads right."""
+    rendered, scratch = made_up("digits4-rendered-seed0", 117), made_up("digits4-fast-seed0", 115)
+    rendered["splits"]["test"]["errors"] = [[sha256, "112", 0.9] for sha256 in "abc"]
+    scratch["splits"]["test"]["errors"] = [[sha256, "112", 0.9] for sha256 in "bcdef"]
+    results = {run["cell"]: run for run in (rendered, scratch)}
+    figures = f"{tables.counted(117, 120)}, 1,500 steps | {tables.counted(115, 120)}, 1,500 steps | 3, 1 | 0.62 |"
+
+    assert figures in tables.section(results, {})
+    assert "1,500 steps | not run |" in tables.section({"digits4-rendered-seed0": rendered}, {})
+
+
+def test_agreement_of_readers_shows_what_is_wrong_in_it() -> None:
+    """It is the sum over val and test."""
+    result = made_up("readers-digits4", 100)
+    for split in result["splits"].values():
+        split["audited"] |= {name: {"k": 110, "n": 120} for name in (*READERS, BUILTIN)}
+        split["agreement"] = {
+            rule: {"n": 120, "agreed": agreed, "right": 1, "right_audited": agreed - 2}
+            for rule, agreed in (("general", 90), ("two", 100), ("all", 80))
+        }
+    text = tables.section({"readers-digits4": result}, {})
+
+    assert f"{tables.counted(220, 240)} | 180 of 240, 4 wrong | 200 of 240, 4 wrong | 160 of 240, 4 wrong |" in text
 
 
 def test_errors_are_set_against_the_general_reader() -> None:
