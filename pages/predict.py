@@ -13,7 +13,7 @@ from core.evaluation.reference import BLIND
 from core.evaluation.views import choice_of
 from core.images.pixels import data_url, decode, encode_png
 from core.readers.builtin import NAME as BUILTIN
-from core.readers.builtin import can_read, shown_name
+from core.readers.builtin import can_read, caution, shown_name
 from core.words import plural
 from db.samples import count_samples, image_bytes, select_samples
 from pages.components import layout, resources
@@ -59,6 +59,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 if not runs:
     advice = "The built-in reader learned from rendered text, not from this project. Its confidence is not calibrated."
     layout.say_no_model(project, advice)
+if reader == BUILTIN and (sentence := caution(spec)):
+    st.warning(layout.plain(sentence), icon=":material/help:")
 
 files: list[tuple[str, str | None, bytes]] = []  # name, label, bytes
 if source == "upload":

@@ -24,7 +24,7 @@ from core.images.frame import frame_of, subsample
 from core.images.pixels import MAX_BYTES, Pixels, decode
 from core.jobs import control
 from core.readers.builtin import NAME as BUILTIN
-from core.readers.builtin import STRIDE, check_spec
+from core.readers.builtin import STRIDE, caution, check_spec
 from core.runs.start import start_evaluation
 from core.words import plural
 from db import jobs
@@ -149,6 +149,8 @@ def _builtin(files: Sequence[Path], length: int | None, charset: str | None) -> 
         raise OptionError("The built-in reader needs --length and --charset.")
     spec = TextSpec(length, charset)
     check_spec(spec)
+    if sentence := caution(spec):
+        print_error(sentence)
     from core.model.builtin import Builtin
 
     images = []

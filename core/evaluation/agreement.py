@@ -8,7 +8,7 @@ from typing import Any
 
 from core.charset import TextSpec
 from core.evaluation.percent import percent
-from core.words import plural
+from core.words import plural, shown, unknown
 
 ALONE = "One reader alone cannot agree with another, so nothing can be accepted."
 CONFIDENT = 0.9
@@ -19,8 +19,6 @@ those that they cannot read at most 0.19."""
 MIN_IMAGES = 20
 """Images below which the share says little."""
 MAX_CONFUSIONS = 10
-SHOWN_CHARS = 62
-"""Allowed characters that the verdict names: digits and letters."""
 Texts = Sequence[str | None]
 """The readings of one image, one per reader; None where a reader finds no text of the project's length."""
 
@@ -75,10 +73,9 @@ class Agreement:
         share = f"{who} agree on {self.agreed:,} of {self.images:,} images ({percent(self.agreed / self.images)})"
         if self.usable:
             return f"{share}. Their agreed readings can be used here."
-        chars = spec.charset if len(spec.charset) <= SHOWN_CHARS else f"{spec.charset[:SHOWN_CHARS]}…"
         return (
             f"{share}. They cannot read this portal, so nothing is proposed. Check that the images have "
-            f"{plural(spec.length, 'character')} and only {chars}. Otherwise, label by hand."
+            f"{plural(spec.length, 'character')} and only {shown(spec.charset)}. Otherwise, label by hand."
         )
 
 
@@ -107,14 +104,12 @@ class Confident:
 
 def unknown_characters(missing: Mapping[str, str]) -> str:
     """Return what readers cannot read, as sentences. `missing` has the characters that each reader does not know."""
-    lines = [
-        f"{name} does not know the character{'s' * (len(chars) > 1)} {' '.join(chars)}."
-        for name, chars in missing.items()
-        if chars
-    ]
+    lines = [f"{unknown(name, chars)}." for name, chars in missing.items() if chars]
     if not lines:
         return ""
     every = "one of them" if len(set("".join(missing.values()))) > 1 else "it"
+    if len(missing) == 1:
+        return f"{lines[0]} Label images with {every} by hand."
     lines.append(f"The readers cannot agree on the right text of an image with {every}: label such images by hand.")
     return " ".join(lines)
 

@@ -11,7 +11,7 @@ from core.images.frame import WHOLE, Frame, image_size
 from core.images.pixels import Pixels
 from core.model.predictor import Predictor
 from core.model.warm_start import load_rendered, rendered_card
-from core.readers.builtin import NAME, check_spec, known_part
+from core.readers.builtin import NAME, check_spec, known_part, unknown_part
 from core.readers.decoder import Reading
 
 
@@ -28,8 +28,7 @@ class Builtin:
 
     def missing(self, spec: TextSpec) -> str:
         """Return the allowed characters that the reader does not know, and so never reads."""
-        known = known_part(spec)
-        return "".join(char for char in spec.charset if char not in known)
+        return unknown_part(spec)
 
     def predictor(self, spec: TextSpec, frame: Frame) -> Predictor:
         """Return the reader for one length and the characters of a charset that it knows.

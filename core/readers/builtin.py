@@ -4,6 +4,7 @@ import string
 
 from core.charset import TextSpec
 from core.errors import OptionError
+from core.words import unknown
 
 NAME = "builtin"
 CHARS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -17,6 +18,19 @@ STRIDE = 8
 def known_part(spec: TextSpec) -> str:
     """Return the allowed characters that the built-in reader knows, in the order of the charset."""
     return "".join(char for char in spec.charset if char in CHARS)
+
+
+def unknown_part(spec: TextSpec) -> str:
+    """Return the allowed characters that the built-in reader does not know, and so never reads."""
+    return "".join(char for char in spec.charset if char not in CHARS)
+
+
+def caution(spec: TextSpec) -> str:
+    """Return a sentence with the allowed characters that the built-in reader does not know; empty if it knows all."""
+    if not (chars := unknown_part(spec)):
+        return ""
+    them = "it" if len(chars) == 1 else "them"
+    return f"{unknown('The built-in reader', chars)}, so it misreads images that have {them}."
 
 
 def check_spec(spec: TextSpec) -> None:

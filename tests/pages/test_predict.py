@@ -45,6 +45,19 @@ def test_a_project_that_the_built_in_reader_cannot_read_points_to_training(home:
     assert "No trained model yet. Start a run" in app.info[0].value
 
 
+def test_characters_that_the_built_in_reader_does_not_know_are_named(home: Home, open_page: OpenPage) -> None:
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "digits", 6, "0123456789")
+        insert_project(db, "accents", 6, "0123é漢")
+
+    app = open_page("predict", project="accents")
+
+    assert not app.exception
+    (sentence,) = (each.value.replace("\\", "") for each in app.warning)
+    assert "does not know the characters é 漢, so it misreads images that have them." in sentence
+    assert len(open_page("predict", project="digits").warning) == 0
+
+
 def test_a_run_and_the_built_in_reader_can_both_read(open_page: OpenPage, trained: Project) -> None:
     app = open_page("predict", project=trained.name)
     of_run = app.dataframe[0].value["Confidence"].tolist()

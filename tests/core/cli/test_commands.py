@@ -218,6 +218,15 @@ def test_the_built_in_reader_reads_files_without_a_project(slotlab: Slotlab, ima
     assert {(line["accepted"], line["blind"]) for line in lines[:-1]} == {(None, False)}
 
 
+def test_the_built_in_reader_names_characters_that_it_does_not_know(slotlab: Slotlab, images: Path) -> None:
+    """It reads the image all the same."""
+    done = slotlab("predict", "builtin", min(images.iterdir()), "--length", 6, "--charset", "01é", "--json")
+
+    assert done.returncode == 0
+    assert done.stderr == "The built-in reader does not know the character é, so it misreads images that have it.\n"
+    assert set(json.loads(done.stdout)["text"]) <= {"0", "1"}
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

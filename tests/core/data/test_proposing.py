@@ -248,6 +248,16 @@ def test_the_verdict_names_characters_that_readers_do_not_know(db: Database, hom
     assert sentence in printed
 
 
+def test_the_built_in_reader_names_characters_that_it_does_not_know(db: Database, home: Home, texts: list[str]) -> None:
+    with write(db):
+        project = projects.insert_project(db, "accents", 6, "0123456789é")
+    add_renders(db, project, texts[:3])
+
+    printed = command(home.root, "propose", "--project", "accents", "--readers", "builtin").stdout
+
+    assert printed.endswith(" builtin does not know the character é. Label images with it by hand.\n")
+
+
 @pytest.mark.parametrize(
     ("readers", "sentence"),
     [

@@ -67,3 +67,10 @@ def test_characters_that_readers_do_not_know_are_named() -> None:
         "one does not know the character m. two does not know the characters m n. The readers cannot agree on the "
         "right text of an image with one of them"
     )
+
+
+def test_one_reader_alone_names_characters_that_it_does_not_know() -> None:
+    """It has no other one to agree with."""
+    assert unknown_characters({"one": "mn"}) == (
+        "one does not know the characters m n. Label images with one of them by hand."
+    )

@@ -9,7 +9,7 @@ from core.images import renderer
 from core.images.frame import WHOLE, frame_of
 from core.images.pixels import decode
 from core.model.builtin import Builtin
-from core.readers.builtin import STRIDE, can_read
+from core.readers.builtin import STRIDE, can_read, caution
 from tests.helpers.pictures import KEPT_OUT
 
 DIGITS = "0123456789"
@@ -62,6 +62,10 @@ def test_characters_that_it_does_not_know_are_never_read(builtin: Builtin, lengt
     readings = builtin.read(renders(3), spec)
 
     assert builtin.missing(spec) == "é漢"
+    assert caution(spec) == (
+        "The built-in reader does not know the characters é 漢, so it misreads images that have them."
+    )
+    assert caution(TextSpec(length, DIGITS)) == ""
     assert all(len(reading.text or "") == length and set(reading.text or "") <= {"0", "1"} for reading in readings)
 
 
