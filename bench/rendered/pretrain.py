@@ -90,8 +90,8 @@ class Pretraining:
         self.model = AnyLength(config).to(memory_format=torch.channels_last)
         self.ema = deepcopy(self.model).eval()
         tables = [*self.model.pos, *self.model.centers, *self.model.log_sigmas]
-        groups = parameter_groups(self.model.recognizer, lr=config.lr, weight_decay=config.weight_decay)
-        groups.append({"params": tables, "lr": config.lr, "weight_decay": 0.0})
+        groups = parameter_groups(self.model.recognizer, lr=config.auto_lr, weight_decay=config.weight_decay)
+        groups.append({"params": tables, "lr": config.auto_lr, "weight_decay": 0.0})
         self.peaks = [group["lr"] for group in groups]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
         self.begin, self.step, self.seconds = 0, 0, 0.0

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from core.cli.commands import app
 from core.images.augment_settings import TRANSFORMS, Param
-from core.model.config import OPTIONS, PRESETS, TrainConfig
+from core.model.config import OPTIONS, PRESETS, WARM_RATE, TrainConfig
 
 ROOT = Path(__file__).parents[2]
 README, FOLDER = ROOT / "README.md", ROOT / "docs" / "reference"
@@ -63,8 +63,7 @@ def with_rooms(text: str) -> str:
 def options_page() -> str:
     """Return the options of a run, the presets and the transforms as Markdown."""
     presets = [
-        [f"`{name}`", preset.backbone, *(OPTIONS[key].text(getattr(preset, key)) for key in ("stride", "lr")),
-         f"{preset.auto_steps:,}"]
+        [f"`{name}`", preset.backbone, str(preset.stride), f"{preset.auto_lr:g}", f"{preset.auto_steps:,}"]
         for name, preset in PRESETS.items()
     ]  # fmt: skip
     parts = [
@@ -77,6 +76,7 @@ def options_page() -> str:
         "A preset sets these options.",
         "Every other option has the default of the table above.",
         f"With `steps=auto` a run has at least the steps of its preset and {TrainConfig().auto_epochs} epochs.",
+        f"From initial weights it has a third of these steps, and {WARM_RATE:g} times the learning rate.",
         "",
         table(["preset", "backbone", "stride", "lr", "steps, at least"], presets),
         "",

@@ -1,6 +1,7 @@
 """Training settings, each declared once as an option of `--set` and the Train page; and the presets."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from core.errors import OptionError
 from core.images.augment_settings import check_augment
 
 MAX_STEPS = 10_000_000
+WARM_RATE, WARM_STEPS = 0.15, 1 / 3
+"""Learning rate and steps from initial weights, as fractions of those from new ones."""
 MAX_TEXT = 4096
 """Characters of a setting: the longest path of Linux."""
 
@@ -201,14 +204,23 @@ class TrainConfig:
         choices=("auto", "float32", "bfloat16"),
     )
     batch_size: int = option(32, "Images per step.", low=2, high=4096)
-    lr: float = option(2e-3, "Peak learning rate.", title="Learning rate", low=1e-6, high=1)
+    lr: float | None = option(
+        None,
+        "Peak learning rate; auto is the preset's, and lower from initial weights.",
+        title="Learning rate",
+        low=1e-6,
+        high=1,
+    )
+    auto_lr: float = 2e-3
+    """Peak learning rate if `lr` is unset."""
     weight_decay: float = option(0.02, "Weight decay; gains, biases, norms and embeddings are exempt.", low=0, high=1)
     steps: int | None = option(
         None, "Optimizer steps of a full run; auto depends on the number of images.", low=1, high=MAX_STEPS
     )
     auto_steps: int = 1500
-    """Steps if `steps` and `epochs` are unset, but at least `auto_epochs` passes over a large set."""
+    """At least so many steps if `steps` and `epochs` are unset, from new weights."""
     auto_epochs: int = 30
+    """At least so many passes over a large set, likewise."""
     epochs: int | None = option(None, "Passes over the training images, instead of steps.", low=1, high=100_000)
     max_steps: int | None = option(
         None, "Stop after this many steps; the schedule is scaled to fit.", low=1, high=MAX_STEPS, none_text="none"
@@ -241,7 +253,7 @@ class TrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
         """Build from `to_dict`. Raises OptionError for an unknown key or a value that is not allowed.
 
-        Runs of earlier versions have no `init`. They started from scratch.
+        Runs of earlier versions have no `init`: they started from scratch. Their default rate was a number.
         """
         if not isinstance(values, Mapping):
             raise OptionError("The settings of the run are missing or damaged.")
@@ -252,15 +264,27 @@ class TrainConfig:
         for name, value in values.items():
             if name in OPTIONS:
                 OPTIONS[name].check(value)
+            elif name == "auto_lr":
+                OPTIONS["lr"].check(value)
             elif type(value) is not int or not 1 <= value <= MAX_STEPS:  # auto_steps, auto_epochs
                 raise OptionError(f"{name} must be a whole number between 1 and {MAX_STEPS:,}.")
         size = values.get("image_size")
-        return cls(**({"init": "scratch"} | dict(values) | {"image_size": tuple(size) if size else None}))
+        former = {"lr": None} if "auto_lr" not in values and values.get("lr") == cls.auto_lr else {}
+        return cls(**({"init": "scratch"} | dict(values) | former | {"image_size": tuple(size) if size else None}))
 
-    def planned_steps(self, train_images: int) -> tuple[int, int]:
+    def rate(self, *, starts_warm: bool) -> float:
+        """Return the peak learning rate from initial weights or from new ones."""
+        return self.lr or self.auto_lr * (WARM_RATE if starts_warm else 1)
+
+    def rate_of(self, choices: Mapping[str, Any]) -> float:
+        """Return the peak learning rate that a run chose. Runs of earlier versions chose none."""
+        return choices.get("lr") or self.rate(starts_warm=False)
+
+    def planned_steps(self, train_images: int, *, starts_warm: bool) -> tuple[int, int]:
         """Return steps in total and per epoch. Small batches harm batch norm, so a partial last batch is dropped."""
         per_epoch = max(1, train_images // self.batch_size)
         auto = max(self.auto_steps, self.auto_epochs * per_epoch)
+        auto = math.ceil(auto * WARM_STEPS) if starts_warm else auto
         total = self.epochs * per_epoch if self.epochs else self.steps or auto
         return min(total, self.max_steps or total), per_epoch
 
@@ -269,8 +293,8 @@ PRESETS: dict[str, TrainConfig] = {
     # Touching characters need a finer map, so stride 8: of 1,000 hard images, 946 are right after 700 steps, and 897
     # after 1,200 steps at stride 16.
     "fast": TrainConfig(),
-    "article": TrainConfig(backbone="eca_nfnet_l0", stride=32, lr=1e-3, auto_steps=4000),
-    "article-cut": TrainConfig(backbone="eca_nfnet_l0", stride=16, lr=1e-3, auto_steps=4000),
+    "article": TrainConfig(backbone="eca_nfnet_l0", stride=32, auto_lr=1e-3, auto_steps=4000),
+    "article-cut": TrainConfig(backbone="eca_nfnet_l0", stride=16, auto_lr=1e-3, auto_steps=4000),
 }
 
 

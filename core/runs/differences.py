@@ -7,7 +7,7 @@ from core.images.augment_settings import DEFAULT_AUGMENT
 from core.model.config import OPTIONS
 
 NOT_RECORDED = "not recorded"
-DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights", "init", "guessing"}
+DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights", "init", "lr", "guessing"}
 """Choices in run.json that follow from other settings or are measurements."""
 
 
@@ -40,7 +40,7 @@ def _groups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         # Earlier versions had no readings to weigh.
         "Settings": {"preset": spec.get("preset"), "reading_weight": OPTIONS["reading_weight"].default}
         | expand_augment(spec.get("config", {}))
-        | {"init": _init(spec)},
+        | {"init": _init(spec), "lr": _lr(spec), "auto_lr": None},
         "Validation": {"reference": spec.get("reference", "people")},
         "Images": spec.get("dataset", {}),
         "Chosen automatically": {name: value for name, value in spec.get("choices", {}).items() if name not in DERIVED},
@@ -52,6 +52,13 @@ def _init(spec: Mapping[str, Any]) -> str:
     """Return the initial weights; for `auto`, the chosen ones. Runs of earlier versions started from scratch."""
     wanted: str = spec.get("config", {}).get("init", "scratch")
     return str(spec.get("choices", {}).get("init", wanted)) if wanted == "auto" else wanted
+
+
+def _lr(spec: Mapping[str, Any]) -> float | None:
+    """Return the learning rate; for `auto`, the chosen one."""
+    config = spec.get("config", {})
+    lr: float | None = config.get("lr") or spec.get("choices", {}).get("lr") or config.get("auto_lr")
+    return lr
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

@@ -99,7 +99,7 @@ def _choices(work: Work, fold: Snapshot, config: TrainConfig, spec: TextSpec) ->
     if choices["device"] == "cuda" and not torch.cuda.is_available():
         raise OptionError("This job started on a GPU, but torch finds none. Start a new one.")
     train, _ = fold.choose(drop_seen_strings=False)
-    steps, per_epoch = config.planned_steps(len(train))
+    steps, per_epoch = config.planned_steps(len(train), starts_warm=choices.get("init", "scratch") != "scratch")
     return choices | {"steps": steps, "steps_per_epoch": per_epoch}
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.charset import TextSpec
 from core.errors import SlotlabError
@@ -85,7 +85,7 @@ def _diagnosis(directory: JobDir, status: JobStatus, lines: list[Line]) -> Diagn
     return doctor.diagnose(
         lines,
         spec=spec,
-        config=config,
+        config=replace(config, lr=config.rate_of(choices)),
         steps=status.steps,
         state=status.state,
         cause=status.cause,

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def train(work: Work) -> dict[str, Any] | None:
     snapshot = load_snapshot(path / "dataset.npz")
     choices = choices_of(work, snapshot, config, spec)
     guessing = Guessing.from_choices(choices, spec)
+    shown = replace(config, lr=config.rate_of(choices))
     val_text, last_key = "", ""
 
     def on_step(line: dict[str, Any]) -> None:
@@ -60,7 +62,7 @@ def train(work: Work) -> dict[str, Any] | None:
         val_text = f", validation {line['correct']}/{line['n']} {score_name(reference)}"
         steps = estimated_steps(line, choices["steps"], config)
         diagnosis = doctor.diagnose(
-            work.job.metrics(), spec=spec, config=config, steps=steps, guessing=guessing, reference=reference
+            work.job.metrics(), spec=spec, config=shown, steps=steps, guessing=guessing, reference=reference
         )
         if diagnosis.key != last_key:  # for the log only; page and terminal call the doctor themselves
             last_key = diagnosis.key

@@ -95,9 +95,9 @@ def diagnose(
 ) -> Diagnosis:
     """Return the diagnosis of a run. It never stops the run.
 
-    `lines` come from metrics.jsonl. `steps` is the plan. `state`, `cause` and `reason` are the job's. `image_size` is
-    the chosen input size. `reference` tells what right means on validation images. `guessing` comes from the run's
-    choices; without it, all characters count as equally frequent.
+    `lines` come from metrics.jsonl. `config` has the learning rate that the run chose. `steps` is the plan. `state`,
+    `cause` and `reason` are the job's. `image_size` is the chosen input size. `reference` tells what right means on
+    validation images. `guessing` comes from the run's choices; without it, all characters count as equally frequent.
 
     No diagnosis relies on validation images that also allow its opposite. So few of them give no diagnosis.
     """
@@ -229,7 +229,8 @@ def _failure(config: TrainConfig, cause: Cause | None, reason: str, size: Sequen
 
 
 def _lower_lr(config: TrainConfig) -> str:
-    return f"Start a new run with a tenth of the lr ({config.lr / 10:g} instead of {config.lr:g})."
+    lr = config.rate_of({})
+    return f"Start a new run with a tenth of the lr ({lr / 10:g} instead of {lr:g})."
 
 
 def _diverging(history: _History) -> Diagnosis | None:
@@ -274,7 +275,7 @@ def _constant_reading(history: _History) -> Diagnosis | None:
         sentence=f"All {n} validation images are read as {texts} after {history.done()}. Training loss is "
         f"{history.loss():.3f}, guessing gives {history.guessing.loss:.3f}.",
         advice="Check on the Samples page that the images show their texts. If they do, start a new run with another "
-        f"lr (now {config.lr:g}){others}.",
+        f"lr (now {config.rate_of({}):g}){others}.",
     )
 
 
@@ -301,7 +302,7 @@ def _plateau(history: _History) -> Diagnosis | None:
     if history.step <= history.expected:
         return Diagnosis(state="plateau", sentence=sentence, advice=_patience(history))
     crop = " or crop=false" * history.config.crop
-    advice = f"{COMPARE} If they match, try another lr (now {history.config.lr:g}){crop}."
+    advice = f"{COMPARE} If they match, try another lr (now {history.config.rate_of({}):g}){crop}."
     if history.step <= 2 * history.expected:
         late = f"A model that learns is usually better than chance by step {history.expected:,}."
         return Diagnosis(state="plateau", sentence=f"{sentence} {late}", advice=advice, overdue=True)

@@ -84,7 +84,7 @@ def choose(
     init, reason = choose_init(config, spec.length)
     initial = None if init == "scratch" else load_initial(config, spec, init, frame.size)
     weights, source = find_weights(config.backbone, config.pretrained) if initial is None else (None, "not used")
-    steps, per_epoch = config.planned_steps(len(train))
+    steps, per_epoch = config.planned_steps(len(train), starts_warm=initial is not None)
     choices = {
         "device": device,
         "box": list(frame.box),
@@ -98,6 +98,7 @@ def choose(
         "steps": steps,
         "steps_per_epoch": per_epoch,
         "epochs": math.ceil(steps / per_epoch),
+        "lr": config.rate(starts_warm=initial is not None),
         "guessing": Guessing.of_labels([snapshot.labels[index] or "" for index in train]).to_dict(),
     }
     if initial:
@@ -241,7 +242,7 @@ class _Run:
         self.ema.to(self.device).to(memory_format=self.format)
         self.ema.load_state_dict(self.model.state_dict())
         self.ema.eval()
-        groups = parameter_groups(self.model, lr=config.lr, weight_decay=config.weight_decay)
+        groups = parameter_groups(self.model, lr=config.rate_of(choices), weight_decay=config.weight_decay)
         self.peak_lrs = [group["lr"] for group in groups]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
         self.start = time.monotonic()  # set last, because max_minutes limits training only

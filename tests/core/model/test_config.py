@@ -1,12 +1,12 @@
 """Presets and options."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
 from core.errors import OptionError
-from core.model.config import OPTIONS, PRESETS, TrainConfig, preset, with_options
+from core.model.config import OPTIONS, PRESETS, WARM_RATE, TrainConfig, preset, with_options
 
 
 def test_options_become_typed_values() -> None:
@@ -31,7 +31,7 @@ def test_an_option_reads_what_it_writes(key: str, name: str) -> None:
 
 def test_settings_without_an_option_cannot_be_set() -> None:
     """They belong to a preset."""
-    assert {field.name for field in fields(TrainConfig)} - set(OPTIONS) == {"auto_steps", "auto_epochs"}
+    assert {field.name for field in fields(TrainConfig)} - set(OPTIONS) == {"auto_lr", "auto_steps", "auto_epochs"}
     with pytest.raises(OptionError, match="no option 'auto_steps'"):
         with_options(preset("fast"), {"auto_steps": "3"})
 
@@ -117,13 +117,40 @@ def test_runs_from_before_initial_weights_started_from_scratch() -> None:
     assert TrainConfig.from_dict(TrainConfig().to_dict()).init == "auto"
 
 
+def test_the_default_rate_of_earlier_runs_is_automatic() -> None:
+    """Runs of earlier versions have it as a number. Another rate was set by someone."""
+    old = {name: value for name, value in TrainConfig().to_dict().items() if name != "auto_lr"}
+
+    assert TrainConfig.from_dict(old | {"lr": 0.002}) == TrainConfig(init="auto")
+    assert TrainConfig.from_dict(old | {"lr": 0.001}).lr == 0.001
+    assert TrainConfig.from_dict(TrainConfig(lr=0.002).to_dict()).lr == 0.002
+
+
+def test_initial_weights_need_a_lower_rate_and_fewer_steps() -> None:
+    """What someone sets is kept."""
+    config = preset("fast")
+
+    assert config.rate(starts_warm=False) == 0.002
+    assert config.rate(starts_warm=True) == pytest.approx(0.002 * WARM_RATE)
+    assert replace(config, lr=0.01).rate(starts_warm=True) == 0.01
+    assert preset("article").rate(starts_warm=False) == 0.001
+    assert config.planned_steps(3200, starts_warm=False) == (3000, 100)
+    assert config.planned_steps(3200, starts_warm=True) == (1000, 100)
+    assert replace(config, steps=70).planned_steps(3200, starts_warm=True) == (70, 100)
+    assert config.rate_of({"lr": 0.0003}) == 0.0003
+    assert config.rate_of({}) == 0.002
+
+
 def test_limits_shorten_the_plan_and_large_sets_lengthen_it() -> None:
     """Steps are a budget. A large set still gets a minimum number of passes."""
     config = TrainConfig(batch_size=32, auto_steps=1000, auto_epochs=10)
 
-    assert config.planned_steps(320) == (1000, 10)
-    assert config.planned_steps(32_000) == (10_000, 1000)
-    assert with_options(config, {"max_steps": "30"}).planned_steps(320) == (30, 10)
-    assert with_options(config, {"epochs": "3"}).planned_steps(320) == (30, 10)
-    assert with_options(config, {"steps": "70"}).planned_steps(32_000) == (70, 1000)
-    assert config.planned_steps(5) == (1000, 1)
+    def planned(config: TrainConfig, images: int) -> tuple[int, int]:
+        return config.planned_steps(images, starts_warm=False)
+
+    assert planned(config, 320) == (1000, 10)
+    assert planned(config, 32_000) == (10_000, 1000)
+    assert planned(with_options(config, {"max_steps": "30"}), 320) == (30, 10)
+    assert planned(with_options(config, {"epochs": "3"}), 320) == (30, 10)
+    assert planned(with_options(config, {"steps": "70"}), 32_000) == (70, 1000)
+    assert planned(config, 5) == (1000, 1)

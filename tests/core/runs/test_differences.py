@@ -41,13 +41,13 @@ def test_runs_differ_in_settings_and_results() -> None:
 
 def test_runs_from_before_initial_weights_equal_those_from_scratch() -> None:
     """`auto` counts as what it chose."""
-    old = {name: value for name, value in TrainConfig().to_dict().items() if name != "init"}
+    old = {name: value for name, value in TrainConfig(lr=0.002).to_dict().items() if name not in ("init", "auto_lr")}
     first = {"preset": "fast", "config": old, "choices": {}}
-    scratch = {"preset": "fast", "config": TrainConfig().to_dict(), "choices": {"init": "scratch"}}
-    rendered = scratch | {"choices": {"init": "rendered", "init_sha256": "ab"}}
+    scratch = {"preset": "fast", "config": TrainConfig().to_dict(), "choices": {"init": "scratch", "lr": 0.002}}
+    rendered = scratch | {"choices": {"init": "rendered", "init_sha256": "ab", "lr": 0.0003}}
 
     assert run_differences(first, scratch) == {}
     assert run_differences(first, rendered) == {
-        "Settings": {"init": ("scratch", "rendered")},
+        "Settings": {"init": ("scratch", "rendered"), "lr": ("0.002", "0.0003")},
         "Chosen automatically": {"init_sha256": (NOT_RECORDED, "ab")},
     }
