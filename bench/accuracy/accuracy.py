@@ -2,9 +2,9 @@
 
     python -m bench.accuracy --data DIR [--only 'digits4-*'] [--jobs 2] [--list] [--again] [--recount] [--quick]
 
-DIR has digits4/ with a labels.csv (filename, label), and portal6/ with labels in the file names. All other images are
-rendered. Finished cells are skipped and interrupted ones resume. Validation images select the checkpoint, test images
-nothing. `python -m bench.tables` writes docs/benchmarks.md from the files.
+DIR has digits4/, henan4/ and henan1/ with a labels.csv (filename, label), and portal6/ with labels in the file names.
+All other images are rendered. Finished cells are skipped and interrupted ones resume. Validation images select the
+checkpoint, test images nothing. `python -m bench.tables` writes docs/benchmarks.md from the files.
 """
 
 from dataclasses import replace
@@ -134,12 +134,13 @@ CELLS: tuple[Cell, ...] = (
     ),
     *(
         Cell(
-            name=f"henan4-fast-seed{seed}",
-            what="real, 4 digits; the project's own split",
+            name=f"{name}-fast-seed{seed}",
+            what=f"real, {what}; the project's own split",
             group="trained",
-            images="henan4",
+            images=name,
             options={"seed": str(seed)},
         )
+        for name, what in (("henan4", "4 digits"), ("henan1", "1 digit"))
         for seed in SEEDS
     ),
     *(
@@ -153,6 +154,7 @@ CELLS: tuple[Cell, ...] = (
         for images, count, what in (
             ("digits4-100", 100, "real, 4 digits"),
             ("henan4-100", 100, "real, 4 digits"),
+            ("henan1-100", 100, "real, 1 digit"),
             ("hard4000-200", 200, "rendered, 6 digits, hard style"),
         )
         for init in ("scratch", "rendered")
@@ -170,6 +172,7 @@ CELLS: tuple[Cell, ...] = (
             *(("digits4", "digits4", f"seed{seed}", "real, 4 digits", {"seed": str(seed)}) for seed in SEEDS),
             *(("portal6", f"portal6-fold{fold}", f"fold{fold}", "real, 6 digits", {}) for fold in range(FOLDS)),
             *(("henan4", "henan4", f"seed{seed}", "real, 4 digits", {"seed": str(seed)}) for seed in SEEDS),
+            *(("henan1", "henan1", f"seed{seed}", "real, 1 digit", {"seed": str(seed)}) for seed in SEEDS),
             *(("hard4000", "hard4000", f"seed{seed}", "rendered, 6 digits", {"seed": str(seed)}) for seed in SEEDS),
         )
     ),
@@ -184,12 +187,13 @@ CELLS: tuple[Cell, ...] = (
             needs=needs,
         )
         for reader, group, names, needs, sets in (
-            ("builtin", "builtin", (BUILTIN,), (), ("digits4", "henan4", "portal6", "hard4000")),
-            ("readers", "three-readers", (*READERS, BUILTIN), ("readers",), ("digits4", "henan4", "portal6")),
+            ("builtin", "builtin", (BUILTIN,), (), ("digits4", "henan4", "henan1", "portal6", "hard4000")),
+            ("readers", "three-readers", (*READERS, BUILTIN), ("readers",), ("digits4", "henan4", "henan1", "portal6")),
         )
         for name, images, what in (
             ("digits4", "digits4", "real, 4 digits"),
             ("henan4", "henan4", "real, 4 digits"),
+            ("henan1", "henan1", "real, 1 digit"),
             ("portal6", "portal6-all", "real, 6 digits, all images"),
             ("hard4000", "hard4000", "rendered, 6 digits, hard style"),
         )

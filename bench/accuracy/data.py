@@ -223,6 +223,7 @@ _HARD = (Part(seed=1000, counts=(("train", 3600), ("val", 400))), Part(seed=2000
 _WIDE = (Part(seed=3000, counts=(("train", 2000), ("val", 200), ("test", 1000))),)
 _DIGITS4 = ImageSet(name="digits4", length=4, folder="digits4", labels="labels.csv")
 _HENAN4 = ImageSet(name="henan4", length=4, folder="henan4", labels="labels.csv")
+_HENAN1 = ImageSet(name="henan1", length=1, folder="henan1", labels="labels.csv")
 _HARD4000 = ImageSet(name="hard4000", length=6, parts=_HARD, style=renderer.HARD)
 
 SETS: dict[str, ImageSet] = {
@@ -234,6 +235,7 @@ SETS: dict[str, ImageSet] = {
             for fold in range(FOLDS)
         ),
         _HENAN4,
+        _HENAN1,
         ImageSet(name="digits4-zero", length=4, folder="digits4", labels="labels.csv", taught=True),
         ImageSet(name="henan4-zero", length=4, folder="henan4", labels="labels.csv", taught=True),
         *(
@@ -263,7 +265,7 @@ SETS: dict[str, ImageSet] = {
         ImageSet(name="demo", length=6, parts=(Part(seed=0, counts=(("hash", 6000),)),)),
         *(
             replace(images, name=f"{images.name}-{count}-draw{draw}", few=count, draw=draw)
-            for images, count in ((_DIGITS4, 100), (_HENAN4, 100), (_HARD4000, 200))
+            for images, count in ((_DIGITS4, 100), (_HENAN4, 100), (_HENAN1, 100), (_HARD4000, 200))
             for draw in range(DRAWS)
         ),
         ImageSet(name="quick", length=6, parts=(Part(seed=0, counts=(("train", 64), ("val", 16), ("test", 16))),)),

@@ -37,6 +37,13 @@ CELLS: tuple[Cell, ...] = (
         options={"device": "cpu", "max_minutes": str(MINUTES)},
     ),
     Cell(
+        name="demo-rendered",
+        what="the same from rendered weights",
+        group="speed",
+        images="demo",
+        options={"device": "cpu", "max_minutes": str(MINUTES), "init": "rendered"},
+    ),
+    Cell(
         name="demo-fast-gpu",
         what="demo images on a GPU",
         group="speed",

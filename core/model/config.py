@@ -12,7 +12,7 @@ from core.errors import OptionError
 from core.images.augment_settings import check_augment
 
 MAX_STEPS = 10_000_000
-WARM_RATE, WARM_STEPS = 0.15, 1 / 3
+WARM_RATE, WARM_STEPS = 0.3, 1 / 3
 """Learning rate and steps from initial weights, as fractions of those from new ones."""
 MAX_TEXT = 4096
 """Characters of a setting: the longest path of Linux."""
