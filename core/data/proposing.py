@@ -39,11 +39,11 @@ def start_proposing(
     operator: str,
     request_id: str | None = None,
 ) -> Job:
-    """Start the job. Return the existing one if the project's images are being read already.
+    """Start the job. Return the running one if it reads the project's images with the same choices.
 
     `agree`: number of readers that must give the same text; None for all. `labeled` also reads the labeled images of
     train, to find wrong labels. Raises OptionError for unknown or missing readers, for readers that cannot read this
-    text length and charset, or if the project has no images.
+    text length and charset, if the project has no images, or if a job with other choices is running.
     """
     check_names(readers)
     if BUILTIN in readers:
@@ -56,10 +56,28 @@ def start_proposing(
         raise OptionError(f"--agree must be 2 to {len(readers)}, the number of readers, got {agree}.")
     if not samples.count_samples(db, project.id):
         raise OptionError(f"Project {project.name} has no images. Import some first.")
-    if running := control.find_active(db, home, project, "propose"):
-        return running
-    spec = {"readers": list(readers), "agree": agree or len(readers), "labeled": labeled, "operator": operator}
-    return control.start_job(db, home, project, "propose", spec, request_id=request_id, single=True)
+    choices = {"readers": list(readers), "agree": agree or len(readers), "labeled": labeled}
+    job = control.find_active(db, home, project, "propose") or control.start_job(
+        db, home, project, "propose", choices | {"operator": operator}, request_id=request_id, single=True
+    )
+    if (given := _options(control.spec(home, job.id))) != _options(choices):
+        raise OptionError(
+            f"{job.id} is already reading this project, with {given}. Use the same options to follow it, or cancel it "
+            "first."
+        )
+    return job
+
+
+def _options(choices: Mapping[str, Any]) -> str:
+    """Return the choices of a job as options of `slotlab propose`, equal for equal choices."""
+    readers: list[str] = sorted(choices.get("readers", []))
+    agree: int = choices.get("agree", len(readers))  # earlier versions had no choice
+    options = [f"--readers {','.join(readers)}"]
+    if agree < len(readers):
+        options.append(f"--agree {agree}")
+    if choices.get("labeled"):
+        options.append("--labeled")
+    return " ".join(options)
 
 
 def store_reader(db: Database, project: Project, reader: Reader, kind: str = "general") -> StoredReader:

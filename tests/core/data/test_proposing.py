@@ -25,7 +25,8 @@ from core.readers.readers import load
 from db import projects, proposals, queues, samples
 from db.connection import write
 from db.records import Project
-from tests.helpers.command_line import command
+from tests.helpers.command_line import command, refused
+from tests.helpers.stand_in import FOREVER
 
 READERS = ("rapidocr", "ddddocr")
 
@@ -272,6 +273,27 @@ def test_unusable_names_are_refused(
 ) -> None:
     with pytest.raises(OptionError, match=sentence):
         proposing.start_proposing(db, home, project, readers=readers, operator="Ann")
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_running_job_is_followed_only_with_its_own_options(
+    db: Database, home: Home, project: Project, texts: list[str]
+) -> None:
+    """Other options are refused, or the operator would get readings of readers that were not asked for."""
+    add_renders(db, project, texts[:1])
+    running = {"readers": ["rapidocr", "ddddocr", "builtin"], "agree": 2, "labeled": True, "steps": FOREVER}
+    job = control.start_job(db, home, project, "propose", running)
+
+    def start(**options: Any) -> str:
+        chosen = {"readers": ["builtin", *READERS], "agree": 2, "labeled": True} | options
+        return proposing.start_proposing(db, home, project, operator="Ann", **chosen).id
+
+    assert start() == job.id
+    sentence = f"{job.id} is already reading this project, with --readers builtin,ddddocr,rapidocr --agree 2 --labeled"
+    for options in ({"labeled": False}, {"agree": 3}, {"readers": ["builtin"], "agree": None}):
+        with pytest.raises(OptionError, match=sentence):
+            start(**options)
+    refused(command(home.root, "propose", "--project", project.name, "--readers", "builtin"), sentence)
 
 
 def test_a_project_without_images_is_refused(db: Database, home: Home, project: Project) -> None:
