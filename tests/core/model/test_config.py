@@ -127,7 +127,7 @@ def test_the_default_rate_of_earlier_runs_is_automatic() -> None:
 
 
 def test_initial_weights_need_a_lower_rate_and_fewer_steps() -> None:
-    """What someone sets is kept."""
+    """A value that someone sets is kept."""
     config = preset("fast")
 
     assert config.rate(starts_warm=False) == 0.002
