@@ -37,7 +37,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     if can_read(spec):
         reader = st.segmented_control(
             "Reader", ["run", BUILTIN] if runs else [BUILTIN], default="run" if runs else BUILTIN, required=True,
-            key="reader", format_func=shown_name,
+            key=f"reader of {project.id}", format_func=shown_name,
         )  # fmt: skip
     run = runs[layout.choose_run(list(runs))] if reader == "run" else None
     who = run.job.id if run else BUILTIN

@@ -44,11 +44,11 @@ def show_reading(images: int) -> None:
     """Draw the choice of readers and the button that lets them read `images` images."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.pills(
-            "Readers", installed, selection_mode="multi", default=general or installed, key="readers",
-            format_func=shown_name,
+            "Readers", installed, selection_mode="multi", default=general or installed,
+            key=f"readers of {page.project.id}", format_func=shown_name,
             help="The built-in reader learned from rendered text only. It reads digits and Latin letters.",
         )  # fmt: skip
-        enough = len(chosen) > 2 and st.toggle("Two readers are enough", key="two readers")
+        enough = len(chosen) > 2 and st.toggle("Two readers are enough", key=f"two readers of {page.project.id}")
         st.button(
             f"Read {plural(images, 'image')}", type="primary", icon=":material/auto_stories:", disabled=not chosen,
             on_click=read_images, args=(list(chosen), 2 if enough else None),

@@ -62,10 +62,25 @@ def test_a_run_and_the_built_in_reader_can_both_read(open_page: OpenPage, traine
     app = open_page("predict", project=trained.name)
     of_run = app.dataframe[0].value["Confidence"].tolist()
 
-    app.segmented_control(key="reader").set_value("builtin").run()
+    app.segmented_control[0].set_value("builtin").run()
 
     assert not app.exception
     assert app.dataframe[0].value["Confidence"].tolist() != of_run
+
+
+def test_each_project_has_its_own_choice_of_a_reader(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """A project without a run leaves only the built-in reader. A run reads again when its project is back."""
+    with opened(home.db) as db, write(db):
+        new = insert_project(db, "new", 6, "0123456789")
+    app = open_page("predict", project=trained.name)
+    readers = [app.segmented_control[0].value]
+
+    for name in (new.name, trained.name):
+        app.selectbox(key="project").set_value(name).run()
+        readers.append(app.segmented_control[0].value)
+
+    assert not app.exception
+    assert readers == ["run", "builtin", "run"]
 
 
 def test_validation_images_are_read_beside_their_labels(open_page: OpenPage, trained: Project) -> None:

@@ -264,6 +264,23 @@ def test_without_any_reader_the_page_does_not_say_that_all_is_labeled(
     assert not [each for each in app.button if each.label.startswith("Read ")]
 
 
+def test_each_project_has_its_own_choice_of_readers(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The general readers are the default, also after the built-in reader was chosen for another project."""
+    with opened(home.db) as db:
+        with write(db):
+            others = [insert_project(db, f"other {length}", length, "0123456789") for length in (4, 12)]
+        for project in others:
+            add_unlabeled(db, project, train=2)
+    app = open_page("propose", project=portal.name)
+    app.button_group[0].set_value(["builtin"]).run()
+    assert app.button_group[0].value == ["builtin"]
+
+    for project in (*others, portal):
+        app.selectbox(key="project").set_value(project.name).run()
+        assert not app.exception
+        assert app.button_group[0].value == ["rapidocr", "ddddocr"], project.name
+
+
 def test_suggestions_of_one_reader_lead_to_label(home: Home, open_page: OpenPage, portal: Project) -> None:
     """The page gives the built-in reader the same name as its button."""
     with opened(home.db) as db:
