@@ -1,6 +1,7 @@
 """The initial weights that `init` asks for, and their fit to a network. It needs no torch."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,16 @@ FORMAT = "slotlab-any-length-1"
 NETWORK = ("backbone", "stride", "head", "width")
 """Settings that must equal those of the weights."""
 MAX_HEADER = 1 << 20
+
+
+def is_run_name(init: str) -> bool:
+    """Return True for the name of a run, False for a path or one of NAMES."""
+    return init not in NAMES and not Path(init).is_absolute()
+
+
+def located(config: TrainConfig, runs: Path) -> TrainConfig:
+    """Return `config` with the directory of the run that `init` names. `runs` is the folder of all runs."""
+    return replace(config, init=str((runs / config.init).resolve())) if is_run_name(config.init) else config
 
 
 def choose_init(config: TrainConfig, length: int) -> tuple[str, str]:

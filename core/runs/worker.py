@@ -23,6 +23,7 @@ from core.evaluation.views import DEFAULT, View, choice_of, from_dicts
 from core.images.colors import background_and_ink
 from core.jobs.work import Work, run_worker
 from core.model.config import TrainConfig
+from core.model.init_choice import NAMES, located
 from core.model.predictor import Predictor
 from core.training import doctor, engine
 from core.training.guessing import Guessing
@@ -117,6 +118,7 @@ def check_checkpoints(work: Work) -> None:
 
 def choices_of(work: Work, snapshot: Snapshot, config: TrainConfig, spec: TextSpec) -> dict[str, Any]:
     """Return the choices of the run's first start. At the first start, make them and write them to run.json."""
+    config = located(config, work.job.path.parent)
     choices: dict[str, Any] | None = work.spec.get("choices")
     if choices is None:
         choices = engine.choose(snapshot, config, spec)
@@ -127,6 +129,8 @@ def choices_of(work: Work, snapshot: Snapshot, config: TrainConfig, spec: TextSp
             raise OptionError("This run is set to use a GPU, but torch finds none.")
         print("This run started on a GPU, but none is available now. Continuing on the CPU.")
         choices = choices | {"device": "cpu"}
+    if config.init not in NAMES:
+        choices = choices | {"init": config.init}  # the folder of the runs may have moved since the first start
     return choices
 
 

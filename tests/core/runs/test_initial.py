@@ -1,6 +1,8 @@
-"""Another run as the start of a new one: its name becomes a directory, or is refused in one sentence."""
+"""Another run as the start of a new one: its name is kept, or is refused in one sentence."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
@@ -18,17 +20,38 @@ from db.connection import opened
 from db.records import Project
 from tests.helpers.runs import start_forever
 from tests.helpers.trained import RUN, SETTINGS
+from tests.helpers.working import work_here
 
 CONFIG = with_options(preset("fast"), SETTINGS)
 
 
 @pytest.mark.parametrize("name", ["1", "0001", RUN])
-def test_the_name_of_a_run_becomes_its_directory(home: Home, trained: Project, name: str) -> None:
-    """The worker has no database."""
+def test_the_full_name_of_a_run_is_kept(home: Home, trained: Project, name: str) -> None:
     with opened(home.db) as db:
         config = initial.resolve(db, home, trained, replace(CONFIG, init=name))
 
-    assert config.init == str(home.run(RUN).resolve())
+    assert config.init == RUN
+
+
+def test_the_name_of_a_run_outlives_a_move_of_the_folder(home: Home, trained: Project, tmp_path: Path) -> None:
+    """A clone starts from the same run there, and so does a resumed run that has saved nothing."""
+    job = JobDir(home.run("0002-fast"))
+    job.path.mkdir()
+    shutil.copy(home.run(RUN) / "dataset.npz", job.path)
+    spec = JobDir(home.run(RUN)).spec()
+    del spec["choices"]
+    job.write("run.json", spec | {"config": replace(CONFIG, init=RUN).to_dict()})
+    assert work_here(job) == 0
+
+    moved = Home(home.root.rename(tmp_path / "moved"))
+    job = JobDir(moved.run("0002-fast"))
+    with opened(moved.db) as db:
+        clone = initial.resolve(db, moved, trained, TrainConfig.from_dict(job.spec()["config"]))
+    shutil.rmtree(job.path / "checkpoints")
+    job.remove("result.json", "status.json")
+
+    assert clone.init == RUN
+    assert work_here(job) == 0
 
 
 @pytest.mark.parametrize(
