@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.accuracy.singles import single_rows
+from core.bundle.reader import crop
 from core.charset import TextSpec
 from core.data.sources import LabelBook, list_files
 from core.evaluation.agreement import agreed
@@ -18,7 +19,7 @@ from core.files import atomic_write
 from core.images import renderer
 from core.images.frame import find_text, subsample
 from core.images.pixels import decode, pixel_hash, split_of
-from core.readers.readers import READERS, crop
+from core.readers.readers import READERS
 from core.training.snapshot import Row, write_snapshot
 
 FOLDS = 5

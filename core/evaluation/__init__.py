@@ -1,1 +1,1 @@
-"""Evaluation of readings: metrics, calibration, slices, comparison. Uses neither torch nor the database."""
+"""Evaluation of readings: metrics, calibration, slices, comparison. No torch, no database."""

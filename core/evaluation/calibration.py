@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.metrics import Floats, interval95, normalized
+from core.evaluation.metrics import Floats, interval95
 
 Bools = NDArray[np.bool_]
 Confidence = NDArray[np.float64]
@@ -19,11 +19,6 @@ STARTS = (0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 """Coverages at which the search for a threshold begins."""
 TEMPERATURES = (0.05, 20.0)
 """Bounds of the fit."""
-
-
-def at_temperature(log_probs_NPC: Floats, temperature: float) -> Floats:
-    """Return the log-probabilities at a temperature, as float64. The predicted characters stay the same."""
-    return normalized(log_probs_NPC.astype(np.float64) / temperature)
 
 
 def confidence(log_probs_NPC: Floats, temperature: float = 1.0) -> Confidence:

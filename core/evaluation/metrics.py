@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bundle.reader import aggregate
 from core.errors import TrainingError
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
@@ -71,22 +72,6 @@ def evaluate(log_probs_NPC: Floats, targets_NP: Ints) -> Evaluation:
         per_position_correct=[int(value) for value in right_NP.sum(axis=0)],
         nll=float(-picked_NP.mean(dtype=np.float64)),
     )
-
-
-def aggregate(log_probs_VNPC: Floats) -> Floats:
-    """Combine all views: the mean of their log-probabilities, normalized again.
-
-    The mean of logarithms lets one dissenting view lower the confidence, as a threshold needs.
-    """
-    return normalized(log_probs_VNPC.mean(axis=0))
-
-
-def normalized(scores_NPC: Floats) -> Floats:
-    """Return the scores as log-probabilities over the characters at each position."""
-    from scipy.special import log_softmax
-
-    log_probs_NPC: Floats = log_softmax(scores_NPC, axis=2)
-    return log_probs_NPC
 
 
 def evaluate_views(log_probs_VNPC: Floats, targets_NP: Ints, *, tta: bool, seen_N: NDArray[np.bool_]) -> dict[str, Any]:

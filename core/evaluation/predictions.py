@@ -14,10 +14,11 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bundle.reader import aggregate
 from core.charset import TextSpec
 from core.errors import StorageError
 from core.evaluation.calibration import confidence, fit_temperature
-from core.evaluation.metrics import Evaluation, Floats, Ints, aggregate, confusion_PCC, evaluate, result_dict
+from core.evaluation.metrics import Evaluation, Floats, Ints, confusion_PCC, evaluate, result_dict
 from core.evaluation.reference import Reference, reference_of
 from core.evaluation.tta_effect import TTAEffect, measure_tta
 from core.evaluation.views import DEFAULT, View, ViewChoice

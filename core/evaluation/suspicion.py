@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.evaluation.calibration import TEMPERATURES, at_temperature
+from core.bundle.reader import at_temperature
+from core.evaluation.calibration import TEMPERATURES
 from core.evaluation.metrics import Floats, Ints
 
 SHARES = (1e-5, 0.2)

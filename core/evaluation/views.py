@@ -1,7 +1,7 @@
 """The views of test-time augmentation (TTA): slightly shifted, scaled or turned copies of an image.
 
 Flips and large turns are not allowed, because a 6 must not become a 9. core.model.tta applies the views,
-core.evaluation.metrics.aggregate combines them, and core.evaluation.tta_effect measures their effect.
+core.bundle.reader.aggregate combines them, and core.evaluation.tta_effect measures their effect.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from core.bundle.reader import Moves, move, to_input
 from core.errors import OptionError, StorageError
 from core.files import atomic_write, read_small
 from core.images.pixels import Pixels
@@ -43,7 +44,7 @@ class View:
     """Clockwise."""
 
     @property
-    def geometry(self) -> tuple[float, float, float, float]:
+    def geometry(self) -> Moves:
         return self.shift_x, self.shift_y, self.zoom, self.degrees
 
     @property
@@ -129,24 +130,11 @@ def fingerprint(views: Sequence[View]) -> str:
 
 
 def move_image(pixels_HW3: Pixels, view: View) -> Pixels:
-    """Apply a view to an image; equals core.model.tta.apply_view to within one gray level."""
+    """Apply a view to an image, for display."""
     if view.is_original:
         return pixels_HW3
-    from scipy.ndimage import affine_transform
-
-    # An output pixel comes from matrix @ (row, column) + offset. Except for the shift, the center is fixed.
-    height, width, _ = pixels_HW3.shape
-    angle = math.radians(view.degrees)
-    cos, sin = math.cos(angle) / view.zoom, math.sin(angle) / view.zoom
-    matrix_22 = np.array([[cos, -sin], [sin, cos]])
-    middle_2 = np.array([height - 1, width - 1]) / 2
-    offset_2 = middle_2 - matrix_22 @ middle_2 - np.array([view.shift_y * height, view.shift_x * width])
-    channels = [
-        affine_transform(channel_HW, matrix_22, offset_2, order=1, mode="nearest", output=np.float64)
-        for channel_HW in np.moveaxis(pixels_HW3, 2, 0)
-    ]
-    moved: Pixels = np.stack(channels, axis=2).round().clip(0, 255).astype(np.uint8)
-    return moved
+    moved_3HW = move(to_input(pixels_HW3[None]), view.geometry)[0]
+    return np.ascontiguousarray((moved_3HW * 255).round().astype(np.uint8).transpose(1, 2, 0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""Image processing without torch: decode, crop, color names, rendering, augmentation."""
+"""Images without torch: crop, color names, rendering, augmentation."""

@@ -7,11 +7,12 @@ expects them across the whole width reaches 10% exact match; on the cropped text
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bundle.reader import crop, resize
 from core.errors import OptionError
 from core.images.pixels import Pixels
 
@@ -19,7 +20,8 @@ Item = TypeVar("Item")
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as fractions of the image's width and height."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
-
+Resize = Literal["bilinear", "opencv"]
+"""The filter: Pillow's, which core.bundle.reader repeats bit for bit, or that of the runs of earlier versions."""
 
 MAX_SIDE, MAX_AREA = 2048, 1024 * 1024
 """Bounds of the network's input in pixels. The longest text, 32 characters, chooses 64 x 2048."""
@@ -48,28 +50,34 @@ class Frame:
     box: Box
     size: tuple[int, int]
     """Height, width in pixels."""
+    resize: Resize = "bilinear"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Frame":
-        """Read `box` and `image_size` of a run's choices. Raises OptionError."""
+        """Read `box`, `image_size` and `resize` of a run's choices. Raises OptionError.
+
+        Runs of earlier versions named no filter.
+        """
         box = _numbers(values.get("box"), int, float)
         if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
             raise OptionError("The run's crop is damaged: box must be left, top, right, bottom as fractions.")
-        return cls((box[0], box[1], box[2], box[3]), input_size(values))
+        if (name := values.get("resize", "opencv")) not in get_args(Resize):
+            raise OptionError(f"The run's resize {str(name)[:20]!r} is unknown. Use {' or '.join(get_args(Resize))}.")
+        return cls((box[0], box[1], box[2], box[3]), input_size(values), name)
 
-    def pixels(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Return left, top, right, bottom of the crop in an image of that size. It has at least one pixel."""
-        left, top, right, bottom = self.box
-        x0, y0 = round(left * width), round(top * height)
-        return x0, y0, max(round(right * width), x0 + 1), max(round(bottom * height), y0 + 1)
+    def to_dict(self) -> dict[str, Any]:
+        """Return the part of a run's choices that `from_dict` reads."""
+        return {"box": list(self.box), "image_size": list(self.size), "resize": self.resize}
 
     def apply(self, image: Pixels) -> Pixels:
         """Crop and resize one H x W x 3 image."""
+        part = crop(image, self.box)
+        return resize(part, self.size) if self.resize == "bilinear" else self._by_opencv(part)
+
+    def _by_opencv(self, part: Pixels) -> Pixels:
         import cv2  # slow to import, and not needed to start or list runs
 
-        height, width, _ = image.shape
-        x0, y0, x1, y1 = self.pixels(height, width)
-        part = np.ascontiguousarray(image[y0:y1, x0:x1])
+        part = np.ascontiguousarray(part)
         shrinks = part.shape[0] > self.size[0] or part.shape[1] > self.size[1]
         resized = cv2.resize(part, self.size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return np.asarray(resized, dtype=np.uint8)

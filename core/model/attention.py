@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.bundle.reader import box_pixels
 from core.images.pixels import Pixels
 from core.model.network import QueryPool, Recognizer, to_input
 from core.model.predictor import Predictor
@@ -38,7 +39,7 @@ def attention_of(predictor: Predictor, images: Sequence[Pixels]) -> list[Attenti
     attentions = []
     for image, weights_PHW in zip(images, weights_BPHW, strict=True):
         height, width, _ = image.shape
-        x0, y0, x1, y1 = predictor.frame.pixels(height, width)
+        x0, y0, x1, y1 = box_pixels(image, predictor.frame.box)
         attentions.append(Attention(weights_PHW, (x0 / width, y0 / height, x1 / width, y1 / height)))
     return attentions
 

@@ -65,7 +65,7 @@ class QueryPool(nn.Module):
         positions = self.pos.shape[0]
         query_HPd, key_BHLd, value_BHLd = self._split(tokens_BLD)
         read_BHPd = functional.scaled_dot_product_attention(
-            query_HPd.expand(batch, -1, -1, -1), key_BHLd, value_BHLd, attn_mask=self._prior(tokens_BLD)[:, None]
+            query_HPd.expand(batch, -1, -1, -1), key_BHLd, value_BHLd, attn_mask=self.prior(tokens_BLD)[:, None]
         )
         slots_BPD: Tensor = read_BHPd.transpose(1, 2).reshape(batch, positions, width) + self.pos
         out: Tensor = slots_BPD + self.mlp(self.norm(slots_BPD))
@@ -75,7 +75,7 @@ class QueryPool(nn.Module):
         """Return attention weights averaged over the heads, B x P x L. Each row sums to 1."""
         query_HPd, key_BHLd, _ = self._split(tokens_BLD)
         scores_BHPL = query_HPd @ key_BHLd.transpose(2, 3) / math.sqrt(query_HPd.shape[2])
-        return (scores_BHPL + self._prior(tokens_BLD)[:, None]).softmax(dim=3).mean(dim=1)
+        return (scores_BHPL + self.prior(tokens_BLD)[:, None]).softmax(dim=3).mean(dim=1)
 
     def _split(self, tokens_BLD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries H x P x d, and keys and values B x H x L x d."""
@@ -86,7 +86,7 @@ class QueryPool(nn.Module):
         value_BHLd = value.view(batch, length, self.heads, -1).transpose(1, 2)
         return query_HPd, key_BHLd, value_BHLd
 
-    def _prior(self, tokens_BLD: Tensor) -> Tensor:
+    def prior(self, tokens_BLD: Tensor) -> Tensor:
         """Return the log of a Gaussian around each position's place in the text, B x P x L."""
         text_BW = functional.softplus(self.text(tokens_BLD)).view(-1, self.rows, self.columns).mean(dim=1) + 1e-3
         place_BW = (text_BW.cumsum(dim=1) - 0.5 * text_BW) / text_BW.sum(dim=1, keepdim=True)

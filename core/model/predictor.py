@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.bundle.reader import aggregate, at_temperature, spell
 from core.charset import TextSpec
 from core.evaluation.acceptance import Acceptance
-from core.evaluation.calibration import at_temperature
-from core.evaluation.metrics import Floats, aggregate
+from core.evaluation.metrics import Floats
 from core.evaluation.views import ORIGINAL, View, ViewChoice, choice_of, move_image
 from core.images.frame import Frame
 from core.images.pixels import Pixels
@@ -162,10 +162,10 @@ class Predictor:
         probs_VNPC = np.exp(log_probs_VNPC)
         predictions = []
         for index in range(len(images)):
-            text, confidence, positions = self._read(probs_NPC[index])
+            text, confidence, positions = spell(probs_NPC[index], self.spec.charset)
             alone = []
             for view, probs_PC in zip(views, probs_VNPC[:, index], strict=True):
-                view_text, view_confidence, view_positions = self._read(probs_PC)
+                view_text, view_confidence, view_positions = spell(probs_PC, self.spec.charset)
                 alone.append(
                     ViewPrediction(name=view.name, text=view_text, confidence=view_confidence, positions=view_positions)
                 )
@@ -180,8 +180,3 @@ class Predictor:
                 )
             )
         return predictions
-
-    def _read(self, probs_PC: Floats) -> tuple[str, float, list[tuple[str, float]]]:
-        text = self.spec.decode(int(index) for index in probs_PC.argmax(axis=1))
-        tops = [float(value) for value in probs_PC.max(axis=1)]
-        return text, float(np.prod(tops)), list(zip(text, tops, strict=True))

@@ -19,7 +19,6 @@ from PIL import Image
 
 from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError
-from core.images.frame import Box, Frame
 from core.images.pixels import Pixels
 from core.readers.builtin import NAME as BUILTIN
 from core.readers.decoder import Folding, Reading, decode
@@ -53,17 +52,6 @@ class ProposingReader(Reader, Protocol):
     def missing(self, spec: TextSpec) -> str:
         """Return the allowed characters that the reader does not know, and so never reads."""
         ...
-
-
-def crop(image: Pixels, box: Box) -> Pixels:
-    """Return the part of an image inside a box, which `find_text` of core.images.frame derives from many images.
-
-    Readers expect text to fill the image. On 300 images of a real portal with text in the left 61%, PP-OCRv6 reads 287
-    whole and 293 cropped, ddddocr 293 both ways, and they agree on 295 instead of 288.
-    """
-    height, width, _ = image.shape
-    left, top, right, bottom = Frame(box, (height, width)).pixels(height, width)
-    return image[top:bottom, left:right]
 
 
 class OnnxReader(ABC):

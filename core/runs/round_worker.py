@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from core.bundle.reader import aggregate, at_temperature
 from core.charset import TextSpec
 from core.data import priorities
 from core.data.accepting import accept, describe
 from core.data.proposing import read_images, store_reader
 from core.errors import StorageError
-from core.evaluation.calibration import at_temperature
-from core.evaluation.metrics import aggregate
 from core.evaluation.predictions import Predictions
 from core.evaluation.sure_readings import CONFIDENCE, PROVED, Image, Texts, choose, rare_characters, record
 from core.home import Home

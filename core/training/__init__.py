@@ -1,1 +1,1 @@
-"""Training loop, data snapshot, and diagnosis of a run from its metrics."""
+"""Training loop, data snapshot, and diagnosis of a run."""

@@ -87,8 +87,7 @@ def choose(
     steps, per_epoch = config.planned_steps(len(train), starts_warm=initial is not None)
     choices = {
         "device": device,
-        "box": list(frame.box),
-        "image_size": list(frame.size),
+        **frame.to_dict(),
         "box_reason": why,
         "centers": centers,
         "sigma": sigma,

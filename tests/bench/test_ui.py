@@ -23,10 +23,10 @@ from bench.ui.operators import operate
 from bench.ui.portal import Portal, compared, portal
 from bench.ui.proxy import delayed
 from bench.ui.typist import check_shown, summary
+from core.bundle.reader import aggregate
 from core.data.labeling import apply_events
 from core.data.queues import lease
 from core.errors import OptionError
-from core.evaluation.metrics import aggregate
 from core.home import Home
 from core.images.pixels import data_url, decode, pixel_hash, split_of
 from db import labels, projects, samples

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from core.evaluation.metrics import aggregate
+from core.bundle.reader import aggregate
 from core.evaluation.predictions import Reading
 from core.evaluation.ranking import agreeing_views_N, in_cell, losses_N, min_margins_N, nearest, ranked
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from core.errors import OptionError
 from core.images.frame import WHOLE, Frame, choose_frame, image_size
 from core.images.pixels import Pixels
 
@@ -104,3 +105,26 @@ def test_every_position_gets_columns_of_the_map(aspect: float, positions: int, s
 
     assert width / stride >= (1.5 if stride == 32 else 2) * positions
     assert height % 16 == width % 16 == 0
+
+
+@pytest.mark.parametrize("size", [(24, 60), (48, 192), (64, 100)])
+def test_a_run_without_a_named_resize_keeps_that_of_its_version(size: tuple[int, int]) -> None:
+    """Earlier versions resized with OpenCV: by area if a side shrinks, else linearly."""
+    image = np.random.default_rng(0).integers(0, 256, (50, 200, 3), dtype=np.uint8)
+    choices = {"box": [0.1, 0.0, 0.6, 1.0], "image_size": list(size)}
+    area = size[0] < 50 or size[1] < 100
+    part = np.ascontiguousarray(image[:, 20:120])
+    expected = cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR)
+
+    old, new = Frame.from_dict(choices), Frame((0.1, 0.0, 0.6, 1.0), size)
+
+    assert np.array_equal(old.apply(image), expected)
+    assert not np.array_equal(new.apply(image), expected)
+    assert Frame.from_dict(old.to_dict()) == old
+    assert Frame.from_dict(new.to_dict()) == new
+
+
+def test_an_unknown_resize_is_refused() -> None:
+    """A later version may add one."""
+    with pytest.raises(OptionError, match="resize 'lanczos' is unknown"):
+        Frame.from_dict({"box": [0, 0, 1, 1], "image_size": [32, 64], "resize": "lanczos"})

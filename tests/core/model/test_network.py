@@ -171,7 +171,7 @@ def test_the_prior_follows_the_text_and_not_the_width() -> None:
         for row in range(pool.rows):
             tokens_BLD[sample, row * pool.columns + start : row * pool.columns + start + 3, 0] = 1.0
 
-    prior_BPL = pool._prior(tokens_BLD)
+    prior_BPL = pool.prior(tokens_BLD)
 
     assert prior_BPL[0, :, : pool.columns].argmax(dim=1).tolist() == [0, 1, 2]
     assert prior_BPL[1, :, : pool.columns].argmax(dim=1).tolist() == [3, 4, 5]

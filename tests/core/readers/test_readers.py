@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from core.bundle.reader import crop
 from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError
 from core.images.pixels import Pixels
 from core.readers.decoder import NO_READING
-from core.readers.readers import MAX_WIDTH, READERS, OnnxReader, Reader, available, crop, load
+from core.readers.readers import MAX_WIDTH, READERS, OnnxReader, Reader, available, load
 from tests.helpers.repository import ROOT
 
 FONT = ROOT / "core/images/fonts/DejaVuSerif-Bold.ttf"
