@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from core.cli.commands import app
 from core.images.augment_settings import TRANSFORMS, Param
-from core.model.config import OPTIONS, PRESETS, WARM_RATE, TrainConfig
+from core.model.config import MANY_IMAGES, OPTIONS, PRESETS, TrainConfig
 
 ROOT = Path(__file__).parents[2]
 README, FOLDER = ROOT / "README.md", ROOT / "docs" / "reference"
@@ -76,7 +76,8 @@ def options_page() -> str:
         "A preset sets these options.",
         "Every other option has the default of the table above.",
         f"With `steps=auto` a run has at least the steps of its preset and {TrainConfig().auto_epochs} epochs.",
-        f"From initial weights it has a third of these steps, and {WARM_RATE:g} times the learning rate.",
+        "From initial weights it has a third of these steps.",
+        f"With n < {MANY_IMAGES:,} training images, its rate is then the preset's times sqrt(n / {MANY_IMAGES}).",
         "",
         table(["preset", "backbone", "stride", "lr", "steps, at least"], presets),
         "",

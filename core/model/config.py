@@ -12,8 +12,10 @@ from core.errors import OptionError
 from core.images.augment_settings import check_augment
 
 MAX_STEPS = 10_000_000
-WARM_RATE, WARM_STEPS = 0.3, 1 / 3
-"""Learning rate and steps from initial weights, as fractions of those from new ones."""
+WARM_STEPS = 1 / 3
+"""Steps from initial weights, as a fraction of those from new ones."""
+MANY_IMAGES = 1000
+"""Training images from which a run learns at the full rate. From weights, few images at that rate make it forget."""
 MAX_TEXT = 4096
 """Characters of a setting: the longest path of Linux."""
 
@@ -272,13 +274,14 @@ class TrainConfig:
         former = {"lr": None} if "auto_lr" not in values and values.get("lr") == cls.auto_lr else {}
         return cls(**({"init": "scratch"} | dict(values) | former | {"image_size": tuple(size) if size else None}))
 
-    def rate(self, *, starts_warm: bool) -> float:
-        """Return the peak learning rate from initial weights or from new ones."""
-        return self.lr or self.auto_lr * (WARM_RATE if starts_warm else 1)
+    def planned_rate(self, train_images: int, *, starts_warm: bool) -> float:
+        """Return the peak learning rate."""
+        share = min(1.0, math.sqrt(train_images / MANY_IMAGES)) if starts_warm else 1.0
+        return self.lr or self.auto_lr * share
 
     def rate_of(self, choices: Mapping[str, Any]) -> float:
         """Return the peak learning rate that a run chose. Runs of earlier versions chose none."""
-        return choices.get("lr") or self.rate(starts_warm=False)
+        return choices.get("lr") or self.lr or self.auto_lr
 
     def planned_steps(self, train_images: int, *, starts_warm: bool) -> tuple[int, int]:
         """Return steps in total and per epoch. Small batches harm batch norm, so a partial last batch is dropped."""

@@ -97,7 +97,7 @@ def choose(
         "steps": steps,
         "steps_per_epoch": per_epoch,
         "epochs": math.ceil(steps / per_epoch),
-        "lr": config.rate(starts_warm=initial is not None),
+        "lr": config.planned_rate(len(train), starts_warm=initial is not None),
         "guessing": Guessing.of_labels([snapshot.labels[index] or "" for index in train]).to_dict(),
     }
     if initial:

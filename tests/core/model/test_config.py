@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from core.errors import OptionError
-from core.model.config import OPTIONS, PRESETS, WARM_RATE, TrainConfig, preset, with_options
+from core.model.config import OPTIONS, PRESETS, TrainConfig, preset, with_options
 
 
 def test_options_become_typed_values() -> None:
@@ -130,10 +130,11 @@ def test_initial_weights_need_a_lower_rate_and_fewer_steps() -> None:
     """A value that someone sets is kept."""
     config = preset("fast")
 
-    assert config.rate(starts_warm=False) == 0.002
-    assert config.rate(starts_warm=True) == pytest.approx(0.002 * WARM_RATE)
-    assert replace(config, lr=0.01).rate(starts_warm=True) == 0.01
-    assert preset("article").rate(starts_warm=False) == 0.001
+    assert config.planned_rate(90, starts_warm=False) == 0.002
+    assert config.planned_rate(90, starts_warm=True) == pytest.approx(0.0006)
+    assert config.planned_rate(5000, starts_warm=True) == 0.002
+    assert replace(config, lr=0.01).planned_rate(90, starts_warm=True) == 0.01
+    assert preset("article").planned_rate(90, starts_warm=False) == 0.001
     assert config.planned_steps(3200, starts_warm=False) == (3000, 100)
     assert config.planned_steps(3200, starts_warm=True) == (1000, 100)
     assert replace(config, steps=70).planned_steps(3200, starts_warm=True) == (70, 100)

@@ -329,7 +329,7 @@ def test_a_run_says_and_records_its_start_and_looks_for_no_other_weights(
 
     sha256 = json.loads((folder / "card.json").read_text())["sha256"]
     assert (choices["init"], choices["init_sha256"], choices["weights"]) == ("rendered", sha256, None)
-    assert choices["lr"] == TrainConfig().rate(starts_warm=True)
+    assert choices["lr"] < TrainConfig().auto_lr
     assert f"Initial weights: rendered text, 640 images, SHA-256 {sha256}." in said
 
 
@@ -339,7 +339,7 @@ def test_auto_says_why_it_begins_from_scratch(folder: Path, data: Snapshot, monk
 
     assert choices["init"] == "scratch"
     assert "init_sha256" not in choices
-    assert choices["lr"] == TrainConfig().rate(starts_warm=False)
+    assert choices["lr"] == TrainConfig().auto_lr
     reason = "they are for width=32 and this run has width=64"
     assert f"Initial weights: not those of rendered text, because {reason}." in said
 
