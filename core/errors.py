@@ -8,6 +8,7 @@ All derive from SlotlabError, whose text can be shown to the user:
 * ImportSourceError: a folder, zip or CSV that cannot be imported.
 * TrainingError: a run that cannot start or continue. NonFiniteError: a loss that is not finite.
 * CheckpointError: saved weights that are missing, damaged or in another format.
+* ExportError: a run that cannot become a bundle.
 * JobError: a job that does not exist or is in the wrong state.
 * StorageError: a database or file that is missing, damaged, newer or not writable.
 """
@@ -46,6 +47,9 @@ class NonFiniteError(TrainingError):
 
 
 class CheckpointError(SlotlabError): ...
+
+
+class ExportError(SlotlabError): ...
 
 
 class JobError(SlotlabError): ...

@@ -480,6 +480,12 @@ def m007_readers_and_kinds(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m008_bundles(db: Database) -> None:
+    """Allow jobs that make bundles."""
+    _rebuild(db, "jobs", lambda sql: sql.replace("'folds', 'round')", "'folds', 'round', 'bundle')"))
+
+
 def _rebuild(db: Database, table: str, change: Callable[[str], str], **new_columns: str) -> None:
     """Copy a table into one with a changed definition, with its indexes and triggers.
 
@@ -551,5 +557,5 @@ def _run(db: Database, *statements: str) -> None:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Number of steps above, stored in the file's user_version. A test checks it."""

@@ -19,6 +19,7 @@ from db.jobs import list_jobs
 from db.labels import labels_since
 from db.records import ACTIVE
 from pages.components import layout, resources, state
+from pages.components.evaluate.bundle import show_bundle
 from pages.components.evaluate.confidence import show_confidence, show_evidence
 from pages.components.evaluate.report import show_report
 from pages.components.evaluate.slices import show_slices
@@ -33,6 +34,7 @@ SECTIONS = {
     "tta": ("TTA", [show_tta]),
     "confidence": ("Confidence", [show_evidence, show_confidence]),
     "report": ("Report", [show_report]),
+    "bundle": ("Bundle", [show_bundle]),
 }
 """Value in the address -> tab and its parts, top to bottom."""
 TABS = [title for title, _ in SECTIONS.values()]

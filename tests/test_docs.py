@@ -42,6 +42,7 @@ NOT_RUN = {
     "pip": "installs from a package registry",
     "pipx": "installs from a package registry",
     "uvx": "installs from a package registry",
+    "python": "runs the reader of a bundle",
     "python3": "makes an environment, or asks an installed torch",
     ".": "activates an environment",
     "export": "sets a variable of the reader's shell",

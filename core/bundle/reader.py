@@ -357,6 +357,7 @@ def open_session(weights: bytes) -> Any:
         import onnxruntime  # slow to import, and Slotlab uses the rest of this file without it
     except ImportError as error:
         raise BundleError("The reader needs the package onnxruntime. Install it with pip.") from error
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # one image is too small for more
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

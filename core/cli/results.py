@@ -200,6 +200,7 @@ def _prediction_record(
         "text": prediction.text,
         "confidence": prediction.confidence,
         "accepted": prediction.accepted,
+        "unfamiliar": None,
         "positions": [{"char": char, "confidence": confidence} for char, confidence in prediction.positions],
         "blind": is_blind_image(pixels),
     }

@@ -28,6 +28,7 @@ MODULES = {
     "propose": "core.runs.propose_worker",
     "round": "core.runs.round_worker",
     "folds": "core.runs.fold_worker",
+    "bundle": "core.runs.bundle_worker",
 }
 """The worker module of each kind of job: `python -m MODULE JOB_DIR`."""
 JOB_WORDS = {
@@ -37,6 +38,7 @@ JOB_WORDS = {
     "propose": "a reading by general readers",
     "folds": "a search for wrong labels",
     "round": "a round",
+    "bundle": "a bundle",
 }
 """Each kind of job in a sentence."""
 GRACE_SECONDS = 15.0

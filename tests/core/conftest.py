@@ -57,3 +57,11 @@ def toy_run(tmp_path_factory: pytest.TempPathFactory) -> "toy.Trained":
     from tests.helpers import toy  # torch, which most tests here do without
 
     return toy.trained(made_once(tmp_path_factory, "toy", toy.train))
+
+
+@pytest.fixture(scope="session")
+def toy_bundle(toy_run: "toy.Trained", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the toy run, in a Slotlab folder; copy it before writing to it."""
+    from tests.helpers import bundling
+
+    return bundling.make(tmp_path_factory.mktemp("bundle"), toy_run.folder)

@@ -196,9 +196,9 @@ def test_prediction_continues_after_a_bad_file(slotlab: Slotlab, images: Path, t
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1
     assert [set(line) for line in lines] == [
-        {"file", "text", "confidence", "accepted", "positions", "blind"},
+        {"file", "text", "confidence", "accepted", "unfamiliar", "positions", "blind"},
         {"file", "error"},
-        {"file", "text", "confidence", "accepted", "positions", "blind"},
+        {"file", "text", "confidence", "accepted", "unfamiliar", "positions", "blind"},
     ]
     assert lines[0]["accepted"] is None
     assert len(lines[0]["text"]) == len(lines[0]["positions"]) == 6

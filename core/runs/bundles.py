@@ -1,0 +1,172 @@
+"""Bundles: a run as a folder that reads images outside Slotlab.
+
+    model.onnx            the network
+    model-int8.onnx       the same with 8 bits, if it gives the same answers
+    manifest.json         what the reader needs to know, and where it comes from
+    reader.py             core/bundle/reader.py
+    README.md             the model card
+    test-1.png ...        rendered images whose answers the reader checks
+    SHA256SUMS
+
+It has no image and no label of the portal. A job makes it (core.runs.bundle_worker) in `bundles/`, under its id.
+"""
+
+import io
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import ExportError, OptionError, SlotlabError, StorageError
+from core.evaluation.acceptance import Acceptance
+from core.evaluation.views import ORIGINAL, choice_of, to_dicts
+from core.files import checked_path, shortened
+from core.home import Home
+from core.jobs import control
+from core.runs.evaluated import load_evaluated
+from db import jobs, projects
+from db.records import Job, Run
+from db.sqlite import Database
+
+KIND = "bundle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A finished bundle of a run."""
+
+    job: Job
+    directory: Path
+    n: int
+    """Validation images on which its answers equal those of the run."""
+    largest_difference: float
+    """Largest difference of a logit on them."""
+    bytes: int
+    """Size of model.onnx."""
+    int8_bytes: int | None
+    """Size of model-int8.onnx. None if it would change an answer."""
+    int8_changed: int
+    is_current: bool
+    """False if the run has chosen another checkpoint, threshold or views since."""
+
+
+def start_bundle(db: Database, home: Home, run: Run, *, operator: str, request_id: str | None = None) -> Job:
+    """Make a bundle of a run's selected checkpoint in the background.
+
+    It reads with the run's views and threshold. Raises ExportError if the run has no checkpoint.
+    """
+    if not (home.run(run.job.id) / "checkpoints").is_dir():
+        raise ExportError(f"Run {run.job.id} has no checkpoint yet.")
+    project = projects.get_project(db, run.job.project_id)
+    sources = [
+        {"name": source.name, "owner": source.owner, "authorization": source.authorization}
+        for source in projects.list_sources(db, project.id)
+    ]
+    spec = {"run": run.job.id, "operator": operator, "sources": sources, "test": _test_result(db, home, run)}
+    return control.start_job(db, home, project, KIND, spec, request_id=request_id)
+
+
+def _test_result(db: Database, home: Home, run: Run) -> dict[str, Any] | None:
+    """Return the result of the newest evaluation on test as the run reads, with its step; None without one."""
+    try:
+        evaluated = load_evaluated(db, home, run, "test")
+    except SlotlabError:  # there is none, or it is damaged
+        return None
+    result = {name: evaluated.result[name] for name in ("n", "correct", "exact_match", "ci95")}
+    return result | {"reference": evaluated.reference, "step": evaluated.predictions.step, "tta": evaluated.tta}
+
+
+def settings_of(directory: Path, step: int) -> dict[str, Any]:
+    """Return what a bundle takes from the files of a run. A later change makes the bundle outdated."""
+    choice, rule = choice_of(directory), Acceptance.load(directory)
+    views = choice.views if choice.use else (ORIGINAL,)
+    if rule and not rule.applies_to(step, tta=len(views) > 1, views=views):
+        rule = None
+    return {
+        "step": step,
+        "views": to_dicts(views),
+        "temperature": rule.temperature if rule else 1.0,
+        "threshold": rule.threshold if rule else None,
+    }
+
+
+def newest_job(db: Database, home: Home, run: Run) -> Job | None:
+    """Return the newest bundle job of a run."""
+    made = jobs.list_jobs(db, project_id=run.job.project_id, kind=KIND)
+    return next((job for job in made if control.spec(home, job.id).get("run") == run.job.id), None)
+
+
+def bundle_of(home: Home, run: Run, job: Job) -> Bundle | None:
+    """Return the bundle that a job of a run has made. None if it has not, or if its files are gone."""
+    directory = home.bundles / job.id
+    if job.state != "finished" or not job.result or not directory.is_dir():
+        return None
+    result, folder = json.loads(job.result), home.run(run.job.id)
+    return Bundle(
+        job=job,
+        directory=directory,
+        n=result["n"],
+        largest_difference=result["largest_difference"],
+        bytes=result["bytes"],
+        int8_bytes=result["int8_bytes"],
+        int8_changed=result["int8_changed"],
+        is_current=result["settings"] == settings_of(folder, control.selected_step(home, run.job.id)),
+    )
+
+
+# Out of the Slotlab folder
+
+
+def check_out(home: Home, out: Path) -> Path:
+    """Return the absolute path of a new or empty folder. Raises OptionError for anything else."""
+    path = checked_path(out)
+    home.check_outside(path)
+    if path.exists() and not path.is_dir():
+        raise OptionError(f"{shortened(str(out))} is not a folder. Give the name of a new one.")
+    try:
+        is_empty = not path.exists() or not any(path.iterdir())
+    except OSError as error:
+        raise OptionError(f"{shortened(str(out))} cannot be used ({error.strerror}).") from error
+    if not is_empty:
+        raise OptionError(f"The folder {shortened(str(out))} is not empty. Give the name of a new one.")
+    return path
+
+
+def copy_out(directory: Path, out: Path) -> None:
+    """Copy a bundle to a new or empty folder, completely or not at all. Raises StorageError."""
+    temporary = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        for file in sorted(directory.iterdir()):
+            shutil.copyfile(file, temporary / file.name)
+        temporary.chmod(0o777 & ~_umask())
+        temporary.replace(out)
+    except OSError as error:
+        raise StorageError(f"The bundle could not be written to {shortened(str(out))} ({error.strerror}).") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def zip_bytes(directory: Path) -> bytes:
+    """Return a bundle as a zip file with one folder. Raises StorageError."""
+    buffer = io.BytesIO()
+    try:
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(directory.iterdir()):
+                archive.write(file, f"{directory.name}/{file.name}")
+    except OSError as error:
+        raise StorageError(f"The bundle {directory.name} could not be read ({error.strerror}).") from error
+    return buffer.getvalue()
