@@ -70,11 +70,11 @@ class Comparison:
     """The answers of a run and of its bundle on validation images."""
 
     log_probs_NPC: NDArray[np.float64]
-    """Of the run, over its views."""
+    """Log-probabilities of the run, over its views."""
     answers_NP: NDArray[np.int64]
-    """Of the bundle."""
+    """Answers of the bundle."""
     largest_difference: float
-    """Of a logit, on equal inputs."""
+    """Largest difference of a logit, on equal inputs."""
 
     @property
     def differing(self) -> int:

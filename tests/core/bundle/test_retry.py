@@ -20,7 +20,7 @@ Make = Callable[[float | None], LogIn]
 
 
 class Portal:
-    """A portal that shows images of the toy portal, some of them damaged, and counts what it is told."""
+    """A portal that shows images of the toy portal, some of them damaged, and counts the texts that it gets."""
 
     def __init__(self, *, takes: bool) -> None:
         self.rng = np.random.default_rng(5)
@@ -76,7 +76,7 @@ def test_it_asks_for_new_images_until_one_is_accepted(log_in: Make, toy_bundle: 
 
 
 def test_it_stops_before_the_portal_locks_the_login(log_in: Make) -> None:
-    """Of three tries it uses two."""
+    """It uses two of three tries."""
     portal = Portal(takes=False)
 
     assert not log_in(0.0)(portal.new_image, portal.submit, lockout=3)
