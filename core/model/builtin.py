@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,6 +14,19 @@ from core.model.predictor import Predictor
 from core.model.warm_start import load_rendered, rendered_card
 from core.readers.builtin import NAME, check_spec, known_part, unknown_part
 from core.readers.decoder import Reading
+
+HEIGHT = 56
+"""Height of the network's input. Runs have 48.
+
+Of 351 validation images of digits4, 342 are right, and 337 at 48 and at 64. Of 400 of the hard style, it is 364, and
+348 and 369.
+"""
+
+
+def enlarged(size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of the reader's input, where a run would choose `size`."""
+    height, width = size
+    return HEIGHT, round(width * HEIGHT / height / 16) * 16
 
 
 class Builtin:
@@ -31,11 +45,12 @@ class Builtin:
         return unknown_part(spec)
 
     def predictor(self, spec: TextSpec, frame: Frame) -> Predictor:
-        """Return the reader for one length and the characters of a charset that it knows.
+        """Return the reader for one length and the characters of a charset that it knows, with larger images.
 
         Raises OptionError if it cannot read them.
         """
         check_spec(spec)
+        frame = replace(frame, size=enlarged(frame.size))
         known = TextSpec(spec.length, known_part(spec))
         model = self._network.for_length(known.length, known.charset, frame.size)
         model.to(memory_format=torch.channels_last).eval()
