@@ -22,6 +22,8 @@ from core.readers.readers import READERS
 from core.training.snapshot import load_snapshot
 
 SEEDS = (0, 1, 2)
+HEADS = ("flatten", "pool")
+"""Other heads than the default."""
 SHORT = {"steps": "450"}
 """Enough to compare settings, in a third of the time of a full run."""
 
@@ -130,6 +132,7 @@ CELLS: tuple[Cell, ...] = (
             *((f"fast-seed{seed}", {"seed": str(seed)}) for seed in SEEDS),
             ("head-flatten", {"head": "flatten"}),
             ("head-pool", {"head": "pool"}),
+            *((f"head-{head}-seed{seed}", {"head": head, "seed": str(seed)}) for head in HEADS for seed in SEEDS[1:]),
         )
     ),
     *(

@@ -79,6 +79,7 @@ SCREENS: tuple[Screen, ...] = (
             ("tta", "tta", TABLE, {}),
             ("confidence", "confidence", PLOT, {}),
             ("report", "report", SECTION, {}),
+            ("bundle", "bundle", SECTION, {}),
         )
     ),
     Screen(name="predict", path="predict", shows=TABLE),
