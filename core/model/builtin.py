@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from core.charset import TextSpec
@@ -65,10 +64,7 @@ class Builtin:
         for size, places in groups.items():
             if (spec, size) not in self._predictors:  # a job reads many batches of few sizes
                 self._predictors[spec, size] = self.predictor(spec, Frame(WHOLE, size))
-            predictor = self._predictors[spec, size]
-            log_probs_VNPC = predictor.log_probs([images[place] for place in places])
-            for place, probs_PC in zip(places, np.exp(log_probs_VNPC[0]), strict=True):
-                tops_P = probs_PC.max(axis=1).astype(float)
-                text = predictor.spec.decode(probs_PC.argmax(axis=1))
-                readings[place] = Reading(text, float(tops_P.prod()), tuple(tops_P.tolist()))
+            predictions = self._predictors[spec, size].predict([images[place] for place in places])
+            for place, read in zip(places, predictions, strict=True):
+                readings[place] = Reading(read.text, read.confidence, tuple(share for _, share in read.positions))
         return [readings[place] for place in range(len(images))]

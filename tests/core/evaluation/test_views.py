@@ -16,6 +16,7 @@ from core.evaluation.views import (
     DEFAULT,
     FILE,
     ORIGINAL,
+    WITHOUT_RUN,
     View,
     ViewChoice,
     check_views,
@@ -103,7 +104,9 @@ def test_a_view_moves_the_picture_as_it_says() -> None:
 
 def test_the_choice_of_a_run_is_read_back(tmp_path: Path) -> None:
     """The default is the default views, not used."""
-    assert choice_of(tmp_path) == choice_of(None) == ViewChoice(views=DEFAULT, use=False)
+    assert choice_of(tmp_path) == ViewChoice(views=DEFAULT, use=False)
+    assert choice_of(None) == WITHOUT_RUN
+    assert check_views(WITHOUT_RUN.views) == WITHOUT_RUN.views
 
     made = ViewChoice(views=(ORIGINAL, LEFT), use=True, by="ada", n=610, fixed=9, broken=1, p=0.02, step=400)
     made.save(tmp_path)
