@@ -20,13 +20,16 @@ runner.GRACE_SECONDS = 0.5
 runner.main(*sys.argv[1:])
 """
 FOREVER = 1_000_000
+STEPS = "STAND_IN_STEPS"
+"""Environment variable with the number of steps, for jobs that a test cannot start with `steps` in run.json."""
 MakeJob = Callable[..., JobDir]
 RunJob = Callable[[JobDir], subprocess.Popen[bytes]]
 
 
 def work(task: Work) -> dict[str, Any] | None:
     behave = task.spec.get("behave", "work")
-    steps = task.spec.get("steps", FOREVER if task.spec["kind"] == "train" else 3)
+    usual = FOREVER if task.spec["kind"] == "train" else 3
+    steps = task.spec.get("steps", int(os.environ.get(STEPS, usual)))
     task.job.append_metrics({"kind": "attempt", "pid": os.getpid()})
     if behave == "refuse":
         raise TrainingError("The images are too small.")

@@ -19,6 +19,7 @@ from db.connection import write
 from db.records import ACTIVE, Project
 from tests.helpers.readings import agreeing
 from tests.helpers.runs import add_unlabeled
+from tests.helpers.stand_in import FOREVER, STEPS
 from tests.helpers.trained import ON_READINGS, SETTINGS
 
 
@@ -119,12 +120,16 @@ def test_labels_of_people_between_two_runs_are_the_reference_of_both(
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_an_interrupted_round_is_resumed(db: Database, home: Home, labeled: Project) -> None:
+def test_an_interrupted_round_is_resumed(
+    db: Database, home: Home, labeled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may have labeled images whose next run has not started. A round with another run is a new job."""
     add_unlabeled(db, labeled, train=20)
     agreeing(db, labeled, samples.select_samples(db, labeled.id, state="unlabeled"), ["123"] * 20)
     first, second = (get_run(db, add_run(db, labeled, "people", 1, 2)) for _ in range(2))
-    job = start_round(db, home, labeled, first, operator="ada")
+    with monkeypatch.context() as patch:
+        patch.setenv(STEPS, str(FOREVER))  # a round of three steps can end before the request to cancel arrives
+        job = start_round(db, home, labeled, first, operator="ada")
     control.cancel(db, home, job.id)
     assert control.follow(db, home, job.id, lambda _: None).state == "canceled"
 
