@@ -292,6 +292,8 @@ def read_taught(cell: Cell, bench: Bench) -> dict[str, Any]:
 
 def read_by_readers(cell: Cell, bench: Bench) -> dict[str, Any]:
     """Score readers that saw no label, each alone, and where all or any two of them agree."""
+    from core.model.warm_start import rendered_card  # imports torch
+
     frozen = freeze(cell.image_set, bench.work, bench.data)
     snapshot, audit = load_snapshot(frozen.path), load_audit(cell.image_set.folder)
     splits: dict[str, Any] = {}
@@ -315,8 +317,6 @@ def read_by_readers(cell: Cell, bench: Bench) -> dict[str, Any]:
                 "two": agreement_of(rows, texts, audit, needed=2),
                 "all": agreement_of(rows, texts, audit),
             }
-    from core.model.warm_start import rendered_card  # imports torch
-
     weights = {key: rendered_card()[key] for key in ("sha256", "images", "cpu_hours")}
     return described(cell, frozen) | environment(bench.threads) | {"weights": weights, "splits": splits}
 
