@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.accuracy.cell import Cell, described
-from bench.accuracy.data import FOLDS, SETS, freeze, read_by_all
+from bench.accuracy.data import FOLDS, SETS, freeze, read_by_all, rows_of
 from bench.accuracy.scores import agreement_of, load_audit, score_reads, score_run
 from bench.accuracy.training import evaluate, train
 from bench.cells import Bench, Interrupted, environment
@@ -269,12 +269,7 @@ def read_taught(cell: Cell, bench: Bench) -> dict[str, Any]:
     predictions = Predictions.load(test.path / "predictions-test.npz")
     spec, audit = cell.image_set.spec, load_audit(cell.image_set.folder)
     truth = load_snapshot(freeze(replace(cell.image_set, taught=False, typed=0), bench.work, bench.data).path)
-    rows = [
-        (sha256, split, label, name, truth.blob(index))
-        for index, (sha256, split, label, name) in enumerate(
-            zip(truth.sha256, truth.splits, truth.labels, truth.names, strict=True)
-        )
-    ]
+    rows = rows_of(truth, range(len(truth)))
     readings = read_by_all(rows, spec, bench.work)
     texts = {sha256: [text for text, _ in each] for sha256, each in readings.items()}
     reads = {name: [texts[sha256][index] or "" for sha256 in predictions.sha256] for index, name in enumerate(READERS)}
@@ -301,10 +296,7 @@ def read_by_readers(cell: Cell, bench: Bench) -> dict[str, Any]:
         places = snapshot.labeled(split)
         if not places or (split == "val" and len(cell.readers) == 1):
             continue
-        rows = [
-            (snapshot.sha256[place], split, snapshot.labels[place], snapshot.names[place], snapshot.blob(place))
-            for place in places
-        ]
+        rows = rows_of(snapshot, places)
         readings = read_by_all(rows, cell.image_set.spec, bench.work, cell.readers)
         texts = {sha256: [text for text, _ in each] for sha256, each in readings.items()}
         reads = {name: [texts[row[0]][index] or "" for row in rows] for index, name in enumerate(cell.readers)}

@@ -5,7 +5,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from core.images import renderer
 from core.images.frame import find_text, subsample
 from core.images.pixels import decode, pixel_hash, split_of
 from core.readers.readers import READERS
-from core.training.snapshot import Row, write_snapshot
+from core.training.snapshot import Row, Snapshot, write_snapshot
 
 FOLDS = 5
 DRAWS = 3
@@ -140,6 +140,15 @@ def drawn(rows: list[Row], count: int, draw: int) -> list[Row]:
     for split, wanted in (("train", count - tenth), ("val", tenth)):
         chosen |= set(rng.sample([row[0] for row in rows if row[1] == split], wanted))
     return [row for row in rows if row[0] in chosen]
+
+
+def rows_of(snapshot: Snapshot, places: Iterable[int]) -> list[Row]:
+    """Return the rows of a snapshot at these places."""
+    return [
+        (snapshot.sha256[place], snapshot.splits[place], snapshot.labels[place], snapshot.names[place],
+         snapshot.blob(place))
+        for place in places
+    ]  # fmt: skip
 
 
 def read_by_all(

@@ -1,5 +1,6 @@
 """The built-in reader: the network trained on rendered text, as a reader of any project that it can read."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from core.charset import TextSpec
+from core.evaluation.views import WITHOUT_RUN, fingerprint
 from core.images.frame import WHOLE, Frame, image_size
 from core.images.pixels import Pixels
 from core.model.predictor import Predictor
@@ -28,6 +30,11 @@ def enlarged(size: tuple[int, int]) -> tuple[int, int]:
     return HEIGHT, round(width * HEIGHT / height / 16) * 16
 
 
+def version_of(sha256: str) -> str:
+    """Return 8 characters that change with the weights, the height and the views. Stored readings have them."""
+    return hashlib.sha256(f"{sha256} {HEIGHT} {fingerprint(WITHOUT_RUN.views)}".encode()).hexdigest()[:8]
+
+
 class Builtin:
     """A reader of 1 to 10 digits and Latin letters that no image of a portal has trained."""
 
@@ -36,7 +43,7 @@ class Builtin:
     def __init__(self) -> None:
         self._network = load_rendered()
         self.sha256 = rendered_card()["sha256"]
-        self.version = self.sha256[:8]
+        self.version = version_of(self.sha256)
         self._predictors: dict[tuple[TextSpec, tuple[int, int]], Predictor] = {}
 
     def missing(self, spec: TextSpec) -> str:

@@ -5,10 +5,11 @@ import pytest
 
 from core.charset import TextSpec
 from core.errors import OptionError
+from core.evaluation.views import ORIGINAL, ViewChoice
 from core.images import renderer
 from core.images.frame import WHOLE, frame_of
 from core.images.pixels import decode
-from core.model.builtin import Builtin
+from core.model.builtin import Builtin, version_of
 from core.readers.builtin import STRIDE, can_read, caution
 from tests.helpers.pictures import KEPT_OUT
 
@@ -76,6 +77,18 @@ def test_what_it_cannot_read_is_refused(builtin: Builtin, length: int, charset: 
     assert not can_read(spec)
     with pytest.raises(OptionError, match="The built-in reader"):
         builtin.read(renders(1), spec)
+
+
+def test_other_weights_size_or_views_are_another_version(builtin: Builtin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stored readings of a former version are read again."""
+    assert version_of(builtin.sha256) == builtin.version
+    assert version_of("0" * 64) != builtin.version
+
+    monkeypatch.setattr("core.model.builtin.HEIGHT", 48)
+    smaller = version_of(builtin.sha256)
+    monkeypatch.setattr("core.model.builtin.WITHOUT_RUN", ViewChoice(views=(ORIGINAL,)))
+
+    assert len({builtin.version, smaller, version_of(builtin.sha256)}) == 3
 
 
 def test_the_text_box_is_found_without_labels() -> None:
