@@ -18,6 +18,7 @@ import math
 import os
 import stat
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -300,7 +301,11 @@ class Reader:
 
     def read(self, image: str | os.PathLike[str] | bytes | Image.Image) -> Reading:
         """Read a file, an encoded image or a PIL image. Raises UnreadableImageError."""
-        return self.answer(self.log_probs([pixels_of(image)])[0])
+        return self.read_all([pixels_of(image)])[0]
+
+    def read_all(self, images: Sequence[Pixels]) -> list[Reading]:
+        """Read normalized images together, which takes less time for each."""
+        return [self.answer(log_probs_PC) for log_probs_PC in self.log_probs(images)]
 
     def answer(self, log_probs_PC: Floats) -> Reading:
         """Return the reading of one image from its log-probabilities over all views."""
@@ -421,6 +426,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", metavar="FILES", help="Images to read.")
     parser.add_argument("--int8", action="store_true", help="Use the smaller and faster model of the bundle.")
     given = parser.parse_args(arguments)
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` refuses large images
     try:
         reader = load(int8=given.int8)
     except BundleError as error:

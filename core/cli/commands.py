@@ -16,7 +16,7 @@ import typer
 
 from core.backup import backups
 from core.backup.restore import restore
-from core.cli import bundling, demo, reading, results, serving, suspects
+from core.cli import bundling, demo, predicting, reading, results, serving, suspects
 from core.cli.progress import Progress
 from core.cli.shared import (
     Json,
@@ -287,7 +287,7 @@ def resume(
 
 app.command()(results.evaluate)
 app.command()(results.report)
-app.command()(results.predict)
+app.command()(predicting.predict)
 app.command()(bundling.bundle)
 
 

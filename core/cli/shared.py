@@ -23,6 +23,10 @@ from db.sqlite import Database
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
 ProjectName = Annotated[str, typer.Option("--project", help="Name of the project.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Number or full name of a run.")]
+Tta = Annotated[
+    bool | None,
+    typer.Option("--tta/--no-tta", help="Average over shifted, scaled and turned views. Default: the run's setting."),
+]
 
 
 @contextmanager

@@ -115,17 +115,20 @@ def is_hidden(part: str) -> bool:
 def _folder_files(folder: Path) -> list[SourceFile]:
     return [
         SourceFile(storable(path.relative_to(folder).as_posix()), lambda path=path: read_file(path))  # type: ignore[misc]
-        for path in islice(_paths(folder), MAX_FILES + 1)
+        for path in islice(folder_paths(folder), MAX_FILES + 1)
     ]
 
 
-def _paths(folder: Path) -> Iterator[Path]:
-    """Yield the files, the links, and the subfolders that cannot be read."""
+def folder_paths(folder: Path) -> Iterator[Path]:
+    """Yield the files, the links, and the subfolders that cannot be read. Hidden and CSV files are omitted.
+
+    Raises ImportSourceError if the folder itself cannot be read.
+    """
     unreadable: list[OSError] = []
     for at, subfolders, names in os.walk(folder, onerror=unreadable.append):
         links = [name for name in subfolders if Path(at, name).is_symlink()]
-        subfolders[:] = [name for name in subfolders if not is_hidden(name)]
-        for name in (*names, *links):
+        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+        for name in sorted((*names, *links)):
             if _is_wanted(name):
                 yield Path(at, name)
     for error in unreadable:

@@ -6,6 +6,7 @@ Import, training and prediction all use `decode`, so they see the same pixels.
 import base64
 import hashlib
 import io
+import warnings
 
 from PIL import Image, ImageFile
 
@@ -16,6 +17,8 @@ from core.errors import ImageError
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "Pixels"]
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+# Pillow prints it for large images, which the reader refuses.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def decode(data: bytes) -> Pixels:

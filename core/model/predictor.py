@@ -64,10 +64,13 @@ class Predictor:
         layout: torch.memory_format,
         step: int,
         run_dir: Path | None = None,
+        threads: int | None = None,
     ) -> None:
         self.model, self.spec, self.frame = model, spec, frame
         self.device, self.layout, self.step = device, layout, step
         self.run_dir = run_dir
+        self.threads = threads
+        """Threads that were fastest in training. None if nobody measured."""
 
     @property
     def acceptance(self) -> Acceptance | None:
@@ -93,8 +96,9 @@ class Predictor:
             spec, choices, step = TextSpec.from_dict(state), state["choices"], int(state["step"])
             frame, layout = Frame.from_dict(choices), memory_format(choices)
             model = load_model(TrainConfig.from_dict(state["config"]), spec, choices, state["model"])
+            threads = int(choices["threads"]) if "threads" in choices else None
         model.to(where).to(memory_format=layout).eval()
-        return cls(model, spec, frame, device=where, layout=layout, step=step, run_dir=Path(run_dir))
+        return cls(model, spec, frame, device=where, layout=layout, step=step, run_dir=Path(run_dir), threads=threads)
 
     def preprocess(self, image: Pixels) -> Pixels:
         """Return the backbone's input for an image, as uint8."""
@@ -140,6 +144,11 @@ class Predictor:
                     seconds_V[index] += ended - began
                     began = ended
         return out_VNPC, seconds_V
+
+    def use_threads(self) -> None:
+        """Let torch use as many threads in this process as the run did, at most the cores of this machine."""
+        if self.threads is not None:
+            torch.set_num_threads(max(1, min(self.threads, torch.get_num_threads())))
 
     def rule(self, *, tta: bool | None = None) -> Acceptance | None:
         """Return the run's threshold if it was chosen for these views."""

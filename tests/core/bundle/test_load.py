@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import distribution
 from pathlib import Path
@@ -19,7 +17,7 @@ from core.bundle.reader import BundleError, UnreadableImageError, load
 from core.model.predictor import Predictor
 from core.training.snapshot import load_snapshot
 from tests.helpers import bundling, toy
-from tests.helpers.pictures import encoded
+from tests.helpers.bad_images import bad_images
 
 
 @pytest.fixture
@@ -160,36 +158,13 @@ def test_eight_bits_are_refused_if_the_bundle_has_none(bundle: Path) -> None:
         load(bundle, int8=True)
 
 
-def _header(width: int, height: int) -> bytes:
-    fields = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = [(b"IHDR", fields), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b"")]
-    sized = [(struct.pack(">I", len(data)), kind + data) for kind, data in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(size + rest + struct.pack(">I", zlib.crc32(rest)) for size, rest in sized)
-
-
-def _bad_images() -> list[bytes]:
-    """Return files that no reader may read: cut, foreign, of a giant size, moving, with floating-point pixels."""
-    rng = np.random.default_rng(3)
-    whole = encoded(Image.fromarray(toy.draw("x-", rng)), "PNG")
-    jpeg = encoded(Image.fromarray(toy.draw("x-", rng)), "JPEG")
-    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
-    cut = [data[: len(data) * part // 21] for data in (whole, jpeg) for part in range(21)]
-    foreign = [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html></html>", b"%!PS-Adobe-3.0 EPSF-3.0", b"%PDF-1.7"]
-    return [
-        *cut, *foreign, rng.bytes(2000), _header(100_000, 100_000), _header(12_000, 12_000), _header(1, 2**31 - 1),
-        encoded(Image.new("RGB", (16, 16)), "TIFF"), encoded(Image.new("F", (16, 16)), "TIFF"), bytes(50_000_000),
-        encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
-        encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]),
-    ]  # fmt: skip
-
-
 def test_bad_images_are_refused_in_one_sentence_each(toy_bundle: Path) -> None:
     """The reader stays usable."""
     shared = load(toy_bundle)
     good = toy.draw("x-", np.random.default_rng(3))
     before = shared.read(Image.fromarray(good))
 
-    for data in _bad_images():
+    for data in bad_images().values():
         with pytest.raises(UnreadableImageError) as refusal:
             shared.read(data)
         assert str(refusal.value).endswith(".")

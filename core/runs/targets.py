@@ -1,0 +1,128 @@
+"""Readers of images: a bundle, which needs no torch, a run, or the built-in reader."""
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol
+
+from core.bundle.reader import MANIFEST, SUMS, BundleError, Reader, Reading, load
+from core.errors import OptionError, StorageError
+from core.files import shortened
+from core.images.pixels import Pixels
+from core.runs.inputs import Record
+
+if TYPE_CHECKING:
+    from core.model.predictor import Predictor
+
+MAX_BUNDLE_BYTES = 1 << 30
+"""Unpacked size of a bundle's zip. Only a damaged or hostile one has more."""
+MAX_BUNDLE_FILES = 100
+
+
+class Target(Protocol):
+    """A reader of images."""
+
+    name: str
+    """Name for the lines of a file. It changes with everything that can change an answer."""
+
+    def read(self, images: Sequence[Pixels]) -> list[Record]:
+        """Return the keys of `slotlab predict --json` for each image, without `file`."""
+        ...
+
+
+class BundleTarget:
+    """A bundle."""
+
+    def __init__(self, reader: Reader, name: str) -> None:
+        self.reader, self.name = reader, name
+
+    def read(self, images: Sequence[Pixels]) -> list[Record]:
+        return [reading.to_dict() for reading in self.reader.read_all(images)]
+
+
+class RunTarget:
+    """A run or the built-in reader."""
+
+    def __init__(
+        self, predictor: "Predictor", name: str, *, tta: bool | None, is_blind: Callable[[Pixels], bool]
+    ) -> None:
+        views, rule = predictor.views(tta=tta), predictor.rule(tta=tta)
+        settings = json.dumps([predictor.step, *map(repr, views), repr(rule)])
+        self.name = f"{name} {hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+        self._predictor, self._tta, self._is_blind = predictor, tta, is_blind
+
+    def read(self, images: Sequence[Pixels]) -> list[Record]:
+        predictions = self._predictor.predict(images, tta=self._tta)
+        return [
+            Reading(each.text, each.confidence, each.accepted, None, tuple(each.positions)).to_dict()
+            | {"blind": self._is_blind(pixels)}
+            for each, pixels in zip(predictions, images, strict=True)
+        ]
+
+
+def is_bundle(path: Path) -> bool:
+    """Return whether a path is a folder or zip that looks like a bundle."""
+    with suppress(OSError, ValueError):  # no path at all
+        if path.is_dir():
+            return (path / MANIFEST).is_file() and (path / SUMS).is_file()
+        return path.suffix.lower() == ".zip" and path.is_file()
+    return False
+
+
+def open_bundle(path: Path, *, int8: bool = False) -> BundleTarget:
+    """Load a bundle from its folder or zip. Raises OptionError or StorageError."""
+    try:
+        if path.is_dir():
+            return _loaded(path, int8=int8)
+        with tempfile.TemporaryDirectory(prefix="slotlab-") as folder:
+            _unpack(path, Path(folder))
+            return _loaded(Path(folder), int8=int8)  # it keeps the files in memory
+    except OSError as error:
+        raise StorageError(f"The bundle {shortened(str(path))} cannot be read ({error.strerror}).") from error
+
+
+def _loaded(folder: Path, *, int8: bool) -> BundleTarget:
+    try:
+        reader = load(folder, int8=int8)
+    except BundleError as error:
+        raise StorageError(str(error)) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StorageError("The manifest of this bundle is damaged.") from error
+    sha256 = hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
+    return BundleTarget(reader, f"bundle {sha256[:12]}{' int8' if int8 else ''}")
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Write the files of a bundle's zip, which lie in its root or in one folder. Raises OptionError and OSError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_whole = _unpacked(archive, folder)
+    except OSError:
+        raise
+    except Exception as error:  # BadZipFile, zlib.error, LZMAError ... have no common base class
+        raise OptionError(f"{shortened(str(path))} is damaged or not the zip of a bundle.") from error
+    if not is_whole:
+        raise OptionError(f"{shortened(str(path))} is not the zip of a bundle.")
+
+
+def _unpacked(archive: zipfile.ZipFile, folder: Path) -> bool:
+    """Write the files. Return False if it is not the zip of a bundle. Some files may be written then."""
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    parts = [PurePosixPath(info.filename).parts for info in infos]
+    if len(infos) > MAX_BUNDLE_FILES or not all(parts) or not {MANIFEST, SUMS} <= {names[-1] for names in parts}:
+        return False
+    left = MAX_BUNDLE_BYTES
+    for info, names in zip(infos, parts, strict=True):
+        if len(names) > 2 or names[-1] == "..":
+            return False
+        with archive.open(info) as file:
+            data = file.read(left + 1)  # the size in its header can be wrong
+        left -= len(data)
+        if left < 0:
+            return False
+        (folder / names[-1]).write_bytes(data)
+    return True
