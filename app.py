@@ -31,6 +31,7 @@ def route() -> None:
                 st.Page("pages/train.py", title="Train", icon=":material/show_chart:"),
                 st.Page("pages/evaluate.py", title="Evaluate", icon=":material/grid_on:"),
                 st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+                st.Page("pages/models.py", title="Models", icon=":material/inventory_2:"),
                 st.Page("pages/predict.py", title="Predict", icon=":material/image_search:"),
             ],
         }

@@ -486,6 +486,24 @@ def m008_bundles(db: Database) -> None:
     _rebuild(db, "jobs", lambda sql: sql.replace("'folds', 'round')", "'folds', 'round', 'bundle')"))
 
 
+@MIGRATIONS()
+def m009_bundle_in_use(db: Database) -> None:
+    """Record which bundle of a project is in use, and who decided it. The newest row counts."""
+    _run(
+        db,
+        """
+        CREATE TABLE promotions (
+            id INTEGER PRIMARY KEY,
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            job_id TEXT NOT NULL REFERENCES jobs (id),
+            operator TEXT NOT NULL,
+            at TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX promotions_of_project ON promotions (project_id, id)",
+    )
+
+
 def _rebuild(db: Database, table: str, change: Callable[[str], str], **new_columns: str) -> None:
     """Copy a table into one with a changed definition, with its indexes and triggers.
 
@@ -557,5 +575,5 @@ def _run(db: Database, *statements: str) -> None:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Number of steps above, stored in the file's user_version. A test checks it."""

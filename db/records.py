@@ -225,6 +225,18 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Promotion:
+    """A decision to use a bundle, until the next one."""
+
+    id: int
+    project_id: int
+    job_id: str
+    """The job that made the bundle."""
+    operator: str
+    at: str
+
+
+@dataclass(frozen=True)
 class UseOfTest:
     """A use of the test set. Its result is None if the evaluation has none."""
 

@@ -78,6 +78,17 @@ def select_samples(
     return [Sample(**row) for row in db.query(sql, [*values, limit, offset])]
 
 
+def select_comparable(db: Database, project_id: int, *, limit: int) -> list[Sample]:
+    """Return the newest labeled images of val and unlabeled images of train, newest first."""
+    rows = db.query(
+        "SELECT * FROM samples WHERE project_id = ?"
+        " AND ((split = 'val' AND state = 'labeled') OR (split = 'train' AND state = 'unlabeled'))"
+        " ORDER BY id DESC LIMIT ?",
+        [project_id, limit],
+    )
+    return [Sample(**row) for row in list(rows)]
+
+
 def count_samples(
     db: Database,
     project_id: int,

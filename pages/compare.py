@@ -113,7 +113,7 @@ if len(runs) < 2:
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    run = runs[layout.choose_run(list(runs))]
+    run = runs[layout.choose_run(project, list(runs))]
     other = runs[layout.choose_other_run(list(runs), run.job.id)]
     split = st.segmented_control(
         "Split", ["val", "test"], default="val", required=True, key=state.SPLIT, bind="query-params"

@@ -78,7 +78,7 @@ with layout.errors(), layout.database() as db:
 runs = layout.runs_with_a_model(project)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    run = runs[layout.choose_run(list(runs))]
+    run = runs[layout.choose_run(project, list(runs))]
     split = st.segmented_control("Split", SPLITS, default="val", required=True, key=state.SPLIT, bind="query-params")
     views = st.container(width="content")
 predictions, damage = None, ""

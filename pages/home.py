@@ -8,12 +8,14 @@ from core.data.kinds import Counts, breakdown, is_mixed, labels_by_kind
 from core.data.proposals import rule_of
 from core.evaluation.percent import share
 from core.evaluation.reference import score_name
+from core.runs.promotions import default_run
 from core.words import plural
 from db.jobs import active_jobs, list_jobs
 from db.projects import list_projects
 from db.records import ACTIVE, Project, Run
 from db.runs import list_runs
 from db.samples import counts
+from db.sqlite import Database
 from pages.components import layout
 from pages.components.home.backup import has_problem, show_backup
 from pages.components.home.importing import import_form, show_import, show_watch
@@ -21,7 +23,20 @@ from pages.components.home.importing import import_form, show_import, show_watch
 RUN_PAGES = ("pages/train.py", "pages/evaluate.py")
 """Pages that show a run."""
 
+TITLES = {"in use": "Run in use", "best": "Best run", "newest": "Newest run"}
+
 layout.enter("home")
+
+
+def shown_run(db: Database, project: Project) -> tuple[Run | None, str]:
+    """Return the run of a project's card, with a title: an active run, else the one that other pages show first."""
+    runs = {run.job.id: run for run in list_runs(db, project.id)}
+    newest = next(iter(runs.values()), None)
+    if newest and newest.job.state in ACTIVE:
+        return newest, "Newest run"
+    found = default_run(db, layout.home(), project, runs)
+    return (runs[found[0]], TITLES[found[1]]) if found else (None, "Newest run")
+
 
 projects, cards, imports, watches = [], [], [], {}
 if layout.home().db.exists():
@@ -35,17 +50,16 @@ if layout.home().db.exists():
         }
         imports = [job for job in list_jobs(db, kind="import", limit=len(watches) + 1) if job.id not in watches]
         for project in projects:
-            runs = list_runs(db, project.id)[:1]
             numbers = counts(db, project.id), labels_by_kind(db, project), rule_of(db, project).usable
-            cards.append((project, runs[0] if runs else None, *numbers))
+            cards.append((project, *shown_run(db, project), *numbers))
 
 
 def show_project(
-    project: Project, run: Run | None, count: dict[tuple[str, str], int], kinds: Counts, usable: bool
+    project: Project, run: Run | None, why: str, count: dict[tuple[str, str], int], kinds: Counts, usable: bool
 ) -> None:
-    """Draw a project's card: labeling progress, result of the newest run, and links to the next steps.
+    """Draw a project's card: labeling progress, a run's result, and links to the next steps.
 
-    `usable`: the general readers have read the project and can be used.
+    `why` names the run. `usable`: the general readers have read the project and can be used.
     """
 
     def total(*keys: str) -> int:
@@ -56,7 +70,7 @@ def show_project(
             st.subheader(layout.plain(project.name), anchor=False)
             with st.container(horizontal=True, width="content"):
                 link_to_next_steps(project, run, kinds, total("unlabeled"), usable)
-        images, labels, newest = st.columns([2, 3, 3])
+        images, labels, result = st.columns([2, 3, 3])
         splits = [f"{split} {total(split, 'labeled'):,}" for split in ("train", "val", "test")]
         spec = f"{plural(project.length, 'character')}, {layout.plain(short(project.charset))}"
         show_number(images, "Images", f"{total():,}", spec)
@@ -64,15 +78,13 @@ def show_project(
         notes = [" · ".join([*splits, f"skipped {total('skipped'):,}"]), breakdown(kinds)]
         show_number(labels, "Labeled", progress, "  \n".join(filter(None, notes)))
         if run is None:
-            show_number(newest, "Newest run", "None yet", "")
+            show_number(result, why, "None yet", "")
         elif run.val_correct is None:
-            show_number(
-                newest, "Newest run", run.job.state.capitalize(), layout.plain(f"{run.job.id} {run.job.reason or ''}")
-            )
+            show_number(result, why, run.job.state.capitalize(), layout.plain(f"{run.job.id} {run.job.reason or ''}"))
         else:
             note = f"{share(run.val_correct, run.val_n)} · {run.job.id}"
-            title = f"Newest run, {score_name(run.reference)} on val"
-            show_number(newest, title, f"{run.val_correct:,} of {run.val_n:,}", note)
+            title = f"{why}, {score_name(run.reference)} on val"
+            show_number(result, title, f"{run.val_correct:,} of {run.val_n:,}", note)
 
 
 def short(charset: str) -> str:

@@ -39,7 +39,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
             "Reader", ["run", BUILTIN] if runs else [BUILTIN], default="run" if runs else BUILTIN, required=True,
             key=f"reader of {project.id}", format_func=shown_name,
         )  # fmt: skip
-    run = runs[layout.choose_run(list(runs))] if reader == "run" else None
+    run = runs[layout.choose_run(project, list(runs))] if reader == "run" else None
     who = run.job.id if run else BUILTIN
     source = st.segmented_control(
         "Images", ["upload", *STORED], default=default, required=True, key="images", persist_state="session"

@@ -109,6 +109,22 @@ def trained_on_readings(home: Home, home_of_readings: Home) -> Project:
         return open_project(db, "portal", None, None)
 
 
+@pytest.fixture(scope="session")
+def bundled_home(tmp_path_factory: pytest.TempPathFactory, trained_home: Home) -> Home:
+    """The project of `trained_home` with two bundles of its run. Copy it before use."""
+    from tests.helpers.trained import bundle_twice
+
+    return Home(made_once(tmp_path_factory, "bundled", lambda root: bundle_twice(root, trained_home.root)))
+
+
+@pytest.fixture
+def bundled(home: Home, bundled_home: Home) -> Project:
+    """A project in `home` with a finished run and its bundles 0002-bundle and 0003-bundle."""
+    shutil.copytree(bundled_home.root, home.root, dirs_exist_ok=True)
+    with opened(home.db) as db:
+        return open_project(db, "portal", None, None)
+
+
 @pytest.fixture
 def trained(home: Home, trained_home: Home) -> Project:
     """A project in `home` with a finished run, 0001-fast."""

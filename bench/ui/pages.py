@@ -82,6 +82,7 @@ SCREENS: tuple[Screen, ...] = (
             ("bundle", "bundle", SECTION, {}),
         )
     ),
+    Screen(name="models", path="models", shows="h1"),
     Screen(name="predict", path="predict", shows=TABLE),
 )
 """Every page and section. `known` drops those that the app does not have."""

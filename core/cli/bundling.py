@@ -1,4 +1,4 @@
-"""The command that takes a run out of Slotlab: bundle."""
+"""Commands for runs that leave Slotlab: bundle, models, promote."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,25 @@ from typing import Annotated
 import typer
 
 from core.cli.progress import Progress
-from core.cli.shared import Json, RunName, database, find_run, update_jobs
+from core.cli.shared import Json, ProjectName, RunName, database, find_project, find_run, update_jobs
 from core.cli.terminal import print_line
-from core.errors import StorageError
+from core.errors import OptionError, StorageError
+from core.evaluation.percent import counted
 from core.files import write_outside
 from core.home import Home, default_operator
 from core.jobs import control
-from core.runs.bundles import bundle_of, check_out, copy_out, start_bundle, zip_bytes
+from core.runs.bundles import (
+    KIND,
+    bundle_of,
+    check_out,
+    copy_out,
+    find_bundle,
+    list_bundles,
+    manifest_of,
+    start_bundle,
+    zip_bytes,
+)
+from core.runs.promotions import in_use, promote
 
 
 def bundle(
@@ -56,3 +68,50 @@ def bundle(
     )
     if made.int8_bytes is None:
         print(f"No INT8 model: it would read {made.int8_changed:,} of them differently.")
+
+
+def models(*, project: ProjectName, as_json: Json = False) -> None:
+    """List the bundles of a project, newest first, and say which one is in use."""
+    home = Home.from_env()
+    with database(home) as db:
+        update_jobs(db, home)
+        chosen = find_project(db, project)
+        used = in_use(db, chosen)
+        records = [
+            {
+                "bundle": each.job.id, "run": each.run_id, "made_at": each.job.created_at,
+                "in_use": used is not None and used.job_id == each.job.id, "is_current": each.is_current,
+                "val": manifest_of(each)["metrics"]["val"],
+            }
+            for each in list_bundles(db, home, chosen)
+        ]  # fmt: skip
+    if as_json:
+        print(json.dumps(records, ensure_ascii=False))
+        return
+    if not records:
+        print("No bundles yet.")
+    for record in records:
+        notes = ["in use"] * record["in_use"] + ["outdated"] * (not record["is_current"])
+        val = counted(record["val"]["correct"], record["val"]["n"])
+        print_line("  ".join([record["bundle"], record["run"], f"val {val}", *notes]))
+
+
+def use_bundle(
+    bundle_name: Annotated[str, typer.Argument(metavar="BUNDLE", help="Number or full name of a bundle.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Use this bundle from now on. Pages then show its run first. The files are not copied anywhere."""
+    home = Home.from_env()
+    with database(home) as db:
+        update_jobs(db, home)
+        job = control.find_job(db, bundle_name)
+        found = find_bundle(db, home, job.id)
+        if found is None:
+            what = "has no files" if job.kind == KIND else "is not a bundle"
+            raise OptionError(f"{job.id} {what}. `slotlab models` lists the bundles.")
+        promote(db, found, operator=default_operator())
+    if as_json:
+        print(json.dumps({"bundle": job.id, "run": found.run_id}))
+    else:
+        print(f"{job.id} of run {found.run_id} is in use.")

@@ -289,6 +289,8 @@ app.command()(results.evaluate)
 app.command()(results.report)
 app.command()(predicting.predict)
 app.command()(bundling.bundle)
+app.command()(bundling.models)
+app.command("promote")(bundling.use_bundle)
 
 
 @app.command("export")

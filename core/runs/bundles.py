@@ -21,15 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.bundle.reader import MANIFEST
 from core.errors import ExportError, OptionError, SlotlabError, StorageError
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.views import ORIGINAL, choice_of, to_dicts
-from core.files import checked_path, shortened
+from core.files import checked_path, read_small, shortened
 from core.home import Home
 from core.jobs import control
 from core.runs.evaluated import load_evaluated
-from db import jobs, projects
-from db.records import Job, Run
+from db import jobs, projects, promotions, runs
+from db.records import Job, Project, Run
 from db.sqlite import Database
 
 KIND = "bundle"
@@ -40,6 +41,7 @@ class Bundle:
     """A finished bundle of a run."""
 
     job: Job
+    run_id: str
     directory: Path
     n: int
     """Validation images on which its answers equal those of the run."""
@@ -108,6 +110,7 @@ def bundle_of(home: Home, run: Run, job: Job) -> Bundle | None:
     result, folder = json.loads(job.result), home.run(run.job.id)
     return Bundle(
         job=job,
+        run_id=run.job.id,
         directory=directory,
         n=result["n"],
         largest_difference=result["largest_difference"],
@@ -116,6 +119,39 @@ def bundle_of(home: Home, run: Run, job: Job) -> Bundle | None:
         int8_changed=result["int8_changed"],
         is_current=result["settings"] == settings_of(folder, control.selected_step(home, run.job.id)),
     )
+
+
+def find_bundle(db: Database, home: Home, job_id: str) -> Bundle | None:
+    """Return the bundle that a job has made. None if its files are gone."""
+    job = jobs.find_job(db, job_id)
+    run = runs.find_run(db, control.spec(home, job_id).get("run", "")) if job and job.kind == KIND else None
+    return bundle_of(home, run, job) if job and run else None
+
+
+def list_bundles(db: Database, home: Home, project: Project) -> list[Bundle]:
+    """Return the bundles of a project, newest first."""
+    found = (find_bundle(db, home, job.id) for job in jobs.list_jobs(db, project_id=project.id, kind=KIND))
+    return [bundle for bundle in found if bundle]
+
+
+def manifest_of(bundle: Bundle) -> dict[str, Any]:
+    """Return the manifest of a bundle. Raises StorageError if it is missing or damaged."""
+    try:
+        manifest: dict[str, Any] = json.loads(read_small(bundle.directory / MANIFEST))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"The manifest of {bundle.job.id} is damaged. Make the bundle again.") from error
+    return manifest
+
+
+def delete_bundle(db: Database, bundle: Bundle) -> None:
+    """Delete the files of a bundle. Raises OptionError for the bundle in use, StorageError if a file stays."""
+    newest = next(iter(promotions.list_promotions(db, bundle.job.project_id)), None)
+    if newest and newest.job_id == bundle.job.id:
+        raise OptionError(f"{bundle.job.id} is in use. Use another bundle first.")
+    try:
+        shutil.rmtree(bundle.directory)
+    except OSError as error:
+        raise StorageError(f"The files of {bundle.job.id} could not be deleted ({error.strerror}).") from error
 
 
 # Out of the Slotlab folder

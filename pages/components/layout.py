@@ -13,6 +13,7 @@ from core.charset import TextSpec, spec_of
 from core.errors import SlotlabError
 from core.home import Home
 from core.jobs import control
+from core.runs.promotions import default_run
 from db.connection import opened
 from db.projects import find_project, list_projects
 from db.records import Job, Project, Run
@@ -181,25 +182,31 @@ def say_no_model(project: Project, advice: str) -> None:
     )
 
 
-def choose_run(ids: list[str]) -> str:
-    """Ask for one of these runs, newest first. The address may give only its number, as ?run=7."""
+def choose_run(project: Project, ids: list[str]) -> str:
+    """Ask for one of these runs, newest first. The address may give only its number, as ?run=7.
+
+    Without an address it is the run in use, else the best one on val.
+    """
     keep_run(ids)
-    return _choose_run("Run", ids, state.RUN, ids)
+    with errors(), database() as db:
+        shown = default_run(db, home(), project, ids)
+    return _choose_run("Run", ids, state.RUN, ids, default=shown[0] if shown else ids[0])
 
 
 def choose_other_run(ids: list[str], run_id: str) -> str:
     """Ask for a second run other than `run_id`."""
     if run_id in (st.session_state.get(state.OTHER_RUN), _run_of(st.query_params.get(state.OTHER_RUN, ""), ids)):
         st.session_state[state.OTHER_RUN] = next(name for name in ids if name != run_id)
-    return _choose_run("Compare with", [name for name in ids if name != run_id], state.OTHER_RUN, ids)
+    others = [name for name in ids if name != run_id]
+    return _choose_run("Compare with", others, state.OTHER_RUN, ids, default=others[0])
 
 
-def _choose_run(title: str, ids: list[str], key: str, all_ids: list[str]) -> str:
-    take_run_from_address(key, all_ids, "This project has no run {} with a model. Showing the newest one.")
+def _choose_run(title: str, ids: list[str], key: str, all_ids: list[str], *, default: str) -> str:
+    take_run_from_address(key, all_ids, f"This project has no run {{}} with a model. Showing {default}.")
     # Set a value instead of deleting the key: after a fallback to the default the browser still shows the former run.
     if key in st.session_state and st.session_state[key] not in ids:
-        st.session_state[key] = ids[0]
-    return st.selectbox(title, ids, key=key, bind="query-params", width=200)
+        st.session_state[key] = default
+    return st.selectbox(title, ids, ids.index(default), key=key, bind="query-params", width=200)
 
 
 def take_run_from_address(key: str, ids: Collection[str], refusal: str) -> None:

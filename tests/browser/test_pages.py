@@ -63,7 +63,7 @@ def test_an_address_that_leads_nowhere_says_so_in_one_sentence(lab: "Lab", page:
 
     for name in ("evaluate", "predict"):
         open_at(page, lab, f"/{name}?project={mine.name}&run={others_run}", name.capitalize())
-        sentence = f"This project has no run '{others_run}' with a model. Showing the newest one."
+        sentence = f"This project has no run '{others_run}' with a model. Showing {run}."
         expect(page.get_by_text(sentence)).to_be_visible()
         expect(page.get_by_role("combobox", name="Run", exact=True)).to_have_value(run)
 

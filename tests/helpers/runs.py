@@ -8,7 +8,7 @@ from core.images.pixels import encode_png
 from core.jobs.jobdir import JobDir
 from core.model.config import TrainConfig
 from core.runs.start import start_training
-from db import labels, projects, samples
+from db import jobs, labels, projects, runs, samples
 from db.connection import write
 from db.records import Project, Run
 from tests.helpers.waiting import wait_until_working
@@ -59,3 +59,19 @@ def start_forever(db: Database, home: Home, project: Project) -> JobDir:
     job = JobDir(home.run(start(db, home, project).job.id))
     wait_until_working(job)
     return job
+
+
+def add_finished(db: Database, project: Project, reference: str, correct: int | None, n: int) -> str:
+    """Add a finished run with its result on val, None for a run without one, and return its id."""
+    with write(db):
+        number = jobs.next_number(db)
+        job = jobs.insert_job(
+            db, id=f"{number:04}-fast", number=number, kind="train", project_id=project.id, request_id=f"{number}"
+        )
+        runs.insert_run(
+            db, job_id=job.id, preset="fast", config="{}", dataset_sha256="", train_n=100, val_n=n, reference=reference
+        )
+        if correct is not None:
+            runs.set_val_correct(db, job.id, correct)
+        jobs.set_state(db, job, "finished", final=True)
+    return job.id

@@ -10,11 +10,14 @@ from core.charset import spec_of
 from core.data.importing import import_images, open_project, open_source
 from core.data.proposals import accept_agreed
 from core.evaluation.predictions import Predictions
+from core.evaluation.views import ViewChoice
 from core.home import Home
 from core.images import renderer
 from core.jobs import control
 from core.model.config import preset, with_options
+from core.runs.bundles import start_bundle
 from core.runs.start import start_training
+from db import runs
 from db.connection import opened
 from db.records import Project
 from db.samples import select_samples
@@ -45,6 +48,17 @@ def train_once(root: Path) -> None:
         done = control.follow(db, home, run.job.id, lambda _: None)
     assert done.state == "finished", done.reason
     shutil.rmtree(folder)
+
+
+def bundle_twice(root: Path, trained: Path) -> None:
+    """Make two bundles of a trained project's run with the real worker. The second one reads with TTA."""
+    home = Home(shutil.copytree(trained, root, dirs_exist_ok=True))
+    with opened(home.db) as db:
+        run = runs.find_run(db, RUN)
+        assert run is not None
+        for use in (False, True):
+            ViewChoice(use=use).save(home.run(RUN))
+            control.finish(db, home, start_bundle(db, home, run, operator="ann").id, lambda _: None)
 
 
 def train_on_readings_once(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""`slotlab bundle` with the real worker: a folder and a zip, and what is refused before the job starts."""
+"""`slotlab bundle` with the real worker: a folder and a zip, what is refused, and which bundle is in use."""
 
 import json
 import zipfile
@@ -60,3 +60,30 @@ def test_a_wrong_place_is_refused_before_the_job_starts(home: Home, slotlab: Slo
     refused(slotlab("bundle", "77", "--out", tmp_path / "x"), "There is no run or job '77'.")
     assert not (tmp_path / "x").exists()
     assert sorted(path.name for path in home.runs.iterdir()) == before
+
+
+@pytest.mark.usefixtures("bundled")
+def test_a_bundle_is_promoted_and_listed(home: Home, slotlab: Slotlab) -> None:
+    """The list says which one is in use, and which one its run has outgrown."""
+    listed = json.loads(slotlab("models", "--project", "portal", "--json").stdout)
+    assert [(each["bundle"], each["in_use"], each["is_current"]) for each in listed] == [
+        ("0003-bundle", False, True), ("0002-bundle", False, False),
+    ]  # fmt: skip
+    assert listed[0]["val"]["n"] > 0
+
+    done = slotlab("promote", "2", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"bundle": "0002-bundle", "run": RUN})
+    lines = slotlab("models", "--project", "portal").stdout.splitlines()
+    assert lines[1].startswith(f"0002-bundle  {RUN}  val ")
+    assert lines[1].endswith("  in use  outdated")
+    refused(slotlab("promote", "2"), "0002-bundle is already in use.")
+    refused(slotlab("promote", RUN), f"{RUN} is not a bundle. `slotlab models` lists the bundles.")
+    for path in (home.bundles / "0003-bundle").iterdir():
+        path.unlink()
+    (home.bundles / "0003-bundle").rmdir()
+    refused(slotlab("promote", "3"), "0003-bundle has no files. `slotlab models` lists the bundles.")
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_project_without_bundles_says_so(slotlab: Slotlab) -> None:
+    assert slotlab("models", "--project", "portal").stdout == "No bundles yet.\n"

@@ -14,28 +14,13 @@ from core.jobs import control
 from core.model.config import preset, with_options
 from core.runs.rounds import _finish_round, best_run, get_run, line_of, measure_again, start_round
 from core.runs.start import start_training
-from db import evaluations, jobs, runs, samples
+from db import evaluations, jobs, samples
 from db.connection import write
 from db.records import ACTIVE, Project
 from tests.helpers.readings import agreeing
-from tests.helpers.runs import add_unlabeled
+from tests.helpers.runs import add_finished, add_unlabeled
 from tests.helpers.stand_in import FOREVER, STEPS
 from tests.helpers.trained import ON_READINGS, SETTINGS
-
-
-def add_run(db: Database, project: Project, reference: str, correct: int, n: int) -> str:
-    """Add a finished run with its result on val, and return its id."""
-    with write(db):
-        number = jobs.next_number(db)
-        job = jobs.insert_job(
-            db, id=f"{number:04}-fast", number=number, kind="train", project_id=project.id, request_id=f"{number}"
-        )
-        runs.insert_run(
-            db, job_id=job.id, preset="fast", config="{}", dataset_sha256="", train_n=100, val_n=n, reference=reference
-        )
-        runs.set_val_correct(db, job.id, correct)
-        jobs.set_state(db, job, "finished", final=True)
-    return job.id
 
 
 def add_evaluation(db: Database, project: Project, run: str, reference: str, correct: int, n: int) -> str:
@@ -59,7 +44,7 @@ def result(run: str, next_run: str, evaluation: str | None = None) -> dict[str, 
 
 @pytest.mark.parametrize("reference", ["people", "readers"])
 def test_a_round_helps_if_more_of_val_is_right(db: Database, project: Project, reference: str) -> None:
-    run, next_run = add_run(db, project, reference, 8, 10), add_run(db, project, reference, 19, 20)
+    run, next_run = add_finished(db, project, reference, 8, 10), add_finished(db, project, reference, 19, 20)
 
     line = line_of(db, result(run, next_run))
 
@@ -69,7 +54,7 @@ def test_a_round_helps_if_more_of_val_is_right(db: Database, project: Project, r
 
 def test_an_agreement_with_readers_is_not_compared_with_an_exact_match(db: Database, project: Project) -> None:
     """People labeled val between the two runs, and the earlier run has not been evaluated since."""
-    run, next_run = add_run(db, project, "readers", 10, 10), add_run(db, project, "people", 3, 4)
+    run, next_run = add_finished(db, project, "readers", 10, 10), add_finished(db, project, "people", 3, 4)
 
     line = line_of(db, result(run, next_run))
 
@@ -85,7 +70,7 @@ def test_an_evaluation_on_the_same_labels_shows_the_gain(
     db: Database, project: Project, correct: int, helped: bool, best: str
 ) -> None:
     """The better of both runs is then the best one."""
-    run, next_run = add_run(db, project, "readers", 10, 10), add_run(db, project, "people", 3, 4)
+    run, next_run = add_finished(db, project, "readers", 10, 10), add_finished(db, project, "people", 3, 4)
     evaluation = add_evaluation(db, project, run, "people", correct, 4)
 
     line = line_of(db, result(run, next_run, evaluation))
@@ -126,7 +111,7 @@ def test_an_interrupted_round_is_resumed(
     """It may have labeled images whose next run has not started. A round with another run is a new job."""
     add_unlabeled(db, labeled, train=20)
     agreeing(db, labeled, samples.select_samples(db, labeled.id, state="unlabeled"), ["123"] * 20)
-    first, second = (get_run(db, add_run(db, labeled, "people", 1, 2)) for _ in range(2))
+    first, second = (get_run(db, add_finished(db, labeled, "people", 1, 2)) for _ in range(2))
     with monkeypatch.context() as patch:
         patch.setenv(STEPS, str(FOREVER))  # a round of three steps can end before the request to cancel arrives
         job = start_round(db, home, labeled, first, operator="ada")
@@ -150,7 +135,7 @@ def add_round(db: Database, project: Project, run: str, next_run: str) -> str:
 
 
 def test_a_stopped_next_run_is_named(db: Database, home: Home, project: Project) -> None:
-    run, next_run = add_run(db, project, "people", 1, 2), add_run(db, project, "people", 1, 2)
+    run, next_run = add_finished(db, project, "people", 1, 2), add_finished(db, project, "people", 1, 2)
     with write(db):
         db.execute("UPDATE jobs SET state = 'canceled' WHERE id = ?", [next_run])
         db.execute("UPDATE runs SET val_correct = NULL WHERE job_id = ?", [next_run])
@@ -170,7 +155,7 @@ def test_a_canceled_next_run_resumes(db: Database, home: Home, labeled: Project)
     """Without its files, a new round trains on the same labels."""
     add_unlabeled(db, labeled, train=20)
     agreeing(db, labeled, samples.select_samples(db, labeled.id, state="unlabeled"), ["123"] * 20)
-    run = get_run(db, add_run(db, labeled, "people", 1, 2))
+    run = get_run(db, add_finished(db, labeled, "people", 1, 2))
     config = with_options(preset("fast"), SETTINGS)
     following = start_training(db, home, labeled, config, preset="fast", operator="Ann").job.id
     control.cancel(db, home, following)

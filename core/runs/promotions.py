@@ -1,0 +1,66 @@
+"""Which bundle of a project is in use, and which run its pages show first."""
+
+from collections.abc import Collection
+
+from core.errors import OptionError
+from core.home import Home
+from core.jobs import control
+from core.runs.bundles import Bundle, find_bundle
+from core.runs.rounds import best_run
+from db import promotions
+from db.connection import write
+from db.records import Project, Promotion
+from db.sqlite import Database
+
+
+def promote(db: Database, bundle: Bundle, *, operator: str) -> None:
+    """Use this bundle from now on. Raises OptionError if it already is in use, or if its files are gone."""
+    with write(db):
+        newest = next(iter(promotions.list_promotions(db, bundle.job.project_id)), None)
+        if newest and newest.job_id == bundle.job.id:
+            raise OptionError(f"{bundle.job.id} is already in use.")
+        if not bundle.directory.is_dir():
+            raise OptionError(f"The files of {bundle.job.id} are gone. Make the bundle again.")
+        promotions.insert_promotion(db, project_id=bundle.job.project_id, job_id=bundle.job.id, operator=operator)
+
+
+def in_use(db: Database, project: Project) -> Promotion | None:
+    """Return the promotion that counts. None before the first."""
+    return next(iter(promotions.list_promotions(db, project.id)), None)
+
+
+def former(db: Database, home: Home, project: Project) -> Bundle | None:
+    """Return the bundle that a rollback uses again: the one before the present one that still has files."""
+    earlier = before_present([each.job_id for each in reversed(promotions.list_promotions(db, project.id))])
+    found = (find_bundle(db, home, job_id) for job_id in reversed(earlier))
+    return next((bundle for bundle in found if bundle), None)
+
+
+def before_present(promoted: list[str]) -> list[str]:
+    """Return the bundles below the present one, oldest first. `promoted` has all promotions, oldest first.
+
+    A promotion of the bundle just below is a rollback, and forgets the one above. So two rollbacks go back two bundles.
+    """
+    stack: list[str] = []
+    for job_id in promoted:
+        if job_id in stack[-2:-1]:
+            stack.pop()
+        else:
+            stack.append(job_id)
+    return stack[:-1]
+
+
+def default_run(db: Database, home: Home, project: Project, names: Collection[str]) -> tuple[str, str] | None:
+    """Return the run to show unless another one is asked for, and why: `in use`, `best` or `newest`.
+
+    It is one of `names`, the runs that a page can show, newest first. None if there are none. The best run is the best
+    on validation images.
+    """
+    promotion = in_use(db, project)
+    used: str | None = control.spec(home, promotion.job_id).get("run") if promotion else None
+    if used in names:
+        return str(used), "in use"
+    best = best_run(db, project)
+    if best and best.job.id in names:
+        return best.job.id, "best"
+    return next(((name, "newest") for name in names), None)

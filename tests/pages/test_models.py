@@ -1,0 +1,95 @@
+"""The Models page: which bundle is in use, what another one would change, and a way back."""
+
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+from core.home import Home
+from core.runs.bundles import find_bundle
+from core.runs.promotions import promote
+from db.connection import opened
+from db.promotions import list_promotions
+from db.records import Project
+from tests.helpers.trained import RUN
+
+OpenPage = Callable[..., AppTest]
+PLAIN, TTA = "0002-bundle", "0003-bundle"
+
+
+def said(app: AppTest) -> str:
+    shown = [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    return "\n".join(each.value for each in shown).replace("\\", "").replace("*", "")
+
+
+def use(home: Home, name: str) -> None:
+    with opened(home.db) as db:
+        bundle = find_bundle(db, home, name)
+        assert bundle is not None
+        promote(db, bundle, operator="ann")
+
+
+def test_without_a_bundle_the_page_says_where_to_make_one(open_page: OpenPage, trained: Project) -> None:
+    app = open_page("models", project=trained.name)
+
+    assert not app.exception
+    assert "No bundles yet. Make one on the Bundle tab of Evaluate." in said(app)
+    assert [link.proto.label for link in app.main.get("page_link")] == [f"Make a bundle of {RUN}"]
+
+
+def test_a_bundle_is_used_and_rolled_back(home: Home, open_page: OpenPage, bundled: Project) -> None:
+    """The newest one is selected at first. The history grows by each decision."""
+    app = open_page("models", project=bundled.name)
+    assert not app.exception
+    assert "No bundle is in use yet." in said(app)
+
+    app.button(key=f"use {TTA}").click().run()
+    assert f"{TTA} is in use for less than a minute" in said(app)
+    assert not [button for button in app.button if button.key == "roll back"]
+    use(home, PLAIN)
+    app = open_page("models", project=bundled.name)
+    assert f"{PLAIN} is in use" in said(app)
+    app.button(key="roll back").click().run()
+
+    assert f"{TTA} is in use" in said(app)
+    with opened(home.db) as db:
+        assert [each.job_id for each in list_promotions(db, bundled.id)] == [TTA, PLAIN, TTA]
+
+
+def test_two_bundles_are_compared_and_one_is_deleted(home: Home, open_page: OpenPage, bundled: Project) -> None:
+    """The selected one is in use, so the other one can be deleted after the choice changed."""
+    use(home, PLAIN)
+    app = open_page("models", project=bundled.name)
+    app.button(key="compare bundles").click().run()
+    assert not app.exception
+    assert "alike" in said(app)
+    assert "that trained neither run" in said(app)
+    assert not [button for button in app.button if button.key == f"delete {PLAIN}"]
+    use(home, TTA)
+    (home.bundles / TTA / "model.onnx").write_bytes(b"nothing")
+
+    app = open_page("models", project=bundled.name)
+    app.button(key="compare bundles").click().run()
+
+    assert "model.onnx of this bundle is damaged." in said(app)
+
+
+def test_a_bundle_in_use_without_files_is_an_error(home: Home, open_page: OpenPage, bundled: Project) -> None:
+    use(home, PLAIN)
+    for path in (home.bundles / PLAIN).iterdir():
+        path.unlink()
+    (home.bundles / PLAIN).rmdir()
+
+    app = open_page("models", project=bundled.name)
+
+    assert f"The files of {PLAIN} are gone. Use another bundle, or make it again." in said(app)
+
+
+def test_evaluate_shows_the_run_in_use(home: Home, open_page: OpenPage, bundled: Project) -> None:
+    """Home names it as well."""
+    use(home, PLAIN)
+
+    app = open_page("evaluate", project=bundled.name)
+    assert app.main.selectbox[0].value == RUN
+    card = open_page("home")
+
+    assert any(metric.label.startswith("Run in use") for metric in card.metric)
