@@ -103,7 +103,7 @@ def compare_bundles(db: Database, project: Project, first: Bundle, second: Bundl
         part = chosen[start : start + CHUNK]
         blobs = samples.image_bytes(db, [sample.id for sample in part])
         pixels = [decode(blobs[sample.id]) for sample in part]
-        readings = [[reader.answer(each_PC) for each_PC in reader.log_probs(pixels)] for reader in readers]
+        readings = [reader.read_all(pixels) for reader in readers]
         pairs += [
             Pair(sample=sample, first=one, second=other) for sample, one, other in zip(part, *readings, strict=True)
         ]
