@@ -288,6 +288,7 @@ def resume(
 app.command()(results.evaluate)
 app.command()(results.report)
 app.command()(predicting.predict)
+app.command()(predicting.batch)
 app.command()(bundling.bundle)
 app.command()(bundling.models)
 app.command("promote")(bundling.use_bundle)

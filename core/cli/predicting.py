@@ -1,27 +1,30 @@
 """Commands that read files: predict, batch."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
 from core.charset import TextSpec
 from core.cli.progress import Progress
-from core.cli.shared import Tta, database, find_run
+from core.cli.shared import Json, Tta, database, find_run
 from core.cli.terminal import print_error, print_line
 from core.data.proposals import is_blind
 from core.errors import ImageError, OptionError
-from core.files import checked_path, is_standard_output
+from core.files import checked_path, is_standard_output, shortened
 from core.home import Home
 from core.images.frame import frame_of, subsample
 from core.images.pixels import Pixels
 from core.readers.builtin import NAME as BUILTIN
 from core.readers.builtin import STRIDE, caution, check_spec
+from core.runs.batch import run_batch, usable_cores
 from core.runs.inputs import Contents, Input, Record, batches, find_inputs, records
+from core.runs.parts import Form, Parts
 from core.runs.readings_file import ReadingsFile, csv_header, csv_line, json_line
 from core.runs.targets import RunTarget, Target, is_bundle, open_bundle
 from core.words import plural
@@ -107,9 +110,7 @@ def _write_readings(inputs: Iterable[Input], reader: Target, path: Path, *, is_c
             blind += sum(bool(record.get("blind")) for record in found)
         count, failed = len(file.done), file.failed
     _say_blind(blind)
-    earlier = f", {before:,} of them before" if before else ""
-    unread = f" {plural(failed, 'file')} could not be read." if failed else ""
-    print_error(f"{path}: {plural(count, 'line')}{earlier}.{unread}")
+    print_error(f"{path}: {_outcome(count, before, failed)}")
     return failed > 0
 
 
@@ -120,6 +121,50 @@ def _read(inputs: Iterable[Input], reader: Target, show: Callable[[int], None]) 
         yield found
         done += len(found)
         show(done)
+
+
+def batch(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder or zip of a bundle.")],
+    sources: Annotated[list[str], typer.Argument(metavar="SRC...", help=SOURCES)],
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder, or one to continue.")],
+    workers: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", min=1, help="Processes. Default: one for each core.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="parquet|jsonl")] = "parquet",
+    int8: Annotated[bool, typer.Option("--int8", help="Use the smaller and faster model of the bundle.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read very many files with a bundle, in processes on this machine, into a folder of parts.
+
+    Run again to continue, also after kill -9: an image under the same name is not read again. Exit code 1 if a file
+    could not be read.
+    """
+    if form not in get_args(Form):
+        raise OptionError(f"Unknown format {shortened(form)!r}. Choose one of {', '.join(get_args(Form))}.")
+    if not is_bundle(bundle):
+        raise OptionError(f"{shortened(str(bundle))} is not a bundle. Make one with `slotlab bundle RUN --out DIR`.")
+    folder = checked_path(out)
+    Home.from_env().check_outside(folder)
+    name = open_bundle(bundle, int8=int8).name
+    began = time.monotonic()
+    with Parts(folder, cast("Form", form), name) as parts, _progress(shown=True) as show:
+        before, inputs = len(parts), find_inputs(sources, sys.stdin.buffer)
+        run_batch(inputs, parts, bundle, jobs=workers or usable_cores(), int8=int8, show=show)
+    count, failed, seconds = len(parts), parts.failed, round(time.monotonic() - began, 3)
+    if as_json:
+        record = {"path": str(folder), "files": count, "before": before, "failed": failed, "seconds": seconds}
+        print(json.dumps(record, ensure_ascii=False))
+    else:
+        print_line(f"{folder}: {_outcome(count, before, failed)}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _outcome(count: int, before: int, failed: int) -> str:
+    earlier = f", {before:,} of them before" if before else ""
+    unread = f" {plural(failed, 'file')} could not be read." if failed else ""
+    return f"{plural(count, 'file')}{earlier}.{unread}"
 
 
 @contextmanager

@@ -115,9 +115,9 @@ class Contents:
             raise ImageError("The zip file has changed while it was read.") from error
 
 
-def batches(inputs: Iterable[Input]) -> Iterator[list[tuple[Input, Pixels | str]]]:
+def batches(inputs: Iterable[Input], contents: Contents | None = None) -> Iterator[list[tuple[Input, Pixels | str]]]:
     """Yield inputs with their pixels, or with the sentence why there are none."""
-    contents = Contents()
+    contents = contents or Contents()
     batch: list[tuple[Input, Pixels | str]] = []
     size = 0
     for item in inputs:

@@ -142,7 +142,7 @@ def test_a_killed_call_continues(
     done = slotlab("predict", toy_bundle, images, tmp_path / "missing.png", "--out", out)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.endswith(f"{out}: 41 lines, 32 of them before. 1 file could not be read.\n")
+    assert done.stderr.endswith(f"{out}: 41 files, 32 of them before. 1 file could not be read.\n")
     assert out.read_bytes().startswith(written)
     text = out.read_text()
     rows = list(csv.DictReader(io.StringIO(text))) if name == "out.csv" else lines(text)
