@@ -12,6 +12,7 @@ from pathlib import Path
 from core.backup.backups import is_running
 from core.data.standing import standing
 from core.errors import SlotlabError, StorageError
+from core.evaluation import familiarity
 from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.images.pixels import decode, pixel_hash
@@ -146,6 +147,10 @@ def _problems_of(job: JobDir, state: str, sha256: str | None) -> Iterator[str]:
             Predictions.load(path)
         except StorageError as error:
             yield str(error)
+    try:
+        familiarity.load(job.path)
+    except StorageError as error:
+        yield str(error)
     for name in ("views.json", "acceptance.json"):
         if (job.path / name).exists() and job.read(name) is None:
             yield f"{name} is damaged."

@@ -54,6 +54,7 @@ In a terminal, `python reader.py FILES...` prints one JSON object for each file.
 ## Limits
 
 - It was trained on {train} images of this portal, of {sizes} pixels. Readings of other images mean nothing.
+- {familiar}
 - It always answers with {length} characters, even if the image shows no text.
 - The figures hold while the portal keeps its style.
 
@@ -66,9 +67,14 @@ In a terminal, `python reader.py FILES...` prints one JSON object for each file.
 - SHA-256 of the data {data}, of the checkpoint {weights}, of the program {code}.
 """
 
+FAMILIAR = (
+    "If an image has another size, other colors or another style, `unfamiliar` says so and the reading is not accepted."
+)
+UNKNOWN = "It cannot tell whether an image is like those of training: there were too few validation images."
 
-def card(manifest: Mapping[str, Any]) -> str:
-    """Return the README.md for a manifest."""
+
+def card(manifest: Mapping[str, Any], *, familiar: bool) -> str:
+    """Return the README.md for a manifest of a bundle that knows its images or does not."""
     training, metrics, frame = manifest["training"], manifest["metrics"], manifest["frame"]
     export, hashes, views = manifest["export"], manifest["hashes"], manifest["views"]
     sources = "\n".join(
@@ -89,6 +95,7 @@ def card(manifest: Mapping[str, Any]) -> str:
         acceptance=_acceptance(manifest),
         train=f"{training['images']:,}",
         sizes=", ".join(sizes) + (f" and {more} other sizes" if more else ""),
+        familiar=FAMILIAR if familiar else UNKNOWN,
         backbone=manifest["network"],
         height=frame["image_size"][0],
         width=frame["image_size"][1],

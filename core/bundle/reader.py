@@ -2,7 +2,7 @@
 
     from reader import load
     reading = load().read("image.png")  # a path, bytes or a PIL image
-    reading.text, reading.confidence, reading.accepted
+    reading.text, reading.confidence, reading.accepted, reading.unfamiliar
 
     python reader.py FILES...           # one JSON object a line
 
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
 Pixels = NDArray[np.uint8]
 """Height x width x 3, RGB, 8 bit."""
@@ -252,10 +252,172 @@ def spell(probs_PC: Floats, charset: str) -> tuple[str, float, list[tuple[str, f
     return text, math.prod(tops), list(zip(text, tops, strict=True))
 
 
+# Unfamiliar images
+
+COLORS = 512
+SAMPLED = 3000
+"""Pixels that are sampled for the colors. More give the same shares."""
+AREA = 16_000
+"""Larger images are reduced to about this many pixels for their style, so it takes 0.3 ms at most."""
+LAGS = ((0, 1), (0, 2), (0, 4), (1, 0), (2, 0), (4, 0))
+"""Distances of pixels that are compared, down and to the right. They show sharpness, strokes, lines and specks."""
+STEP = 8
+"""Smallest difference of two brightness values, of 255, that counts as an edge."""
+UNLIKE_COLORS = "The colors of the image are unlike those of training."
+UNLIKE_STYLE = "The style of the image is unlike that of training: its text, lines or sharpness."
+SLACK = 1.05
+"""Factor by which an image may be smaller or larger than those of training if sizes vary."""
+SHOWN = 3
+"""Sizes in a reason."""
+BRIGHTNESS = 4
+"""The first figures of a style: contrast, mean and spread of the brightness, and whether the ink is light or dark."""
+FIGURES = BRIGHTNESS + 16 + 4 * len(LAGS)
+
+
+def color_shares(image: Pixels) -> Floats:
+    """Return the share of the pixels in each of COLORS colors K, eight levels a channel."""
+    pixels_N3 = image.reshape(-1, 3)
+    levels_N3 = (pixels_N3[:: max(1, len(pixels_N3) // SAMPLED)] >> 5).astype(np.intp)
+    cells_N = (levels_N3[:, 0] << 6) + (levels_N3[:, 1] << 3) + levels_N3[:, 2]
+    shares_K: Floats = np.bincount(cells_N, minlength=COLORS) / len(cells_N)
+    return shares_K
+
+
+def style(image: Pixels) -> Floats:
+    """Return FIGURES figures F on how an image is drawn: its contrast, where its ink is, and how its pixels differ.
+
+    Most are of the ink, which is the distance to the background, the median color two pixels inside the border. So two
+    images in different colors and of the same style are alike.
+    """
+    height, width, _ = image.shape
+    factor = max(1, min(math.ceil(math.sqrt(width * height / AREA)), min(width, height) // MIN_SIDE))
+    picture = Image.fromarray(image)
+    if factor > 1:
+        picture = picture.reduce(factor)
+        image, width = np.asarray(picture), picture.width
+    border_N3 = np.concatenate([image[2], image[-3], image[:, 2], image[:, -3]])
+    middle = len(border_N3) // 2
+    red, green, blue = np.partition(border_N3, middle, axis=0)[middle].tolist()
+    apart = ImageChops.difference(picture, Image.new("RGB", picture.size, (red, green, blue))).split()
+    ink = ImageChops.lighter(ImageChops.lighter(apart[0], apart[1]), apart[2])
+    ink_N = np.asarray(ink, dtype=np.float32).ravel()
+    gray_N = np.asarray(picture.convert("L"), dtype=np.float32).ravel()
+    count, ones_N = len(ink_N), np.ones(len(ink_N), dtype=np.float32)
+    scale = math.sqrt(float(ink_N @ ink_N) / count) + 1
+    gray = float(gray_N @ ones_N) / count
+    values = [
+        math.log(scale), gray / 64, math.sqrt(max(0.0, float(gray_N @ gray_N) / count - gray**2)) / 32,
+        (gray - (0.299 * red + 0.587 * green + 0.114 * blue)) / 32,
+        float(ink_N @ ones_N) / count / scale,
+        *(np.count_nonzero(ink_N > part * scale) / count for part in (0.5, 1.0, 2.0)),
+    ]  # fmt: skip
+    for cells in ((6, 1), (1, 6)):
+        values += [level / scale for level in ink.resize(cells, Image.Resampling.BOX).tobytes()]
+    for down, right in LAGS:
+        lag = down * width + right  # the pairs around the end of a row are few
+        apart_M = np.abs(ink_N[lag:] - ink_N[:-lag])
+        pairs = len(apart_M)
+        values += [
+            math.log(float(apart_M @ apart_M) / pairs / scale**2 + 0.01),
+            math.log(float(apart_M @ ones_N[:pairs]) / pairs / scale + 0.01),
+            np.count_nonzero(apart_M > scale) / pairs,
+            np.count_nonzero(apart_M > STEP) / pairs,
+        ]
+    return np.array(values)
+
+
+def log_distance(styles_F: Floats, center_F: Floats, whitening_FF: Floats) -> Floats:
+    """Return the logarithm of the distance from the mean style, about normal in familiar images, for each ... x F."""
+    distances: Floats = np.log(np.linalg.norm((styles_F - center_F) @ whitening_FF, axis=-1) + 1e-9)
+    return distances
+
+
+@dataclass(frozen=True)
+class Familiar:
+    """The look of the training images, and limits for others. core.evaluation.familiarity learns it."""
+
+    sizes_S2: NDArray[np.int64]
+    """Widths and heights of the training images, the most frequent first."""
+    sizes_vary: bool
+    """True if the sizes between those of training are familiar too."""
+    surprise_K: Floats
+    """Surprise of a pixel of each color, in nats: its negative log-probability in training."""
+    color_limit: float
+    """Largest mean surprise of the pixels of a familiar image."""
+    center_F: Floats
+    """Mean style."""
+    whitening_FF: Floats
+    """Makes the distances from the mean style comparable."""
+    style_limit: float
+    """Largest logarithm of the distance of a familiar image."""
+
+    def reason(self, image: Pixels) -> str | None:
+        """Return in one sentence what about the image is unlike training, or None."""
+        height, width, _ = image.shape
+        if not self._has_size(width, height):
+            return f"The image has {width} x {height} pixels; training had {self._sizes()}."
+        is_far = self.distance(image) > self.style_limit
+        if is_far and not self._has_style(image):
+            return UNLIKE_STYLE
+        return UNLIKE_COLORS if is_far or self.surprise(image) > self.color_limit else None
+
+    def surprise(self, image: Pixels) -> float:
+        """Return the mean surprise of the pixels."""
+        return float(self.surprise_K @ color_shares(image))
+
+    def distance(self, image: Pixels) -> float:
+        """Return the logarithm of the distance from the mean style."""
+        return float(log_distance(style(image), self.center_F, self.whitening_FF))
+
+    def _has_style(self, image: Pixels) -> bool:
+        """Return whether the image would be familiar with another brightness."""
+        away_F, brightness_BF = (style(image) - self.center_F) @ self.whitening_FF, self.whitening_FF[:BRIGHTNESS]
+        change_B = np.linalg.lstsq(brightness_BF.T, away_F, rcond=None)[0]
+        return float(np.linalg.norm(away_F - change_B @ brightness_BF)) <= math.exp(self.style_limit)
+
+    def _has_size(self, width: int, height: int) -> bool:
+        if not self.sizes_vary:
+            return bool((self.sizes_S2 == (width, height)).all(axis=1).any())
+        widths_S, heights_S = self.sizes_S2.T
+        return all(
+            known_S.min() / SLACK <= value <= known_S.max() * SLACK
+            for value, known_S in ((width, widths_S), (height, heights_S), (width / height, widths_S / heights_S))
+        )
+
+    def _sizes(self) -> str:
+        if self.sizes_vary:
+            (low, high), (lowest, highest) = ((each_S.min(), each_S.max()) for each_S in self.sizes_S2.T)
+            return f"widths of {low} to {high} and heights of {lowest} to {highest}"
+        first = " or ".join(f"{width} x {height}" for width, height in self.sizes_S2[:SHOWN])
+        more = len(self.sizes_S2) - SHOWN
+        return f"{first} or {more} other sizes" if more > 0 else f"only {first}"
+
+    def to_bytes(self) -> bytes:
+        """Return the content of a FAMILIAR file."""
+        file = io.BytesIO()
+        np.savez(file, **vars(self))
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Familiar":
+        """Read the content of a FAMILIAR file. Raises an exception of numpy or zipfile if it is damaged."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            return cls(
+                sizes_S2=stored["sizes_S2"].reshape(-1, 2),
+                sizes_vary=bool(stored["sizes_vary"]),
+                surprise_K=stored["surprise_K"].reshape(COLORS),
+                color_limit=float(stored["color_limit"]),
+                center_F=stored["center_F"].reshape(FIGURES),
+                whitening_FF=stored["whitening_FF"].reshape(FIGURES, FIGURES),
+                style_limit=float(stored["style_limit"]),
+            )
+
+
 # The bundle
 
 FORMAT = 1
 MODEL, MODEL_INT8, MANIFEST, SUMS = "model.onnx", "model-int8.onnx", "manifest.json", "SHA256SUMS"
+FAMILIAR = "familiar.npz"
 TOLERANCE = {MODEL: 0.01, MODEL_INT8: 0.5}
 """Largest difference of a log-probability of a test image, in nats, between this machine and the one of the export."""
 LIKELY = -6.0
@@ -270,7 +432,7 @@ class Reading:
     confidence: float
     """Probability that the whole text is right, at the temperature of the threshold if there is one."""
     accepted: bool | None
-    """True if the confidence reaches the threshold. None without a threshold."""
+    """True if the confidence reaches the threshold and the image is familiar. None without a threshold."""
     unfamiliar: str | None
     """Why the image is unlike those of training. None if it is not, or if the bundle cannot tell."""
     positions: tuple[tuple[str, float], ...]
@@ -291,8 +453,9 @@ class Reading:
 class Reader:
     """A reader of the images of one portal. Threads may share it. Create it with `load`."""
 
-    def __init__(self, manifest: dict[str, Any], session: Any) -> None:
+    def __init__(self, manifest: dict[str, Any], session: Any, familiar: Familiar | None = None) -> None:
         self.manifest = manifest
+        self.familiar = familiar
         self._session = session
         self._charset: str = manifest["charset"]
         self._box: list[float] = manifest["frame"]["box"]
@@ -305,15 +468,18 @@ class Reader:
 
     def read_all(self, images: Sequence[Pixels]) -> list[Reading]:
         """Read normalized images together, which takes less time for each."""
-        return [self.answer(log_probs_PC) for log_probs_PC in self.log_probs(images)]
+        return [
+            self.answer(log_probs_PC, self.familiar.reason(image) if self.familiar else None)
+            for log_probs_PC, image in zip(self.log_probs(images), images, strict=True)
+        ]
 
-    def answer(self, log_probs_PC: Floats) -> Reading:
-        """Return the reading of one image from its log-probabilities over all views."""
+    def answer(self, log_probs_PC: Floats, unfamiliar: str | None) -> Reading:
+        """Return the reading of one image from its log-probabilities over all views, and why it is unfamiliar."""
         threshold = self.manifest["threshold"]
         probs_PC = np.exp(at_temperature(log_probs_PC, self.manifest["temperature"]))
         text, confidence, positions = spell(probs_PC, self._charset)
-        accepted = None if threshold is None else confidence >= threshold
-        return Reading(text, confidence, accepted, None, tuple(positions))
+        accepted = None if threshold is None else confidence >= threshold and unfamiliar is None
+        return Reading(text, confidence, accepted, unfamiliar, tuple(positions))
 
     def log_probs(self, images: Sequence[Pixels]) -> Floats:
         """Return log-probabilities B x P x C over all views of the bundle."""
@@ -349,7 +515,8 @@ def load(folder: str | os.PathLike[str] | None = None, *, int8: bool = False) ->
     if int8 and MODEL_INT8 not in sums:
         raise BundleError("This bundle has no INT8 model. Load it without int8.")
     manifest = _manifest(_verified(root, MANIFEST, sums))
-    reader = Reader(manifest, open_session(_verified(root, model, sums)))
+    familiar = _familiar(_verified(root, FAMILIAR, sums)) if FAMILIAR in sums else None
+    reader = Reader(manifest, open_session(_verified(root, model, sums)), familiar)
     for test in manifest["self_test"]:
         name, expected_PC = test["file"], np.array(test[model], dtype=np.float64)
         _self_test(reader, name, decode(_verified(root, name, sums)), expected_PC, TOLERANCE[model])
@@ -411,6 +578,13 @@ def _manifest(data: bytes) -> dict[str, Any]:
     if manifest["format"] != FORMAT:
         raise BundleError(f"The bundle has format {manifest['format']}. This reader.py reads format {FORMAT}.")
     return manifest
+
+
+def _familiar(data: bytes) -> Familiar:
+    try:
+        return Familiar.from_bytes(data)
+    except Exception as error:  # of zipfile and numpy
+        raise BundleError(f"{FAMILIAR} of this bundle is damaged. Make the bundle again.") from error
 
 
 def _moves(view: dict[str, Any]) -> Moves:

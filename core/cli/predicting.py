@@ -96,6 +96,8 @@ def _print_reading(record: Record) -> None:
         print_error(f"{record['file']}: {error}")
         return
     doubt = "  below the threshold" if record["accepted"] is False else ""
+    if unfamiliar := record["unfamiliar"]:
+        doubt = f"  unfamiliar: {unfamiliar}"
     print_line(f"{record['file']}  {record['text']}  {record['confidence']:.4f}{doubt}")
 
 

@@ -11,6 +11,7 @@
     exit.json       exit code or signal of the worker
     result.json     the result; its presence means the job is finished
     checkpoints/, predictions-SPLIT.npz, views.json, acceptance.json     of a run: weights, readings, choices
+    familiar.npz                         of a run: what its images look like
     upload.zip, labels.csv, report.json     of an import: uploaded files, and the report of a watched folder
 
 While a job is active, its directory is authoritative and the database follows. A job is alive while its lock is held.

@@ -3,14 +3,16 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.bundle.reader import aggregate, at_temperature, spell
+from core.bundle.reader import Familiar, aggregate, at_temperature, spell
 from core.charset import TextSpec
+from core.evaluation import familiarity
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.metrics import Floats
 from core.evaluation.views import ORIGINAL, View, ViewChoice, choice_of, move_image
@@ -44,7 +46,10 @@ class Prediction:
     views: list[ViewPrediction]
     probs_PC: Floats
     accepted: bool | None
-    """True if the confidence reaches the threshold. None without a threshold for these views."""
+    """True if the confidence reaches the threshold and the image is familiar. None without a threshold for these views.
+    """
+    unfamiliar: str | None
+    """Why the image is unlike those of training. None if it is not, or if the run cannot tell."""
 
 
 BATCH = 128
@@ -76,6 +81,11 @@ class Predictor:
     def acceptance(self) -> Acceptance | None:
         """Return the run's current threshold. Raises StorageError if its file is damaged."""
         return Acceptance.load(self.run_dir) if self.run_dir else None
+
+    @cached_property
+    def familiar(self) -> Familiar | None:
+        """Return what the run's images look like. Raises StorageError if the file is damaged."""
+        return familiarity.load(self.run_dir)
 
     @property
     def choice(self) -> ViewChoice:
@@ -170,8 +180,9 @@ class Predictor:
         probs_NPC = np.exp(log_probs_NPC)
         probs_VNPC = np.exp(log_probs_VNPC)
         predictions = []
-        for index in range(len(images)):
+        for index, image in enumerate(images):
             text, confidence, positions = spell(probs_NPC[index], self.spec.charset)
+            unfamiliar = self.familiar.reason(image) if self.familiar else None
             alone = []
             for view, probs_PC in zip(views, probs_VNPC[:, index], strict=True):
                 view_text, view_confidence, view_positions = spell(probs_PC, self.spec.charset)
@@ -185,7 +196,8 @@ class Predictor:
                     positions=positions,
                     views=alone,
                     probs_PC=probs_NPC[index],
-                    accepted=None if rule is None else confidence >= rule.threshold,
+                    accepted=None if rule is None else confidence >= rule.threshold and unfamiliar is None,
+                    unfamiliar=unfamiliar,
                 )
             )
         return predictions

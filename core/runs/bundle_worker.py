@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from core.bundle import reader as reader_file
 from core.bundle.card import card
 from core.bundle.reader import (
+    FAMILIAR,
     FORMAT,
     MANIFEST,
     MODEL,
     MODEL_INT8,
     SUMS,
     BundleError,
+    Familiar,
     Reader,
     aggregate,
     log_softmax,
@@ -35,6 +37,7 @@ from core.bundle.reader import (
 )
 from core.errors import ExportError
 from core.evaluation.acceptance import Acceptance
+from core.evaluation.familiarity import Learner
 from core.evaluation.metrics import evaluate
 from core.evaluation.reference import reference_of
 from core.evaluation.views import View, from_dicts
@@ -108,14 +111,15 @@ def _make(work: Work, folder: Path) -> dict[str, Any] | None:
     indices, views = snapshot.labeled("val"), from_dicts(settings["views"])
     if not indices:
         raise ExportError("The run has no validation images to compare the exported network with.")
-    manifest = _manifest(work, run, run_spec, predictor, snapshot, settings)
+    learner = Learner()
+    manifest = _manifest(work, run, run_spec, predictor, snapshot, settings, learner)
     if manifest is None:
         return None
 
     work.say("Exporting the network")
     weights = to_onnx(predictor.model, predictor.frame.size)
     exported = Reader(manifest, open_session(weights))
-    compared = _compare(work, predictor, exported, snapshot, indices, views)
+    compared = _compare(work, predictor, exported, snapshot, indices, views, learner)
     if compared is None:
         return None
     _check(compared, predictor, len(indices))
@@ -140,7 +144,7 @@ def _make(work: Work, folder: Path) -> dict[str, Any] | None:
     manifest["export"] = {
         "n": len(indices), "largest_difference": compared.largest_difference, "int8_changed": int8_changed,
     }  # fmt: skip
-    _write(folder, manifest, models)
+    _write(folder, manifest, models, learner.familiar())
     for name in models:
         reader_file.load(folder, int8=name == MODEL_INT8)
     return {
@@ -179,13 +183,16 @@ def _compare(
     snapshot: Snapshot,
     indices: Sequence[int],
     views: Sequence[View],
+    learner: Learner,
 ) -> Comparison | None:
-    """Read the images with the run and with the bundle. Return None if the job should stop."""
+    """Read the validation images with the run and with the bundle. Return None if the job should stop."""
     log_probs, answers, largest = [], [], 0.0
     for chunk in _chunks(work, "Comparing answers", indices):
         if chunk is None:
             return None
         pixels = [snapshot.pixels(index) for index in chunk]
+        for image in pixels:
+            learner.val(image)
         images_B3HW = to_input(predictor.frame.stack(pixels), torch.device("cpu"), predictor.layout)
         with torch.inference_mode():
             logits_VBPC = np.stack([predictor.model(apply_view(images_B3HW, view)).numpy() for view in views])
@@ -227,10 +234,16 @@ def _calibration(reader: Reader, snapshot: Snapshot) -> Iterator[NDArray[np.floa
 
 
 def _manifest(
-    work: Work, run: Path, run_spec: dict[str, Any], predictor: Predictor, snapshot: Snapshot, settings: dict[str, Any]
+    work: Work,
+    run: Path,
+    run_spec: dict[str, Any],
+    predictor: Predictor,
+    snapshot: Snapshot,
+    settings: dict[str, Any],
+    learner: Learner,
 ) -> dict[str, Any] | None:
     """Return the manifest without what the comparison adds. None if the job should stop."""
-    training = _training(work, snapshot)
+    training = _training(work, snapshot, learner)
     if training is None:
         return None
     rule = Acceptance.load(run) if settings["threshold"] is not None else None
@@ -263,7 +276,7 @@ def _manifest(
     }  # fmt: skip
 
 
-def _training(work: Work, snapshot: Snapshot) -> dict[str, Any] | None:
+def _training(work: Work, snapshot: Snapshot, learner: Learner) -> dict[str, Any] | None:
     """Return what training saw: number and kinds of labels, sizes and colors. None if the job should stop."""
     indices = snapshot.labeled("train")
     sizes = Counter[tuple[int, int]]()
@@ -274,6 +287,7 @@ def _training(work: Work, snapshot: Snapshot) -> dict[str, Any] | None:
         for index in chunk:
             image = snapshot.pixels(index)
             sizes[image.shape[1], image.shape[0]] += 1
+            learner.train(image)
             if index in chosen:
                 colors.append(background_and_ink(image))
     named = Counter(name_colors(np.stack(colors)) if colors else [])
@@ -294,16 +308,20 @@ def code_hash() -> str:
     return whole.hexdigest()
 
 
-def _write(folder: Path, manifest: dict[str, Any], models: dict[str, tuple[bytes, Reader]]) -> None:
+def _write(
+    folder: Path, manifest: dict[str, Any], models: dict[str, tuple[bytes, Reader]], familiar: Familiar | None
+) -> None:
     """Write all files, SHA256SUMS last."""
     files = {name: weights for name, (weights, _) in models.items()}
+    if familiar is not None:
+        files[FAMILIAR] = familiar.to_bytes()
     manifest["self_test"] = []
     for number, (_, _, data) in enumerate(samples(TESTS, SEED), start=1):
         name = f"test-{number}.png"
         files[name] = data
         manifest["self_test"].append({"file": name} | _answers_of(decode(data), models))
     files["reader.py"] = Path(reader_file.__file__).read_bytes()
-    files["README.md"] = card(manifest).encode()
+    files["README.md"] = card(manifest, familiar=familiar is not None).encode()
     files[MANIFEST] = json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n"
     files[SUMS] = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
     for name, data in files.items():

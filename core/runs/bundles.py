@@ -3,6 +3,7 @@
     model.onnx            the network
     model-int8.onnx       the same with 8 bits, if it gives the same answers
     manifest.json         what the reader needs to know, and where it comes from
+    familiar.npz          what the images look like, to say of an image that it is unlike them
     reader.py             core/bundle/reader.py
     README.md             the model card
     test-1.png ...        rendered images whose answers the reader checks

@@ -58,7 +58,7 @@ class RunTarget:
     def read(self, images: Sequence[Pixels]) -> list[Record]:
         predictions = self._predictor.predict(images, tta=self._tta)
         return [
-            Reading(each.text, each.confidence, each.accepted, None, tuple(each.positions)).to_dict()
+            Reading(each.text, each.confidence, each.accepted, each.unfamiliar, tuple(each.positions)).to_dict()
             | {"blind": self._is_blind(pixels)}
             for each, pixels in zip(predictions, images, strict=True)
         ]

@@ -16,6 +16,8 @@ import torch
 
 from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError, StorageError, TrainingError
+from core.evaluation import familiarity
+from core.evaluation.familiarity import Learner
 from core.evaluation.metrics import evaluate_views
 from core.evaluation.predictions import Predictions
 from core.evaluation.reference import AGAINST_READERS, named_result, reference_of, score_name
@@ -95,6 +97,8 @@ def train(work: Work) -> dict[str, Any] | None:
     if results is None:
         return None
     choose_views(path, text_spec(work))
+    if not learn_familiar(work, snapshot):
+        return None
     best_step = outcome.best["step"] if outcome.best else None
     val, val_tta = (named_result(result, reference) for result in results)
     return {
@@ -209,6 +213,22 @@ def choose_views(run: Path, spec: TextSpec) -> None:
     effect = predictions.tta_effect(spec)
     predictions.choice(effect, use=effect.wins).save(run)
     print(effect.verdict)
+
+
+def learn_familiar(work: Work, snapshot: Snapshot) -> bool:
+    """Learn what the images look like and write it to the run's directory. Return False if the job should stop."""
+    work.say("Learning what the images look like")
+    learner = Learner()
+    for split, add in (("train", learner.train), ("val", learner.val)):
+        indices = snapshot.labeled(split)
+        for start in range(0, len(indices), CHUNK):
+            if work.should_stop():
+                return False
+            for index in indices[start : start + CHUNK]:
+                add(snapshot.pixels(index))
+    if (familiar := learner.familiar()) is not None:
+        familiarity.save(familiar, work.job.path)
+    return True
 
 
 def text_spec(work: Work) -> TextSpec:

@@ -78,6 +78,7 @@ def test_a_wrong_row_is_named(home: Home, statement: str, claim: str) -> None:
         ("result.json", b"", "result.json is missing or damaged."),
         ("dataset.npz", b"PK", "dataset.npz is damaged"),
         ("predictions-val.npz", b"PK", "predictions-val.npz is missing or damaged."),
+        ("familiar.npz", b"PK", "familiar.npz of this run is damaged."),
         ("views.json", b"{", "views.json is damaged."),
         ("acceptance.json", b"{", "acceptance.json is damaged."),
         ("checkpoints/best-000040.pt", b"x", "best-000040.pt is damaged."),

@@ -101,7 +101,7 @@ def test_threads_share_a_reader(bundle: Path) -> None:
         assert list(pool.map(shared.read, images)) == expected
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "test-2.png"])
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "familiar.npz", "test-2.png"])
 def test_a_changed_file_is_refused(bundle: Path, name: str) -> None:
     """Every byte counts."""
     data = bytearray((bundle / name).read_bytes())
@@ -112,7 +112,7 @@ def test_a_changed_file_is_refused(bundle: Path, name: str) -> None:
         load(bundle)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "test-3.png", "SHA256SUMS"])
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "familiar.npz", "test-3.png", "SHA256SUMS"])
 def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
     """The copy of a bundle may have failed."""
     (bundle / name).unlink()

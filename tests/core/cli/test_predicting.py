@@ -105,6 +105,17 @@ def test_a_run_reads_with_its_threads(home: Home, slotlab: Slotlab, images: Path
     assert {line["blind"] for line in lines(done.stdout)} == {False}
 
 
+@pytest.mark.usefixtures("trained")
+def test_an_unfamiliar_image_is_said_by_a_bundle_and_a_run(slotlab: Slotlab, toy_bundle: Path, tmp_path: Path) -> None:
+    """Both as a line and as JSON. The run learned it when it was trained."""
+    image = write_files(tmp_path / "new", {"a.png": encode_png(np.full((90, 90, 3), 200, dtype=np.uint8))}) / "a.png"
+
+    for target, size in ((toy_bundle, "64 x 32"), (RUN, "200 x 60")):
+        reason = f"The image has 90 x 90 pixels; training had only {size}."
+        assert slotlab("predict", target, image).stdout.endswith(f"  unfamiliar: {reason}\n")
+        assert lines(slotlab("predict", target, image, "--json").stdout)[0]["unfamiliar"] == reason
+
+
 def test_csv_has_the_same_readings(slotlab: Slotlab, images: Path, toy_bundle: Path, tmp_path: Path) -> None:
     """Its header does not depend on the images. `--out -` is standard output."""
     (tmp_path / "bad.png").write_bytes(b"")

@@ -9,13 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
+from core.bundle.reader import UNLIKE_COLORS
 from core.errors import CheckpointError, StorageError
+from core.evaluation import familiarity
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import confidence
+from core.evaluation.familiarity import Learner
 from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice, fingerprint
 from core.evaluation.views import FILE as VIEWS_FILE
 from core.model.predictor import Predictor
-from tests.helpers import toy
+from core.training.snapshot import load_snapshot
+from tests.helpers import toy, unlike
 
 
 @pytest.fixture
@@ -65,6 +69,32 @@ def test_readings_are_accepted_by_the_saved_threshold(run_dir: Path) -> None:
     assert sum(prediction.accepted is True for prediction in after) in (1, 2)
     assert [prediction.text for prediction in after] == [prediction.text for prediction in before.predict(images)]
     assert [prediction.accepted for prediction in Predictor.load(run_dir).predict(images, tta=True)] == [None] * 3
+
+
+def test_an_unfamiliar_image_is_never_accepted(run_dir: Path) -> None:
+    """A run without the file, of an earlier version, cannot tell."""
+    image = toy.draw("x|", np.random.default_rng(5))
+    images = [image, unlike.inverted(image)]
+    before = Predictor.load(run_dir)
+    rule = Acceptance(
+        step=before.step, tta=False, temperature=1.0, threshold=0.0, max_risk=0.1, n=9, used=9, wrong=0, risk_bound=0.1,
+    )  # fmt: skip
+    rule.save(run_dir)
+    earlier = before.predict(images)
+    snapshot, learner = load_snapshot(run_dir / "dataset.npz"), Learner()
+    for index in snapshot.labeled("train"):
+        learner.train(snapshot.pixels(index))
+    for index in snapshot.labeled("val"):
+        learner.val(snapshot.pixels(index))
+    familiar = learner.familiar()
+    assert familiar is not None
+    familiarity.save(familiar, run_dir)
+
+    now = Predictor.load(run_dir).predict(images)
+
+    assert [(each.unfamiliar, each.accepted) for each in earlier] == [(None, True)] * 2
+    assert [(each.unfamiliar, each.accepted) for each in now] == [(None, True), (UNLIKE_COLORS, False)]
+    assert [(each.text, each.confidence) for each in now] == [(each.text, each.confidence) for each in earlier]
 
 
 def test_a_run_reads_with_its_own_views_where_that_was_chosen(run_dir: Path) -> None:

@@ -25,7 +25,8 @@ from tests.helpers.repository import ROOT
 
 OLD = ROOT / "tests" / "old_home" / "data"
 FILES = {
-    "README.md", "SHA256SUMS", "manifest.json", "model.onnx", "reader.py", "test-1.png", "test-2.png", "test-3.png",
+    "README.md", "SHA256SUMS", "familiar.npz", "manifest.json", "model.onnx", "reader.py", "test-1.png", "test-2.png",
+    "test-3.png",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.evaluation import familiarity
 from core.evaluation.predictions import Predictions
 from core.evaluation.views import DEFAULT, ViewChoice, from_dicts
 from core.jobs.jobdir import JobDir
@@ -107,6 +108,9 @@ def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None
         result["val_tta"]["tta_flips"]["broken"],
     )
     assert "TTA with 9 views fixes" in job.log_tail(5)
+    familiar = familiarity.load(job.path)
+    assert familiar is not None
+    assert familiar.sizes_S2.tolist() == [[64, 32]]
 
     views = [{"name": "as it is"}, {"name": "nearer", "zoom": 1.1}]
     evaluation, edited = (JobDir(job.path.parent / f"000{number}-evaluate") for number in (2, 3))

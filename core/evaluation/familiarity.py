@@ -1,0 +1,112 @@
+"""The look of a run's images, and the limits for another one.
+
+core.bundle.reader.Familiar decides. A network reads another portal's image as readily as its own, and is often sure.
+"""
+
+import io
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from core.bundle.reader import COLORS, FAMILIAR, Familiar, Floats, Pixels, color_shares, log_distance, style
+from core.errors import StorageError
+from core.evaluation.predictions import check_stored
+from core.files import atomic_write, read_small
+
+CHANCE = 1 / 20_000
+"""Chance of each limit to flag an image like those of validation, if their scores are normal. Their tails are heavier,
+so more are flagged: bench.unfamiliar counts them."""
+RARE = 1e-3
+"""Added to the count of each color, in images."""
+LEAST_SPREAD = 0.01
+"""Added to the spread of each style figure. Some are equal in all images, until a line touches the border."""
+LEAST_VARIANCE = 1e-3
+"""Added to the variance in each direction of the scaled figures, for the same reason."""
+LEAST_VAL = 5
+"""Fewer validation images set no limits."""
+
+
+class Learner:
+    """Collects what the images of a run look like. Give it all, then ask for `familiar`.
+
+    Training images give the means. Validation images give the limits, because the distances of training images from
+    their own mean are too small.
+    """
+
+    def __init__(self) -> None:
+        self._sizes = Counter[tuple[int, int]]()
+        self._other_sizes = set[tuple[int, int]]()
+        self._colors_K = np.zeros(COLORS)
+        self._val_colors: list[Floats] = []
+        self._styles: list[Floats] = []
+        self._val_styles: list[Floats] = []
+
+    def train(self, image: Pixels) -> None:
+        """Add a training image."""
+        self._sizes[image.shape[1], image.shape[0]] += 1
+        self._colors_K += color_shares(image)
+        self._styles.append(style(image))
+
+    def val(self, image: Pixels) -> None:
+        """Add a validation image."""
+        self._other_sizes.add((image.shape[1], image.shape[0]))
+        self._val_colors.append(color_shares(image))
+        self._val_styles.append(style(image))
+
+    def familiar(self) -> Familiar | None:
+        """Return what was learned; None with too few images."""
+        if not self._styles or len(self._val_styles) < LEAST_VAL:
+            return None
+        counts_K = self._colors_K + RARE
+        surprise_K = -np.log(counts_K / counts_K.sum())
+        styles_NF, val_NF = (np.array(each, dtype=np.float64) for each in (self._styles, self._val_styles))
+        center_F, spread_F = styles_NF.mean(axis=0), np.sqrt(styles_NF.var(axis=0) + LEAST_SPREAD**2)
+        scaled_NF = (styles_NF - center_F) / spread_F
+        variance_F, directions_FF = np.linalg.eigh(scaled_NF.T @ scaled_NF / len(scaled_NF))
+        whitening_FF = directions_FF / np.sqrt(np.maximum(variance_F, 0) + LEAST_VARIANCE) / spread_F[:, None]
+        # Sizes of validation that training lacks show that sizes vary, so a new image may have another one.
+        new_sizes = self._other_sizes - set(self._sizes)
+        return Familiar(
+            sizes_S2=np.array([*(size for size, _ in self._sizes.most_common()), *sorted(new_sizes)], dtype=np.int64),
+            sizes_vary=bool(new_sizes),
+            surprise_K=surprise_K.astype(np.float32),
+            color_limit=_limit(np.stack(self._val_colors) @ surprise_K),
+            center_F=center_F.astype(np.float32),
+            whitening_FF=whitening_FF.astype(np.float32),
+            style_limit=_limit(log_distance(val_NF, center_F, whitening_FF)),
+        )
+
+
+def _limit(scores_N: Floats) -> float:
+    """Return the score that a further image exceeds with CHANCE, if the scores are normal."""
+    from scipy.stats import t  # slow to import
+
+    count = len(scores_N)
+    width = float(t.isf(CHANCE, count - 1)) * math.sqrt(1 + 1 / count)
+    return float(scores_N.mean() + width * scores_N.std(ddof=1))
+
+
+def save(familiar: Familiar, run_dir: Path) -> None:
+    """Write it to a run's directory completely or not at all. Raises StorageError."""
+    try:
+        with atomic_write(run_dir / FAMILIAR) as file:
+            file.write(familiar.to_bytes())
+    except OSError as error:
+        raise StorageError(f"What the run's images look like could not be saved ({error.strerror}).") from error
+
+
+def load(run_dir: Path | None) -> Familiar | None:
+    """Return what a run's images look like; None for runs of earlier versions. Raises StorageError if it is damaged."""
+    if run_dir is None:
+        return None
+    try:
+        data = read_small(run_dir / FAMILIAR)
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            check_stored(arrays)
+        return Familiar.from_bytes(data)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # zipfile, zlib and numpy raise various errors
+        raise StorageError(f"{FAMILIAR} of this run is damaged. Delete it, or restore it from a backup.") from error
