@@ -2,10 +2,10 @@
 
     python -m bench.reliability.service BUNDLE [--seconds 60] [--int8]
 
-Clients on another core send rendered images over kept connections: 16 as fast as they are answered (capacity), 50
-requests a second (latency), 64 as fast as they are answered (overload), the same with a queue of 16 (refusals). The
-clients of the last two do not wait when they are refused. CPU time does not depend on other work of the machine as
-much as the rate does, so the result has both. Writes bench/results/reliability/service.json.
+Clients on another core send rendered images over kept connections. 16 clients measure the capacity, and 50 requests a
+second the latency. Then come 64 clients, which do not wait when they are refused, with the usual queue and with a queue
+of 16. Other work of the machine changes the rate more than the CPU time, so the result has both. It is written to
+bench/results/reliability/service.json.
 """
 
 import argparse
@@ -57,12 +57,12 @@ def measure(bundle: Path, seconds: float, *, int8: bool) -> dict[str, Any]:
 
 @contextmanager
 def on_one_core(bundle: Path, *options: str, int8: bool) -> Iterator[Service]:
-    """Start the service on the last core, and leave the others to the clients."""
+    """Start the service on the first core, and leave the others to the clients."""
     every = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, every[-1:])
+    os.sched_setaffinity(0, every[:1])
     try:
         with serving(bundle, *options, *(["--int8"] if int8 else [])) as service:
-            os.sched_setaffinity(0, every[:-1] or every)
+            os.sched_setaffinity(0, every[1:])
             yield service
     finally:
         os.sched_setaffinity(0, every)

@@ -73,7 +73,7 @@ def serving(
 
 @dataclass
 class Load:
-    """What clients got."""
+    """The answers that clients got."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Who may use the service: addresses, tokens, and no website through somebody's browser."""
+"""Access to the service: addresses, tokens, and no website through the browser of this machine."""
 
 import hashlib
 import os

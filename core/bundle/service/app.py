@@ -29,7 +29,7 @@ VERSION = "1"
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the service takes at a time."""
+    """Limits of the service."""
 
     threads: int
     room: int = 64

@@ -28,7 +28,7 @@ class Bodies:
 
     @asynccontextmanager
     async def image(self, request: Request) -> AsyncIterator[bytes]:
-        """Give the block the image's bytes. Raises RefusalError if they are too many, come too slowly or are no image.
+        """Give the block the image's bytes. Raises RefusalError if they are too many, too slow or not an image.
 
         A client that stops sending gets its answer after `seconds`.
         """

@@ -1,4 +1,4 @@
-"""What the service counts, in the text format of Prometheus."""
+"""Counters of the service, in the text format of Prometheus."""
 
 from collections.abc import Callable
 from typing import Any

@@ -43,7 +43,8 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, idle_seconds: float) -> None:
         super().__init__(config)
         self._idle_seconds = idle_seconds
-        self._since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[Any, tuple[object, float]] = WeakKeyDictionary()
+        """The last request of each connection that waits for one, and since when."""
 
     async def on_tick(self, counter: int) -> bool:
         """Look at all connections once a second."""
@@ -51,9 +52,11 @@ class Server(uvicorn.Server):
             now = time.monotonic()
             connections: list[Any] = list(self.server_state.connections)  # of h11
             for connection in connections:
-                if connection.cycle is not None and not connection.cycle.response_complete:
-                    self._since.pop(connection, None)
-                elif now - self._since.setdefault(connection, now) > self._idle_seconds:
+                request = connection.cycle
+                seen, since = self._seen.get(connection, (self, now))
+                if seen is not request or (request is not None and not request.response_complete):
+                    self._seen[connection] = (request, now)
+                elif now - since > self._idle_seconds:
                     connection.transport.abort()
         return await super().on_tick(counter)
 

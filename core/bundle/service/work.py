@@ -23,7 +23,7 @@ ReadAll = Callable[[Sequence[Pixels]], list[Reading]]
 
 
 class Answer(NamedTuple):
-    """What one image gave."""
+    """The result of one image."""
 
     sha256: str
     """Hash of the pixels."""
@@ -82,7 +82,7 @@ class Workers:
             outcomes: list[tuple[_Job, Answer | Exception]] = []
             while True:
                 answered += 1
-                if not job.future.cancelled():
+                if not job.future.done():  # its time is not over
                     try:
                         images.append(decode(job.data))
                         jobs.append(job)

@@ -25,7 +25,7 @@ def test_it_keeps_two_files_of_bounded_size(tmp_path: Path) -> None:
     assert log.failures == 0
 
 
-def test_it_goes_on_where_a_former_process_ended(tmp_path: Path) -> None:
+def test_it_appends_to_the_file_of_a_former_process(tmp_path: Path) -> None:
     """Its size counts from the file, not from the process."""
     path = tmp_path / "audit.jsonl"
     for number in range(5):

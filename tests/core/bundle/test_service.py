@@ -1,6 +1,7 @@
 """`slotlab api` as its clients meet it: a real process on loopback, good and bad requests, overload, and signals."""
 
 import json
+import re
 import signal
 import socket
 import ssl
@@ -28,6 +29,7 @@ from core.images.pixels import encode_png
 from tests.helpers import toy
 from tests.helpers.bad_images import bad_images, png_header
 from tests.helpers.pictures import encoded
+from tests.helpers.repository import ROOT
 from tests.helpers.service import HOST, PNG, Service, load_of, serving
 from tests.helpers.waiting import wait_until
 
@@ -129,12 +131,12 @@ def test_a_bad_request_gets_a_status_and_one_sentence(service: Service, name: st
 
 
 def test_files_that_no_reader_may_read_are_refused(service: Service) -> None:
-    """What has no known format gets 415, and what is damaged or has a wrong size 422."""
+    """An unknown format gets 415, a damaged image or a wrong size 422."""
     statuses = {name: service.read(data)[0] for name, data in bad_images().items()}
 
     cut = {name: statuses.pop(name) for name in [*statuses] if name.startswith("cut-")}
     assert {status for name, status in cut.items() if "-00." in name} == {400}
-    assert {status for name, status in cut.items() if "-00." not in name} == {415, 422}
+    assert {status for name, status in cut.items() if "-00." not in name} == {422}
     unknown = ("vector", "page", "postscript", "document", "tiff", "floats", "noise")
     damaged = ("moving-GIF", "moving-PNG", "moving-WEBP", "huge", "large", "thin")
     expected = [*[(name, 415) for name in unknown], *[(name, 422) for name in damaged], ("zeros", 413)]
@@ -164,7 +166,7 @@ def test_a_body_of_unknown_length_ends_at_the_limit(service: Service) -> None:
         assert client.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
-def test_what_is_no_http_is_refused(service: Service) -> None:
+def test_bytes_that_are_not_http_are_refused(service: Service) -> None:
     """The connection ends. No line of the log is spent on it."""
     with socket.create_connection((HOST, service.port), timeout=60) as client:
         client.sendall(b"\x16\x03\x01 hello\r\n\r\n")
@@ -207,6 +209,17 @@ def test_the_audit_log_has_no_image_and_no_text(service: Service) -> None:
     assert abs(datetime.fromisoformat(line["time"]) - datetime.now(UTC)) < timedelta(minutes=5)
 
 
+def test_the_python_of_the_guide_reads(service: Service) -> None:
+    """It returns the answer, and None for what is not an image."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/guide/api.md").read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    url = f"http://{HOST}:{service.port}/v1/read"
+
+    assert names["read"](GOOD, url) == json.loads(service.read(GOOD)[2])
+    assert names["read"](b"no image", url) is None
+
+
 # Clients that are slow, or too many
 
 
@@ -225,6 +238,12 @@ def test_slow_clients_are_dropped_and_keep_nobody_out(toy_bundle: Path) -> None:
         assert service.read(GOOD)[0] == 200
         for client in slow:
             client.close()
+
+
+def test_a_connection_in_use_is_kept(toy_bundle: Path) -> None:
+    """Also between two requests, for longer than one may take."""
+    with serving(toy_bundle, "--timeout", "1") as service:
+        assert load_of(service.port, [GOOD], clients=2, seconds=4).lost == 0
 
 
 def _rest(client: socket.socket) -> bytes:

@@ -1,4 +1,4 @@
-"""What `slotlab api` refuses before it listens, and the tokens that it makes."""
+"""Mistakes that `slotlab api` refuses before it listens, and the tokens that it makes."""
 
 import hashlib
 import shutil
