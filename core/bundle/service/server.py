@@ -43,7 +43,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, idle_seconds: float) -> None:
         super().__init__(config)
         self._idle_seconds = idle_seconds
-        self._seen: WeakKeyDictionary[Any, tuple[object, float]] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[Any, tuple[Any, float]] = WeakKeyDictionary()
         """The last request of each connection that waits for one, and since when."""
 
     async def on_tick(self, counter: int) -> bool:
