@@ -178,26 +178,39 @@ class Predictor:
         log_probs_VNPC, _ = self.read(images, views)
         log_probs_NPC = at_temperature(aggregate(log_probs_VNPC), rule.temperature if rule else 1.0)
         probs_NPC = np.exp(log_probs_NPC)
-        probs_VNPC = np.exp(log_probs_VNPC)
         predictions = []
         for index, image in enumerate(images):
             text, confidence, positions = spell(probs_NPC[index], self.spec.charset)
             unfamiliar = self.familiar.reason(image) if self.familiar else None
-            alone = []
-            for view, probs_PC in zip(views, probs_VNPC[:, index], strict=True):
-                view_text, view_confidence, view_positions = spell(probs_PC, self.spec.charset)
-                alone.append(
-                    ViewPrediction(name=view.name, text=view_text, confidence=view_confidence, positions=view_positions)
-                )
             predictions.append(
                 Prediction(
                     text=text,
                     confidence=confidence,
                     positions=positions,
-                    views=alone,
+                    views=self._alone(views, log_probs_VNPC[:, index], rule),
                     probs_PC=probs_NPC[index],
                     accepted=None if rule is None else confidence >= rule.threshold and unfamiliar is None,
                     unfamiliar=unfamiliar,
                 )
             )
         return predictions
+
+    def predict_views(self, image: Pixels, *, tta: bool | None = None) -> list[ViewPrediction]:
+        """Return the reading of each view of `views(tta=True)`, at the temperature of `predict` with the same `tta`.
+
+        So the first view has the confidence of a prediction without TTA.
+        """
+        views = self.views(tta=True)
+        log_probs_VNPC, _ = self.read([image], views)
+        return self._alone(views, log_probs_VNPC[:, 0], self.rule(tta=tta))
+
+    def _alone(
+        self, views: Sequence[View], log_probs_VPC: NDArray[np.float32], rule: Acceptance | None
+    ) -> list[ViewPrediction]:
+        """Return the reading of each view alone."""
+        probs_VPC = np.exp(at_temperature(log_probs_VPC, rule.temperature if rule else 1.0))
+        found = zip(views, (spell(probs_PC, self.spec.charset) for probs_PC in probs_VPC), strict=True)
+        return [
+            ViewPrediction(name=view.name, text=text, confidence=confidence, positions=positions)
+            for view, (text, confidence, positions) in found
+        ]

@@ -16,7 +16,7 @@ from core.images.pixels import Pixels
 from core.runs.inputs import Record
 
 if TYPE_CHECKING:
-    from core.model.predictor import Predictor
+    from core.model.predictor import Prediction, Predictor
 
 MAX_BUNDLE_BYTES = 1 << 30
 """Unpacked size of a bundle's zip. Only a damaged or hostile one has more."""
@@ -50,18 +50,26 @@ class RunTarget:
     def __init__(
         self, predictor: "Predictor", name: str, *, tta: bool | None, is_blind: Callable[[Pixels], bool]
     ) -> None:
-        views, rule = predictor.views(tta=tta), predictor.rule(tta=tta)
-        settings = json.dumps([predictor.step, *map(repr, views), repr(rule)])
-        self.name = f"{name} {hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+        self.name = full_name(predictor, name, tta=tta)
         self._predictor, self._tta, self._is_blind = predictor, tta, is_blind
 
     def read(self, images: Sequence[Pixels]) -> list[Record]:
         predictions = self._predictor.predict(images, tta=self._tta)
         return [
-            Reading(each.text, each.confidence, each.accepted, each.unfamiliar, tuple(each.positions)).to_dict()
-            | {"blind": self._is_blind(pixels)}
+            to_record(each) | {"blind": self._is_blind(pixels)}
             for each, pixels in zip(predictions, images, strict=True)
         ]
+
+
+def full_name(predictor: "Predictor", name: str, *, tta: bool | None) -> str:
+    """Return a name that changes with the checkpoint, the views and the threshold."""
+    settings = json.dumps([predictor.step, *map(repr, predictor.views(tta=tta)), repr(predictor.rule(tta=tta))])
+    return f"{name} {hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+
+
+def to_record(read: "Prediction") -> Record:
+    """Return a prediction with the keys of a bundle's reading."""
+    return Reading(read.text, read.confidence, read.accepted, read.unfamiliar, tuple(read.positions)).to_dict()
 
 
 def is_bundle(path: Path) -> bool:

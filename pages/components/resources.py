@@ -23,7 +23,7 @@ from db.samples import image_bytes, select_samples
 from db.sqlite import Database
 
 if TYPE_CHECKING:
-    from core.model.predictor import Predictor
+    from core.model.predictor import Prediction, Predictor
 
 
 def find_predictions(db: Database, home: Home, run: Run, split: str) -> Predictions | None:
@@ -75,6 +75,15 @@ def _builtin_predictor(spec: TextSpec, frame: Frame) -> "Predictor":
     from core.model.builtin import Builtin  # imports torch
 
     return Builtin().predictor(spec, frame)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def readings(reader: str) -> "dict[str, Prediction | str]":  # noqa: ARG001 - the key
+    """Return the readings of a reader by pixel hash, or the sentence why an image has none. Predict adds to them.
+
+    A reading takes about 1 kB. Selecting a row of a table must not read all of its images again.
+    """
+    return {}
 
 
 def run_frame(home: Home, run: Run) -> Frame | None:

@@ -1,17 +1,24 @@
 """The Predict page, on a run of two steps made by the real worker."""
 
+import json
 from collections.abc import Callable
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.evaluation.acceptance import Acceptance
 from core.evaluation.percent import percent
-from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice
+from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice, fingerprint
 from core.home import Home
-from core.images.pixels import encode_png
+from core.images.pixels import encode_png, pixel_hash
 from db.connection import opened, write
-from db.projects import insert_project
+from db.projects import insert_project, insert_source
 from db.records import Project
+from db.samples import insert_sample
+from db.sqlite import Database
+from pages.components.predict.table import WITH_IMAGES
 from tests.core.data.test_proposing import add_renders
+from tests.helpers.pictures import pixels
 from tests.helpers.runs import add_unlabeled
 
 OpenPage = Callable[..., AppTest]
@@ -150,3 +157,88 @@ def test_a_run_without_a_usable_checkpoint_is_one_sentence(home: Home, open_page
 
     assert not app.exception
     assert "checkpoint" in app.error[0].value
+
+
+def add_images(db: Database, project: Project, split: str, count: int) -> None:
+    """Add unlabeled images of noise that can be read, all in one split."""
+    source = insert_source(db, project.id, "more", "tests", "own images")
+    for number in range(count):
+        image = pixels(number, width=96, height=32)
+        insert_sample(
+            db, project_id=project.id, source_id=source.id, sha256=pixel_hash(image), name=f"{number:03}.png",
+            width=96, height=32, split=split, image=encode_png(image),
+        )  # fmt: skip
+
+
+def test_all_unlabeled_images_are_read_at_once(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """First the page reads a few. Blind images are not among them."""
+    with opened(home.db) as db, write(db):
+        add_images(db, trained, "train", 70)
+    app = open_page("predict", project=trained.name)
+    app.segmented_control(key="images").set_value("unlabeled").run()
+    first = app.dataframe[0].value
+    assert len(first) == 24
+    assert any("first 24 of 70 unlabeled" in caption.value for caption in app.caption)
+
+    app.button(key=f"button to read all of {trained.id} unlabeled").click().run()
+
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert len(table) == 70
+    assert table.head(24)["Confidence"].tolist() == first["Confidence"].tolist()
+    assert not any("of 70" in caption.value for caption in app.caption)
+
+
+def test_a_table_of_many_images_has_no_pictures(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """They would take gigabytes in the browser. The selected image is below."""
+    with opened(home.db) as db, write(db):
+        add_images(db, trained, "train", WITH_IMAGES + 1)
+    app = open_page("predict", project=trained.name)
+    app.segmented_control(key="images").set_value("unlabeled").run()
+    assert "Image" in app.dataframe[0].value
+    app.button(key=f"button to read all of {trained.id} unlabeled").click().run()
+
+    assert not app.exception
+    assert (len(app.dataframe[0].value), "Image" in app.dataframe[0].value) == (WITH_IMAGES + 1, False)
+    assert len(app.image) == 2 + len(DEFAULT)
+
+
+def test_any_number_of_uploads_is_read(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """The first that cannot be read are named, the others counted. Images unlike those of training are said to be so."""
+    app = open_page("predict", project=trained.name)
+    app.segmented_control(key="images").set_value("upload").run()
+    good = [(f"{number}.png", encode_png(pixels(number)), "image/png") for number in range(40)]
+    bad = [(f"bad-{number}.png", b"no", "image/png") for number in range(7)]
+
+    app.file_uploader(key="uploads").set_value([*good, *bad]).run()
+
+    assert not app.exception
+    assert len(app.dataframe[0].value) == 40
+    assert app.dataframe[0].value["Unfamiliar"].str.startswith("The image has 40 x 16").all()
+    assert app.warning[0].value.startswith("The image has 40 x 16")
+    sentences = [error.value.replace("\\", "") for error in app.error]
+    assert sentences[0] == "bad-0.png: This is not a PNG, JPEG, GIF, WEBP or BMP image."
+    assert sentences[5:] == ["2 more images that cannot be read."]
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_an_image_has_one_answer(home: Home, open_page: OpenPage, trained: Project, tta: bool) -> None:
+    """The table, the large reading and its views have the temperature of the run's threshold."""
+    directory = home.run("0001-fast")
+    step = json.loads((directory / "result.json").read_text())["best_step"]
+    Acceptance(
+        step=step, tta=tta, views=fingerprint(DEFAULT), temperature=0.2, threshold=0.5, max_risk=0.1, n=9, used=9,
+        wrong=0, risk_bound=0.1,
+    ).save(directory)  # fmt: skip
+    app = open_page("predict", project=trained.name)
+
+    app.toggle(key="tta of 0001-fast").set_value(tta).run()
+
+    assert not app.exception
+    row = app.dataframe[0].value.iloc[0]
+    captions = [caption.value.replace("\\", "") for caption in app.caption]
+    shown = percent(row["Confidence"] / 100)
+    assert app.metric[0].value == row["Reading"]
+    assert any(caption.startswith(f"Confidence {shown}") for caption in captions)
+    assert (f"{DEFAULT[0].name}, {shown}" in captions) is not tta
+    assert row["Accepted"] == (row["Confidence"] >= 50)

@@ -177,6 +177,22 @@ def test_every_view_and_their_aggregate_are_reported(run_dir: Path) -> None:
     assert log_probs_VNPC.shape == (len(DEFAULT), 2, 2, 3)
 
 
+def test_views_have_the_temperature_of_the_reading(run_dir: Path) -> None:
+    """So the first of them is the prediction without TTA."""
+    predictor, image = Predictor.load(run_dir), toy.draw("-x", np.random.default_rng(2))
+    Acceptance(
+        step=predictor.step, tta=False, temperature=3.0, threshold=0.5, max_risk=0.1, n=9, used=9, wrong=0,
+        risk_bound=0.1,
+    ).save(run_dir)  # fmt: skip
+
+    alone, views = predictor.predict([image], tta=False)[0], predictor.predict_views(image, tta=False)
+
+    assert [view.name for view in views] == [view.name for view in DEFAULT]
+    assert views[0].confidence == pytest.approx(alone.confidence, abs=1e-6)
+    assert alone.views[0].confidence == pytest.approx(alone.confidence, abs=1e-9)
+    assert predictor.predict_views(image, tta=True)[0].confidence != pytest.approx(alone.confidence, abs=1e-3)
+
+
 def test_images_of_any_size_are_read(run_dir: Path) -> None:
     """Sizes may be mixed in one call."""
     image = toy.draw("xx", np.random.default_rng(3))
