@@ -59,6 +59,7 @@ def tables(
         "states": states_table(reliability_results),
         "backups": backups_table(reliability_results),
         "metrics": metrics_table(reliability_results),
+        "service": service_table(reliability_results),
         "million": million_table(ui_results),
         "pages": pages_table(ui_results),
         "machines": machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values(), *kills]),
@@ -486,6 +487,40 @@ def states_table(results: Results) -> str:
         if name == "states"
     ]
     return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
+def service_table(results: Results) -> str:
+    """Return capacity, latency and the answers under overload of the service on one core."""
+    head = [
+        "model",
+        "CPU an image",
+        "capacity",
+        "50 requests/s",
+        "64 clients",
+        "64 clients, queue of 16",
+        "memory",
+        "load",
+    ]
+    rows = [
+        [
+            f"INT8, {result['seconds']:g} s" if result["int8"] else f"float, {result['seconds']:g} s",
+            f"{result['capacity']['cpu_ms_an_image']:.2f} ms",
+            f"{result['capacity']['answered_a_second']:.0f} images/s",
+            "p50 {p50:.1f} ms, p99 {p99:.1f} ms".format(**result["at_50_a_second"]["ms"]),
+            f"{_statuses(result['overload'])}; {100 * result['overload_share_of_capacity']:.0f}% of capacity",
+            _statuses(result["refusals"]),
+            f"{result['overload']['memory_mb']:.0f} MB, {result['overload']['memory_mb_a_minute']:+.1f} MB a minute",
+            f"{result['other_load']:g} on {result['hardware']['cores']} cores",
+        ]
+        for name, result in results.items()
+        if name.startswith("service")
+    ]
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
+def _statuses(load: Mapping[str, Any]) -> str:
+    statuses = [f"{count:,} x {status}" for status, count in load["statuses"].items()]
+    return ", ".join([*statuses, *[f"**{load['lost']:,} lost**"] * bool(load["lost"])])
 
 
 def suspects_table(results: Results) -> str:

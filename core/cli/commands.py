@@ -16,7 +16,7 @@ import typer
 
 from core.backup import backups
 from core.backup.restore import restore
-from core.cli import bundling, demo, predicting, reading, results, serving, suspects
+from core.cli import api, bundling, demo, predicting, reading, results, serving, suspects
 from core.cli.progress import Progress
 from core.cli.shared import (
     Json,
@@ -292,6 +292,7 @@ app.command()(predicting.batch)
 app.command()(bundling.bundle)
 app.command()(bundling.models)
 app.command("promote")(bundling.use_bundle)
+app.command()(api.api)
 
 
 @app.command("export")

@@ -1,6 +1,7 @@
 """Write the parts of the documentation that follow from the code: `python -m core.cli.reference`."""
 
 import ast
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any
 
 from typer.main import get_command
 
+from core.bundle.service.app import description
 from core.cli.commands import app
 from core.images.augment_settings import TRANSFORMS, Param
 from core.model.config import MANY_IMAGES, OPTIONS, PRESETS, TrainConfig
 
 ROOT = Path(__file__).parents[2]
-README, FOLDER = ROOT / "README.md", ROOT / "docs" / "reference"
+README, FOLDER, OPENAPI = ROOT / "README.md", ROOT / "docs" / "reference", ROOT / "docs" / "api" / "openapi.json"
 NOTE = "<!-- Written by `python -m core.cli.reference`. Change the code, then run `make docs`. -->\n"
 
 OPTIONS_INTRO = """\
@@ -47,6 +49,7 @@ def pages() -> dict[Path, str]:
         README: with_rooms(README.read_text(encoding="utf-8")),
         FOLDER / "options.md": options_page(),
         FOLDER / "commands.md": commands_page(),
+        OPENAPI: json.dumps(description(), indent=1, ensure_ascii=False) + "\n",
     }
 
 
