@@ -204,7 +204,7 @@ def test_a_table_of_many_images_has_no_pictures(home: Home, open_page: OpenPage,
 
 
 def test_any_number_of_uploads_is_read(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """The first that cannot be read are named, the others counted. Images unlike those of training are said to be so."""
+    """The first that cannot be read are named, the others counted. The page says what is unlike training."""
     app = open_page("predict", project=trained.name)
     app.segmented_control(key="images").set_value("upload").run()
     good = [(f"{number}.png", encode_png(pixels(number)), "image/png") for number in range(40)]
