@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench import unfamiliar
 from bench.accuracy import accuracy, speed
 from bench.accuracy.data import FOLDS
 from bench.cells import RESULTS, ROOT, BenchCell, load_results
@@ -34,6 +35,7 @@ def tables(
     ui_results: Results = NO_RESULTS,
     reliability_results: Results = NO_RESULTS,
     suspect_results: Results = NO_RESULTS,
+    unfamiliar_results: Results = NO_RESULTS,
 ) -> dict[str, str]:
     """Return each table as Markdown, by the name that its mark on the page has."""
     kills = [reliability_results["kills"]] if "kills" in reliability_results else []
@@ -42,6 +44,8 @@ def tables(
         "zero": zero_table(accuracy_results, "zero"),
         "fifty": zero_table(accuracy_results, "fifty"),
         "suspects": suspects_table(suspect_results),
+        "unfamiliar": unfamiliar_table(unfamiliar_results),
+        "unfamiliar-kinds": unfamiliar_kinds_table(unfamiliar_results),
         "slices": slices_table(accuracy_results),
         "reader": zero_shot_table(accuracy_results),
         "errors": errors_table(accuracy_results),
@@ -547,6 +551,40 @@ def suspects_table(results: Results) -> str:
     return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
 
 
+def unfamiliar_table(results: Results) -> str:
+    """Return the flagged images of each set: familiar ones, and unfamiliar ones in two halves of the kinds."""
+
+    def row(found: Sequence[Mapping[str, Any]]) -> list[str]:
+        kinds = [(kind, counts) for result in found for kind, counts in result["kinds"].items() if not counts["has"]]
+        halves = [[counts for kind, counts in kinds if (kind in unfamiliar.SAME) == same] for same in (False, True)]
+        return [flagged([result["familiar"] for result in found]), *map(flagged, halves)]
+
+    head = ["cell", "images", "familiar, flagged", "other size or colors, flagged", "same size and colors, flagged"]
+    cells = of_group(unfamiliar.CELLS, "unfamiliar")
+    rows = cell_rows(cells, results, len(head) - 2, lambda result: row([result]))
+    if all(cell.name in results for cell in cells):
+        rows.append(["**pooled**", "all of these", *row([results[cell.name] for cell in cells])])
+    few = cell_rows(of_group(unfamiliar.CELLS, "few"), results, len(head) - 2, lambda result: row([result]))
+    return table(head, rows + few)
+
+
+def unfamiliar_kinds_table(results: Results) -> str:
+    """Return the flagged images of each kind, over all sets, and of those sets whose training has the kind."""
+    found = [results[cell.name] for cell in of_group(unfamiliar.CELLS, "unfamiliar") if cell.name in results]
+    head = ["kind", "unlike training, flagged", "training has it, flagged"]
+    rows = []
+    for kind in found[0]["kinds"] if found else ():
+        parts = [
+            [result["kinds"][kind] for result in found if result["kinds"][kind]["has"] == has] for has in (False, True)
+        ]
+        rows.append([kind, *(flagged(part) if part else "" for part in parts)])
+    return table(head, rows or [["not run", "", ""]])
+
+
+def flagged(counts: Sequence[Mapping[str, int]]) -> str:
+    return counted(sum(each["k"] for each in counts), sum(each["n"] for each in counts))
+
+
 def backups_table(results: Results) -> str:
     """Return the time of a backup beside a plain copy, and what it costs the operators who label meanwhile."""
     head = ["samples", "plain copy", "backup", "answers to labels, p95", "restored"]
@@ -678,7 +716,9 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
 
 
 def current(results: Path = RESULTS) -> dict[str, str]:
-    return tables(*(load_results(results / kind) for kind in ("accuracy", "speed", "ui", "reliability", "suspects")))
+    return tables(
+        *(load_results(results / kind) for kind in ("accuracy", "speed", "ui", "reliability", "suspects", "unfamiliar"))
+    )
 
 
 def main() -> int:

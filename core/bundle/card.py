@@ -70,7 +70,7 @@ In a terminal, `python reader.py FILES...` prints one JSON object for each file.
 FAMILIAR = (
     "If an image has another size, other colors or another style, `unfamiliar` says so and the reading is not accepted."
 )
-UNKNOWN = "It cannot tell whether an image is like those of training: there were too few validation images."
+UNKNOWN = "It cannot tell whether an image is like those of training: there were too few images."
 
 
 def card(manifest: Mapping[str, Any], *, familiar: bool) -> str:
