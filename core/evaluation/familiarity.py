@@ -71,6 +71,7 @@ class Learner:
             return None
         surprise_K = _surprise(self._colors_K)
         center_F, whitening_FF = _fit(np.array(self._styles, dtype=np.float64))
+        surprises_N: Floats
         if len(self._val_styles) >= ENOUGH:
             surprises_N = np.array(self._val_colors, dtype=np.float64) @ surprise_K
             distances_N = log_distance(np.array(self._val_styles, dtype=np.float64), center_F, whitening_FF)
