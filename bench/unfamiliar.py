@@ -40,7 +40,7 @@ RENDERED = (2000, 500)
 QUALITY = 90
 """JPEG quality of changed copies."""
 MANY_HUES = "hue turned"
-"""Kind that is no change where training has images in every hue."""
+"""Kind that changes nothing where training has images in every hue."""
 
 
 @dataclass(frozen=True, kw_only=True)

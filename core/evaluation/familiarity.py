@@ -18,8 +18,8 @@ from core.files import atomic_write, read_small
 CHANCE = 1 / 20_000
 """Chance of each limit to flag an image like those that set it, if their scores are normal. Their tails are heavier,
 so more are flagged: bench.unfamiliar counts them."""
-RARE = 1e-3
-"""Added to the count of each color, in images."""
+RARE = 0.1
+"""Added to the count of each color, in images. With less, one new color makes an image of a small set unfamiliar."""
 LEAST_SPREAD = 0.01
 """Added to the spread of each style figure. Some are equal in all images, until a line touches the border."""
 LEAST_VARIANCE = 1e-3
@@ -27,9 +27,9 @@ LEAST_VARIANCE = 1e-3
 LEAST = 30
 """Fewer images of train and val together set no limits."""
 ENOUGH = 50
-"""From so many validation images on, they set the limits."""
+"""Number of validation images from which on they alone set the limits."""
 PARTS = 10
-"""With fewer, each tenth of all images is compared with the other nine. A few images alone set too wide limits."""
+"""Parts of all images, if there are fewer. Each is compared with the others. A few images alone set too wide limits."""
 MOST = 2000
 """Training images that take part in that."""
 
