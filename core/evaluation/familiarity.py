@@ -27,7 +27,7 @@ LEAST_VARIANCE = 1e-3
 LEAST = 30
 """Fewer images of train and val together set no limits."""
 ENOUGH = 50
-"""Number of validation images from which on they alone set the limits."""
+"""Number of validation images that set the limits alone."""
 PARTS = 10
 """Parts of all images, if there are fewer. Each is compared with the others. A few images alone set too wide limits."""
 MOST = 2000
