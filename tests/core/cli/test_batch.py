@@ -19,8 +19,10 @@ from core.errors import JobError
 from core.home import Home
 from core.images.pixels import decode, encode_png, pixel_hash
 from core.runs.batch import run_batch
-from core.runs.inputs import Input
-from core.runs.parts import ROWS, Parts
+from core.runs.batch_worker import read_chunk
+from core.runs.inputs import Contents, Input
+from core.runs.parts import ROWS, Parts, short_hash
+from core.runs.targets import open_bundle
 from tests.helpers import bundling, toy
 from tests.helpers.bad_images import bad_images
 from tests.helpers.command_line import Slotlab, command_here, refused
@@ -108,6 +110,18 @@ def test_a_second_call_reads_only_what_is_new(
     added = rows_of(out)[71:]
     assert sorted(row["file"] for row in added) == [f"{folder}/{name}" for name in ("00.png", "bad.png", "new.png")]
     assert {row["text"] for row in added} == {"-x"}
+
+
+def test_what_has_a_row_is_not_read(images: Path, toy_bundle: Path) -> None:
+    """Only the hash of its pixels is computed. With other pixels it is read."""
+    one, two = (Input(str(path), str(path)) for path in sorted(images.iterdir())[:2])
+    sha256 = pixel_hash(decode(Path(one.path).read_bytes()))
+    known = short_hash(sha256).hex()
+
+    rows = read_chunk(open_bundle(toy_bundle), Contents(), [[list(one), known], [list(two), known]])
+
+    assert rows[0] == {"file": one.name, "known": True}
+    assert (rows[1]["file"], rows[1]["text"]) == (two.name, "x|")
 
 
 @pytest.mark.long

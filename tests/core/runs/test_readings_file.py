@@ -55,6 +55,16 @@ def test_a_file_continues_wherever_it_ends(out: Path) -> None:
     assert write_missing(out) == []
 
 
+def test_half_a_line_goes_also_if_nothing_is_added(out: Path) -> None:
+    """Its file may no longer be there."""
+    write_missing(out)
+    whole = out.read_bytes()
+    out.write_bytes(whole + whole[-20:-8])
+
+    assert write_missing(out) == []
+    assert out.read_bytes() == whole
+
+
 def test_lines_tell_all_names_apart(out: Path) -> None:
     """JSON keeps them exactly; CSV keeps them on one line, without formulas. Only the owner can read the file."""
     write_missing(out)
