@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from resource import RLIMIT_NOFILE, setrlimit
 
 from tests.helpers.repository import ROOT
 
@@ -51,12 +52,24 @@ class Service:
 
 @contextmanager
 def serving(
-    bundle: Path, *options: str | Path, launch: Sequence[str] = ("-m", "core.cli"), port: int = 0
+    bundle: Path,
+    *options: str | Path,
+    launch: Sequence[str] = ("-m", "core.cli"),
+    port: int = 0,
+    files: int | None = None,
 ) -> Iterator[Service]:
-    """Start `slotlab api` and wait until it answers. `launch` are arguments of Python before `api`."""
+    """Start `slotlab api` and wait until it answers. `launch` are arguments of Python before `api`.
+
+    `files` limits the files that the process may open.
+    """
+
+    def limit() -> None:
+        if files:
+            setrlimit(RLIMIT_NOFILE, (files, files))
+
     command = [sys.executable, *launch, "api", str(bundle), "--port", str(port), *map(str, options)]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, preexec_fn=limit,  # noqa: PLW1509
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:

@@ -4,15 +4,18 @@ import asyncio
 import errno
 import logging
 import math
+import resource
 import signal
 import socket
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from core.errors import OptionError
 from core.files import shortened
@@ -34,6 +37,38 @@ def listen(host: str, port: int) -> socket.socket:
         raise OptionError(f"{host} is not an address of this machine ({error.strerror}).") from error
 
 
+MOST_CONNECTIONS = 1000
+SPARE_FILES = 64
+"""Open files beside the connections: libraries, logs, TLS handshakes."""
+_SENTENCE = b'{"error":"The service has too many connections. Try again in a second."}'
+FULL = (
+    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_SENTENCE), _SENTENCE)
+)
+
+
+def _most_connections() -> int:
+    """Allow this process as many open files as it may have. Return for how many connections they suffice."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + SPARE_FILES
+    files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES)
+
+
+class Connection(H11Protocol):
+    """A connection that is refused if there are too many. Without files for it, asyncio could accept none."""
+
+    most = MOST_CONNECTIONS
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.write(FULL)
+            transport.close()
+
+
 class Server(uvicorn.Server):
     """A server that closes connections which begin no request, or do not complete its headers, in time.
 
@@ -43,8 +78,14 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, idle_seconds: float) -> None:
         super().__init__(config)
         self._idle_seconds = idle_seconds
+        Connection.most = _most_connections()
         self._seen: WeakKeyDictionary[Any, tuple[Any, float]] = WeakKeyDictionary()
         """The last request of each connection that waits for one, and since when."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen. Without files for a connection, asyncio would print a thousand tracebacks a second."""
+        asyncio.get_running_loop().set_exception_handler(_without_full_tables)
+        await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Look at all connections once a second."""
@@ -61,6 +102,12 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def _without_full_tables(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if not (isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)):
+        loop.default_exception_handler(context)
+
+
 def make_server(app: App, cert: Path | None, key: Path | None, seconds: float) -> Server:
     """Return a server for one process. Raises OptionError if certificate and key cannot be used.
 
@@ -69,7 +116,7 @@ def make_server(app: App, cert: Path | None, key: Path | None, seconds: float) -
     # httptools would be faster, but reads headers of any length into memory.
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -246,6 +246,28 @@ def test_a_connection_in_use_is_kept(toy_bundle: Path) -> None:
         assert load_of(service.port, [GOOD], clients=2, seconds=4).lost == 0
 
 
+def test_too_many_connections_are_refused_and_cost_no_files(toy_bundle: Path) -> None:
+    """More connections than the process may open files. It refuses the rest, and reads again when they have ended."""
+    with serving(toy_bundle, "--timeout", "2", files=128) as service:
+        idle = [socket.create_connection((HOST, service.port), timeout=60) for _ in range(300)]
+        with socket.create_connection((HOST, service.port), timeout=60) as client:
+            answer = client.recv(1000)
+        wait_until(lambda: _is_read(service))
+        for each in idle:
+            each.close()
+
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b"\r\nRetry-After: 1\r\n" in answer
+        assert service.stop() == (0, "")
+
+
+def _is_read(service: Service) -> bool:
+    try:
+        return service.read(GOOD)[0] == 200
+    except OSError:  # the connection was closed before all was sent
+        return False
+
+
 def _rest(client: socket.socket) -> bytes:
     try:
         return client.recv(100)
