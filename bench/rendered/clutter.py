@@ -62,16 +62,19 @@ def _color(ink: Color, paper: Color, rng: Rng) -> list[float]:
 
 
 def _line(canvas: Image, color: list[float], rng: Rng) -> None:
-    """Draw a straight line, a wave, an arc or a scribble, from a hair to a sixth of the height."""
+    """Draw a straight or bent line, a wave or an arc, from a hair to a sixth of the height. Half cross the middle."""
     height, width = canvas.shape[:2]
     thickness = max(1, round(min(rng.exponential(1.4) + 0.6, height / 6) * height / 56))
     x0, x1 = (-2, width + 2) if rng.random() < 0.55 else np.sort(rng.uniform(-0.1, 1.1, 2)) * width
     steps = np.linspace(0, 1, 24)
-    start, end = rng.uniform(-0.1, 1.1, 2) * height
+    start, end = (rng.uniform(0.2, 0.8, 2) if rng.random() < 0.5 else rng.uniform(-0.1, 1.1, 2)) * height
     y = start + (end - start) * steps
     kind = rng.random()
     if kind < 0.35:
         y = y + rng.uniform(0.05, 0.35) * height * np.sin(rng.uniform(2, 18) * steps + rng.uniform(0, 6.3))
+    elif kind < 0.45:  # bent
+        turns = np.sort(rng.uniform(0, 1, int(rng.integers(1, 4))))
+        y = np.interp(steps, [0, *turns, 1], [start, *(rng.uniform(0, height, len(turns))), end])
     elif kind < 0.65:
         y = y + rng.uniform(-0.9, 0.9) * height * 4 * steps * (1 - steps)
     points = np.stack([x0 + (x1 - x0) * steps, y], axis=1)

@@ -36,17 +36,33 @@ PHRASES = {
 UNKNOWN = "not from a package"
 
 
+def usable(fonts: Sequence[Font]) -> list[Font]:
+    """Leave out fonts whose license allows no document with them under other terms: AGPL without a font exception."""
+    licenses = _licenses(fonts)
+    return [font for font in fonts if not _binds(licenses[font.path])]
+
+
+def _binds(name: str) -> bool:
+    return name.startswith("AGPL") and "exception" not in name.lower()
+
+
 def count_licenses(fonts: Sequence[Font]) -> dict[str, int]:
     """Return the number of fonts of each license, most frequent first."""
+    counts = Counter(_licenses(fonts).values())
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _licenses(fonts: Sequence[Font]) -> dict[Path, str]:
+    """Return the license of each font by its path."""
     packages = _packages([font.path for font in fonts])
     texts = {
         package: (DOCS / package / "copyright").read_text(encoding="utf-8", errors="replace")
         for package in set(packages.values())
     }
-    counts = Counter(
-        license_of(font.path.name, texts[packages[font.path]]) if font.path in packages else UNKNOWN for font in fonts
-    )
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return {
+        font.path: license_of(font.path.name, texts[packages[font.path]]) if font.path in packages else UNKNOWN
+        for font in fonts
+    }
 
 
 def license_of(file: str, text: str) -> str:

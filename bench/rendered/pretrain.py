@@ -29,6 +29,7 @@ from bench.accuracy.data import SETS as IMAGE_SETS
 from bench.accuracy.data import freeze
 from bench.accuracy.scores import audited, load_audit
 from bench.rendered.fonts import Font, load_fonts
+from bench.rendered.licenses import usable
 from bench.rendered.made import made_fonts
 from bench.rendered.render import VERSION, Renderer, any_size
 from core.files import atomic_write
@@ -208,7 +209,7 @@ def main() -> int:
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stopped.append(received))
-    fonts = load_fonts()
+    fonts = usable(load_fonts())
     fonts += made_fonts(fonts, np.random.default_rng(SEED))
     print(f"{len(fonts):,} fonts of {len({font.family for font in fonts}):,} families", flush=True)
     training = Pretraining(options.work, fonts, options.images)
