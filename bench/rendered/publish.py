@@ -131,7 +131,7 @@ def readme(card: Mapping[str, Any]) -> str:
         "",
         "## Use",
         "",
-        "`slotlab train --set init=rendered` starts a run from these weights.",
+        "A run of preset `fast` starts from these weights.",
         "They are meant for images of your own portal, and as a start for training, not as a finished reader.",
         "Compare readings with labels of people before you rely on them.",
         "",

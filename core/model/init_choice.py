@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.errors import CheckpointError, OptionError
 from core.files import open_regular
@@ -11,8 +11,6 @@ from core.model.config import TrainConfig, with_options
 
 RENDERED = Path(__file__).parent / "rendered"
 """Folder of the weights trained on rendered text, see bench.rendered."""
-AUTO: Literal["scratch", "rendered"] = "scratch"
-"""Meaning of `init=auto` for networks that the rendered weights fit."""
 NAMES = ("auto", "rendered", "scratch")
 FORMAT = "slotlab-any-length-1"
 """Format of a file with weights for every length, core.model.any_length."""
@@ -38,8 +36,8 @@ def choose_init(config: TrainConfig, length: int) -> tuple[str, str]:
     checked when it is loaded.
     """
     if config.init == "auto":
-        reason = _misfit_of_rendered(config, length) if AUTO == "rendered" else ""
-        return "scratch" if reason else AUTO, reason
+        reason = _misfit_of_rendered(config, length)
+        return "scratch" if reason else "rendered", reason
     if config.init == "scratch":
         return "scratch", ""
     if config.pretrained not in ("auto", "none"):

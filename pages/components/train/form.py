@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 PRESET_HELP = {
-    "fast": "Small network trained from scratch. Takes minutes on a CPU. Start here.",
+    "fast": "Small network that starts from rendered text. Takes minutes on a CPU. Start here.",
     "article": "Full eca_nfnet_l0. Needs a GPU, or a night on a CPU.",
     "article-cut": "eca_nfnet_l0 up to stride 16: half the weights and a finer feature map.",
 }

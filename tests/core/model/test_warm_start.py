@@ -177,15 +177,10 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, changes: dict[str, An
     ("changes", "reason"),
     [({}, ""), ({"width": 64}, "width=32 and this run has width=64"), ({"pretrained": "hub"}, "pretrained=hub is set")],
 )
-def test_auto_uses_rendered_text_only_where_it_fits(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], reason: str
-) -> None:
+def test_auto_uses_rendered_text_only_where_it_fits(folder: Path, changes: dict[str, Any], reason: str) -> None:
     """It gives the reason otherwise."""
-    config = replace(toy.CONFIG, init="auto", **changes)
-    assert choose_init(config, 2) == ("scratch", "")
+    init, why = choose_init(replace(toy.CONFIG, init="auto", **changes), 2)
 
-    monkeypatch.setattr(init_choice, "AUTO", "rendered")
-    init, why = choose_init(config, 2)
     assert init == ("scratch" if reason else "rendered")
     assert reason in why
     shutil.rmtree(folder)
@@ -333,8 +328,7 @@ def test_a_run_says_and_records_its_start_and_looks_for_no_other_weights(
     assert f"Initial weights: rendered text, 640 images, SHA-256 {sha256}." in said
 
 
-def test_auto_says_why_it_begins_from_scratch(folder: Path, data: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(init_choice, "AUTO", "rendered")
+def test_auto_says_why_it_begins_from_scratch(folder: Path, data: Snapshot) -> None:
     choices, said = choose(data, replace(toy.CONFIG, init="auto", width=64))
 
     assert choices["init"] == "scratch"
