@@ -1,5 +1,6 @@
 """Shared by all pages: page setup, empty states, error sentences, boxes for runs."""
 
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +23,8 @@ from db.sqlite import Database
 from pages.components import state
 from pages.components.operators import current_operator
 
+REFUSAL_SECONDS = 10.0
+"""Time to read the error of a callback."""
 ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
 """True while app.py runs around this page. A ContextVar, because two script runs of one session can overlap."""
 
@@ -95,18 +98,29 @@ def errors() -> Iterator[None]:
 @contextmanager
 def refuses(place: str = "") -> Iterator[None]:
     """Save an error of a callback for show_refusal(place), because Streamlit drops the output of callbacks."""
+    st.session_state.pop(_refusal(place), None)
     try:
         yield
     except SlotlabError as error:
-        st.session_state[_refusal(place)] = str(error)
+        st.session_state[_refusal(place)] = (str(error), None)
 
 
 def show_refusal(place: str = "") -> bool:
-    """Show the error that a callback saved, once. Return whether there was one. `place`: its place on the page."""
-    sentence = st.session_state.pop(_refusal(place), None)
-    if sentence:
-        st.error(plain(sentence), icon=":material/error:")
-    return sentence is not None
+    """Show the error that a callback saved. Return whether there is one. `place`: its place on the page.
+
+    It stays for REFUSAL_SECONDS, or until the same is tried again. A page can run again on its own at once, because a
+    job has started, and the sentence would be gone before anyone read it.
+    """
+    sentence, since = st.session_state.get(_refusal(place), ("", None))
+    if since is not None and time.monotonic() - since >= REFUSAL_SECONDS:
+        sentence = ""
+    if not sentence:
+        st.session_state.pop(_refusal(place), None)
+        return False
+    if since is None:
+        st.session_state[_refusal(place)] = (sentence, time.monotonic())
+    st.error(plain(sentence), icon=":material/error:")
+    return True
 
 
 def _refusal(place: str) -> str:

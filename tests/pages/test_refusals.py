@@ -1,6 +1,9 @@
-"""The next run of the page shows the error of a callback once, in its place."""
+"""The page shows the error of a callback in its place, long enough to be read."""
 
+import pytest
 from streamlit.testing.v1 import AppTest
+
+from pages.components import layout
 
 
 def page() -> None:
@@ -28,11 +31,14 @@ def shown(app: AppTest) -> list[str]:
     return [element.value for element in [*app.error, *app.text]]
 
 
-def test_a_refusal_is_shown_once_at_its_place() -> None:
-    """The sentence is not interpreted as Markdown and disappears in the next run."""
+def test_a_refusal_stays_at_its_place_until_it_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence is not interpreted as Markdown. A page that runs again on its own keeps it."""
     app = AppTest.from_function(page, default_timeout=30).run()
     assert shown(app) == ["page False", "queue False"]
 
     assert shown(app.button[0].click().run()) == [r"No \*run\*\.", "page True", "queue False"]
-    assert shown(app.button[1].click().run()) == [r"No turn\.", "page False", "queue True"]
+    assert shown(app.run()) == [r"No \*run\*\.", "page True", "queue False"]
+    both = [r"No \*run\*\.", r"No turn\.", "page True", "queue True"]
+    assert shown(app.button[1].click().run()) == both
+    monkeypatch.setattr(layout, "REFUSAL_SECONDS", 0.0)
     assert shown(app.run()) == ["page False", "queue False"]
