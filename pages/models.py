@@ -91,9 +91,8 @@ if not bundles:
     st.stop()
 with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     if used:
-        st.markdown(
-            f"**{layout.plain(used)}** is in use {age(history[0].at)}, chosen by {layout.plain(history[0].operator)}."
-        )
+        operator = layout.plain(history[0].operator)
+        st.markdown(f"**{layout.plain(used)}** has been in use {age(history[0].at)}, chosen by {operator}.")
         if before:
             st.button(f"Roll back to {before.job.id}", icon=":material/undo:", key="roll back", on_click=use,
                       args=(before,))  # fmt: skip

@@ -100,7 +100,7 @@ def card(manifest: Mapping[str, Any], *, familiar: bool) -> str:
         height=frame["image_size"][0],
         width=frame["image_size"][1],
         views="one view" if len(views) == 1 else f"the mean of {len(views)} views",
-        kinds=", ".join(f"{count:,} of kind {kind}" for kind, count in training["kinds"].items()),
+        kinds=", ".join(f"{count:,} of {kind}" for kind, count in training["kinds"].items()),
         n=f"{export['n']:,}",
         difference=export["largest_difference"],
         int8=_int8(export),

@@ -62,7 +62,7 @@ def decode(data: bytes) -> Pixels:
     if not data:
         raise UnreadableImageError("The file is empty.")
     if len(data) > MAX_BYTES:
-        raise UnreadableImageError(f"The file has {len(data):,} bytes; the limit is {MAX_BYTES:,}.")
+        raise UnreadableImageError(f"The file has more than {MAX_BYTES:,} bytes.")
     try:
         try:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -622,7 +622,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             record = {"file": file} | reader.read(file).to_dict()
         except UnreadableImageError as error:
             record, failed = {"file": file, "error": str(error)}, True
-        print(json.dumps(record, ensure_ascii=False), flush=True)
+        try:
+            print(json.dumps(record, ensure_ascii=False), flush=True)
+        except BrokenPipeError:  # `| head` has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+            return 1
     return int(failed)
 
 

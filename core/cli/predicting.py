@@ -10,6 +10,7 @@ from typing import Annotated, cast, get_args
 
 import typer
 
+from core.bundle.reader import MANIFEST, SUMS
 from core.charset import TextSpec
 from core.cli.progress import Progress
 from core.cli.shared import Json, Tta, database, find_run
@@ -240,12 +241,17 @@ def _builtin(inputs: list[Input], length: int | None, charset: str | None, tta: 
             images.append(contents.pixels(item))
     builtin = Builtin()
     predictor = builtin.predictor(spec, frame_of(images, length, STRIDE))
-    return RunTarget(predictor, f"{BUILTIN} {builtin.version} {charset}", tta=tta, is_blind=lambda _: False)
+    return RunTarget(predictor, f"{BUILTIN} {builtin.version} {charset}", tta=tta, is_blind=None)
 
 
 def _run_directory(name: str) -> Path:
     with suppress(OSError):  # a name can be too long for a path
         if Path(name).is_dir():
+            if not (Path(name) / "run.json").is_file():
+                raise OptionError(
+                    f"{shortened(name)} is neither a bundle nor the directory of a run: it has no run.json, and not "
+                    f"both {MANIFEST} and {SUMS}."
+                )
             return Path(name)
     home = Home.from_env()
     with database(home) as db:

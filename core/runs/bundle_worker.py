@@ -35,6 +35,7 @@ from core.bundle.reader import (
     log_softmax,
     open_session,
 )
+from core.data.kinds import WORDS
 from core.errors import ExportError
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.familiarity import Learner
@@ -291,7 +292,7 @@ def _training(work: Work, snapshot: Snapshot, learner: Learner) -> dict[str, Any
             if index in chosen:
                 colors.append(background_and_ink(image))
     named = Counter(name_colors(np.stack(colors)) if colors else [])
-    kinds = Counter(snapshot.kinds[index] or "person" for index in indices)
+    kinds = Counter(WORDS[snapshot.kinds[index] or "person"] for index in indices)
     return {
         "images": len(indices),
         "kinds": dict(kinds.most_common()),

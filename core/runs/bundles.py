@@ -14,7 +14,6 @@ It has no image and no label of the portal. A job makes it (core.runs.bundle_wor
 
 import io
 import json
-import os
 import shutil
 import tempfile
 import zipfile
@@ -174,27 +173,22 @@ def check_out(home: Home, out: Path) -> Path:
 
 
 def copy_out(directory: Path, out: Path) -> None:
-    """Copy a bundle to a new or empty folder, completely or not at all. Raises StorageError."""
+    """Copy a bundle to a new or empty folder, completely or not at all. Only its owner can open it.
+
+    Raises StorageError.
+    """
     temporary = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         for file in sorted(directory.iterdir()):
             shutil.copyfile(file, temporary / file.name)
-        temporary.chmod(0o777 & ~_umask())
         temporary.replace(out)
     except OSError as error:
         raise StorageError(f"The bundle could not be written to {shortened(str(out))} ({error.strerror}).") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def zip_bytes(directory: Path) -> bytes:

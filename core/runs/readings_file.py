@@ -4,7 +4,8 @@ import csv
 import fcntl
 import io
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import BinaryIO, Self
 
 from core.data.sources import with_formula_guard, without_formula_guard
 from core.errors import OptionError, StorageError
-from core.files import create_private, shortened
+from core.files import atomic_write, create_private, shortened
 from core.runs.inputs import Record
 
 COLUMNS = ("file", "text", "confidence", "accepted", "unfamiliar", "positions", "blind", "error")
@@ -55,7 +56,8 @@ def _cell(column: str, value: object) -> str:
 class ReadingsFile:
     """A file of readings that a later call continues: it has each file once, also after kill -9.
 
-    Raises OptionError if it has something else or another process writes to it, and StorageError.
+    A file is known by its name. Those that could not be read are dropped, to be read again. Raises OptionError if it
+    has something else or another process writes to it, and StorageError.
     """
 
     def __init__(self, path: Path, *, is_csv: bool, reader: str) -> None:
@@ -68,7 +70,9 @@ class ReadingsFile:
         with _storing(self.path):
             self._file = self._opened()
             try:
-                end = self._scan()
+                kept, end = self._scan()
+                if sum(stop - start for start, stop in kept) < end:
+                    end = self._rewrite(kept)
                 self._file.truncate(end)  # without a line that was half written
                 self._file.seek(end)
                 if is_csv and not end:
@@ -121,23 +125,38 @@ class ReadingsFile:
             raise OptionError(f"Another process writes to {name}. Wait until it ends.") from error
         return file
 
-    def _scan(self) -> int:
-        """Read the names in the file. Return the end of its last complete line."""
+    def _rewrite(self, kept: Sequence[tuple[int, int]]) -> int:
+        """Replace the file by these parts of it, completely or not at all. Return its new size."""
+        with atomic_write(self.path) as file:
+            for start, stop in kept:
+                self._file.seek(start)
+                file.write(self._file.read(stop - start))
+        self._file.close()
+        self._file = self._opened()
+        return self._file.seek(0, os.SEEK_END)
+
+    def _scan(self) -> tuple[list[tuple[int, int]], int]:
+        """Read the names in the file. Return the parts without errors, and the end of its last complete line."""
         lines, end = _Lines(self._file), 0
+        kept = list[tuple[int, int]]()
         parsed = self._parse_csv(lines) if self._is_csv else map(_parse_json, lines)
         for number, record in enumerate(parsed, 1):
             if record is None:
                 raise self._foreign(f"line {number} is not a reading")
+            if record and record[READER] != self.reader:
+                raise self._foreign(f"it has readings of {shortened(record[READER])}")
+            start, end = end, lines.end
+            if record.get("error"):
+                continue
             if record:
-                if record[READER] != self.reader:
-                    raise self._foreign(f"it has readings of {shortened(record[READER])}")
                 self.done.add(record["file"])
-                self.failed += bool(record.get("error"))
-            end = lines.end
-        start = csv_header(self._columns) if self._is_csv else '{"file": "'
-        if lines.rest and not end and lines.rest[: len(start)] != start[: len(lines.rest)].encode():
+            if kept and kept[-1][1] == start:
+                start = kept.pop()[0]
+            kept.append((start, end))
+        opening = csv_header(self._columns) if self._is_csv else '{"file": "'
+        if lines.rest and not end and lines.rest[: len(opening)] != opening[: len(lines.rest)].encode():
             raise self._foreign("it has no readings")
-        return end
+        return kept, end
 
     def _parse_csv(self, lines: "_Lines") -> Iterator[Record | None]:
         """Yield the rows; {} for the header, None for a line that is none."""

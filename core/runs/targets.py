@@ -48,17 +48,18 @@ class RunTarget:
     """A run or the built-in reader."""
 
     def __init__(
-        self, predictor: "Predictor", name: str, *, tta: bool | None, is_blind: Callable[[Pixels], bool]
+        self, predictor: "Predictor", name: str, *, tta: bool | None, is_blind: Callable[[Pixels], bool] | None
     ) -> None:
         self.name = full_name(predictor, name, tta=tta)
         self._predictor, self._tta, self._is_blind = predictor, tta, is_blind
 
     def read(self, images: Sequence[Pixels]) -> list[Record]:
         predictions = self._predictor.predict(images, tta=self._tta)
-        return [
-            to_record(each) | {"blind": self._is_blind(pixels)}
-            for each, pixels in zip(predictions, images, strict=True)
-        ]
+        found = [to_record(each) for each in predictions]
+        if self._is_blind:  # else the images belong to no project
+            for record, pixels in zip(found, images, strict=True):
+                record["blind"] = self._is_blind(pixels)
+        return found
 
 
 def full_name(predictor: "Predictor", name: str, *, tta: bool | None) -> str:

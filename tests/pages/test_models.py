@@ -43,14 +43,14 @@ def test_a_bundle_is_used_and_rolled_back(home: Home, open_page: OpenPage, bundl
     assert "No bundle is in use yet." in said(app)
 
     app.button(key=f"use {TTA}").click().run()
-    assert f"{TTA} is in use for less than a minute" in said(app)
+    assert f"{TTA} has been in use for less than a minute" in said(app)
     assert not [button for button in app.button if button.key == "roll back"]
     use(home, PLAIN)
     app = open_page("models", project=bundled.name)
-    assert f"{PLAIN} is in use" in said(app)
+    assert f"{PLAIN} has been in use" in said(app)
     app.button(key="roll back").click().run()
 
-    assert f"{TTA} is in use" in said(app)
+    assert f"{TTA} has been in use" in said(app)
     with opened(home.db) as db:
         assert [each.job_id for each in list_promotions(db, bundled.id)] == [TTA, PLAIN, TTA]
 

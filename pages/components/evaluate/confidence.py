@@ -256,7 +256,7 @@ def _offer(
             else "Evaluate again: these readings do not record their checkpoint.",
         )  # fmt: skip
         if saved is None:
-            st.caption("No threshold set: every reading is returned.")
+            st.caption("No threshold set: no reading counts as accepted, so a retry loop submits nothing.")
         else:
             views = "with TTA" if saved.tta else "without TTA"
             is_current = (

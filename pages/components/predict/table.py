@@ -24,6 +24,8 @@ def choose_reading(pictures: Sequence[Picture], records: Sequence[Record], *, wh
     if len(pictures) <= WITH_IMAGES:
         with layout.errors(), layout.database() as db:
             columns["Image"] = [data_url(data) for data in bytes_of(db, pictures)]
+    else:
+        st.caption(f"A table of more than {WITH_IMAGES} rows has no pictures. Select a row to see its image below.")
     columns["Reading"] = [record["text"] for record in records]
     columns["Confidence"] = [100 if it == 1 else min(100 * it, 99.9) for it in (each["confidence"] for each in records)]
     if any(record["accepted"] is not None for record in records):
@@ -48,6 +50,7 @@ def choose_reading(pictures: Sequence[Picture], records: Sequence[Record], *, wh
         },
         key=f"read {key} {len(pictures)}",
         hide_index=True,
+        placeholder="–",
         on_select="rerun",
         selection_mode="single-row-required",
         row_height=row_height,

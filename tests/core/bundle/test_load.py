@@ -77,6 +77,19 @@ def test_the_command_reads_with_three_packages(
     assert "No module named 'torch'" in missing.stderr
 
 
+def test_a_reader_of_its_lines_may_stop(bundle: Path) -> None:
+    """As `| head -1` does. There is no traceback."""
+    command = [sys.executable, "reader.py", *["test-1.png"] * 200]
+    with subprocess.Popen(command, cwd=bundle, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["file"] == "test-1.png"
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert (process.returncode, said) == (1, "")
+
+
 def test_without_onnxruntime_it_says_what_to_install(bundle: Path, three_packages: Path, tmp_path: Path) -> None:
     """One sentence and exit code 1."""
     (tmp_path / "two").mkdir()

@@ -190,6 +190,7 @@ def test_what_cannot_be_meant_is_refused(slotlab: Slotlab, images: Path, toy_bun
     refused(predict(toy_bundle, "--json", "--csv"), "Use either --json or --csv.")
     refused(predict(toy_bundle, "--tta"), "--tta is for runs. A bundle has its views.")
     refused(predict(toy_bundle, "--length", 6), "--length and --charset are for builtin.")
+    refused(predict(images), f"{images} is neither a bundle nor the directory of a run: it has no run.json, and not")
     refused(predict(toy_bundle, "--out", tmp_path / "notes.txt"), "cannot be continued: it has no readings.")
     refused(predict(toy_bundle, "--out", tmp_path), "is not a file. Give the name of a file.")
     refused(predict(damaged), "model.onnx of this bundle is damaged. Copy the whole bundle again.")
