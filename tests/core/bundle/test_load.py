@@ -78,7 +78,7 @@ def test_the_command_reads_with_three_packages(
 
 
 def test_a_reader_of_its_lines_may_stop(bundle: Path) -> None:
-    """As `| head -1` does. There is no traceback."""
+    """There is no traceback behind `| head -1`."""
     command = [sys.executable, "reader.py", *["test-1.png"] * 200]
     with subprocess.Popen(command, cwd=bundle, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
