@@ -300,7 +300,7 @@ def start_table(results: Results) -> str:
         scratch = results.get(result["cell"].replace("-rendered-", "-fast-"))
         if scratch is None:
             return [exact(result), "not run", "", ""]
-        wrong, others = ({sha256 for sha256, *_ in run["splits"]["test"]["errors"]} for run in (result, scratch))
+        wrong, others = (set(run["splits"]["test"]["audited"]["wrong"]) for run in (result, scratch))
         fixed, broken = len(others - wrong), len(wrong - others)
         return [exact(result), exact(scratch), f"{fixed}, {broken}", f"{mcnemar(fixed, broken):.2f}"]
 

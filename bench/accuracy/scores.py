@@ -118,6 +118,8 @@ def score_run(predictions: Predictions, spec: TextSpec, *, seen: set[str], audit
             for key, reading in readings.items()
         } | {"flips": flips(labels, reads["plain"], reads["tta"])}
     out["audited"]["corrected"] = sum(given != right for given, right in zip(predictions.labels, correct, strict=True))
+    pairs = zip(predictions.sha256, correct, reads["tta"], strict=True)
+    out["audited"]["wrong"] = [key for key, right, read in pairs if read != right][:MAX_ERRORS]
     confidence_N = readings["tta"].confidence_N
     # No labels, because those of some folders must not be published.
     columns = (predictions.sha256, reads["tta"], confidence_N.round(4).tolist())

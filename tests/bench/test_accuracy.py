@@ -272,6 +272,8 @@ def test_audited_labels_change_only_the_audited_figure() -> None:
     assert after["errors"] == before["errors"]
     assert (before["audited"]["corrected"], after["audited"]["corrected"]) == (0, 1)
     assert (before["audited"]["tta"]["k"], after["audited"]["tta"]["k"]) == (2, 3)
+    assert [len(score["audited"]["wrong"]) for score in (before, after)] == [2, 1]
+    assert f"{3:064x}" in set(before["audited"]["wrong"]) - set(after["audited"]["wrong"])
 
 
 def test_every_audit_is_found() -> None:
@@ -351,10 +353,10 @@ def test_tables_show_audited_figures_where_labels_were_corrected() -> None:
 
 
 def test_a_rendered_start_stands_beside_the_run_from_scratch() -> None:
-    """McNemar counts the test images that only one of both reads right."""
+    """McNemar counts the test images that only one of both reads right, by audited labels."""
     rendered, scratch = made_up("digits4-rendered-seed0", 117), made_up("digits4-fast-seed0", 115)
-    rendered["splits"]["test"]["errors"] = [[sha256, "112", 0.9] for sha256 in "abc"]
-    scratch["splits"]["test"]["errors"] = [[sha256, "112", 0.9] for sha256 in "bcdef"]
+    rendered["splits"]["test"]["audited"]["wrong"] = ["a", "b", "c"]
+    scratch["splits"]["test"]["audited"]["wrong"] = ["b", "c", "d", "e", "f"]
     results = {run["cell"]: run for run in (rendered, scratch)}
     figures = f"{tables.counted(117, 120)}, 1,500 steps | {tables.counted(115, 120)}, 1,500 steps | 3, 1 | 0.62 |"
 
