@@ -5,11 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,9 +31,9 @@ from core.images.pixels import data_url, decode, pixel_hash, split_of
 from db import labels, projects, samples
 from db.connection import opened
 from db.queues import Queue, days_waiting
+from tests.helpers.aside import aside
 from tests.helpers.lab import Lab
 
-T = TypeVar("T")
 browser = [
     pytest.mark.browser,
     pytest.mark.skipif(
@@ -52,12 +51,6 @@ def measured(name: str, folder: Path, **changes: Any) -> dict[str, Any]:
     """Return the result of a cell in its short form."""
     bench = Bench(kind="ui", work=folder, results=folder)
     return aside(lambda: ui.measure(replace(ui.short(cell(name)), **changes), bench))
-
-
-def aside(work: Callable[[], T]) -> T:
-    """Run in another thread, because earlier browser tests leave an event loop running in this one."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(work).result()
 
 
 def in_browser(test: Any) -> Any:

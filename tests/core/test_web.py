@@ -15,6 +15,7 @@ import pytest
 
 from core.errors import OptionError
 from core.web import UploadLimit, check_address, check_host_name
+from tests.helpers.aside import aside
 from tests.helpers.lab import Lab, free_port, is_healthy
 from tests.helpers.outside import Recorder
 from tests.helpers.repository import ROOT
@@ -205,7 +206,7 @@ def put(limit: UploadLimit, length: int | None = None) -> int:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     headers = [] if length is None else [(b"content-length", str(length).encode())]
-    asyncio.run(limit({"type": "http", "method": "PUT", "headers": headers}, receive, send))
+    aside(lambda: asyncio.run(limit({"type": "http", "method": "PUT", "headers": headers}, receive, send)))
     return int(sent[0]["status"])
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from resource import RLIMIT_NOFILE, setrlimit
 
+from tests.helpers.aside import aside
 from tests.helpers.repository import ROOT
 
 HOST = "127.0.0.1"
@@ -101,7 +102,7 @@ def load_of(port: int, images: Sequence[bytes], clients: int, seconds: float, ra
 
     With a rate, the time of an answer counts from when its request was due. So a slow answer cannot delay the next.
     """
-    return asyncio.run(_load(port, images, clients, seconds, rate))
+    return aside(lambda: asyncio.run(_load(port, images, clients, seconds, rate)))
 
 
 async def _load(port: int, images: Sequence[bytes], clients: int, seconds: float, rate: float | None) -> Load:
