@@ -11,6 +11,11 @@ def insert_promotion(db: Database, *, project_id: int, job_id: str, operator: st
     )
 
 
+def find_newest(db: Database, project_id: int) -> Promotion | None:
+    """Return the promotion that counts. None before the first."""
+    return next(iter(list_promotions(db, project_id)), None)
+
+
 def list_promotions(db: Database, project_id: int) -> list[Promotion]:
     """Return the promotions of a project, newest first."""
     rows = db.query("SELECT * FROM promotions WHERE project_id = ? ORDER BY id DESC", [project_id])

@@ -25,7 +25,8 @@ from core.runs.bundles import (
     start_bundle,
     zip_bytes,
 )
-from core.runs.promotions import in_use, promote
+from core.runs.promotions import promote
+from db import promotions
 
 
 def bundle(
@@ -76,7 +77,7 @@ def models(*, project: ProjectName, as_json: Json = False) -> None:
     with database(home) as db:
         update_jobs(db, home)
         chosen = find_project(db, project)
-        used = in_use(db, chosen)
+        used = promotions.find_newest(db, chosen.id)
         records = [
             {
                 "bundle": each.job.id, "run": each.run_id, "made_at": each.job.created_at,

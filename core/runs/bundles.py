@@ -145,7 +145,7 @@ def manifest_of(bundle: Bundle) -> dict[str, Any]:
 
 def delete_bundle(db: Database, bundle: Bundle) -> None:
     """Delete the files of a bundle. Raises OptionError for the bundle in use, StorageError if a file stays."""
-    newest = next(iter(promotions.list_promotions(db, bundle.job.project_id)), None)
+    newest = promotions.find_newest(db, bundle.job.project_id)
     if newest and newest.job_id == bundle.job.id:
         raise OptionError(f"{bundle.job.id} is in use. Use another bundle first.")
     try:

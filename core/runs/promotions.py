@@ -9,24 +9,19 @@ from core.runs.bundles import Bundle, find_bundle
 from core.runs.rounds import best_run
 from db import promotions
 from db.connection import write
-from db.records import Project, Promotion
+from db.records import Project
 from db.sqlite import Database
 
 
 def promote(db: Database, bundle: Bundle, *, operator: str) -> None:
     """Use this bundle from now on. Raises OptionError if it already is in use, or if its files are gone."""
     with write(db):
-        newest = next(iter(promotions.list_promotions(db, bundle.job.project_id)), None)
+        newest = promotions.find_newest(db, bundle.job.project_id)
         if newest and newest.job_id == bundle.job.id:
             raise OptionError(f"{bundle.job.id} is already in use.")
         if not bundle.directory.is_dir():
             raise OptionError(f"The files of {bundle.job.id} are gone. Make the bundle again.")
         promotions.insert_promotion(db, project_id=bundle.job.project_id, job_id=bundle.job.id, operator=operator)
-
-
-def in_use(db: Database, project: Project) -> Promotion | None:
-    """Return the promotion that counts. None before the first."""
-    return next(iter(promotions.list_promotions(db, project.id)), None)
 
 
 def former(db: Database, home: Home, project: Project) -> Bundle | None:
@@ -56,7 +51,7 @@ def default_run(db: Database, home: Home, project: Project, names: Collection[st
     It is one of `names`, the runs that a page can show, newest first. None if there are none. The best run is the best
     on validation images.
     """
-    promotion = in_use(db, project)
+    promotion = promotions.find_newest(db, project.id)
     used: str | None = control.spec(home, promotion.job_id).get("run") if promotion else None
     if used in names:
         return str(used), "in use"
