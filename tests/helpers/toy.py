@@ -13,6 +13,7 @@ from core.images.pixels import Pixels, encode_png, pixel_hash
 from core.model.config import TrainConfig
 from core.training import engine
 from core.training.snapshot import Row, Snapshot, load_snapshot, write_snapshot
+from tests.helpers.pictures import write_files
 
 SPEC = TextSpec(2, "|-x")
 CONFIG = TrainConfig(
@@ -56,6 +57,12 @@ def draw(text: str, rng: np.random.Generator) -> Pixels:
         for (x0, y0), (x1, y1) in strokes[char]:
             cv2.line(image, (x + x0, y + y0), (x + x1, y + y1), ink.tolist(), 3)
     return np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+
+
+def write_images(folder: Path, count: int) -> Path:
+    """Write images of one text, each drawn differently: 00.png, 01.png ..."""
+    rng = np.random.default_rng(8)
+    return write_files(folder, {f"{index:02}.png": encode_png(draw("x|", rng)) for index in range(count)})
 
 
 def rows(count: int, *, val: int = 18, seed: int = 0) -> list[Row]:

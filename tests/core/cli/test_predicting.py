@@ -38,9 +38,7 @@ def slotlab(home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 40 images of the toy portal."""
-    rng = np.random.default_rng(8)
-    files = {f"{index:02}.png": encode_png(toy.draw("x|", rng)) for index in range(40)}
-    return write_files(tmp_path_factory.mktemp("images") / "new", files)
+    return toy.write_images(tmp_path_factory.mktemp("images") / "new", 40)
 
 
 def lines(text: str) -> list[dict[str, Any]]:
