@@ -504,6 +504,54 @@ def m009_bundle_in_use(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m010_answers_and_verdicts(db: Database) -> None:
+    """Keep what a reader answered outside the lab, and what the portal said. Allow to measure on a later source."""
+    _rebuild(db, "jobs", lambda sql: sql.replace("'round', 'bundle')", "'round', 'bundle', 'drift')"))
+    _rebuild(db, "evaluations", lambda sql: sql.replace("('val', 'test')", "('val', 'test', 'next')"))
+    _run(
+        db,
+        # sha256 is that of the pixels. The project may not have the image. key is the id in a log, so that the same
+        # log adds nothing twice. accepted is NULL without a threshold. distance and surprise describe the image's look.
+        """
+        CREATE TABLE answers (
+            id INTEGER PRIMARY KEY,
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            key TEXT NOT NULL,
+            sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+            reader TEXT NOT NULL,
+            text TEXT NOT NULL,
+            confidence REAL NOT NULL CHECK (confidence BETWEEN 0 AND 1),
+            accepted INTEGER CHECK (accepted IN (0, 1)),
+            unfamiliar TEXT,
+            distance REAL,
+            surprise REAL,
+            at TEXT NOT NULL,
+            UNIQUE (project_id, key)
+        ) STRICT
+        """,
+        "CREATE INDEX answers_by_time ON answers (project_id, at)",
+        "CREATE INDEX answers_of_image ON answers (project_id, sha256)",
+        # accepted is what the portal said. at is when it said so, or when the verdict was imported.
+        """
+        CREATE TABLE verdicts (
+            id INTEGER PRIMARY KEY,
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            key TEXT NOT NULL,
+            sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+            text TEXT NOT NULL CHECK (text <> ''),
+            accepted INTEGER NOT NULL CHECK (accepted IN (0, 1)),
+            reason TEXT,
+            operator TEXT NOT NULL CHECK (operator <> ''),
+            at TEXT NOT NULL,
+            UNIQUE (project_id, key)
+        ) STRICT
+        """,
+        "CREATE INDEX verdicts_by_time ON verdicts (project_id, at)",
+        "CREATE INDEX verdicts_of_image ON verdicts (project_id, sha256)",
+    )
+
+
 def _rebuild(db: Database, table: str, change: Callable[[str], str], **new_columns: str) -> None:
     """Copy a table into one with a changed definition, with its indexes and triggers.
 
@@ -575,5 +623,5 @@ def _run(db: Database, *statements: str) -> None:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 """Number of steps above, stored in the file's user_version. A test checks it."""

@@ -237,6 +237,51 @@ class Promotion:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A reading that a reader gave outside the lab, or of images that came after its training."""
+
+    id: int
+    project_id: int
+    key: str
+    """Id in the reader's log."""
+    sha256: str
+    """Pixel hash. The project may not have the image."""
+    reader: str
+    """The bundle that read, by the hash of its files."""
+    text: str
+    confidence: float
+    accepted: int | None
+    """1 if the confidence reached the threshold and the image was familiar; None without a threshold."""
+    unfamiliar: str | None
+    """Why the image is unlike those of training."""
+    distance: float | None
+    """Logarithm of the distance from the mean style of training (core.bundle.reader.Familiar)."""
+    surprise: float | None
+    """Mean surprise of the colors (core.bundle.reader.Familiar)."""
+    at: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the portal said about a text that was submitted for an image."""
+
+    id: int
+    project_id: int
+    key: str
+    """Id in the reader's log, or made from the content. The same verdict counts once."""
+    sha256: str
+    """Pixel hash. The project may not have the image."""
+    text: str
+    accepted: int
+    """1 if the portal accepted the text."""
+    reason: str | None
+    """Why it did not, such as captcha."""
+    operator: str
+    """The person who brought it in."""
+    at: str
+
+
+@dataclass(frozen=True)
 class UseOfTest:
     """A use of the test set. Its result is None if the evaluation has none."""
 
