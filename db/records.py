@@ -263,7 +263,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the portal said about a text that was submitted for an image."""
+    """A decision of the portal about a text that was submitted for an image."""
 
     id: int
     project_id: int
