@@ -1,0 +1,45 @@
+"""Answers of readers in use."""
+
+from collections.abc import Callable
+
+from sqlite_utils import Database
+
+from db.answers import NewAnswer, count_unanswered, insert_answers, select_unanswered
+from db.connection import write
+from db.records import Project, Sample
+
+
+def answer(number: int, *, key: str | None = None, reader: str = "bundle a") -> NewAnswer:
+    """Return an answer for the image whose hash is a number."""
+    return NewAnswer(
+        key=key or f"key {number}", sha256=f"{number:064x}", reader=reader, text="123456", confidence=0.5,
+        accepted=None, unfamiliar=None, distance=1.0, surprise=None, at="2026-11-29T12:00:00+00:00",
+    )  # fmt: skip
+
+
+def test_an_answer_with_a_known_key_is_stored_once(db: Database, project: Project) -> None:
+    """The same log twice changes nothing."""
+    with write(db):
+        first = insert_answers(db, project.id, [answer(1), answer(2)])
+        second = insert_answers(db, project.id, [answer(2), answer(3), answer(4, key="key 1")])
+
+    assert (first, second) == (2, 1)
+    assert [row["sha256"] for row in db.query("SELECT * FROM answers ORDER BY id")] == [f"{n:064x}" for n in (1, 2, 3)]
+
+
+def test_an_image_is_unanswered_until_this_reader_reads_it(
+    db: Database, project: Project, add_sample: Callable[..., Sample]
+) -> None:
+    """An answer of another reader, or an image that came before, does not count."""
+    for number in (1, 2, 3):
+        add_sample(number)
+    came = add_sample(4).created_at
+    with write(db):
+        insert_answers(db, project.id, [answer(1), answer(2, reader="bundle b")])
+
+    found = select_unanswered(db, project.id, "bundle a", since=came, after=0, limit=2)
+
+    assert [sample.name for sample in found] == ["2.png", "3.png"]
+    assert select_unanswered(db, project.id, "bundle a", since=came, after=found[-1].id, limit=2)[0].name == "4.png"
+    assert count_unanswered(db, project.id, "bundle a", since=came) == 3
+    assert count_unanswered(db, project.id, "bundle a", since="2999") == 0
