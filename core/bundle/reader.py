@@ -342,6 +342,10 @@ def log_distance(styles_F: Floats, center_F: Floats, whitening_FF: Floats) -> Fl
     return distances
 
 
+Look = tuple[float, float]
+"""Distance and surprise of an image, see `Familiar.look`."""
+
+
 @dataclass(frozen=True)
 class Familiar:
     """The look of the training images, and limits for others. core.evaluation.familiarity learns it."""
@@ -360,24 +364,25 @@ class Familiar:
     """Makes the distances from the mean style comparable."""
     style_limit: float
     """Largest logarithm of the distance of a familiar image."""
+    expected: tuple[tuple[float, float], tuple[float, float]] | None = None
+    """Mean and standard deviation of the distance, then of the surprise, of the images that set the limits. None for
+    runs of earlier versions."""
 
-    def reason(self, image: Pixels) -> str | None:
-        """Return in one sentence what about the image is unlike training, or None."""
+    def reason(self, image: Pixels, look: Look | None = None) -> str | None:
+        """Return in one sentence what about the image is unlike training, or None. `look` is its look if known."""
         height, width, _ = image.shape
         if not self._has_size(width, height):
             return f"The image has {width} x {height} pixels; training had {self._sizes()}."
-        is_far = self.distance(image) > self.style_limit
+        distance, surprise = look or self.look(image)
+        is_far = distance > self.style_limit
         if is_far and not self._has_style(image):
             return UNLIKE_STYLE
-        return UNLIKE_COLORS if is_far or self.surprise(image) > self.color_limit else None
+        return UNLIKE_COLORS if is_far or surprise > self.color_limit else None
 
-    def surprise(self, image: Pixels) -> float:
-        """Return the mean surprise of the pixels."""
-        return float(self.surprise_K @ color_shares(image))
-
-    def distance(self, image: Pixels) -> float:
-        """Return the logarithm of the distance from the mean style."""
-        return float(log_distance(style(image), self.center_F, self.whitening_FF))
+    def look(self, image: Pixels) -> Look:
+        """Return the logarithm of the distance from the mean style, and the mean surprise of the pixels."""
+        distance = log_distance(style(image), self.center_F, self.whitening_FF)
+        return float(distance), float(self.surprise_K @ color_shares(image))
 
     def _has_style(self, image: Pixels) -> bool:
         """Return whether the image would be familiar with another brightness."""
@@ -405,7 +410,7 @@ class Familiar:
     def to_bytes(self) -> bytes:
         """Return the content of a FAMILIAR file."""
         file = io.BytesIO()
-        np.savez(file, **vars(self))
+        np.savez(file, **{name: value for name, value in vars(self).items() if value is not None})
         return file.getvalue()
 
     @classmethod
@@ -420,7 +425,13 @@ class Familiar:
                 center_F=stored["center_F"].reshape(FIGURES),
                 whitening_FF=stored["whitening_FF"].reshape(FIGURES, FIGURES),
                 style_limit=float(stored["style_limit"]),
+                expected=_expected(stored["expected"]) if "expected" in stored else None,
             )
+
+
+def _expected(stored_22: Floats) -> tuple[Look, Look]:
+    (distance, distance_spread), (surprise, surprise_spread) = stored_22.reshape(2, 2).tolist()
+    return (distance, distance_spread), (surprise, surprise_spread)
 
 
 # The bundle

@@ -87,6 +87,7 @@ class Learner:
             center_F=center_F.astype(np.float32),
             whitening_FF=whitening_FF.astype(np.float32),
             style_limit=_limit(distances_N),
+            expected=(_mean_and_spread(distances_N), _mean_and_spread(surprises_N)),
         )
 
     def _held_out(self) -> tuple[Floats, Floats]:
@@ -123,7 +124,13 @@ def _limit(scores_N: Floats) -> float:
 
     count = len(scores_N)
     width = float(t.isf(CHANCE, count - 1)) * math.sqrt(1 + 1 / count)
-    return float(scores_N.mean() + width * scores_N.std(ddof=1))
+    mean, spread = _mean_and_spread(scores_N)
+    return mean + width * spread
+
+
+def _mean_and_spread(scores_N: Floats) -> tuple[float, float]:
+    """Return the mean of the scores and their standard deviation in a larger population."""
+    return float(scores_N.mean()), float(scores_N.std(ddof=1))
 
 
 def save(familiar: Familiar, run_dir: Path) -> None:

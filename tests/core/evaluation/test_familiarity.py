@@ -42,12 +42,14 @@ def test_the_limits_are_of_validation_images() -> None:
     familiar = learned(train, val)
 
     assert familiar is not None
-    distances = [familiar.distance(image) for image in val]
-    surprises = [familiar.surprise(image) for image in val]
-    assert np.mean([familiar.distance(image) for image in train]) < np.mean(distances)
+    distances, surprises = zip(*map(familiar.look, val), strict=True)
+    assert np.mean([familiar.look(image)[0] for image in train]) < np.mean(distances)
     # The 0.99995 quantile of t with 49 degrees of freedom is 4.22, and one more image adds 1%.
     assert familiar.style_limit == pytest.approx(np.mean(distances) + 4.27 * np.std(distances, ddof=1), rel=1e-2)
     assert familiar.color_limit == pytest.approx(np.mean(surprises) + 4.27 * np.std(surprises, ddof=1), rel=1e-2)
+    assert familiar.expected is not None
+    for found, scores in zip(familiar.expected, (distances, surprises), strict=True):
+        assert found == pytest.approx((np.mean(scores), np.std(scores, ddof=1)), rel=1e-3)
 
 
 def test_few_validation_images_set_limits_together_with_training_images() -> None:
@@ -114,7 +116,24 @@ def test_it_is_stored_and_read(tmp_path: Path) -> None:
     assert stored is not None
     for name, value in vars(familiar).items():
         assert np.array_equal(vars(stored)[name], value), name
+    assert stored.expected == familiar.expected
     assert (tmp_path / FAMILIAR).stat().st_size < 20_000
+
+
+def test_a_file_of_an_earlier_version_does_not_say_what_to_expect(tmp_path: Path) -> None:
+    """Its limits hold, and it is written as it was."""
+    familiar = learned(images(30, 0), images(10, 1))
+    assert familiar is not None
+    earlier = {name: value for name, value in vars(familiar).items() if name != "expected"}
+    (tmp_path / FAMILIAR).write_bytes(_with(earlier))
+
+    stored = load(tmp_path)
+
+    assert stored is not None
+    assert stored.expected is None
+    assert stored.style_limit == familiar.style_limit
+    with np.load(io.BytesIO(stored.to_bytes()), allow_pickle=False) as arrays:
+        assert set(arrays) == set(earlier)
 
 
 def _with(arrays: dict[str, object], *, compressed: bool = False) -> bytes:
@@ -131,6 +150,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     bad = [
         b"", b"PK", familiar.to_bytes()[:-100], _with(arrays | {"surprise_K": np.zeros(7)}),
         _with({name: value for name, value in arrays.items() if name != "center_F"}), _with(arrays, compressed=True),
+        _with(arrays | {"expected": np.zeros(3)}),
     ]  # fmt: skip
 
     for data in bad:
