@@ -131,11 +131,12 @@ def _acceptance(manifest: Mapping[str, Any]) -> str:
     if manifest["threshold"] is None:
         return "Never: nobody has set a threshold. `accepted` is `None`, and the confidence is not calibrated."
     given = manifest["acceptance"]
+    images = "images with a verdict of the portal" if given["reference"] == "portal" else "validation images"
     text = (
-        f"From a confidence of {manifest['threshold']:.4f}. On {given['n']:,} validation images that accepts "
+        f"From a confidence of {manifest['threshold']:.4f}. On {given['n']:,} {images} that accepts "
         f"{given['used']:,}, and {given['wrong']:,} of these are wrong."
     )
-    return text if given["reference"] == "people" else f"{text} These labels are of general readers, not of people."
+    return f"{text} These labels are of general readers, not of people." if given["reference"] == "readers" else text
 
 
 def _int8(export: Mapping[str, Any]) -> str:

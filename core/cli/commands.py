@@ -286,6 +286,7 @@ def resume(
 
 
 app.command()(results.evaluate)
+app.command()(results.threshold)
 app.command()(results.report)
 app.command()(predicting.predict)
 app.command()(predicting.batch)

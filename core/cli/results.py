@@ -1,6 +1,7 @@
-"""Commands for the results of a run: evaluate, report."""
+"""Commands for the results of a run: evaluate, threshold, report."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,9 @@ import typer
 
 from core.cli.progress import Progress
 from core.cli.shared import Json, RunName, Tta, database, find_run, print_summary, update_jobs
+from core.cli.terminal import print_error
+from core.errors import OptionError
+from core.evaluation.acceptance import images_of
 from core.evaluation.percent import share_and_interval
 from core.evaluation.reference import score_name
 from core.evaluation.unreadable import Unreadable
@@ -15,6 +19,7 @@ from core.files import write_outside
 from core.home import Home, default_operator
 from core.jobs import control
 from core.runs.start import start_evaluation
+from core.words import plural
 from db.samples import count_samples
 
 
@@ -48,6 +53,47 @@ def evaluate(
     print(
         "per position  " + "  ".join(f"{index}: {value:.1%}" for index, value in enumerate(result["per_position"], 1))
     )
+
+
+def threshold(
+    run: RunName,
+    *,
+    max_risk: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="Error rate allowed among accepted readings, at 95% confidence.")
+    ] = 0.01,
+    tries: Annotated[
+        int, typer.Option(min=1, max=20, help="Wrong readings in a row after which the portal locks the login.")
+    ] = 3,
+    tta: Tta = None,
+    as_json: Json = False,
+) -> None:
+    """Set the confidence from which readings of a run are accepted, chosen on validation images.
+
+    Nothing is set if they cannot show the error rate.
+    """
+    from core.runs import thresholds
+    from core.runs.evaluated import load_evaluated
+
+    home = Home.from_env()
+    with database(home) as db:
+        update_jobs(db, home)
+        found = find_run(db, run)
+        judged = thresholds.by_validation(load_evaluated(db, home, found, "val", tta=tta))
+    chosen = judged.choose(max_risk)
+    if chosen is None:
+        raise OptionError(judged.why_none(max_risk))
+    accepted = judged.acceptance(chosen, max_risk=max_risk, tries=tries)
+    accepted.save(home.run(found.job.id))
+    if as_json:
+        print(json.dumps(asdict(accepted)))
+        return
+    print(
+        f"Readings of {found.job.id} are accepted from a confidence of {accepted.threshold:.4f}. "
+        f"Of {plural(accepted.n, images_of(accepted.reference))} that accepts {accepted.used:,}, "
+        f"{accepted.wrong:,} of them wrong: an error rate of at most {accepted.risk_bound:.3%} at 95% confidence."
+    )
+    if accepted.caution:
+        print_error(accepted.caution)
 
 
 def report(

@@ -1,7 +1,6 @@
 """The threshold of a run: the minimum confidence of an accepted reading.
 
-core.evaluation.calibration chooses it on validation images, the run's directory stores it, and core.model.predictor
-applies it.
+core.runs.thresholds chooses it, the run's directory stores it, and core.model.predictor applies it.
 """
 
 import json
@@ -9,14 +8,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from core.errors import StorageError
-from core.evaluation.reference import Reference, reference_of
+from core.evaluation.reference import Reference
 from core.evaluation.views import DEFAULT, View, fingerprint
 from core.files import atomic_write, read_small
 
 FILE = "acceptance.json"
+Judge = Reference | Literal["portal"]
+"""Giver of the right texts: labels of people, agreed readings of readers, or verdicts of the portal."""
+JUDGES = ("people", "readers", "portal")
 BY_READERS = "This threshold was calibrated against readers, not against labels of people."
+
+
+def images_of(judge: Judge) -> str:
+    """Return the kind of images whose right texts this judge knows, as a noun."""
+    return "submitted image" if judge == "portal" else "validation image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +44,10 @@ class Acceptance:
     """Error rate allowed among accepted readings."""
     tries: int = 3
     """Consecutive wrong readings after which the portal locks the login, as entered by the operator."""
-    reference: Reference = "people"
-    """Giver of the labels that chose it. Earlier versions had only labels of people."""
+    reference: Judge = "people"
+    """Giver of the right texts. Earlier versions had only labels of people."""
     n: int
-    """Validation images."""
+    """Images whose right text was known."""
     used: int
     """Accepted readings."""
     wrong: int
@@ -68,7 +76,7 @@ class Acceptance:
                 and acceptance.temperature > 0
                 and isinstance(acceptance.tries, int)
                 and isinstance(acceptance.views, str)
-                and acceptance.reference == reference_of(values)
+                and acceptance.reference in JUDGES
                 and acceptance.tries > 0
             )
         except FileNotFoundError:
@@ -81,8 +89,13 @@ class Acceptance:
 
     @property
     def caution(self) -> str:
-        """A sentence if no label of a person chose the threshold, or an empty text."""
-        return "" if self.reference == "people" else BY_READERS
+        """A sentence if readings of general readers chose the threshold, or an empty text."""
+        return BY_READERS if self.reference == "readers" else ""
+
+    @property
+    def images(self) -> str:
+        """The kind of images that chose it, as a noun."""
+        return images_of(self.reference)
 
     def applies_to(self, step: int, *, tta: bool, views: Sequence[View] | None) -> bool:
         """Return True if the threshold was chosen for this checkpoint and these views."""

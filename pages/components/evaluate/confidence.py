@@ -8,14 +8,15 @@ import streamlit as st
 
 from core.errors import OptionError, StorageError
 from core.evaluation import calibration
-from core.evaluation.acceptance import BY_READERS, Acceptance
+from core.evaluation.acceptance import BY_READERS, Acceptance, images_of
 from core.evaluation.calibration import Bools, Confidence, Threshold
 from core.evaluation.evidence import DELTA, Evidence
 from core.evaluation.percent import share
-from core.evaluation.predictions import Predictions, Reading
+from core.evaluation.predictions import Reading
 from core.evaluation.reference import SHARED_ERRORS
-from core.evaluation.views import fingerprint
+from core.runs import thresholds
 from core.runs.evaluated import Evaluated
+from core.runs.thresholds import Judged
 from core.runs.uses import use_rows, uses_text
 from core.words import plural
 from db.evaluations import list_test_uses
@@ -55,14 +56,14 @@ def show_evidence(shown: Evaluated) -> None:
 @st.fragment
 def show_confidence(shown: Evaluated) -> None:
     """Choose a temperature and a threshold on val. Apply the saved ones to test."""
-    run, predictions, reading, split, tta = shown.run, shown.predictions, shown.reading, shown.split, shown.tta
+    predictions = shown.predictions
     st.subheader("Which readings to accept", anchor=False)
-    saved = _saved(layout.home().run(run.job.id))
-    applies = saved is not None and saved.applies_to(predictions.step, tta=tta, views=predictions.view_set)
-    if split == "val":
-        _choose(run, predictions, reading, saved, tta=tta)
+    saved = _saved(layout.home().run(shown.run.job.id))
+    applies = saved is not None and saved.applies_to(predictions.step, tta=shown.tta, views=predictions.view_set)
+    if shown.split == "val":
+        _choose(shown, saved)
     elif saved is not None and applies:
-        _apply(reading, saved)
+        _apply(shown.reading, saved)
     else:
         st.info(
             "This run has no threshold for these readings. Set one on val with the same views, then check it on test.",
@@ -78,9 +79,11 @@ def _saved(directory: Path) -> Acceptance | None:
         return None
 
 
-def _choose(run: Run, predictions: Predictions, reading: Reading, saved: Acceptance | None, *, tta: bool) -> None:
-    right_N, temperature, fitted_N = reading.right_N, reading.temperature, reading.fitted_N
-    before, after = (calibration.log_loss(confidence_N, right_N) for confidence_N in (reading.confidence_N, fitted_N))
+def _choose(shown: Evaluated, saved: Acceptance | None) -> None:
+    """Choose a threshold on the validation images."""
+    judged, reading = thresholds.by_validation(shown), shown.reading
+    right_N, temperature = judged.right_N, judged.temperature
+    before, after = (calibration.log_loss(each_N, right_N) for each_N in (reading.confidence_N, judged.confidence_N))
     if temperature == 1:
         fit = f"Confidence is not rescaled (temperature 1.00): log loss {before:.4f}. No other temperature improves it."
     else:
@@ -89,21 +92,20 @@ def _choose(run: Run, predictions: Predictions, reading: Reading, saved: Accepta
         f"{fit} These {len(right_N):,} validation images also selected the checkpoint, so the bounds below are "
         "slightly optimistic. Check them on test."
     )
-    by_people = predictions.reference == "people"
-    if not by_people:
+    if judged.judge == "readers":
         st.warning(f"{BY_READERS} An error that the readers share counts as right.", icon=":material/group_off:")
     try:
         max_risk, tries = _ask_for_risk()
     except OptionError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
-    threshold = calibration.choose_threshold(fitted_N, right_N, max_risk, DELTA)
-    _show_curves(fitted_N, right_N, threshold.coverage if threshold else None)
+    threshold = judged.choose(max_risk)
+    _show_curves(judged.confidence_N, right_N, threshold.coverage if threshold else None)
     if threshold is None:
-        st.info(_why_none(fitted_N, right_N, max_risk, by_people=by_people), icon=":material/query_stats:")
+        st.info(judged.why_none(max_risk), icon=":material/query_stats:")
     else:
         _show_numbers(threshold, tries)
-    _offer(run, predictions, threshold, saved, temperature, max_risk, tries, tta=tta)
+    _offer(shown.run, judged, threshold, saved, max_risk, tries)
 
 
 def _apply(reading: Reading, saved: Acceptance) -> None:
@@ -189,32 +191,6 @@ def _show_numbers(threshold: Threshold, tries: int) -> None:
         )
 
 
-def _why_none(confidence_N: Confidence, right_N: Bools, max_risk: float, *, by_people: bool) -> str:
-    """Explain why no threshold holds: too few images, too few before the first error, or confident errors."""
-    n, delta = len(right_N), DELTA / len(calibration.STARTS)
-    needed = calibration.samples_needed(max_risk, delta)
-    if needed > n:
-        return (
-            f"You need at least {plural(needed, 'validation image')} to show an error rate of at most {max_risk:.3%}. "
-            f"You have {n:,}."
-        )
-    curve = calibration.risk_coverage(confidence_N, right_N)
-    starts = [(int(curve.wrong_N[end]), int(end) + 1) for end in curve.ends[curve.starts]]
-    bound, wrong, count = min((calibration.upper_bound(*start, delta), *start) for start in starts)
-    none = f"No threshold guarantees an error rate of at most {max_risk:.3%}."
-    if not wrong:
-        return (
-            f"{none} The {count:,} most confident readings are all right, but this only shows an error rate of at "
-            f"most {bound:.3%}. You need {needed:,} without an error: label more validation images or fix the next "
-            "errors."
-        )
-    check = " Check these errors on the Errors tab: they are often wrong labels." if by_people else ""
-    return (
-        f"{none} Of the {count:,} most confident readings {wrong:,} {'is' if wrong == 1 else 'are'} wrong, so the "
-        f"error rate could be {bound:.3%}.{check}"
-    )
-
-
 def _one_in(chance: float) -> str:
     """Format a chance as "1 in 103,000", rounded to three digits toward the worse."""
     if not chance:
@@ -225,15 +201,7 @@ def _one_in(chance: float) -> str:
 
 
 def _offer(
-    run: Run,
-    predictions: Predictions,
-    threshold: Threshold | None,
-    saved: Acceptance | None,
-    temperature: float,
-    max_risk: float,
-    tries: int,
-    *,
-    tta: bool,
+    run: Run, judged: Judged, threshold: Threshold | None, saved: Acceptance | None, max_risk: float, tries: int
 ) -> None:
     """Draw the button that saves the threshold with the run, and describe the saved one."""
     directory = layout.home().run(run.job.id)
@@ -241,18 +209,14 @@ def _offer(
     def save() -> None:
         assert threshold is not None
         with layout.errors():
-            Acceptance(
-                step=predictions.step, tta=tta, views=fingerprint(predictions.view_set or ()), temperature=temperature,
-                threshold=threshold.threshold, max_risk=max_risk, tries=tries, reference=predictions.reference,
-                n=threshold.n, used=threshold.used, wrong=threshold.wrong, risk_bound=threshold.risk_bound,
-            ).save(directory)  # fmt: skip
+            judged.acceptance(threshold, max_risk=max_risk, tries=tries).save(directory)
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Use this threshold", icon=":material/verified:", on_click=save,
-            disabled=threshold is None or predictions.step < 0,
+            disabled=threshold is None or judged.step < 0,
             help="`slotlab predict` then marks each reading as accepted or not."
-            if predictions.step >= 0
+            if judged.step >= 0
             else "Evaluate again: these readings do not record their checkpoint.",
         )  # fmt: skip
         if saved is None:
@@ -261,13 +225,13 @@ def _offer(
             views = "with TTA" if saved.tta else "without TTA"
             is_current = (
                 threshold is not None
-                and (saved.tta, saved.reference) == (tta, predictions.reference)
-                and math.isclose(saved.temperature, temperature)
+                and (saved.tta, saved.reference) == (judged.tta, judged.judge)
+                and math.isclose(saved.temperature, judged.temperature)
                 and math.isclose(saved.threshold, threshold.threshold)
             )
             st.caption(
                 f"Saved threshold: {saved.threshold:.4f} {views}. {saved.used:,} of "
-                f"{plural(saved.n, 'validation image')} accepted, {saved.wrong:,} of them wrong: error rate at "
+                f"{plural(saved.n, images_of(saved.reference))} accepted, {saved.wrong:,} of them wrong: error rate at "
                 f"most {saved.risk_bound:.3%} (95% confidence), {saved.max_risk:.3%} allowed. {saved.caution}"
                 + ("" if is_current else " It differs from the one above.")
             )

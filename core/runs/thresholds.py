@@ -1,0 +1,82 @@
+"""Thresholds of a run: the confidence from which its readings are accepted, chosen on readings known as right or wrong.
+
+Validation images have labels. Of an image that was submitted, the portal said whether the text was right.
+"""
+
+from dataclasses import dataclass
+
+from core.evaluation import calibration
+from core.evaluation.acceptance import Acceptance, Judge, images_of
+from core.evaluation.calibration import Bools, Confidence, Threshold
+from core.evaluation.evidence import DELTA
+from core.evaluation.views import fingerprint
+from core.runs.evaluated import Evaluated
+from core.words import plural
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Readings of a run, and which of them are right."""
+
+    judge: Judge
+    """Giver of the right texts."""
+    confidence_N: Confidence
+    """Confidence of each text, at `temperature`."""
+    right_N: Bools
+    temperature: float
+    step: int
+    """Step of the checkpoint; negative if the readings do not record it."""
+    tta: bool
+    views: str
+    """Fingerprint of the views (core.evaluation.views)."""
+
+    def choose(self, max_risk: float) -> Threshold | None:
+        """Return the lowest threshold whose error rate is at most `max_risk`, at 95% confidence."""
+        return calibration.choose_threshold(self.confidence_N, self.right_N, max_risk, DELTA)
+
+    def acceptance(self, threshold: Threshold, *, max_risk: float, tries: int) -> Acceptance:
+        """Return a threshold as the run's directory stores it."""
+        return Acceptance(
+            step=self.step, tta=self.tta, views=self.views, temperature=self.temperature,
+            threshold=threshold.threshold, max_risk=max_risk, tries=tries, reference=self.judge,
+            n=threshold.n, used=threshold.used, wrong=threshold.wrong, risk_bound=threshold.risk_bound,
+        )  # fmt: skip
+
+    def why_none(self, max_risk: float) -> str:
+        """Explain why no threshold holds: too few images, too few before the first error, or confident errors."""
+        n, delta = len(self.right_N), DELTA / len(calibration.STARTS)
+        needed = calibration.samples_needed(max_risk, delta)
+        if needed > n:
+            images = plural(needed, images_of(self.judge))
+            return f"You need at least {images} to show an error rate of at most {max_risk:.3%}. You have {n:,}."
+        curve = calibration.risk_coverage(self.confidence_N, self.right_N)
+        starts = [(int(curve.wrong_N[end]), int(end) + 1) for end in curve.ends[curve.starts]]
+        bound, wrong, count = min((calibration.upper_bound(*start, delta), *start) for start in starts)
+        none = f"No threshold guarantees an error rate of at most {max_risk:.3%}."
+        if not wrong:
+            more = "fix the next errors"
+            if self.judge != "portal":
+                more = f"label more validation images or {more}"
+            return (
+                f"{none} The {count:,} most confident readings are all right, but this only shows an error rate of at "
+                f"most {bound:.3%}. You need {needed:,} without an error: {more}."
+            )
+        check = " Check these errors on the Errors tab: they are often wrong labels." if self.judge == "people" else ""
+        return (
+            f"{none} Of the {count:,} most confident readings {wrong:,} {'is' if wrong == 1 else 'are'} wrong, so the "
+            f"error rate could be {bound:.3%}.{check}"
+        )
+
+
+def by_validation(shown: Evaluated) -> Judged:
+    """Return the readings of validation images, at the temperature that fits them."""
+    predictions, reading = shown.predictions, shown.reading
+    return Judged(
+        judge=predictions.reference,
+        confidence_N=reading.fitted_N,
+        right_N=reading.right_N,
+        temperature=reading.temperature,
+        step=predictions.step,
+        tta=shown.tta,
+        views=fingerprint(predictions.view_set or ()),
+    )
