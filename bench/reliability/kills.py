@@ -102,6 +102,8 @@ def writing(scene: Scene, number: int, project: str, pause: float = 0) -> Iterat
 def measure(plan: Plan, *, browser: bool = True) -> dict[str, Any]:
     """Carry out a plan in a temporary folder and return the result."""
     began = time.monotonic()
+    # A shell starts background jobs with this signal ignored. The commands would inherit that, and ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(Home(Path(folder).resolve()).create(), plan.seed)
         with opened(scene.home.db, create=True) as db:
