@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from db.records import LabelEvent, Sample, now
+from db.records import PORTAL, LabelEvent, Sample, now
 from db.sqlite import Database
 
 
@@ -96,15 +96,15 @@ def set_standing(db: Database, sample_id: int, *, disputed: bool, checked: bool)
 def list_operators(db: Database) -> list[str]:
     """Return the people in the ledger, by name. Skips through the index, so a long ledger does not matter.
 
-    Readers are in it too, but only with accepted readings, so their first event tells.
+    Readers are in it too, but only with accepted readings, so their first event tells. The portal is not a person.
     """
     sql = (
         "WITH RECURSIVE names (name) AS (SELECT min(operator) FROM labels UNION ALL"
         " SELECT (SELECT min(operator) FROM labels WHERE operator > name) FROM names WHERE name IS NOT NULL)"
-        " SELECT name FROM names WHERE name IS NOT NULL AND 'accept' <>"
+        " SELECT name FROM names WHERE name IS NOT NULL AND name <> ? AND 'accept' <>"
         "  (SELECT action FROM labels WHERE operator = name ORDER BY at LIMIT 1)"
     )
-    return [row["name"] for row in db.query(sql)]
+    return [row["name"] for row in db.query(sql, [PORTAL])]
 
 
 def work_of(db: Database, project_id: int, operator: str, since: str) -> list[tuple[str, str, int | None]]:
@@ -126,18 +126,18 @@ def work_of(db: Database, project_id: int, operator: str, since: str) -> list[tu
 
 
 def count_second_opinions(db: Database, project_id: int, operator: str, since: str) -> tuple[int, int]:
-    """Return agreeing and total second opinions of others on an operator's labels since a time."""
+    """Return agreeing and total second opinions of other people on an operator's labels since a time."""
     sql = (
         "SELECT coalesce(sum(second.state = first.state AND second.text IS first.text), 0), count(*)"
         " FROM labels AS first JOIN samples ON samples.id = first.sample_id"
         " JOIN labels AS second ON second.sample_id = first.sample_id AND second.base_version = first.version"
         " WHERE first.operator = ? AND first.at >= ? AND first.action = 'label' AND project_id = ?"
-        " AND second.action = 'second' AND second.operator <> first.operator"
+        " AND second.action = 'second' AND second.operator NOT IN (first.operator, ?)"
         # Ignore opinions that were undone or replaced, because they were slips.
         " AND NOT EXISTS (SELECT 1 FROM labels AS later WHERE later.sample_id = second.sample_id"
         " AND later.operator = second.operator AND later.version IS NULL AND later.id > second.id)"
     )
-    agreeing, total = db.execute(sql, [operator, since, project_id]).fetchone()
+    agreeing, total = db.execute(sql, [operator, since, project_id, PORTAL]).fetchone()
     return agreeing, total
 
 

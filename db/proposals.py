@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from db.records import MACHINES, Acceptance, Proposal, Reader, Sample, now
+from db.records import REMOVABLE, Acceptance, Proposal, Reader, Sample, now
 from db.sqlite import Database
 
 
@@ -71,8 +71,8 @@ def select_unread(
     """Return the next images, by id, that a reader has not read yet.
 
     These are unlabeled images, and labeled ones of val and test, which show if readers are right. General readers also
-    read the images that machines labeled. Without those, other readers would be judged by the disagreements that are
-    left. All labeled images of train only if `labeled_train`.
+    read the images that people did not label. Without those, other readers would be judged by the disagreements that
+    are left. All labeled images of train only if `labeled_train`.
     """
     where, values = _unread(project_id, reader, labeled_train=labeled_train)
     sql = f"SELECT * FROM samples WHERE {where} AND id > ? ORDER BY id LIMIT ?"
@@ -84,7 +84,7 @@ def _unread(project_id: int, reader: Reader, *, labeled_train: bool) -> tuple[st
     if labeled_train:
         labeled = "TRUE"
     elif reader.kind == "general":
-        labeled += f" OR kind IN ({', '.join(map(repr, MACHINES))})"
+        labeled += f" OR kind IN ({', '.join(map(repr, REMOVABLE))})"
     where = (
         f"+project_id = ? AND (state = 'unlabeled' OR (state = 'labeled' AND ({labeled}))) AND NOT EXISTS"
         " (SELECT 1 FROM proposals WHERE sample_id = samples.id AND reader_id = ?)"

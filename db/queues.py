@@ -15,6 +15,8 @@ ORDERS = {"import": "id", "random": "substr(sha256, 33)"}
 order. All operators and sessions share it."""
 RANKED = ("disagree", "unsure", "model", "rare", "diverse")
 """Orders of the training images by rank. core.data.priorities computes the ranks."""
+REJECTED = "rejected"
+"""Ranks of the images whose reading the portal rejected. They come first in every order of the training images."""
 PASSED = "passed"
 """Value of `flag` for samples skipped for later, without a reason."""
 
@@ -137,6 +139,15 @@ def count_ranked(db: Database, project_id: int) -> dict[str, int]:
     """Return the number of samples with a rank by queue. Empty queues are absent."""
     sql = "SELECT queue, count(*) AS n FROM priorities WHERE project_id = ? GROUP BY queue"
     return {row["queue"]: row["n"] for row in db.query(sql, [project_id])}
+
+
+def count_rejected(db: Database, project_id: int, kind: str) -> int:
+    """Return the number of images in a queue whose reading the portal rejected."""
+    sql = (
+        "SELECT count(*) FROM priorities CROSS JOIN samples ON samples.id = sample_id"
+        " WHERE priorities.project_id = ? AND queue = ? AND state = ?"
+    )
+    return int(db.execute(sql, [project_id, REJECTED, KINDS[kind]]).fetchone()[0])
 
 
 def days_waiting(db: Database, project_id: int, kind: str) -> list[str]:

@@ -15,8 +15,15 @@ PEOPLE = ("person", "import")
 """Kinds of labels that people gave. An import holds the labels of people unless its file names another kind."""
 MACHINES = ("readers", "run")
 """Kinds of labels that are readings. They exist only in train, and a person's label replaces them."""
-KINDS = (*PEOPLE, *MACHINES, "verdict")
-"""All kinds of labels. verdict: the portal accepted the reading."""
+REMOVABLE = (*MACHINES, "verdict")
+"""Kinds of labels that people did not give. They exist only in train, and all labels of one can be taken back at once.
+verdict: the portal accepted the reading."""
+KINDS = (*PEOPLE, *REMOVABLE)
+"""All kinds of labels."""
+PORTAL = "portal"
+"""Operator and origin, in the ledger, of what follows from a verdict."""
+CAPTCHA = "captcha"
+"""Reason of a rejection that says that the text was wrong. Other reasons say nothing about the text."""
 
 REFERENCES = ("people", "readers")
 """Labels that a result is measured against: those of people, or the readings that general readers agree on."""

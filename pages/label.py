@@ -49,6 +49,7 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
         sources = {source.name: source.id for source in list_sources(db, page.project.id)}
         days = days_waiting(db, page.project.id, kind)
         ranked = queues.count_ranked(db, page.project.id) if kind == "unlabeled" else {}
+        rejected = 0 if kind == "second" else queues.count_rejected(db, page.project.id, kind)
         usable = rule_of(db, page.project).usable
     # Before a widget is drawn, its value is only in the address.
     current = {name: str(st.session_state.get(name) or st.query_params.get(name, "")) for name in FILTERS}
@@ -84,7 +85,10 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
         flag=flags[reason] if reason else None,
     )  # fmt: skip
     is_ranked = kind == "unlabeled" and order in RANKED and not queue.blind
-    return queue, rank_sentence(order, ranked.get(order, 0)) if is_ranked else ""
+    sentences = [rank_sentence(order, ranked.get(order, 0))] if is_ranked else []
+    if rejected and not queue.blind:
+        sentences.insert(0, f"Training images whose reading the portal rejected come before all others: {rejected:,}.")
+    return queue, " ".join(sentences)
 
 
 def rank_sentence(order: str, n: int) -> str:

@@ -82,8 +82,9 @@ def show_result(result: dict[str, Any], accepted: int, acceptable: int, unread: 
                 f"Read {plural(unread, 'new image')}", icon=":material/auto_stories:", on_click=read_images,
                 args=(names, result.get("agree") if len(names) > 1 else None),
             )  # fmt: skip
-        if accepted:
-            ask_removal(page.project, "readers")
+        for kind in ("readers", "verdict"):
+            if counts.get(("train", kind)):
+                ask_removal(page.project, kind)
     if accepted and not acceptable:
         query = {"project": page.project.name}
         with st.container(horizontal=True):

@@ -8,14 +8,15 @@ import streamlit as st
 
 from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind
 from core.data.labeling import apply_events
-from core.data.reviewing import choices_of, history_of
+from core.data.reviewing import REJECTED_MARK, choices_of, history_of
 from core.images.pixels import data_url
 from core.words import plural
 from db.labels import events_of
 from db.projects import list_sources
 from db.queues import PASSED
-from db.records import MACHINES, Sample
+from db.records import CAPTCHA, REMOVABLE, Sample, Verdict
 from db.samples import ORDERS, count_samples, image_bytes, select_samples, splits_of_label
+from db.verdicts import rejected_texts, verdicts_of
 from pages.components import layout, state
 from pages.components.removal import ask_removal, show_removed
 
@@ -59,6 +60,13 @@ def review_state(sample: Sample) -> str:
     if sample.disputed:
         return "disputed"
     return "checked" if sample.checked else "not checked" if sample.label else ""
+
+
+def said(verdict: Verdict) -> str:
+    """Return what the portal said about a text."""
+    if verdict.accepted:
+        return "accepted"
+    return REJECTED_MARK if verdict.reason == CAPTCHA else f"rejected ({verdict.reason or 'no reason'})"
 
 
 def to_first_page() -> None:
@@ -167,7 +175,7 @@ with rows:
     )["selection"]
 
 with table.container(horizontal=True):  # after the table, which would push an open popover out of sight
-    for kind in MACHINES:
+    for kind in REMOVABLE:
         if kind in kinds:
             ask_removal(project, kind)
 
@@ -181,6 +189,8 @@ with detail:
     sample = samples[selection["rows"][0]]
     with layout.errors(), layout.database() as db:
         history = events_of(db, sample.id)
+        verdicts = verdicts_of(db, project.id, sample.sha256)
+        rejected = rejected_texts(db, project.id, sample_ids=[sample.id]).get(sample.id, frozenset())
         twins = splits_of_label(db, project.id, sample.label) if sample.label else {}
     st.image(images[sample.id], width="stretch", alt=f"Image of {sample.name}")
     st.text(sample.name)
@@ -228,7 +238,7 @@ with detail:
         splits = ", ".join(f"{n} in {name}" for name, n in twins.items())
         st.caption(f"{sum(twins.values())} images have this label: {splits}.")
     if history:
-        lines = history_of(history)[::-1]
+        lines = history_of(history, rejected)[::-1]
         st.dataframe(
             pd.DataFrame(
                 {
@@ -254,3 +264,17 @@ with detail:
         )
     else:
         st.caption("This image has no history yet.")
+    if verdicts and not sample.is_blind:
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "Time": pd.to_datetime([verdict.at for verdict in verdicts[::-1]], utc=True),
+                    "Text": [verdict.text for verdict in verdicts[::-1]],
+                    "Portal": [said(verdict) for verdict in verdicts[::-1]],
+                    "Brought in by": [verdict.operator for verdict in verdicts[::-1]],
+                }
+            ),
+            column_config={"Time": st.column_config.DatetimeColumn(format="distance")},
+            hide_index=True,
+            alt="Verdicts of the portal on this image, newest first",
+        )

@@ -16,7 +16,7 @@ import typer
 
 from core.backup import backups
 from core.backup.restore import restore
-from core.cli import api, bundling, demo, predicting, reading, results, serving, suspects
+from core.cli import api, bundling, demo, predicting, reading, results, serving, suspects, verdicts
 from core.cli.progress import Progress
 from core.cli.shared import (
     Json,
@@ -197,6 +197,7 @@ app.command()(reading.propose)
 app.command()(reading.accept)
 app.command()(reading.rounds)
 app.command()(suspects.suspects)
+app.command()(verdicts.verdicts)
 
 
 @app.command()

@@ -68,7 +68,7 @@ def accept(
         bool, typer.Option("--agreed", help="Accept the readings of train that all readers agree on.")
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Remove all labels of the kind that nobody checked.")] = False,
-    kind: Annotated[str, typer.Option(metavar="readers|run", help="Kind of the labels to remove.")] = "readers",
+    kind: Annotated[str, typer.Option(metavar="readers|run|verdict", help="Kind of the labels to remove.")] = "readers",
     as_json: Json = False,
 ) -> None:
     """Turn agreed readings of training images into labels of kind readers, or remove these labels."""

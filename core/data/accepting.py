@@ -8,9 +8,9 @@ from typing import Any
 from core.charset import spec_of
 from core.data.standing import update_standing
 from core.errors import OptionError
-from db import labels, proposals, queues, samples
+from db import labels, proposals, queues, samples, verdicts
 from db.connection import write
-from db.records import MACHINES, Project, Reader
+from db.records import REMOVABLE, Project, Reader
 from db.sqlite import Database
 
 
@@ -26,17 +26,21 @@ def accept(
 ) -> int:
     """Turn readings into labels and return their number. `texts` has the reading of each image by sample id.
 
-    Only unlabeled training images are labeled. `operator` is the person who accepts; the ledger names the readers.
-    Another acceptance of the same images changes nothing. Raises LabelError if a text does not fit the project.
+    Only unlabeled training images are labeled, and with no text that the portal rejected. `operator` is the person who
+    accepts; the ledger names the readers. Another acceptance of the same images changes nothing. Raises LabelError if
+    a text does not fit the project.
     """
     spec, who = spec_of(project), names_of(readers)
     described = json.dumps({"readers": [describe(reader) for reader in readers]} | dict(rule), ensure_ascii=False)
     acceptance, total = None, 0
     for ids in queues.chunks(list(texts)):
         with write(db):
+            rejected = verdicts.rejected_texts(db, project.id, sample_ids=ids)
             for sample_id in ids:
                 sample = samples.get_sample(db, sample_id)
                 if (sample.project_id, sample.split, sample.state) != (project.id, "train", "unlabeled"):
+                    continue
+                if texts[sample_id] in rejected.get(sample_id, ()):
                     continue
                 if acceptance is None:
                     acceptance = proposals.insert_acceptance(
@@ -66,8 +70,9 @@ def retract(db: Database, project: Project, kind: str, operator: str) -> tuple[i
 
     Raises OptionError for kinds that people give.
     """
-    if kind not in MACHINES:
-        raise OptionError(f"Labels of kind {kind!r} cannot be removed at once. Choose {' or '.join(MACHINES)}.")
+    if kind not in REMOVABLE:
+        choices = f"{', '.join(REMOVABLE[:-1])} or {REMOVABLE[-1]}"
+        raise OptionError(f"Labels of kind {kind!r} cannot be removed at once. Choose {choices}.")
     request, removed = uuid.uuid4().hex, 0
     chosen = samples.select_samples(db, project.id, kind=kind, checked=False)
     for batch in queues.chunks([sample.id for sample in chosen]):

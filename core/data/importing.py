@@ -23,7 +23,7 @@ from core.data.watched_folder import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError, LabelError, OptionError, StorageError
 from core.files import checked_path
 from core.home import Home
-from core.images.pixels import decode, pixel_hash, split_of
+from core.images.pixels import Pixels, decode, pixel_hash, split_of
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.jobs.work import Work, run_worker
@@ -121,7 +121,9 @@ class Report:
 
 
 @dataclass(frozen=True)
-class _Image:
+class NewImage:
+    """An image that decodes, before the project has it."""
+
     name: str
     data: bytes
     width: int
@@ -333,7 +335,7 @@ def _import_new(work: Work, home: Home, watch: Watch, report: Report, rejected: 
             images = list(_read(sorted(batch, key=lambda entry: entry.name), book, batch_report, rejected))
             with write(db):
                 for image in images:
-                    _store(db, project, source, image, work.spec["operator"], batch_report)
+                    store_image(db, project, source, image, work.spec["operator"], batch_report)
         batch_report.files = batch_report.imported + batch_report.duplicates + batch_report.rejected
         done += len(batch)
         if batch_report.files:
@@ -414,7 +416,7 @@ def import_images(
         images = list(_read(batch, book, report))
         with write(db):
             for image in images:
-                _store(db, project, source, image, operator, report)
+                store_image(db, project, source, image, operator, report)
         done += len(batch)
         on_progress(done, len(entries))
     for name, reason in book.unmatched():
@@ -424,7 +426,7 @@ def import_images(
 
 def _read(
     batch: list[SourceFile], book: LabelBook, report: Report, rejected: set[str] | None = None
-) -> Iterator[_Image]:
+) -> Iterator[NewImage]:
     """Yield the images of a batch. Other files go into the report, once each if `rejected` is given."""
     for entry in batch:
         try:
@@ -443,11 +445,17 @@ def _read(
         except LabelError as error:
             report.label_problem(entry.name, str(error))
             label = None
-        height, width, _ = pixels.shape
-        yield _Image(entry.name, data, width, height, pixel_hash(pixels), label)
+        yield new_image(entry.name, data, pixels, label)
 
 
-def _store(db: Database, project: Project, source: Source, image: _Image, operator: str, report: Report) -> None:
+def new_image(name: str, data: bytes, pixels: Pixels, label: GivenLabel | None = None) -> NewImage:
+    """Return an image to store. `pixels` are those of its file `data`."""
+    height, width, _ = pixels.shape
+    return NewImage(name, data, width, height, pixel_hash(pixels), label)
+
+
+def store_image(db: Database, project: Project, source: Source, image: NewImage, operator: str, report: Report) -> None:
+    """Add an image to a project, unless it has these pixels, and label it. Call inside `write(db)`."""
     sample = samples.find_sample(db, project.id, image.sha256)
     if sample is None:
         sample_id = samples.insert_sample(
@@ -470,7 +478,7 @@ def _store(db: Database, project: Project, source: Source, image: _Image, operat
 
 
 def _give_label(
-    db: Database, source: Source, sample: Sample, image: _Image, given: GivenLabel, operator: str, report: Report
+    db: Database, source: Source, sample: Sample, image: NewImage, given: GivenLabel, operator: str, report: Report
 ) -> None:
     """Label an image. A label of people replaces a reading that nobody checked; others fill unlabeled images only."""
     is_reading = given.kind not in PEOPLE

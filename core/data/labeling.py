@@ -17,7 +17,7 @@ from core.data.suggestions import recorded
 from core.errors import LabelError
 from db import labels, queues, samples
 from db.connection import write
-from db.records import MACHINES, UNLABELED, Content, LabelEvent, Project, Sample
+from db.records import PORTAL, REMOVABLE, UNLABELED, Content, LabelEvent, Project, Sample
 from db.sqlite import Database
 
 ACTIONS = ("label", "skip", "undo", "second", "confirm", "doubt", "resolve")
@@ -201,9 +201,9 @@ def _giver(ledger: Sequence[LabelEvent], version: int) -> LabelEvent | None:
 
 
 def _without_removed(db: Database, project: Project, decision: Decision) -> Decision:
-    """Let an undo leave the image unlabeled if it would restore a reading whose kind has been removed since."""
+    """Let an undo leave the image unlabeled if it would restore a label whose kind has been removed since."""
     restored = decision.restored
-    if restored and restored.kind in MACHINES and labels.is_removed(db, project.id, restored):
+    if restored and restored.kind in REMOVABLE and labels.is_removed(db, project.id, restored):
         return replace(decision, content=UNLABELED, restored=None)
     return decision
 
@@ -211,12 +211,18 @@ def _without_removed(db: Database, project: Project, decision: Decision) -> Deci
 def _without_readings(base: int, ledger: Sequence[LabelEvent]) -> int:
     """Return the version that a person's event applies to, after readings that were accepted or removed since `base`.
 
-    A person's label wins over a reading, even if the reading became a label while the person typed.
+    A person's label wins over a reading, even if the reading became a label while the person typed. It does not win
+    over a text that the portal accepted: both then stand in the history, and the image is disputed if they differ.
     """
     changes = [each for each in ledger if each.version is not None and each.version > base]
-    if changes and all(each.origin in ("accept", "retract") for each in changes):
+    if changes and all(_is_reading(each) for each in changes):
         return max(base, *(each.version or 0 for each in changes))
     return base
+
+
+def _is_reading(event: LabelEvent) -> bool:
+    """Return True if an event made a reading a label, or took one back."""
+    return event.origin in ("accept", "retract") or (event.origin == PORTAL and event.state == "unlabeled")
 
 
 def _has_unseen_opinion(ledger: Sequence[LabelEvent], operator: str, seen: int | None) -> bool:

@@ -15,8 +15,9 @@ from PIL import Image
 from core.data.proposals import Rule, rule_of
 from core.errors import ImageError
 from core.images.pixels import decode
-from db import proposals, samples
+from db import proposals, samples, verdicts
 from db.connection import write
+from db.queues import REJECTED
 from db.records import Project, Proposal, Sample
 from db.sqlite import Database
 
@@ -39,22 +40,32 @@ class _Readings:
     sample: Sample
     general: list[Proposal]
     run: Proposal | None
+    rejected: frozenset[str]
+    """Texts that the portal rejected."""
 
     @property
     def best(self) -> str | None:
-        """Text of the most confident reading."""
+        """Text of the most confident reading that the portal has not rejected."""
         every = [*self.general, *([self.run] if self.run else [])]
-        return max(every, key=lambda proposal: proposal.confidence).text if every else None
+        possible = [proposal for proposal in every if proposal.text not in self.rejected]
+        return max(possible, key=lambda proposal: proposal.confidence).text if possible else None
+
+    def agreed(self, rule: Rule) -> str | None:
+        """Return the agreed reading, unless the portal has rejected it. The readers are then wrong together."""
+        text = rule.agreed([proposal.text for proposal in self.general])
+        return None if text in self.rejected else text
 
 
 def update(db: Database, project: Project, *, rule: Rule | None = None) -> None:
     """Compute all orders from the stored readings, and replace the ranks.
 
-    * disagree: readers differ, both confident first, because a systematic confusion teaches most.
+    * disagree: readers differ, or the portal rejected what they agree on. Both confident first, because a systematic
+      confusion teaches most.
     * unsure: lowest whole-word confidence of the run first.
     * model: the run differs from the agreed reading, most confident run first.
     * rare: rarest character at its position first, among labels and agreed readings of train.
     * diverse: each image is the one least like those before it and like the labeled ones.
+    * rejected: see `update_rejected`.
 
     A run's readings may be missing; its orders are then empty. So are those of readers that cannot be used here.
     `rule` is that of a proposal job that has not finished; None is that of the newest finished one.
@@ -67,7 +78,7 @@ def update(db: Database, project: Project, *, rule: Rule | None = None) -> None:
     texts: list[tuple[str, tuple[int, int]]] = []
     for readings in _unlabeled(db, project):
         sample, run = readings.sample, readings.run
-        text = rule.agreed([proposal.text for proposal in readings.general])
+        text = readings.agreed(rule)
         tie = (int(sample.sha256[32:48], 16), sample.id)
         if usable and len(readings.general) > 1 and text is None:
             keys["disagree"].append((-min(proposal.confidence for proposal in readings.general), *tie))
@@ -85,11 +96,23 @@ def update(db: Database, project: Project, *, rule: Rule | None = None) -> None:
     with write(db):
         for queue, ids in orders.items():
             proposals.set_priorities(db, project.id, queue, ids)
+    update_rejected(db, project)
+
+
+def update_rejected(db: Database, project: Project) -> list[int]:
+    """Rank the images whose text the portal rejected, the newest verdict first, and return their ids.
+
+    These are the training images that are unlabeled or skipped for later.
+    """
+    ids = verdicts.select_rejected(db, project.id, MAX_RANKED)
+    with write(db):
+        proposals.set_priorities(db, project.id, REJECTED, ids)
+    return ids
 
 
 def _unlabeled(db: Database, project: Project) -> Iterator[_Readings]:
     """Yield the unlabeled training images that have readings. No cursor stays open, because it would block writers."""
-    last = 0
+    last, rejected = 0, verdicts.rejected_texts(db, project.id)
     while page := samples.select_after(db, project.id, split="train", state="unlabeled", after=last, limit=PAGE):
         last = page[-1].id
         readings = proposals.readings_of(db, [sample.id for sample in page])
@@ -97,7 +120,7 @@ def _unlabeled(db: Database, project: Project) -> Iterator[_Readings]:
             if each := readings[sample.id]:
                 general = [proposal for reader, proposal in each if reader.kind == "general"]
                 run = next((proposal for reader, proposal in each if reader.kind == "run"), None)
-                yield _Readings(sample, general, run)
+                yield _Readings(sample, general, run, rejected.get(sample.id, frozenset()))
 
 
 def _diverse(db: Database, project: Project) -> list[int]:

@@ -16,7 +16,7 @@ from core.evaluation.evidence import Evidence
 from core.evaluation.percent import at_least
 from core.images.pixels import Pixels, pixel_hash
 from core.words import plural
-from db import jobs, labels, proposals, samples
+from db import jobs, labels, proposals, samples, verdicts
 from db.records import HELD_OUT, PEOPLE, Project, Reader, Sample
 from db.sqlite import Database
 
@@ -88,14 +88,19 @@ def agreed_texts(
 ) -> dict[int, str]:
     """Return the readings that all general readers agree on, by sample id. Empty if the readers cannot be used here.
 
-    At most 500 `sample_ids`; None is all images.
+    A text that the portal rejected for its image is not among them. At most 500 `sample_ids`; None is all images.
     """
     rule = rule_of(db, project)
     if not rule.usable:
         return {}
     readers = proposals.list_readers(db, project.id)
     texts = proposals.select_texts(db, project.id, readers, split=split, state=state, sample_ids=sample_ids)
-    return {sample_id: text for sample_id, each in texts.items() if (text := rule.agreed(each)) is not None}
+    rejected = verdicts.rejected_texts(db, project.id, sample_ids=sample_ids)
+    return {
+        sample_id: text
+        for sample_id, each in texts.items()
+        if (text := rule.agreed(each)) is not None and text not in rejected.get(sample_id, ())
+    }
 
 
 def accept_agreed(db: Database, project: Project, operator: str) -> int:

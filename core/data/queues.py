@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from db import queues
 from db.connection import write
@@ -42,6 +42,7 @@ def lease(
     """Renew a browser tab's leases on `have`, release its others, and lease `n` more samples.
 
     `holder` is the tab. `have` and `without` are pixel hashes; the tab does not get those in `without`.
+    Training images whose text the portal rejected come before the others, whatever the order.
     Validation and test images come in random order and in their proportion, whatever the order of training images. So
     the labeled images of each split are a random sample of it.
     """
@@ -58,9 +59,14 @@ def lease(
         def waiting(split: str) -> list[Sample]:
             chosen = queues.select_waiting(db, project.id, queue, split, operator=operator, now=now, limit=limit)
             if split == "train" and queue.order in queues.RANKED:
-                ranked = queues.select_ranked(db, project.id, queue, operator=operator, now=now, limit=limit)
-                chosen = _with_random(ranked, chosen)
+                chosen = _with_random(ranked(queue), chosen)
+            if split == "train":
+                rejected = ranked(replace(queue, order=queues.REJECTED))
+                chosen = list({sample.id: sample for sample in (*rejected, *chosen)}.values())
             return [sample for sample in chosen if sample.sha256 not in without]
+
+        def ranked(queue: Queue) -> list[Sample]:
+            return queues.select_ranked(db, project.id, queue, operator=operator, now=now, limit=limit)
 
         take(have)
         leased = queues.leased_hashes(db, project.id, holder)

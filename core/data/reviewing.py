@@ -5,14 +5,14 @@ retyping it labels it, and deciding a dispute resolves it.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.data.kinds import WORDS
 from core.data.labeling import OPINIONS, Outcome, apply_events, is_opinion
 from core.data.standing import standing
 from db import reviews, samples
-from db.records import Content, LabelEvent, Project, Sample
+from db.records import MACHINES, PORTAL, Content, LabelEvent, Project, Sample
 from db.reviews import Review
 from db.sqlite import Database
 
@@ -32,6 +32,12 @@ ACTION_WORDS = {
     "accept": "read",
 }
 """Words for the actions in a history."""
+VERDICT_WORDS = {
+    "accept": "accepted", "second": "accepted", "confirm": "accepted", "doubt": "rejected", "undo": "rejected",
+}  # fmt: skip
+"""Words for the actions of the portal."""
+REJECTED_MARK = "rejected by the portal"
+"""Mark of a reading that the portal said is wrong."""
 FLAG_WORDS = {"unreadable": "unreadable", "not_ours": "not from this portal"}
 
 
@@ -71,13 +77,13 @@ class Line:
     origin: str | None
 
 
-def history_of(events: Sequence[LabelEvent]) -> list[Line]:
-    """Return a ledger as text, in its order."""
+def history_of(events: Sequence[LabelEvent], rejected: Collection[str] = ()) -> list[Line]:
+    """Return a ledger as text, in its order. A reading whose text is in `rejected` is marked."""
     return [
         Line(
             event.at,
             event.operator,
-            _action(event),
+            _action(event) + f", {REJECTED_MARK}" * (event.kind in MACHINES and event.text in rejected),
             words(*event.content),
             _standing(event),
             event.ms,
@@ -89,6 +95,8 @@ def history_of(events: Sequence[LabelEvent]) -> list[Line]:
 
 def _action(event: LabelEvent) -> str:
     """Return the action as text. An import names the kind of its label if its file did."""
+    if event.operator == event.origin == PORTAL:
+        return VERDICT_WORDS[event.action]
     word = ACTION_WORDS[event.action]
     return f"{word} ({WORDS[event.kind]})" if event.action == "import" and event.kind not in ("import", None) else word
 
@@ -141,7 +149,7 @@ def choices_of(sample: Sample, events: Sequence[LabelEvent]) -> list[Choice]:
 
 
 def _voice(event: LabelEvent) -> str:
-    if event.action == "second":
+    if event.action == "second" and event.operator != PORTAL:
         return f"{event.operator} gave a second opinion"
     return f"{event.operator} {_action(event)} it"
 

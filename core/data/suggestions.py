@@ -8,7 +8,7 @@ from typing import Any
 from core.data.proposals import Rule, rule_of
 from core.evaluation.agreement import CONFIDENT
 from core.evaluation.anchoring import Anchoring
-from db import labels, proposals
+from db import labels, proposals, verdicts
 from db.records import Project, Proposal, Sample
 from db.sqlite import Database
 
@@ -36,8 +36,8 @@ def is_withheld(sha256: str) -> bool:
 def agreed_readings(db: Database, project: Project, chosen: Sequence[Sample]) -> dict[int, Suggestion]:
     """Return the agreed readings of the training images among `chosen`, by sample id. At most 500 images.
 
-    The confident readings of one reader alone count as well. Validation and test images never get one. Empty if the
-    readers cannot be used for this portal.
+    The confident readings of one reader alone count as well. Validation and test images never get one, nor do images
+    for which the portal rejected the text. Empty if the readers cannot be used for this portal.
     """
     train = [sample.id for sample in chosen if sample.split == "train"]
     rule = rule_of(db, project)
@@ -47,10 +47,11 @@ def agreed_readings(db: Database, project: Project, chosen: Sequence[Sample]) ->
         sample_id: [proposal for reader, proposal in each if reader.kind == "general"]
         for sample_id, each in proposals.readings_of(db, train).items()
     }
+    rejected = verdicts.rejected_texts(db, project.id, sample_ids=train)
     return {
         sample_id: Suggestion(text, _least_sure(text, each))
         for sample_id, each in readings.items()
-        if (text := _agreed(rule, each)) is not None
+        if (text := _agreed(rule, each)) is not None and text not in rejected.get(sample_id, ())
     }
 
 

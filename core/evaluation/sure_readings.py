@@ -1,7 +1,7 @@
 """Sure readings: which images a round may label, by the agreement of a run with readers and by labels of people."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ Measured on the disputed training images of digits4 and of five folds of portal6
 right. From 0.95 it is 82 of 85, and from 0.98 it is 74 of 76.
 """
 PROVED = 3
-"""Labels of people that prove a reader right about a pair of characters, all of them."""
+"""Labels of people and of verdicts that prove a reader right about a pair of characters, all of them."""
 Texts = Mapping[str, str | None]
 """Readings of one image by name of the reader."""
 Pair = tuple[str, str, str]
@@ -26,6 +26,8 @@ class Image:
     run_text: str
     confidence: float
     readers: Texts
+    rejected: Collection[str] = ()
+    """Texts that the portal rejected. None of them becomes a label."""
 
 
 def pairs(texts: Texts) -> list[tuple[int, Pair]]:
@@ -42,7 +44,7 @@ def pairs(texts: Texts) -> list[tuple[int, Pair]]:
 
 
 def record(labeled: Sequence[tuple[str, Texts]]) -> tuple[Counter[Pair], Counter[Pair]]:
-    """Count how often each reader was right and wrong about a pair of characters, by labels of people."""
+    """Count how often each reader was right and wrong about a pair of characters, by labels of people and verdicts."""
     right, wrong = Counter[Pair](), Counter[Pair]()
     for label, texts in labeled:
         for position, pair in pairs(texts):
@@ -67,10 +69,11 @@ def choose(
             image.readers[name]
             for name, listed in by_reader.items()
             if listed and all(right[pair] >= PROVED and not wrong[pair] for pair in listed)
-        }
+        }.difference(image.rejected)
         agreeing = [name for name in by_reader if image.readers[name] == image.run_text]
+        is_possible = image.run_text not in image.rejected
         disproved = any(wrong[pair] > right[pair] for name in agreeing for pair in by_reader[name])
-        if agreeing and image.confidence >= confidence and not disproved:
+        if agreeing and is_possible and image.confidence >= confidence and not disproved:
             of_run[sample_id] = image.run_text
         elif len(proved) == 1 and (text := proved.pop()) is not None:
             of_readers[sample_id] = text

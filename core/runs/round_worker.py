@@ -29,7 +29,7 @@ from core.model.predictor import Predictor
 from core.readers.decoder import Reading
 from core.runs.rounds import get_run, measure_again
 from core.runs.start import start_training
-from db import proposals, samples
+from db import proposals, samples, verdicts
 from db.connection import opened, write
 from db.projects import get_project
 from db.records import PEOPLE, Project
@@ -103,11 +103,14 @@ def _accept(db: Database, project: Project, row: StoredReader, operator: str, ro
     """Turn the sure readings into labels, and return what the round did, also before it was interrupted."""
     general = proposals.list_readers(db, project.id)
     names = [reader.name for reader in general]
-    right, wrong = record(_labeled_by_people(db, project, general, names))
+    right, wrong = record(_labeled(db, project, general, names))
     texts = proposals.select_texts(db, project.id, [row, *general], split="train", state="unlabeled")
     confidences = proposals.confidences_of(db, project.id, row, split="train", state="unlabeled")
+    rejected = verdicts.rejected_texts(db, project.id)
     images = {
-        sample_id: Image(run_text, confidences[sample_id], dict(zip(names, each, strict=True)))
+        sample_id: Image(
+            run_text, confidences[sample_id], dict(zip(names, each, strict=True)), rejected.get(sample_id, frozenset())
+        )
         for sample_id, (run_text, *each) in texts.items()
         if run_text is not None
     }
@@ -144,14 +147,18 @@ def _accepted(db: Database, project: Project, kind: str, round_id: str) -> int:
     )
 
 
-def _labeled_by_people(
+def _labeled(
     db: Database, project: Project, general: Sequence[StoredReader], names: Sequence[str]
 ) -> list[tuple[str, Texts]]:
-    """Return label and readings of the training images that people labeled."""
+    """Return label and readings of the training images that people labeled, or whose text the portal accepted."""
     texts = proposals.select_texts(db, project.id, general, split="train", state="labeled")
-    people = [sample for kind in PEOPLE for sample in samples.select_samples(db, project.id, kind=kind, split="train")]
+    chosen = [
+        sample
+        for kind in (*PEOPLE, "verdict")
+        for sample in samples.select_samples(db, project.id, kind=kind, split="train")
+    ]
     return [
-        (sample.label or "", dict(zip(names, texts[sample.id], strict=True))) for sample in people if sample.id in texts
+        (sample.label or "", dict(zip(names, texts[sample.id], strict=True))) for sample in chosen if sample.id in texts
     ]
 
 

@@ -14,6 +14,7 @@ from core import names
 from core.errors import OptionError
 from core.home import default_operator
 from core.names import MAX_OPERATOR
+from db.records import PORTAL
 from pages.components import state
 
 COOKIE = "slotlab_operator"
@@ -41,6 +42,8 @@ def check_name(text: str) -> str:
     """Normalize a name: NFC, single spaces. Raises OptionError if it is not a valid name."""
     name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
     names.check_name("operator name", name, MAX_OPERATOR)
+    if name == PORTAL:
+        raise OptionError(f"{PORTAL!r} stands for the portal in the history of images. Choose another name.")
     return name
 
 

@@ -1,4 +1,4 @@
-"""Removal of all labels of a kind that readers or runs gave, on Propose and Samples."""
+"""Removal of all labels of a kind that people did not give, on Propose and Samples."""
 
 import streamlit as st
 

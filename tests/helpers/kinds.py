@@ -5,6 +5,7 @@ from sqlite_utils import Database
 from core.data.accepting import accept
 from core.data.labeling import apply_events
 from core.data.standing import update_standing
+from core.data.verdicts import apply_verdicts, new_verdict
 from db import labels, proposals, samples
 from db.connection import write
 from db.records import Project, Sample
@@ -27,6 +28,8 @@ def give_label(db: Database, project: Project, sample: Sample, text: str, kind: 
                 text=text, base_version=0, kind="import", origin="import",
             )  # fmt: skip
             update_standing(db, sample.id)
+    elif kind == "verdict":
+        apply_verdicts(db, project, [new_verdict(sample.sha256, text, accepted=True)], "Ann")
     else:
         names = READERS if kind == "readers" else RUN
         with write(db):

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from core.data.proposals import Proof
+from core.data.reviewing import REJECTED_MARK
 from core.images.pixels import data_url
-from db import samples
+from db import samples, verdicts
 from db.records import Project
 from pages.components import layout
 from pages.components.state import BLIND
@@ -31,11 +32,13 @@ def show_proof(project: Project, proof: Proof) -> None:
         wrong = proof.wrong[:SHOWN]
         with layout.errors(), layout.database() as db:
             images = samples.image_bytes(db, [sample.id for sample, _ in wrong])
+            rejected = verdicts.rejected_texts(db, project.id, sample_ids=[sample.id for sample, _ in wrong])
         with st.container(horizontal=True):
             for sample, reading in wrong:
                 with st.container(border=True, width=180, gap="xsmall"):
                     st.image(data_url(images[sample.id]), alt=f"Image labeled {sample.label}")
-                    st.caption(layout.plain(f"Label {sample.label}, readers {reading}"))
+                    mark = f", {REJECTED_MARK}" * (reading in rejected.get(sample.id, ()))
+                    st.caption(layout.plain(f"Label {sample.label}, readers {reading}{mark}"))
                     st.page_link(
                         "pages/review.py", label="Correct label", icon=":material/edit:",
                         query_params={"project": project.name, "checked": "all", "text": sample.label or ""},

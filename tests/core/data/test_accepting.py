@@ -3,7 +3,7 @@
 import pytest
 from sqlite_utils import Database
 
-from core.data.accepting import retract
+from core.data.accepting import accept, retract
 from core.data.labeling import apply_events
 from core.data.proposals import accept_agreed, agreed_texts, proof
 from core.data.suggestions import suggestions
@@ -11,6 +11,8 @@ from core.errors import OptionError
 from db import integrity, jobs, labels, proposals, samples
 from db.connection import write
 from db.records import Project, Sample
+from tests.helpers import portal
+from tests.helpers.portal import reject
 from tests.helpers.readings import add_proposals
 from tests.helpers.runs import add_unlabeled
 
@@ -141,7 +143,7 @@ def test_a_damaged_reading_is_found(
 
 
 def test_labels_of_people_cannot_be_removed_at_once(db: Database, short_project: Project) -> None:
-    with pytest.raises(OptionError, match="Choose readers or run"):
+    with pytest.raises(OptionError, match="Choose readers, run or verdict"):
         retract(db, short_project, "person", "Ann")
 
 
@@ -256,3 +258,33 @@ def test_a_label_that_was_changed_to_the_reading_proves_nothing(
     shown = proof(db, short_project)
 
     assert (shown.labeled, shown.agreed, [sample.id for sample, _ in shown.wrong]) == (2, 2, [contrary.id])
+
+
+def test_a_rejected_reading_is_not_accepted(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """Not as an agreed one, and not by a caller that does not ask. One that was accepted before is taken back."""
+    before, after = read["train"][:2]
+    reject(db, short_project, before, f"{before.id:03}")
+    assert accept_agreed(db, short_project, "Ann") == 16
+    reject(db, short_project, after, f"{after.id:03}")
+
+    assert before.id not in agreed_texts(db, short_project)
+    assert accept_agreed(db, short_project, "Ann") == 0
+    readers = proposals.list_readers(db, short_project.id)
+    texts = {before.id: f"{before.id:03}", after.id: "777"}
+    assert accept(db, short_project, texts, kind="readers", readers=readers, operator="Ann", rule={}) == 1
+    assert [samples.get_sample(db, sample.id).label for sample in (before, after)] == [None, "777"]
+
+
+def test_labels_of_verdicts_do_not_prove_the_readers(
+    db: Database, short_project: Project, read: dict[str, list[Sample]]
+) -> None:
+    """The portal's word about validation and test images makes no label."""
+    for sample in (*read["val"], *read["test"], *read["train"]):
+        portal.accept(db, short_project, sample, f"{sample.id:03}")
+
+    shown = proof(db, short_project)
+
+    assert (shown.labeled, shown.agreed) == (0, 0)
+    assert samples.label_counts(db, short_project.id) == {("train", "verdict"): len(read["train"])}

@@ -239,12 +239,12 @@ from core.home import Home
 from db.connection import opened, write
 from db.projects import find_project, find_source
 importing.BATCH = 4
-calls, store = itertools.count(1), importing._store
+calls, store = itertools.count(1), importing.store_image
 def store_or_die(*arguments):
     if next(calls) == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
     store(*arguments)
-importing._store = store_or_die
+importing.store_image = store_or_die
 with opened(Home(Path(sys.argv[1])).db) as db:
     project = find_project(db, "portal")
     importing.import_images(db, project, find_source(db, project.id, "mail"), Path(sys.argv[2]), "filename",

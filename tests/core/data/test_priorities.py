@@ -15,6 +15,7 @@ from db import projects, proposals, queues, samples
 from db.connection import write
 from db.queues import Queue
 from db.records import Project, Sample
+from tests.helpers.portal import reject
 from tests.helpers.readings import add_proposals
 
 AddImages = Callable[..., list[Sample]]
@@ -166,3 +167,33 @@ def test_an_image_that_does_not_decode_has_no_place_among_the_diverse(
     update(db, short_project)
 
     assert set(ranked(db, short_project, "diverse")) == {s.id for s in images[:30]} - {images[3].id}
+
+
+def test_a_rejected_reading_ranks_as_wrong(db: Database, short_project: Project, images: list[Sample]) -> None:
+    """Readers that agree on it disagree with the portal. It says nothing about rare characters, or against the run."""
+    add_proposals(db, short_project, {sample.id: ("123", "123") for sample in images})
+    add_proposals(db, short_project, {images[0].id: ("999", "999"), images[1].id: ("888", "888")})
+    read_by_run(db, images[0], "123", 0.5)
+    read_by_run(db, images[1], "123", 0.5)
+    reject(db, short_project, images[0], "999")
+
+    update(db, short_project)
+
+    assert ranked(db, short_project, "disagree") == [images[0].id]
+    assert ranked(db, short_project, "model") == [images[1].id]
+    assert ranked(db, short_project, "rare")[0] == images[1].id
+    assert ranked(db, short_project, "rejected") == [images[0].id]
+
+
+def test_the_rejected_images_are_ranked_again(db: Database, short_project: Project, images: list[Sample]) -> None:
+    """An image that was labeled and is unlabeled again comes back. One of validation has no rank."""
+    for sample in (images[0], images[30]):
+        reject(db, short_project, sample, "123")
+    for action in ("label", "undo"):
+        assert ranked(db, short_project, "rejected") == ([images[0].id] if action == "label" else [])
+        event = {"event": action, "action": action, "sample": images[0].sha256, "text": "124", "after": "label"}
+        apply_events(db, short_project, "Ann", [event | {"base": 0, **({"after": None} if action == "label" else {})}])
+
+    update(db, short_project)
+
+    assert ranked(db, short_project, "rejected") == [images[0].id]

@@ -8,12 +8,13 @@ from sqlite_utils import Database
 
 from core.data import queues
 from core.data.labeling import apply_events
+from core.data.verdicts import apply_verdicts, new_verdict
 from core.images.pixels import split_of
 from db import samples
 from db.connection import write
 from db.projects import insert_source
 from db.proposals import set_priorities
-from db.queues import PASSED, Queue, days_waiting, release, select_ranked, select_waiting
+from db.queues import PASSED, Queue, count_rejected, days_waiting, release, select_ranked, select_waiting
 from db.records import Project, Sample
 
 
@@ -224,6 +225,56 @@ def test_ranked_images_come_first_with_one_in_four_at_random(
     assert {sample.id for sample in batch} == {sample.id for sample in hundred if sample.split == "train"}
     rest = [sample.sha256[32:] for sample in batch if sample not in ranked]
     assert rest == sorted(rest)
+
+
+@pytest.mark.parametrize("order", ["import", "random", "disagree"])
+@pytest.mark.parametrize("kind", ["unlabeled", "skipped"])
+def test_images_whose_text_the_portal_rejected_come_first(
+    db: Database, project: Project, hundred: list[Sample], order: str, kind: str
+) -> None:
+    """In every order of the training images, the newest verdict first, each once. A label releases its rank."""
+    train = [sample for sample in hundred if sample.split == "train"]
+    rank(db, project, train[:40])
+    rejected = [train[50], train[3], train[20]]
+    for number, sample in enumerate(rejected):
+        if kind == "skipped":
+            act(db, project, sample, "Ann", "skip")
+        verdict = new_verdict(sample.sha256, "111111", accepted=False, reason="captcha", at=f"2026-03-0{number + 1}")
+        apply_verdicts(db, project, [verdict], "Eve")
+    for sample in train if kind == "skipped" else ():
+        if sample not in rejected:
+            act(db, project, sample, "Ann", "skip")
+
+    batch = lease(db, project, "a", n=100, order=order, kind=kind).samples
+
+    taken = [sample.id for sample in batch if sample.split == "train"]
+    assert taken[:3] == [sample.id for sample in rejected[::-1]]
+    assert sorted(taken) == [sample.id for sample in train]
+    assert lease(db, project, "b", n=100, order=order, kind=kind).samples == []
+    lease(db, project, "a", n=0)
+    act(db, project, samples.get_sample(db, rejected[2].id), "Ann", "label", text="111111")
+    (first,) = [s for s in lease(db, project, "b", n=20, order=order, kind=kind).samples if s.id == rejected[1].id]
+    assert first.split == "train"
+    assert count_rejected(db, project.id, kind) == 2
+
+
+def test_two_operators_share_the_rejected_images(db: Database, project: Project, hundred: list[Sample]) -> None:
+    """Each is on one screen only, and other queues and filters do not show them."""
+    train = [sample for sample in hundred if sample.split == "train"]
+    given = [new_verdict(sample.sha256, "111111", accepted=False, reason="captcha") for sample in train[-30:]]
+    apply_verdicts(db, project, given, "Eve")
+
+    first, second = (
+        {sample.id for sample in lease(db, project, holder, n=15).samples if sample.split == "train"}
+        for holder in ("a", "b")
+    )
+
+    assert first & second == set()
+    assert first | second <= {sample.id for sample in train[-30:]}
+    assert lease(db, project, "c", kind="second").samples == []
+    assert {sample.split for sample in lease(db, project, "c", blind=True).samples} <= {"val", "test"}
+    mail = {sample.id for sample in lease(db, project, "c", n=100, source_id=hundred[0].source_id).samples}
+    assert mail.isdisjoint(sample.id for sample in hundred[80:])
 
 
 def test_ranks_leave_validation_and_test_at_random(db: Database, project: Project, hundred: list[Sample]) -> None:

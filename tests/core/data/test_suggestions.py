@@ -12,6 +12,7 @@ from db import labels, samples
 from db.connection import write
 from db.projects import insert_source
 from db.records import LabelEvent, Project, Sample
+from tests.helpers.portal import reject
 from tests.helpers.readings import add_proposals, agreeing
 
 
@@ -67,6 +68,22 @@ def test_readers_that_differ_suggest_nothing(db: Database, short_project: Projec
     add_proposals(db, short_project, texts | {first.id: ("123", "124"), second.id: ("123", None)})
 
     assert set(suggestions(db, short_project, [first, second, third])) == {third.id}
+
+
+def test_a_rejected_reading_is_not_suggested(db: Database, short_project: Project, images: list[Sample]) -> None:
+    """Neither of two readers that agree, nor of one alone. Another text rejected for the image does not matter."""
+    first, second = train(images, withheld=False)[:2]
+    agreeing(db, short_project, images, ["123"] * len(images))
+    reject(db, short_project, first, "123")
+    reject(db, short_project, second, "321")
+
+    assert set(suggestions(db, short_project, [first, second])) == {second.id}
+
+    with write(db):
+        db.execute("DELETE FROM proposals WHERE reader_id = 1")
+        db.execute("UPDATE proposals SET confidence = 0.99")
+        db.execute("UPDATE jobs SET result = json_set(result, '$.suggests', json('true'))")
+    assert set(suggestions(db, short_project, [first, second])) == {second.id}
 
 
 def test_readers_that_cannot_read_this_portal_suggest_nothing(

@@ -45,6 +45,18 @@ def test_one_counterexample_is_enough_against_a_reader() -> None:
     assert choose(images, *record([*labeled, ("nn", {"a": "nn", "b": "mn"})])) == ({}, {})
 
 
+def test_a_text_that_the_portal_rejected_is_not_chosen() -> None:
+    """Neither of the run, nor of a reader that was proved right."""
+    labeled = [(f"m{char}", {"a": f"n{char}", "b": f"m{char}"}) for char in "abc"]
+    images = {
+        1: Image("nn", 0.99, {"a": "nn", "b": "nn"}, {"nn"}),
+        2: Image("nn", 0.2, {"a": "nn", "b": "mn"}, {"mn"}),
+        3: Image("nn", 0.99, {"a": "nn", "b": "nn"}, {"mn"}),
+    }
+
+    assert choose(images, *record(labeled)) == ({3: "nn"}, {})
+
+
 def test_characters_that_few_labels_have_are_named() -> None:
     """Half of all readings are m, but only one of 12 characters of the labels."""
     rare = rare_characters(["nnnn", "nnnn", "nnnm"], ["mmmm", "nnnn"])

@@ -34,6 +34,8 @@ from db import evaluations, runs, samples
 from db.connection import opened, write
 from db.records import Project, Run
 from tests.core.data.test_proposing import READERS, add_renders
+from tests.helpers.kinds import give_all_kinds
+from tests.helpers.portal import accept
 from tests.helpers.readings import agreeing
 from tests.helpers.runs import CPU, add_labeled, add_unlabeled
 from tests.helpers.trained import ON_READINGS, SETTINGS
@@ -225,6 +227,26 @@ def test_readings_of_no_weight_are_left_out(db: Database, project: Project) -> N
     assert [len(part) for part in training_samples(db, project, without)[:2]] == [3, 1]
     assert count_kinds(db, project, CPU)["readers"] == 19
     assert count_kinds(db, project, without)["readers"] == 0
+
+
+def test_labels_of_verdicts_train_with_full_weight(db: Database, home: Home, project: Project, stand_in: None) -> None:
+    """They are kept if readings have no weight. The run counts them apart, and never validates on them."""
+    add_labeled(db, project, train=["123456", "234567"], val=["345678"])
+    add_unlabeled(db, project, train=4, val=4)
+    give_all_kinds(db, project, readers=1, verdict=3)
+    for sample in samples.select_samples(db, project.id, state="unlabeled", split="val"):
+        accept(db, project, sample, "111111")
+    without = replace(CPU, reading_weight=0)
+
+    assert [len(part) for part in training_samples(db, project, CPU)[:2]] == [6, 1]
+    assert [len(part) for part in training_samples(db, project, without)[:2]] == [5, 1]
+    assert count_kinds(db, project, without) == {"verdict": 3}
+    run = start_training(db, home, project, CPU, preset="fast", operator="Ann")
+    assert control.spec(home, run.job.id)["dataset"]["kinds"] == {"readers": 1, "verdict": 3}
+    snapshot = load_snapshot(home.run(run.job.id) / "dataset.npz")
+    weights = snapshot.weights_N(snapshot.labeled("train"), 0.5)
+    assert weights is not None
+    assert sorted(weights.tolist()) == [0.5, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.long  # the readers are loaded in a process of their own

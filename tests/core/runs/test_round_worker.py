@@ -6,6 +6,7 @@ from core.runs.round_worker import _accept
 from db import proposals, samples
 from db.connection import write
 from db.records import Project
+from tests.helpers.portal import accept, reject
 from tests.helpers.readings import add_proposals
 from tests.helpers.runs import add_unlabeled
 
@@ -37,3 +38,24 @@ def test_confident_readings_that_a_reader_shares_become_labels(db: Database, sho
     assert [again[name] for name in ("images", "accepted", "proved", "left", "next_run_worth_it")] == [4, 2, 0, 2, True]
     other = _accept(db, short_project, run, "Ann", "0003-round")
     assert [other[name] for name in ("images", "accepted", "next_run_worth_it")] == [2, 0, False]
+
+
+def test_a_round_learns_from_verdicts(db: Database, short_project: Project) -> None:
+    """Accepted texts prove a reader right about a pair of characters. Rejected readings do not become labels."""
+    add_unlabeled(db, short_project, train=26)
+    train = samples.select_samples(db, short_project.id)
+    add_proposals(db, short_project, {s.id: ("111", "171" if s in train[:5] else "111") for s in train})
+    with write(db):
+        run = proposals.open_reader(db, kind="run", name="0001-fast", version="step 9", sha256="f" * 64)
+        for sample in train:
+            text, confidence = ("222", 0.2) if sample in train[:5] else ("111", 0.99)
+            proposals.insert_proposal(db, sample.id, run, text=text, confidence=confidence, positions=[0.9] * 3)
+    for sample in train[:3]:
+        accept(db, short_project, sample, "171")
+    reject(db, short_project, train[4], "171")
+    reject(db, short_project, train[5], "111")
+
+    result = _accept(db, short_project, run, "Ann", "0002-round")
+
+    assert (result["proved"], result["accepted"]) == (1, 20)
+    assert [samples.get_sample(db, sample.id).label for sample in train[3:7]] == ["171", None, None, "111"]

@@ -1,0 +1,95 @@
+"""Queries on verdicts: what the portal said about submitted texts."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from db.queues import chunks
+from db.records import CAPTCHA, Verdict
+from db.sqlite import Database
+
+_OF_SAMPLES = "samples.project_id = verdicts.project_id AND samples.sha256 = verdicts.sha256"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewVerdict:
+    """A verdict without its id, project and operator. db.records.Verdict explains the fields."""
+
+    key: str
+    sha256: str
+    text: str
+    accepted: bool
+    reason: str | None
+    at: str
+
+
+def insert_verdict(db: Database, project_id: int, verdict: NewVerdict, operator: str) -> Verdict | None:
+    """Store a verdict and return it; None if the project has its key. Call inside `write(db)`."""
+    cursor = db.execute(
+        "INSERT INTO verdicts (project_id, key, sha256, text, accepted, reason, operator, at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, key) DO NOTHING",
+        [
+            project_id, verdict.key, verdict.sha256, verdict.text, verdict.accepted, verdict.reason, operator,
+            verdict.at,
+        ],
+    )  # fmt: skip
+    return find_verdict(db, project_id, verdict.key) if cursor.rowcount else None
+
+
+def find_verdict(db: Database, project_id: int, key: str) -> Verdict | None:
+    rows = list(db.query("SELECT * FROM verdicts WHERE project_id = ? AND key = ?", [project_id, key]))
+    return Verdict(**rows[0]) if rows else None
+
+
+def verdicts_of(db: Database, project_id: int, sha256: str) -> list[Verdict]:
+    """Return all verdicts about an image, in the order in which they were stored."""
+    sql = "SELECT * FROM verdicts WHERE project_id = ? AND sha256 = ? ORDER BY id"
+    return [Verdict(**row) for row in db.query(sql, [project_id, sha256])]
+
+
+def select_unused(db: Database, project_id: int) -> list[Verdict]:
+    """Return the accepted texts of training images that have no history, in the order in which they were stored.
+
+    Such an image came after its verdict. Otherwise the verdict would be in its history.
+    """
+    sql = (
+        f"SELECT verdicts.* FROM verdicts CROSS JOIN samples ON {_OF_SAMPLES}"
+        " WHERE verdicts.project_id = ? AND accepted AND split = 'train' AND state = 'unlabeled' AND version = 0"
+        " AND NOT EXISTS (SELECT 1 FROM labels WHERE sample_id = samples.id) ORDER BY verdicts.id"
+    )
+    return [Verdict(**row) for row in db.query(sql, [project_id])]
+
+
+def rejected_texts(
+    db: Database, project_id: int, *, sample_ids: Collection[int] | None = None
+) -> dict[int, frozenset[str]]:
+    """Return the texts that the portal said are wrong, by sample id. Samples without one are absent.
+
+    `sample_ids` are samples of the project; None is all of them.
+    """
+    wrong = "verdicts.project_id = ? AND NOT accepted AND reason = ?"
+    rows: list[tuple[int, str]] = []
+    if sample_ids is None:
+        sql = f"SELECT samples.id, text FROM verdicts CROSS JOIN samples ON {_OF_SAMPLES} WHERE {wrong}"
+        rows = db.execute(sql, [project_id, CAPTCHA]).fetchall()
+    for part in chunks(sample_ids or ()):
+        # Without a condition on the project of the samples, SQLite searches them by id.
+        sql = (
+            "SELECT samples.id, text FROM samples CROSS JOIN verdicts ON verdicts.sha256 = samples.sha256"
+            f" WHERE {wrong} AND samples.id IN ({','.join('?' * len(part))})"
+        )
+        rows += db.execute(sql, [project_id, CAPTCHA, *part]).fetchall()
+    texts: dict[int, set[str]] = {}
+    for sample_id, text in rows:
+        texts.setdefault(sample_id, set()).add(text)
+    return {sample_id: frozenset(each) for sample_id, each in texts.items()}
+
+
+def select_rejected(db: Database, project_id: int, limit: int) -> list[int]:
+    """Return the ids of training images that need a label because the portal rejected a reading, the newest first."""
+    sql = (
+        f"SELECT samples.id FROM verdicts CROSS JOIN samples ON {_OF_SAMPLES}"
+        " WHERE verdicts.project_id = ? AND NOT accepted AND reason = ? AND split = 'train'"
+        " AND (state = 'unlabeled' OR (state = 'skipped' AND flag IS NULL))"
+        " GROUP BY samples.id ORDER BY max(verdicts.at) DESC, max(verdicts.id) DESC LIMIT ?"
+    )
+    return [sample_id for (sample_id,) in db.execute(sql, [project_id, CAPTCHA, limit]).fetchall()]
