@@ -1,4 +1,4 @@
-"""What a portal said, brought in by Eve."""
+"""Verdicts of a portal, brought in by Eve."""
 
 from sqlite_utils import Database
 

@@ -208,7 +208,7 @@ def test_a_reading_that_a_person_confirmed_is_a_label_of_a_person(
 def test_verdicts_that_contradict_an_accepted_text_make_it_disputed(
     db: Database, home: Home, short_project: Project, given: Given, disputed: bool
 ) -> None:
-    """An equal one, or a rejection of another text, is no contradiction."""
+    """An equal one, or a rejection of another text, does not contradict it."""
     sample = make(db, short_project, "verdict")
 
     say(db, short_project, sample, given)
@@ -370,7 +370,7 @@ def test_a_text_that_does_not_fit_stores_nothing(db: Database, short_project: Pr
 
 
 def test_labels_of_verdicts_are_removed_in_one_action(db: Database, home: Home, short_project: Project) -> None:
-    """Those that a person confirmed stay. The same verdicts do not bring them back, and an undo does not either."""
+    """A label that a person confirmed stays. The same verdicts do not bring them back, and an undo does not either."""
     given, confirmed, retyped = (make(db, short_project, "verdict") for _ in range(3))
     act(db, short_project, confirmed, "confirm")
     act(db, short_project, retyped, "label", OTHER)
