@@ -44,7 +44,7 @@ def insert_test_use(db: Database, *, project_id: int, job_id: str, operator: str
 def list_test_uses(db: Database, project_id: int) -> list[UseOfTest]:
     """Return the uses of a project's test set, oldest first, with their results if any."""
     rows = db.query(
-        "SELECT test_uses.at, test_uses.operator, test_uses.job_id, run_id, tta, n, correct"
+        "SELECT test_uses.at, test_uses.operator, test_uses.job_id, run_id, split, tta, n, correct"
         " FROM test_uses LEFT JOIN evaluations ON evaluations.job_id = test_uses.job_id"
         " WHERE project_id = ? ORDER BY test_uses.id",
         [project_id],

@@ -1,5 +1,6 @@
 """Rows as frozen dataclasses; field names are column names."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,6 +12,10 @@ UNLABELED: Content = ("unlabeled", None, None)
 SPLITS = ("train", "val", "test")
 HELD_OUT = ("val", "test")
 """Splits that measure runs and readers. Nobody sees a reading of their images before labeling them."""
+NEXT = "next"
+"""Stands for a split in evaluations on a source that the run has not seen, as the images of next month."""
+MEASURED = (*HELD_OUT, NEXT)
+"""Splits of evaluations."""
 PEOPLE = ("person", "import")
 """Kinds of labels that people gave. An import holds the labels of people unless its file names another kind."""
 MACHINES = ("readers", "run")
@@ -170,6 +175,11 @@ class Evaluation:
     reference: str
     """One of REFERENCES."""
 
+    @property
+    def source(self) -> str:
+        """Name of the source that the run had not seen; empty for val and test."""
+        return str(json.loads(self.result).get("source", ""))
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -299,6 +309,8 @@ class UseOfTest:
     operator: str
     job_id: str
     run_id: str | None
+    split: str | None
+    """NEXT if test images were among those of a later source."""
     tta: int | None
     n: int | None
     correct: int | None

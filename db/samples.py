@@ -179,6 +179,13 @@ def image_bytes(db: Database, sample_ids: Iterable[int]) -> dict[int, bytes]:
     return dict(_in_chunks(db, "SELECT sample_id, bytes FROM images WHERE sample_id IN", sample_ids))
 
 
+def hashes_of_source(db: Database, source_id: int) -> set[str]:
+    """Return the pixel hash of each image of a source."""
+    return {
+        sha256 for (sha256,) in db.execute("SELECT sha256 FROM samples WHERE source_id = ?", [source_id]).fetchall()
+    }
+
+
 def facts_by_hash(db: Database, project_id: int, hashes: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return source, import day, operator and size of each sample, by pixel hash. Unknown hashes are absent."""
     sql = (

@@ -7,12 +7,13 @@ from core.evaluation.comparison import common, compare
 from core.evaluation.percent import counted
 from core.evaluation.predictions import Predictions
 from core.evaluation.reference import score_title
+from core.runs.evaluated import count_unreadable
 from core.runs.uses import uses_text
 from db.evaluations import count_test_uses
 from db.records import Run
-from db.samples import count_samples
 from pages.components import layout, resources, state
 from pages.components.compare.sections import Compared, show_curves, show_disagreements, show_numbers, show_settings
+from pages.components.splits import choose_split, named
 
 page = layout.open_page("compare")
 project, home = page.project, layout.home()
@@ -21,10 +22,12 @@ project, home = page.project, layout.home()
 def ask_for_evaluation(name: str) -> None:
     """Link to Evaluate for a run without an evaluation. This page itself never reads images."""
     note = " Every use of the test set is recorded: unlock it on the Evaluate page." * (split == "test")
-    st.info(f"Run {layout.plain(name)} has not been evaluated on {split} yet.{note}", icon=":material/grid_on:")
+    not_yet = layout.plain(f"Run {name} has not been evaluated on {named(split, source)} yet.")
+    st.info(f"{not_yet}{note}", icon=":material/grid_on:")
     st.page_link(
         "pages/evaluate.py", label=f"Evaluate {name}", icon=":material/grid_on:",
-        query_params={"project": project.name, "run": name, "split": split},
+        query_params={"project": project.name, "run": name, "split": split}
+        | ({state.NEXT_SOURCE: source} if source else {}),
     )  # fmt: skip
 
 
@@ -40,7 +43,7 @@ def compared(first: Predictions, second: Predictions) -> Compared:
         return Compared(
             page=page,
             runs=(run, other),
-            split=split,
+            images=f"images of source {source}" if source else f"{split} images",
             reference=first.reference,
             common=both,
             sha256=first.sha256,
@@ -115,15 +118,13 @@ if len(runs) < 2:
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(project, list(runs))]
     other = runs[layout.choose_other_run(list(runs), run.job.id)]
-    split = st.segmented_control(
-        "Split", ["val", "test"], default="val", required=True, key=state.SPLIT, bind="query-params"
-    )
+    split, source = choose_split([run, other])
     views = st.container(width="content")
 if split == "test":
     st.caption(f"{uses_text(uses)}. Compare runs on val. A run selected on test data has no unbiased test score.")
 with layout.errors(), layout.database() as db:
-    first, second = (resources.find_predictions(db, home, each, split) for each in (run, other))
-    unreadable = count_samples(db, project.id, split=split, flag="unreadable")
+    first, second = (resources.find_predictions(db, home, each, split, source) for each in (run, other))
+    unreadable = count_unreadable(db, run, split, source)
 if first and second:
     comparison = compared(first, second)
     show_numbers(comparison)

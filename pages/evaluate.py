@@ -8,10 +8,12 @@ import streamlit as st
 from core.errors import StorageError
 from core.evaluation.percent import share
 from core.evaluation.reference import AGAINST_READERS, SHARED_ERRORS, score_title
+from core.evaluation.shift import NOTHING_BESIDE
 from core.evaluation.views import ViewChoice, choice_of
 from core.jobs import control
-from core.runs.evaluated import SPLITS, load_evaluated
+from core.runs.evaluated import Evaluated, load_evaluated, shift_of
 from core.runs.start import count_validation, labels_of_people, start_evaluation
+from core.runs.unseen import find_source, has_test_images, source_held_out_of
 from core.runs.uses import uses_text
 from core.words import plural
 from db.evaluations import count_test_uses
@@ -25,6 +27,7 @@ from pages.components.evaluate.report import show_report
 from pages.components.evaluate.slices import show_slices
 from pages.components.evaluate.tta import show_tta
 from pages.components.progress import show_progress
+from pages.components.splits import choose_split, named
 from pages.components.widgets.gallery.server import show_images
 from pages.components.widgets.matrices.server import show_matrices
 
@@ -47,7 +50,9 @@ def start(tta: bool, request_id: str) -> None:
     """Callback: start an evaluation. The request id belongs to the button on screen, so a double click starts one."""
     with layout.refuses():
         with layout.database() as db:
-            job = start_evaluation(db, home, run, split, tta=tta, operator=page.operator, request_id=request_id)
+            job = start_evaluation(
+                db, home, run, split, source=source, tta=tta, operator=page.operator, request_id=request_id
+            )
         if job.finished_at:
             st.toast("Already evaluated. Nothing has changed since.", icon=":material/check:")
         st.session_state[state.unlock_test_box(run)] = False  # each use asks again
@@ -55,9 +60,9 @@ def start(tta: bool, request_id: str) -> None:
 
 def ask_to_evaluate() -> None:
     """Draw the Evaluate button. Test images need a tick first, because each use makes their result less reliable."""
-    confirmed = split == "val" or st.checkbox(
+    confirmed = not uses_test or st.checkbox(
         "Unlock the test set. Every use is recorded: compare runs on validation data and keep the test set for the "
-        "final score.",
+        "final score." + " Some images of this source are test images." * bool(source),
         key=state.unlock_test_box(run),
     )
     tta = st.checkbox(
@@ -67,9 +72,16 @@ def ask_to_evaluate() -> None:
         help="Also reads slightly shifted, scaled and turned copies of each image.",
     )
     st.button(
-        f"Evaluate on {split}", icon=":material/play_arrow:", disabled=not confirmed, on_click=start,
+        layout.plain(f"Evaluate on {where}"), icon=":material/play_arrow:", disabled=not confirmed, on_click=start,
         args=(tta, uuid.uuid4().hex),
     )  # fmt: skip
+
+
+def show_shift(later: Evaluated) -> None:
+    """Compare the result on a later source with that on the other images."""
+    with layout.errors(), layout.database() as db:
+        shift = shift_of(db, home, later, lambda other: resources.find_predictions(db, home, run, other))
+    st.markdown(layout.plain(" ".join(shift.sentences)) if shift else NOTHING_BESIDE)
 
 
 with layout.errors(), layout.database() as db:
@@ -79,22 +91,25 @@ runs = layout.runs_with_a_model(project)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(project, list(runs))]
-    split = st.segmented_control("Split", SPLITS, default="val", required=True, key=state.SPLIT, bind="query-params")
+    split, source = choose_split([run])
+    where = named(split, source)
     views = st.container(width="content")
 predictions, damage = None, ""
 with layout.errors(), layout.database() as db:
     try:
-        predictions = resources.find_predictions(db, home, run, split)
+        predictions = resources.find_predictions(db, home, run, split, source)
     except StorageError as error:
         damage = str(error)
     now = labels_since(db, project.id, run.job.created_at) if predictions else {}
     waiting = 0  # labels of people that would measure the run, instead of readers
-    if predictions and predictions.reference == "readers" and count_validation(db, project)[1] == "people":
-        waiting = labels_of_people(db, project, split)
+    without = source_held_out_of(db, run)
+    if predictions and predictions.reference == "readers" and count_validation(db, project, without)[1] == "people":
+        waiting = labels_of_people(db, project, split, without)
+    uses_test = has_test_images(db, find_source(db, project, source)) if source else split == "test"
     evaluations = list_jobs(db, project_id=project.id, kind="evaluate", limit=20)
     active = [job for job in evaluations if job.state in ACTIVE]
 
-if split == "test":
+if uses_test:
     st.caption(f"{uses_text(uses)}.")
 layout.show_refusal()
 for job in active:
@@ -112,7 +127,7 @@ except StorageError as error:
 if predictions is None:
     if not active:
         if not damage:
-            st.info(f"Run {run.job.id} has not been evaluated on {split} yet.", icon=":material/grid_on:")
+            st.info(layout.plain(f"Run {run.job.id} has not been evaluated on {where} yet."), icon=":material/grid_on:")
         ask_to_evaluate()
     st.stop()
 
@@ -125,7 +140,7 @@ tta = len(predictions.views) > 1 and views.toggle(
 )  # fmt: skip
 with layout.errors(), layout.database() as db:
     strings = resources.training_strings(home, run)
-    shown = load_evaluated(db, home, run, split, tta=tta, predictions=predictions, strings=strings)
+    shown = load_evaluated(db, home, run, split, source=source, tta=tta, predictions=predictions, strings=strings)
 
 by_readers = shown.reference == "readers"
 if by_readers:
@@ -133,7 +148,7 @@ if by_readers:
 with st.grid("auto", min_column_width=170):
     result = shown.result
     n, correct = result["n"], result["correct"]
-    title = score_title(shown.reference) + ("" if by_readers else f" on {split}")
+    title = score_title(shown.reference) + ("" if by_readers else f" on {layout.plain(where)}")
     layout.number(title, f"{correct:,} of {n:,}", share(correct, n))
     if tta:
         flips = result["tta_flips"]
@@ -147,8 +162,10 @@ with st.grid("auto", min_column_width=170):
         "Mean log loss", f"{result['nll']:.4f}", f"per character; guessing gives {np.log(spec.num_classes):.2f}"
     )
 
+if source:
+    show_shift(shown)
 if shown.unreadable.sentence:
-    st.caption(shown.unreadable.sentence)
+    st.caption(layout.plain(shown.unreadable.sentence))
 before = zip(predictions.sha256, predictions.labels, strict=True)
 changed = sum(now.get(sha256, label) != label for sha256, label in before) if now and not by_readers else 0
 if waiting:

@@ -9,47 +9,75 @@ import typer
 
 from core.cli.progress import Progress
 from core.cli.shared import Json, RunName, Tta, database, find_run, print_summary, update_jobs
-from core.cli.terminal import print_error
+from core.cli.terminal import print_error, print_line
 from core.errors import OptionError
 from core.evaluation.acceptance import images_of
 from core.evaluation.percent import share_and_interval
 from core.evaluation.reference import score_name
+from core.evaluation.shift import NOTHING_BESIDE
 from core.evaluation.unreadable import Unreadable
 from core.files import write_outside
 from core.home import Home, default_operator
 from core.jobs import control
+from core.runs.evaluated import count_unreadable, load_evaluated, shift_of
 from core.runs.start import start_evaluation
+from core.runs.unseen import find_source
 from core.words import plural
-from db.samples import count_samples
+from db.projects import get_project
+from db.records import NEXT, Run
+from db.sqlite import Database
+
+SourceName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Instead of a split: a source that the run has not seen, or newest."),
+]
 
 
 def evaluate(
     run: RunName,
     *,
-    split: Annotated[str, typer.Option(metavar="val|test", help="Each use of the test set is recorded.")] = "val",
+    split: Annotated[
+        str | None, typer.Option(metavar="val|test", help="val by default. Each use of the test set is recorded.")
+    ] = None,
+    source: SourceName = None,
     tta: Tta = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a run on labeled images it was not trained on."""
-    home = Home.from_env()
+    """Evaluate a run on labeled images it was not trained on.
+
+    With --source: on all images of a source that people labeled, beside the result on test, else on val.
+    """
+    home, shift = Home.from_env(), None
     with database(home) as db, Progress() as progress:
         update_jobs(db, home)
-        job = start_evaluation(db, home, find_run(db, run), split, tta=tta, operator=default_operator())
+        chosen = find_run(db, run)
+        split, source = _measured(db, chosen, split, source)
+        job = start_evaluation(db, home, chosen, split, source=source, tta=tta, operator=default_operator())
         job = control.finish(db, home, job.id, progress.show_job)
-        count = count_samples(db, job.project_id, split=split, flag="unreadable")
-    result = {"reference": "people", "agreement": None} | json.loads(job.result or "{}")
+        result = {"reference": "people", "agreement": None} | json.loads(job.result or "{}")
+        count = count_unreadable(db, chosen, split, source)
+        if source:
+            evaluated = load_evaluated(db, home, chosen, split, source=source, tta=result["tta"])
+            shift = shift_of(db, home, evaluated)
+            result["beside"] = shift.to_dict() if shift else None
     unreadable = Unreadable(
-        split=split, count=count, correct=result["correct"], n=result["n"], reference=result["reference"]
-    )
+        split=split, source=source, count=count, correct=result["correct"], n=result["n"],
+        reference=result["reference"],
+    )  # fmt: skip
     if as_json:
         result |= {"unreadable": count, "exact_match_with_unreadable": unreadable.exact_match}
         print(json.dumps(result, ensure_ascii=False))
         return
     value, interval = share_and_interval(result["correct"], result["n"])
     print(f"{score_name(result['reference'])} {result['correct']:,}/{result['n']:,} = {value}")
-    print(f"95% interval {interval}, split {split}, TTA {'on' if result['tta'] else 'off'}")
+    where = f"source {source}" if source else f"split {split}"
+    print_line(f"95% interval {interval}, {where}, TTA {'on' if result['tta'] else 'off'}")
+    for sentence in shift.sentences if shift else ():
+        print_line(sentence)
+    if source and not shift:
+        print(NOTHING_BESIDE)
     if unreadable.sentence:
-        print(unreadable.sentence)
+        print_line(unreadable.sentence)
     print(
         "per position  " + "  ".join(f"{index}: {value:.1%}" for index, value in enumerate(result["per_position"], 1))
     )
@@ -100,18 +128,31 @@ def report(
     run: RunName,
     *,
     out: Annotated[Path, typer.Option(help="HTML file to write; - is standard output.")],
-    split: Annotated[str, typer.Option(metavar="val|test", help="Split of the evaluation.")] = "val",
+    split: Annotated[
+        str | None, typer.Option(metavar="val|test", help="Split of the evaluation; val by default.")
+    ] = None,
+    source: SourceName = None,
     tta: Tta = None,
 ) -> None:
     """Write an existing evaluation as one HTML file. This does not use the test set again."""
     from core.report.document import make_report
-    from core.runs.evaluated import load_evaluated
 
     home = Home.from_env()
     home.check_outside(out)
     with database(home) as db:
         update_jobs(db, home)
-        text = make_report(db, home, load_evaluated(db, home, find_run(db, run), split, tta=tta))
+        chosen = find_run(db, run)
+        split, source = _measured(db, chosen, split, source)
+        text = make_report(db, home, load_evaluated(db, home, chosen, split, source=source, tta=tta))
     data = text.encode("utf-8", "replace")
     write_outside(out, data)
     print_summary(out, f"{out}: {len(data) / 1e6:.1f} MB.")
+
+
+def _measured(db: Database, run: Run, split: str | None, source: str | None) -> tuple[str, str]:
+    """Return the split and the name of the source, which is empty for val and test. Raises OptionError."""
+    if source is None:
+        return split or "val", ""
+    if split is not None:
+        raise OptionError("--split and --source name different images. Give only one of them.")
+    return NEXT, find_source(db, get_project(db, run.job.project_id), source).name

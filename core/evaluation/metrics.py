@@ -3,6 +3,7 @@
 N samples, P positions, C classes, V views (view 0 is the original image).
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +36,28 @@ def intervals95(correct: Ints, n: Ints) -> tuple[NDArray[np.float64], NDArray[np
     low[has_correct] = betaincinv(correct[has_correct], wrong[has_correct] + 1, 0.025)
     high[has_wrong] = betaincinv(correct[has_wrong] + 1, wrong[has_wrong], 0.975)
     return low, high
+
+
+def difference95(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """Return a 95% interval of the difference of two shares, first minus second, of different images.
+
+    Each share is (correct, n). Newcombe's interval of 1998 (method 10) combines the Wilson intervals of both.
+    """
+    (low_1, share_1, high_1), (low_2, share_2, high_2) = _wilson95(*first), _wilson95(*second)
+    difference = share_1 - share_2
+    return (
+        difference - math.hypot(share_1 - low_1, high_2 - share_2),
+        difference + math.hypot(high_1 - share_1, share_2 - low_2),
+    )
+
+
+def _wilson95(correct: int, n: int) -> tuple[float, float, float]:
+    """Return the lower end of Wilson's interval, the share, and the upper end."""
+    share, z_square = correct / n, 1.959964**2
+    middle = share + z_square / (2 * n)
+    spread = math.sqrt(z_square * (share * (1 - share) + z_square / (4 * n)) / n)
+    scale = 1 + z_square / n
+    return (middle - spread) / scale, share, (middle + spread) / scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Images of a split that were skipped as unreadable, and the exact match if they count as wrong.
+"""Images of a split or source that were skipped as unreadable, and the exact match if they count as wrong.
 
 A result is measured on labeled images only. Skipping the hardest images as unreadable therefore raises it.
 """
@@ -12,9 +12,11 @@ from core.words import plural
 
 @dataclass(frozen=True, kw_only=True)
 class Unreadable:
-    """A result on the n labeled images of a split, and the count of its unreadable images."""
+    """A result on the n labeled images of a split or a later source, and the count of its unreadable images."""
 
     split: str
+    source: str = ""
+    """Name of the later source; empty for val and test."""
     count: int
     correct: int
     n: int
@@ -35,8 +37,10 @@ class Unreadable:
         """Count and exact match. Empty if no image is unreadable."""
         if not self.count:
             return ""
-        images = f"{plural(self.count, f'{self.split} image')} {'was' if self.count == 1 else 'were'}"
-        text = f"{images} skipped as unreadable."
+        images = plural(self.count, f"{self.split} image")
+        if self.source:
+            images = f"{plural(self.count, 'image')} of source {self.source}"
+        text = f"{images} {'was' if self.count == 1 else 'were'} skipped as unreadable."
         if self.reference == "people":
             text += f" Counted as wrong: {counted(self.correct, self.total)}."
         return text

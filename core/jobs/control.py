@@ -23,7 +23,7 @@ from core.jobs.jobdir import RESERVE, JobDir, JobStatus, job_directories
 from core.jobs.runner import GRACE_SECONDS
 from db import evaluations, jobs, runs
 from db.connection import write
-from db.records import ACTIVE, REFERENCES, Job, Project, now
+from db.records import ACTIVE, MEASURED, REFERENCES, Job, Project, now
 from db.sqlite import Database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -326,7 +326,7 @@ def _store_result(db: Database, job: Job, spec: dict[str, Any], result: dict[str
             runs.set_val_correct(db, job.id, _count(result["val"]["correct"], run.val_n))
     elif job.kind == "evaluate":
         reference = spec.get("reference", "people")  # earlier versions had only labels of people
-        known = spec["split"] in ("val", "test") and reference in REFERENCES
+        known = spec["split"] in MEASURED and reference in REFERENCES
         if (run := runs.find_run(db, str(spec["run"]))) is None or not known:
             raise ValueError("run.json names another evaluation")
         n = _count(result["n"], MAX_IMAGES)

@@ -114,7 +114,7 @@ def _read_bool(option: Option, text: str) -> bool:
 
 
 def _read_text(option: Option, text: str) -> str:
-    if not text:
+    if not text and option.default:
         raise OptionError(f"{option.name} must not be empty.")
     return text
 
@@ -236,6 +236,11 @@ class TrainConfig:
         "Weight in the loss of labels that are readings and that nobody checked; 0 leaves them out.",
         low=0,
         high=1,
+    )
+    hold_out_source: str = option(
+        "",
+        "Name of a source whose images the run never sees, to measure on them later; empty for none.",
+        title="Hold out a source",
     )
     # None is DEFAULT_AUGMENT of core.images.augment_settings. An empty dict turns augmentation off.
     augment: dict[str, dict[str, Any]] | None = option(  # noqa: RUF009 - it is frozen, and None

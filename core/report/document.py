@@ -20,13 +20,14 @@ from core.evaluation.metrics import Ints, soft_confusion_PCC
 from core.evaluation.percent import percent, share, share_and_interval
 from core.evaluation.ranking import min_margins_N
 from core.evaluation.reference import AGAINST_READERS, HIDDEN, SHARED_ERRORS, score_title, target_name
+from core.evaluation.shift import NOTHING_BESIDE
 from core.evaluation.slices import Slice, find_slices
 from core.home import Home
 from core.images.pixels import data_url
 from core.jobs import control
 from core.report import svg
 from core.runs.columns import columns_of
-from core.runs.evaluated import Evaluated
+from core.runs.evaluated import Evaluated, shift_of
 from core.runs.uses import use_rows, uses_text
 from core.words import plural
 from db.evaluations import list_test_uses
@@ -50,7 +51,6 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 TEMPLATES.filters |= {"count": "{:,}".format, "share": share}
-SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
 
 Rows = list[list[str]]
 
@@ -64,7 +64,9 @@ def make_report(db: Database, home: Home, evaluated: Evaluated) -> str:
         evaluated=evaluated,
         n=n,
         correct=correct,
-        split_word=SPLIT_WORDS[evaluated.split].lower(),
+        images_of=evaluated.images,
+        shift=shift_of(db, home, evaluated) if evaluated.source else None,
+        nothing_beside=NOTHING_BESIDE,
         date=now()[:10],
         share=share_and_interval(correct, n),
         by_people=by_people,
@@ -155,7 +157,7 @@ def _tta(evaluated: Evaluated) -> dict[str, Any] | None:
         + ([] if entry.time_ratio is None else [f"{entry.time_ratio:.1f}"])
         for entry in (*effect.views, effect.together)
     ]
-    # Nothing is chosen on test images, so the report recommends nothing there.
+    # Nothing is chosen on other images, so the report recommends nothing there.
     text = effect.verdict if evaluated.split == "val" else effect.finding
     return {"text": text, "rows": rows, "timed": effect.together.time_ratio is not None}
 
@@ -244,7 +246,7 @@ def _details(db: Database, home: Home, evaluated: Evaluated) -> list[tuple[str, 
             "labels of people" if evaluated.reference == "people" else "texts that general readers agree on",
         ),
         (
-            f"{SPLIT_WORDS[evaluated.split]} images",
+            f"{evaluated.images[0].upper()}{evaluated.images[1:]}",
             f"{len(labels):,}; hash of images and {target}s {data_hash}",
         ),
         ("Views", ", ".join(predictions.views) if evaluated.tta else "original image only"),

@@ -37,8 +37,9 @@ def expand_augment(config: Mapping[str, Any]) -> dict[str, Any]:
 def _groups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Group the settings in a run.json by the titles on screen."""
     return {
-        # Earlier versions had no readings to weigh.
-        "Settings": {"preset": spec.get("preset"), "reading_weight": OPTIONS["reading_weight"].default}
+        # Earlier versions had no readings to weigh, and held no source out.
+        "Settings": {"preset": spec.get("preset")}
+        | {name: OPTIONS[name].default for name in ("reading_weight", "hold_out_source")}
         | expand_augment(spec.get("config", {}))
         | {"init": _init(spec), "lr": _lr(spec), "auto_lr": None},
         "Validation": {"reference": spec.get("reference", "people")},

@@ -101,7 +101,7 @@ def start_folds(
         # Those weights may have learned the labels that a fold holds out.
         raise OptionError(f"init={config.init}: suspected labels need init=auto, rendered or scratch.")
     choose_init(config, project.length)
-    config = recipes.resolve(db, project, replace(config, drop_seen_strings=False))
+    config = recipes.resolve(db, project, replace(config, drop_seen_strings=False, hold_out_source=""))
     splits = ("train", "val", "test") if with_test else ("train", "val")
     labeled = [
         sample for split in splits for sample in samples.select_samples(db, project.id, state="labeled", split=split)

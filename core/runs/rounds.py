@@ -21,6 +21,7 @@ from core.jobs import control
 from core.jobs.jobdir import JobStatus
 from core.model.config import preset
 from core.runs.start import held_out, start_evaluation, start_training
+from core.runs.unseen import source_held_out_of
 from core.words import plural
 from db import evaluations, jobs, runs
 from db.records import ACTIVE, Job, Project, Run
@@ -142,7 +143,7 @@ def run_rounds(
 
 def measure_again(db: Database, home: Home, project: Project, run: Run, *, operator: str) -> Job | None:
     """Evaluate a run on the validation images of a run that starts now. None if it was measured on the same labels."""
-    chosen, reference = held_out(db, project, "val")
+    chosen, reference = held_out(db, project, "val", source_held_out_of(db, run))
     own = Predictions.load(home.run(run.job.id) / "predictions-val.npz")
     labels = {sample.sha256: sample.label for sample in chosen}
     if own.reference == reference and labels == dict(zip(own.sha256, own.labels, strict=True)):

@@ -17,11 +17,11 @@ from core.home import Home
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.model.config import TrainConfig
-from core.runs import initial, recipes
+from core.runs import initial, recipes, unseen
 from core.training.snapshot import Row, choose_samples, snapshot_columns, write_snapshot
 from db import evaluations, jobs, labels, runs, samples
 from db.projects import get_project
-from db.records import KINDS, MACHINES, PEOPLE, Job, Project, Run, Sample
+from db.records import KINDS, MACHINES, MEASURED, NEXT, PEOPLE, Job, Project, Run, Sample, Source
 from db.sqlite import Database
 
 IMAGES_AT_ONCE = 500
@@ -43,11 +43,14 @@ def start_training(
 
     With few labels of people in val, the run validates against the readers, see `held_out`. A repeated `request_id`
     returns the existing run. Raises TrainingError if there are too few labels, OptionError if the project does not have
-    the augmentation recipe or the initial weights do not fit, CheckpointError if those are damaged.
+    the augmentation recipe or the source to hold out, or the initial weights do not fit, CheckpointError if those are
+    damaged.
     """
     job = jobs.find_by_request(db, request_id) if request_id else None
     if job is None:
         config = initial.resolve(db, home, project, recipes.resolve(db, project, config))
+        if without := unseen.held_out_source(db, project, config):
+            unseen.check_initial(db, home, config, without)
         train, val, reference = training_samples(db, project, config)
         dataset: dict[str, Any] = {"train": len(train), "val": len(val)}
         if kinds := Counter(_kinds(train).values()):
@@ -77,12 +80,16 @@ def training_samples(
 ) -> tuple[list[Sample], list[Sample], Reference]:
     """Return the training and validation samples of a new run, and its reference.
 
-    Raises TrainingError if there are too few.
+    Raises TrainingError if there are too few, OptionError if the source to hold out does not exist.
     """
     train, test = (samples.select_samples(db, project.id, state="labeled", split=split) for split in ("train", "test"))
+    without = unseen.held_out_source(db, project, config)
+    train = _other(train, without)
     if config.reading_weight == 0:
         train = [sample for sample in train if sample.checked or sample.kind not in MACHINES]
-    val, reference = held_out(db, project, "val")
+    val, reference = held_out(db, project, "val", without)
+    if without and not train and not val:
+        raise TrainingError(f"Without source {without.name!r}, which is held out, no labeled image is left.")
     labeled = [*train, *val, *test]
     try:
         chosen = choose_samples(
@@ -99,50 +106,72 @@ FEW = 30
 """Labels of people in val below which a score says little: 30 of 30 are at least 88% at 95% confidence."""
 
 
-def held_out(db: Database, project: Project, split: str) -> tuple[list[Sample], Reference]:
-    """Return the samples of val or test to measure on, and their reference.
+def held_out(
+    db: Database, project: Project, split: str, without: Source | None = None
+) -> tuple[list[Sample], Reference]:
+    """Return the samples of val or test to measure on, except those of a source, and their reference.
 
     While people have labeled few images of val, these are the unlabeled images on which the readers agree, with that
     text as their label. They are in no row of the database, because readings are never labels of val.
     """
-    if split == "val" and (texts := _measuring_texts(db, project)):
+    if split == "val" and (texts := _measuring_texts(db, project, without)):
         unlabeled = samples.select_samples(db, project.id, state="unlabeled", split=split)
         return [
             replace(sample, state="labeled", label=texts[sample.id], kind="readers")
             for sample in unlabeled
             if sample.id in texts
         ], "readers"
-    return samples.select_samples(db, project.id, state="labeled", split=split), "people"
+    return _other(samples.select_samples(db, project.id, state="labeled", split=split), without), "people"
 
 
-def count_validation(db: Database, project: Project) -> tuple[int, Reference]:
+def _other(chosen: list[Sample], without: Source | None) -> list[Sample]:
+    """Return the samples of other sources."""
+    return [sample for sample in chosen if without is None or sample.source_id != without.id]
+
+
+def count_training(db: Database, project: Project, without: Source | None = None) -> int:
+    """Return the number of labeled training images that are not of this source."""
+    return _count(db, project, without, state="labeled", split="train")
+
+
+def count_validation(db: Database, project: Project, without: Source | None = None) -> tuple[int, Reference]:
     """Return the number of validation images of a new run, and its reference, see `held_out`."""
-    if texts := _measuring_texts(db, project):
+    if texts := _measuring_texts(db, project, without):
         return len(texts), "readers"
-    return samples.count_samples(db, project.id, state="labeled", split="val"), "people"
+    return _count(db, project, without, state="labeled", split="val"), "people"
 
 
-def _measuring_texts(db: Database, project: Project) -> dict[int, str]:
+def _count(db: Database, project: Project, without: Source | None, **where: Any) -> int:
+    """Count the samples of other sources."""
+    inside = samples.count_samples(db, project.id, source_id=without.id, **where) if without else 0
+    return samples.count_samples(db, project.id, **where) - inside
+
+
+def _measuring_texts(db: Database, project: Project, without: Source | None) -> dict[int, str]:
     """Return the agreed readings that a run validates against, by sample id; none if labels of people do that.
 
     Labels of people measure once they are FEW, or more than the agreed readings that are left. A single one would
     otherwise select the checkpoint alone.
     """
-    people = labels_of_people(db, project, "val")
+    people = labels_of_people(db, project, "val", without)
     texts = agreed_texts(db, project, split="val", state="unlabeled") if people < FEW else {}
+    if texts and without:
+        for sample in samples.select_samples(db, project.id, state="unlabeled", split="val", source_id=without.id):
+            texts.pop(sample.id, None)
     return texts if len(texts) > people else {}
 
 
 def count_kinds(db: Database, project: Project, config: TrainConfig) -> Counter[str]:
     """Return the number of training labels of a new run that people neither gave nor checked, by kind."""
     kinds = [kind for kind in KINDS if kind not in PEOPLE and not (kind in MACHINES and config.reading_weight == 0)]
-    return Counter(
-        {kind: samples.count_samples(db, project.id, split="train", kind=kind, checked=False) for kind in kinds}
-    )
+    without = unseen.held_out_source(db, project, config)
+    return Counter({kind: _count(db, project, without, split="train", kind=kind, checked=False) for kind in kinds})
 
 
-def labels_of_people(db: Database, project: Project, split: str) -> int:
-    """Return the number of labels that people gave to images of a split."""
+def labels_of_people(db: Database, project: Project, split: str, without: Source | None = None) -> int:
+    """Return the number of labels that people gave to images of a split, except those of a source."""
+    if without:
+        return sum(_count(db, project, without, split=split, kind=kind) for kind in PEOPLE)
     by_kind = samples.label_counts(db, project.id)
     return sum(by_kind.get((split, kind), 0) for kind in PEOPLE)
 
@@ -171,17 +200,20 @@ def start_evaluation(
     run: Run,
     split: str,
     *,
+    source: str = "",
     tta: bool | None = None,
     views: Sequence[View] | None = None,
     operator: str,
     request_id: str | None = None,
 ) -> Job:
-    """Evaluate a run on `val` or `test` in the background. A use of the test set is recorded before it starts.
+    """Evaluate a run in the background on `val`, on `test`, or on a `source` that it has not seen as split `next`.
 
-    With few labels of people in val, readings are compared with the readers, see `held_out`. On val, return the newest
-    evaluation if checkpoint, views, images, labels and reference have not changed since. `views` and `tta` default to
-    the run's own choice. Raises JobError without images to evaluate on, OptionError for invalid views, StorageError if
-    the run's choice is damaged.
+    A use of the test set is recorded before it starts, also if a source has test images. Images of a source that the
+    run held out are not in its val. With few labels of people in val, readings are compared with the readers, see
+    `held_out`. On val, return the newest evaluation if checkpoint, views, images, labels and reference have not changed
+    since. `views` and `tta` default to the run's own choice. Raises JobError without images to evaluate on, or if the
+    run has seen the source, OptionError for invalid views or an unknown source, StorageError if the run's choice is
+    damaged.
     """
     if tta is False:
         views = (ORIGINAL,) if views is None else views
@@ -189,27 +221,35 @@ def start_evaluation(
         choice = choice_of(home.run(run.job.id))
         views, tta = choice.views if views is None else views, choice.use if tta is None else tta
     views = check_views(views)
-    if split not in ("val", "test"):
+    if split not in MEASURED:
         raise JobError(f"A run can be evaluated on val or test, not on {split!r}.")
     project = get_project(db, run.job.project_id)
 
     def record(job: Job) -> None:
-        if split == "test":
+        if uses_test:
             evaluations.insert_test_use(db, project_id=project.id, job_id=job.id, operator=operator)
 
     def fill(directory: Path) -> dict[str, Any]:
         write_dataset(db, directory, chosen)
         return {}
 
+    reference: Reference = "people"
     if split == "test" and not labels_of_people(db, project, split):
         raise JobError("There are no labeled test images to evaluate on. A test result needs labels of people.")
-    chosen, reference = held_out(db, project, split)
+    if split == NEXT:
+        found = unseen.find_source(db, project, source)
+        chosen, source = unseen.unseen_samples(db, home, run, found), found.name
+    else:
+        chosen, reference = held_out(db, project, split, unseen.source_held_out_of(db, run) if split == "val" else None)
     if not chosen:
         raise JobError(f"There are no labeled {split} images to evaluate on; label more images. {PROPOSE}")
     if not (home.run(run.job.id) / "checkpoints").is_dir():
         raise JobError(f"Run {run.job.id} has no checkpoint yet.")
+    uses_test = any(sample.split == "test" for sample in chosen)
+    if split == NEXT:
+        chosen = [replace(sample, split=NEXT) for sample in chosen]  # the worker reads one split
     spec = {"run": run.job.id, "split": split, "tta": tta, "views": to_dicts(views), "operator": operator}
-    spec["reference"] = reference
+    spec |= {"reference": reference} | ({"source": source} if split == NEXT else {})
     if split == "val" and (same := _same_evaluation(db, home, run, spec, chosen)):
         return same
     return control.start_job(db, home, project, "evaluate", spec, request_id=request_id, record=record, fill=fill)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from core.evaluation.percent import share
-from db.records import UseOfTest
+from db.records import NEXT, UseOfTest
 
 
 def uses_text(count: int) -> str:
@@ -30,4 +30,5 @@ def use_rows(uses: Sequence[UseOfTest]) -> list[tuple[str, str, str, str, str]]:
 def _result(use: UseOfTest) -> str:
     if use.n is None or use.correct is None:
         return "no result"
-    return f"{use.correct:,} of {use.n:,}, {share(use.correct, use.n)}"
+    of_source = " of a later source" if use.split == NEXT else ""
+    return f"{use.correct:,} of {use.n:,}{of_source}, {share(use.correct, use.n)}"

@@ -159,7 +159,8 @@ def evaluate(work: Work) -> dict[str, Any] | None:
     if results is None:
         return None
     result = named_result(results[-1], reference_of(work.spec))
-    return {"run": work.spec["run"], "split": split, "tta": tta} | result
+    source = {"source": work.spec["source"]} if "source" in work.spec else {}
+    return {"run": work.spec["run"], "split": split, "tta": tta} | source | result
 
 
 def read_split(

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from core.model.predictor import Prediction, Predictor
 
 
-def find_predictions(db: Database, home: Home, run: Run, split: str) -> Predictions | None:
-    """Return the cached predictions of a run; None if it has not been evaluated on `split`."""
-    path = predictions_path(db, home, run, split)
+def find_predictions(db: Database, home: Home, run: Run, split: str, source: str = "") -> Predictions | None:
+    """Return the cached predictions of a run; None if it has not been evaluated on `split`, or on a source."""
+    path = predictions_path(db, home, run, split, source)
     return _predictions(str(path), path.stat().st_mtime) if path else None
 
 

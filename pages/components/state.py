@@ -111,7 +111,9 @@ def transform_field(transform: str, param: str = "") -> str:
 # Evaluate, Compare
 
 SPLIT = "split"
-"""Box: val or test."""
+"""Box: val, test, or next for a source."""
+NEXT_SOURCE = "next"
+"""Box: name of the source that a run has not seen."""
 TTA = "tta"
 """Switch: show results with test-time augmentation."""
 SECTION = "section"

@@ -22,6 +22,7 @@ from db.jobs import list_jobs
 from db.records import Project
 from db.samples import find_sample
 from tests.helpers.labs import add_unreadable
+from tests.helpers.sources import add_source
 
 OpenPage = Callable[..., AppTest]
 
@@ -65,8 +66,9 @@ def test_unreadable_images_are_counted_as_wrong(home: Home, open_page: OpenPage,
     sentence = "3 val images were skipped as unreadable. Counted as wrong: "
     correct = next(metric for metric in app.metric if metric.label == "Exact match on val").value.split()[0]
     assert not app.exception
-    assert [each.value for each in app.caption if each.value.startswith(f"{sentence}{correct}/{n + 3} = ")]
-    assert [each.value for each in app.markdown if each.value.startswith(sentence)]
+    captions, texts = ([each.value.replace("\\", "") for each in group] for group in (app.caption, app.markdown))
+    assert [text for text in captions if text.startswith(f"{sentence}{correct}/{n + 3} = ")]
+    assert [text for text in texts if text.startswith(sentence)]
 
 
 def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:
@@ -240,3 +242,35 @@ def test_slices_come_from_the_database(open_page: OpenPage, trained: Project) ->
     assert {"adjacent characters", "position 1"} <= set(table["Property"])
     assert (table["CI low"] <= table["Exact match"]).all()
     assert (table["Exact match"] <= table["CI high"]).all()
+
+
+def test_a_later_source_stands_beside_the_other_images(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """The box offers it once the source is there. Its images of test need the unlocked test set."""
+    app = open_page("evaluate", project=trained.name)
+    assert app.segmented_control[0].options == ["val", "test"]
+    with opened(home.db) as db:
+        db.execute("UPDATE jobs SET created_at = '2026-01-01T00:00:00+00:00'")
+        add_source(db, trained, "june *5*", count=12, seed=5)
+
+    app = open_page("evaluate", project=trained.name, split="next")
+    assert not app.exception
+    assert app.segmented_control[0].options == ["val", "test", "next"]
+    assert app.selectbox(key="next").value == "june *5*"
+    assert next(button for button in app.button if button.label.startswith("Evaluate on source june")).disabled
+    app.checkbox[0].check().run()
+    next(button for button in app.button if button.label.startswith("Evaluate on source june")).click().run()
+    with opened(home.db) as db:
+        job = list_jobs(db, kind="evaluate")[0]
+        assert control.follow(db, home, job.id, lambda _: None).state == "finished"
+        assert count_test_uses(db, trained.id) == 1
+
+    for section in ("errors", "slices", "tta", "confidence", "report"):
+        app = open_page("evaluate", project=trained.name, split="next", section=section)
+        assert not app.exception
+        assert not app.error
+    assert "used once" in app.caption[0].value
+    assert [metric.value[-5:] for metric in app.metric if metric.label.startswith("Exact match on source")] == ["of 12"]
+    assert [each.value for each in app.markdown if each.value.startswith("Validation images of other sources")]
+    assert any("--source 'june *5*'" in caption.value for caption in app.caption)
+    app = open_page("evaluate", project=trained.name, split="next", section="confidence")
+    assert any("has not seen this source" in caption.value for caption in app.caption)

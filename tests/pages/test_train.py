@@ -25,6 +25,7 @@ from db import projects, runs, samples
 from db.connection import opened, write
 from db.records import Project
 from tests.helpers.repository import ROOT
+from tests.helpers.sources import move_to_source
 from tests.helpers.waiting import wait_for_end, wait_until_working
 
 OpenPage = Callable[..., AppTest]
@@ -102,6 +103,32 @@ def test_settings_reach_the_run(open_page: OpenPage, home: Home, labeled: Projec
 
     config = json.loads((home.run("0001-fast") / "run.json").read_text())["config"]
     assert TrainConfig.from_dict(config) == TrainConfig(batch_size=7, device="cpu", augment={})
+
+
+def test_a_source_can_be_held_out(open_page: OpenPage, home: Home, labeled: Project) -> None:
+    """The form says what is left. A clone holds out the same source, and lists the change of it."""
+    with opened(home.db) as db:
+        move_to_source(db, labeled, "june", "456", "457")
+    app = open_page("train", project="portal")
+    box = app.selectbox(key="fast hold_out_source")
+    assert (box.options, box.value) == (["none", "images", "june"], "")
+
+    app = box.select("june").run()
+    assert "Without source june: 3 training images and 1 for validation." in texts(app.caption).replace("\\", "")
+    app = click(app, "Start training")
+    assert not app.exception
+    with opened(home.db) as db:
+        (run,) = runs.list_runs(db, labeled.id)
+    assert (json.loads(run.config)["hold_out_source"], run.train_n, run.val_n) == ("june", 3, 1)
+
+    app = click(app, "Clone")
+    assert app.selectbox(key="0001-fast hold_out_source").value == "june"
+    assert "No differences from 0001" in texts(app.info)
+    app = app.selectbox(key="0001-fast hold_out_source").select("").run()
+    changes = texts(app.markdown)
+    assert "june → **none**" in changes
+    assert "training images: 3 → **4**" in changes
+    assert "validation images: 1 → **2**" in changes
 
 
 def test_a_wrong_setting_is_one_sentence(open_page: OpenPage, labeled: Project) -> None:

@@ -27,7 +27,8 @@ class Compared:
 
     page: Page
     runs: tuple[Run, Run]
-    split: str
+    images: str
+    """The images in words."""
     reference: str
     common: Common
     sha256: list[str]
@@ -37,7 +38,7 @@ class Compared:
     """None if neither run was evaluated with TTA."""
     tta: bool
     unreadable: int
-    """Unreadable images of the split, as of now."""
+    """Unreadable images of the split or source, as of now."""
 
     @property
     def names(self) -> tuple[str, str]:
@@ -81,10 +82,10 @@ def show_numbers(it: Compared) -> None:
         },
         hide_index=True,
         placeholder="",
-        alt=f"Measures of {first} and {second} on {it.split}",
+        alt=f"Measures of {first} and {second} on {it.images}",
     )
     st.caption(
-        f"Right readings of {it.common.n:,} {it.split} images, with 95% interval. Positions are "
+        f"Right readings of {it.common.n:,} {layout.plain(it.images)}, with 95% interval. Positions are "
         f"{'with' if it.shown is it.with_tta else 'without'} TTA. Several positions are tested at once, so a single p "
         "near 0.05 says little. Log loss is the mean per character."
     )

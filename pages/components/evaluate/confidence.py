@@ -27,6 +27,10 @@ RULES = {"wrong": "Error rate", "lockout": "Lockout rate"}
 OPTIMISTIC = (
     "Validation images selected the checkpoint, so this figure is slightly optimistic. Check it on test images."
 )
+LATER = (
+    "The run has not seen this source, so this figure shows how it reads later images. It is too low if people labeled "
+    "only the hard ones, because readings were accepted for the others."
+)
 UNBIASED = "Test images played no part in training or selection, so this figure is unbiased while they are used rarely."
 
 
@@ -39,9 +43,9 @@ def show_evidence(shown: Evaluated) -> None:
     with layout.errors(), layout.database() as db:
         uses = list_test_uses(db, shown.project.id)
     if by_people and shown.unreadable.sentence:
-        st.markdown(shown.unreadable.sentence)
+        st.markdown(layout.plain(shown.unreadable.sentence))
     if by_people:
-        st.caption(OPTIMISTIC if shown.split == "val" else UNBIASED)
+        st.caption({"val": OPTIMISTIC, "test": UNBIASED}.get(shown.split, LATER))
     if not uses:
         st.caption(f"{uses_text(0)}.")
         return
@@ -63,7 +67,7 @@ def show_confidence(shown: Evaluated) -> None:
     if shown.split == "val":
         _choose(shown, saved)
     elif saved is not None and applies:
-        _apply(shown.reading, saved)
+        _apply(shown, saved)
     else:
         st.info(
             "This run has no threshold for these readings. Set one on val with the same views, then check it on test.",
@@ -108,14 +112,16 @@ def _choose(shown: Evaluated, saved: Acceptance | None) -> None:
     _offer(shown.run, judged, threshold, saved, max_risk, tries)
 
 
-def _apply(reading: Reading, saved: Acceptance) -> None:
+def _apply(shown: Evaluated, saved: Acceptance) -> None:
     """Show the results of the saved threshold on images that did not choose it."""
+    reading = shown.reading
     right_N = reading.right_N
     confidence_N = calibration.confidence(reading.log_probs_NPC, saved.temperature)
     threshold = calibration.apply_threshold(confidence_N, right_N, saved.threshold, DELTA)
     st.caption(
         f"Temperature {saved.temperature:.2f} and threshold {saved.threshold:.4f}, set on val for an error rate of at "
-        f"most {saved.max_risk:.3%}, applied to test images, which played no part in choosing them. {saved.caution}"
+        f"most {saved.max_risk:.3%}, applied to {layout.plain(shown.images)}, which played no part in choosing them. "
+        f"{saved.caution}"
     )
     _show_curves(confidence_N, right_N, threshold.coverage)
     if threshold.used:

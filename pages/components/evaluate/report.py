@@ -1,5 +1,7 @@
 """The Report tab of Evaluate: the evaluation as one HTML file."""
 
+import shlex
+
 import streamlit as st
 
 from core.report.document import make_report
@@ -27,4 +29,5 @@ def show_report(shown: Evaluated) -> None:
         key="download report",
     )
     tta = (" --tta" if shown.tta else " --no-tta") if len(shown.predictions.views) > 1 else ""
-    st.caption(f"In a terminal: `slotlab report {shown.run.job.number} --split {shown.split}{tta} --out FILE`")
+    images = f"--source {shlex.quote(shown.source)}" if shown.source else f"--split {shown.split}"
+    st.caption(f"In a terminal: ``slotlab report {shown.run.job.number} {images}{tta} --out FILE``")

@@ -107,7 +107,7 @@ def _ask_for_slice(shown: Evaluated, columns: dict[str, Categorical], right_N: B
     slices = slices[:MAX_ROWS]
     # The key names the list, because the same row number is another slice in another list.
     text = st.session_state.get(state.SLICES_FILTER, "")
-    key = f"slices {shown.run.job.id} {shown.split} {shown.tta} {min_images} {text}"
+    key = f"slices {shown.run.job.id} {shown.split} {shown.source} {shown.tta} {min_images} {text}"
     rows = show_table(slices, key, score_title(shown.reference))
     return slices[rows[0]] if rows and rows[0] < len(slices) else None
 

@@ -43,7 +43,7 @@ def show_tta(shown: Evaluated) -> None:
         choice = choice_of(layout.home().run(run.job.id))
     with layout.errors():
         worth = predictions.tta_effect(shown.spec)
-    # Test images must not select anything, so they get no advice.
+    # Other images must not select anything, so they get no advice.
     st.markdown(f"**{worth.verdict if shown.split == 'val' else worth.finding}**")
     _show_worth(shown, worth)
     _show_choice(shown, worth, choice)
@@ -91,7 +91,7 @@ def _show_example(shown: Evaluated) -> tuple[list[str | None], list[str]]:
     """Draw the choice of an example image. Return its pictures and its readings: of each view, then with TTA."""
     predictions, charset = shown.predictions, shown.spec.charset
     order = predictions.cached("view examples", lambda: _examples(predictions, shown.reading.targets_NP))
-    key = f"view example {shown.run.job.id} {shown.split}"
+    key = f"view example {shown.run.job.id} {shown.split} {shown.source}"
     place = int(order[st.session_state.get(key, 0) % len(order)])
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Another image", icon=":material/casino:", on_click=_advance, args=(key,))
@@ -179,9 +179,7 @@ def _show_choice(shown: Evaluated, worth: TTAEffect, choice: ViewChoice) -> None
     if threshold is not None and not threshold.applies_to(step, tta=choice.use, views=choice.views):
         st.caption("The saved threshold was set for other readings. Set it again on the Confidence tab.")
     if shown.split != "val":
-        st.caption(
-            "Views are chosen on val. Test images show their effect on images that played no part in that choice."
-        )
+        st.caption("Views are chosen on val. This is their effect on images that played no part in that choice.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(

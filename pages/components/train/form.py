@@ -15,8 +15,18 @@ from core.jobs import control
 from core.model.config import OPTIONS, PRESETS, TrainConfig, with_options
 from core.runs import recipes
 from core.runs.differences import NOT_RECORDED, expand_augment, setting_differences
-from core.runs.start import FEW, changed_labels, count_kinds, count_validation, labels_of_people, start_training
+from core.runs.start import (
+    FEW,
+    changed_labels,
+    count_kinds,
+    count_training,
+    count_validation,
+    labels_of_people,
+    start_training,
+)
+from core.runs.unseen import held_out_source
 from core.words import plural
+from db.projects import list_sources
 from db.records import Project, Run
 from db.samples import counts
 from pages.components import layout, state
@@ -77,17 +87,20 @@ def show_form(page: Page, cloned: Run | None) -> None:
         )
         st.caption(PRESET_HELP[preset])
     basis = _basis_of(cloned)
+    with layout.database() as db:
+        sources = [source.name for source in list_sources(db, page.project.id)]
     for name, column in zip(MAIN, st.columns(len(MAIN)), strict=True):
-        _show_field(basis, name, column)
+        _show_field(basis, name, column, sources)
     with st.expander("More settings", icon=":material/tune:"):
         fields, switches = st.grid("auto", min_column_width=140), st.container(horizontal=True)
         for name in (name for name in FIELDS if name not in MAIN):
-            _show_field(basis, name, switches if OPTIONS[name].type is bool else fields)
+            _show_field(basis, name, switches if OPTIONS[name].type is bool else fields, sources)
     ask_recipe(page.project)
     try:
         config = _entered_config(page.project, basis)
+        _show_held_out(page.project, config)
         if cloned:
-            _show_changes(page.project, cloned, config, labeled, reference)
+            _show_changes(page.project, cloned, config)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
@@ -121,14 +134,17 @@ def _config_of(run: Run) -> TrainConfig:
     return TrainConfig.from_dict(json.loads(run.config))
 
 
-def _show_field(basis: _Basis, name: str, where: "DeltaGenerator") -> None:
+def _show_field(basis: _Basis, name: str, where: "DeltaGenerator", sources: list[str]) -> None:
     """Draw the widget of an option. Its value has the syntax of `--set`."""
     option = OPTIONS[name]
     default = option.text(getattr(basis.config, name))
     common: dict[str, Any] = {
         "key": state.option_field(basis.name, name), "help": option.help, "persist_state": "session"
     }  # fmt: skip
-    if option.type is bool:
+    if name == "hold_out_source":
+        names = list(dict.fromkeys(["", *sources, default]))
+        where.selectbox(option.title, names, names.index(default), format_func=lambda name: name or "none", **common)
+    elif option.type is bool:
         where.toggle(option.title, default == "true", **common)
     elif option.choices and not option.allows_path:
         choices = [option.text(choice) for choice in option.choices]
@@ -169,6 +185,17 @@ def _start(page: Page, cloned: Run | None, request_id: str) -> None:
         st.session_state.pop(state.TRAIN_REQUEST, None)
 
 
+def _show_held_out(project: Project, config: TrainConfig) -> None:
+    """Say what is left without the source that is held out."""
+    if not config.hold_out_source:
+        return
+    with layout.database() as db:
+        without = held_out_source(db, project, config)
+        train, val = count_training(db, project, without), count_validation(db, project, without)[0]
+    left = f"Without source {config.hold_out_source}: {plural(train, 'training image')} and {val:,} for validation."
+    st.caption(layout.plain(left))
+
+
 # Cloning
 
 
@@ -199,10 +226,13 @@ def _augmentation_of(project: Project, config: TrainConfig) -> tuple[Settings, s
         return augment, next((name for name in candidates if recipes.find(db, project, name)[1] == augment), None)
 
 
-def _show_changes(project: Project, cloned: Run, config: TrainConfig, labeled: dict[str, int], reference: str) -> None:
+def _show_changes(project: Project, cloned: Run, config: TrainConfig) -> None:
     """Draw the differences between the new run and the cloned one."""
     with layout.database() as db:
         new_config = recipes.resolve(db, project, config)
+        without = held_out_source(db, project, config)
+        val, reference = count_validation(db, project, without)
+        labeled = {"train": count_training(db, project, without), "val": val}
     old_config = _config_of(cloned)
     old_config = replace(old_config, augment=_augmentation_of(project, old_config)[0])
     differences = setting_differences(expand_augment(old_config.to_dict()), expand_augment(new_config.to_dict()))

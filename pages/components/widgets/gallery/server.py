@@ -76,7 +76,7 @@ class Cell:
 
 def identity_of(shown: Evaluated) -> str:
     """Return an id of the evaluation, which separates late clicks on another one."""
-    return f"{shown.run.job.id} {shown.split} {shown.tta}"
+    return f"{shown.run.job.id} {shown.split} {shown.source} {shown.tta}"
 
 
 @st.fragment(key="images")
@@ -182,7 +182,11 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
             "see its position only.",
         )  # fmt: skip
         pages = -(-len(places) // PER_PAGE)
-        number = st.pagination(pages, key=f"page of {shown.run.job.id} {shown.split} {name}") if pages > 1 else 1
+        number = (
+            st.pagination(pages, key=f"page of {shown.run.job.id} {shown.split} {shown.source} {name}")
+            if pages > 1
+            else 1
+        )
     places = places[(number - 1) * PER_PAGE : number * PER_PAGE]
     project = shown.project
     problems: list[str] = []
