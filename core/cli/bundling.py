@@ -17,6 +17,7 @@ from core.jobs import control
 from core.runs.bundles import (
     KIND,
     bundle_of,
+    check_new,
     check_out,
     copy_out,
     find_bundle,
@@ -44,6 +45,7 @@ def bundle(
     out = check_out(home, out)
     if zip_file is not None:
         home.check_outside(zip_file)
+        check_new(zip_file)
     with database(home) as db, Progress() as progress:
         update_jobs(db, home)
         chosen = find_run(db, run)

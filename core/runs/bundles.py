@@ -172,6 +172,13 @@ def check_out(home: Home, out: Path) -> Path:
     return path
 
 
+def check_new(file: Path) -> None:
+    """Raise OptionError if there is a file or folder of this name. A pipe can be written into."""
+    path = checked_path(file)
+    if path.is_file() or path.is_dir():
+        raise OptionError(f"{shortened(str(file))} exists already. Give the name of a new file.")
+
+
 def copy_out(directory: Path, out: Path) -> None:
     """Copy a bundle to a new or empty folder, completely or not at all. Only its owner can open it.
 

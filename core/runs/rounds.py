@@ -213,12 +213,13 @@ def best_run(db: Database, project: Project) -> Run | None:
 
     A run that was trained against readers counts with its newest evaluation against people, if there is one.
     """
+    by_people = evaluations.newest_against_people(db, project.id)
 
     def place(run: Run) -> tuple[bool, float, int]:
-        by_people = [each for each in evaluations.list_evaluations(db, run.job.id, "val") if each.reference == "people"]
-        if run.reference == "people" or not by_people:
+        if run.reference == "people" or run.job.id not in by_people:
             return run.reference == "people", (run.val_correct or 0) / run.val_n, run.job.number
-        return True, by_people[0].correct / by_people[0].n, run.job.number
+        correct, n = by_people[run.job.id]
+        return True, correct / n, run.job.number
 
     finished = [run for run in runs.list_runs(db, project.id) if run.job.state == "finished" and run.val_n]
     return max(finished, key=place, default=None)

@@ -209,7 +209,7 @@ def choose_run(project: Project, ids: list[str]) -> str:
 
 def choose_other_run(ids: list[str], run_id: str) -> str:
     """Ask for a second run other than `run_id`."""
-    if run_id in (st.session_state.get(state.OTHER_RUN), _run_of(st.query_params.get(state.OTHER_RUN, ""), ids)):
+    if run_id in (st.session_state.get(state.OTHER_RUN), run_of(st.query_params.get(state.OTHER_RUN, ""), ids)):
         st.session_state[state.OTHER_RUN] = next(name for name in ids if name != run_id)
     others = [name for name in ids if name != run_id]
     return _choose_run("Compare with", others, state.OTHER_RUN, ids, default=others[0])
@@ -231,13 +231,13 @@ def take_run_from_address(key: str, ids: Collection[str], refusal: str) -> None:
     asked = st.query_params.get(key, "")
     if not asked or asked in ids:
         return
-    if name := _run_of(asked, ids):
+    if name := run_of(asked, ids):
         st.session_state[key] = name
     elif st.session_state[state.PROJECT_ID_BEFORE] in (None, st.session_state[state.PROJECT_ID]):
         st.error(plain(refusal.format(repr(asked))), icon=":material/error:")
 
 
-def _run_of(asked: str, ids: Collection[str]) -> str | None:
+def run_of(asked: str, ids: Collection[str]) -> str | None:
     """Return the run with this id or number."""
     number = int(asked) if asked.isdecimal() else None
     return next((name for name in ids if name == asked or int(name.split("-")[0]) == number), None)

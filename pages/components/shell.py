@@ -33,8 +33,10 @@ def around_page() -> Iterator[None]:
             if address := _address_before_login():
                 st.switch_page(address[0], query_params=address[1])
             with st.sidebar:
-                _choose_project()
+                unknown = _choose_project()
                 _show_operator()
+            if unknown:  # not in the sidebar, which a narrow window hides
+                st.error(layout.plain(f"There is no project {unknown!r}."), icon=":material/error:")
             _show_damage()
             yield
     finally:
@@ -92,15 +94,17 @@ def _address_before_login() -> tuple[str, dict[str, str]] | None:
 # Sidebar
 
 
-def _choose_project() -> None:
+def _choose_project() -> str | None:
+    """Draw the box of projects. Return the name in the address if there is no such project."""
     names = layout.project_names()
     if not names:
-        return
+        return None
     name = st.query_params.get(state.PROJECT)
-    if name and name not in names:
+    is_unknown = name is not None and name not in names
+    if is_unknown:
         st.session_state[state.PROJECT] = None
-        st.error(layout.plain(f"There is no project {name!r}."), icon=":material/error:")
     st.selectbox("Project", names, key=state.PROJECT, bind="query-params", placeholder="Choose a project")
+    return name if is_unknown else None
 
 
 def _show_operator() -> None:

@@ -64,14 +64,15 @@ def test_the_project_of_the_address_is_chosen(home: Home, open_page: OpenPage) -
     assert [title.value for title in app.title] == ["Samples"]
 
 
-def test_an_unknown_project_in_the_address_is_named(home: Home, open_page: OpenPage) -> None:
-    """A link to an unknown project must not silently show another one."""
+@pytest.mark.parametrize("name", PAGES)
+def test_an_unknown_project_in_the_address_is_named(home: Home, open_page: OpenPage, name: str) -> None:
+    """A link to an unknown project must not silently show another one. A narrow window hides the sidebar."""
     with opened(home.db, create=True) as db, write(db):
         insert_project(db, "portal", 6, "0123456789")
 
-    app = open_page("home", project="nope*")
+    app = open_page(name, project="nope*")
 
-    assert [error.value for error in app.error] == [r"There is no project 'nope\*'\."]
+    assert [error.value for error in app.main.error] == [r"There is no project 'nope\*'\."]
     assert app.sidebar.selectbox(key="project").value is None
 
 

@@ -439,9 +439,10 @@ def test_another_run_can_be_overlaid(open_page: OpenPage, home: Home, labeled: P
             job.append_metrics(line)
         job.append_metrics(val_line(10, correct=correct, per_position=0.1))
 
-    app = open_page("train", project="portal", run=first.id, over=second.id)
+    app = open_page("train", project="portal", run="1", over="2")
 
     assert not app.exception
+    assert (app.selectbox(key="run").value, app.selectbox(key="over").value) == (first.id, second.id)
     assert len(app.get("plotly_chart")) == 2
     accuracy = json.loads(app.get("plotly_chart")[1].proto.spec)["data"]
     assert {trace["name"]: trace["y"] for trace in accuracy if "name" in trace} == {first.id: [0.3], second.id: [0.5]}

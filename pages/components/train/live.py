@@ -88,9 +88,9 @@ def show_run(page: Page, run: Run, others: list[str]) -> None:
 
 
 def _ask_for_overlay(others: list[str]) -> str | None:
-    """Ask for a run whose curves to overlay."""
-    if st.session_state.get("over", st.query_params.get("over")) not in others:
-        st.session_state["over"] = None
+    """Ask for a run whose curves to overlay. The address may give only its number, as ?over=7."""
+    asked = st.session_state.get("over", layout.run_of(st.query_params.get("over", ""), others))
+    st.session_state["over"] = asked if asked in others else None
     if not others:
         return None
     return st.selectbox(

@@ -57,8 +57,14 @@ def test_a_wrong_place_is_refused_before_the_job_starts(home: Home, slotlab: Slo
     refused(slotlab("bundle", RUN, "--out", tmp_path / "file"), "is not a folder. Give the name of a new one.")
     refused(slotlab("bundle", RUN, "--out", home.bundles / "x"), "belongs to the Slotlab folder")
     refused(slotlab("bundle", RUN, "--out", tmp_path / "x", "--zip", home.db), "belongs to the Slotlab folder")
+    for taken in ("file", "full"):
+        zip_file = tmp_path / taken
+        refused(
+            slotlab("bundle", RUN, "--out", tmp_path / "x", "--zip", zip_file), "exists already. Give the name of a"
+        )
     refused(slotlab("bundle", "77", "--out", tmp_path / "x"), "There is no run or job '77'.")
     assert not (tmp_path / "x").exists()
+    assert (tmp_path / "file").read_text() == "mine"
     assert sorted(path.name for path in home.runs.iterdir()) == before
 
 

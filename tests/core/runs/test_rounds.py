@@ -82,6 +82,27 @@ def test_an_evaluation_on_the_same_labels_shows_the_gain(
     assert chosen.job.id == best
 
 
+def test_the_best_run_takes_as_many_queries_for_many_runs_as_for_one(short_project: Project, db: Database) -> None:
+    """Each page with a box of runs asks for it whenever it runs. The newest evaluation of a run counts."""
+    statements: list[str] = []
+    found = []
+    for count in (1, 20):
+        for _ in range(count):
+            run = add_finished(db, short_project, "readers", 9, 10)
+            for correct in (9, 2):
+                add_evaluation(db, short_project, run, "people", correct, 10)
+        best = add_finished(db, short_project, "people", 3, 10)
+        db.conn.set_trace_callback(statements.append)
+        chosen = best_run(db, short_project)
+        db.conn.set_trace_callback(None)
+        assert chosen is not None
+        assert chosen.job.id == best
+        found.append(len(statements))
+        statements.clear()
+
+    assert found[0] == found[1]
+
+
 @pytest.mark.long  # a training and an evaluation in processes of their own
 def test_labels_of_people_between_two_runs_are_the_reference_of_both(
     trained_on_readings: Project, db: Database, home: Home
