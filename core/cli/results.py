@@ -100,7 +100,6 @@ def threshold(
     Nothing is set if they cannot show the error rate.
     """
     from core.runs import thresholds
-    from core.runs.evaluated import load_evaluated
 
     home = Home.from_env()
     with database(home) as db:

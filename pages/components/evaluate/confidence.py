@@ -12,7 +12,6 @@ from core.evaluation.acceptance import BY_READERS, Acceptance, images_of
 from core.evaluation.calibration import Bools, Confidence, Threshold
 from core.evaluation.evidence import DELTA, Evidence
 from core.evaluation.percent import share
-from core.evaluation.predictions import Reading
 from core.evaluation.reference import SHARED_ERRORS
 from core.runs import thresholds
 from core.runs.evaluated import Evaluated
