@@ -90,7 +90,7 @@ def card(manifest: Mapping[str, Any], *, familiar: bool) -> str:
         day=manifest["created_at"][:10],
         run=manifest["run"],
         sources=sources,
-        metrics="\n".join(_row(split, metrics[split]) for split in ("val", "test") if metrics[split]),
+        metrics="\n".join(_row(name, metrics[name]) for name in ("val", "test", "next_source") if metrics.get(name)),
         notes=_notes(manifest),
         acceptance=_acceptance(manifest),
         train=f"{training['images']:,}",
@@ -110,9 +110,11 @@ def card(manifest: Mapping[str, Any], *, familiar: bool) -> str:
     )
 
 
-def _row(split: str, result: Mapping[str, Any]) -> str:
+def _row(kind: str, result: Mapping[str, Any]) -> str:
     low, high = result["ci95"]
-    name = {"val": "validation", "test": "test"}[split]
+    name = (
+        f"source {_plain(result['source'])}" if kind == "next_source" else {"val": "validation", "test": "test"}[kind]
+    )
     share = f"{result['exact_match']:.2%}" if result["correct"] < result["n"] else "no error"
     return f"| {name} | {result['correct']:,} of {result['n']:,} | {share} | {low:.2%} to {high:.2%} |"
 
@@ -124,12 +126,16 @@ def _notes(manifest: Mapping[str, Any]) -> str:
         notes.append("The validation figure is the agreement with general readers, not with labels of people.")
     if metrics["test"] is None:
         notes.append("There is no test figure for this checkpoint.")
+    if metrics.get("next_source"):
+        notes.append("The source stands for later images: neither training nor selection saw any image of it.")
     return " ".join(notes)
 
 
 def _acceptance(manifest: Mapping[str, Any]) -> str:
     if manifest["threshold"] is None:
-        return "Never: nobody has set a threshold. `accepted` is `None`, and the confidence is not calibrated."
+        fitted = manifest["temperature"] != 1
+        calibrated = f"is {'' if fitted else 'not '}calibrated{' on validation images' if fitted else ''}"
+        return f"Never: nobody has set a threshold. `accepted` is `None`, and the confidence {calibrated}."
     given = manifest["acceptance"]
     images = "images with a verdict of the portal" if given["reference"] == "portal" else "validation images"
     text = (

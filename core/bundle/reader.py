@@ -451,7 +451,7 @@ class Reading:
 
     text: str
     confidence: float
-    """Probability that the whole text is right, at the temperature of the threshold if there is one."""
+    """Probability that the whole text is right, at the temperature that fits validation images if it is known."""
     accepted: bool | None
     """True if the confidence reaches the threshold and the image is familiar. None without a threshold."""
     unfamiliar: str | None

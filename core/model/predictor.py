@@ -15,6 +15,7 @@ from core.charset import TextSpec
 from core.evaluation import familiarity
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.metrics import Floats
+from core.evaluation.temperatures import temperature_of
 from core.evaluation.views import ORIGINAL, View, ViewChoice, choice_of, move_image
 from core.images.frame import Frame
 from core.images.pixels import Pixels
@@ -168,15 +169,23 @@ class Predictor:
         rule = self.acceptance
         return rule if rule and rule.applies_to(self.step, tta=len(views) > 1, views=views) else None
 
-    def predict(self, images: Sequence[Pixels], *, tta: bool | None = None) -> list[Prediction]:
-        """Read images with TTA, without it, or, for None, as set for the run.
+    def temperature(self, *, tta: bool | None = None) -> float:
+        """Return the temperature of confidences: of the threshold for these views, else the one that fits val."""
+        views = self.views(tta=tta)
+        return self._temperature_for(views, self._rule_for(views))
 
-        If the run has a threshold for these views, confidences use its temperature.
-        """
+    def _temperature_for(self, views: tuple[View, ...], rule: Acceptance | None) -> float:
+        if rule:
+            return rule.temperature
+        return temperature_of(self.run_dir, self.step, views) if self.run_dir else 1.0
+
+    def predict(self, images: Sequence[Pixels], *, tta: bool | None = None) -> list[Prediction]:
+        """Read images with TTA, without it, or, for None, as set for the run. Confidences are at `temperature`."""
         views = self.views(tta=tta)
         rule = self._rule_for(views)
+        temperature = self._temperature_for(views, rule)
         log_probs_VNPC, _ = self.read(images, views)
-        log_probs_NPC = at_temperature(aggregate(log_probs_VNPC), rule.temperature if rule else 1.0)
+        log_probs_NPC = at_temperature(aggregate(log_probs_VNPC), temperature)
         probs_NPC = np.exp(log_probs_NPC)
         predictions = []
         for index, image in enumerate(images):
@@ -187,7 +196,7 @@ class Predictor:
                     text=text,
                     confidence=confidence,
                     positions=positions,
-                    views=self._alone(views, log_probs_VNPC[:, index], rule),
+                    views=self._alone(views, log_probs_VNPC[:, index], temperature),
                     probs_PC=probs_NPC[index],
                     accepted=None if rule is None else confidence >= rule.threshold and unfamiliar is None,
                     unfamiliar=unfamiliar,
@@ -202,13 +211,13 @@ class Predictor:
         """
         views = self.views(tta=True)
         log_probs_VNPC, _ = self.read([image], views)
-        return self._alone(views, log_probs_VNPC[:, 0], self.rule(tta=tta))
+        return self._alone(views, log_probs_VNPC[:, 0], self.temperature(tta=tta))
 
     def _alone(
-        self, views: Sequence[View], log_probs_VPC: NDArray[np.float32], rule: Acceptance | None
+        self, views: Sequence[View], log_probs_VPC: NDArray[np.float32], temperature: float
     ) -> list[ViewPrediction]:
         """Return the reading of each view alone."""
-        probs_VPC = np.exp(at_temperature(log_probs_VPC, rule.temperature if rule else 1.0))
+        probs_VPC = np.exp(at_temperature(log_probs_VPC, temperature))
         found = zip(views, (spell(probs_PC, self.spec.charset) for probs_PC in probs_VPC), strict=True)
         return [
             ViewPrediction(name=view.name, text=text, confidence=confidence, positions=positions)

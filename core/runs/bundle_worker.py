@@ -138,10 +138,12 @@ def _make(work: Work, folder: Path) -> dict[str, Any] | None:
 
     targets_NP = snapshot.targets_NP(indices, predictor.spec)
     val = evaluate(compared.log_probs_NPC, targets_NP).to_dict() | {"reference": reference_of(run_spec)}
-    test = work.spec["test"]
-    if test is not None and (test["step"], test["tta"]) != (predictor.step, len(views) > 1):
-        test = None  # of another checkpoint, or not as the bundle reads
-    manifest["metrics"] = {"val": val, "test": test}
+    manifest["metrics"] = {"val": val}
+    for name in ("test", "next_source"):
+        result = work.spec.get(name)
+        if result is not None and (result["step"], result["tta"]) != (predictor.step, len(views) > 1):
+            result = None  # of another checkpoint, or not as the bundle reads
+        manifest["metrics"][name] = result
     manifest["export"] = {
         "n": len(indices), "largest_difference": compared.largest_difference, "int8_changed": int8_changed,
     }  # fmt: skip

@@ -24,13 +24,14 @@ from typing import Any
 from core.bundle.reader import MANIFEST
 from core.errors import ExportError, OptionError, SlotlabError, StorageError
 from core.evaluation.acceptance import Acceptance
+from core.evaluation.temperatures import temperature_of
 from core.evaluation.views import ORIGINAL, choice_of, to_dicts
 from core.files import checked_path, read_small, shortened
 from core.home import Home
 from core.jobs import control
 from core.runs.evaluated import load_evaluated
-from db import jobs, projects, promotions, runs
-from db.records import Job, Project, Run
+from db import evaluations, jobs, projects, promotions, runs
+from db.records import NEXT, Job, Project, Run
 from db.sqlite import Database
 
 KIND = "bundle"
@@ -68,17 +69,21 @@ def start_bundle(db: Database, home: Home, run: Run, *, operator: str, request_i
         {"name": source.name, "owner": source.owner, "authorization": source.authorization}
         for source in projects.list_sources(db, project.id)
     ]
-    spec = {"run": run.job.id, "operator": operator, "sources": sources, "test": _test_result(db, home, run)}
+    spec: dict[str, Any] = {"run": run.job.id, "operator": operator, "sources": sources}
+    spec["test"] = _result(db, home, run, "test")
+    newest = next(iter(evaluations.list_evaluations(db, run.job.id, NEXT)), None)
+    spec["next_source"] = newest and _result(db, home, run, NEXT, newest.source)
     return control.start_job(db, home, project, KIND, spec, request_id=request_id)
 
 
-def _test_result(db: Database, home: Home, run: Run) -> dict[str, Any] | None:
-    """Return the result of the newest evaluation on test as the run reads, with its step; None without one."""
+def _result(db: Database, home: Home, run: Run, split: str, source: str = "") -> dict[str, Any] | None:
+    """Return the result of the newest evaluation as the run reads, with its step; None without one."""
     try:
-        evaluated = load_evaluated(db, home, run, "test")
+        evaluated = load_evaluated(db, home, run, split, source=source)
     except SlotlabError:  # there is none, or it is damaged
         return None
     result = {name: evaluated.result[name] for name in ("n", "correct", "exact_match", "ci95")}
+    result |= {"source": source} if source else {}
     return result | {"reference": evaluated.reference, "step": evaluated.predictions.step, "tta": evaluated.tta}
 
 
@@ -91,7 +96,7 @@ def settings_of(directory: Path, step: int) -> dict[str, Any]:
     return {
         "step": step,
         "views": to_dicts(views),
-        "temperature": rule.temperature if rule else 1.0,
+        "temperature": rule.temperature if rule else temperature_of(directory, step, views),
         "threshold": rule.threshold if rule else None,
     }
 

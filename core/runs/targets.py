@@ -63,8 +63,10 @@ class RunTarget:
 
 
 def full_name(predictor: "Predictor", name: str, *, tta: bool | None) -> str:
-    """Return a name that changes with the checkpoint, the views and the threshold."""
-    settings = json.dumps([predictor.step, *map(repr, predictor.views(tta=tta)), repr(predictor.rule(tta=tta))])
+    """Return a name that changes with the checkpoint, the views, the threshold and the temperature."""
+    rule, temperature = predictor.rule(tta=tta), predictor.temperature(tta=tta)
+    confidences = rule if rule or temperature == 1 else temperature
+    settings = json.dumps([predictor.step, *map(repr, predictor.views(tta=tta)), repr(confidences)])
     return f"{name} {hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 

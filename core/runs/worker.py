@@ -1,6 +1,7 @@
 """The worker for training and evaluation: `python -m core.runs.worker JOB_DIR`.
 
-It uses only that directory and not the database. An evaluation also reads the directory of its run.
+It uses only that directory and not the database. An evaluation also reads the directory of its run, and keeps the
+temperatures of val there.
 """
 
 import os
@@ -16,7 +17,7 @@ import torch
 
 from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError, StorageError, TrainingError
-from core.evaluation import familiarity
+from core.evaluation import familiarity, temperatures
 from core.evaluation.familiarity import Learner
 from core.evaluation.metrics import evaluate_views
 from core.evaluation.predictions import Predictions
@@ -96,7 +97,9 @@ def train(work: Work) -> dict[str, Any] | None:
     results = read_split(work, path, snapshot, "val", seen=training_strings(path / "dataset.npz"), views=DEFAULT)
     if results is None:
         return None
-    choose_views(path, text_spec(work))
+    predictions = Predictions.load(path / "predictions-val.npz")
+    temperatures.learn(path, predictions, spec)
+    choose_views(path, predictions, spec)
     if not learn_familiar(work, snapshot):
         return None
     best_step = outcome.best["step"] if outcome.best else None
@@ -158,6 +161,8 @@ def evaluate(work: Work) -> dict[str, Any] | None:
     results = read_split(work, run, snapshot, split, seen=seen, views=views if tta else views[:1])
     if results is None:
         return None
+    if split == "val":
+        temperatures.learn(run, Predictions.load(work.job.path / "predictions-val.npz"), text_spec(work))
     result = named_result(results[-1], reference_of(work.spec))
     source = {"source": work.spec["source"]} if "source" in work.spec else {}
     return {"run": work.spec["run"], "split": split, "tta": tta} | source | result
@@ -205,12 +210,11 @@ def read_split(
     ]
 
 
-def choose_views(run: Path, spec: TextSpec) -> None:
+def choose_views(run: Path, predictions: Predictions, spec: TextSpec) -> None:
     """Decide from the validation images if the run reads with TTA. Keep a choice made by a person."""
     with suppress(StorageError):  # replace a damaged choice
         if choice_of(run).by:
             return
-    predictions = Predictions.load(run / "predictions-val.npz")
     effect = predictions.tta_effect(spec)
     predictions.choice(effect, use=effect.wins).save(run)
     print(effect.verdict)

@@ -11,7 +11,9 @@ import pytest
 from core.bundle import reader
 from core.bundle.reader import MODEL_INT8, load
 from core.errors import ExportError, StorageError
+from core.evaluation import temperatures
 from core.evaluation.acceptance import Acceptance
+from core.evaluation.predictions import Predictions
 from core.evaluation.views import DEFAULT, ViewChoice, fingerprint
 from core.images.pixels import decode, pixel_hash
 from core.jobs.jobdir import JobDir
@@ -66,6 +68,60 @@ def test_a_bundle_reads_as_its_run(toy_run: toy.Trained, tmp_path: Path, tta: bo
     assert result is not None
     assert (result["n"], result["bytes"]) == (18, (tmp_path / "bundles" / bundling.JOB / "model.onnx").stat().st_size)
     assert 0 <= result["largest_difference"] <= 1e-4
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_without_a_threshold_the_confidence_fits_validation_images(
+    toy_run: toy.Trained, tmp_path: Path, tta: bool
+) -> None:
+    """A bundle and its run say the same."""
+    run = bundling.place_run(tmp_path, toy_run.folder)
+    ViewChoice(use=tta).save(run.path)
+    predictor, snapshot = Predictor.load(run.path), load_snapshot(run.path / "dataset.npz")
+    indices = snapshot.labeled("val")
+    images = [snapshot.pixels(index) for index in indices]
+    raw = [each.confidence for each in predictor.predict(images)]
+    labels = [snapshot.labels[index] or "" for index in indices]
+    wrong = ["".join(toy.SPEC.charset[toy.SPEC.charset.index(char) - 1] for char in text) for text in labels[:3]]
+    readings = Predictions(
+        sha256=[snapshot.sha256[index] for index in indices], labels=wrong + labels[3:],
+        views=[view.name for view in DEFAULT], moves_V4=np.array([view.geometry for view in DEFAULT]),
+        log_probs_VNPC=predictor.read(images, DEFAULT)[0], step=predictor.step,
+    )  # fmt: skip
+    temperatures.learn(run.path, readings, predictor.spec)
+    expected = readings.reading(predictor.spec, tta=tta)
+
+    code, status = bundling.work(bundling.bundle_job(tmp_path))
+
+    assert code == 0, status
+    bundle = load(tmp_path / "bundles" / bundling.JOB)
+    assert bundle.manifest["temperature"] == expected.temperature != 1
+    assert bundle.manifest == bundle.manifest | {"threshold": None}
+    predicted = predictor.predict(images)
+    assert [each.confidence for each in predicted] == pytest.approx(expected.fitted_N.tolist(), abs=1e-5)
+    assert [each.confidence for each in bundle.read_all(images)] == pytest.approx(expected.fitted_N.tolist(), abs=1e-4)
+    assert {each.accepted for each in predicted} == {None}
+    assert raw != pytest.approx(expected.fitted_N.tolist(), abs=1e-4)
+    assert (
+        "confidence is calibrated on validation images"
+        in (tmp_path / "bundles" / bundling.JOB / "README.md").read_text()
+    )
+
+
+def test_the_card_has_the_result_on_a_later_source(toy_run: toy.Trained, tmp_path: Path) -> None:
+    """That of another checkpoint is left out."""
+    step = Predictor.load(bundling.place_run(tmp_path, toy_run.folder).path).step
+    result = {
+        "n": 40, "correct": 30, "exact_match": 0.75, "ci95": [0.588, 0.873], "reference": "people", "tta": False,
+        "source": "June|26",
+    }  # fmt: skip
+    for at, rows in ((step, 1), (step - 1, 0)):
+        shutil.rmtree(tmp_path / "runs" / bundling.JOB, ignore_errors=True)
+        code, status = bundling.work(bundling.bundle_job(tmp_path, next_source=result | {"step": at}))
+        assert code == 0, status
+        card = (tmp_path / "bundles" / bundling.JOB / "README.md").read_text()
+        assert card.count("| source June\\|26 | 30 of 40 | 75.00% | 58.80% to 87.30% |") == rows
+        assert card.count("neither training nor selection saw any image of it") == rows
 
 
 def test_a_bundle_holds_no_image_and_no_label_of_the_portal(toy_run: toy.Trained, toy_bundle: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_source_that_the_run_has_seen_says_nothing(db: Database, home: Home, l
 
 @pytest.mark.usefixtures("stand_in")
 def test_all_images_of_the_source_with_labels_of_people_are_read(db: Database, home: Home, labeled: Project) -> None:
-    """Of every split, so a use of the test set is recorded. Readings of models measure nothing."""
+    """The split does not matter, so a use of the test set is recorded. Readings of models measure nothing."""
     move_to_source(db, labeled, "june", "456", "457", "789")
     add_unlabeled(db, labeled, train=1)
     reading = samples.select_samples(db, labeled.id, state="unlabeled")[0]

@@ -1,0 +1,61 @@
+"""The temperatures that fit a run's readings of validation images, for a run without a threshold.
+
+A file in the run's directory has one for each set of views. A threshold has its own, see core.evaluation.acceptance.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.charset import TextSpec
+from core.errors import StorageError
+from core.evaluation.predictions import Predictions
+from core.evaluation.views import View, fingerprint
+from core.files import atomic_write, read_small
+
+FILE = "temperatures.json"
+
+
+def learn(run_dir: Path, predictions: Predictions, spec: TextSpec) -> None:
+    """Write the temperatures of these readings, with and without TTA. Keep those of other views of the checkpoint.
+
+    Raises StorageError.
+    """
+    try:
+        kept = _read(run_dir, predictions.step)
+    except StorageError:  # replace a damaged file
+        kept = {}
+    if predictions.view_set is None:
+        return
+    for views in {predictions.view_set[:1], predictions.view_set}:
+        kept[fingerprint(views)] = predictions.reading(spec, tta=len(views) > 1).temperature
+    try:
+        with atomic_write(run_dir / FILE) as file:
+            file.write(json.dumps({"step": predictions.step, "temperatures": kept}, indent=1).encode() + b"\n")
+    except OSError as error:
+        raise StorageError(f"The temperatures could not be saved ({error.strerror}).") from error
+
+
+def temperature_of(run_dir: Path, step: int, views: Sequence[View]) -> float:
+    """Return the temperature of a run's readings with these views; 1 if none was fitted to this checkpoint.
+
+    Raises StorageError if the file is damaged.
+    """
+    return _read(run_dir, step).get(fingerprint(views), 1.0)
+
+
+def _read(run_dir: Path, step: int) -> dict[str, float]:
+    """Return the temperatures of a checkpoint by the fingerprint of the views."""
+    try:
+        values = json.loads(read_small(run_dir / FILE))
+        found = {str(key): float(value) for key, value in values["temperatures"].items()}
+        if values["step"] != step:
+            return {}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise StorageError(f"{FILE} of this run is damaged. Evaluate the run on val again.") from error
+    if not all(math.isfinite(value) and value > 0 for value in found.values()):
+        raise StorageError(f"{FILE} of this run is damaged. Evaluate the run on val again.")
+    return found
