@@ -148,7 +148,7 @@ if by_readers:
 with st.grid("auto", min_column_width=170):
     result = shown.result
     n, correct = result["n"], result["correct"]
-    title = score_title(shown.reference) + ("" if by_readers else f" on {layout.plain(where)}")
+    title = score_title(shown.reference) + ("" if by_readers else f" on {split}")
     layout.number(title, f"{correct:,} of {n:,}", share(correct, n))
     if tta:
         flips = result["tta_flips"]

@@ -269,7 +269,7 @@ def test_a_later_source_stands_beside_the_other_images(home: Home, open_page: Op
         assert not app.exception
         assert not app.error
     assert "used once" in app.caption[0].value
-    assert [metric.value[-5:] for metric in app.metric if metric.label.startswith("Exact match on source")] == ["of 12"]
+    assert [metric.value[-5:] for metric in app.metric if metric.label == "Exact match on next"] == ["of 12"]
     assert [each.value for each in app.markdown if each.value.startswith("Validation images of other sources")]
     assert any("--source 'june *5*'" in caption.value for caption in app.caption)
     app = open_page("evaluate", project=trained.name, split="next", section="confidence")
