@@ -6,6 +6,8 @@
 
     python reader.py FILES...           # one JSON object a line
 
+With `load(log="log.jsonl")`, each reading is logged, and `reading.accepted_by_portal(True)` logs what the portal said.
+
 Slotlab decodes, crops and resizes with this same file. So a network is trained on the pixels that are read later.
 Tensor names carry their shape: B images, V views, P positions, C characters, H rows, W columns.
 """
@@ -14,13 +16,18 @@ import argparse
 import hashlib
 import io
 import json
+import logging
 import math
 import os
+import secrets
 import stat
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +35,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+
+try:
+    import fcntl
+except ImportError:  # a bundle reads on Windows too, without a log
+    fcntl = None  # type: ignore[assignment]
 
 Pixels = NDArray[np.uint8]
 """Height x width x 3, RGB, 8 bit."""
@@ -47,7 +59,11 @@ class UnreadableImageError(ValueError):
 
 
 class BundleError(RuntimeError):
-    """A bundle that is damaged or does not fit this machine. The text is one sentence with the reason."""
+    """A bundle that is damaged or does not fit this machine, or its log. The text is one sentence with the reason."""
+
+
+class VerdictError(ValueError):
+    """A verdict that cannot be logged. The text is one sentence with the reason."""
 
 
 # Pixels
@@ -434,15 +450,10 @@ def _expected(stored_22: Floats) -> tuple[Look, Look]:
     return (distance, distance_spread), (surprise, surprise_spread)
 
 
-# The bundle
+# Answers and verdicts
 
-FORMAT = 1
-MODEL, MODEL_INT8, MANIFEST, SUMS = "model.onnx", "model-int8.onnx", "manifest.json", "SHA256SUMS"
-FAMILIAR = "familiar.npz"
-TOLERANCE = {MODEL: 0.01, MODEL_INT8: 0.5}
-"""Largest difference of a log-probability of a test image, in nats, between this machine and the one of the export."""
-LIKELY = -6.0
-"""Log-probabilities below this are not compared: their differences are large and change no answer."""
+REASON = 200
+"""Characters of a verdict's reason."""
 
 
 @dataclass(frozen=True)
@@ -458,6 +469,10 @@ class Reading:
     """Why the image is unlike those of training. None if it is not, or if the bundle cannot tell."""
     positions: tuple[tuple[str, float], ...]
     """Each character and its probability."""
+    id: str | None = None
+    """Name of the reading in the log. None without a log."""
+    _sha256: str | None = field(default=None, repr=False, compare=False)
+    _log: "Log | None" = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object that `slotlab predict --json` prints, without the file."""
@@ -470,13 +485,153 @@ class Reading:
             "positions": positions,
         }
 
+    def accepted_by_portal(self, accepted: bool, reason: str | None = None) -> None:
+        """Log whether the portal accepted the text. Raises VerdictError without a log.
+
+        The reason of a rejection is captcha, timeout, password, or another short text. Only captcha says that the text
+        is wrong.
+        """
+        if self._log is None or self.id is None or self._sha256 is None:
+            raise VerdictError("This reading has no log. Load the bundle with load(log=FILE).")
+        self._log.verdict(self.id, self._sha256, self.text, accepted=accepted, reason=reason)
+
+
+class Log:
+    """A file with a JSON line for each reading and each verdict. Threads and processes may share it.
+
+    A full disk costs no reading: what cannot be written is counted, and a warning says so once. Raises BundleError if
+    the file cannot be opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], bundle: str, images: bool = False) -> None:
+        if fcntl is None:
+            raise BundleError("A log needs Linux or macOS.")
+        self.path, self.bundle = Path(path).absolute(), bundle
+        self.failures = 0
+        """Lines and images that could not be written."""
+        self._lock = threading.Lock()
+        self._folder = self.path.with_name(self.path.name + ".images") if images else None
+        try:
+            # Without O_NONBLOCK, a FIFO that nobody reads would block forever.
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
+            self._file = os.fdopen(file, "ab", buffering=0)
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise BundleError(f"The log {path} is not a file. Give the name of a file.")
+            if self._folder is not None:
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+        except (OSError, ValueError) as error:  # ValueError: a path with NUL
+            reason = getattr(error, "strerror", None) or error
+            raise BundleError(f"The log {path} cannot be written ({reason}).") from error
+
+    def __reduce__(self) -> tuple[type["Log"], tuple[Path, str, bool]]:
+        """Open the file again where a reading is unpickled, for example in another process."""
+        return Log, (self.path, self.bundle, self._folder is not None)
+
+    def answer(self, reading: Reading, image: Pixels, look: Look | None) -> Reading:
+        """Write the reading of an image down. Return it with its id."""
+        sha256 = pixel_hash(image)
+        logged = replace(reading, id=secrets.token_hex(16), _sha256=sha256, _log=self)
+        answer = reading.to_dict()
+        del answer["positions"]
+        self._append(
+            {
+                "id": logged.id,
+                "time": _now(),
+                "bundle": self.bundle,
+                "sha256": sha256,
+                "reading": answer,
+                "look": look and [round(value, 4) for value in look],
+                "image": self._stored(sha256, image) if self._folder else None,
+            }
+        )
+        return logged
+
+    def verdict(self, id: str, sha256: str, text: str, *, accepted: bool, reason: str | None) -> bool:  # noqa: A002
+        """Write down what the portal said. Return False if the file cannot be written. Raises VerdictError."""
+        if not isinstance(accepted, bool):
+            raise VerdictError(f"The verdict is {str(accepted)[:40]!r}. Give True or False.")
+        if reason is not None and not (isinstance(reason, str) and len(reason) <= REASON and reason.isprintable()):
+            raise VerdictError(f"The reason is not one line of at most {REASON} characters.")
+        return self._append(
+            {"id": id, "time": _now(), "sha256": sha256, "text": text, "accepted": accepted, "reason": reason}
+        )
+
+    def _append(self, record: dict[str, Any]) -> bool:
+        """Append a line, and begin it on a line of its own. Return whether it is whole."""
+        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        try:
+            with self._lock:
+                fcntl.flock(self._file, fcntl.LOCK_EX)  # another process could be within its line
+                try:
+                    line = b"\n" * self._is_torn() + line
+                    is_whole = self._file.write(line) == len(line)
+                finally:
+                    fcntl.flock(self._file, fcntl.LOCK_UN)
+        except OSError as error:
+            return self._failed(error.strerror)
+        return is_whole or self._failed("the disk is full")
+
+    def _is_torn(self) -> bool:
+        """Return whether the last line has no end, because a process was killed or the disk was full."""
+        file = self._file.fileno()
+        size = os.fstat(file).st_size
+        return size > 0 and os.pread(file, 1, size - 1) != b"\n"
+
+    def _stored(self, sha256: str, image: Pixels) -> str | None:
+        """Return the name of an image in the folder, and write it if it is new. Return None if that fails."""
+        assert self._folder is not None
+        path = self._folder / f"{sha256}.png"
+        if path.exists():
+            return path.name
+        part, png = self._folder / f".{secrets.token_hex(8)}.part", io.BytesIO()
+        Image.fromarray(image).save(png, "PNG")
+        try:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(png.getbuffer())
+            part.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink()  # it would take the last room
+            self._failed(error.strerror)
+            return None
+        return path.name
+
+    def _failed(self, reason: str | None) -> bool:
+        """Count a failure. Return False."""
+        with self._lock:
+            self.failures += 1
+            is_first = self.failures == 1
+        if is_first:
+            logging.getLogger("slotlab.reader").warning("The log %s cannot be written (%s).", self.path, reason)
+        return False
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+# The bundle
+
+FORMAT = 1
+MODEL, MODEL_INT8, MANIFEST, SUMS = "model.onnx", "model-int8.onnx", "manifest.json", "SHA256SUMS"
+FAMILIAR = "familiar.npz"
+TOLERANCE = {MODEL: 0.01, MODEL_INT8: 0.5}
+"""Largest difference of a log-probability of a test image, in nats, between this machine and the one of the export."""
+LIKELY = -6.0
+"""Log-probabilities below this are not compared: their differences are large and change no answer."""
+
 
 class Reader:
     """A reader of the images of one portal. Threads may share it. Create it with `load`."""
 
-    def __init__(self, manifest: dict[str, Any], session: Any, familiar: Familiar | None = None) -> None:
+    def __init__(
+        self, manifest: dict[str, Any], session: Any, familiar: Familiar | None = None, name: str = ""
+    ) -> None:
         self.manifest = manifest
         self.familiar = familiar
+        self.name = name
+        """The bundle by the hash of its files. It changes with everything that can change an answer."""
+        self.log: Log | None = None
         self._session = session
         self._charset: str = manifest["charset"]
         self._box: list[float] = manifest["frame"]["box"]
@@ -489,10 +644,12 @@ class Reader:
 
     def read_all(self, images: Sequence[Pixels]) -> list[Reading]:
         """Read normalized images together, which takes less time for each."""
-        return [
-            self.answer(log_probs_PC, self.familiar.reason(image) if self.familiar else None)
-            for log_probs_PC, image in zip(self.log_probs(images), images, strict=True)
-        ]
+        readings = []
+        for log_probs_PC, image in zip(self.log_probs(images), images, strict=True):
+            look = self.familiar.look(image) if self.familiar and self.log else None
+            reading = self.answer(log_probs_PC, self.familiar.reason(image, look) if self.familiar else None)
+            readings.append(self.log.answer(reading, image, look) if self.log else reading)
+        return readings
 
     def answer(self, log_probs_PC: Floats, unfamiliar: str | None) -> Reading:
         """Return the reading of one image from its log-probabilities over all views, and why it is unfamiliar."""
@@ -526,21 +683,33 @@ class Reader:
         return logits_BPC
 
 
-def load(folder: str | os.PathLike[str] | None = None, *, int8: bool = False) -> Reader:
+def load(
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    int8: bool = False,
+    log: str | os.PathLike[str] | None = None,
+    log_images: bool = False,
+) -> Reader:
     """Load the bundle in `folder`, by default that of this file, and read its test images. Raises BundleError.
 
-    `int8` uses the smaller and faster model, if the bundle has one.
+    `int8` uses the smaller and faster model, if the bundle has one. `log` is a file to which readings and verdicts are
+    appended. `log_images` also writes the images, into a folder beside it.
     """
+    if log_images and log is None:
+        raise BundleError("Images are written beside a log. Give the file of the log too.")
     root, model = Path(folder or Path(__file__).parent), MODEL_INT8 if int8 else MODEL
-    sums = _sums(root)
+    listed = _bytes(root, SUMS)
+    sums = _sums(listed)
     if int8 and MODEL_INT8 not in sums:
         raise BundleError("This bundle has no INT8 model. Load it without int8.")
     manifest = _manifest(_verified(root, MANIFEST, sums))
     familiar = _familiar(_verified(root, FAMILIAR, sums)) if FAMILIAR in sums else None
-    reader = Reader(manifest, open_session(_verified(root, model, sums)), familiar)
+    name = f"bundle {hashlib.sha256(listed).hexdigest()[:12]}{' int8' if int8 else ''}"
+    reader = Reader(manifest, open_session(_verified(root, model, sums)), familiar, name)
     for test in manifest["self_test"]:
-        name, expected_PC = test["file"], np.array(test[model], dtype=np.float64)
-        _self_test(reader, name, decode(_verified(root, name, sums)), expected_PC, TOLERANCE[model])
+        file, expected_PC = test["file"], np.array(test[model], dtype=np.float64)
+        _self_test(reader, file, decode(_verified(root, file, sums)), expected_PC, TOLERANCE[model])
+    reader.log = None if log is None else Log(log, reader.name, log_images)
     return reader
 
 
@@ -574,9 +743,9 @@ def _self_test(reader: Reader, name: str, image: Pixels, expected_PC: Floats, to
         )
 
 
-def _sums(root: Path) -> dict[str, str]:
+def _sums(listed: bytes) -> dict[str, str]:
     """Return the SHA-256 of each file of the bundle."""
-    lines = _bytes(root, SUMS).decode("utf-8", "replace").splitlines()
+    lines = listed.decode("utf-8", "replace").splitlines()
     return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
 
 
@@ -620,17 +789,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Read images. Print one JSON object a line.")
     parser.add_argument("files", nargs="+", metavar="FILES", help="Images to read.")
     parser.add_argument("--int8", action="store_true", help="Use the smaller and faster model of the bundle.")
+    parser.add_argument("--log", metavar="FILE", help="Append each reading to this file, as a line of JSON.")
+    parser.add_argument("--log-images", action="store_true", help="Write the images too, into the folder FILE.images.")
     given = parser.parse_args(arguments)
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` refuses large images
     try:
-        reader = load(int8=given.int8)
+        reader = load(int8=given.int8, log=given.log, log_images=given.log_images)
     except BundleError as error:
         print(f"reader.py: {error}", file=sys.stderr)
         return 1
     failed = False
     for file in given.files:
         try:
-            record = {"file": file} | reader.read(file).to_dict()
+            reading = reader.read(file)
+            record = {"file": file} | reading.to_dict() | ({"id": reading.id} if reading.id else {})
         except UnreadableImageError as error:
             record, failed = {"file": file, "error": str(error)}, True
         try:

@@ -42,6 +42,13 @@ def api(
     audit_log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write one JSON line a request, without images and texts.")
     ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append each reading and each verdict of the portal to this file."),
+    ] = None,
+    log_images: Annotated[
+        bool, typer.Option("--log-images", help="Write the images too, into the folder FILE.images.")
+    ] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Use the smaller and faster model of the bundle.")] = False,
 ) -> None:
     """Answer HTTP requests with the readings of a bundle, on 127.0.0.1. Needs no torch.
@@ -63,14 +70,17 @@ def api(
         return
     if (tls_cert is None) != (tls_key is None):
         raise OptionError("Give --tls-cert and --tls-key together.")
+    if log_images and log is None:
+        raise OptionError("Images are written beside a log. Give its file with --log.")
+    if log is not None and audit_log is not None and log.resolve() == audit_log.resolve():
+        raise OptionError("Give --log and --audit-log different files.")
     check_exposure(host, has_tokens=token_file is not None, has_tls=tls_cert is not None, behind_proxy=behind_proxy)
     guard = Guard(Tokens(token_file) if token_file else None, behind_proxy=behind_proxy)
     audit = AuditLog(audit_log) if audit_log else None
-    target = open_bundle(bundle, int8=int8)
+    target = open_bundle(bundle, int8=int8, log=log, log_images=log_images)
     limits = Limits(threads=threads or _cores(), room=queue, seconds=timeout)
-    server = make_server(
-        make_app(target.reader.read_all, target.name, limits, guard, audit), tls_cert, tls_key, timeout
-    )
+    app = make_app(target.reader.read_all, target.name, limits, guard, audit=audit, log=target.reader.log)
+    server = make_server(app, tls_cert, tls_key, timeout)
     with listen(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
         scheme = "https" if tls_cert else "http"

@@ -37,8 +37,8 @@ class Target(Protocol):
 class BundleTarget:
     """A bundle."""
 
-    def __init__(self, reader: Reader, name: str) -> None:
-        self.reader, self.name = reader, name
+    def __init__(self, reader: Reader) -> None:
+        self.reader, self.name = reader, reader.name
 
     def read(self, images: Sequence[Pixels]) -> list[Record]:
         return [reading.to_dict() for reading in self.reader.read_all(images)]
@@ -84,27 +84,26 @@ def is_bundle(path: Path) -> bool:
     return False
 
 
-def open_bundle(path: Path, *, int8: bool = False) -> BundleTarget:
-    """Load a bundle from its folder or zip. Raises OptionError or StorageError."""
+def open_bundle(path: Path, *, int8: bool = False, log: Path | None = None, log_images: bool = False) -> BundleTarget:
+    """Load a bundle from its folder or zip, and open its log. Raises OptionError or StorageError."""
     try:
         if path.is_dir():
-            return _loaded(path, int8=int8)
+            return _loaded(path, int8=int8, log=log, log_images=log_images)
         with tempfile.TemporaryDirectory(prefix="slotlab-") as folder:
             _unpack(path, Path(folder))
-            return _loaded(Path(folder), int8=int8)  # it keeps the files in memory
+            # The reader keeps the files in memory.
+            return _loaded(Path(folder), int8=int8, log=log, log_images=log_images)
     except OSError as error:
         raise StorageError(f"The bundle {shortened(str(path))} cannot be read ({error.strerror}).") from error
 
 
-def _loaded(folder: Path, *, int8: bool) -> BundleTarget:
+def _loaded(folder: Path, *, int8: bool, log: Path | None, log_images: bool) -> BundleTarget:
     try:
-        reader = load(folder, int8=int8)
+        return BundleTarget(load(folder, int8=int8, log=log, log_images=log_images))
     except BundleError as error:
         raise StorageError(str(error)) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StorageError("The manifest of this bundle is damaged.") from error
-    sha256 = hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
-    return BundleTarget(reader, f"bundle {sha256[:12]}{' int8' if int8 else ''}")
 
 
 def _unpack(path: Path, folder: Path) -> None:

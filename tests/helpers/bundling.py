@@ -1,9 +1,12 @@
-"""A bundle of the toy run, made by the real worker in this process."""
+"""A bundle of the toy run, made by the real worker in this process, and a process that has only the bundle."""
 
 import hashlib
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +71,16 @@ def change_manifest(bundle: Path, **values: Any) -> None:
     (bundle / MANIFEST).write_bytes(data)
     sums = (bundle / SUMS).read_text().replace(before, hashlib.sha256(data).hexdigest())
     (bundle / SUMS).write_text(sums)
+
+
+def bare(packages: Path, bundle: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run Python with only these packages in the folder of a bundle."""
+    return subprocess.run(
+        [sys.executable, "-S", "-P", *map(str, arguments)],
+        check=False,
+        cwd=bundle,
+        env={"PYTHONPATH": f"{packages}{os.pathsep}{bundle}", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )

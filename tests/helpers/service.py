@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from resource import RLIMIT_NOFILE, setrlimit
+from resource import RLIMIT_FSIZE, RLIMIT_NOFILE, setrlimit
 
 from tests.helpers.aside import aside
 from tests.helpers.repository import ROOT
@@ -58,15 +58,18 @@ def serving(
     launch: Sequence[str] = ("-m", "core.cli"),
     port: int = 0,
     files: int | None = None,
+    file_bytes: int | None = None,
 ) -> Iterator[Service]:
     """Start `slotlab api` and wait until it answers. `launch` are arguments of Python before `api`.
 
-    `files` limits the files that the process may open.
+    `files` limits the files that the process may open, and `file_bytes` the size of each, as a full disk does.
     """
 
     def limit() -> None:
         if files:
             setrlimit(RLIMIT_NOFILE, (files, files))
+        if file_bytes:
+            setrlimit(RLIMIT_FSIZE, (file_bytes, file_bytes))
 
     command = [sys.executable, *launch, "api", str(bundle), "--port", str(port), *map(str, options)]
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The requests that the service answers: /v1/read, /healthz, /readyz and /metrics."""
+"""The requests that the service answers: /v1/read, /v1/verdict, /healthz, /readyz and /metrics."""
 
 import time
 from collections.abc import AsyncIterator, Mapping, MutableMapping
@@ -13,16 +13,17 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from core.bundle.reader import MAX_BYTES, MAX_PIXELS
+from core.bundle.reader import MAX_BYTES, MAX_PIXELS, Log
 from core.bundle.service.access import Guard
 from core.bundle.service.audit import AuditLog
 from core.bundle.service.bodies import Bodies
 from core.bundle.service.metrics import CONTENT_TYPE, Metrics
 from core.bundle.service.refusal import RefusalError
+from core.bundle.service.verdicts import Verdict, Verdicts
 from core.bundle.service.work import ReadAll, Workers
 from core.web import Receive, Scope, Send
 
-READ = "/v1/read"
+READ, VERDICT = "/v1/read", "/v1/verdict"
 VERSION = "1"
 """Version of the interface. It changes with /v1."""
 
@@ -46,17 +47,19 @@ class Position(BaseModel):
 
 
 class Answer(BaseModel):
-    """The reading of an image, as `slotlab predict --json` prints it, without the file."""
+    """The reading of an image, as `slotlab predict --json` prints it, without the file and with its id."""
 
     text: str
     confidence: float
     accepted: bool | None
     unfamiliar: str | None
     positions: list[Position]
+    id: str | None
+    """Name of the reading in the log. Null without a log."""
 
 
 class Problem(BaseModel):
-    """A request without a reading."""
+    """A request that is refused or failed."""
 
     error: str
 
@@ -84,17 +87,22 @@ BODY = {
         "content": {"image/*": IMAGE, "application/octet-stream": IMAGE, "multipart/form-data": FORM},
     }
 }
+JSON_BODY = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": Verdict.model_json_schema()}}}
+}
 REASONS = {
     400: "No image, or a damaged form.",
     401: "A missing or wrong token.",
     403: "A page of another website.",
+    404: "A service without a log, or an id that it did not give, or too long ago.",
     408: "The body came too slowly.",
     413: "More bytes than the limit.",
-    415: "Not an image of a known format.",
+    415: "A body of another format.",
     421: "A foreign host name.",
-    422: "An image that cannot be read.",
+    422: "An image that cannot be read, or JSON that is not a verdict.",
     429: "Too many requests; try again after Retry-After seconds.",
     500: "An unexpected failure.",
+    507: "The log cannot be written.",
 }
 
 
@@ -102,11 +110,24 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": REASONS[status]} for status in statuses}
 
 
-def make_app(read_all: ReadAll, bundle: str, limits: Limits, guard: Guard, audit: AuditLog | None = None) -> "Recorder":
-    """Return the ASGI app of a loaded bundle: what reads its images, and its name."""
+def make_app(
+    read_all: ReadAll,
+    bundle: str,
+    limits: Limits,
+    guard: Guard,
+    *,
+    audit: AuditLog | None = None,
+    log: Log | None = None,
+) -> "Recorder":
+    """Return the ASGI app of a loaded bundle: what reads its images, its name, and the log that this writes."""
     workers = Workers(read_all, threads=limits.threads, room=limits.room, seconds=limits.seconds)
     bodies = Bodies(limits.seconds)
-    metrics = Metrics(waiting=lambda: workers.waiting, audit_failures=lambda: audit.failures if audit else 0)
+    verdicts = Verdicts(log)
+    metrics = Metrics(
+        waiting=lambda: workers.waiting,
+        audit_failures=lambda: audit.failures if audit else 0,
+        log_failures=lambda: log.failures if log else 0,
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -137,7 +158,17 @@ def make_app(read_all: ReadAll, bundle: str, limits: Limits, guard: Guard, audit
             "sha256": sha256, "confidence": reading.confidence, "accepted": reading.accepted,
             "unfamiliar": reading.unfamiliar,
         }  # fmt: skip
-        return JSONResponse(reading.to_dict())
+        verdicts.remember(sha256, reading)
+        return JSONResponse(reading.to_dict() | {"id": reading.id})
+
+    @api.post(
+        VERDICT, responses=_problems(400, 401, 404, 408, 413, 415, 422, 429, 507), openapi_extra=JSON_BODY,
+        dependencies=[Depends(client)], operation_id="verdict", summary="Log whether the portal accepted a text",
+        status_code=204, response_class=Response,
+    )  # fmt: skip
+    async def verdict(request: Request) -> None:
+        added = await verdicts.add(await bodies.json(request))
+        metrics.count_verdict(accepted=added.accepted)
 
     @api.get("/healthz", operation_id="health", summary="Answer while the process lives")
     async def health() -> Health:

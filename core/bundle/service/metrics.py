@@ -13,7 +13,9 @@ SECONDS = (0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 class Metrics:
     """Counters of one service."""
 
-    def __init__(self, *, waiting: Callable[[], int], audit_failures: Callable[[], int]) -> None:
+    def __init__(
+        self, *, waiting: Callable[[], int], audit_failures: Callable[[], int], log_failures: Callable[[], int]
+    ) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         given: dict[str, Any] = {"registry": self._registry}
@@ -22,8 +24,10 @@ class Metrics:
             "slotlab_request_seconds", "Time from the headers to the answer.", buckets=SECONDS, **given
         )
         self._readings = Counter("slotlab_readings", "Images read.", ["accepted", "unfamiliar"], **given)
+        self._verdicts = Counter("slotlab_verdicts", "Verdicts of the portal.", ["accepted"], **given)
         Gauge("slotlab_waiting_images", "Images that are not answered yet.", **given).set_function(waiting)
         Gauge("slotlab_audit_failures", "Lines that the audit log lacks.", **given).set_function(audit_failures)
+        Gauge("slotlab_log_failures", "Lines and images that the log lacks.", **given).set_function(log_failures)
 
     def count_request(self, status: int, seconds: float) -> None:
         self._requests.labels(str(status)).inc()
@@ -32,6 +36,9 @@ class Metrics:
     def count_reading(self, *, accepted: bool | None, unfamiliar: bool) -> None:
         """Count an image. `accepted` is None for a bundle without threshold."""
         self._readings.labels("unknown" if accepted is None else str(accepted).lower(), str(unfamiliar).lower()).inc()
+
+    def count_verdict(self, *, accepted: bool) -> None:
+        self._verdicts.labels(str(accepted).lower()).inc()
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

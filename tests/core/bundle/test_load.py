@@ -1,12 +1,10 @@
 """A bundle as its owner uses it: loaded in an environment with three packages, by threads, and damaged."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
@@ -26,31 +24,6 @@ def bundle(toy_bundle: Path, tmp_path: Path) -> Path:
     return shutil.copytree(toy_bundle, tmp_path / "bundle")
 
 
-@pytest.fixture(scope="module")
-def three_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with numpy, pillow, onnxruntime and what these require, and nothing else."""
-    folder = tmp_path_factory.mktemp("packages")
-    for name in ("numpy", "pillow", "onnxruntime", "flatbuffers", "packaging", "protobuf"):
-        made = distribution(name)
-        for top in {file.parts[0] for file in made.files or () if file.parts[0] not in ("..", "__pycache__")}:
-            if not (folder / top).exists():
-                (folder / top).symlink_to(Path(str(made.locate_file(top))).resolve())
-    return folder
-
-
-def bare(packages: Path, bundle: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run Python with only these packages in the folder of a bundle."""
-    return subprocess.run(
-        [sys.executable, "-S", "-P", *map(str, arguments)],
-        check=False,
-        cwd=bundle,
-        env={"PYTHONPATH": f"{packages}{os.pathsep}{bundle}", "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-
-
 def test_the_command_reads_with_three_packages(
     toy_run: toy.Trained, bundle: Path, three_packages: Path, tmp_path: Path
 ) -> None:
@@ -62,7 +35,7 @@ def test_the_command_reads_with_three_packages(
     (tmp_path / "bad.png").write_bytes(b"no image")
     predictions = Predictor.load(toy_run.folder).predict([snapshot.pixels(index) for index in snapshot.labeled("val")])
 
-    ended = bare(three_packages, bundle, "reader.py", *paths, tmp_path / "bad.png")
+    ended = bundling.bare(three_packages, bundle, "reader.py", *paths, tmp_path / "bad.png")
 
     *lines, bad = map(json.loads, ended.stdout.splitlines())
     assert ended.returncode == 1, ended.stderr
@@ -73,7 +46,7 @@ def test_the_command_reads_with_three_packages(
         assert line["text"] == prediction.text
         assert line["confidence"] == pytest.approx(prediction.confidence, abs=1e-4)
         assert [each["char"] for each in line["positions"]] == list(line["text"])
-    missing = bare(three_packages, bundle, "-c", "import torch")
+    missing = bundling.bare(three_packages, bundle, "-c", "import torch")
     assert "No module named 'torch'" in missing.stderr
 
 
@@ -97,7 +70,7 @@ def test_without_onnxruntime_it_says_what_to_install(bundle: Path, three_package
         if not path.name.startswith("onnxruntime"):
             (tmp_path / "two" / path.name).symlink_to(path.resolve())
 
-    ended = bare(tmp_path / "two", bundle, "reader.py", bundle / "test-1.png")
+    ended = bundling.bare(tmp_path / "two", bundle, "reader.py", bundle / "test-1.png")
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "reader.py: The reader needs the package onnxruntime. Install it with pip.\n"

@@ -68,7 +68,10 @@ def audit_of(service: Service) -> list[dict[str, Any]]:
 def test_an_image_is_read_as_the_reader_reads_it(
     service: Service, toy_bundle: Path, body: bytes, headers: dict[str, str]
 ) -> None:
-    """The answer is the object of `slotlab predict --json` without the file, however the image is sent."""
+    """The answer is the object of `slotlab predict --json` without the file, however the image is sent.
+
+    Without a log, its id is null.
+    """
     image = body if headers is not FORM else GOOD
     expected = load(toy_bundle).read(image).to_dict()
 
@@ -76,7 +79,8 @@ def test_an_image_is_read_as_the_reader_reads_it(
 
     found = json.loads(answer)
     assert status == 200
-    assert list(found) == ["text", "confidence", "accepted", "unfamiliar", "positions"]
+    assert list(found) == ["text", "confidence", "accepted", "unfamiliar", "positions", "id"]
+    assert found.pop("id") is None
     assert found | {"confidence": 0, "positions": 0} == expected | {"confidence": 0, "positions": 0}
     assert found["confidence"] == pytest.approx(expected["confidence"], abs=1e-5)
     assert [each["char"] for each in found["positions"]] == [each["char"] for each in expected["positions"]]

@@ -121,6 +121,19 @@ def test_an_audit_log_that_cannot_be_written_is_refused(api: Api, toy_bundle: Pa
     refused(api(toy_bundle, "--audit-log", "/dev/null"), "slotlab: /dev/null is not a file. Give the name of a file.\n")
 
 
+def test_a_log_that_cannot_be_written_is_refused(api: Api, toy_bundle: Path, tmp_path: Path) -> None:
+    """Also images without a log, and a log that would be in the file of the other."""
+    missing = tmp_path / "missing" / "log.jsonl"
+    sentence = f"slotlab: The log {missing} cannot be written (No such file or directory).\n"
+    refused(api(toy_bundle, "--log", missing), sentence)
+    sentence = "slotlab: The log /dev/null is not a file. Give the name of a file.\n"
+    refused(api(toy_bundle, "--log", "/dev/null"), sentence)
+    sentence = "slotlab: Images are written beside a log. Give its file with --log.\n"
+    refused(api(toy_bundle, "--log-images"), sentence)
+    both = ("--log", tmp_path / "log.jsonl", "--audit-log", tmp_path / "." / "log.jsonl")
+    refused(api(toy_bundle, *both), "slotlab: Give --log and --audit-log different files.\n")
+
+
 def test_without_its_packages_it_says_what_to_install() -> None:
     """`make install` does not bring them."""
     code = (

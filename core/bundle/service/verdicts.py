@@ -1,0 +1,76 @@
+"""Verdicts: what the portal said about texts that this service read."""
+
+import asyncio
+from collections import OrderedDict
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.bundle.reader import REASON, Log, Reading, VerdictError
+from core.bundle.service.refusal import RefusalError
+from core.files import shortened
+
+REMEMBERED = 100_000
+"""Readings that may still get a verdict. The oldest is forgotten first."""
+
+
+class Verdict(BaseModel):
+    """What the portal said about a reading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: str
+    """The id of the reading."""
+    accepted: bool
+    """Whether the portal accepted the text."""
+    reason: str | None = Field(default=None, max_length=REASON)
+    """Why it did not: captcha, timeout, password, or another short text."""
+
+
+class _Read(NamedTuple):
+    sha256: str
+    text: str
+
+
+class Verdicts:
+    """The verdicts of one service. Only its event loop uses them."""
+
+    def __init__(self, log: Log | None, remembered: int = REMEMBERED) -> None:
+        self._log, self._remembered = log, remembered
+        self._readings: OrderedDict[str, _Read] = OrderedDict()
+
+    def remember(self, sha256: str, reading: Reading) -> None:
+        """Allow a verdict about a reading, if there is a log."""
+        if reading.id is None:
+            return
+        self._readings[reading.id] = _Read(sha256, reading.text)
+        if len(self._readings) > self._remembered:
+            self._readings.popitem(last=False)
+
+    async def add(self, data: bytes) -> Verdict:
+        """Log a verdict from its JSON. Return it. Raises RefusalError."""
+        if self._log is None:
+            raise RefusalError(404, "This service has no log. Start it with --log FILE.")
+        verdict = _parsed(data)
+        read = self._readings.get(verdict.id)
+        if read is None:
+            raise RefusalError(404, f"This service has not read {shortened(verdict.id)!r}, or too long ago.")
+        try:
+            is_written = await asyncio.to_thread(  # a slow disk must not stop the event loop
+                self._log.verdict, verdict.id, read.sha256, read.text, accepted=verdict.accepted, reason=verdict.reason
+            )
+        except VerdictError as error:
+            raise RefusalError(422, str(error)) from error
+        if not is_written:
+            raise RefusalError(507, "The log cannot be written. The disk of the service may be full.")
+        return verdict
+
+
+def _parsed(data: bytes) -> Verdict:
+    try:
+        return Verdict.model_validate_json(data)
+    except ValidationError as error:
+        if any(each["type"] == "json_invalid" for each in error.errors()):
+            raise RefusalError(400, "The request is not JSON.") from error
+        sentence = f'Send {{"id": "...", "accepted": true or false, "reason": null or up to {REASON} characters}}.'
+        raise RefusalError(422, sentence) from error
