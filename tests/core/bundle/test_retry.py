@@ -1,5 +1,6 @@
 """The retry loop of the guide, with a bundle and a simulated portal."""
 
+import json
 import re
 import shutil
 import sys
@@ -32,9 +33,9 @@ class Portal:
         self.shown += 1
         return b"" if self.shown % 5 == 0 else encode_png(toy.draw("x|", self.rng))
 
-    def submit(self, text: str) -> bool:
+    def submit(self, text: str) -> tuple[bool, str | None]:
         self.submitted.append(text)
-        return self.takes
+        return self.takes, None if self.takes else "captcha"
 
 
 @pytest.fixture
@@ -46,6 +47,7 @@ def log_in(toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         bundle = shutil.copytree(toy_bundle, tmp_path / "bundle")
         bundling.change_manifest(bundle, threshold=threshold)
         monkeypatch.syspath_prepend(bundle)
+        monkeypatch.chdir(tmp_path)  # of the log
         names: dict[str, Any] = {}
         exec(code, names)
         function: LogIn = names["log_in"]
@@ -75,13 +77,17 @@ def test_it_asks_for_new_images_until_one_is_accepted(log_in: Make, toy_bundle: 
     assert [value >= threshold for value in confidences] == [False] * (len(confidences) - 1) + [True]
 
 
-def test_it_stops_before_the_portal_locks_the_login(log_in: Make) -> None:
-    """It uses two of three tries."""
+def test_it_stops_before_the_portal_locks_the_login(log_in: Make, tmp_path: Path) -> None:
+    """It uses two of three tries, and logs what the portal said about each."""
     portal = Portal(takes=False)
 
     assert not log_in(0.0)(portal.new_image, portal.submit, lockout=3)
 
     assert len(portal.submitted) == 2
+    lines = [json.loads(line) for line in (tmp_path / "readings.jsonl").read_text().splitlines()]
+    verdicts = [(line["text"], line["accepted"], line["reason"]) for line in lines if "accepted" in line]
+    assert verdicts == [(text, False, "captcha") for text in portal.submitted]
+    assert [line["id"] for line in lines if "reading" in line] == [line["id"] for line in lines if "accepted" in line]
 
 
 def test_it_gives_up_after_so_many_images(log_in: Make) -> None:
