@@ -1,4 +1,4 @@
-"""Verdicts: what the portal said about texts that this service read."""
+"""Verdicts of the portal on texts that this service read."""
 
 import asyncio
 from collections import OrderedDict
@@ -15,16 +15,16 @@ REMEMBERED = 100_000
 
 
 class Verdict(BaseModel):
-    """What the portal said about a reading."""
+    """The portal's answer to a submitted text."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     id: str
     """The id of the reading."""
     accepted: bool
-    """Whether the portal accepted the text."""
+    """True if the portal accepted the text."""
     reason: str | None = Field(default=None, max_length=REASON)
-    """Why it did not: captcha, timeout, password, or another short text."""
+    """The cause of a rejection: captcha, timeout, password, or another short text."""
 
 
 class _Read(NamedTuple):

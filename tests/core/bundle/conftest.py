@@ -1,4 +1,4 @@
-"""What a machine with a bundle has installed."""
+"""The packages of a machine that has only a bundle."""
 
 from importlib.metadata import distribution
 from pathlib import Path

@@ -238,7 +238,7 @@ print(made.read("test-2.png").text, made.log.failures)
 
 
 def test_a_full_disk_costs_lines_and_no_reading(toy_bundle: Path, three_packages: Path, log: Path) -> None:
-    """What is missing is counted and warned of once. With room again, the next line stands alone."""
+    """Missing lines are counted and warned of once. With room again, the next line stands alone."""
     done = bundling.bare(three_packages, toy_bundle, "-c", FULL, log)
 
     assert done.returncode == 0, done.stderr

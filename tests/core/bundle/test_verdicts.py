@@ -127,7 +127,7 @@ def test_without_a_log_there_are_no_verdicts(toy_bundle: Path, tmp_path: Path) -
 
 
 def test_a_full_disk_refuses_verdicts_and_costs_no_reading(toy_bundle: Path, tmp_path: Path) -> None:
-    """What is missing is counted. The service says so once on stderr, and ends as ever."""
+    """Missing lines are counted. The service says so once on stderr, and ends without an error."""
     log = tmp_path / "log.jsonl"
     with serving(toy_bundle, "--log", log, file_bytes=1000) as service:
         load = load_of(service.port, [GOOD], clients=4, seconds=1)
