@@ -79,7 +79,11 @@ def bare(packages: Path, bundle: Path, *arguments: str | Path) -> subprocess.Com
         [sys.executable, "-S", "-P", *map(str, arguments)],
         check=False,
         cwd=bundle,
-        env={"PYTHONPATH": f"{packages}{os.pathsep}{bundle}", "PATH": os.environ["PATH"]},
+        env={
+            "PYTHONPATH": f"{packages}{os.pathsep}{bundle}",
+            "PATH": os.environ["PATH"],
+            "PYTHONDONTWRITEBYTECODE": "1",  # tests share the folder
+        },
         capture_output=True,
         text=True,
         timeout=100,
