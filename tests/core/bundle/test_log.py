@@ -17,7 +17,9 @@ import pytest
 from PIL import Image
 
 from core.bundle.reader import REASON, BundleError, Reader, VerdictError, load, pixel_hash, pixels_of
+from core.data.verdict_file import GivenVerdict, VerdictFile
 from core.images.pixels import decode
+from db.answers import NewAnswer
 from tests.helpers import bundling, toy
 from tests.helpers.pictures import encoded
 from tests.helpers.repository import ROOT
@@ -78,6 +80,27 @@ def test_an_answer_and_a_verdict_are_a_line_each(reader: Reader, log: Path, toy_
     assert {path.name for path in log.parent.iterdir()} == {log.name}
     assert reader.name.startswith("bundle ")
     assert load(toy_bundle).name == reader.name
+
+
+def test_the_lab_reads_the_log(toy_bundle: Path, log: Path) -> None:
+    """Answers with their images, and verdicts."""
+    reader = load(toy_bundle, log=log, log_images=True)
+    reading = reader.read(Image.fromarray(IMAGE))
+    reading.accepted_by_portal(accepted=False, reason="captcha")
+
+    answer, verdict = VerdictFile(log, toy.SPEC).read()
+
+    assert reader.familiar is not None
+    look = [pytest.approx(value, abs=1e-4) for value in reader.familiar.look(IMAGE)]
+    assert isinstance(answer.given, NewAnswer)
+    assert (answer.given.key, answer.given.sha256, answer.given.reader) == (reading.id, pixel_hash(IMAGE), reader.name)
+    assert (answer.given.text, answer.given.confidence) == (reading.text, reading.confidence)
+    assert [answer.given.distance, answer.given.surprise] == look
+    assert answer.image is not None
+    assert pixel_hash(decode(answer.image.read_bytes())) == answer.given.sha256
+    assert isinstance(verdict.given, GivenVerdict)
+    assert (verdict.given.key, verdict.given.sha256) == (reading.id, answer.given.sha256)
+    assert (verdict.given.text, verdict.given.accepted, verdict.given.reason) == (reading.text, False, "captcha")
 
 
 def test_a_log_changes_no_reading(reader: Reader, toy_bundle: Path) -> None:
