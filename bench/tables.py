@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import unfamiliar
+from bench import drift, unfamiliar
 from bench.accuracy import accuracy, speed
 from bench.accuracy.data import FOLDS
 from bench.cells import RESULTS, ROOT, BenchCell, load_results
 from bench.ui import ui
 from bench.ui.faults import FAULTS
+from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted
 from core.evaluation.tta_effect import mcnemar
 from core.readers.builtin import NAME as BUILTIN
@@ -36,6 +37,7 @@ def tables(
     reliability_results: Results = NO_RESULTS,
     suspect_results: Results = NO_RESULTS,
     unfamiliar_results: Results = NO_RESULTS,
+    drift_results: Results = NO_RESULTS,
 ) -> dict[str, str]:
     """Return each table as Markdown, by the name that its mark on the page has."""
     kills = [reliability_results["kills"]] if "kills" in reliability_results else []
@@ -46,6 +48,8 @@ def tables(
         "suspects": suspects_table(suspect_results),
         "unfamiliar": unfamiliar_table(unfamiliar_results),
         "unfamiliar-kinds": unfamiliar_kinds_table(unfamiliar_results),
+        "drift": drift_table(drift_results),
+        "drift-kinds": drift_kinds_table(drift_results),
         "slices": slices_table(accuracy_results),
         "reader": zero_shot_table(accuracy_results),
         "errors": errors_table(accuracy_results),
@@ -585,6 +589,56 @@ def flagged(counts: Sequence[Mapping[str, int]]) -> str:
     return counted(sum(each["k"] for each in counts), sum(each["n"] for each in counts))
 
 
+def drift_table(results: Results) -> str:
+    """Return the false alarms of each set, and the share of its changed streams that are noticed within 50 images."""
+
+    def row(found: Sequence[Mapping[str, Any]]) -> list[str]:
+        images, alarms = (sum(result["false"][key] for result in found) for key in ("images", "alarms"))
+        low, high = (1e4 * end for end in interval95(alarms, images))
+        kinds = [counts for result in found for counts in result.get("kinds", {}).values() if not counts["has"]]
+        halves = [[counts for counts in kinds if counts["keeps"] == keeps] for keeps in (False, True)]
+        rate = f"{alarms} in {images:,} = {1e4 * alarms / images:.2f} in 10,000 ({low:.2f} to {high:.2f})"
+        return [rate, *(noticed(half) if half else "" for half in halves)]
+
+    head = ["cell", "images", "false alarms", "other size or colors, within 50", "same size and colors, within 50"]
+    cells = of_group(drift.CELLS, "drift")
+    rows = cell_rows(cells, results, len(head) - 2, lambda result: row([result]))
+    if all(cell.name in results for cell in cells):
+        rows.append(["**pooled**", "all of these", *row([results[cell.name] for cell in cells])])
+    simulated = cell_rows(of_group(drift.CELLS, "simulated"), results, len(head) - 2, lambda result: row([result]))
+    few = cell_rows(of_group(drift.CELLS, "few"), results, len(head) - 2, lambda result: row([result]))
+    return table(head, rows + few + simulated)
+
+
+def drift_kinds_table(results: Results) -> str:
+    """Return the delays of each kind of change, over all sets whose training does not have it."""
+    found = [results[cell.name] for cell in of_group(drift.CELLS, "drift") if cell.name in results]
+    head = ["change", "keeps size and colors", "made after the rule", "noticed within 50 images"]
+    head += ["median delay, lowest and highest set", "90th percentile, highest set"]
+    rows = []
+    for kind in found[0]["kinds"] if found else ():
+        counts = [each for result in found if not (each := result["kinds"][kind])["has"]]
+        medians, slowest = [each["median"] for each in counts], max(each["p90"] for each in counts)
+        rows.append(
+            [
+                kind,
+                *("yes" if counts[0][key] else "" for key in ("keeps", "fresh")),
+                noticed(counts),
+                f"{_images(min(medians), counts[0])} to {_images(max(medians), counts[0])}",
+                _images(slowest, counts[0]),
+            ]
+        )
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
+def noticed(counts: Sequence[Mapping[str, int]]) -> str:
+    return counted(sum(each["soon"] for each in counts), sum(each["n"] for each in counts))
+
+
+def _images(delay: float, counts: Mapping[str, Any]) -> str:
+    return f"over {counts['most']}" if delay > counts["most"] else f"{delay:.0f}"
+
+
 def backups_table(results: Results) -> str:
     """Return the time of a backup beside a plain copy, and what it costs the operators who label meanwhile."""
     head = ["samples", "plain copy", "backup", "answers to labels, p95", "restored"]
@@ -717,7 +771,10 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
 
 def current(results: Path = RESULTS) -> dict[str, str]:
     return tables(
-        *(load_results(results / kind) for kind in ("accuracy", "speed", "ui", "reliability", "suspects", "unfamiliar"))
+        *(
+            load_results(results / kind)
+            for kind in ("accuracy", "speed", "ui", "reliability", "suspects", "unfamiliar", "drift")
+        )
     )
 
 
