@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 from db.records import Sample
 from db.sqlite import Database
@@ -34,25 +35,60 @@ def insert_answers(db: Database, project_id: int, answers: Sequence[NewAnswer]) 
     return cursor.rowcount
 
 
-def count_unanswered(db: Database, project_id: int, reader: str, *, since: str) -> int:
-    """Return the number of images that came at this time or later and have no answer of a reader."""
-    where, values = _unanswered(project_id, reader, since)
+class Streamed(NamedTuple):
+    """An answer with what else is known about its image. db.records.Answer explains the first fields."""
+
+    sha256: str
+    at: str
+    text: str
+    confidence: float
+    accepted: int | None
+    unfamiliar: str | None
+    distance: float | None
+    surprise: float | None
+    sample_id: int | None
+    """None if the project does not have the image."""
+    source: str | None
+    verdict: int | None
+    """1 if the portal accepted the text, 0 if it did not; None without a verdict. The newest verdict counts."""
+    reason: str | None
+    """Why the portal did not accept it."""
+
+
+def select_stream(db: Database, project_id: int, readers: Sequence[str]) -> list[Streamed]:
+    """Return all answers of these readers in a project, in order of time."""
+    rows = db.execute(
+        "SELECT answers.sha256, answers.at, answers.text, confidence, answers.accepted, unfamiliar, distance, surprise,"
+        " samples.id, sources.name, verdicts.accepted, verdicts.reason FROM answers"
+        " LEFT JOIN samples ON samples.project_id = answers.project_id AND samples.sha256 = answers.sha256"
+        " LEFT JOIN sources ON sources.id = samples.source_id"
+        " LEFT JOIN verdicts ON verdicts.id = (SELECT max(id) FROM verdicts AS v WHERE v.project_id ="
+        " answers.project_id AND v.sha256 = answers.sha256 AND v.text = answers.text)"
+        f" WHERE answers.project_id = ? AND reader IN ({','.join('?' * len(readers))}) ORDER BY answers.at, answers.id",
+        [project_id, *readers],
+    )
+    return [Streamed(*row) for row in rows.fetchall()]
+
+
+def count_unanswered(db: Database, project_id: int, readers: Sequence[str], *, later_than: str) -> int:
+    """Return the number of images that came later than a time and have no answer of these readers."""
+    where, values = _unanswered(project_id, readers, later_than)
     return int(db.execute(f"SELECT count(*) FROM samples WHERE {where}", values).fetchone()[0])
 
 
 def select_unanswered(
-    db: Database, project_id: int, reader: str, *, since: str, after: int, limit: int
+    db: Database, project_id: int, readers: Sequence[str], *, later_than: str, after: int, limit: int
 ) -> list[Sample]:
-    """Return the next images, by id, that came at this time or later and have no answer of a reader."""
-    where, values = _unanswered(project_id, reader, since)
+    """Return the next images, by id, that came later than a time and have no answer of these readers."""
+    where, values = _unanswered(project_id, readers, later_than)
     sql = f"SELECT * FROM samples WHERE {where} AND id > ? ORDER BY id LIMIT ?"
     return [Sample(**row) for row in list(db.query(sql, [*values, after, limit]))]
 
 
-def _unanswered(project_id: int, reader: str, since: str) -> tuple[str, list[str | int]]:
+def _unanswered(project_id: int, readers: Sequence[str], later_than: str) -> tuple[str, list[str | int]]:
     # The plus reads the rows in file order; see db.samples.
     where = (
-        "+project_id = ? AND created_at >= ? AND NOT EXISTS"
-        " (SELECT 1 FROM answers WHERE project_id = samples.project_id AND sha256 = samples.sha256 AND reader = ?)"
+        "+project_id = ? AND created_at > ? AND NOT EXISTS (SELECT 1 FROM answers WHERE project_id ="
+        f" samples.project_id AND sha256 = samples.sha256 AND reader IN ({','.join('?' * len(readers))}))"
     )
-    return where, [project_id, since, reader]
+    return where, [project_id, later_than, *readers]

@@ -8,6 +8,7 @@ from core.data.kinds import Counts, breakdown, is_mixed, labels_by_kind
 from core.data.proposals import rule_of
 from core.evaluation.percent import share
 from core.evaluation.reference import score_name
+from core.runs.drift import newest_drift, sentence
 from core.runs.promotions import default_run
 from core.words import plural
 from db.jobs import active_jobs, list_jobs
@@ -51,15 +52,24 @@ if layout.home().db.exists():
         imports = [job for job in list_jobs(db, kind="import", limit=len(watches) + 1) if job.id not in watches]
         for project in projects:
             numbers = counts(db, project.id), labels_by_kind(db, project), rule_of(db, project).usable
-            cards.append((project, *shown_run(db, project), *numbers))
+            drift = newest_drift(db, project)
+            alarms = [sentence(source, change) for source, change in drift.alarms] if drift else []
+            cards.append((project, *shown_run(db, project), *numbers, alarms))
 
 
 def show_project(
-    project: Project, run: Run | None, why: str, count: dict[tuple[str, str], int], kinds: Counts, usable: bool
+    project: Project,
+    run: Run | None,
+    why: str,
+    count: dict[tuple[str, str], int],
+    kinds: Counts,
+    usable: bool,
+    alarms: list[str],
 ) -> None:
     """Draw a project's card: labeling progress, a run's result, and links to the next steps.
 
-    `why` names the run. `usable`: the general readers have read the project and can be used.
+    `why` names the run. `usable`: the general readers have read the project and can be used. `alarms`: drift of the
+    bundle in use.
     """
 
     def total(*keys: str) -> int:
@@ -70,6 +80,11 @@ def show_project(
             st.subheader(layout.plain(project.name), anchor=False)
             with st.container(horizontal=True, width="content"):
                 link_to_next_steps(project, run, kinds, total("unlabeled"), usable)
+        for alarm in alarms:
+            st.page_link(
+                "pages/models.py", label=f":orange[{layout.plain(alarm)}]", icon=":material/trending_down:",
+                query_params={"project": project.name},
+            )  # fmt: skip
         images, labels, result = st.columns([2, 3, 3])
         splits = [f"{split} {total(split, 'labeled'):,}" for split in ("train", "val", "test")]
         spec = f"{plural(project.length, 'character')}, {layout.plain(short(project.charset))}"

@@ -1,5 +1,7 @@
 """Models: the bundles of a project, which of them is in use, and what another one would change."""
 
+from itertools import takewhile
+
 import streamlit as st
 
 from core.runs.bundle_comparison import compare_bundles
@@ -7,6 +9,7 @@ from core.runs.bundles import Bundle, delete_bundle, list_bundles, zip_bytes
 from core.runs.promotions import default_run, former, promote
 from db.promotions import list_promotions
 from pages.components import layout
+from pages.components.models.drift import show_alarms, show_drift
 from pages.components.models.sections import age, show_comparison, show_history, show_table
 
 page = layout.open_page("models")
@@ -74,6 +77,7 @@ with layout.errors(), layout.database() as db:
     before = former(db, home, project)
 layout.show_refusal()
 used = history[0].job_id if history else None
+chosen = [*takewhile(lambda each: each.job_id == used, history)][-1:]
 st.caption(
     "A bundle is a run as a folder that scripts read with. Mark the one that your automation uses. "
     "Pages then show its run first. Copy its files yourself."
@@ -91,8 +95,8 @@ if not bundles:
     st.stop()
 with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     if used:
-        operator = layout.plain(history[0].operator)
-        st.markdown(f"**{layout.plain(used)}** has been in use {age(history[0].at)}, chosen by {operator}.")
+        operator = layout.plain(chosen[0].operator)
+        st.markdown(f"**{layout.plain(used)}** has been in use {age(chosen[0].at)}, chosen by {operator}.")
         if before:
             st.button(f"Roll back to {before.job.id}", icon=":material/undo:", key="roll back", on_click=use,
                       args=(before,))  # fmt: skip
@@ -100,9 +104,11 @@ with st.container(border=True, horizontal=True, vertical_alignment="center", hor
         st.markdown("No bundle is in use yet.")
 if used and used not in {bundle.job.id for bundle in bundles}:
     st.error(f"The files of {used} are gone. Use another bundle, or make it again.", icon=":material/error:")
+show_alarms(project, page.operator)
 with layout.errors():
     selected = show_table(bundles, used, key=f"bundles {project.id} {len(bundles)}")
 show_actions(selected, used)
 show_compare(bundles, selected, used)
-if history:
+if used:
+    show_drift(project, page.operator)
     show_history(history)

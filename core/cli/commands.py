@@ -16,7 +16,7 @@ import typer
 
 from core.backup import backups
 from core.backup.restore import restore
-from core.cli import api, bundling, demo, predicting, reading, results, serving, suspects, verdicts
+from core.cli import api, bundling, demo, drift, predicting, reading, results, serving, suspects, verdicts
 from core.cli.progress import Progress
 from core.cli.shared import (
     Json,
@@ -294,6 +294,7 @@ app.command()(predicting.batch)
 app.command()(bundling.bundle)
 app.command()(bundling.models)
 app.command("promote")(bundling.use_bundle)
+app.command("drift")(drift.drift)
 app.command()(api.api)
 
 

@@ -29,6 +29,7 @@ MODULES = {
     "round": "core.runs.round_worker",
     "folds": "core.runs.fold_worker",
     "bundle": "core.runs.bundle_worker",
+    "drift": "core.runs.drift_worker",
 }
 """The worker module of each kind of job: `python -m MODULE JOB_DIR`."""
 JOB_WORDS = {
@@ -39,6 +40,7 @@ JOB_WORDS = {
     "folds": "a search for wrong labels",
     "round": "a round",
     "bundle": "a bundle",
+    "drift": "a search for drift",
 }
 """Each kind of job in a sentence."""
 GRACE_SECONDS = 15.0

@@ -1,6 +1,7 @@
 """Which bundle of a project is in use, and which run its pages show first."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from core.errors import OptionError
 from core.home import Home
@@ -9,7 +10,7 @@ from core.runs.bundles import Bundle, find_bundle
 from core.runs.rounds import best_run
 from db import promotions
 from db.connection import write
-from db.records import Project
+from db.records import Project, Promotion
 from db.sqlite import Database
 
 
@@ -24,6 +25,23 @@ def promote(db: Database, bundle: Bundle, *, operator: str) -> None:
         promotions.insert_promotion(db, project_id=bundle.job.project_id, job_id=bundle.job.id, operator=operator)
 
 
+def keep(db: Database, project: Project, *, operator: str) -> None:
+    """Use the bundle in use also from now on, although its images have changed. Drift then counts from here.
+
+    Raises OptionError if no bundle is in use.
+    """
+    with write(db):
+        newest = promotions.find_newest(db, project.id)
+        if newest is None:
+            raise OptionError(f"Project {project.name} has no bundle in use.")
+        promotions.insert_promotion(db, project_id=project.id, job_id=newest.job_id, operator=operator)
+
+
+def kept_at(history: Sequence[Promotion], job_id: str) -> list[str]:
+    """Return when someone kept a bundle that was in use, oldest first. `history` has all promotions, newest first."""
+    return [each.at for each, before in pairwise(history) if each.job_id == before.job_id == job_id][::-1]
+
+
 def former(db: Database, home: Home, project: Project) -> Bundle | None:
     """Return the bundle that a rollback uses again: the one before the present one that still has files."""
     earlier = before_present([each.job_id for each in reversed(promotions.list_promotions(db, project.id))])
@@ -35,12 +53,13 @@ def before_present(promoted: list[str]) -> list[str]:
     """Return the bundles below the present one, oldest first. `promoted` has all promotions, oldest first.
 
     A promotion of the bundle just below is a rollback, and forgets the one above. So two rollbacks go back two bundles.
+    One of the present bundle keeps it.
     """
     stack: list[str] = []
     for job_id in promoted:
         if job_id in stack[-2:-1]:
             stack.pop()
-        else:
+        elif job_id not in stack[-1:]:
             stack.append(job_id)
     return stack[:-1]
 

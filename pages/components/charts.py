@@ -256,6 +256,24 @@ def risk_figure(curve: Curve, chosen: float | None) -> go.Figure:
     return figure
 
 
+def drift_figure(curves: Mapping[str, Sequence[tuple[int, str, float]]]) -> go.Figure:
+    """Draw the evidence of drift of each source in order of time, with the limit at 100%."""
+    figure = go.Figure()
+    for name, points in curves.items():
+        figure.add_scatter(
+            x=[place for place, _, _ in points],
+            y=[height for *_, height in points],
+            name="".join(map(_escaped, name)),
+            mode="lines",
+            text=[at[:10] for _, at, _ in points],
+            hovertemplate="image %{x}, %{text}: %{y:.0%}",
+        )
+    figure.add_hline(y=1, line={"dash": "dot", "color": RED, "width": 1})
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure = _framed(figure, "Evidence", "share of the limit; a line over the limit is an alarm", "image")
+    return figure.update_layout(height=280, showlegend=len(curves) > 1, legend_y=-0.4)
+
+
 def _escaped(char: str) -> str:
     """Escape a character, because Plotly interprets some HTML in texts."""
     return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(char, char)

@@ -1,10 +1,11 @@
 """Answers of readers in use."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlite_utils import Database
 
-from db.answers import NewAnswer, count_unanswered, insert_answers, select_unanswered
+from db.answers import NewAnswer, count_unanswered, insert_answers, select_stream, select_unanswered
 from db.connection import write
 from db.records import Project, Sample
 
@@ -33,13 +34,39 @@ def test_an_image_is_unanswered_until_this_reader_reads_it(
     """An answer of another reader, or an image that came before, does not count."""
     for number in (1, 2, 3):
         add_sample(number)
-    came = add_sample(4).created_at
+    came, before = add_sample(4).created_at, "2020-01-01T00:00:00+00:00"
     with write(db):
         insert_answers(db, project.id, [answer(1), answer(2, reader="bundle b")])
 
-    found = select_unanswered(db, project.id, "bundle a", since=came, after=0, limit=2)
+    found = select_unanswered(db, project.id, ["bundle a"], later_than=before, after=0, limit=2)
 
     assert [sample.name for sample in found] == ["2.png", "3.png"]
-    assert select_unanswered(db, project.id, "bundle a", since=came, after=found[-1].id, limit=2)[0].name == "4.png"
-    assert count_unanswered(db, project.id, "bundle a", since=came) == 3
-    assert count_unanswered(db, project.id, "bundle a", since="2999") == 0
+    assert (
+        select_unanswered(db, project.id, ["bundle a"], later_than=before, after=found[-1].id, limit=2)[0].name
+        == "4.png"
+    )
+    assert count_unanswered(db, project.id, ["bundle a"], later_than=before) == 3
+    assert count_unanswered(db, project.id, ["bundle a"], later_than=came) == 0
+
+
+def test_a_stream_is_in_order_of_time_with_sources_and_the_newest_verdict(
+    db: Database, project: Project, add_sample: Callable[..., Sample]
+) -> None:
+    """A verdict counts for the text that it is about. Answers of other bundles are left out."""
+    sample = add_sample(1, source="mail")
+    with write(db):
+        insert_answers(db, project.id, [answer(2), replace(answer(1), at="2026-11-28T12:00:00+00:00")])
+        insert_answers(db, project.id, [answer(3, reader="bundle a int8"), answer(4, reader="bundle b")])
+        for key, number, text, accepted in (("a", 1, "123456", 1), ("b", 1, "123456", 0), ("c", 2, "654321", 1)):
+            db.execute(
+                "INSERT INTO verdicts (project_id, key, sha256, text, accepted, reason, operator, at)"
+                " VALUES (?, ?, ?, ?, ?, 'captcha', 'ann', '2026')",
+                [project.id, key, f"{number:064x}", text, accepted],
+            )
+
+    found = select_stream(db, project.id, ["bundle a", "bundle a int8"])
+
+    assert [each.sha256 for each in found] == [f"{number:064x}" for number in (1, 2, 3)]
+    first, second, _ = found
+    assert (first.sample_id, first.source, first.verdict, first.reason) == (sample.id, "mail", 0, "captcha")
+    assert (second.sample_id, second.source, second.verdict, second.reason) == (None, None, None, None)

@@ -1,6 +1,7 @@
 """Sections of the Models page: the table of bundles, a comparison of two, and the history of choices."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -125,12 +126,18 @@ def show_history(history: list[Promotion]) -> None:
                 {
                     "Since": pd.to_datetime([each.at for each in history], utc=True),
                     "Bundle": [each.job_id for each in history],
+                    "Decision": ["kept" if kept else "chosen" for kept in _are_kept(history)],
                     "By": [each.operator for each in history],
                 }
             ),
             hide_index=True,
             alt="Bundles that were in use, newest first",
         )
+
+
+def _are_kept(history: list[Promotion]) -> list[bool]:
+    """Return for each decision whether the bundle was in use before. The newest one is first."""
+    return [*(each.job_id == before.job_id for each, before in pairwise(history)), False]
 
 
 def age(at: str) -> str:
