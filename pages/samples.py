@@ -268,9 +268,9 @@ with detail:
         st.dataframe(
             pd.DataFrame(
                 {
-                    "Time": pd.to_datetime([verdict.at for verdict in verdicts[::-1]], utc=True),
                     "Text": [verdict.text for verdict in verdicts[::-1]],
-                    "Portal": [said(verdict) for verdict in verdicts[::-1]],
+                    "Verdict": [said(verdict) for verdict in verdicts[::-1]],
+                    "Time": pd.to_datetime([verdict.at for verdict in verdicts[::-1]], utc=True),
                     "Brought in by": [verdict.operator for verdict in verdicts[::-1]],
                 }
             ),

@@ -68,6 +68,12 @@ def test_an_invalid_name_is_refused(text: str) -> None:
         check_name(text)
 
 
+def test_the_name_of_the_portal_is_refused() -> None:
+    """Its verdicts are events of this name."""
+    with pytest.raises(OptionError, match="Choose another name"):
+        check_name(" portal ")
+
+
 # Without login
 
 
