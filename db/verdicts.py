@@ -47,14 +47,13 @@ def verdicts_of(db: Database, project_id: int, sha256: str) -> list[Verdict]:
 
 
 def select_unused(db: Database, project_id: int) -> list[Verdict]:
-    """Return the accepted texts of training images that have no history, in the order in which they were stored.
+    """Return the accepted texts of training images that nobody has decided about, in the order in which they came.
 
-    Such an image came after its verdict. Otherwise the verdict would be in its history.
+    Such an image came after its verdict. Otherwise the verdict would have given it a label.
     """
     sql = (
         f"SELECT verdicts.* FROM verdicts CROSS JOIN samples ON {_OF_SAMPLES}"
-        " WHERE verdicts.project_id = ? AND accepted AND split = 'train' AND state = 'unlabeled' AND version = 0"
-        " AND NOT EXISTS (SELECT 1 FROM labels WHERE sample_id = samples.id) ORDER BY verdicts.id"
+        " WHERE verdicts.project_id = ? AND accepted AND split = 'train' AND version = 0 ORDER BY verdicts.id"
     )
     return [Verdict(**row) for row in db.query(sql, [project_id])]
 

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from core.backup.check import check
 from core.data.accepting import retract
 from core.data.labeling import apply_events
+from core.data.queues import lease
 from core.data.reviewing import choices_of, history_of
 from core.data.verdicts import Origin, apply_verdicts, new_verdict, take_in
 from core.errors import LabelError, OptionError
@@ -307,6 +308,37 @@ def test_one_answer_with_two_verdicts_keeps_both(db: Database, home: Home, short
     assert len(verdicts.verdicts_of(db, short_project.id, sample.sha256)) == 2
     assert now_of(db, sample)[3] is True
     assert_intact(home)
+
+
+@pytest.mark.parametrize("given", [NO, OTHER_YES])
+def test_the_same_objection_stands_once(db: Database, short_project: Project, given: Given) -> None:
+    """Several verdicts of one content are one opinion in the history, until a person decides."""
+    sample = make(db, short_project, "person")
+
+    say(db, short_project, sample, given, given)
+    assert len(labels.events_of(db, sample.id)) == 2
+    act(db, short_project, sample, "resolve", TEXT)
+    say(db, short_project, sample, given)
+
+    assert now_of(db, sample) == ("labeled", TEXT, "person", True, True)
+    assert len(verdicts.verdicts_of(db, short_project.id, sample.sha256)) == 3
+
+
+def test_a_label_ends_the_lease_and_the_ranks(db: Database, short_project: Project) -> None:
+    """The image leaves the screen of an operator and every order."""
+    sample = make(db, short_project, "unlabeled")
+    say(db, short_project, sample, OTHER_NO)
+    with write(db):
+        proposals.set_priorities(db, short_project.id, "disagree", [sample.id])
+    queue = queues.Queue()
+    held = lease(db, short_project, queue, holder="tab", operator="Ann", have=[], n=1).samples
+    assert [each.id for each in held] == [sample.id]
+
+    say(db, short_project, sample, YES)
+
+    assert queues.count_ranked(db, short_project.id) == {}
+    again = lease(db, short_project, queue, holder="tab", operator="Ann", have=[sample.sha256], n=1)
+    assert (again.samples, again.lost) == ([], [sample.sha256])
 
 
 # Repeats and late images
