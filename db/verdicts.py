@@ -7,7 +7,11 @@ from db.queues import chunks
 from db.records import CAPTCHA, Verdict
 from db.sqlite import Database
 
-_OF_SAMPLES = "samples.project_id = verdicts.project_id AND samples.sha256 = verdicts.sha256"
+# The plus reads the verdicts in file order. Along an index, SQLite seeks to each: 0.5 s instead of 0.1 s for 100,000.
+_OF_PROJECT = (
+    "verdicts CROSS JOIN samples ON samples.project_id = verdicts.project_id AND samples.sha256 = verdicts.sha256"
+    " WHERE +verdicts.project_id = ?"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +55,7 @@ def select_unused(db: Database, project_id: int) -> list[Verdict]:
 
     Such an image came after its verdict. Otherwise the verdict would have given it a label.
     """
-    sql = (
-        f"SELECT verdicts.* FROM verdicts CROSS JOIN samples ON {_OF_SAMPLES}"
-        " WHERE verdicts.project_id = ? AND accepted AND split = 'train' AND version = 0 ORDER BY verdicts.id"
-    )
+    sql = f"SELECT verdicts.* FROM {_OF_PROJECT} AND accepted AND split = 'train' AND version = 0 ORDER BY verdicts.id"
     return [Verdict(**row) for row in db.query(sql, [project_id])]
 
 
@@ -65,16 +66,16 @@ def rejected_texts(
 
     `sample_ids` are samples of the project; None is all of them.
     """
-    wrong = "verdicts.project_id = ? AND NOT accepted AND reason = ?"
     rows: list[tuple[int, str]] = []
     if sample_ids is None:
-        sql = f"SELECT samples.id, text FROM verdicts CROSS JOIN samples ON {_OF_SAMPLES} WHERE {wrong}"
+        sql = f"SELECT samples.id, text FROM {_OF_PROJECT} AND NOT accepted AND reason = ?"
         rows = db.execute(sql, [project_id, CAPTCHA]).fetchall()
     for part in chunks(sample_ids or ()):
         # Without a condition on the project of the samples, SQLite searches them by id.
         sql = (
             "SELECT samples.id, text FROM samples CROSS JOIN verdicts ON verdicts.sha256 = samples.sha256"
-            f" WHERE {wrong} AND samples.id IN ({','.join('?' * len(part))})"
+            " WHERE verdicts.project_id = ? AND NOT accepted AND reason = ?"
+            f" AND samples.id IN ({','.join('?' * len(part))})"
         )
         rows += db.execute(sql, [project_id, CAPTCHA, *part]).fetchall()
     texts: dict[int, set[str]] = {}
@@ -86,8 +87,7 @@ def rejected_texts(
 def select_rejected(db: Database, project_id: int, limit: int) -> list[int]:
     """Return the ids of training images that need a label because the portal rejected a reading, the newest first."""
     sql = (
-        f"SELECT samples.id FROM verdicts CROSS JOIN samples ON {_OF_SAMPLES}"
-        " WHERE verdicts.project_id = ? AND NOT accepted AND reason = ? AND split = 'train'"
+        f"SELECT samples.id FROM {_OF_PROJECT} AND NOT accepted AND reason = ? AND split = 'train'"
         " AND (state = 'unlabeled' OR (state = 'skipped' AND flag IS NULL))"
         " GROUP BY samples.id ORDER BY max(verdicts.at) DESC, max(verdicts.id) DESC LIMIT ?"
     )
