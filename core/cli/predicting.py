@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -32,6 +33,8 @@ from core.words import plural
 from db import jobs
 from db.connection import opened
 
+MAX_NAMED = 20
+"""Files that a batch could not read and names, the last ones. All of them are in its output."""
 SOURCES = "Images, folders, zips, quoted patterns; - reads a list of paths from standard input."
 
 
@@ -150,10 +153,12 @@ def batch(
     folder = checked_path(out)
     Home.from_env().check_outside(folder)
     name = open_bundle(bundle, int8=int8).name
-    began = time.monotonic()
+    began, failures = time.monotonic(), deque[Record](maxlen=MAX_NAMED)
     with Parts(folder, cast("Form", form), name) as parts, _progress(shown=True) as show:
         before, inputs = len(parts), find_inputs(sources, sys.stdin.buffer)
-        run_batch(inputs, parts, bundle, jobs=workers or usable_cores(), int8=int8, show=show)
+        run_batch(inputs, parts, bundle, jobs=workers or usable_cores(), int8=int8, show=show, note=failures.append)
+    for row in failures:
+        print_error(f"{row['file']}: {row['error']}")
     count, failed, seconds = len(parts), parts.failed, round(time.monotonic() - began, 3)
     if as_json:
         record = {"path": str(folder), "files": count, "before": before, "failed": failed, "seconds": seconds}

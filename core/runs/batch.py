@@ -27,9 +27,16 @@ def usable_cores() -> int:
 
 
 def run_batch(
-    inputs: Iterable[Input], parts: Parts, bundle: Path, *, jobs: int, int8: bool, show: Callable[[int], None]
+    inputs: Iterable[Input],
+    parts: Parts,
+    bundle: Path,
+    *,
+    jobs: int,
+    int8: bool,
+    show: Callable[[int], None],
+    note: Callable[[Record], None],
 ) -> None:
-    """Read what `parts` does not have. Calls `show` with the number of files so far.
+    """Read what `parts` does not have. Calls `show` with the number of files so far, and `note` for each new failure.
 
     Raises JobError if a worker ends early. What was read is written then, too.
     """
@@ -49,7 +56,11 @@ def run_batch(
                 running -= 1
                 continue
             done += len(answer)
-            parts.add(row for row in answer if "known" not in row)
+            new = [row for row in answer if "known" not in row]
+            parts.add(new)
+            for row in new:
+                if "error" in row:
+                    note(row)
             show(done)
     finally:
         for worker in workers:

@@ -170,6 +170,7 @@ def test_bad_files_are_rows_and_the_rest_is_read(
     assert len(failed) == json.loads(done.stdout)["failed"] == len(bad_images()) + 3
     assert all(row["error"].endswith(".") and row["text"] is None for row in failed)
     assert f"{bad}/caf\\udce9.png" in names(tmp_path / "out")
+    assert f"{tmp_path / 'none.png'}: {next(row['error'] for row in failed if 'none' in row['file'])}" in done.stderr
     again = slotlab("batch", toy_bundle, bad, images, "--out", tmp_path / "out", "--json")
     assert json.loads(again.stdout)["files"] == len(rows)
 
@@ -222,7 +223,7 @@ def test_a_worker_that_ends_early_is_one_sentence(images: Path, tmp_path: Path) 
         Parts(tmp_path / "out", "jsonl", "x") as parts,
         pytest.raises(JobError, match=r"^A process of the batch ended early\. Run again to continue\.$"),
     ):
-        run_batch(inputs, parts, tmp_path / "none", jobs=2, int8=False, show=lambda _: None)
+        run_batch(inputs, parts, tmp_path / "none", jobs=2, int8=False, show=lambda _: None, note=lambda _: None)
 
 
 def test_a_worker_needs_no_torch_and_no_database() -> None:
