@@ -38,6 +38,7 @@ def tables(
     suspect_results: Results = NO_RESULTS,
     unfamiliar_results: Results = NO_RESULTS,
     drift_results: Results = NO_RESULTS,
+    verdict_results: Results = NO_RESULTS,
 ) -> dict[str, str]:
     """Return each table as Markdown, by the name that its mark on the page has."""
     kills = [reliability_results["kills"]] if "kills" in reliability_results else []
@@ -50,6 +51,7 @@ def tables(
         "unfamiliar-kinds": unfamiliar_kinds_table(unfamiliar_results),
         "drift": drift_table(drift_results),
         "drift-kinds": drift_kinds_table(drift_results),
+        "verdicts": verdicts_table(verdict_results),
         "slices": slices_table(accuracy_results),
         "reader": zero_shot_table(accuracy_results),
         "errors": errors_table(accuracy_results),
@@ -639,6 +641,32 @@ def _images(delay: float, counts: Mapping[str, Any]) -> str:
     return f"over {counts['most']}" if delay > counts["most"] else f"{delay:.0f}"
 
 
+def verdicts_table(results: Results) -> str:
+    """Return what each day at a simulated portal brought, and what the threshold is worth that its verdicts set."""
+    head = [
+        "cell", "day", "labels of people, of verdicts", "new images right", "sure of, right", "portal accepted",
+        "images a login", "logins left to a person",
+    ]  # fmt: skip
+    rows = []
+    for name, result in sorted(results.items()):
+        for number, each in enumerate(result["days"]):
+            fresh, day = each["fresh"], each["day"]
+            rows.append(
+                [
+                    f"`{name}`", str(number), f"{each['train'] + each['val'] - each['verdict']:,}, {each['verdict']:,}",
+                    counted(fresh["right"], fresh["n"]), counted(fresh["sure_right"], fresh["sure"]),
+                    counted(day["right"], day["submitted"]), f"{day['images'] / day['logins']:.2f}",
+                    counted(day["by_person"], day["logins"]),
+                ]
+            )  # fmt: skip
+        if found := result["threshold"]:
+            fresh, chosen = found["fresh"], found["chosen"]
+            threshold = f"from {chosen['threshold']:.3f}: at most {chosen['risk_bound']:.1%} wrong"
+            sure = counted(fresh["sure_right"], fresh["sure"])
+            rows.append([f"`{name}`", "threshold", threshold, counted(fresh["right"], fresh["n"]), sure, "", "", ""])
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
 def backups_table(results: Results) -> str:
     """Return the time of a backup beside a plain copy, and what it costs the operators who label meanwhile."""
     head = ["samples", "plain copy", "backup", "answers to labels, p95", "restored"]
@@ -773,7 +801,16 @@ def current(results: Path = RESULTS) -> dict[str, str]:
     return tables(
         *(
             load_results(results / kind)
-            for kind in ("accuracy", "speed", "ui", "reliability", "suspects", "unfamiliar", "drift")
+            for kind in (
+                "accuracy",
+                "speed",
+                "ui",
+                "reliability",
+                "suspects",
+                "unfamiliar",
+                "drift",
+                "verdicts",
+            )  # fmt: skip
         )
     )
 
