@@ -797,22 +797,12 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
     return text
 
 
+GROUPS = ("accuracy", "speed", "ui", "reliability", "suspects", "unfamiliar", "drift", "verdicts")
+"""Folders of the results, in the order of the parameters of `tables`."""
+
+
 def current(results: Path = RESULTS) -> dict[str, str]:
-    return tables(
-        *(
-            load_results(results / kind)
-            for kind in (
-                "accuracy",
-                "speed",
-                "ui",
-                "reliability",
-                "suspects",
-                "unfamiliar",
-                "drift",
-                "verdicts",
-            )  # fmt: skip
-        )
-    )
+    return tables(*(load_results(results / group) for group in GROUPS))
 
 
 def main() -> int:

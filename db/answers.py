@@ -70,6 +70,24 @@ def select_stream(db: Database, project_id: int, readers: Sequence[str]) -> list
     return [Streamed(*row) for row in rows.fetchall()]
 
 
+def select_judged(db: Database, project_id: int, readers: Sequence[str]) -> list[tuple[float, bool]]:
+    """Return confidence and whether it was right of each answer of these readers that the portal judged.
+
+    It judged a text that it accepted, or rejected because of the image. Answers to unfamiliar images are left out,
+    because no threshold accepts them. So is a text that the portal both accepted and rejected.
+    """
+    rows = db.execute(
+        "SELECT min(confidence), max(verdicts.accepted) FROM answers JOIN verdicts"
+        " ON verdicts.project_id = answers.project_id AND verdicts.sha256 = answers.sha256"
+        " AND verdicts.text = answers.text"
+        f" WHERE answers.project_id = ? AND reader IN ({','.join('?' * len(readers))}) AND unfamiliar IS NULL"
+        " AND (verdicts.accepted OR reason = 'captcha') GROUP BY answers.sha256, answers.text"
+        " HAVING min(verdicts.accepted) = max(verdicts.accepted) ORDER BY answers.id",
+        [project_id, *readers],
+    )
+    return [(confidence, bool(accepted)) for confidence, accepted in rows.fetchall()]
+
+
 def count_unanswered(db: Database, project_id: int, readers: Sequence[str], *, later_than: str) -> int:
     """Return the number of images that came later than a time and have no answer of these readers."""
     where, values = _unanswered(project_id, readers, later_than)

@@ -704,13 +704,18 @@ def load(
         raise BundleError("This bundle has no INT8 model. Load it without int8.")
     manifest = _manifest(_verified(root, MANIFEST, sums))
     familiar = _familiar(_verified(root, FAMILIAR, sums)) if FAMILIAR in sums else None
-    name = f"bundle {hashlib.sha256(listed).hexdigest()[:12]}{' int8' if int8 else ''}"
+    name = bundle_name(listed, int8=int8)
     reader = Reader(manifest, open_session(_verified(root, model, sums)), familiar, name)
     for test in manifest["self_test"]:
         file, expected_PC = test["file"], np.array(test[model], dtype=np.float64)
         _self_test(reader, file, decode(_verified(root, file, sums)), expected_PC, TOLERANCE[model])
     reader.log = None if log is None else Log(log, reader.name, log_images)
     return reader
+
+
+def bundle_name(listed: bytes, *, int8: bool) -> str:
+    """Return the name of a bundle in logs, from the content of its SUMS file, and of its model."""
+    return f"bundle {hashlib.sha256(listed).hexdigest()[:12]}{' int8' if int8 else ''}"
 
 
 def open_session(weights: bytes) -> Any:

@@ -92,20 +92,28 @@ def threshold(
     tries: Annotated[
         int, typer.Option(min=1, max=20, help="Wrong readings in a row after which the portal locks the login.")
     ] = 3,
+    verdicts: Annotated[
+        bool, typer.Option("--verdicts", help="Choose it on verdicts of the portal, not on validation images.")
+    ] = False,
     tta: Tta = None,
     as_json: Json = False,
 ) -> None:
-    """Set the confidence from which readings of a run are accepted, chosen on validation images.
-
-    Nothing is set if they cannot show the error rate.
-    """
+    """Set the confidence from which readings of a run are accepted. Nothing is set if no threshold can be shown."""
     from core.runs import thresholds
 
     home = Home.from_env()
     with database(home) as db:
         update_jobs(db, home)
         found = find_run(db, run)
-        judged = thresholds.by_validation(load_evaluated(db, home, found, "val", tta=tta))
+        if verdicts and tta is not None:
+            raise OptionError("--tta is for validation images. Verdicts are of readings with the views of the bundle.")
+        by_portal = thresholds.by_verdicts(db, home, found) if verdicts else None
+        if verdicts and by_portal is None:
+            raise OptionError(
+                f"The portal has judged no reading of a bundle of {found.job.id}. "
+                "Keep a log with the reader, and import it with `slotlab verdicts`."
+            )
+        judged = by_portal or thresholds.by_validation(load_evaluated(db, home, found, "val", tta=tta))
     chosen = judged.choose(max_risk)
     if chosen is None:
         raise OptionError(judged.why_none(max_risk))

@@ -3,15 +3,28 @@
 Validation images have labels. Of an image that was submitted, the portal said whether the text was right.
 """
 
+from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 
+import numpy as np
+
+from core.bundle.reader import SUMS, bundle_name
+from core.errors import SlotlabError
 from core.evaluation import calibration
 from core.evaluation.acceptance import Acceptance, Judge, images_of
 from core.evaluation.calibration import Bools, Confidence, Threshold
 from core.evaluation.evidence import DELTA
-from core.evaluation.views import fingerprint
+from core.evaluation.views import fingerprint, from_dicts
+from core.home import Home
+from core.jobs import control
+from core.runs.bundles import list_bundles, manifest_of
 from core.runs.evaluated import Evaluated
 from core.words import plural
+from db import answers
+from db.projects import get_project
+from db.records import Run
+from db.sqlite import Database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,3 +93,30 @@ def by_validation(shown: Evaluated) -> Judged:
         tta=shown.tta,
         views=fingerprint(predictions.view_set or ()),
     )
+
+
+def by_verdicts(db: Database, home: Home, run: Run) -> Judged | None:
+    """Return the readings of a run's bundles that the portal judged, at their temperature; None without any.
+
+    Bundles of another checkpoint or other views have other confidences. Of those that are left, the newest
+    one with verdicts sets the temperature.
+    """
+    step = control.selected_step(home, run.job.id)
+    readers: dict[tuple[str, float, bool], list[str]] = defaultdict(list)
+    for bundle in list_bundles(db, home, get_project(db, run.job.project_id)):
+        with suppress(SlotlabError, OSError, KeyError):  # a damaged bundle reads nothing
+            manifest = manifest_of(bundle)
+            if bundle.run_id == run.job.id and manifest["step"] == step:
+                views = from_dicts(manifest["views"])
+                listed = (bundle.directory / SUMS).read_bytes()
+                names = [bundle_name(listed, int8=int8) for int8 in (False, True)]
+                readers[fingerprint(views), manifest["temperature"], len(views) > 1] += names
+    for (views_of, temperature, tta), names in readers.items():
+        if judged := answers.select_judged(db, run.job.project_id, names):
+            return Judged(
+                judge="portal",
+                confidence_N=np.array([confidence for confidence, _ in judged]),
+                right_N=np.array([right for _, right in judged]),
+                temperature=temperature, step=step, tta=tta, views=views_of,
+            )  # fmt: skip
+    return None

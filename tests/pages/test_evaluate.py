@@ -16,6 +16,7 @@ from core.evaluation.predictions import Predictions
 from core.evaluation.views import ViewChoice
 from core.home import Home
 from core.jobs import control
+from core.runs.bundles import find_bundle
 from db.connection import opened
 from db.evaluations import count_test_uses
 from db.jobs import list_jobs
@@ -23,6 +24,7 @@ from db.records import Project
 from db.samples import find_sample
 from tests.helpers.labs import add_unreadable
 from tests.helpers.sources import add_source
+from tests.helpers.verdicts import judge, name_of
 
 OpenPage = Callable[..., AppTest]
 
@@ -209,6 +211,25 @@ def test_a_threshold_is_saved_with_the_run(home: Home, open_page: OpenPage, trai
     assert not app.exception
     assert f"{rule.used:,} of 600" in [metric.value for metric in app.metric if metric.label == "Accepted"]
     assert "Use this threshold" not in [button.label for button in app.button]
+
+
+def test_verdicts_of_the_portal_choose_a_threshold_too(home: Home, open_page: OpenPage, bundled: Project) -> None:
+    """The choice appears once a bundle of the run was judged. A dozen validation images show no threshold."""
+    with opened(home.db) as db:
+        bundle = find_bundle(db, home, "0002-bundle")
+        assert bundle is not None
+        assert "threshold by" not in open_page("evaluate", project=bundled.name, section="confidence").session_state
+        judge(db, bundled, name_of(bundle.directory), np.linspace(0.5, 1, 900).tolist(), wrong=20)
+
+    app = open_page("evaluate", project=bundled.name, section="confidence")
+    app.segmented_control(key="threshold by").set_value("portal").run()
+    press(app, "Use this threshold")
+
+    assert not app.exception
+    rule = Acceptance.load(home.run("0001-fast"))
+    assert rule is not None
+    assert (rule.reference, rule.n) == ("portal", 900)
+    assert any(f"{rule.used:,} of 900 submitted images accepted" in caption.value for caption in app.caption)
 
 
 def test_a_damaged_threshold_can_be_replaced(home: Home, open_page: OpenPage, trained: Project) -> None:

@@ -12,6 +12,7 @@ from core.evaluation.acceptance import BY_READERS, Acceptance, images_of
 from core.evaluation.calibration import Bools, Confidence, Threshold
 from core.evaluation.evidence import DELTA, Evidence
 from core.evaluation.percent import share
+from core.evaluation.predictions import Reading
 from core.evaluation.reference import SHARED_ERRORS
 from core.runs import thresholds
 from core.runs.evaluated import Evaluated
@@ -83,20 +84,25 @@ def _saved(directory: Path) -> Acceptance | None:
 
 
 def _choose(shown: Evaluated, saved: Acceptance | None) -> None:
-    """Choose a threshold on the validation images."""
-    judged, reading = thresholds.by_validation(shown), shown.reading
-    right_N, temperature = judged.right_N, judged.temperature
-    before, after = (calibration.log_loss(each_N, right_N) for each_N in (reading.confidence_N, judged.confidence_N))
-    if temperature == 1:
-        fit = f"Confidence is not rescaled (temperature 1.00): log loss {before:.4f}. No other temperature improves it."
+    """Choose a threshold on the validation images, or on the readings that the portal judged."""
+    with layout.errors(), layout.database() as db:
+        by_portal = thresholds.by_verdicts(db, layout.home(), shown.run)
+    judged = thresholds.by_validation(shown)
+    if by_portal:
+        judges = {"validation": "Validation images", "portal": f"Verdicts of the portal ({len(by_portal.right_N):,})"}
+        chosen = st.segmented_control(
+            "Right and wrong by", list(judges), format_func=judges.__getitem__, default="validation", required=True,
+            key="threshold by", persist_state="session",
+        )  # fmt: skip
+        judged = by_portal if chosen == "portal" else judged
+    if judged.judge == "portal":
+        st.caption(
+            "These readings were submitted, so the confident ones are all that is known. They trained and selected "
+            "nothing."
+        )
     else:
-        fit = f"Confidence calibrated (temperature {temperature:.2f}): log loss {before:.4f} → {after:.4f}."
-    st.caption(
-        f"{fit} These {len(right_N):,} validation images also selected the checkpoint, so the bounds below are "
-        "slightly optimistic. Check them on test."
-    )
-    if judged.judge == "readers":
-        st.warning(f"{BY_READERS} An error that the readers share counts as right.", icon=":material/group_off:")
+        _show_fit(shown.reading, judged)
+    right_N = judged.right_N
     try:
         max_risk, tries = _ask_for_risk()
     except OptionError as error:
@@ -109,6 +115,22 @@ def _choose(shown: Evaluated, saved: Acceptance | None) -> None:
     else:
         _show_numbers(threshold, tries)
     _offer(shown.run, judged, threshold, saved, max_risk, tries)
+
+
+def _show_fit(reading: Reading, judged: Judged) -> None:
+    """Say how well the confidence predicts which validation images are right."""
+    right_N, temperature = judged.right_N, judged.temperature
+    before, after = (calibration.log_loss(each_N, right_N) for each_N in (reading.confidence_N, judged.confidence_N))
+    if temperature == 1:
+        fit = f"Confidence is not rescaled (temperature 1.00): log loss {before:.4f}. No other temperature improves it."
+    else:
+        fit = f"Confidence calibrated (temperature {temperature:.2f}): log loss {before:.4f} → {after:.4f}."
+    st.caption(
+        f"{fit} These {len(right_N):,} validation images also selected the checkpoint, so the bounds below are "
+        "slightly optimistic. Check them on test."
+    )
+    if judged.judge == "readers":
+        st.warning(f"{BY_READERS} An error that the readers share counts as right.", icon=":material/group_off:")
 
 
 def _apply(shown: Evaluated, saved: Acceptance) -> None:

@@ -91,9 +91,20 @@ def test_it_stops_before_the_portal_locks_the_login(log_in: Make, tmp_path: Path
 
 
 def test_it_gives_up_after_so_many_images(log_in: Make) -> None:
-    """Without a threshold, it submits nothing."""
+    """Without a threshold and a confidence, it submits nothing."""
     portal = Portal(takes=True)
 
     assert not log_in(None)(portal.new_image, portal.submit, images=7)
 
     assert (portal.shown, portal.submitted) == (7, [])
+
+
+def test_a_confidence_stands_in_for_the_threshold(log_in: Make, toy_bundle: Path) -> None:
+    """Readings that reach it are submitted, and no others."""
+    portal, sure = Portal(takes=True), middle(toy_bundle)
+
+    assert log_in(None)(portal.new_image, portal.submit, sure=sure)
+
+    again, reader = Portal(takes=True), load(toy_bundle)
+    confidences = [reader.read(image).confidence for image in (again.new_image() for _ in range(portal.shown)) if image]
+    assert [value >= sure for value in confidences] == [False] * (len(confidences) - 1) + [True]

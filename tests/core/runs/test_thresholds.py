@@ -10,13 +10,17 @@ from sqlite_utils import Database
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.predictions import Predictions
 from core.home import Home
+from core.runs.bundles import find_bundle, manifest_of
 from core.runs.evaluated import load_evaluated
 from core.runs.thresholds import by_validation
 from core.training.snapshot import write_snapshot
 from db import jobs, runs
-from db.connection import write
+from db.answers import select_judged
+from db.connection import opened, write
 from db.records import Project, Run
+from db.verdicts import NewVerdict, insert_verdict
 from tests.helpers.command_line import command_here
+from tests.helpers.verdicts import hash_of, judge, name_of
 
 
 def make_run(db: Database, home: Home, project: Project, n: int, wrong: int) -> Run:
@@ -94,3 +98,55 @@ def test_errors_among_the_sure_readings_are_named(db: Database, home: Home, proj
 
     assert judged.choose(0.01) is None
     assert "No threshold guarantees an error rate of at most 1.000%." in judged.why_none(0.01)
+
+
+def test_verdicts_of_the_portal_set_a_threshold(
+    home: Home, bundled: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run with a dozen validation images gets a threshold from what its bundle submitted."""
+    with opened(home.db) as db:
+        bundle = find_bundle(db, home, "0002-bundle")
+        assert bundle is not None
+        judge(db, bundled, name_of(bundle.directory), np.linspace(0.5, 1, 900).tolist(), wrong=20)
+        judge(db, bundled, "bundle of elsewhere", [0.99] * 50, wrong=50)
+
+    done = command_here(home.root, capsys, monkeypatch, "threshold", "1", "--verdicts", "--json")
+
+    saved = Acceptance.load(home.run(bundle.run_id))
+    assert done.returncode == 0, done.stderr
+    assert saved is not None
+    assert (saved.reference, saved.n, saved.tta) == ("portal", 900, False)
+    assert saved.temperature == manifest_of(bundle)["temperature"]
+    assert saved.used >= 505
+    assert saved.risk_bound <= 0.01
+    assert json.loads(done.stdout)["threshold"] == saved.threshold
+    text = command_here(home.root, capsys, monkeypatch, "threshold", "1", "--verdicts").stdout
+    assert f"Of 900 submitted images that accepts {saved.used:,}" in text
+
+
+def test_a_text_that_the_portal_accepted_and_rejected_proves_nothing(home: Home, bundled: Project) -> None:
+    """Nor does another reason than the image, or an image that no threshold accepts."""
+    with opened(home.db) as db:
+        judge(db, bundled, "one", [0.9, 0.8, 0.7, 0.6], wrong=1)
+        assert select_judged(db, bundled.id, ["one"]) == [(0.9, False), (0.8, True), (0.7, True), (0.6, True)]
+        with write(db):
+            both = NewVerdict(
+                key="x", sha256=hash_of("one", 1), text="012", accepted=False, reason="captcha", at="2026-12-01"
+            )
+            insert_verdict(db, bundled.id, both, "Ann")
+            db.execute("UPDATE verdicts SET reason = 'timeout' WHERE sha256 = ?", [hash_of("one", 0)])
+            db.execute("UPDATE answers SET unfamiliar = 'Its colors.' WHERE sha256 = ?", [hash_of("one", 2)])
+
+        assert select_judged(db, bundled.id, ["one"]) == [(0.6, True)]
+
+
+def test_without_verdicts_the_sentence_says_what_to_do(
+    home: Home, bundled: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log comes first."""
+    assert bundled.length == 3
+
+    done = command_here(home.root, capsys, monkeypatch, "threshold", "1", "--verdicts")
+
+    assert done.returncode == 1
+    assert "Keep a log with the reader, and import it with `slotlab verdicts`." in done.stderr
