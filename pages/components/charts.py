@@ -23,6 +23,8 @@ BLUE, ORANGE, RED, GRAY = "#2f6fed", "#d9822b", "#d94838", "#8a8f98"
 BLUE_BAND, ORANGE_BAND = "rgba(47, 111, 237, 0.18)", "rgba(217, 130, 43, 0.18)"
 PAIR = ((BLUE, BLUE_BAND), (ORANGE, ORANGE_BAND))
 """Colors of two runs in one figure."""
+HIGHEST = 3.0
+"""Evidence of drift that is drawn, as a share of the limit. It grows with every changed image."""
 AXES = ("step", "minutes")
 _HOVER = {"step": "step %{x}", "minutes": "%{x:.1f} min"}
 
@@ -262,7 +264,7 @@ def drift_figure(curves: Mapping[str, Sequence[tuple[int, str, float]]]) -> go.F
     for name, points in curves.items():
         figure.add_scatter(
             x=[place for place, _, _ in points],
-            y=[height for *_, height in points],
+            y=[min(height, HIGHEST) for *_, height in points],
             name="".join(map(_escaped, name)),
             mode="lines",
             text=[at[:10] for _, at, _ in points],
@@ -270,7 +272,9 @@ def drift_figure(curves: Mapping[str, Sequence[tuple[int, str, float]]]) -> go.F
         )
     figure.add_hline(y=1, line={"dash": "dot", "color": RED, "width": 1})
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
-    figure = _framed(figure, "Evidence", "share of the limit; a line over the limit is an alarm", "image")
+    figure = _framed(
+        figure, "Evidence", f"share of the limit, at most {HIGHEST:.0%}; over the dotted line is an alarm", "image"
+    )
     return figure.update_layout(height=280, showlegend=len(curves) > 1, legend_y=-0.4)
 
 

@@ -13,6 +13,7 @@ from db.connection import opened
 from db.jobs import list_jobs
 from db.promotions import list_promotions
 from db.records import Project
+from pages.components.charts import HIGHEST, drift_figure
 from tests.helpers.drifting import come, inverted, look, new_images, use
 
 OpenPage = Callable[..., AppTest]
@@ -85,3 +86,12 @@ def test_a_bundle_without_files_is_refused(home: Home, open_page: OpenPage, bund
 
     assert len(app.dataframe) == 2
     assert f"The files of {PLAIN} are gone." in said(app)
+
+
+def test_a_long_change_does_not_flatten_the_curve() -> None:
+    """The evidence grows with every changed image. A name cannot change the figure."""
+    figure = drift_figure({"<b>mail": [(1, "2026-11-30T00:00:00+00:00", 0.4), (2, "2026-11-30T00:00:00+00:00", 90.0)]})
+
+    (curve,) = figure.data
+    assert list(curve.y) == [0.4, HIGHEST]
+    assert curve.name == "&lt;b&gt;mail"

@@ -16,6 +16,8 @@ from pages.components import charts, layout
 from pages.components.progress import show_progress
 
 IMAGE_WIDTH = 120
+SHOWN = 3
+"""Changes whose images are drawn."""
 
 
 def show_alarms(project: Project, operator: str) -> None:
@@ -24,8 +26,10 @@ def show_alarms(project: Project, operator: str) -> None:
         found = newest_drift(db, project)
     if found is None or not found.alarms:
         return
-    for source, change in found.alarms:
+    for number, (source, change) in enumerate(found.alarms):
         _show_change(source, change)
+        if number < SHOWN:
+            _show_images(change)
     st.button(
         "Keep this bundle", icon=":material/check:", key="keep bundle", on_click=_keep, args=(project, operator),
         help="The images since the change are as usual from now on. The history shows who decided it.",
@@ -73,12 +77,15 @@ def _keep(project: Project, operator: str) -> None:
 
 
 def _show_change(source: str | None, change: Change) -> None:
-    with layout.errors(), layout.database() as db:
-        blobs = image_bytes(db, [*change.before, *change.since])
     st.warning(
         f"**{layout.plain(sentence(source, change))}** {layout.plain(detail(change))} {ADVICE}",
         icon=":material/trending_down:",
     )
+
+
+def _show_images(change: Change) -> None:
+    with layout.errors(), layout.database() as db:
+        blobs = image_bytes(db, [*change.before, *change.since])
     for title, ids in (("Before", change.before), ("Since", change.since)):
         urls = [data_url(blobs[sample_id]) for sample_id in ids if sample_id in blobs]
         st.caption(title if urls else f"{title}: the project has none of these images.")
