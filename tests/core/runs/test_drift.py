@@ -154,14 +154,15 @@ def test_the_table_counts_each_week_and_source() -> None:
     answers = [
         answer(verdict=1), answer(verdict=0, accepted=0, sample_id=2, confidence=0.5),
         answer(accepted=None, unfamiliar="It is.", sample_id=3, confidence=0.7),
+        answer(accepted=1, sample_id=4, confidence=0.8),
         answer(source=None, sample_id=None, at="2027-01-01T00:00:00+00:00"),
     ]  # fmt: skip
 
     later, first = by_week(answers, {1: "012", 2: "210"})
 
     assert (later.week, later.source, later.n, later.agreed) == ("2026-W53", None, 1, (0, 0))
-    assert (first.week, first.source, first.n, first.confidence) == ("2026-W48", "mail", 3, 0.7)
-    assert (first.accepted, first.abstained, first.unfamiliar, first.agreed) == ((1, 2), (1, 2), (1, 3), (1, 2))
+    assert (first.week, first.source, first.n, first.confidence) == ("2026-W48", "mail", 4, 0.75)
+    assert (first.accepted, first.abstained, first.unfamiliar, first.agreed) == ((1, 2), (1, 3), (1, 4), (1, 2))
 
 
 def test_only_a_rejected_captcha_counts() -> None:

@@ -24,11 +24,11 @@ PLAIN, TTA = "0002-bundle", "0003-bundle"
     ("promoted", "below"),
     [
         ("", ""), ("A", ""), ("AB", "A"), ("ABC", "AB"), ("ABCB", "A"), ("ABCBA", ""), ("ABA", ""), ("ABAC", "A"),
-        ("ABCA", "ABC"),
+        ("ABCA", "ABC"), ("AA", ""), ("ABB", "A"), ("ABBA", ""),
     ],
 )  # fmt: skip
 def test_a_rollback_goes_back_one_bundle(promoted: str, below: str) -> None:
-    """A second one goes back another bundle, not forward again."""
+    """A second one goes back another bundle, not forward again. A kept bundle is there once."""
     assert before_present(list(promoted)) == list(below)
 
 
