@@ -37,8 +37,8 @@ from core.bundle.reader import (
 )
 from core.data.kinds import WORDS
 from core.errors import ExportError
+from core.evaluation import familiarity
 from core.evaluation.acceptance import Acceptance
-from core.evaluation.familiarity import Learner
 from core.evaluation.metrics import evaluate
 from core.evaluation.reference import reference_of
 from core.evaluation.views import View, from_dicts
@@ -56,6 +56,7 @@ from core.model.network import to_input
 from core.model.predictor import Predictor
 from core.model.tta import apply_view
 from core.runs.bundles import settings_of
+from core.runs.looks import learn_look
 from core.training.snapshot import Snapshot, load_snapshot
 
 TOLERANCE = 1e-4
@@ -112,15 +113,16 @@ def _make(work: Work, folder: Path) -> dict[str, Any] | None:
     indices, views = snapshot.labeled("val"), from_dicts(settings["views"])
     if not indices:
         raise ExportError("The run has no validation images to compare the exported network with.")
-    learner = Learner()
-    manifest = _manifest(work, run, run_spec, predictor, snapshot, settings, learner)
+    if not learn_look(run, snapshot, work.should_stop):
+        return None
+    manifest = _manifest(work, run, run_spec, predictor, snapshot, settings)
     if manifest is None:
         return None
 
     work.say("Exporting the network")
     weights = to_onnx(predictor.model, predictor.frame.size)
     exported = Reader(manifest, open_session(weights))
-    compared = _compare(work, predictor, exported, snapshot, indices, views, learner)
+    compared = _compare(work, predictor, exported, snapshot, indices, views)
     if compared is None:
         return None
     _check(compared, predictor, len(indices))
@@ -147,7 +149,7 @@ def _make(work: Work, folder: Path) -> dict[str, Any] | None:
     manifest["export"] = {
         "n": len(indices), "largest_difference": compared.largest_difference, "int8_changed": int8_changed,
     }  # fmt: skip
-    _write(folder, manifest, models, learner.familiar())
+    _write(folder, manifest, models, familiarity.load(run))
     for name in models:
         reader_file.load(folder, int8=name == MODEL_INT8)
     return {
@@ -186,7 +188,6 @@ def _compare(
     snapshot: Snapshot,
     indices: Sequence[int],
     views: Sequence[View],
-    learner: Learner,
 ) -> Comparison | None:
     """Read the validation images with the run and with the bundle. Return None if the job should stop."""
     log_probs, answers, largest = [], [], 0.0
@@ -194,8 +195,6 @@ def _compare(
         if chunk is None:
             return None
         pixels = [snapshot.pixels(index) for index in chunk]
-        for image in pixels:
-            learner.val(image)
         images_B3HW = to_input(predictor.frame.stack(pixels), torch.device("cpu"), predictor.layout)
         with torch.inference_mode():
             logits_VBPC = np.stack([predictor.model(apply_view(images_B3HW, view)).numpy() for view in views])
@@ -243,10 +242,9 @@ def _manifest(
     predictor: Predictor,
     snapshot: Snapshot,
     settings: dict[str, Any],
-    learner: Learner,
 ) -> dict[str, Any] | None:
     """Return the manifest without what the comparison adds. None if the job should stop."""
-    training = _training(work, snapshot, learner)
+    training = _training(work, snapshot)
     if training is None:
         return None
     rule = Acceptance.load(run) if settings["threshold"] is not None else None
@@ -279,7 +277,7 @@ def _manifest(
     }  # fmt: skip
 
 
-def _training(work: Work, snapshot: Snapshot, learner: Learner) -> dict[str, Any] | None:
+def _training(work: Work, snapshot: Snapshot) -> dict[str, Any] | None:
     """Return what training saw: number and kinds of labels, sizes and colors. None if the job should stop."""
     indices = snapshot.labeled("train")
     sizes = Counter[tuple[int, int]]()
@@ -290,7 +288,6 @@ def _training(work: Work, snapshot: Snapshot, learner: Learner) -> dict[str, Any
         for index in chunk:
             image = snapshot.pixels(index)
             sizes[image.shape[1], image.shape[0]] += 1
-            learner.train(image)
             if index in chosen:
                 colors.append(background_and_ink(image))
     named = Counter(name_colors(np.stack(colors)) if colors else [])

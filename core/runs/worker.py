@@ -17,8 +17,7 @@ import torch
 
 from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError, StorageError, TrainingError
-from core.evaluation import familiarity, temperatures
-from core.evaluation.familiarity import Learner
+from core.evaluation import temperatures
 from core.evaluation.metrics import evaluate_views
 from core.evaluation.predictions import Predictions
 from core.evaluation.reference import AGAINST_READERS, named_result, reference_of, score_name
@@ -28,6 +27,7 @@ from core.jobs.work import Work, run_worker
 from core.model.config import TrainConfig
 from core.model.init_choice import NAMES, located
 from core.model.predictor import Predictor
+from core.runs.looks import learn_look
 from core.training import doctor, engine
 from core.training.guessing import Guessing
 from core.training.snapshot import Snapshot, load_snapshot, training_strings
@@ -100,7 +100,8 @@ def train(work: Work) -> dict[str, Any] | None:
     predictions = Predictions.load(path / "predictions-val.npz")
     temperatures.learn(path, predictions, spec)
     choose_views(path, predictions, spec)
-    if not learn_familiar(work, snapshot):
+    work.say("Learning what the images look like")
+    if not learn_look(path, snapshot, work.should_stop):
         return None
     best_step = outcome.best["step"] if outcome.best else None
     val, val_tta = (named_result(result, reference) for result in results)
@@ -218,22 +219,6 @@ def choose_views(run: Path, predictions: Predictions, spec: TextSpec) -> None:
     effect = predictions.tta_effect(spec)
     predictions.choice(effect, use=effect.wins).save(run)
     print(effect.verdict)
-
-
-def learn_familiar(work: Work, snapshot: Snapshot) -> bool:
-    """Learn what the images look like and write it to the run's directory. Return False if the job should stop."""
-    work.say("Learning what the images look like")
-    learner = Learner()
-    for split, add in (("train", learner.train), ("val", learner.val)):
-        indices = snapshot.labeled(split)
-        for start in range(0, len(indices), CHUNK):
-            if work.should_stop():
-                return False
-            for index in indices[start : start + CHUNK]:
-                add(snapshot.pixels(index))
-    if (familiar := learner.familiar()) is not None:
-        familiarity.save(familiar, work.job.path)
-    return True
 
 
 def text_spec(work: Work) -> TextSpec:
