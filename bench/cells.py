@@ -67,6 +67,7 @@ class Bench:
     work: Path
     results: Path
     data: Path | None = None
+    """Folder of the images. Cells of the user interface take a bundle instead."""
     threads: int = 1
     recount: bool = False
     """Only recompute the figures of finished runs, even if their settings have changed since."""

@@ -31,7 +31,7 @@ def main(
     *,
     trains: bool = True,
 ) -> int:
-    """Run the command of a bench and return the exit code. Without training there is no data and one job at a time."""
+    """Run the command of a bench and return the exit code. Without training it takes a bundle and one job at a time."""
     parser = argparse.ArgumentParser(
         prog=f"python -m bench.{'accuracy.' if kind == 'speed' else ''}{kind}",
         description=about,
@@ -44,6 +44,8 @@ def main(
             "--jobs", type=int, help="parallel cells (1), which share the cores unless OMP_NUM_THREADS is set"
         )
         parser.add_argument("--recount", action="store_true", help="recompute the results of trained cells")
+    else:
+        parser.add_argument("--bundle", type=Path, dest="data", help="folder of a bundle, for cells beside its service")
     parser.add_argument("--work", type=Path, help="for job directories and rendered images (build/bench)")
     parser.add_argument("--results", type=Path, help=f"for the JSON files (bench/results/{kind})")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="only matching cells, for example 'digits4-*'")

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import drift, unfamiliar
+from bench import bundle, drift, quiet, unfamiliar
 from bench.accuracy import accuracy, speed
 from bench.accuracy.data import FOLDS
 from bench.cells import RESULTS, ROOT, BenchCell, load_results
+from bench.one_image import INT8, MODEL
+from bench.reliability.batch import TARGET
 from bench.ui import ui
 from bench.ui.faults import FAULTS
 from core.evaluation.metrics import interval95
@@ -39,9 +41,11 @@ def tables(
     unfamiliar_results: Results = NO_RESULTS,
     drift_results: Results = NO_RESULTS,
     verdict_results: Results = NO_RESULTS,
+    bundle_results: Results = NO_RESULTS,
 ) -> dict[str, str]:
     """Return each table as Markdown, by the name that its mark on the page has."""
     kills = [reliability_results["kills"]] if "kills" in reliability_results else []
+    measured = [*accuracy_results.values(), *speed_results.values(), *ui_results.values()]
     return {
         "trained": trained_table(accuracy_results),
         "zero": zero_table(accuracy_results, "zero"),
@@ -63,16 +67,20 @@ def tables(
         "speed": speed_table(speed_results),
         "latency": latency_table(ui_results),
         "beside-readers": beside_readers_table(ui_results),
+        "beside-service": beside_service_table(ui_results),
         "typing": typing_table(ui_results),
         "operators": operators_table(ui_results),
         "kills": kills_table(kills),
         "states": states_table(reliability_results),
         "backups": backups_table(reliability_results),
         "metrics": metrics_table(reliability_results),
+        "bundles": bundles_table(bundle_results),
+        "one-image": one_image_table(bundle_results),
+        "batch": batch_table(reliability_results),
         "service": service_table(reliability_results),
         "million": million_table(ui_results),
         "pages": pages_table(ui_results),
-        "machines": machines([*accuracy_results.values(), *speed_results.values(), *ui_results.values(), *kills]),
+        "machines": machines([*measured, *kills, *bundle_results.values()]),
     }
 
 
@@ -415,6 +423,26 @@ def beside_readers_table(results: Results) -> str:
     return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
 
 
+def beside_service_table(results: Results) -> str:
+    """Return the latency of labeling alone and beside a service under load, typed in turn in one session."""
+    head = ["labeling", "service answered", "median", "95th percentile", "most", "labels"]
+    head += ["saved after, median, 99th percentile", "load of other work"]
+    rows = [
+        [
+            name if name == "alone" else f"beside `slotlab api`, {name}",
+            f"{phase['requests_a_second']:g} requests/s" if phase["requests_a_second"] else "",
+            *(f"{phase['latency_ms'][key]:g} ms" for key in ("median", "p95", "max")),
+            f"{phase['latency_ms']['n']}",
+            f"{phase['answer_ms']['median']:g}, {phase['answer_ms']['p99']:g} ms",
+            f"{result['other_load']:g} on {result['hardware']['cores']} cores" if name == "alone" else "",
+        ]
+        for cell in of_group(ui.CELLS, "service")
+        if (result := results.get(cell.name)) is not None
+        for name, phase in result["phases"].items()
+    ]
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
 def typing_table(results: Results) -> str:
     """Return a row for each fault and a column for each rate."""
 
@@ -496,6 +524,85 @@ def states_table(results: Results) -> str:
         for name, result in results.items()
         if name == "states"
     ]
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
+def bundles_table(results: Results) -> str:
+    """Return the figures of each bundle that have a target. Those that miss it are bold."""
+    head = [
+        "bundle", f"model, at most {bundle.MOST['model_mb']:g} MB", f"INT8, {bundle.MOST['int8_mb']:g} MB",
+        f"the rest, {bundle.MOST['rest_mb']:g} MB", "images read as the run does", "the same, INT8",
+        f"from import to first answer, {bundle.MOST['first_answer_s']:g} s",
+        f"its packages, {bundle.MOST['installed_mb']:g} MB",
+    ]  # fmt: skip
+
+    def row(name: str, result: Mapping[str, Any]) -> list[str]:
+        def figure(key: str, unit: str) -> str:
+            value = result["figures"][key]
+            text = "none" if value is None else f"{value:.2f} {unit}"
+            return f"**{text}**" if key in result["missed"] else text
+
+        equal = result["equal"]
+        same = [
+            counted(equal["n"] - equal["differing"][model], equal["n"]) if model in equal["differing"] else "none"
+            for model in (MODEL, INT8)
+        ]
+        same[0] = f"**{same[0]}**" if "differing" in result["missed"] else same[0]
+        views = f", {equal['views']} views" if equal["views"] > 1 else ""
+        return [
+            f"`{name}`, {result['run']}{views}", *(figure(f"{key}_mb", "MB") for key in (MODEL, INT8, "rest")), *same,
+            figure("first_answer_s", "s"), figure("installed_mb", "MB"),
+        ]  # fmt: skip
+
+    rows = [row(name, result) for name, result in sorted(results.items())]
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
+def one_image_table(results: Results) -> str:
+    """Return the time of a single image for each reader of each bundle, beside the float model of the bundle."""
+    head = ["one image at a time", "reader", "p50", "p90", "p99", "CPU", "right", "p50 beside the model's", "machine"]
+    titles = {MODEL: "bundle", INT8: "bundle, INT8"}
+
+    def row(name: str, reader: str, result: Mapping[str, Any]) -> list[str]:
+        times, model = result["one_image"][reader], result["one_image"][MODEL]
+
+        def ms(quantile: str) -> str:
+            text = f"{times['ms'][quantile]:.2f} ms"
+            return f"**{text}**" if f"{reader}_{quantile}_ms" in result["missed"] else text
+
+        ratio = "" if reader == MODEL else f"{times['ms']['p50'] / model['ms']['p50']:.1f} times"
+        right = counted(times["right"], times["n"])
+        where = quiet.described(result["machine"]) if reader == MODEL else ""
+        return [f"`{name}`", titles.get(reader, reader), *map(ms, ("p50", "p90", "p99")), f"{times['cpu_ms']:.2f} ms",
+                right, ratio, where]  # fmt: skip
+
+    rows = [row(name, reader, result) for name, result in sorted(results.items()) for reader in result["one_image"]]
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
+
+
+def batch_table(results: Results) -> str:
+    """Return the rate of a batch without kills, and what was wrong after the kills."""
+    head = ["model", "images a second, without kills", f"a CPU second, at least {TARGET}", "peak memory", "kills"]
+    head += ["files once each", "read again and compared", "wrong", "machine"]
+    rows = []
+    for name, result in results.items():
+        if not name.startswith("batch"):
+            continue
+        rate = result["without_kills"]
+        by_cpu = f"{rate['images_a_cpu_second']:.0f}"
+        rows.append(
+            [
+                "INT8" if result["int8"] else "float",
+                f"{rate['images_a_second']:.0f} by {result['jobs']} processes",
+                f"**{by_cpu}**" if rate["images_a_cpu_second"] < TARGET else by_cpu,
+                f"{rate['peak_mb']:,.0f} MB",
+                ", ".join(f"{n} {victim}" for victim, n in result["kills"].items()),
+                f"{result['files']:,}, in {result['seconds_with_kills']:,.0f} s",
+                f"{result['compared']:,}",
+                _bold_unless_zero(len(result["wrong"])),
+                quiet.described(rate["machine"]),
+            ]
+        )
     return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
 
 
@@ -797,7 +904,7 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
     return text
 
 
-GROUPS = ("accuracy", "speed", "ui", "reliability", "suspects", "unfamiliar", "drift", "verdicts")
+GROUPS = ("accuracy", "speed", "ui", "reliability", "suspects", "unfamiliar", "drift", "verdicts", "bundle")
 """Folders of the results, in the order of the parameters of `tables`."""
 
 

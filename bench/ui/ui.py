@@ -1,22 +1,26 @@
 """Latency and reliability of labeling in a real browser. Each cell writes a JSON file to bench/results/ui.
 
-    python -m bench.ui [--only 'typing-60keys*'] [--list] [--again] [--quick]
+    python -m bench.ui [--only 'typing-60keys*'] [--bundle DIR] [--list] [--again] [--quick]
 
 A cell starts the app on its own folder with rendered images, types their true texts, and compares the database with
 them. Interrupted cells start over. Run nothing else meanwhile. --quick runs short forms of the cells that write no
-file. `python -m bench.tables` writes the tables of docs/benchmarks.md. Needs Chromium and the test extra.
+file. `python -m bench.tables` writes the tables of docs/benchmarks.md. Needs Chromium and the test extra. A cell beside
+the service of a bundle needs --bundle.
 """
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +31,9 @@ from bench.ui.million import PROJECT as MILLION
 from bench.ui.million import load_truth, make, save_truth
 from core.data.queues import lease
 from core.home import Home
+from core.images.renderer import samples
 from core.readers.readers import available
+from core.runs.targets import is_bundle
 from db import jobs, queues
 from db.connection import opened, write
 from db.projects import find_project, list_sources
@@ -43,6 +49,12 @@ WARMUPS = 3
 """Labels before latency is measured."""
 START_SECONDS = 5
 """Time for the readers to load."""
+LOADS: dict[str, float | None] = {"alone": None, "50 requests a second": 50, "16 clients without pauses": 0}
+"""Requests a second to the service while typing. None sends none, 0 as many as it answers."""
+CLIENTS = 16
+"""Clients of the service."""
+STRIDE = 2
+"""Labels that are typed between two looks at the clock."""
 LEASES = 5
 PER_MINUTE = 4
 """Labels per minute of an operator over the websocket."""
@@ -70,19 +82,24 @@ class UiCell(BenchCell):
     """Options of a run that trains meanwhile."""
     read: int = 0
     """Images that the general readers read meanwhile."""
+    rounds: int = 0
+    """Times to type alone, beside a service with few requests, and beside a busy one. `seconds` is the time of each."""
 
     @property
     def settings(self) -> dict[str, Any]:
         """Return the settings that the figure depends on, as in its file."""
         values = asdict(self) | {"training": list(self.training)}
-        if not self.read:
-            del values["read"]  # unknown to results of earlier versions
+        for name in ("read", "rounds"):
+            if not values[name]:
+                del values[name]  # unknown to results of earlier versions
         return {key: values[key] for key in values if key not in ("name", "what", "group")}
 
     def needed(self) -> str:
-        return "make readers" if self.read else ""
+        return "make readers" if self.read else "--bundle" if self.rounds else ""
 
-    def missing(self, data: Path | None) -> str | None:  # noqa: ARG002 - uses no data folder
+    def missing(self, data: Path | None) -> str | None:
+        if self.rounds and not (data and is_bundle(data)):
+            return "it needs the folder of a bundle: --bundle DIR"
         if self.read and not all(available().values()):
             return "the readers are not installed: make readers"
         if find_spec("playwright") is None or find_spec("pytest") is None:
@@ -98,6 +115,14 @@ CELLS: tuple[UiCell, ...] = (
     UiCell(name="latency-80ms", what="over a line of 40 ms each way", group="latency", round_trip_ms=80),
     UiCell(
         name="latency-readers", what="beside the general readers, which read 3,000 images", group="readers", read=3000
+    ),
+    UiCell(
+        name="latency-service",
+        what="in turn alone and beside `slotlab api` under load",
+        group="service",
+        labels=0,
+        rounds=5,
+        seconds=20,
     ),
     *(
         UiCell(
@@ -148,9 +173,10 @@ def short(cell: UiCell) -> UiCell:
         labels=min(cell.labels, 24 if cell.group == "typing" else 10),
         operators=min(cell.operators, 4),
         per_minute=30,  # otherwise no operator would label twice
-        seconds=min(cell.seconds, 20),
+        seconds=min(cell.seconds, 3 if cell.rounds else 20),
         samples=min(cell.samples, 2000),
         read=min(cell.read, 40),
+        rounds=min(cell.rounds, 2),
         openings=2,
         training=(*cell.training, *TINY) if cell.training else (),
     )
@@ -159,8 +185,8 @@ def short(cell: UiCell) -> UiCell:
 def measure(cell: UiCell, bench: Bench) -> dict[str, Any]:
     """Run a cell and return its result."""
     of_group = {
-        "latency": latency, "readers": readers, "typing": typing, "operators": operators, "million": million,
-        "evaluate": evaluation,
+        "latency": latency, "readers": readers, "service": beside_service, "typing": typing, "operators": operators,
+        "million": million, "evaluate": evaluation,
     }  # fmt: skip
     header = {"cell": cell.name, "what": cell.what, "config": cell.settings, **surroundings()}
     began = time.monotonic()
@@ -243,6 +269,64 @@ async def readers(cell: UiCell, bench: Bench) -> dict[str, Any]:
                 datetime.fromisoformat(row.finished_at) - datetime.fromisoformat(row.created_at)
             ).total_seconds(),
         }
+
+
+async def beside_service(cell: UiCell, bench: Bench) -> dict[str, Any]:
+    """Measure as `latency` does: in turn alone, and beside a service with few and with as many requests as it answers.
+
+    The clients are a process of their own, because they would delay the typist.
+    """
+    from bench.ui.portal import compared, portal
+    from bench.ui.typist import Typist, chromium, new_context, open_label, summary
+    from tests.helpers.service import load_of, serving
+
+    assert bench.data is not None
+    images, other_load = [data for _, _, data in samples(64, seed=5)], round(os.getloadavg()[0], 1)
+    typed = int(len(LOADS) * cell.rounds * cell.seconds * cell.keys_per_s / 6)
+    times = {name: {"latency_ms": list[float](), "answer_ms": list[float]()} for name in LOADS}
+    answered = dict.fromkeys(LOADS, 0)
+    with (
+        portal(cell.name, typed + len(LOADS) * cell.rounds * STRIDE + SPARE) as place,
+        serving(bench.data.resolve()) as service,
+        ProcessPoolExecutor(1, get_context("spawn")) as pool,
+    ):
+        # The first requests start threads and fill caches.
+        await asyncio.wrap_future(pool.submit(load_of, service.port, images, CLIENTS, 1))
+        async with chromium() as browser:
+            typist = Typist(place.truth, cell.keys_per_s, bench.stop)
+            await typist.sit_down(
+                await open_label(await new_context(browser, place.url, "Ann"), place.url, place.project)
+            )
+            await typist.type_labels(WARMUPS)
+            await typist.all_answered()
+            await typist.take_notes()
+            for turn in range(cell.rounds):
+                for name in rotated(tuple(LOADS), turn):
+                    typist.latencies, typist.answers = [], []
+                    load, end = None, time.monotonic() + cell.seconds
+                    if LOADS[name] is not None:
+                        load = pool.submit(load_of, service.port, images, CLIENTS, cell.seconds, LOADS[name] or None)
+                    while not load.done() if load else time.monotonic() < end:
+                        await typist.type_labels(STRIDE)
+                    await typist.all_answered()
+                    await typist.take_notes()
+                    times[name]["latency_ms"] += typist.latencies
+                    times[name]["answer_ms"] += typist.answers
+                    answered[name] += load.result().statuses[200] if load else 0
+        return compared(place, [typist.typed]) | {
+            "other_load": other_load,
+            "phases": {
+                name: {key: summary(values) for key, values in found.items()}
+                | {"requests_a_second": round(answered[name] / (cell.rounds * cell.seconds), 1)}
+                for name, found in times.items()
+            },
+        }
+
+
+def rotated(names: Sequence[str], turn: int) -> Sequence[str]:
+    """Return the names, beginning with another one each turn."""
+    place = turn % len(names)
+    return (*names[place:], *names[:place])
 
 
 # Typing

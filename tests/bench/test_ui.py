@@ -77,6 +77,32 @@ def test_latency_is_measured_for_every_label(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @in_browser
+def test_labels_are_timed_in_turn_alone_and_beside_a_service(tmp_path: Path, bundled_home: Home) -> None:
+    """Every label belongs to one of the three loads, and the service answers while they are typed."""
+    bench = Bench(kind="ui", work=tmp_path, results=tmp_path, data=bundled_home.bundles / "0002-bundle")
+    result = aside(lambda: ui.measure(ui.short(cell("latency-service")), bench))
+
+    assert {key: result[key] for key in ("lost", "misfiled", "tracebacks")} == dict.fromkeys(
+        ("lost", "misfiled", "tracebacks"), 0
+    )
+    alone, few, many = result["phases"].values()
+    counts = [(each["latency_ms"]["n"], each["answer_ms"]["n"]) for each in (alone, few, many)]
+    assert sum(timed for timed, _ in counts) == result["typed"] - ui.WARMUPS
+    assert all(timed == answered > 0 for timed, answered in counts)
+    assert alone["requests_a_second"] == 0
+    assert 0 < few["requests_a_second"] <= 51
+    assert many["requests_a_second"] > 0
+
+
+def test_the_cell_beside_a_service_needs_a_bundle(tmp_path: Path) -> None:
+    """It says how to name one, and each load comes first in turn."""
+    assert cell("latency-service").missing(None) == "it needs the folder of a bundle: --bundle DIR"
+    assert cell("latency-service").missing(tmp_path) == "it needs the folder of a bundle: --bundle DIR"
+    assert [ui.rotated("abc", turn)[0] for turn in range(4)] == ["a", "b", "c", "a"]
+
+
+@pytest.mark.long
+@in_browser
 def test_a_server_killed_twice_at_twenty_keys_a_second_loses_nothing(tmp_path: Path) -> None:
     """The typist continues while the server is down. The current image may appear again after each restart."""
     result = measured("typing-20keys-kill", tmp_path, labels=18)
@@ -294,6 +320,7 @@ def test_the_command_lists_its_cells() -> None:
         "latency-loopback",
         "latency-80ms",
         "latency-readers",
+        "latency-service",
     ]
 
 
@@ -310,6 +337,20 @@ def made_up(name: str, **figures: Any) -> Mapping[str, Any]:
         "browser": browser_report, "browsers": [browser_report], "run": {"state": "running"},
         "operators": {"answer_ms": times},
     } | figures  # fmt: skip
+
+
+def test_the_table_compares_labeling_alone_and_beside_a_service() -> None:
+    """One row for each load."""
+    times = {"n": 160, "median": 9.5, "p95": 15, "p99": 20, "max": 31}
+    phase = {"latency_ms": times, "answer_ms": times, "requests_a_second": 0.0}
+    phases = {"alone": phase, "50 requests a second": phase | {"requests_a_second": 49.9}}
+    result = {"phases": phases, "other_load": 0.3, "hardware": {"cores": 2}}
+
+    text = tables.beside_service_table({"latency-service": result})
+
+    assert "| alone |  | 9.5 ms | 15 ms | 31 ms | 160 | 9.5, 20 ms | 0.3 on 2 cores |" in text
+    assert "| beside `slotlab api`, 50 requests a second | 49.9 requests/s | 9.5 ms |" in text
+    assert "not run" in tables.beside_service_table({})
 
 
 def test_tables_show_losses_in_bold_and_name_missing_cells() -> None:
