@@ -92,11 +92,17 @@ def measure(home: Home, name: str, *, quick: bool) -> dict[str, Any]:
         with quiet.watched() as result["machine"]:
             result["one_image"] = one_image(folder, timed_n)
             result["start"] = start_up(python, folder, starts)
-    skipped += [f"Reader {name} is not installed: make readers." for name, found in available().items() if not found]
-    if INT8 not in result["one_image"]:
-        skipped.append(f"There is no INT8 model. It would change {made.int8_changed} validation answers.")
+    skipped += not_timed(available(), int8_changed=made.int8_changed)
     figures = figures_of(result)
     return result | {"figures": figures, "missed": missed(figures), "skipped": skipped, "path": str(made.directory)}
+
+
+def not_timed(installed: Mapping[str, bool], int8_changed: int) -> list[str]:
+    """Return a sentence for each reader that the bench cannot time."""
+    sentences = [f"Reader {name} is not installed: make readers." for name, found in installed.items() if not found]
+    if int8_changed:
+        sentences.append(f"There is no INT8 model. It would change {int8_changed} validation answers.")
+    return sentences
 
 
 def sizes(bundle: Path) -> dict[str, int | None]:

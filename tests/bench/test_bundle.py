@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import bundle, quiet
-from bench.bundle import bare_environment, compare, figures_of, main, measure, missed
+from bench.bundle import bare_environment, compare, figures_of, main, measure, missed, not_timed
 from bench.cells import CellError
 from bench.one_image import INT8, MODEL, WARMUPS, rendered, timed
 from bench.tables import bundles_table, one_image_table
@@ -77,6 +77,15 @@ def test_few_texts_give_many_images() -> None:
     assert len({data for _, data in images}) == 130
 
 
+def test_a_reader_that_cannot_be_timed_is_named() -> None:
+    """It is a package that is missing, or an INT8 model that would change answers."""
+    assert not_timed({"rapidocr": True, "ddddocr": True}, int8_changed=0) == []
+    assert not_timed({"rapidocr": True, "ddddocr": False}, int8_changed=2) == [
+        "Reader ddddocr is not installed: make readers.",
+        "There is no INT8 model. It would change 2 validation answers.",
+    ]
+
+
 def test_an_installation_that_fails_is_one_sentence(tmp_path: Path) -> None:
     """Without a package registry, the size is not measured."""
     with pytest.raises(CellError, match=r"^The size of numpy, .* was not measured: pip exited with code 2\.$"):
@@ -141,6 +150,8 @@ def test_figures_that_miss_their_target_are_bold() -> None:
     assert "| `demo`, 0001-fast | **2.00 MB** | none | 0.10 MB | **1,000/1,000 = 100.0%" in bundles_table(bad)
     assert "| `demo` | bundle | 2.00 ms | 2.50 ms | **3.00 ms** | 2.00 ms | 99/100 = 99.0%" in one_image_table(bad)
     assert "| 12.0 times |  |" in one_image_table(bad)
+    slow = result["one_image"] | {"ddddocr": result["one_image"]["ddddocr"] | {"ms": {"p50": 9, "p90": 9, "p99": 9}}}
+    assert "| **4.5 times** |" in one_image_table({"demo": result | {"one_image": slow}})
     assert "quiet: other work took 0.05 cores, load 0.2" in one_image_table(bad)
     assert "not run" in bundles_table({})
     assert "not run" in one_image_table({})
