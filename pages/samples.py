@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind
 from core.data.labeling import apply_events
-from core.data.reviewing import REJECTED_MARK, choices_of, history_of
+from core.data.reviewing import REJECTED_MARK, choices_of, history_of, visible
 from core.images.pixels import data_url
 from core.words import plural
 from db.labels import events_of
@@ -238,7 +238,7 @@ with detail:
         splits = ", ".join(f"{n} in {name}" for name, n in twins.items())
         st.caption(f"{sum(twins.values())} images have this label: {splits}.")
     if history:
-        lines = history_of(history, rejected)[::-1]
+        lines = history_of(visible(sample, history), rejected)[::-1]
         st.dataframe(
             pd.DataFrame(
                 {

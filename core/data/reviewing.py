@@ -93,6 +93,11 @@ def history_of(events: Sequence[LabelEvent], rejected: Collection[str] = ()) -> 
     ]
 
 
+def visible(sample: Sample, events: Sequence[LabelEvent]) -> list[LabelEvent]:
+    """Return the events of a ledger that anybody may see: of a blind image, none of the portal."""
+    return [event for event in events if not (sample.is_blind and event.origin == PORTAL)]
+
+
 def _action(event: LabelEvent) -> str:
     """Return the action as text. An import names the kind of its label if its file did."""
     if event.operator == event.origin == PORTAL:

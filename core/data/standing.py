@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from db import labels
-from db.records import UNLABELED, Content, LabelEvent
+from db.records import PORTAL, UNLABELED, Content, LabelEvent
 from db.sqlite import Database
 
 NO_VERSION = -1
@@ -67,11 +67,14 @@ class _Opinions:
             self.latest[event.operator] = event
 
     def dissents(self) -> tuple[LabelEvent, ...]:
-        # A doubt names the content it rejects, any other event the content it proposes.
+        _, text, flag = self.content
+        # A doubt names the content it rejects, any other event the content it proposes. What the portal said stands
+        # only against a decision: an image that needs a label again may be blind.
         against = (
             event
             for event in self.latest.values()
             if event.action != "confirm" and (event.content == self.content) == (event.action == "doubt")
+            if event.origin != PORTAL or text or flag
         )
         return tuple(sorted(against, key=lambda event: event.id))
 

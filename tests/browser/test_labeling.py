@@ -1,14 +1,20 @@
 """The labeling widget in a real browser: the database always holds exactly what was typed."""
 
+import hashlib
 import json
 import random
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import Browser, Page, expect
 
 from core.data.labeling import apply_events
 from db.connection import opened
+from db.integrity import problems
+from db.labels import events_of
+from db.samples import find_sample, select_samples
+from tests.helpers.command_line import command
 from tests.helpers.labeler import OpenLabel, expect_all_saved, shown, typed, widget
 
 if TYPE_CHECKING:
@@ -88,6 +94,55 @@ def test_two_apps_on_one_folder_label_at_once(own_lab: "Lab", open_label: OpenLa
     assert not texts[0].keys() & texts[1].keys()
     assert texts[0] | texts[1] == own_lab.labels(project)
     assert own_lab.actions(project) == ["label"] * 17
+
+
+def test_two_operators_label_while_verdicts_come_in(own_lab: "Lab", open_label: OpenLabel, browser: Browser) -> None:
+    """No image goes to both, no typed label is lost, and whoever saves an image first has its label."""
+    project = own_lab.make_project("portal", 80)
+    with opened(own_lab.home.db) as db:
+        images = [sample.sha256 for sample in select_samples(db, project.id)]
+    lines = [
+        {"sha256": sha256, "text": f"{number:06}", "accepted": number % 2 == 0, "reason": "captcha"}
+        for number, image in enumerate(images)
+        for sha256 in (image, *(hashlib.sha256(f"{image} {other}".encode()).hexdigest() for other in range(60)))
+    ]
+    log = own_lab.home.root.with_name("portal.jsonl")
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    own_lab.start()
+    pages = []
+    for operator in ("Ann", "Ben"):
+        context = browser.new_context()
+        context.add_cookies([{"name": "slotlab_operator", "value": operator, "url": own_lab.url}])
+        pages.append(open_label(own_lab, project, context.new_page()))
+
+    with ThreadPoolExecutor(1) as pool:
+        intake = pool.submit(command, own_lab.home.root, "verdicts", log, "--project", "portal")
+        texts = [dict[str, str](), dict[str, str]()]
+        while not intake.done():
+            for page, typed_here in zip(pages, texts, strict=True):
+                sample, text = shown(page), f"{random.randrange(10**6):06}"
+                page.keyboard.type(text, delay=20)
+                if shown(page) != sample:  # else the widget refused it, because the image before had gone
+                    typed_here[sample] = text
+        assert intake.result().returncode == 0, intake.result().stderr
+    for page in pages:
+        expect_all_saved(page, 30)
+
+    assert len(texts[0]) > 1
+    assert len(texts[1]) > 1
+    assert not texts[0].keys() & texts[1].keys()
+    with opened(own_lab.home.db) as db:
+        for operator, typed_here in zip(("Ann", "Ben"), texts, strict=True):
+            for sha256, text in typed_here.items():
+                sample = find_sample(db, project.id, sha256)
+                assert sample
+                first, *others = events_of(db, sample.id)
+                assert sample.label == first.text
+                if first.operator == "portal":  # before or while the operator typed
+                    assert [event.text for event in others if event.operator == operator] in ([], [text])
+                else:
+                    assert (first.operator, first.text) == (operator, text)
+        assert problems(db) == []
 
 
 def test_a_server_restarted_while_nobody_types_takes_labels_again(own_lab: "Lab", open_label: OpenLabel) -> None:

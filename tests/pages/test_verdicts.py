@@ -81,6 +81,25 @@ def test_samples_hide_verdicts_on_blind_images(
     assert list(table(open_page("samples", project=portal.name, search=blind.sha256), "Verdict")["Text"]) == ["333333"]
 
 
+def test_samples_hide_them_again_when_the_label_is_undone(
+    home: Home, open_page: OpenPage, portal: Project, images: list[Sample]
+) -> None:
+    """What the portal said about the label stays in the ledger, and leaves the pages."""
+    with opened(home.db) as db:
+        event = {"event": "1", "action": "label", "sample": images[-1].sha256, "text": "444444", "base": 0}
+        apply_events(db, portal, "Ann", [event])
+        apply_verdicts(db, portal, [new_verdict(images[-1].sha256, "333333", accepted=True)], "Eve")
+        undo = {"event": "2", "action": "undo", "sample": images[-1].sha256, "base": 1}
+        apply_events(db, portal, "Ann", [undo])
+
+    app = open_page("samples", project=portal.name, search=images[-1].sha256)
+
+    assert not app.exception
+    assert list(table(app, "Action")["Operator"]) == ["Ann", "Ann"]
+    assert table(app, "Verdict") is None
+    assert "333333" not in "\n".join(each.value for each in app.warning)
+
+
 def test_pages_count_and_remove_labels_of_verdicts(
     home: Home, open_page: OpenPage, portal: Project, images: list[Sample]
 ) -> None:

@@ -14,7 +14,7 @@ from core.backup.check import check
 from core.data.accepting import retract
 from core.data.labeling import apply_events
 from core.data.queues import lease
-from core.data.reviewing import choices_of, history_of
+from core.data.reviewing import choices_of, history_of, visible
 from core.data.verdicts import Origin, apply_verdicts, new_verdict, take_in
 from core.errors import LabelError, OptionError
 from core.home import Home
@@ -439,6 +439,32 @@ def test_the_portal_is_not_a_person(db: Database, short_project: Project) -> Non
 
     assert list_operators(db) == ["Ann"]
     assert labels.count_second_opinions(db, short_project.id, "Ann", "2000") == (0, 0)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_an_image_that_needs_a_label_again_is_blind_again(
+    db: Database, home: Home, short_project: Project, split: str
+) -> None:
+    """Nobody is offered the text that the portal accepted. Against the next label it stands again."""
+    (sample,) = add_images(db, short_project, split)
+    act(db, short_project, sample, "label", TEXT)
+    say(db, short_project, sample, OTHER_YES)
+    assert now_of(db, sample)[3] is True
+
+    for action in ("undo", "skip"):
+        act(db, short_project, sample, action)
+        again, ledger = samples.get_sample(db, sample.id), labels.events_of(db, sample.id)
+
+        assert (again.disputed, choices_of(again, ledger)[1:]) == (False, [])
+        operators = {line.operator for line in history_of(visible(again, ledger))}
+        assert operators == ({"Ann", "portal"} if split == "train" else {"Ann"})
+        assert_intact(home)
+
+    act(db, short_project, sample, "label", TEXT)
+    assert now_of(db, sample) == ("labeled", TEXT, "person", True, False)
+    ledger = labels.events_of(db, sample.id)
+    assert visible(samples.get_sample(db, sample.id), ledger) == ledger
+    assert_intact(home)
 
 
 def test_a_history_says_what_the_portal_said(db: Database, short_project: Project) -> None:

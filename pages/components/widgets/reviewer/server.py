@@ -188,7 +188,7 @@ def _sample_data(sample: Sample, events: Sequence[LabelEvent]) -> dict[str, Any]
         "at": sample.labeled_at,
         "checked": bool(sample.checked),
         "disputed": bool(sample.disputed),
-        "history": [asdict(line) for line in reviewing.history_of(events)],
+        "history": [asdict(line) for line in reviewing.history_of(reviewing.visible(sample, events))],
     }
     if sample.disputed:
         data["choices"] = [asdict(choice) for choice in reviewing.choices_of(sample, events)]
