@@ -454,6 +454,8 @@ def _expected(stored_22: Floats) -> tuple[Look, Look]:
 
 REASON = 200
 """Characters of a verdict's reason."""
+LOG_START = b'{"id": "'
+"""Start of every line of a log."""
 
 
 @dataclass(frozen=True)
@@ -517,6 +519,8 @@ class Log:
             self._file = os.fdopen(file, "ab", buffering=0)
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise BundleError(f"The log {path} is not a file. Give the name of a file.")
+            if os.pread(file, len(LOG_START), 0) not in (b"", LOG_START):  # a line would damage what it is
+                raise BundleError(f"The log {path} is a file of another kind. Give a new name.")
             if self._folder is not None:
                 self._folder.mkdir(mode=0o700, exist_ok=True)
         except (OSError, ValueError) as error:  # ValueError: a path with NUL
@@ -580,12 +584,12 @@ class Log:
     def _stored(self, sha256: str, image: Pixels) -> str | None:
         """Return the name of an image in the folder, and write it if it is new. Return None if that fails."""
         assert self._folder is not None
-        path = self._folder / f"{sha256}.png"
-        if path.exists():
-            return path.name
-        part, png = self._folder / f".{secrets.token_hex(8)}.part", io.BytesIO()
-        Image.fromarray(image).save(png, "PNG")
+        path, part = self._folder / f"{sha256}.png", self._folder / f".{secrets.token_hex(8)}.part"
         try:
+            if path.exists():
+                return path.name
+            png = io.BytesIO()
+            Image.fromarray(image).save(png, "PNG")
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(png.getbuffer())
             part.replace(path)
@@ -699,7 +703,7 @@ def load(
         raise BundleError("Images are written beside a log. Give the file of the log too.")
     root, model = Path(folder or Path(__file__).parent), MODEL_INT8 if int8 else MODEL
     listed = _bytes(root, SUMS)
-    sums = _sums(listed)
+    sums = sums_of(listed)
     if int8 and MODEL_INT8 not in sums:
         raise BundleError("This bundle has no INT8 model. Load it without int8.")
     manifest = _manifest(_verified(root, MANIFEST, sums))
@@ -748,8 +752,8 @@ def _self_test(reader: Reader, name: str, image: Pixels, expected_PC: Floats, to
         )
 
 
-def _sums(listed: bytes) -> dict[str, str]:
-    """Return the SHA-256 of each file of the bundle."""
+def sums_of(listed: bytes) -> dict[str, str]:
+    """Return the SHA-256 of each file of a bundle, from the content of its SUMS file."""
     lines = listed.decode("utf-8", "replace").splitlines()
     return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
 

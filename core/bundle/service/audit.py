@@ -9,6 +9,8 @@ from typing import Any
 from core.errors import OptionError, StorageError
 from core.files import shortened
 
+START = b'{"'
+"""Start of every line."""
 MAX_BYTES = 10_000_000
 """A file of this size is renamed to `.1`, and the one before is deleted. A line has about 250 bytes."""
 
@@ -44,9 +46,12 @@ class AuditLog:
 
     def _open(self) -> None:
         # Without O_NONBLOCK, a FIFO that nobody reads would block forever.
-        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
+        file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
             os.close(file)
             raise OptionError(f"{shortened(str(self._path))} is not a file. Give the name of a file.")
+        if os.pread(file, len(START), 0) not in (b"", START):  # a line would damage what it is
+            os.close(file)
+            raise OptionError(f"{shortened(str(self._path))} is a file of another kind. Give a new name.")
         self._file, self._size = file, found.st_size

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.bundle.service.audit import AuditLog
+from core.errors import OptionError
 
 
 def test_it_keeps_two_files_of_bounded_size(tmp_path: Path) -> None:
@@ -33,6 +34,18 @@ def test_it_appends_to_the_file_of_a_former_process(tmp_path: Path) -> None:
 
     assert path.read_text() == '{"number": 4}\n'
     assert (tmp_path / "audit.jsonl.1").read_text() == '{"number": 2}\n{"number": 3}\n'
+
+
+@pytest.mark.parametrize("content", [b'{\n "format": 1\n}\n', b"SQLite format 3\0", b"a"])
+def test_a_file_of_another_kind_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    """A line would damage a manifest or a database."""
+    path = tmp_path / "manifest.json"
+    path.write_bytes(content)
+
+    with pytest.raises(OptionError, match=r"manifest\.json is a file of another kind\. Give a new name\.$"):
+        AuditLog(path)
+
+    assert path.read_bytes() == content
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from db.answers import NewAnswer
 from tests.helpers import bundling, toy
 from tests.helpers.pictures import encoded
 from tests.helpers.repository import ROOT
+from tests.helpers.rights import ordinary_rights
 from tests.helpers.waiting import wait_until
 
 IMAGE = toy.draw("x-", np.random.default_rng(3))
@@ -316,6 +317,23 @@ def test_a_folder_that_went_away_costs_no_reading(
     ]
 
 
+def test_a_folder_that_may_not_be_opened_costs_no_reading(toy_bundle: Path, log: Path) -> None:
+    """Someone changed its permissions while the reader ran. The line has no image."""
+    reader = load(toy_bundle, log=log, log_images=True)
+    images_of(log).chmod(0)
+
+    with ordinary_rights():
+        reading = reader.read(Image.fromarray(IMAGE))
+
+    (line,) = lines_of(log)
+    assert (line["id"], line["image"]) == (reading.id, None)
+    assert reader.log is not None
+    assert reader.log.failures == 1
+
+
+OTHERS = {"manifest": b'{\n "format": 1\n}\n', "database": b"SQLite format 3\0"}
+
+
 def _placed(tmp_path: Path, kind: str) -> str:
     path = tmp_path / kind
     if kind == "folder":
@@ -324,6 +342,8 @@ def _placed(tmp_path: Path, kind: str) -> str:
         os.mkfifo(path)
     elif kind == "device":
         path.symlink_to("/dev/null")
+    elif kind in OTHERS:
+        path.write_bytes(OTHERS[kind])
     elif kind == "images":
         path.with_name("images.images").write_bytes(b"")
     return {"missing": str(path / "readings.jsonl"), "NUL": "a\0b"}.get(kind, str(path))
@@ -338,16 +358,20 @@ def _placed(tmp_path: Path, kind: str) -> str:
         ("images", "cannot be written (File exists)."),
         ("missing", "cannot be written (No such file or directory)."),
         ("NUL", "cannot be written (embedded null byte)."),
+        ("manifest", "is a file of another kind. Give a new name."),
+        ("database", "is a file of another kind. Give a new name."),
     ],
 )
 def test_a_file_that_cannot_be_a_log_is_refused(toy_bundle: Path, tmp_path: Path, kind: str, sentence: str) -> None:
-    """Before the first image is read. A FIFO does not block."""
+    """Before the first image is read. A FIFO does not block, and no line damages another file."""
     given = _placed(tmp_path, kind)
+    before = Path(given).read_bytes() if kind in OTHERS else b""
 
     with pytest.raises(BundleError) as refusal:
         load(toy_bundle, log=given, log_images=True)
 
     assert str(refusal.value) == f"The log {given} {sentence}"
+    assert kind not in OTHERS or Path(given).read_bytes() == before
 
 
 def test_a_system_without_file_locks_reads_without_a_log(toy_bundle: Path, three_packages: Path, log: Path) -> None:
