@@ -1,13 +1,16 @@
-"""Files that no reader may read: cut, foreign, of a giant size, moving, with floating-point pixels."""
+"""Files that no reader may read, and one image in every form that each of them reads."""
 
 import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from tests.helpers import toy
 from tests.helpers.pictures import encoded
+
+GOOD_TEXT = "|-"
+"""Text of each of the good images."""
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -19,7 +22,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def bad_images() -> dict[str, bytes]:
-    """Return the files by name."""
+    """Return files by name: cut, foreign, of a giant or tiny size, moving, with odd pixels or fields."""
     rng = np.random.default_rng(3)
     whole = {form: encoded(Image.fromarray(toy.draw("x-", rng)), form) for form in ("PNG", "JPEG")}
     cut = {
@@ -43,5 +46,36 @@ def bad_images() -> dict[str, bytes]:
         "huge.png": png_header(100_000, 100_000),
         "large.png": png_header(12_000, 12_000),
         "thin.png": png_header(1, 2**31 - 1),
+        "tiny.png": encoded(Image.new("RGB", (16, 4)), "PNG"),
+        "exif.png": encoded(frames[0], "PNG", exif=b"junk" * 1000),
+        "text.png": encoded(frames[0], "PNG", pnginfo=_text("x" * 20_000_000)),
         "zeros.png": bytes(50_000_000),
     }  # fmt: skip
+
+
+def good_images() -> dict[str, bytes]:
+    """Return an image of the toy portal with the text GOOD_TEXT, by name: in every mode and format, and with junk."""
+    gray = Image.new("L", (64, 32), 255)
+    gray.paste(0, (14, 7, 18, 25))
+    gray.paste(0, (39, 14, 57, 18))
+    color, deep = gray.convert("RGB"), Image.fromarray(np.asarray(gray, dtype=np.uint16) * 257)
+    clear = Image.new("RGBA", (64, 32), (0, 0, 0, 0))
+    clear.paste((0, 0, 0, 255), (14, 7, 18, 25))
+    clear.paste((0, 0, 0, 255), (39, 14, 57, 18))
+    modes = {mode: encoded(gray.convert(mode), "PNG") for mode in ("RGB", "L", "1", "P", "LA")}
+    formats = {form: encoded(color, form) for form in ("JPEG", "GIF", "WEBP", "BMP")}
+    junk = b"junk" * 1000
+    return {f"{name}.png": data for name, data in (modes | formats).items()} | {
+        "clear.png": encoded(clear, "PNG"),
+        "deep.png": encoded(deep, "PNG"),
+        "CMYK.png": encoded(gray.convert("CMYK"), "JPEG", quality=100),
+        "profile.png": encoded(color, "PNG", icc_profile=junk),
+        "exif.png": encoded(color, "JPEG", quality=100, exif=b"Exif\0\0" + junk),
+        "comment.png": encoded(color, "PNG", pnginfo=_text("x" * 1000)),
+    }
+
+
+def _text(text: str) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("text", text, zip=True)
+    return info

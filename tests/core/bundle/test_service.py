@@ -27,7 +27,7 @@ from core.bundle.reader import MAX_BYTES, load, pixel_hash, pixels_of
 from core.bundle.service.access import new_token
 from core.images.pixels import encode_png
 from tests.helpers import toy
-from tests.helpers.bad_images import bad_images, png_header
+from tests.helpers.bad_images import GOOD_TEXT, bad_images, good_images, png_header
 from tests.helpers.pictures import encoded
 from tests.helpers.repository import ROOT
 from tests.helpers.service import HOST, PNG, Service, load_of, serving
@@ -142,10 +142,17 @@ def test_files_that_no_reader_may_read_are_refused(service: Service) -> None:
     assert {status for name, status in cut.items() if "-00." in name} == {400}
     assert {status for name, status in cut.items() if "-00." not in name} == {422}
     unknown = ("vector", "page", "postscript", "document", "tiff", "floats", "noise")
-    damaged = ("moving-GIF", "moving-PNG", "moving-WEBP", "huge", "large", "thin")
+    damaged = ("moving-GIF", "moving-PNG", "moving-WEBP", "huge", "large", "thin", "tiny", "exif", "text")
     expected = [*[(name, 415) for name in unknown], *[(name, 422) for name in damaged], ("zeros", 413)]
     assert statuses == {f"{name}.png": status for name, status in expected}
     assert service.read(GOOD)[0] == 200
+
+
+def test_every_good_file_is_read(service: Service) -> None:
+    """In every mode and format, and whatever lies beside the pixels."""
+    for name, data in good_images().items():
+        status, _, answer = service.read(data)
+        assert (status, json.loads(answer).get("text")) == (200, GOOD_TEXT), name
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from core.runs.inputs import Contents, Input
 from core.runs.parts import ROWS, Parts, short_hash
 from core.runs.targets import open_bundle
 from tests.helpers import bundling, toy
-from tests.helpers.bad_images import bad_images
+from tests.helpers.bad_images import GOOD_TEXT, bad_images, good_images
 from tests.helpers.command_line import Slotlab, command_here, refused
 from tests.helpers.pictures import write_files
 from tests.helpers.repository import ROOT
@@ -156,22 +156,24 @@ def test_kill_9_loses_and_repeats_nothing(slotlab: Slotlab, images: Path, toy_bu
 def test_bad_files_are_rows_and_the_rest_is_read(
     slotlab: Slotlab, images: Path, toy_bundle: Path, tmp_path: Path
 ) -> None:  # fmt: skip
-    """Cut, foreign, of a giant size, moving, missing, or without a valid name."""
-    bad = write_files(tmp_path / "bad", bad_images())
+    """Cut, foreign, of a giant size, moving, missing, or without a valid name. Good ones are read in every form."""
+    bad, good = write_files(tmp_path / "bad", bad_images()), write_files(tmp_path / "good", good_images())
     (bad / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
 
     done = slotlab(
-        "batch", toy_bundle, bad, images, tmp_path / "none.png", tmp_path / "*.gif", "--out", tmp_path / "out", "--json"
+        "batch", toy_bundle, bad, good, images, tmp_path / "none.png", tmp_path / "*.gif", "--out", tmp_path / "out",
+        "--json",
     )  # fmt: skip
 
     rows = rows_of(tmp_path / "out")
     failed = [row for row in rows if row["error"]]
-    assert (done.returncode, len(rows) - len(failed)) == (1, 70)
+    assert (done.returncode, len(rows) - len(failed)) == (1, 70 + len(good_images()))
+    assert {row["text"] for row in rows if row["file"].startswith(str(good))} == {GOOD_TEXT}
     assert len(failed) == json.loads(done.stdout)["failed"] == len(bad_images()) + 3
     assert all(row["error"].endswith(".") and row["text"] is None for row in failed)
     assert f"{bad}/caf\\udce9.png" in names(tmp_path / "out")
     assert f"{tmp_path / 'none.png'}: {next(row['error'] for row in failed if 'none' in row['file'])}" in done.stderr
-    again = slotlab("batch", toy_bundle, bad, images, "--out", tmp_path / "out", "--json")
+    again = slotlab("batch", toy_bundle, bad, good, images, "--out", tmp_path / "out", "--json")
     assert json.loads(again.stdout)["files"] == len(rows)
 
 

@@ -21,7 +21,7 @@ from core.home import Home
 from core.images.pixels import encode_png
 from core.runs.bundles import zip_bytes
 from tests.helpers import toy
-from tests.helpers.bad_images import bad_images, png_header
+from tests.helpers.bad_images import GOOD_TEXT, bad_images, good_images, png_header
 from tests.helpers.command_line import Slotlab, command_here, refused
 from tests.helpers.pictures import write_files
 from tests.helpers.repository import ROOT
@@ -163,16 +163,16 @@ def test_a_killed_call_continues(
 def test_every_bad_file_is_one_line_and_the_rest_is_read(
     slotlab: Slotlab, images: Path, toy_bundle: Path, tmp_path: Path
 ) -> None:  # fmt: skip
-    """Cut, foreign, of a giant size, moving or with floating-point pixels."""
-    bad = write_files(tmp_path / "bad", bad_images())
+    """Cut, foreign, of a giant size, moving or with odd pixels. Good ones are read in every mode and format."""
+    bad, good = write_files(tmp_path / "bad", bad_images()), write_files(tmp_path / "good", good_images())
 
-    done = slotlab("predict", toy_bundle, images / "00.png", bad, images / "01.png", "--json")
+    done = slotlab("predict", toy_bundle, images / "00.png", bad, good, "--json")
 
-    found = lines(done.stdout)
-    assert (done.returncode, done.stderr) == (1, "")
-    assert len(found) == len(bad_images()) + 2
-    assert ["error" in line for line in found] == [False, *(True for _ in bad_images()), False]
-    assert all(line["error"].endswith(".") and "\n" not in line["error"] for line in found[1:-1])
+    first, *found = lines(done.stdout)
+    refused_lines, read = found[: len(bad_images())], found[len(bad_images()) :]
+    assert (done.returncode, done.stderr, "error" in first) == (1, "", False)
+    assert all(line["error"].endswith(".") and "\n" not in line["error"] for line in refused_lines)
+    assert [line.get("text") for line in read] == [GOOD_TEXT] * len(good_images())
 
 
 def test_what_cannot_be_meant_is_refused(slotlab: Slotlab, images: Path, toy_bundle: Path, tmp_path: Path) -> None:
