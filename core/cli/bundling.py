@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from core.home import Home, default_operator
 from core.jobs import control
 from core.runs.bundles import (
     KIND,
+    Bundle,
     bundle_of,
     check_new,
     check_out,
@@ -80,11 +81,11 @@ def models(*, project: ProjectName, as_json: Json = False) -> None:
         update_jobs(db, home)
         chosen = find_project(db, project)
         used = promotions.find_newest(db, chosen.id)
-        records = [
+        records: list[dict[str, Any]] = [
             {
                 "bundle": each.job.id, "run": each.run_id, "made_at": each.job.created_at,
                 "in_use": used is not None and used.job_id == each.job.id, "is_current": each.is_current,
-                "val": manifest_of(each)["metrics"]["val"],
+                "val": _val_of(each),
             }
             for each in list_bundles(db, home, chosen)
         ]  # fmt: skip
@@ -95,8 +96,17 @@ def models(*, project: ProjectName, as_json: Json = False) -> None:
         print("No bundles yet.")
     for record in records:
         notes = ["in use"] * record["in_use"] + ["outdated"] * (not record["is_current"])
-        val = counted(record["val"]["correct"], record["val"]["n"])
-        print_line("  ".join([record["bundle"], record["run"], f"val {val}", *notes]))
+        val = f"val {counted(record['val']['correct'], record['val']['n'])}" if record["val"] else "damaged"
+        print_line("  ".join([record["bundle"], record["run"], val, *notes]))
+
+
+def _val_of(bundle: Bundle) -> dict[str, Any] | None:
+    """Return the result on validation images. None if the bundle is damaged."""
+    try:
+        val: dict[str, Any] = manifest_of(bundle)["metrics"]["val"]
+    except StorageError:
+        return None
+    return val
 
 
 def use_bundle(

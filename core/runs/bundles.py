@@ -12,6 +12,7 @@
 It has no image and no label of the portal. A job makes it (core.runs.bundle_worker) in `bundles/`, under its id.
 """
 
+import hashlib
 import io
 import json
 import shutil
@@ -21,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.bundle.reader import MANIFEST
+from core.bundle.reader import MANIFEST, SUMS, sums_of
 from core.errors import ExportError, OptionError, SlotlabError, StorageError
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.temperatures import temperature_of
 from core.evaluation.views import ORIGINAL, choice_of, to_dicts
-from core.files import checked_path, read_small, shortened
+from core.files import checked_path, open_regular, shortened
 from core.home import Home
 from core.jobs import control
 from core.runs.evaluated import load_evaluated
@@ -142,10 +143,19 @@ def list_bundles(db: Database, home: Home, project: Project) -> list[Bundle]:
 def manifest_of(bundle: Bundle) -> dict[str, Any]:
     """Return the manifest of a bundle. Raises StorageError if it is missing or damaged."""
     try:
-        manifest: dict[str, Any] = json.loads(read_small(bundle.directory / MANIFEST))
-    except (OSError, ValueError) as error:
-        raise StorageError(f"The manifest of {bundle.job.id} is damaged. Make the bundle again.") from error
+        listed, data = _content(bundle.directory / SUMS), _content(bundle.directory / MANIFEST)
+    except OSError:
+        listed = data = b""
+    if sums_of(listed).get(MANIFEST) != hashlib.sha256(data).hexdigest():
+        raise StorageError(f"The manifest of {bundle.job.id} is damaged. Make the bundle again.")
+    manifest: dict[str, Any] = json.loads(data)
     return manifest
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a regular file. A manifest of a large charset has megabytes. Raises OSError."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 def delete_bundle(db: Database, bundle: Bundle) -> None:

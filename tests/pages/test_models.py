@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.bundle.reader import MANIFEST
 from core.home import Home
 from core.runs.bundles import find_bundle
 from core.runs.promotions import promote
@@ -71,6 +73,23 @@ def test_two_bundles_are_compared_and_one_is_deleted(home: Home, open_page: Open
     app.button(key="compare bundles").click().run()
 
     assert "model.onnx of this bundle is damaged." in said(app)
+
+
+@pytest.mark.parametrize("manifest", [b"", b"[]", b"[" * 100_000, b'{"format": 1}'])
+def test_a_bundle_with_a_damaged_manifest_can_be_deleted(
+    home: Home, open_page: OpenPage, bundled: Project, manifest: bytes
+) -> None:
+    """The other one can be used meanwhile."""
+    use(home, PLAIN)
+    (home.bundles / TTA / MANIFEST).write_bytes(manifest)
+
+    app = open_page("models", project=bundled.name)
+
+    assert not app.exception
+    shown = app.dataframe[0].value
+    assert list(shown["Bundle"]) == [TTA, PLAIN]
+    assert shown["Validation"][0] == "damaged"
+    assert shown["Validation"][1] != "damaged"
 
 
 def test_a_bundle_in_use_without_files_is_an_error(home: Home, open_page: OpenPage, bundled: Project) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core.errors import StorageError
 from core.evaluation.percent import counted, percent
 from core.images.pixels import data_url
 from core.runs.bundle_comparison import BundleComparison, Pair
@@ -34,6 +35,7 @@ def show_table(bundles: list[Bundle], used: str | None, key: str) -> Bundle:
             "Threshold": st.column_config.NumberColumn(format="%.3f", help="Least confidence that it accepts."),
             "Size": st.column_config.NumberColumn(format="%.2f MB"),
         },
+        column_order=["In use", "Bundle", "Run", "Made", "Validation", "Test", "Threshold", "Size"],
         key=key,
         hide_index=True,
         placeholder="–",
@@ -46,18 +48,23 @@ def show_table(bundles: list[Bundle], used: str | None, key: str) -> Bundle:
 
 
 def _row(bundle: Bundle, used: str | None) -> dict[str, Any]:
-    manifest = manifest_of(bundle)
-    val, test = manifest["metrics"]["val"], manifest["metrics"]["test"]
-    agreement = "" if val["reference"] == "people" else " with readers"
-    return {
+    row = {
         "In use": bundle.job.id == used,
         "Bundle": bundle.job.id,
         "Run": bundle.run_id,
         "Made": pd.to_datetime(bundle.job.created_at, utc=True),
+        "Size": bundle.bytes / 1e6,
+    }
+    try:
+        manifest = manifest_of(bundle)
+    except StorageError:  # the others can be used, and this one deleted
+        return row | {"Validation": "damaged", "Test": None, "Threshold": None}
+    val, test = manifest["metrics"]["val"], manifest["metrics"]["test"]
+    agreement = "" if val["reference"] == "people" else " with readers"
+    return row | {
         "Validation": counted(val["correct"], val["n"]) + agreement,
         "Test": counted(test["correct"], test["n"]) if test else None,
         "Threshold": manifest["threshold"],
-        "Size": bundle.bytes / 1e6,
     }
 
 

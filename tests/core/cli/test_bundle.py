@@ -84,6 +84,9 @@ def test_a_bundle_is_promoted_and_listed(home: Home, slotlab: Slotlab) -> None:
     assert lines[1].endswith("  in use  outdated")
     refused(slotlab("promote", "2"), "0002-bundle is already in use.")
     refused(slotlab("promote", RUN), f"{RUN} is not a bundle. `slotlab models` lists the bundles.")
+    (home.bundles / "0003-bundle" / "manifest.json").write_text("[]")
+    assert slotlab("models", "--project", "portal").stdout.splitlines()[0] == f"0003-bundle  {RUN}  damaged"
+    assert json.loads(slotlab("models", "--project", "portal", "--json").stdout)[0]["val"] is None
     for path in (home.bundles / "0003-bundle").iterdir():
         path.unlink()
     (home.bundles / "0003-bundle").rmdir()
