@@ -53,13 +53,16 @@ class Streamed(NamedTuple):
     """1 if the portal accepted the text, 0 if it did not; None without a verdict. The newest verdict counts."""
     reason: str | None
     """Why the portal did not accept it."""
+    blind: int | None
+    """1 if the image is held out and needs a label, so no page may tell how it was read or judged."""
 
 
 def select_stream(db: Database, project_id: int, readers: Sequence[str]) -> list[Streamed]:
     """Return all answers of these readers in a project, in order of time."""
     rows = db.execute(
         "SELECT answers.sha256, answers.at, answers.text, confidence, answers.accepted, unfamiliar, distance, surprise,"
-        " samples.id, sources.name, verdicts.accepted, verdicts.reason FROM answers"
+        " samples.id, sources.name, verdicts.accepted, verdicts.reason,"
+        " samples.split <> 'train' AND samples.label IS NULL AND samples.flag IS NULL FROM answers"
         " LEFT JOIN samples ON samples.project_id = answers.project_id AND samples.sha256 = answers.sha256"
         " LEFT JOIN sources ON sources.id = samples.source_id"
         " LEFT JOIN verdicts ON verdicts.id = (SELECT max(id) FROM verdicts AS v WHERE v.project_id ="
@@ -86,6 +89,12 @@ def select_judged(db: Database, project_id: int, readers: Sequence[str]) -> list
         [project_id, *readers],
     )
     return [(confidence, bool(accepted)) for confidence, accepted in rows.fetchall()]
+
+
+def newest_ids(db: Database) -> tuple[int, int]:
+    """Return the ids of the newest answer and of the newest verdict, 0 without one. They change when one comes."""
+    row = db.execute("SELECT (SELECT max(id) FROM answers), (SELECT max(id) FROM verdicts)").fetchone()
+    return row[0] or 0, row[1] or 0
 
 
 def count_unanswered(db: Database, project_id: int, readers: Sequence[str], *, later_than: str) -> int:

@@ -4,6 +4,7 @@ Validation images have labels. Of an image that was submitted, the portal said w
 """
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -95,16 +96,20 @@ def by_validation(shown: Evaluated) -> Judged:
     )
 
 
-def by_verdicts(db: Database, home: Home, run: Run) -> Judged | None:
+Select = Callable[[Database, int, Sequence[str]], list[tuple[float, bool]]]
+
+
+def by_verdicts(db: Database, home: Home, run: Run, *, select: Select = answers.select_judged) -> Judged | None:
     """Return the readings of a run's bundles that the portal judged, at their temperature; None without any.
 
+    `select` returns what the portal judged of some readers of a project.
     Bundles of another checkpoint or other views have other confidences. Of those that are left, the newest
     one with verdicts sets the temperature.
     """
     step = control.selected_step(home, run.job.id)
     readers: dict[tuple[str, float, bool], list[str]] = defaultdict(list)
     for bundle in list_bundles(db, home, get_project(db, run.job.project_id)):
-        with suppress(SlotlabError, OSError, KeyError):  # a damaged bundle reads nothing
+        with suppress(SlotlabError, OSError):  # a damaged bundle reads nothing
             manifest = manifest_of(bundle)
             if bundle.run_id == run.job.id and manifest["step"] == step:
                 views = from_dicts(manifest["views"])
@@ -112,7 +117,7 @@ def by_verdicts(db: Database, home: Home, run: Run) -> Judged | None:
                 names = [bundle_name(listed, int8=int8) for int8 in (False, True)]
                 readers[fingerprint(views), manifest["temperature"], len(views) > 1] += names
     for (views_of, temperature, tta), names in readers.items():
-        if judged := answers.select_judged(db, run.job.project_id, names):
+        if judged := select(db, run.job.project_id, names):
             return Judged(
                 judge="portal",
                 confidence_N=np.array([confidence for confidence, _ in judged]),

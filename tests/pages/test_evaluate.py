@@ -231,6 +231,11 @@ def test_verdicts_of_the_portal_choose_a_threshold_too(home: Home, open_page: Op
     assert (rule.reference, rule.n) == ("portal", 900)
     assert any(f"{rule.used:,} of 900 submitted images accepted" in caption.value for caption in app.caption)
 
+    with opened(home.db) as db:  # verdicts that come later count at once
+        judge(db, bundled, f"{name_of(bundle.directory)} int8", [0.9] * 10, wrong=0)
+    app.run()
+    assert "Verdicts of the portal (910)" in app.segmented_control(key="threshold by").options
+
 
 def test_a_damaged_threshold_can_be_replaced(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The page reports it and still draws the button that fixes it."""

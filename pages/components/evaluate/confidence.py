@@ -1,6 +1,7 @@
 """The Confidence tab of Evaluate: evidence, calibration, and the threshold for accepting a run's readings."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,7 @@ from core.runs.uses import use_rows, uses_text
 from core.words import plural
 from db.evaluations import list_test_uses
 from db.records import Run
-from pages.components import charts, layout
+from pages.components import charts, layout, resources
 
 RULES = {"wrong": "Error rate", "lockout": "Lockout rate"}
 OPTIMISTIC = (
@@ -86,7 +87,8 @@ def _saved(directory: Path) -> Acceptance | None:
 def _choose(shown: Evaluated, saved: Acceptance | None) -> None:
     """Choose a threshold on the validation images, or on the readings that the portal judged."""
     with layout.errors(), layout.database() as db:
-        by_portal = thresholds.by_verdicts(db, layout.home(), shown.run)
+        select = partial(resources.judged, layout.home())
+        by_portal = thresholds.by_verdicts(db, layout.home(), shown.run, select=select)
     judged = thresholds.by_validation(shown)
     if by_portal:
         judges = {"validation": "Validation images", "portal": f"Verdicts of the portal ({len(by_portal.right_N):,})"}

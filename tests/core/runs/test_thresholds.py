@@ -109,6 +109,7 @@ def test_verdicts_of_the_portal_set_a_threshold(
         assert bundle is not None
         judge(db, bundled, name_of(bundle.directory), np.linspace(0.5, 1, 900).tolist(), wrong=20)
         judge(db, bundled, "bundle of elsewhere", [0.99] * 50, wrong=50)
+    (home.bundles / "0003-bundle" / "manifest.json").write_text("[]")  # a damaged bundle has no answers
 
     done = command_here(home.root, capsys, monkeypatch, "threshold", "1", "--verdicts", "--json")
 
