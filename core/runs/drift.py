@@ -4,15 +4,17 @@ A job (core.runs.drift_worker) lets the bundle read the new images of a project,
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from core.errors import OptionError
+from core.errors import OptionError, StorageError
 from core.home import Home
 from core.jobs import control
 from core.runs.bundles import find_bundle
 from core.runs.drift_streams import Change, Row, Stream
 from db import jobs, promotions
-from db.records import Job, Project
+from db.records import Job, Project, Promotion
 from db.sqlite import Database
 
 KIND = "drift"
@@ -73,14 +75,23 @@ def start_drift(db: Database, home: Home, project: Project, *, operator: str, re
 
 
 def newest_drift(db: Database, project: Project) -> Drift | None:
-    """Return what the newest finished job found. None before the first."""
-    job = next((job for job in jobs.list_jobs(db, project_id=project.id, kind=KIND) if job.result), None)
-    return drift_of(db, job) if job else None
+    """Return what the newest finished job found. None before the first. A damaged result counts as none."""
+    for job in jobs.list_jobs(db, project_id=project.id, kind=KIND):
+        with suppress(StorageError):
+            if job.result:
+                return drift_of(db, job)
+    return None
 
 
 def drift_of(db: Database, job: Job) -> Drift:
-    """Return what a finished job found."""
-    result, newest = json.loads(job.result or "{}"), promotions.find_newest(db, job.project_id)
+    """Return what a finished job found. Raises StorageError if its result is damaged."""
+    try:
+        return _drift(json.loads(job.result or "{}"), job, promotions.find_newest(db, job.project_id))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"The result of {job.id} is damaged. Look for drift again.") from error
+
+
+def _drift(result: Any, job: Job, newest: Promotion | None) -> Drift:
     return Drift(
         at=job.finished_at or job.created_at,
         bundle=result["bundle"],
@@ -102,10 +113,11 @@ def name_of(source: str | None) -> str:
 
 
 def sentence(source: str | None, change: Change) -> str:
-    """Return what changed since which image, without advice."""
+    """Return what changed since which image and day, without advice."""
     of = " from elsewhere" if source is None else f" of {source}"
     what = CHANGES[change.score, change.rises].format(of)
-    return f"{what} since image {change.sha256[:8]} of {change.at[:10]}."
+    image = f"image {change.sha256[:8]} of " if change.sha256 else ""
+    return f"{what} since {image}{change.at[:10]}."
 
 
 def detail(change: Change) -> str:

@@ -49,8 +49,8 @@ class Change:
     score: str
     """One of core.evaluation.drift.NAMES."""
     rises: bool
-    sha256: str
-    """First image of the change, as far as the scores tell."""
+    sha256: str | None
+    """First image of the change, as far as the scores tell. None if it is blind."""
     at: str
     """When it came."""
     images: int
@@ -62,9 +62,9 @@ class Change:
     reason: str | None
     """The most frequent reason for that."""
     before: list[int]
-    """Samples before the change."""
+    """Samples before the change, none of them blind."""
     since: list[int]
-    """Samples since the change."""
+    """Samples since the change, none of them blind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +184,7 @@ def _change(alarm: Alarm, earlier: Sequence[Streamed], stream: Sequence[Streamed
     return Change(
         score=alarm.score,
         rises=alarm.rises,
-        sha256=first.sha256,
+        sha256=None if first.blind else first.sha256,
         at=first.at,
         images=len(changed),
         rank=round(alarm.rank, 4),
@@ -196,5 +196,5 @@ def _change(alarm: Alarm, earlier: Sequence[Streamed], stream: Sequence[Streamed
 
 
 def _samples(answers: Sequence[Streamed]) -> list[int]:
-    """Return the last images that the project has."""
-    return [answer.sample_id for answer in answers if answer.sample_id is not None][-SHOWN:]
+    """Return the last images that the project has and that are not blind."""
+    return [answer.sample_id for answer in answers if answer.sample_id is not None and not answer.blind][-SHOWN:]

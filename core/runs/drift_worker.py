@@ -81,6 +81,7 @@ def _read_val(work: Work, db: Database, home: Home, project: Project, reader: Re
                     sha256=snapshot.sha256[index],
                     sample_id=sample.id if sample else None,
                     source=names[sample.source_id] if sample else None,
+                    blind=sample.is_blind if sample else None,
                 )
             )
     return found
@@ -135,7 +136,7 @@ def _answers(reader: Reader, images: Sequence[Pixels]) -> list[Streamed]:
             Streamed(
                 sha256="", at="", text=reading.text, confidence=reading.confidence, accepted=reading.accepted,
                 unfamiliar=reading.unfamiliar, distance=distance, surprise=surprise, sample_id=None, source=None,
-                verdict=None, reason=None,
+                verdict=None, reason=None, blind=None,
             )
         )  # fmt: skip
     return found
