@@ -84,7 +84,7 @@ def test_samples_hide_verdicts_on_blind_images(
 def test_samples_hide_them_again_when_the_label_is_undone(
     home: Home, open_page: OpenPage, portal: Project, images: list[Sample]
 ) -> None:
-    """What the portal said about the label stays in the ledger, and leaves the pages."""
+    """The opinion of the portal stays in the ledger, and leaves the pages."""
     with opened(home.db) as db:
         event = {"event": "1", "action": "label", "sample": images[-1].sha256, "text": "444444", "base": 0}
         apply_events(db, portal, "Ann", [event])
