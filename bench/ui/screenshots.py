@@ -10,12 +10,13 @@ import io
 import re
 import shutil
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageFilter
 from playwright.async_api import BrowserContext, Page
 
 from bench.cells import ROOT, CellError
@@ -30,10 +31,13 @@ from core.images.augment_settings import DEFAULT_AUGMENT
 from core.jobs import control
 from core.model.config import preset, with_options
 from core.runs import recipes
+from core.runs.bundles import find_bundle, start_bundle
+from core.runs.drift import start_drift
+from core.runs.promotions import promote
 from core.runs.start import start_evaluation, start_training
 from db import connection, samples
 from db.projects import find_project
-from db.records import Project
+from db.records import Project, Run
 from db.sqlite import Database
 from tests.helpers.lab import Lab
 
@@ -86,6 +90,7 @@ SHOTS = (
     shot("train-new", "h1"),
     shot("evaluate", MATRIX, tabs=True, height=1500, run="{run}"),
     shot("compare", TABLE, height=1100, run="{run}", other="{other}"),
+    shot("models", TABLE, height=1700),
     shot("predict", TABLE, height=1200, run="{run}"),
 )
 
@@ -110,6 +115,7 @@ def make_lab(home: Home) -> None:
             control.finish(db, home, run.job.id, lambda _: None)
         job = start_evaluation(db, home, run, "test", operator=OPERATOR)
         control.finish(db, home, job.id, lambda _: None)
+        use_bundle(db, home, project, run)
     (home.root / READY).touch()
 
 
@@ -146,6 +152,30 @@ def add_opinions(db: Database, project: Project) -> None:
         text = label if index >= DISPUTED else label[:-1] + ("1" if label[-1] != "1" else "7")
         event = {"event": f"second {index}", "action": "second", "sample": sample.sha256, "base": sample.version}
         apply_events(db, project, SECOND, [event | {"text": text}])
+
+
+def use_bundle(db: Database, home: Home, project: Project, run: Run) -> None:
+    """Use a bundle of the run, import images of another style, and let the bundle notice them."""
+    say("Making a bundle")
+    job = control.finish(db, home, start_bundle(db, home, run, operator=OPERATOR).id, lambda _: None)
+    bundle = find_bundle(db, home, job.id)
+    assert bundle is not None
+    promote(db, bundle, operator=OPERATOR)
+    time.sleep(1)  # times are whole seconds, and drift looks at later images
+    files = [(f"{index:04}.png", blurred(data)) for index, (_, _, data) in enumerate(renderer.samples(60, seed=9))]
+    request = Request(
+        path=None, project=PROJECT, source="login page, August", owner="Portal team", authorization="TICKET-17",
+        length=project.length, charset=project.charset,
+    )  # fmt: skip
+    job = start_import(db, home, request, operator=OPERATOR, upload=Upload(files=files))
+    control.finish(db, home, job.id, lambda _: None)
+    control.finish(db, home, start_drift(db, home, project, operator=OPERATOR).id, lambda _: None)
+
+
+def blurred(png: bytes) -> bytes:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(png)).filter(ImageFilter.GaussianBlur(2)).save(file, "PNG")
+    return file.getvalue()
 
 
 # The pictures
