@@ -97,25 +97,23 @@ def newest_ids(db: Database) -> tuple[int, int]:
     return row[0] or 0, row[1] or 0
 
 
-def count_unanswered(db: Database, project_id: int, readers: Sequence[str], *, later_than: str) -> int:
-    """Return the number of images that came later than a time and have no answer of these readers."""
-    where, values = _unanswered(project_id, readers, later_than)
+def count_unanswered(db: Database, project_id: int, readers: Sequence[str], *, after: int) -> int:
+    """Return the number of images that came after a sample and have no answer of these readers."""
+    where, values = _unanswered(project_id, readers, after)
     return int(db.execute(f"SELECT count(*) FROM samples WHERE {where}", values).fetchone()[0])
 
 
-def select_unanswered(
-    db: Database, project_id: int, readers: Sequence[str], *, later_than: str, after: int, limit: int
-) -> list[Sample]:
-    """Return the next images, by id, that came later than a time and have no answer of these readers."""
-    where, values = _unanswered(project_id, readers, later_than)
-    sql = f"SELECT * FROM samples WHERE {where} AND id > ? ORDER BY id LIMIT ?"
-    return [Sample(**row) for row in list(db.query(sql, [*values, after, limit]))]
+def select_unanswered(db: Database, project_id: int, readers: Sequence[str], *, after: int, limit: int) -> list[Sample]:
+    """Return the next images, by id, that came after a sample and have no answer of these readers."""
+    where, values = _unanswered(project_id, readers, after)
+    sql = f"SELECT * FROM samples WHERE {where} ORDER BY id LIMIT ?"
+    return [Sample(**row) for row in list(db.query(sql, [*values, limit]))]
 
 
-def _unanswered(project_id: int, readers: Sequence[str], later_than: str) -> tuple[str, list[str | int]]:
+def _unanswered(project_id: int, readers: Sequence[str], after: int) -> tuple[str, list[str | int]]:
     # The plus reads the rows in file order; see db.samples.
     where = (
-        "+project_id = ? AND created_at > ? AND NOT EXISTS (SELECT 1 FROM answers WHERE project_id ="
+        "+project_id = ? AND id > ? AND NOT EXISTS (SELECT 1 FROM answers WHERE project_id ="
         f" samples.project_id AND sha256 = samples.sha256 AND reader IN ({','.join('?' * len(readers))}))"
     )
-    return where, [project_id, later_than, *readers]
+    return where, [project_id, after, *readers]

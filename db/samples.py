@@ -89,6 +89,12 @@ def select_comparable(db: Database, project_id: int, *, limit: int) -> list[Samp
     return [Sample(**row) for row in list(rows)]
 
 
+def newest_id(db: Database, project_id: int, *, until: str | None = None) -> int:
+    """Return the id of the newest sample of a project, 0 without one; with `until`, of those that came by this time."""
+    sql = "SELECT max(id) FROM samples WHERE project_id = ? AND (? IS NULL OR created_at <= ?)"
+    return int(db.execute(sql, [project_id, until, until]).fetchone()[0] or 0)
+
+
 def count_samples(
     db: Database,
     project_id: int,

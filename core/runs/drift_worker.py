@@ -13,6 +13,7 @@ from core.data.proposals import agreed_texts
 from core.errors import ImageError, OptionError
 from core.home import Home
 from core.images.pixels import decode
+from core.jobs import control
 from core.jobs.priority import lower
 from core.jobs.work import Work, run_worker
 from core.runs.drift_streams import by_week, streams_of
@@ -23,7 +24,7 @@ from core.words import plural
 from db import answers, projects, promotions, runs, samples
 from db.answers import NewAnswer, Streamed
 from db.connection import opened, write
-from db.records import Project
+from db.records import Project, Run
 from db.sqlite import Database
 
 BATCH = 64
@@ -45,7 +46,7 @@ def look_for_drift(work: Work) -> dict[str, Any] | None:
         known = _read_val(work, db, home, project, target.reader)
         if known is None:
             return None
-        read = _read_new(work, db, project, target.reader, names, start=run.job.created_at)
+        read = _read_new(work, db, project, target.reader, names, after=_newest_sample(db, home, run))
         if read is None:
             return None
         work.say("Looking for changes")
@@ -87,12 +88,18 @@ def _read_val(work: Work, db: Database, home: Home, project: Project, reader: Re
     return found
 
 
+def _newest_sample(db: Database, home: Home, run: Run) -> int:
+    """Return the last image that came before a run started. Runs of earlier versions tell only the time."""
+    newest = control.spec(home, run.job.id).get("newest_sample")
+    return newest if isinstance(newest, int) else samples.newest_id(db, run.job.project_id, until=run.job.created_at)
+
+
 def _read_new(
-    work: Work, db: Database, project: Project, reader: Reader, names: Sequence[str], *, start: str
+    work: Work, db: Database, project: Project, reader: Reader, names: Sequence[str], *, after: int
 ) -> int | None:
-    """Read the images that came after the run's start, and store the answers. Return their number, or None to stop."""
-    steps, done, last = answers.count_unanswered(db, project.id, names, later_than=start), 0, 0
-    while batch := answers.select_unanswered(db, project.id, names, later_than=start, after=last, limit=BATCH):
+    """Read the images that came after a sample, and store the answers. Return their number, or None to stop."""
+    steps, done, last = answers.count_unanswered(db, project.id, names, after=after), 0, after
+    while batch := answers.select_unanswered(db, project.id, names, after=last, limit=BATCH):
         work.say(f"Reading {plural(steps, 'new image')}", step=done, steps=max(steps, done))
         if work.should_stop():
             return None

@@ -66,7 +66,10 @@ def start_training(
                 dataset_sha256=dataset["sha256"], train_n=len(train), val_n=len(val), reference=reference,
             )  # fmt: skip
 
-        spec = {"preset": preset, "config": config.to_dict(), "operator": operator, "reference": reference}
+        spec = {
+            "preset": preset, "config": config.to_dict(), "operator": operator, "reference": reference,
+            "newest_sample": samples.newest_id(db, project.id),  # later images are new to the run, by any clock
+        }  # fmt: skip
         job = control.start_job(
             db, home, project, "train", spec, name=preset, request_id=request_id, fill=fill, record=record
         )

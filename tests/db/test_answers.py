@@ -32,21 +32,16 @@ def test_an_image_is_unanswered_until_this_reader_reads_it(
     db: Database, project: Project, add_sample: Callable[..., Sample]
 ) -> None:
     """An answer of another reader, or an image that came before, does not count."""
-    for number in (1, 2, 3):
-        add_sample(number)
-    came, before = add_sample(4).created_at, "2020-01-01T00:00:00+00:00"
+    first, *_, newest = [add_sample(number) for number in (1, 2, 3, 4)]
     with write(db):
         insert_answers(db, project.id, [answer(1), answer(2, reader="bundle b")])
 
-    found = select_unanswered(db, project.id, ["bundle a"], later_than=before, after=0, limit=2)
+    found = select_unanswered(db, project.id, ["bundle a"], after=0, limit=2)
 
     assert [sample.name for sample in found] == ["2.png", "3.png"]
-    assert (
-        select_unanswered(db, project.id, ["bundle a"], later_than=before, after=found[-1].id, limit=2)[0].name
-        == "4.png"
-    )
-    assert count_unanswered(db, project.id, ["bundle a"], later_than=before) == 3
-    assert count_unanswered(db, project.id, ["bundle a"], later_than=came) == 0
+    assert select_unanswered(db, project.id, ["bundle a"], after=found[-1].id, limit=2) == [newest]
+    assert count_unanswered(db, project.id, ["bundle a"], after=first.id) == 3
+    assert count_unanswered(db, project.id, ["bundle a"], after=newest.id) == 0
 
 
 def test_a_stream_is_in_order_of_time_with_sources_and_the_newest_verdict(

@@ -12,6 +12,7 @@ from core.bundle.reader import FAMILIAR, SUMS
 from core.errors import OptionError
 from core.home import Home
 from core.jobs import control
+from core.jobs.jobdir import JobDir
 from core.runs import drift_worker
 from core.runs.drift import KIND, UNUSED, newest_drift, sentence, start_drift
 from core.runs.drift_streams import UNCLEAR, by_week, scores_of, streams_of
@@ -137,6 +138,31 @@ def test_a_bundle_without_a_look_shows_drift_by_confidence(home: Home, bundled: 
 
     assert (found.has_look, found.answers) == (False, 20)
     assert {change.score for _, change in found.alarms} <= {"confidence"}
+
+
+@pytest.mark.parametrize("wrong", ["the run", "the images"])
+def test_a_wrong_clock_hides_no_image(home: Home, bundled: Project, tmp_path: Path, wrong: str) -> None:
+    """It was ahead when the run started, or behind when the images came."""
+    use(home, PLAIN)
+    come(home, bundled, tmp_path / "new", new_images(3))
+    with opened(home.db) as db, write(db):
+        if wrong == "the run":
+            db.execute("UPDATE jobs SET created_at = '2099-01-01T00:00:00+00:00' WHERE kind = 'train'")
+        else:
+            db.execute("UPDATE samples SET created_at = '2020-01-01T00:00:00+00:00'")
+
+    assert look(home, bundled).read == 3
+
+
+def test_a_run_of_an_earlier_version_tells_only_when_it_started(home: Home, bundled: Project, tmp_path: Path) -> None:
+    use(home, PLAIN)
+    directory = JobDir(home.run("0001-fast"))
+    spec = directory.spec()
+    assert spec.pop("newest_sample") == 60
+    directory.write("run.json", spec)
+    come(home, bundled, tmp_path / "new", new_images(3))
+
+    assert look(home, bundled).read == 3
 
 
 def test_an_unreadable_image_is_left_out(home: Home, bundled: Project, tmp_path: Path) -> None:
