@@ -50,6 +50,7 @@ def start_training(
     if job is None:
         config = initial.resolve(db, home, project, recipes.resolve(db, project, config))
         if without := unseen.held_out_source(db, project, config):
+            config = replace(config, hold_out_source=without.name)  # the newest one is another one later
             unseen.check_initial(db, home, config, without)
         train, val, reference = training_samples(db, project, config)
         dataset: dict[str, Any] = {"train": len(train), "val": len(val)}

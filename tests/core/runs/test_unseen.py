@@ -19,7 +19,7 @@ from core.model.config import TrainConfig
 from core.runs.evaluated import count_unreadable, load_evaluated, newest_predictions, shift_of
 from core.runs.rounds import measure_again
 from core.runs.start import count_training, count_validation, start_evaluation, start_training, training_samples
-from core.runs.unseen import find_source, next_sources
+from core.runs.unseen import find_source, next_sources, source_held_out_of
 from core.training.snapshot import load_snapshot, write_snapshot
 from db import evaluations, runs, samples
 from db.records import Project, Run
@@ -52,6 +52,21 @@ def test_a_run_sees_no_image_of_a_source_that_is_held_out(db: Database, home: Ho
     assert TrainConfig.from_dict(json.loads(run.config)).hold_out_source == "june"
     source = find_source(db, labeled, "june")
     assert (count_training(db, labeled, source), count_validation(db, labeled, source)) == (3, (1, "people"))
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_run_without_the_newest_source_keeps_its_name(db: Database, home: Home, labeled: Project) -> None:
+    """A later source is then the newest one. A run that starts from these settings holds out the same."""
+    move_to_source(db, labeled, "june", "456", "457")
+
+    run = start_training(db, home, labeled, replace(CPU, hold_out_source="newest"), preset="fast", operator="ada")
+    move_to_source(db, labeled, "july", "789")
+
+    held_out = source_held_out_of(db, run)
+    assert held_out is not None
+    assert held_out.name == "june"
+    assert "june" in next_sources(db, run)
+    assert control.spec(home, run.job.id)["config"]["hold_out_source"] == "june"
 
 
 @pytest.mark.usefixtures("stand_in")
