@@ -178,9 +178,11 @@ def upper_bound(wrong: int, n: int, delta: float) -> float:
 
 
 def choose_threshold(
-    confidence_N: Confidence, right_N: Bools, max_risk: float, delta: float = 0.05
+    confidence_N: Confidence, right_N: Bools, max_risk: float, delta: float = 0.05, *, least: float = 0.0
 ) -> Threshold | None:
     """Return the lowest threshold whose error rate is at most `max_risk`, with confidence 1 - `delta`.
+
+    The samples stand for all readings of a confidence of at least `least`, and the threshold is never below it.
 
     Testing every threshold would select a lucky one. So the coverages in STARTS, fixed in advance, share `delta`. From
     each one that holds its bound, lower the threshold step by step until the first that does not
@@ -204,7 +206,7 @@ def choose_threshold(
         return None
     wrong, used = int(curve.wrong_N[ends[last]]), int(ends[last]) + 1
     # Halfway to the next lower confidence, because confidences vary in the sixth digit between batches.
-    below = float(curve.threshold_N[used]) if used < n else 0.0
+    below = float(curve.threshold_N[used]) if used < n else least
     threshold = (float(curve.threshold_N[used - 1]) + below) / 2
     return Threshold(threshold=threshold, n=n, used=used, wrong=wrong, risk_bound=upper_bound(wrong, used, share))
 

@@ -45,8 +45,12 @@ class Judged:
     """Fingerprint of the views (core.evaluation.views)."""
 
     def choose(self, max_risk: float) -> Threshold | None:
-        """Return the lowest threshold whose error rate is at most `max_risk`, at 95% confidence."""
-        return calibration.choose_threshold(self.confidence_N, self.right_N, max_risk, DELTA)
+        """Return the lowest threshold whose error rate is at most `max_risk`, at 95% confidence.
+
+        Nobody knows how many readings are right that were never submitted, so none of their confidences is accepted.
+        """
+        least = float(self.confidence_N.min()) if self.judge == "portal" else 0.0
+        return calibration.choose_threshold(self.confidence_N, self.right_N, max_risk, DELTA, least=least)
 
     def acceptance(self, threshold: Threshold, *, max_risk: float, tries: int) -> Acceptance:
         """Return a threshold as the run's directory stores it."""
@@ -59,26 +63,32 @@ class Judged:
     def why_none(self, max_risk: float) -> str:
         """Explain why no threshold holds: too few images, too few before the first error, or confident errors."""
         n, delta = len(self.right_N), DELTA / len(calibration.STARTS)
+        more = "collect more verdicts" if self.judge == "portal" else "label more validation images"
+        allow = "allow a higher error rate"
         needed = calibration.samples_needed(max_risk, delta)
         if needed > n:
             images = plural(needed, images_of(self.judge))
-            return f"You need at least {images} to show an error rate of at most {max_risk:.3%}. You have {n:,}."
+            return (
+                f"You need at least {images} to show an error rate of at most {max_risk:.3%}. You have {n:,}: {more}, "
+                f"or {allow}."
+            )
         curve = calibration.risk_coverage(self.confidence_N, self.right_N)
         starts = [(int(curve.wrong_N[end]), int(end) + 1) for end in curve.ends[curve.starts]]
         bound, wrong, count = min((calibration.upper_bound(*start, delta), *start) for start in starts)
         none = f"No threshold guarantees an error rate of at most {max_risk:.3%}."
         if not wrong:
-            more = "fix the next errors"
-            if self.judge != "portal":
-                more = f"label more validation images or {more}"
             return (
                 f"{none} The {count:,} most confident readings are all right, but this only shows an error rate of at "
-                f"most {bound:.3%}. You need {needed:,} without an error: {more}."
+                f"most {bound:.3%}. You need {needed:,} without an error: {more}, or {allow}."
             )
-        check = " Check these errors on the Errors tab: they are often wrong labels." if self.judge == "people" else ""
+        advice = {
+            "people": f"Check these errors on the Errors tab: they are often wrong labels. Else {allow}.",
+            "readers": f"Label validation images, or {allow}.",
+            "portal": f"Train again with the verdicts, or {allow}.",
+        }
         return (
             f"{none} Of the {count:,} most confident readings {wrong:,} {'is' if wrong == 1 else 'are'} wrong, so the "
-            f"error rate could be {bound:.3%}.{check}"
+            f"error rate could be {bound:.3%}. {advice[self.judge]}"
         )
 
 

@@ -1,6 +1,7 @@
 """The confidence from which readings of a run are accepted, and the command that sets it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from core.evaluation.predictions import Predictions
 from core.home import Home
 from core.runs.bundles import find_bundle, manifest_of
 from core.runs.evaluated import load_evaluated
-from core.runs.thresholds import by_validation
+from core.runs.thresholds import by_validation, by_verdicts
 from core.training.snapshot import write_snapshot
 from db import jobs, runs
 from db.answers import select_judged
@@ -86,18 +87,33 @@ def test_too_few_images_set_nothing(
 
     assert (done.returncode, done.stdout) == (1, "")
     assert (
-        "You need at least 505 validation images to show an error rate of at most 1.000%. You have 40." in done.stderr
-    )
+        "You need at least 505 validation images to show an error rate of at most 1.000%. You have 40: "
+        "label more validation images, or allow a higher error rate."
+    ) in done.stderr
     assert Acceptance.load(home.run("0001-fast")) is None
 
 
 def test_errors_among_the_sure_readings_are_named(db: Database, home: Home, project: Project) -> None:
-    """Many images and no threshold: half of them are wrong."""
+    """Many images and no threshold. The sentence says what to do, by who gave the right texts."""
     run = make_run(db, home, project, n=1200, wrong=1100)
     judged = by_validation(load_evaluated(db, home, run, "val"))
 
     assert judged.choose(0.01) is None
     assert "No threshold guarantees an error rate of at most 1.000%." in judged.why_none(0.01)
+    assert "Check these errors on the Errors tab" in judged.why_none(0.01)
+    by_portal = replace(judged, judge="portal").why_none(0.01)
+    assert by_portal.endswith("Train again with the verdicts, or allow a higher error rate.")
+
+
+def test_too_few_confident_readings_ask_for_more(db: Database, home: Home, project: Project) -> None:
+    """Nothing is wrong among the most confident half, but the other half is."""
+    run = make_run(db, home, project, n=600, wrong=290)
+    judged = by_validation(load_evaluated(db, home, run, "val"))
+
+    assert judged.why_none(0.01).endswith("label more validation images, or allow a higher error rate.")
+    by_portal = replace(judged, judge="portal").why_none(0.01)
+    assert "most confident readings are all right" in by_portal
+    assert by_portal.endswith("You need 505 without an error: collect more verdicts, or allow a higher error rate.")
 
 
 def test_verdicts_of_the_portal_set_a_threshold(
@@ -123,6 +139,23 @@ def test_verdicts_of_the_portal_set_a_threshold(
     assert json.loads(done.stdout)["threshold"] == saved.threshold
     text = command_here(home.root, capsys, monkeypatch, "threshold", "1", "--verdicts").stdout
     assert f"Of 900 submitted images that accepts {saved.used:,}" in text
+
+
+def test_a_reading_less_sure_than_all_submitted_ones_is_not_accepted(home: Home, bundled: Project) -> None:
+    """The portal accepted every submitted text, so the threshold is the lowest confidence that was submitted."""
+    with opened(home.db) as db:
+        bundle = find_bundle(db, home, "0002-bundle")
+        assert bundle is not None
+        judge(db, bundled, name_of(bundle.directory), np.linspace(0.9, 1, 600).tolist(), wrong=0)
+        run = runs.find_run(db, bundle.run_id)
+        assert run is not None
+        judged = by_verdicts(db, home, run)
+
+    assert judged is not None
+    chosen = judged.choose(0.01)
+
+    assert chosen is not None
+    assert (chosen.threshold, chosen.used) == (0.9, 600)
 
 
 def test_a_text_that_the_portal_accepted_and_rejected_proves_nothing(home: Home, bundled: Project) -> None:
