@@ -12,7 +12,7 @@ from core.cli.terminal import print_line
 from core.evaluation.percent import percent
 from core.home import Home, default_operator
 from core.jobs import control
-from core.runs.drift import ADVICE, LOOKLESS, Drift, detail, drift_of, name_of, sentence, start_drift
+from core.runs.drift import ADVICE, LOOKLESS, Drift, detail, drift_of, name_of, sentence, start_drift, without_alarm
 from core.runs.drift_streams import Row
 from core.runs.promotions import keep
 from core.words import plural
@@ -54,7 +54,7 @@ def _print(found: Drift) -> None:
     for source, change in found.alarms:
         print_line(f"{sentence(source, change)} {detail(change)} {ADVICE}")
     if not found.alarms:
-        print_line(f"No drift in {plural(found.answers, 'answer')} of {found.bundle}.")
+        print_line(without_alarm(found))
 
 
 def _line(row: Row) -> str:

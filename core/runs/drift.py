@@ -13,6 +13,7 @@ from core.home import Home
 from core.jobs import control
 from core.runs.bundles import find_bundle
 from core.runs.drift_streams import Change, Row, Stream
+from core.words import plural
 from db import jobs, promotions
 from db.records import Job, Project, Promotion
 from db.sqlite import Database
@@ -105,6 +106,16 @@ def _drift(result: Any, job: Job, newest: Promotion | None) -> Drift:
             for stream in result["streams"]
         ],
     )
+
+
+def without_alarm(found: Drift) -> str:
+    """Return the sentence about a search that found no change."""
+    if not found.answers:
+        return (
+            f"{found.bundle} has no answers yet. It reads images that were imported after its run had started. "
+            "Import new images, or the log of its reader."
+        )
+    return f"No drift in {plural(found.answers, 'answer')} of {found.bundle}."
 
 
 def name_of(source: str | None) -> str:

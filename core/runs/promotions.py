@@ -7,6 +7,7 @@ from core.errors import OptionError
 from core.home import Home
 from core.jobs import control
 from core.runs.bundles import Bundle, find_bundle
+from core.runs.drift import newest_drift
 from core.runs.rounds import best_run
 from db import promotions
 from db.connection import write
@@ -28,12 +29,15 @@ def promote(db: Database, bundle: Bundle, *, operator: str) -> None:
 def keep(db: Database, project: Project, *, operator: str) -> None:
     """Use the bundle in use also from now on, although its images have changed. Drift then counts from here.
 
-    Raises OptionError if no bundle is in use.
+    Raises OptionError if no bundle is in use, or if there is no alarm: the evidence so far would be lost.
     """
     with write(db):
         newest = promotions.find_newest(db, project.id)
         if newest is None:
             raise OptionError(f"Project {project.name} has no bundle in use.")
+        found = newest_drift(db, project)
+        if found is None or not found.alarms:
+            raise OptionError("There is no alarm to dismiss. `slotlab drift` without --keep looks for drift.")
         promotions.insert_promotion(db, project_id=project.id, job_id=newest.job_id, operator=operator)
 
 

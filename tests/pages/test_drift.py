@@ -73,7 +73,19 @@ def test_another_bundle_in_use_has_its_own_alarms(home: Home, open_page: OpenPag
 
     assert not app.exception
     assert not app.warning
-    assert "The bundle in use was chosen or kept since. Look for drift again." in said(app)
+    assert f"These are answers of {PLAIN}, from before the last decision in the history." in said(app)
+
+
+def test_without_answers_nothing_is_called_usual(home: Home, open_page: OpenPage, bundled: Project) -> None:
+    """The page says which images a bundle reads."""
+    use(home, PLAIN)
+    assert not look(home, bundled).answers
+
+    app = open_page("models", project=bundled.name)
+
+    assert not app.exception
+    assert not app.success
+    assert f"{PLAIN} has no answers yet." in said(app)
 
 
 def test_a_bundle_without_files_is_refused(home: Home, open_page: OpenPage, bundled: Project) -> None:

@@ -236,6 +236,17 @@ def test_verdicts_of_the_portal_choose_a_threshold_too(home: Home, open_page: Op
     app.run()
     assert "Verdicts of the portal (910)" in app.segmented_control(key="threshold by").options
 
+    app = open_page("evaluate", project=bundled.name, section="confidence")
+    assert app.segmented_control(key="threshold by").value == "portal"
+
+    app.segmented_control(key="threshold by").set_value("validation").run()
+    assert any("label more validation images" in info.value for info in app.info)
+    assert not any("differs from the one above" in caption.value for caption in app.caption)
+
+    as_a_good_run(home, bundled, "test")
+    app = open_page("evaluate", project=bundled.name, split="test", section="confidence")
+    assert any("set on 900 submitted images for an error rate" in caption.value for caption in app.caption)
+
 
 def test_a_damaged_threshold_can_be_replaced(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The page reports it and still draws the button that fixes it."""

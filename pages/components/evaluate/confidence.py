@@ -93,7 +93,8 @@ def _choose(shown: Evaluated, saved: Acceptance | None) -> None:
     if by_portal:
         judges = {"validation": "Validation images", "portal": f"Verdicts of the portal ({len(by_portal.right_N):,})"}
         chosen = st.segmented_control(
-            "Right and wrong by", list(judges), format_func=judges.__getitem__, default="validation", required=True,
+            "Right and wrong by", list(judges), format_func=judges.__getitem__,
+            default="portal" if saved and saved.reference == "portal" else "validation", required=True,
             key="threshold by", persist_state="session",
         )  # fmt: skip
         judged = by_portal if chosen == "portal" else judged
@@ -142,9 +143,9 @@ def _apply(shown: Evaluated, saved: Acceptance) -> None:
     confidence_N = calibration.confidence(reading.log_probs_NPC, saved.temperature)
     threshold = calibration.apply_threshold(confidence_N, right_N, saved.threshold, DELTA)
     st.caption(
-        f"Temperature {saved.temperature:.2f} and threshold {saved.threshold:.4f}, set on val for an error rate of at "
-        f"most {saved.max_risk:.3%}, applied to {layout.plain(shown.images)}, which played no part in choosing them. "
-        f"{saved.caution}"
+        f"Temperature {saved.temperature:.2f} and threshold {saved.threshold:.4f}, set on "
+        f"{plural(saved.n, saved.images)} for an error rate of at most {saved.max_risk:.3%}, applied to "
+        f"{layout.plain(shown.images)}, which played no part in choosing them. {saved.caution}"
     )
     _show_curves(confidence_N, right_N, threshold.coverage)
     if threshold.used:
@@ -252,9 +253,8 @@ def _offer(
             st.caption("No threshold set: no reading counts as accepted, so a retry loop submits nothing.")
         else:
             views = "with TTA" if saved.tta else "without TTA"
-            is_current = (
-                threshold is not None
-                and (saved.tta, saved.reference) == (judged.tta, judged.judge)
+            differs = threshold is not None and not (
+                (saved.tta, saved.reference) == (judged.tta, judged.judge)
                 and math.isclose(saved.temperature, judged.temperature)
                 and math.isclose(saved.threshold, threshold.threshold)
             )
@@ -262,5 +262,5 @@ def _offer(
                 f"Saved threshold: {saved.threshold:.4f} {views}. {saved.used:,} of "
                 f"{plural(saved.n, images_of(saved.reference))} accepted, {saved.wrong:,} of them wrong: error rate at "
                 f"most {saved.risk_bound:.3%} (95% confidence), {saved.max_risk:.3%} allowed. {saved.caution}"
-                + ("" if is_current else " It differs from the one above.")
+                + (" It differs from the one above." if differs else "")
             )

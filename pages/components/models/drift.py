@@ -6,10 +6,20 @@ import streamlit as st
 from core.evaluation.percent import percent
 from core.images.pixels import data_url
 from core.jobs import control
-from core.runs.drift import ADVICE, KIND, LOOKLESS, Drift, detail, name_of, newest_drift, sentence, start_drift
+from core.runs.drift import (
+    ADVICE,
+    KIND,
+    LOOKLESS,
+    Drift,
+    detail,
+    name_of,
+    newest_drift,
+    sentence,
+    start_drift,
+    without_alarm,
+)
 from core.runs.drift_streams import Change, Row
 from core.runs.promotions import keep
-from core.words import plural
 from db.records import Project
 from db.samples import image_bytes
 from pages.components import charts, layout
@@ -56,9 +66,14 @@ def show_drift(project: Project, operator: str) -> None:
     if found is None:
         return
     if not found.is_current:
-        st.info("The bundle in use was chosen or kept since. Look for drift again.", icon=":material/info:")
+        st.info(
+            f"These are answers of {found.bundle}, from before the last decision in the history. Look for drift again.",
+            icon=":material/info:",
+        )
+    elif not found.answers:
+        st.info(without_alarm(found), icon=":material/info:")
     elif not found.alarms:
-        st.success(f"No drift in {plural(found.answers, 'answer')} of {found.bundle}.", icon=":material/check_circle:")
+        st.success(without_alarm(found), icon=":material/check_circle:")
     if not found.has_look:
         st.caption(LOOKLESS)
     if found.rows:

@@ -131,12 +131,13 @@ def show_history(history: list[Promotion]) -> None:
         st.dataframe(
             pd.DataFrame(
                 {
-                    "Since": pd.to_datetime([each.at for each in history], utc=True),
+                    "Since (UTC)": pd.to_datetime([each.at for each in history], utc=True),
                     "Bundle": [each.job_id for each in history],
                     "Decision": ["kept" if kept else "chosen" for kept in _are_kept(history)],
                     "By": [each.operator for each in history],
                 }
             ),
+            column_config={"Since (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")},
             hide_index=True,
             alt="Bundles that were in use, newest first",
         )

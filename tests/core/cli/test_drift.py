@@ -24,15 +24,18 @@ def slotlab(home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 def test_a_change_is_printed_and_dismissed(home: Home, slotlab: Slotlab, bundled: Project, tmp_path: Path) -> None:
     """An alarm is a result, not an error. A kept bundle stays in use, and the history says so."""
     use(home, PLAIN)
+    nothing = slotlab("drift", "--project", "portal")
     come(home, bundled, tmp_path / "usual", new_images(9))
     usual = slotlab("drift", "--project", "portal")
+    refused(slotlab("drift", "--project", "portal", "--keep"), "There is no alarm to dismiss.")
     come(home, bundled, tmp_path / "changed", inverted(new_images(40, seed=2)))
 
     changed = slotlab("drift", "--project", "portal")
     as_json = slotlab("drift", "--project", "portal", "--json")
     kept = slotlab("drift", "--project", "portal", "--keep")
 
-    assert [done.returncode for done in (usual, changed, as_json, kept)] == [0] * 4
+    assert [done.returncode for done in (nothing, usual, changed, as_json, kept)] == [0] * 5
+    assert "Import new images, or the log of its reader." in nothing.stdout
     table, sentence = usual.stdout.splitlines()
     assert "  rendered  9 answers  confidence " in table
     assert "  unfamiliar 0/9" in table
