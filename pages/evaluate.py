@@ -159,7 +159,9 @@ with st.grid("auto", min_column_width=170):
         if part["n"]:
             layout.number(title, f"{part['correct']:,} of {part['n']:,}", share(part["correct"], part["n"]))
     layout.number(
-        "Mean log loss", f"{result['nll']:.4f}", f"per character; guessing gives {np.log(spec.num_classes):.2f}"
+        "Mean log loss",
+        f"{result['nll']:.4f}" if result["nll"] >= 0.0001 else "<0.0001",
+        f"per character; guessing gives {np.log(spec.num_classes):.2f}",
     )
 
 if source:

@@ -81,9 +81,11 @@ def show_project(
             with st.container(horizontal=True, width="content"):
                 link_to_next_steps(project, run, kinds, total("unlabeled"), usable)
         for alarm in alarms:
+            # A link is one line, and a narrow screen would cut the sentence.
+            st.markdown(f":orange[:material/trending_down: {layout.plain(alarm)}]")
             st.page_link(
-                "pages/models.py", label=f":orange[{layout.plain(alarm)}]", icon=":material/trending_down:",
-                query_params={"project": project.name},
+                "pages/models.py", label="See the change", icon=":material/compare:",
+                query_params={"project": project.name}, width="content",
             )  # fmt: skip
         images, labels, result = st.columns([2, 3, 3])
         splits = [f"{split} {total(split, 'labeled'):,}" for split in ("train", "val", "test")]

@@ -31,6 +31,7 @@ from core.runs.looks import learn_look
 from core.training import doctor, engine
 from core.training.guessing import Guessing
 from core.training.snapshot import Snapshot, load_snapshot, training_strings
+from db.records import NEXT
 
 CHUNK = 256
 """Images per chunk; the worker can stop between chunks."""
@@ -183,8 +184,9 @@ def read_split(
     colors_N23 = np.empty((len(indices), 2, 3), dtype=np.uint8)
     # The first pass of a process is several times slower, so warm up before timing the views.
     predictor.read([snapshot.pixels(index) for index in indices[:WARM_UP]], views[:1])
+    images_read = f"images of source {work.spec['source']}" if split == NEXT else f"{split} images"
     for start in range(0, len(indices), CHUNK):
-        work.say(f"Reading {split} images, {start:,} of {len(indices):,}")
+        work.say(f"Reading {images_read}, {start:,} of {len(indices):,}")
         if work.should_stop():
             return None
         images = [snapshot.pixels(index) for index in indices[start : start + CHUNK]]

@@ -244,8 +244,8 @@ def run_of(asked: str, ids: Collection[str]) -> str | None:
 
 
 def number(title: str, value: str, note: str) -> None:
-    """Draw a figure in a box, with a note below."""
-    with st.container(border=True, gap=None):
+    """Draw a figure in a box, with a note below. Boxes of one row are equally high."""
+    with st.container(border=True, gap=None, height="stretch"):
         st.metric(title, value)
         st.caption(note)
 

@@ -28,7 +28,8 @@ def test_an_alarm_is_seen_and_dismissed(own_lab: Lab, page: Page, tmp_path: Path
     own_lab.start()
     open_at(page, own_lab, "/", "Home")
 
-    page.get_by_role("link", name="of rendered").click()
+    expect(page.get_by_text("of rendered")).to_be_visible()
+    page.get_by_role("link", name="See the change").click()
 
     expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
     banner = page.get_by_test_id("stAlert").filter(has_text="of rendered")

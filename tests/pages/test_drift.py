@@ -40,7 +40,8 @@ def test_an_alarm_shows_images_of_both_sides_until_the_bundle_is_kept(
 ) -> None:
     """Home links to it. The history says who kept the bundle, which stays in use since it was chosen."""
     app = open_page("home")
-    (link,) = [link.proto for link in app.main.get("page_link") if "of rendered" in link.proto.label]
+    assert "of rendered" in said(app)
+    (link,) = [link.proto for link in app.main.get("page_link") if link.proto.label == "See the change"]
     assert link.page == "models"
 
     app = open_page("models", project=drifted.name)
@@ -62,7 +63,8 @@ def test_an_alarm_shows_images_of_both_sides_until_the_bundle_is_kept(
     assert f"{PLAIN} has been in use" in said(app)
     assert app.dataframe[-1].value["Decision"].tolist() == ["kept", "chosen"]
     app = open_page("home")
-    assert not [link for link in app.main.get("page_link") if "of rendered" in link.proto.label]
+    assert "of rendered" not in said(app)
+    assert "See the change" not in [link.proto.label for link in app.main.get("page_link")]
 
 
 def test_another_bundle_in_use_has_its_own_alarms(home: Home, open_page: OpenPage, drifted: Project) -> None:

@@ -16,6 +16,7 @@ from core.evaluation.predictions import Predictions
 from core.evaluation.views import ViewChoice
 from core.home import Home
 from core.jobs import control
+from core.jobs.jobdir import JobDir
 from core.runs.bundles import find_bundle
 from db.connection import opened
 from db.evaluations import count_test_uses
@@ -299,6 +300,9 @@ def test_a_later_source_stands_beside_the_other_images(home: Home, open_page: Op
     with opened(home.db) as db:
         job = list_jobs(db, kind="evaluate")[0]
         assert control.follow(db, home, job.id, lambda _: None).state == "finished"
+        status = JobDir(home.run(job.id)).read("status.json")
+        assert status is not None
+        assert status["message"].startswith("Reading images of source june *5*, ")
         assert count_test_uses(db, trained.id) == 1
 
     for section in ("errors", "slices", "tta", "confidence", "report"):

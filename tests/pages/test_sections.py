@@ -65,10 +65,23 @@ def test_the_evidence_is_shown_with_the_test_uses(home: Home, open_page: OpenPag
 
     assert not app.exception
     assert "With 0 wrong of 600, at least 99.5% are right at 95% confidence" in said(app).replace("\\", "")
+    assert float(metric(app, "Mean log loss")) > 0
     assert "selected the checkpoint" in said(app)
     assert "used once" in app.expander[-1].label
     assert app.dataframe[0].value["Right"].tolist() == ["no result"]
     assert app.dataframe[0].value["Operator"].tolist() == ["<ann>"]
+
+
+def test_a_log_loss_above_zero_is_not_shown_as_zero(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """A run that is sure of every right reading has a log loss of 1e-6."""
+    made = write_run(home, trained, "val", wrong=0)
+    sure = replace(made, log_probs_VNPC=np.where(made.log_probs_VNPC > -1, np.float32(-1e-6), np.float32(-20)))
+    sure.save(home.run(RUN) / "predictions-val.npz")
+
+    app = open_page("evaluate", project=trained.name)
+
+    assert not app.exception
+    assert metric(app, "Mean log loss") == "<0.0001"
 
 
 @pytest.mark.parametrize("wrong", [0, 60])

@@ -91,7 +91,7 @@ JSON_BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": Verdict.model_json_schema()}}}
 }
 REASONS = {
-    400: "No image, or a damaged form.",
+    400: "No image, a damaged form, or a verdict that is not JSON.",
     401: "A missing or wrong token.",
     403: "A page of another website.",
     404: "A service without a log, or an id that it did not give, or too long ago.",
