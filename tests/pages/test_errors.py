@@ -199,7 +199,7 @@ def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: Ope
     app = open_page("evaluate", project=trained.name)
 
     def show(position: int | None, into: int) -> tuple[list[str], list[str]]:
-        app.session_state["cell"] = Cell(f"{RUN} val False", position, true, into, soft=False)
+        app.session_state["cell"] = Cell(f"{RUN} val None False", position, true, into, soft=False)
         app.session_state["clicks"] = app.session_state["clicks"] + 1 if "clicks" in app.session_state else 1
         app.run()
         return hashes(app), [caption.value for caption in app.caption]
