@@ -19,10 +19,12 @@ from core.home import Home
 from core.images.pixels import decode
 from core.model.attention import attention_of
 from core.model.predictor import Predictor
+from core.runs.evaluated import load_evaluated
+from core.runs.rounds import get_run
 from db.connection import opened
 from db.records import Project
 from db.samples import find_sample, image_bytes
-from pages.components.widgets.gallery.server import Cell
+from pages.components.widgets.gallery.server import Cell, identity_of
 
 OpenPage = Callable[..., AppTest]
 RUN = "0001-fast"
@@ -197,9 +199,11 @@ def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: Ope
     true = int(reading.targets_NP[0, 1])
     read, other = (true + 1) % 4, (true + 2) % 4
     app = open_page("evaluate", project=trained.name)
+    with opened(home.db) as db:
+        evaluation = identity_of(load_evaluated(db, home, get_run(db, RUN), "val", tta=False))
 
     def show(position: int | None, into: int) -> tuple[list[str], list[str]]:
-        app.session_state["cell"] = Cell(f"{RUN} val None False", position, true, into, soft=False)
+        app.session_state["cell"] = Cell(evaluation, position, true, into, soft=False)
         app.session_state["clicks"] = app.session_state["clicks"] + 1 if "clicks" in app.session_state else 1
         app.run()
         return hashes(app), [caption.value for caption in app.caption]
