@@ -27,12 +27,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from bench import unfamiliar
-from bench.cells import Bench, BenchCell, CellError, environment
+from bench.cells import Bench, BenchCell, environment
 from bench.grid import main
-from bench.unfamiliar import ALIKE, CHANGED, DISGUISED, MANY_HUES, OTHER, SETS, disguised, encoded, images_of
+from bench.unfamiliar import ALIKE, CHANGED, DISGUISED, MANY_HUES, OTHER, SETS, disguised, encoded, images_of, learned
 from core.bundle.reader import Familiar
 from core.evaluation.drift import Alarm, Scores, filled, look
-from core.evaluation.familiarity import Learner
 from core.evaluation.metrics import interval95
 from core.images.colors import background_and_ink
 from core.images.pixels import Pixels, decode
@@ -316,14 +315,7 @@ def measure(cell: DriftCell, bench: Bench) -> dict[str, Any]:
     counts, streams, trials = ((180, 0), 1, 2) if is_quick else (RENDERED, STREAMS, TRIALS)
     data = bench.data and bench.data.resolve()
     train, val, held_out = parts_of(cell.images, data, counts, cell.few)
-    learner = Learner()
-    for image in train:
-        learner.train(image)
-    for image in val:
-        learner.val(image)
-    familiar = learner.familiar()
-    if familiar is None:
-        raise CellError("The set has too few images.")
+    familiar = learned(train, val)
     names = [] if is_quick else [name for name in SETS if name != cell.images and {name, cell.images} not in ALIKE]
     others = [parts_of(name, data, counts)[2] for name in names] or [held_out]
     is_jpeg = images_of(cell.images, data, counts).is_jpeg

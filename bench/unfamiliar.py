@@ -219,6 +219,19 @@ def kinds_of(own: Images, others: Sequence[Sequence[Pixels]]) -> dict[str, list[
 # Counting
 
 
+def learned(train: Sequence[Pixels], val: Sequence[Pixels]) -> Familiar:
+    """Return the look of images as a run learns it. Raises CellError if they are too few."""
+    learner = Learner()
+    for image in train:
+        learner.train(image)
+    for image in val:
+        learner.val(image)
+    familiar = learner.familiar()
+    if familiar is None:
+        raise CellError("The set has too few images.")
+    return familiar
+
+
 def measure(cell: UnfamiliarCell, bench: Bench) -> dict[str, Any]:
     """Count the flagged images of each kind."""
     names = ("demo",) if cell.group == "quick" else tuple(SETS)
@@ -229,14 +242,7 @@ def measure(cell: UnfamiliarCell, bench: Bench) -> dict[str, Any]:
     train, val = own.splits["train"], own.splits["val"]
     if cell.few:
         train, val = train[: cell.few - cell.few // 10], val[: cell.few // 10]
-    learner = Learner()
-    for image in train:
-        learner.train(image)
-    for image in val:
-        learner.val(image)
-    familiar = learner.familiar()
-    if familiar is None:
-        raise CellError("The set has too few validation images.")
+    familiar = learned(train, val)
     kinds = kinds_of(own, [images_of(name, data, counts).splits["test"] for name in others] or [own.splits["test"]])
     seconds: list[float] = []
     return {
