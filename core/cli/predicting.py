@@ -155,10 +155,13 @@ def batch(
     name = open_bundle(bundle, int8=int8).name
     began, failures = time.monotonic(), deque[Record](maxlen=MAX_NAMED)
     with Parts(folder, cast("Form", form), name) as parts, _progress(shown=True) as show:
-        before, inputs = len(parts), find_inputs(sources, sys.stdin.buffer)
+        before, failed_before, inputs = len(parts), parts.failed, find_inputs(sources, sys.stdin.buffer)
         run_batch(inputs, parts, bundle, jobs=workers or usable_cores(), int8=int8, show=show, note=failures.append)
     for row in failures:
         print_error(f"{row['file']}: {row['error']}")
+    new = parts.failed - failed_before
+    if new > len(failures):
+        print_error(f"These are {len(failures)} of {plural(new, 'file')} that could not be read. The parts name them all.")
     count, failed, seconds = len(parts), parts.failed, round(time.monotonic() - began, 3)
     if as_json:
         record = {"path": str(folder), "files": count, "before": before, "failed": failed, "seconds": seconds}
