@@ -82,6 +82,7 @@ def test_readers_read_rendered_images(db: Database, home: Home, project: Project
     assert samples.count_samples(db, project.id, state="labeled") == 0
 
 
+@pytest.mark.long
 def test_the_built_in_reader_reads_alone_and_with_others(
     db: Database, home: Home, project: Project, texts: list[str]
 ) -> None:
@@ -113,7 +114,7 @@ def test_the_built_in_reader_reads_alone_and_with_others(
     assert accepted == len(labeled)
     assert labeled.items() <= twice.items()
 
-    fewer = propose(db, home, project, ("ddddocr", "builtin"))
+    fewer = propose(db, home, project)
     again = propose(db, home, project, (*READERS, "builtin"), agree=2)
     assert (fewer["images"], again["images"], again["agreed"]) == (30, 30, result["agreed"])
 

@@ -222,6 +222,7 @@ def test_a_source_without_test_images_uses_no_test_set(db: Database, home: Home,
         start_evaluation(db, home, run, "next", source="june", operator="ada")
 
 
+@pytest.mark.long
 def test_the_result_stands_beside_that_of_the_other_images(home: Home, trained: Project, db: Database) -> None:
     """The real worker reads a source that came after the training. Test takes the place of val once it was read."""
     run = runs.find_run(db, RUN)
