@@ -648,12 +648,16 @@ class Reader:
 
     def read_all(self, images: Sequence[Pixels]) -> list[Reading]:
         """Read normalized images together, which takes less time for each."""
-        readings = []
+        return [reading for reading, _ in self.read_with_looks(images)]
+
+    def read_with_looks(self, images: Sequence[Pixels]) -> list[tuple[Reading, Look | None]]:
+        """Read normalized images together. Return each reading with the look, None if the bundle knows no look."""
+        found = []
         for log_probs_PC, image in zip(self.log_probs(images), images, strict=True):
-            look = self.familiar.look(image) if self.familiar and self.log else None
+            look = self.familiar.look(image) if self.familiar else None
             reading = self.answer(log_probs_PC, self.familiar.reason(image, look) if self.familiar else None)
-            readings.append(self.log.answer(reading, image, look) if self.log else reading)
-        return readings
+            found.append((self.log.answer(reading, image, look) if self.log else reading, look))
+        return found
 
     def answer(self, log_probs_PC: Floats, unfamiliar: str | None) -> Reading:
         """Return the reading of one image from its log-probabilities over all views, and why it is unfamiliar."""

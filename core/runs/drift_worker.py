@@ -137,8 +137,8 @@ def _decoded(blob: bytes) -> Pixels | None:
 def _answers(reader: Reader, images: Sequence[Pixels]) -> list[Streamed]:
     """Return the readings and looks of images, without hash, time and sample."""
     found = []
-    for image, reading in zip(images, reader.read_all(images) if images else [], strict=True):
-        distance, surprise = reader.familiar.look(image) if reader.familiar else (None, None)
+    for reading, look in reader.read_with_looks(images) if images else []:
+        distance, surprise = look or (None, None)
         found.append(
             Streamed(
                 sha256="", at="", text=reading.text, confidence=reading.confidence, accepted=reading.accepted,

@@ -16,7 +16,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.bundle.reader import REASON, BundleError, Reader, VerdictError, load, pixel_hash, pixels_of
+from core.bundle.reader import (
+    REASON,
+    BundleError,
+    Familiar,
+    Look,
+    Pixels,
+    Reader,
+    VerdictError,
+    load,
+    pixel_hash,
+    pixels_of,
+)
 from core.data.verdict_file import GivenVerdict, VerdictFile
 from core.images.pixels import decode
 from db.answers import NewAnswer
@@ -117,6 +128,32 @@ def test_a_log_changes_no_reading(reader: Reader, toy_bundle: Path) -> None:
     looks = [line["look"] for line in lines_of(reader.log.path)]
     assert reader.familiar is not None
     assert looks == [pytest.approx(reader.familiar.look(image), abs=1e-4) for image in images]
+
+
+class CountedFamiliar(Familiar):
+    """Counts its looks."""
+
+    looks = 0
+
+    def look(self, image: Pixels) -> Look:
+        type(self).looks += 1
+        return super().look(image)
+
+
+@pytest.mark.parametrize("has_log", [False, True])
+def test_a_reading_and_its_look_come_from_one_look(toy_bundle: Path, log: Path, has_log: bool) -> None:
+    """So neither the log nor whoever compares looks has to take a second one."""
+    reader, images = load(toy_bundle, log=log if has_log else None), [IMAGE, 255 - IMAGE]
+    assert reader.familiar is not None
+    expected = list(zip(reader.read_all(images), map(reader.familiar.look, images), strict=True))
+    CountedFamiliar.looks, reader.familiar = 0, CountedFamiliar(**vars(reader.familiar))
+
+    found = reader.read_with_looks(images)
+
+    assert CountedFamiliar.looks == len(images)
+    assert [(reading.to_dict(), look) for reading, look in found] == [
+        (reading.to_dict(), look) for reading, look in expected
+    ]
 
 
 def test_a_reading_without_a_log_takes_no_verdict(toy_bundle: Path) -> None:
