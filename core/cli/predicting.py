@@ -161,7 +161,9 @@ def batch(
         print_error(f"{row['file']}: {row['error']}")
     new = parts.failed - failed_before
     if new > len(failures):
-        print_error(f"These are {len(failures)} of {plural(new, 'file')} that could not be read. The parts name them all.")
+        print_error(
+            f"These are {len(failures)} of {plural(new, 'file')} that could not be read. The parts name them all."
+        )
     count, failed, seconds = len(parts), parts.failed, round(time.monotonic() - began, 3)
     if as_json:
         record = {"path": str(folder), "files": count, "before": before, "failed": failed, "seconds": seconds}
