@@ -45,7 +45,7 @@ Pixels = NDArray[np.uint8]
 """Height x width x 3, RGB, 8 bit."""
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
-FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
 """Only these are opened. Other Pillow readers are not needed, and some are risky (EPS starts Ghostscript)."""
 MAX_BYTES = 4 * 1024 * 1024
 MAX_PIXELS = 4_000_000
@@ -102,6 +102,11 @@ def _check(image: Image.Image) -> None:
         raise UnreadableImageError(f"The image has {width} x {height} pixels; the limit is {MAX_PIXELS:,} in total.")
     if min(width, height) < MIN_SIDE:
         raise UnreadableImageError(f"The image has {width} x {height} pixels; each side needs at least {MIN_SIDE}.")
+    if image.format == "TIFF":  # The first page is read. To count pages, Pillow reads each, and there can be very many.
+        tile = [int(image.tag_v2.get(tag, 1)) for tag in (322, 323)]  # type: ignore[attr-defined]
+        if tile[0] * tile[1] > MAX_PIXELS:
+            raise UnreadableImageError(f"The image has tiles of more than {MAX_PIXELS:,} pixels.")
+        return
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         raise UnreadableImageError(f"The image is an animation of {frames} frames; only still images can be read.")

@@ -23,7 +23,7 @@ from core.data.watched_folder import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError, LabelError, OptionError, StorageError
 from core.files import checked_path
 from core.home import Home
-from core.images.pixels import Pixels, decode, pixel_hash, split_of
+from core.images.pixels import Pixels, decode_new, pixel_hash, split_of
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.jobs.work import Work, run_worker
@@ -431,7 +431,7 @@ def _read(
     for entry in batch:
         try:
             data = entry.read()
-            pixels = decode(data)
+            pixels = decode_new(data)
         except UnsettledError:
             continue
         except ImageError as error:

@@ -36,6 +36,11 @@ MANIFEST = "sources.csv"
 """Table in an exported folder, with the kind of the label in each file name."""
 MANIFEST_COLUMNS = {*CSV_COLUMNS, "kind", "sha256"}
 """Columns that tell such a table from another file of this name."""
+OTHER_SUFFIXES = (
+    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".py", ".xml", ".yaml", ".yml", ".md", ".html", ".log",
+    ".xlsx", ".xls", ".ods", "thumbs.db", "desktop.ini",
+)  # fmt: skip
+"""Ends of the names of files that are never images. Windows writes the last two."""
 MAX_TABLE_BYTES = 64 * 1024**2
 MAX_TABLE_ROWS = 1_000_000
 MAX_TABLE_COLUMNS = 100
@@ -78,7 +83,8 @@ def check_source(source: Path) -> None:
 def list_files(source: Path) -> list[SourceFile]:
     """List the files of a folder (recursively) or zip, or the one file, sorted by name.
 
-    Hidden and CSV files are omitted. Subfolders that cannot be read are listed, and reading them raises ImageError.
+    Hidden files and those of `is_other` are omitted. Subfolders that cannot be read are listed, and reading them raises
+    ImageError.
     Raises ImportSourceError if no file is left or the source cannot be read.
     """
     check_source(source)
@@ -105,7 +111,12 @@ def _unreadable_folder(folder: Path, error: OSError) -> ImportSourceError:
 
 def _is_wanted(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() != ".csv" and not any(is_hidden(part) for part in path.parts if part != "..")
+    return not is_other(path.name) and not any(is_hidden(part) for part in path.parts if part != "..")
+
+
+def is_other(name: str) -> bool:
+    """Return True for a file that lies beside images and that nobody means to import: a table, a note, a cache."""
+    return name.lower().endswith(OTHER_SUFFIXES)
 
 
 def is_hidden(part: str) -> bool:
@@ -120,8 +131,9 @@ def _folder_files(folder: Path) -> list[SourceFile]:
 
 
 def folder_paths(folder: Path) -> Iterator[Path]:
-    """Yield the files, the links, and the subfolders that cannot be read. Hidden and CSV files are omitted.
+    """Yield the files, the links, and the subfolders that cannot be read.
 
+    Hidden files and those of `is_other` are omitted.
     Raises ImportSourceError if the folder itself cannot be read.
     """
     unreadable: list[OSError] = []

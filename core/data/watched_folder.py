@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from core.data.sources import SourceFile, is_hidden, read_file, storable
+from core.data.sources import OTHER_SUFFIXES, SourceFile, is_hidden, read_file, storable
 from core.errors import ImageError, ImportSourceError
 
 BATCH = 200
@@ -17,7 +17,7 @@ STOP_CHECK_FILES = 2000
 """Files listed between two chances to stop."""
 TEMPORARY_SUFFIXES = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".filepart")
 """Suffixes of files that programs rename once they are complete."""
-IGNORED_SUFFIXES = (*TEMPORARY_SUFFIXES, ".csv")
+IGNORED_SUFFIXES = (*TEMPORARY_SUFFIXES, *OTHER_SUFFIXES)
 
 
 class UnsettledError(ImageError):

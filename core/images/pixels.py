@@ -7,6 +7,7 @@ import base64
 import io
 import warnings
 
+import numpy as np
 from PIL import Image, ImageFile
 
 from core.bundle import reader
@@ -14,6 +15,9 @@ from core.bundle.reader import MAX_BYTES, MAX_PIXELS, Pixels, pixel_hash
 from core.errors import ImageError
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "Pixels", "pixel_hash"]
+
+INVISIBLE = 8
+"""Levels of 255. No text is legible with less contrast."""
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 # Pillow prints it for large images, which the reader refuses.
@@ -26,6 +30,21 @@ def decode(data: bytes) -> Pixels:
         return reader.decode(data)
     except reader.UnreadableImageError as error:
         raise ImageError(str(error)) from error
+
+
+def decode_new(data: bytes) -> Pixels:
+    """Return the pixels (H, W, 3) of an image that a project may not have yet. Raises ImageError.
+
+    Refuses white text on a transparent ground, which is invisible on the white that `decode` puts below it. `decode`
+    cannot use another ground: the pixels identify the images that projects already have.
+    """
+    pixels = decode(data)
+    if np.ptp(pixels) < INVISIBLE:
+        with Image.open(io.BytesIO(data), formats=reader.FORMATS) as image:
+            shows_alpha = image.has_transparency_data and np.ptp(np.asarray(image.convert("RGBA"))[:, :, 3]) >= 64
+        if shows_alpha:
+            raise ImageError("The image is white on a transparent ground, so nothing can be seen. Add a dark ground.")
+    return pixels
 
 
 def split_of(sha256: str) -> str:
@@ -41,11 +60,16 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def image_format(data: bytes) -> str:
-    """Return png, jpeg, gif, webp or bmp from the bytes, because a file name can be wrong."""
-    kinds = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
+    """Return png, jpeg, gif, webp, bmp or tiff from the bytes, because a file name can be wrong."""
+    kinds = {
+        b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp",
+        b"II": "tiff", b"MM": "tiff",
+    }  # fmt: skip
     return next((kind for magic, kind in kinds.items() if data.startswith(magic)), "png")
 
 
 def data_url(data: bytes) -> str:
-    """Return the image as a data URL."""
+    """Return the image as a data URL. No browser but Safari shows TIFF, so that becomes PNG."""
+    if image_format(data) == "tiff":
+        data = encode_png(decode(data))
     return f"data:image/{image_format(data)};base64,{base64.b64encode(data).decode('ascii')}"

@@ -40,7 +40,7 @@ def bad_images() -> dict[str, bytes]:
         "page.png": b"<html></html>",
         "postscript.png": b"%!PS-Adobe-3.0 EPSF-3.0",
         "document.png": b"%PDF-1.7",
-        "tiff.png": encoded(Image.new("RGB", (16, 16)), "TIFF"),
+        "targa.png": encoded(Image.new("RGB", (16, 16)), "TGA"),
         "floats.png": encoded(Image.new("F", (16, 16)), "TIFF"),
         "noise.png": rng.bytes(2000),
         "huge.png": png_header(100_000, 100_000),
@@ -63,7 +63,7 @@ def good_images() -> dict[str, bytes]:
     clear.paste((0, 0, 0, 255), (14, 7, 18, 25))
     clear.paste((0, 0, 0, 255), (39, 14, 57, 18))
     modes = {mode: encoded(gray.convert(mode), "PNG") for mode in ("RGB", "L", "1", "P", "LA")}
-    formats = {form: encoded(color, form) for form in ("JPEG", "GIF", "WEBP", "BMP")}
+    formats = {form: encoded(color, form) for form in ("JPEG", "GIF", "WEBP", "BMP", "TIFF")}
     junk = b"junk" * 1000
     return {f"{name}.png": data for name, data in (modes | formats).items()} | {
         "clear.png": encoded(clear, "PNG"),

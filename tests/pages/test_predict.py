@@ -217,7 +217,7 @@ def test_any_number_of_uploads_is_read(home: Home, open_page: OpenPage, trained:
     assert app.dataframe[0].value["Unfamiliar"].str.startswith("The image has 40 x 16").all()
     assert app.warning[0].value.startswith("The image has 40 x 16")
     sentences = [error.value.replace("\\", "") for error in app.error]
-    assert sentences[0] == "bad-0.png: This is not a PNG, JPEG, GIF, WEBP or BMP image."
+    assert sentences[0] == "bad-0.png: This is not a PNG, JPEG, GIF, WEBP, BMP or TIFF image."
     assert sentences[5:] == ["2 more images that cannot be read."]
 
 

@@ -18,7 +18,7 @@ from pages.components import layout, state
 from pages.components.operators import current_operator
 from pages.components.progress import cancel_button, follow, show_progress
 
-IMAGE_TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "zip"]
+IMAGE_TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "zip"]
 LABEL_RULES = {"none": "No labels yet", "filename": "File names", "csv": "CSV file"}
 
 

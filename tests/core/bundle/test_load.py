@@ -40,7 +40,7 @@ def test_the_command_reads_with_three_packages(
 
     *lines, bad = map(json.loads, ended.stdout.splitlines())
     assert ended.returncode == 1, ended.stderr
-    assert bad == {"file": str(tmp_path / "bad.png"), "error": "This is not a PNG, JPEG, GIF, WEBP or BMP image."}
+    assert bad == {"file": str(tmp_path / "bad.png"), "error": "This is not a PNG, JPEG, GIF, WEBP, BMP or TIFF image."}
     assert [line["file"] for line in lines] == [str(path) for path in paths]
     for line, prediction in zip(lines, predictions, strict=True):
         assert set(line) == {"file", "text", "confidence", "accepted", "unfamiliar", "positions"}

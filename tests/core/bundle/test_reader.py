@@ -91,7 +91,7 @@ def test_bad_files_and_images_are_refused_with_a_reason(tmp_path: Path) -> None:
         (tmp_path / "fifo", "This is not a file."),
         (tmp_path / "missing.png", r"The file cannot be read \(No such file or directory\)."),
         ("a\0b", r"The file cannot be read \(.*null.*\)."),
-        (tmp_path / "text.png", "This is not a PNG, JPEG, GIF, WEBP or BMP image."),
+        (tmp_path / "text.png", "This is not a PNG, JPEG, GIF, WEBP, BMP or TIFF image."),
         (b"", "The file is empty."),
         (bytes(reader.MAX_BYTES + 1), "The file has more than 4,194,304 bytes."),
         (Image.new("F", (16, 16)), "Images with floating-point pixels are not supported."),

@@ -100,8 +100,8 @@ def test_every_file_is_accounted_for(db: Database, project: Project, source: Sou
             "12345x.png": png(4),
             "000005.png": png(5)[:-200],
             "000006.png": b"",
-            "000007.png": encoded(Image.fromarray(pixels(7)), "TIFF"),
-            "readme.txt": b"about these images",
+            "000007.png": encoded(Image.fromarray(pixels(7)), "TGA"),
+            "readme": b"about these images",
         },
     )
 
@@ -110,7 +110,7 @@ def test_every_file_is_accounted_for(db: Database, project: Project, source: Sou
     assert (report.files, report.imported, report.duplicates, report.rejected) == (10, 4, 2, 4)
     assert (report.labeled, report.label_problems) == (2, 2)
     reasons = {item["name"]: item["reason"] for item in report.reasons}
-    assert set(reasons) == {"000005.png", "000006.png", "000007.png", "readme.txt", "12345.png", "12345x.png"}
+    assert set(reasons) == {"000005.png", "000006.png", "000007.png", "readme", "12345.png", "12345x.png"}
     assert reasons["12345.png"] == "'12345' has 5 characters; this project uses 6."
     assert "contains 'x'" in reasons["12345x.png"]
     assert stored(db, project) == {
@@ -152,7 +152,7 @@ def test_long_lists_of_reasons_are_cut_but_counted(
 ) -> None:
     """A folder of wrong files must not fill the database with reasons."""
     monkeypatch.setattr(importing, "MAX_REASONS", 3)
-    write_files(folder, {f"{number}.txt": b"text" for number in range(5)})
+    write_files(folder, {f"{number}.png": b"text" for number in range(5)})
 
     report = run(db, project, source, folder)
 

@@ -67,10 +67,25 @@ def make_zip(tmp_path: Path) -> MakeZip:
 
 
 def test_a_folder_is_read_to_its_last_subfolder(tmp_path: Path) -> None:
-    """Files are sorted by name, with forward slashes. Hidden files and label files are omitted."""
+    """Files are sorted by name, with forward slashes. Hidden files, tables, notes and caches are omitted."""
     wanted = {"b.png": b"1", "a/z.png": b"2", "a/b/c/d.PNG": b"3", "no suffix": b"4", "ü ñ 字.png": b"5"}
     rest = dict.fromkeys(
-        (".hidden.png", ".git/x.png", "a/.DS_Store", "__MACOSX/b.png", "labels.csv", "a/More.CSV"), b""
+        (
+            ".hidden.png",
+            ".git/x.png",
+            "a/.DS_Store",
+            "__MACOSX/b.png",
+            "labels.csv",
+            "a/More.CSV",
+            "Thumbs.db",
+            "a/desktop.ini",
+            "labels.txt",
+            "rec_gt.txt",
+            "a/metadata.jsonl",
+            "export.json",
+            "README.md",
+        ),
+        b"",
     )
     write_files(tmp_path, wanted | rest)
 

@@ -8,13 +8,24 @@ import tracemalloc
 import warnings
 import zlib
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from core.errors import ImageError
-from core.images.pixels import MAX_BYTES, MAX_PIXELS, data_url, decode, encode_png, image_format, pixel_hash, split_of
+from core.images.pixels import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    data_url,
+    decode,
+    decode_new,
+    encode_png,
+    image_format,
+    pixel_hash,
+    split_of,
+)
 from tests.helpers.pictures import encoded, pixels, png
 
 PINNED_WHITE = "3a299ef7a67000cb8167a4ece517bc512e0af5d8a3c584241fa790501e6aebfc"
@@ -135,13 +146,72 @@ def test_an_image_without_color_profile_or_comment_is_the_same_image() -> None:
     assert (decode(noted) == pixels(1)).all()
 
 
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("RGB", {}), ("L", {}), ("1", {"compression": "group4"}), ("RGB", {"compression": "tiff_lzw"})],
+)
+def test_a_tiff_has_the_pixels_of_a_png(mode: str, options: dict[str, Any]) -> None:
+    """Meter cameras write TIFF. Orientation is applied as in a JPEG."""
+    image = Image.fromarray(pixels(1)).convert(mode)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+
+    assert (decode(encoded(image, "TIFF", **options)) == decode(encoded(image, "PNG"))).all()
+    assert (decode(encoded(image, "TIFF", exif=turned)) == decode(encoded(image, "PNG", exif=turned))).all()
+
+
+def test_the_first_page_of_a_tiff_is_read() -> None:
+    """The others are not even counted, because counting a million of them takes minutes."""
+    first, second = Image.fromarray(pixels(1)), Image.fromarray(pixels(2))
+
+    assert (decode(encoded(first, "TIFF", save_all=True, append_images=[second] * 3)) == pixels(1)).all()
+
+
+@pytest.mark.timeout(5)
+def test_a_tiff_of_very_many_pages_costs_no_time() -> None:
+    """4 MB hold 200,000 pages without content."""
+    data = bytearray(encoded(Image.fromarray(pixels(1)), "TIFF"))
+    (ifd,) = struct.unpack_from("<I", data, 4)
+    (fields,) = struct.unpack_from("<H", data, ifd)
+    struct.pack_into("<I", data, ifd + 2 + 12 * fields, len(data))
+    for number in range(200_000):
+        data += struct.pack("<HHHIII", 1, 256, 4, 1, 40, len(data) + 18 if number < 199_999 else 0)
+
+    assert (decode(bytes(data)) == pixels(1)).all()
+
+
+def test_a_tiff_with_giant_tiles_is_refused() -> None:
+    """The decoder would reserve memory for a whole tile."""
+    tags = {256: 40, 257: 16, 258: 8, 259: 5, 262: 1, 322: 100_000, 323: 100_000, 324: 8, 325: 8}
+    data = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    data += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()) + bytes(4)
+
+    with pytest.raises(ImageError, match="tiles of more than 4,000,000 pixels"):
+        decode(data)
+
+
+def test_white_text_on_transparency_is_refused_for_new_images() -> None:
+    """It would be a blank image. Those that a project has already stay readable, and black text is visible."""
+    clear = Image.new("RGBA", (40, 16), (255, 255, 255, 0))
+    white, black, blank = clear.copy(), clear.copy(), Image.new("RGBA", (40, 16), (255, 255, 255, 255))
+    white.paste((255, 255, 255, 255), (10, 4, 30, 12))
+    black.paste((0, 0, 0, 255), (10, 4, 30, 12))
+
+    for data in (encoded(white, "PNG"), encoded(white.convert("LA"), "PNG"), encoded(white, "WEBP", lossless=True)):
+        with pytest.raises(ImageError, match="white on a transparent ground, so nothing can be seen"):
+            decode_new(data)
+        assert (decode(data) == 255).all()
+    for image in (black, blank, clear):
+        assert (decode_new(encoded(image, "PNG")) == decode(encoded(image, "PNG"))).all()
+
+
 # Refusing
 
 
-@pytest.mark.parametrize("form", ["TIFF", "PPM", "ICO", "PCX", "TGA", "EPS", "PDF", "SGI", "DDS", "JPEG2000"])
+@pytest.mark.parametrize("form", ["PPM", "ICO", "PCX", "TGA", "EPS", "PDF", "SGI", "DDS", "JPEG2000"])
 def test_other_formats_are_refused_whatever_their_name(form: str) -> None:
     """The content decides, not the name. Readers that start other programs are never used."""
-    with pytest.raises(ImageError, match="This is not a PNG, JPEG, GIF, WEBP or BMP image"):
+    with pytest.raises(ImageError, match="This is not a PNG, JPEG, GIF, WEBP, BMP or TIFF image"):
         decode(encoded(Image.fromarray(pixels(1, 64, 64)), form))
 
 
@@ -364,3 +434,11 @@ def test_an_image_is_shown_in_its_own_format(form: str) -> None:
     kind, _, text = data_url(data).partition(";base64,")
     assert kind == f"data:image/{form.lower()}"
     assert base64.b64decode(text) == data
+
+
+def test_a_tiff_is_shown_as_png() -> None:
+    """Chromium and Firefox show no TIFF."""
+    data = encoded(Image.fromarray(pixels(1)), "TIFF")
+
+    assert image_format(data) == "tiff"
+    assert data_url(data) == data_url(encode_png(pixels(1)))
