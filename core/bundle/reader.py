@@ -503,6 +503,12 @@ class Reading:
         self._log.verdict(self.id, self._sha256, self.text, accepted=accepted, reason=reason)
 
 
+def check_reason(*, accepted: bool, reason: str | None) -> None:
+    """Raise VerdictError for an accepted text with a reason, because only a rejection has one."""
+    if accepted and reason:
+        raise VerdictError("An accepted text has no reason, because only a rejection has one.")
+
+
 class Log:
     """A file with a JSON line for each reading and each verdict. Threads and processes may share it.
 
@@ -561,6 +567,7 @@ class Log:
             raise VerdictError(f"The verdict is {str(accepted)[:40]!r}. Give True or False.")
         if reason is not None and not (isinstance(reason, str) and len(reason) <= REASON and reason.isprintable()):
             raise VerdictError(f"The reason is not one line of at most {REASON} characters.")
+        check_reason(accepted=accepted, reason=reason)
         return self._append(
             {"id": id, "time": _now(), "sha256": sha256, "text": text, "accepted": accepted, "reason": reason}
         )

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from core.bundle.reader import VerdictError, check_reason
 from core.charset import TextSpec
 from core.data.importing import NewImage, new_image
 from core.data.sources import MAX_NAME, read_file, storable, without_formula_guard
@@ -109,7 +110,7 @@ class VerdictFile:
                 try:
                     given, image = self._parse(_decoded(data))
                     yield Line(number=number, given=given, image=image)
-                except (ImportSourceError, LabelError) as error:
+                except (ImportSourceError, LabelError, VerdictError) as error:
                     yield Line(number=number, problem=str(error))
 
     def _parse(self, text: str) -> tuple[GivenVerdict | NewAnswer, Path | None]:
@@ -138,6 +139,7 @@ class VerdictFile:
             reason=_word(values.get("reason"), "reason"),
             at=_time(values.get("time")),
         )
+        check_reason(accepted=given.accepted, reason=given.reason)
         return given, image
 
     def _answer(self, values: Mapping[str, Any]) -> tuple[NewAnswer, Path | None]:

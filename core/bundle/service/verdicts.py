@@ -1,7 +1,11 @@
 """Verdicts of the portal on texts that this service read."""
 
 import asyncio
+import json
+import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +16,8 @@ from core.files import shortened
 
 REMEMBERED = 100_000
 """Readings that may still get a verdict. The oldest is forgotten first."""
+TAIL_BYTES = 64 * 1024**2
+"""Bytes at the end of the log that are read at the start. They hold about as many readings."""
 
 
 class Verdict(BaseModel):
@@ -38,12 +44,16 @@ class Verdicts:
     def __init__(self, log: Log | None, remembered: int = REMEMBERED) -> None:
         self._log, self._remembered = log, remembered
         self._readings: OrderedDict[str, _Read] = OrderedDict()
+        for id_, read in _logged(log.path) if log else ():  # a portal can answer after a restart
+            self._remember(id_, read)
 
     def remember(self, sha256: str, reading: Reading) -> None:
         """Allow a verdict about a reading, if there is a log."""
-        if reading.id is None:
-            return
-        self._readings[reading.id] = _Read(sha256, reading.text)
+        if reading.id is not None:
+            self._remember(reading.id, _Read(sha256, reading.text))
+
+    def _remember(self, id_: str, read: _Read) -> None:
+        self._readings[id_] = read
         if len(self._readings) > self._remembered:
             self._readings.popitem(last=False)
 
@@ -64,6 +74,21 @@ class Verdicts:
         if not is_written:
             raise RefusalError(507, "The log cannot be written. The disk of the service may be full.")
         return verdict
+
+
+def _logged(path: Path) -> Iterator[tuple[str, _Read]]:
+    """Yield the id and the content of the readings in the last TAIL_BYTES of a log."""
+    with path.open("rb") as file:
+        start = max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES)
+        file.seek(start)
+        for line in file:
+            try:
+                answer = json.loads(line)
+                id_, read = answer["id"], _Read(answer["sha256"], answer["reading"]["text"])
+            except (ValueError, KeyError, TypeError, RecursionError):  # a verdict, or a line that is cut or damaged
+                continue
+            if all(isinstance(value, str) for value in (id_, *read)):
+                yield id_, read
 
 
 def _parsed(data: bytes) -> Verdict:

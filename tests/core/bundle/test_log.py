@@ -46,7 +46,7 @@ bundle, log, threads, count = *sys.argv[1:3], *map(int, sys.argv[3:])
 reader, image = load(bundle, log=log, log_images=True), bundle + "/test-1.png"
 def work(index):
     for _ in range(count):
-        reader.read(image).accepted_by_portal(index % 2 == 0, "captcha")
+        reader.read(image).accepted_by_portal(index % 2 == 0, None if index % 2 == 0 else "captcha")
 with ThreadPoolExecutor(threads) as pool:
     list(pool.map(work, range(threads)))
 """
@@ -172,6 +172,8 @@ def test_a_reading_without_a_log_takes_no_verdict(toy_bundle: Path) -> None:
         (False, "a\nb", r"The reason is not one line of at most 200 characters\."),
         (False, "\ud800", r"The reason is not one line of at most 200 characters\."),
         (False, 7, r"The reason is not one line of at most 200 characters\."),
+        (True, "captcha", r"An accepted text has no reason, because only a rejection has one\."),
+        (True, "late", r"An accepted text has no reason, because only a rejection has one\."),
     ],
 )
 def test_a_verdict_that_is_none_is_refused(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from core.bundle.reader import REASON, Log, Reading, load, pixel_hash, pixels_of
+from core.bundle.service import verdicts as service_verdicts
 from core.bundle.service.access import new_token
 from core.bundle.service.refusal import RefusalError
 from core.bundle.service.verdicts import Verdicts
@@ -85,6 +86,10 @@ BAD: dict[str, tuple[int, object, dict[str, str], str]] = {
     "a text for a verdict": (422, {"id": "ID", "accepted": "true"}, JSON, SHAPE),
     "a number for a reason": (422, {"id": "ID", "accepted": False, "reason": 7}, JSON, SHAPE),
     "a long reason": (422, {"id": "ID", "accepted": False, "reason": "x" * (REASON + 1)}, JSON, SHAPE),
+    "an accepted text with a reason": (
+        422, {"id": "ID", "accepted": True, "reason": "captcha"}, JSON,
+        "An accepted text has no reason, because only a rejection has one.",
+    ),
     "lines for a reason": (422, {"id": "ID", "accepted": False, "reason": "a\nb"}, JSON, LINE),
     "another key": (422, {"id": "ID", "accepted": False, "why": "captcha"}, JSON, SHAPE),
     "unknown": (404, {"id": "other", "accepted": True}, JSON, "This service has not read 'other', or too long ago."),
@@ -146,6 +151,54 @@ def test_a_full_disk_refuses_verdicts_and_costs_no_reading(toy_bundle: Path, tmp
     assert errors.startswith(f"The log {log} cannot be written (")
     assert errors.count("\n") == 1
     assert log.stat().st_size <= 1000
+
+
+def test_a_service_that_starts_again_knows_the_readings_of_its_log(toy_bundle: Path, tmp_path: Path) -> None:
+    """A portal can answer minutes later. Lines that are cut or damaged cost only themselves."""
+    log = tmp_path / "log.jsonl"
+    first, second = (load(toy_bundle, log=log).read(GOOD) for _ in range(2))
+    first.accepted_by_portal(accepted=True)
+    damaged = [
+        b"{",
+        b"[" * 100_000,
+        b"7",
+        b"\xff",
+        b'{"id": ["x"], "sha256": "", "reading": {"text": ""}}',
+        b'{"id": "x"',
+    ]
+    with log.open("ab") as file:
+        file.write(b"\n".join(damaged))
+
+    with serving(toy_bundle, "--log", log) as service:
+        assert say(service, {"id": second.id, "accepted": False, "reason": "captcha"}) == (204, {})
+        assert say(service, {"id": first.id, "accepted": True}) == (204, {})
+        assert say(service, {"id": "x", "accepted": True})[0] == 404
+
+    one, other = [json.loads(line) for line in log.read_bytes().splitlines()[-2:]]
+    assert (one["id"], one["sha256"], one["text"]) == (second.id, pixel_hash(pixels_of(GOOD)), second.text)
+    assert (other["id"], other["accepted"]) == (first.id, True)
+
+
+def test_only_the_end_of_a_log_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a service with a large log starts soon, and needs no more memory."""
+    path = tmp_path / "log.jsonl"
+    log = Log(path, "bundle")
+    ids = [str(log.answer(Reading("x-", 1.0, None, None, ()), pixels_of(GOOD), None).id) for _ in range(3)]
+    monkeypatch.setattr(service_verdicts, "TAIL_BYTES", path.stat().st_size * 5 // 6)  # cuts the first line
+
+    verdicts = Verdicts(log)
+
+    async def statuses() -> list[int]:
+        found = []
+        for id_ in ids:
+            try:
+                await verdicts.add(json.dumps({"id": id_, "accepted": True}).encode())
+                found.append(204)
+            except RefusalError as refusal:
+                found.append(refusal.status)
+        return found
+
+    assert aside(lambda: asyncio.run(statuses())) == [404, 204, 204]
 
 
 def test_the_oldest_reading_is_forgotten_first(tmp_path: Path) -> None:

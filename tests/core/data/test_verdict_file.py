@@ -119,6 +119,8 @@ def test_a_time_is_stored_in_utc(tmp_path: Path, given: object, stored: str | No
         ({"id": 5}, "id is not a text of at most 200 visible characters"),
         ({"reason": "a\nb"}, "reason is not a text"),
         ({"reason": "\x1b[31m"}, "reason is not a text"),
+        ({"reason": "captcha"}, "An accepted text has no reason, because only a rejection has one."),
+        ({"accepted": "yes", "reason": " late "}, "An accepted text has no reason"),
         ({"time": "yesterday"}, "time is not a time such as"),
         ({"time": 1e400}, "time is not a time such as"),
         ({"time": "0001-01-01T00:00:00+14:00"}, "time is not a time such as"),
