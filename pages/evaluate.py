@@ -2,12 +2,10 @@
 
 import uuid
 
-import numpy as np
 import streamlit as st
 
 from core.errors import StorageError
-from core.evaluation.percent import share
-from core.evaluation.reference import AGAINST_READERS, SHARED_ERRORS, score_title
+from core.evaluation.reference import AGAINST_READERS, SHARED_ERRORS
 from core.evaluation.shift import NOTHING_BESIDE
 from core.evaluation.views import ViewChoice, choice_of
 from core.jobs import control
@@ -23,6 +21,7 @@ from db.records import ACTIVE
 from pages.components import layout, resources, state
 from pages.components.evaluate.bundle import show_bundle
 from pages.components.evaluate.confidence import show_confidence, show_evidence
+from pages.components.evaluate.headline import show_headline, show_statistics
 from pages.components.evaluate.report import show_report
 from pages.components.evaluate.slices import show_slices
 from pages.components.evaluate.tta import show_tta
@@ -32,7 +31,7 @@ from pages.components.widgets.gallery.server import show_images
 from pages.components.widgets.matrices.server import show_matrices
 
 SECTIONS = {
-    "errors": ("Errors", [show_matrices, show_images]),
+    "errors": ("Errors", [show_matrices, show_images, show_statistics]),
     "slices": ("Slices", [show_slices]),
     "tta": ("TTA", [show_tta]),
     "confidence": ("Confidence", [show_evidence, show_confidence]),
@@ -93,7 +92,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(project, list(runs))]
     split, source = choose_split([run])
     where = named(split, source)
-    views = st.container(width="content")
+    views = st.container(width="content", horizontal=True, vertical_alignment="center")
 predictions, damage = None, ""
 with layout.errors(), layout.database() as db:
     try:
@@ -145,25 +144,10 @@ with layout.errors(), layout.database() as db:
 by_readers = shown.reference == "readers"
 if by_readers:
     st.info(f"{AGAINST_READERS} {SHARED_ERRORS}", icon=":material/group_off:")
-with st.grid("auto", min_column_width=170):
-    result = shown.result
-    n, correct = result["n"], result["correct"]
-    title = score_title(shown.reference) + ("" if by_readers else f" on {split}")
-    layout.number(title, f"{correct:,} of {n:,}", share(correct, n))
-    if tta:
-        flips = result["tta_flips"]
-        note = f"fixed and broken; {flips['without_tta']:,} of {n:,} without TTA"
-        layout.number("Effect of TTA", f"+{flips['fixed']:,} −{flips['broken']:,}", note)
-    for key, title in (("string_not_seen", "Texts not seen in training"), ("string_seen", "Texts seen in training")):
-        part = result[key]
-        if part["n"]:
-            layout.number(title, f"{part['correct']:,} of {part['n']:,}", share(part["correct"], part["n"]))
-    layout.number(
-        "Mean log loss",
-        f"{result['nll']:.4f}" if result["nll"] >= 0.0001 else "<0.0001",
-        f"per character; guessing gives {np.log(spec.num_classes):.2f}",
-    )
-
+section = st.query_params.get(state.SECTION, "")
+if section not in SECTIONS:
+    section = "errors"
+show_headline(shown, compact=section != "errors")
 if source:
     show_shift(shown)
 if shown.unreadable.sentence:
@@ -183,7 +167,7 @@ if outdated:
         f"These results are from the checkpoint of step {predictions.step:,}. The run has since selected step "
         f"{selected_step:,}. Evaluate again to update the numbers."
     )
-with st.expander("Evaluate again", expanded=changed > 0 or outdated or waiting > 0):
+with st.container(border=True) if changed or outdated or waiting else views.popover("Evaluate again"):
     ask_to_evaluate()
 
 
@@ -194,8 +178,7 @@ def write_section() -> None:
 
 
 # The address decides, so that links and the browser's Back button work.
-asked = st.query_params.get(state.SECTION, "")
-st.session_state[state.SECTION_TAB] = SECTIONS.get(asked, SECTIONS["errors"])[0]
+st.session_state[state.SECTION_TAB] = SECTIONS[section][0]
 tabs = st.tabs(TABS, key=state.SECTION_TAB, on_change=write_section)
 for tab, (_, parts) in zip(tabs, SECTIONS.values(), strict=True):
     if tab.open:  # compute this tab only

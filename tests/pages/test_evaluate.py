@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import log_softmax
 from streamlit.testing.v1 import AppTest
 
+from core.charset import spec_of
 from core.data.labeling import apply_events
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import confidence
+from core.evaluation.percent import share_and_interval
 from core.evaluation.predictions import Predictions
 from core.evaluation.views import ViewChoice
 from core.home import Home
@@ -34,6 +35,10 @@ def stored(home: Home) -> Predictions:
     return Predictions.load(home.run("0001-fast") / "predictions-val.npz")
 
 
+def popovers(app: AppTest) -> list[str]:
+    return [block.proto.popover.label for block in app.get("popover")]
+
+
 def press(app: AppTest, label: str) -> AppTest:
     return next(button for button in app.button if button.label == label).click().run()
 
@@ -47,19 +52,34 @@ def test_a_project_without_runs_points_to_training(open_page: OpenPage, portal: 
 
 
 def test_numbers_have_their_n_and_interval(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """Exact match is shown as k of n with its 95% interval."""
+    """Exact match is a large share, with k of n and its 95% interval below. Other tabs have it in one line."""
+    found = stored(home)
+    n, correct = len(found.labels), int(found.reading(spec_of(trained), tta=False).right_N.sum())
+    app = open_page("evaluate", project=trained.name, run="1")
+    metric = next(metric for metric in app.metric if metric.label == "Exact match on val")
+    counts = f"{correct} of {n}, 95% interval {share_and_interval(correct, n)[1]}"
+    assert not app.exception
+    assert metric.value == f"{correct / n:.1%}"
+    assert counts in [caption.value for caption in app.caption]
+
+    app = open_page("evaluate", project=trained.name, run="1", section="confidence")
+    assert f"Exact match on val: **{correct / n:.1%}** ({counts})" in [text.value for text in app.markdown]
+    assert "Exact match on val" not in [metric.label for metric in app.metric]
+
+
+def test_the_next_step_stands_beside_the_result(open_page: OpenPage, trained: Project) -> None:
+    """A run of two steps has learned nothing, so the page says so and leads to Train."""
     app = open_page("evaluate", project=trained.name, run="1")
 
-    n = len(stored(home).labels)
-    metric = next(metric for metric in app.metric if metric.label == "Exact match on val")
-    assert not app.exception
-    assert metric.value.endswith(f" of {n}")
-    assert any("% to " in caption.value for caption in app.caption)
+    (text,) = (text.value for text in app.markdown if text.value.startswith("**Next.** "))
+    assert "Train longer" in text
+    assert "Train a run" in [link.proto.label for link in app.get("page_link")]
 
 
 def test_unreadable_images_are_counted_as_wrong(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The headline and the evidence say so; without unreadable images they do not."""
-    n = len(stored(home).labels)
+    found = stored(home)
+    n, correct = len(found.labels), int(found.reading(spec_of(trained), tta=False).right_N.sum())
     app = open_page("evaluate", project=trained.name, run="1", section="confidence")
     assert not [caption for caption in app.caption if "unreadable" in caption.value]
 
@@ -67,7 +87,6 @@ def test_unreadable_images_are_counted_as_wrong(home: Home, open_page: OpenPage,
     app = open_page("evaluate", project=trained.name, run="1", section="confidence")
 
     sentence = "3 val images were skipped as unreadable. Counted as wrong: "
-    correct = next(metric for metric in app.metric if metric.label == "Exact match on val").value.split()[0]
     assert not app.exception
     captions, texts = ([each.value.replace("\\", "") for each in group] for group in (app.caption, app.markdown))
     assert [text for text in captions if text.startswith(f"{sentence}{correct}/{n + 3} = ")]
@@ -80,12 +99,6 @@ def test_views_change_is_counted(open_page: OpenPage, trained: Project) -> None:
 
     assert not app.exception
     assert "Effect of TTA" in [metric.label for metric in app.metric]
-
-
-def jobs_spec(project: Project) -> Any:
-    from core.charset import spec_of
-
-    return spec_of(project)
 
 
 def test_changed_labels_are_pointed_out(home: Home, open_page: OpenPage, trained: Project) -> None:
@@ -156,7 +169,8 @@ def test_a_damaged_result_is_one_sentence(home: Home, open_page: OpenPage, train
 def test_readings_by_earlier_weights_are_marked(home: Home, open_page: OpenPage, trained: Project) -> None:
     """A run can be evaluated while it is running, and then selects a later checkpoint."""
     found = stored(home)
-    assert not open_page("evaluate", project=trained.name).warning
+    app = open_page("evaluate", project=trained.name)
+    assert (len(app.warning), popovers(app)) == (0, ["Evaluate again"])
     replace(found, step=0).save(home.run("0001-fast") / "predictions-val.npz")
 
     app = open_page("evaluate", project=trained.name)
@@ -164,12 +178,12 @@ def test_readings_by_earlier_weights_are_marked(home: Home, open_page: OpenPage,
     assert not app.exception
     assert "from the checkpoint of step 0. The run has since selected step" in app.warning[0].value
     assert f"selected step {found.step}." in app.warning[0].value
-    assert app.expander[0].proto.expanded
+    assert not popovers(app)  # the button stands open
 
 
 def as_a_good_run(home: Home, trained: Project, split: str) -> Predictions:
     """Write 600 readings of a good run for this split: only the two of lowest confidence are wrong."""
-    readings, spec = stored(home), jobs_spec(trained)
+    readings, spec = stored(home), spec_of(trained)
     targets_NP = readings.reading(spec, tta=False).targets_NP
     rng = np.random.default_rng(0)
     sure_N = rng.uniform(4, 9, 600)
@@ -192,7 +206,7 @@ def as_a_good_run(home: Home, trained: Project, split: str) -> Predictions:
 def test_a_threshold_is_saved_with_the_run(home: Home, open_page: OpenPage, trained: Project) -> None:
     """The saved values are those on the page, and test uses them unchanged."""
     made = as_a_good_run(home, trained, "val")
-    reading = made.reading(jobs_spec(trained), tta=False)
+    reading = made.reading(spec_of(trained), tta=False)
 
     app = press(open_page("evaluate", project=trained.name, section="confidence"), "Use this threshold")
 
@@ -274,6 +288,8 @@ def test_slices_come_from_the_database(open_page: OpenPage, trained: Project) ->
     """Slices come from source, operator and day as well as from the characters of the label."""
     app = open_page("evaluate", project=trained.name, section="slices")
     app.slider(key="min images").set_value(1).run()
+    assert not app.dataframe  # none is significant
+    app.toggle(key="all slices").set_value(True).run()
 
     assert not app.exception
     table = app.dataframe[0].value
@@ -310,7 +326,7 @@ def test_a_later_source_stands_beside_the_other_images(home: Home, open_page: Op
         assert not app.exception
         assert not app.error
     assert "used once" in app.caption[0].value
-    assert [metric.value[-5:] for metric in app.metric if metric.label == "Exact match on next"] == ["of 12"]
+    assert [text.value for text in app.markdown if " of 12, 95% interval " in text.value]
     assert [each.value for each in app.markdown if each.value.startswith("Validation images of other sources")]
     assert any("--source 'june *5*'" in caption.value for caption in app.caption)
     app = open_page("evaluate", project=trained.name, split="next", section="confidence")

@@ -65,7 +65,6 @@ def test_the_evidence_is_shown_with_the_test_uses(home: Home, open_page: OpenPag
 
     assert not app.exception
     assert "With 0 wrong of 600, at least 99.5% are right at 95% confidence" in said(app).replace("\\", "")
-    assert float(metric(app, "Mean log loss")) > 0
     assert "selected the checkpoint" in said(app)
     assert "used once" in app.expander[-1].label
     assert app.dataframe[0].value["Right"].tolist() == ["no result"]
@@ -280,6 +279,7 @@ def test_slices_say_when_nothing_is_wrong(home: Home, open_page: OpenPage, train
     write_run(home, trained, "val", wrong=0)
 
     app = open_page("evaluate", project=trained.name, section="slices")
+    app.toggle(key="all slices").set_value(True).run()
 
     assert not app.exception
     assert "All of these images were read right" in said(app)

@@ -104,6 +104,13 @@ def _ask_for_slice(shown: Evaluated, columns: dict[str, Categorical], right_N: B
             f"{plural(len(slices), 'slice')}, worst first (by CI high). {verdict} significantly worse than the rest "
             "(Fisher's exact test with Holm's correction, 5%). Click a row to see its images."
         )
+    # With dozens of slices, most rows are chance. They stay folded.
+    if significant < len(slices) and not st.toggle(
+        f"Show all {plural(len(slices), 'slice')}", key="all slices", persist_state="session"
+    ):
+        slices = [group for group in slices if group.significant]
+    if not slices:
+        return None
     slices = slices[:MAX_ROWS]
     # The key names the list, because the same row number is another slice in another list.
     text = st.session_state.get(state.SLICES_FILTER, "")
