@@ -1,4 +1,4 @@
-"""Commands for runs that leave Slotlab: bundle, models, promote."""
+"""Commands for runs that leave Slotlab: bundle, models, promote, export-run."""
 
 import json
 from pathlib import Path
@@ -28,6 +28,8 @@ from core.runs.bundles import (
     zip_bytes,
 )
 from core.runs.promotions import promote
+from core.runs.trackers import missing_package, replay, write_mlflow, write_tensorboard
+from core.words import plural
 from db import promotions
 
 
@@ -128,3 +130,33 @@ def use_bundle(
         print(json.dumps({"bundle": job.id, "run": found.run_id}))
     else:
         print(f"{job.id} of run {found.run_id} is in use.")
+
+
+def export_run(
+    run: RunName,
+    *,
+    to: Annotated[str, typer.Option(metavar="tensorboard|mlflow", help="Tracker to add the run to.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Log folder, or folder of mlflow.db; default is the name of the tracker."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add an ended run to a tracker: settings, curves and results, without images and labels.
+
+    The folder may hold other runs. Needs the extra trackers, and asks no other machine.
+    """
+    home = Home.from_env()
+    if missing := missing_package(to):
+        raise OptionError(missing)
+    folder = out or Path(to)
+    home.check_outside(folder)
+    with database(home) as db:
+        update_jobs(db, home)
+        ended = replay(db, home, find_run(db, run))
+    made = write_tensorboard(ended, folder) if to == "tensorboard" else write_mlflow(ended, folder)
+    if as_json:
+        record = {"run": ended.run_id, "to": to, "path": str(made), "points": len(ended.points)}
+        print(json.dumps(record, ensure_ascii=False))
+    else:
+        print_line(f"{made}: {plural(len(ended.points), 'point')} of {ended.run_id}.")

@@ -294,6 +294,7 @@ app.command()(predicting.batch)
 app.command()(bundling.bundle)
 app.command()(bundling.models)
 app.command("promote")(bundling.use_bundle)
+app.command("export-run")(bundling.export_run)
 app.command("drift")(drift.drift)
 app.command()(api.api)
 

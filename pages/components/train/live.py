@@ -18,6 +18,7 @@ from pages.components import charts, layout
 from pages.components.layout import Page
 from pages.components.overlay import overlay
 from pages.components.train.form import clone, open_empty_form
+from pages.components.train.trackers import show_trackers
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -82,6 +83,8 @@ def show_run(page: Page, run: Run, others: list[str]) -> None:
             f"Data hash `{run.dataset_sha256[:12]}`."
         )
         st.json(settings or json.loads(run.config), expanded=1)
+        if statuses[0].step and not statuses[0].active:
+            show_trackers(run)
     with st.expander("Log", icon=":material/article:", expanded=statuses[0].state == "failed"):
         log = control.log_tail(home, run.job.id, 60) or "The log is empty."
         st.code(log, language=None, height=280, wrap_lines=True)
