@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 try:
     import fcntl
@@ -52,6 +52,18 @@ MAX_PIXELS = 4_000_000
 """Checked in the header before decoding: a 12,000 x 12,000 PNG is 400 kB on disk and 432 MB in memory."""
 MIN_SIDE = 8
 """Pixels. No character is legible below this."""
+
+
+ORIENTATION = 0x0112
+"""EXIF tag."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""Turns for the values of ORIENTATION."""
+EXIF_MODULE = r"PIL\.TiffImagePlugin"
+"""Pattern of the module that warns of damaged EXIF data."""
 
 
 class UnreadableImageError(ValueError):
@@ -115,7 +127,7 @@ def _check(image: Image.Image) -> None:
 def normalize(image: Image.Image) -> Pixels:
     """Return the normalized pixels of a PIL image, see `decode`."""
     image.load()
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode.startswith("I"):  # 16-bit gray: "I;16" and its byte orders, or "I" from older Pillow
         gray = np.array(image, dtype=np.int64)
         if (transparent := image.info.get("transparency")) is not None:
@@ -129,6 +141,15 @@ def normalize(image: Image.Image) -> Pixels:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return np.ascontiguousarray(np.asarray(image.convert("RGB"), dtype=np.uint8))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return the image turned as its EXIF data says. Damaged EXIF data turns nothing, and costs no image."""
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - struct.error, SyntaxError, ValueError ... have no common base class
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def pixels_of(image: str | os.PathLike[str] | bytes | Image.Image) -> Pixels:
@@ -818,6 +839,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log-images", action="store_true", help="Write the images too, into the folder FILE.images.")
     given = parser.parse_args(arguments)
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` refuses large images
+    warnings.filterwarnings("ignore", module=EXIF_MODULE)
     try:
         reader = load(int8=given.int8, log=given.log, log_images=given.log_images)
     except BundleError as error:

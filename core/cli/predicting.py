@@ -5,7 +5,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -17,20 +17,19 @@ from core.cli.progress import Progress
 from core.cli.shared import Json, Tta, database, find_run
 from core.cli.terminal import print_error, print_line
 from core.data.proposals import is_blind
-from core.errors import ImageError, OptionError
+from core.errors import ImageError, OptionError, SlotlabError
 from core.files import checked_path, is_standard_output, shortened
 from core.home import Home
 from core.images.frame import frame_of, subsample
-from core.images.pixels import Pixels
 from core.readers.builtin import NAME as BUILTIN
 from core.readers.builtin import STRIDE, caution, check_spec
 from core.runs.batch import run_batch, usable_cores
 from core.runs.inputs import Contents, Input, Record, batches, find_inputs, records
 from core.runs.parts import Form, Parts
 from core.runs.readings_file import ReadingsFile, csv_header, csv_line, json_line
-from core.runs.targets import RunTarget, Target, is_bundle, open_bundle
+from core.runs.targets import BundleTarget, IsBlind, RunTarget, Target, is_bundle, open_bundle
 from core.words import plural
-from db import jobs
+from db import jobs, runs
 from db.connection import opened
 
 MAX_NAMED = 20
@@ -152,19 +151,24 @@ def batch(
         raise OptionError(f"{shortened(str(bundle))} is not a bundle. Make one with `slotlab bundle RUN --out DIR`.")
     folder = checked_path(out)
     Home.from_env().check_outside(folder)
-    name = open_bundle(bundle, int8=int8).name
-    began, failures = time.monotonic(), deque[Record](maxlen=MAX_NAMED)
-    with Parts(folder, cast("Form", form), name) as parts, _progress(shown=True) as show:
-        before, failed_before, inputs = len(parts), parts.failed, find_inputs(sources, sys.stdin.buffer)
-        run_batch(inputs, parts, bundle, jobs=workers or usable_cores(), int8=int8, show=show, note=failures.append)
-    for row in failures:
+    target = open_bundle(bundle, int8=int8)
+    began = time.monotonic()
+    with (
+        _blind_of_bundle(target) as is_blind_image,
+        Parts(folder, cast("Form", form), target.name) as parts,
+        _progress(shown=True) as show,
+    ):
+        notes, before, failed_before = _Notes(is_blind_image), len(parts), parts.failed
+        inputs = notes.with_files(find_inputs(sources, sys.stdin.buffer))
+        run_batch(inputs, parts, bundle, jobs=workers or usable_cores(), int8=int8, show=show, note=notes.add)
+    for row in (*notes.sources, *notes.failures):
         print_error(f"{row['file']}: {row['error']}")
-    new = parts.failed - failed_before
-    if new > len(failures):
-        print_error(
-            f"These are {len(failures)} of {plural(new, 'file')} that could not be read. The parts name them all."
-        )
-    count, failed, seconds = len(parts), parts.failed, round(time.monotonic() - began, 3)
+    new, shown = parts.failed - failed_before, len(notes.failures)
+    if new > shown:
+        print_error(f"These are {shown} of {plural(new, 'file')} that could not be read. The parts name them all.")
+    _say_blind(notes.blind)
+    count, failed = len(parts), parts.failed + notes.without_files
+    seconds = round(time.monotonic() - began, 3)
     if as_json:
         record = {"path": str(folder), "files": count, "before": before, "failed": failed, "seconds": seconds}
         print(json.dumps(record, ensure_ascii=False))
@@ -172,6 +176,34 @@ def batch(
         print_line(f"{folder}: {_outcome(count, before, failed)}")
     if failed:
         raise typer.Exit(1)
+
+
+class _Notes:
+    """What a batch tells at its end about what it read."""
+
+    def __init__(self, is_blind_image: IsBlind | None) -> None:
+        self.failures = deque[Record](maxlen=MAX_NAMED)
+        """The last files that could not be read."""
+        self.sources = deque[Record](maxlen=MAX_NAMED)
+        """The last sources without a file, such as an empty folder. They may have files next time, so no row."""
+        self.without_files = 0
+        self.blind = 0
+        self._is_blind = is_blind_image
+
+    def with_files(self, inputs: Iterable[Input]) -> Iterator[Input]:
+        """Yield the inputs that are files, and note the others."""
+        for item in inputs:
+            if item.error is None:
+                yield item
+            else:
+                self.without_files += 1
+                self.sources.append({"file": item.name, "error": item.error})
+
+    def add(self, row: Record) -> None:
+        if "error" in row:
+            self.failures.append(row)
+        elif self._is_blind:
+            self.blind += self._is_blind(row["sha256"])
 
 
 def _outcome(count: int, before: int, failed: int) -> str:
@@ -216,7 +248,9 @@ def _target(
     if is_bundle(Path(name)):
         if tta is not None:
             raise OptionError("--tta is for runs. A bundle has its views.")
-        yield open_bundle(Path(name)), inputs
+        bundle = open_bundle(Path(name))
+        with _blind_of_bundle(bundle) as bundle.is_blind:
+            yield bundle, inputs
         return
     from core.model.predictor import Predictor
 
@@ -269,11 +303,28 @@ def _run_directory(name: str) -> Path:
 
 
 @contextmanager
-def _blind_images(directory: Path) -> Iterator[Callable[[Pixels], bool]]:
+def _blind_of_bundle(target: BundleTarget) -> Iterator[IsBlind | None]:
+    """Yield a function that finds blind images of a bundle's project. None without the lab that made the bundle.
+
+    A run has the same name in many labs, and the same data only in one.
+    """
+    with ExitStack() as stack:
+        project_id, manifest = None, target.reader.manifest
+        with suppress(SlotlabError):  # a bundle needs no lab, so a damaged one must not stop it
+            if (database_file := Home.from_env().db).exists():
+                db = stack.enter_context(opened(database_file))
+                run = runs.find_run(db, manifest["run"])
+                if run and run.dataset_sha256 == manifest["hashes"]["data"]:
+                    project_id = run.job.project_id
+        yield None if project_id is None else lambda sha256: is_blind(db, project_id, sha256)
+
+
+@contextmanager
+def _blind_images(directory: Path) -> Iterator[IsBlind]:
     """Yield a function that finds blind images of a run's project. A run outside a Slotlab folder has no project."""
     if not (database_file := Home.of_job(directory).db).exists():
         yield lambda _: False
         return
     with opened(database_file) as db:
         job = jobs.find_job(db, directory.resolve().name)
-        yield lambda pixels: job is not None and is_blind(db, job.project_id, pixels)
+        yield lambda sha256: job is not None and is_blind(db, job.project_id, sha256)

@@ -14,7 +14,6 @@ from core.errors import OptionError
 from core.evaluation.agreement import Agreement, Texts, agreed, measure
 from core.evaluation.evidence import Evidence
 from core.evaluation.percent import at_least
-from core.images.pixels import Pixels, pixel_hash
 from core.words import plural
 from db import jobs, labels, proposals, samples, verdicts
 from db.records import HELD_OUT, PEOPLE, Project, Reader, Sample
@@ -24,9 +23,9 @@ GOAL = 0.99
 """Accuracy that blind labels should prove: 299 without an error do."""
 
 
-def is_blind(db: Database, project_id: int, pixels: Pixels) -> bool:
-    """Return True if a project has this image, and nobody may see a reading of it yet."""
-    sample = samples.find_sample(db, project_id, pixel_hash(pixels))
+def is_blind(db: Database, project_id: int, sha256: str) -> bool:
+    """Return True if a project has the image with this pixel hash, and nobody may see a reading of it yet."""
+    sample = samples.find_sample(db, project_id, sha256)
     return sample is not None and sample.is_blind
 
 

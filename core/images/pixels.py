@@ -22,6 +22,7 @@ INVISIBLE = 8
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 # Pillow prints it for large images, which the reader refuses.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=reader.EXIF_MODULE)
 
 
 def decode(data: bytes) -> Pixels:

@@ -20,6 +20,7 @@ from core.files import shortened
 from core.home import Home
 from core.jobs import order
 from core.jobs.jobdir import RESERVE, JobDir, JobStatus, job_directories
+from core.jobs.results import MOST, check_result
 from core.jobs.runner import GRACE_SECONDS
 from db import evaluations, jobs, runs
 from db.connection import write
@@ -34,8 +35,6 @@ LOCK_SECONDS = 5.0
 """Longest wait for those who look at a job. Each holds its lock for milliseconds."""
 STAGED = ".new-"
 """Start of the name of a directory whose job has no row yet."""
-MAX_IMAGES = 1 << 62
-"""More images than any result has. SQLite has integers of 64 bits."""
 DAMAGED_RESULT = "result.json is damaged."
 RECORDED_VERSIONS = ("slotlab", "torch", "timm", "albumentations", "numpy", "pillow")
 
@@ -320,6 +319,7 @@ def _reconcile_ended(db: Database, job: Job, directory: JobDir) -> None:
 
 def _store_result(db: Database, job: Job, spec: dict[str, Any], result: dict[str, Any]) -> None:
     """Copy a result into the rows. Raises KeyError, TypeError or ValueError if the files are damaged."""
+    check_result(job.kind, result)
     if job.kind == "train":
         run = runs.find_run(db, job.id)
         if run is not None:
@@ -329,7 +329,7 @@ def _store_result(db: Database, job: Job, spec: dict[str, Any], result: dict[str
         known = spec["split"] in MEASURED and reference in REFERENCES
         if (run := runs.find_run(db, str(spec["run"]))) is None or not known:
             raise ValueError("run.json names another evaluation")
-        n = _count(result["n"], MAX_IMAGES)
+        n = _count(result["n"], MOST)
         evaluations.insert_evaluation(
             db,
             run_id=run.job.id,

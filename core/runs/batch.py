@@ -36,7 +36,7 @@ def run_batch(
     show: Callable[[int], None],
     note: Callable[[Record], None],
 ) -> None:
-    """Read what `parts` does not have. Calls `show` with the number of files so far, and `note` for each new failure.
+    """Read what `parts` does not have. Calls `show` with the number of files so far, and `note` for each new row.
 
     Raises JobError if a worker ends early. What was read is written then, too.
     """
@@ -59,8 +59,7 @@ def run_batch(
             new = [row for row in answer if "known" not in row]
             parts.add(new)
             for row in new:
-                if "error" in row:
-                    note(row)
+                note(row)
             show(done)
     finally:
         for worker in workers:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from core.bundle.reader import MANIFEST, SUMS, BundleError, Reader, Reading, load
+from core.bundle.reader import MANIFEST, SUMS, BundleError, Reader, Reading, load, pixel_hash
 from core.errors import OptionError, StorageError
 from core.files import shortened
 from core.images.pixels import Pixels
@@ -34,32 +34,41 @@ class Target(Protocol):
         ...
 
 
+IsBlind = Callable[[str], bool]
+"""Tells whether nobody may see a reading of the image with a pixel hash."""
+
+
 class BundleTarget:
     """A bundle."""
+
+    is_blind: IsBlind | None = None
+    """None if the project of its run is unknown, as away from the lab."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader, self.name = reader, reader.name
 
     def read(self, images: Sequence[Pixels]) -> list[Record]:
-        return [reading.to_dict() for reading in self.reader.read_all(images)]
+        return _told([reading.to_dict() for reading in self.reader.read_all(images)], images, self.is_blind)
 
 
 class RunTarget:
     """A run or the built-in reader."""
 
-    def __init__(
-        self, predictor: "Predictor", name: str, *, tta: bool | None, is_blind: Callable[[Pixels], bool] | None
-    ) -> None:
+    def __init__(self, predictor: "Predictor", name: str, *, tta: bool | None, is_blind: IsBlind | None) -> None:
         self.name = full_name(predictor, name, tta=tta)
         self._predictor, self._tta, self._is_blind = predictor, tta, is_blind
 
     def read(self, images: Sequence[Pixels]) -> list[Record]:
         predictions = self._predictor.predict(images, tta=self._tta)
-        found = [to_record(each) for each in predictions]
-        if self._is_blind:  # else the images belong to no project
-            for record, pixels in zip(found, images, strict=True):
-                record["blind"] = self._is_blind(pixels)
-        return found
+        return _told([to_record(each) for each in predictions], images, self._is_blind)
+
+
+def _told(found: list[Record], images: Sequence[Pixels], is_blind: IsBlind | None) -> list[Record]:
+    """Return the records, which tell whether their images are blind if the project is known."""
+    if is_blind:
+        for record, pixels in zip(found, images, strict=True):
+            record["blind"] = is_blind(pixel_hash(pixels))
+    return found
 
 
 def full_name(predictor: "Predictor", name: str, *, tta: bool | None) -> str:

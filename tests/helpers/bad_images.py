@@ -47,7 +47,6 @@ def bad_images() -> dict[str, bytes]:
         "large.png": png_header(12_000, 12_000),
         "thin.png": png_header(1, 2**31 - 1),
         "tiny.png": encoded(Image.new("RGB", (16, 4)), "PNG"),
-        "exif.png": encoded(frames[0], "PNG", exif=b"junk" * 1000),
         "text.png": encoded(frames[0], "PNG", pnginfo=_text("x" * 20_000_000)),
         "zeros.png": bytes(50_000_000),
     }  # fmt: skip
@@ -71,11 +70,14 @@ def good_images() -> dict[str, bytes]:
         "CMYK.png": encoded(gray.convert("CMYK"), "JPEG", quality=100),
         "profile.png": encoded(color, "PNG", icc_profile=junk),
         "exif.png": encoded(color, "JPEG", quality=100, exif=b"Exif\0\0" + junk),
+        "exif-PNG.png": encoded(color, "PNG", exif=junk),
+        "exif-WEBP.png": encoded(color, "WEBP", quality=100, exif=junk),
+        "raw-exif.png": encoded(color, "PNG", pnginfo=_text("no hex", "Raw profile type exif")),
         "comment.png": encoded(color, "PNG", pnginfo=_text("x" * 1000)),
     }
 
 
-def _text(text: str) -> PngImagePlugin.PngInfo:
+def _text(text: str, name: str = "text") -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
-    info.add_text("text", text, zip=True)
+    info.add_text(name, text, zip=True)
     return info

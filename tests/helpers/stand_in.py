@@ -10,6 +10,7 @@ from typing import Any
 
 from core.errors import TrainingError
 from core.jobs.jobdir import JobDir
+from core.jobs.results import COUNTS
 from core.jobs.work import Work, run_worker
 from tests.helpers.repository import ROOT
 
@@ -19,6 +20,14 @@ runner.MODULES = dict.fromkeys(runner.MODULES, "tests.helpers.stand_in")
 runner.GRACE_SECONDS = 0.5
 runner.main(*sys.argv[1:])
 """
+NO_READINGS = {"readers": [], "images": 0, "usable": False, "verdict": "", "unread": []}
+RESULTS: dict[str, dict[str, Any]] = {
+    "import": dict.fromkeys(COUNTS, 0) | {"reasons": []},
+    "propose": NO_READINGS | {"by_position": [], "by_character": {}, "confusions": []},
+    "round": {"run": "", "accepted": 0, "proved": 0, "next_run": None},
+    "folds": {"n": 0, "correct": 0},
+}
+"""What a job of this kind tells at its end."""
 FOREVER = 1_000_000
 STEPS = "STAND_IN_STEPS"
 """Environment variable with the number of steps, for jobs that a test cannot start with `steps` in run.json."""
@@ -47,7 +56,7 @@ def work(task: Work) -> dict[str, Any] | None:
             task.job.write("saved.json", {"step": step})
             return None
         time.sleep(0.02)
-    return {"val": {"correct": step}}
+    return RESULTS.get(task.spec["kind"], {}) | {"val": {"correct": step}}
 
 
 def start_runner(job: JobDir) -> subprocess.Popen[bytes]:

@@ -7,9 +7,11 @@ from streamlit.testing.v1 import AppTest
 
 from core.bundle.reader import MANIFEST
 from core.home import Home
+from core.jobs.jobdir import JobDir
 from core.runs.bundles import find_bundle
 from core.runs.promotions import promote
-from db.connection import opened
+from db import jobs
+from db.connection import opened, write
 from db.promotions import list_promotions
 from db.records import Project
 from tests.helpers.trained import RUN
@@ -55,6 +57,21 @@ def test_a_bundle_is_used_and_rolled_back(home: Home, open_page: OpenPage, bundl
     assert f"{TTA} has been in use" in said(app)
     with opened(home.db) as db:
         assert [each.job_id for each in list_promotions(db, bundled.id)] == [TTA, PLAIN, TTA]
+
+
+def test_a_bundle_with_a_damaged_result_has_failed(home: Home, open_page: OpenPage, bundled: Project) -> None:
+    """The other one is listed, and the Bundle tab says why."""
+    with opened(home.db) as db, write(db):
+        jobs.set_state(db, jobs.get_job(db, TTA), "running")
+    JobDir(home.run(TTA)).write("result.json", {"n": 18})
+
+    app = open_page("models", project=bundled.name)
+
+    assert not app.exception
+    assert list(app.dataframe[0].value["Bundle"]) == [PLAIN]
+    tab = open_page("evaluate", project=bundled.name, section="bundle")
+    assert not tab.exception
+    assert f"{TTA} failed: result.json is damaged." in said(tab)
 
 
 def test_two_bundles_are_compared_and_one_is_deleted(home: Home, open_page: OpenPage, bundled: Project) -> None:

@@ -169,7 +169,8 @@ def test_bad_files_are_rows_and_the_rest_is_read(
     failed = [row for row in rows if row["error"]]
     assert (done.returncode, len(rows) - len(failed)) == (1, 70 + len(good_images()))
     assert {row["text"] for row in rows if row["file"].startswith(str(good))} == {GOOD_TEXT}
-    assert len(failed) == json.loads(done.stdout)["failed"] == len(bad_images()) + 3
+    assert len(failed) == json.loads(done.stdout)["failed"] - 1 == len(bad_images()) + 2
+    assert f"{tmp_path}/*.gif: No file matches this pattern.\n" in done.stderr
     assert all(row["error"].endswith(".") and row["text"] is None for row in failed)
     assert f"{bad}/caf\\udce9.png" in names(tmp_path / "out")
     named = [row for row in failed if f"{row['file']}: {row['error']}\n" in done.stderr]
@@ -239,3 +240,26 @@ def test_a_worker_needs_no_torch_and_no_database() -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_a_source_without_files_is_named_and_gets_no_row(
+    slotlab: Slotlab, images: Path, toy_bundle: Path, tmp_path: Path
+) -> None:
+    """A folder, a zip and a pattern can have files next time. Then nothing is left of the first time."""
+    new, packed, out = tmp_path / "new", tmp_path / "new.zip", tmp_path / "out"
+    new.mkdir()
+    packed.write_bytes(b"half a zip")
+    sources, image = (new, packed, tmp_path / "*.png"), next(images.iterdir())
+
+    empty = slotlab("batch", toy_bundle, *sources, "--out", out, "--jobs", 1)
+
+    assert (empty.returncode, rows_of(out)) == (1, [])
+    assert [line.split(": ")[0] for line in empty.stderr.splitlines()[-3:]] == [str(source) for source in sources]
+    assert empty.stdout == f"{out}: 0 files. 3 files could not be read.\n"
+    shutil.copy(image, new / "a.png")
+    shutil.copy(image, tmp_path / "b.png")
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(image, "c.png")
+    done = slotlab("batch", toy_bundle, *sources, "--out", out, "--jobs", 1)
+    assert (done.returncode, done.stdout) == (0, f"{out}: 3 files.\n")
+    assert names(out) == sorted(map(str, (new / "a.png", tmp_path / "b.png", packed / "c.png")))

@@ -20,13 +20,18 @@ from core.bundle.reader import load
 from core.home import Home
 from core.images.pixels import encode_png
 from core.runs.bundles import zip_bytes
+from db.connection import opened, write
+from db.records import Project
 from tests.helpers import toy
 from tests.helpers.bad_images import GOOD_TEXT, bad_images, good_images, png_header
 from tests.helpers.command_line import Slotlab, command_here, refused
+from tests.helpers.labs import remove_labels
 from tests.helpers.pictures import write_files
 from tests.helpers.repository import ROOT
 from tests.helpers.trained import RUN
 from tests.helpers.waiting import wait_until
+
+BLIND = "1 image of validation or test without a label. Whoever labels them must not see these readings.\n"
 
 
 @pytest.fixture
@@ -198,3 +203,50 @@ def test_what_cannot_be_meant_is_refused(slotlab: Slotlab, images: Path, toy_bun
 
 def test_a_file_of_slotlab_is_never_written(home: Home, slotlab: Slotlab, images: Path, toy_bundle: Path) -> None:
     refused(slotlab("predict", toy_bundle, images, "--out", home.runs / "x"), "belongs to the Slotlab folder")
+
+
+@pytest.mark.parametrize("command", ["predict", "batch"])
+def test_a_bundle_names_blind_images_where_its_lab_is(
+    home: Home, slotlab: Slotlab, bundled: Project, tmp_path: Path, command: str
+) -> None:
+    """Another lab has a run of the same name. It knows nothing about the bundle's images."""
+    bundle = shutil.copytree(home.bundles / "0002-bundle", tmp_path / "reader")
+    image = tmp_path / "image.png"
+    image.write_bytes(remove_labels(home, bundled, "val")[0])
+    options = ["--out", tmp_path / "here"] if command == "batch" else ["--json"]
+
+    here = slotlab(command, bundle, image, *options)
+
+    assert here.returncode == 0
+    assert here.stderr.endswith(BLIND)
+    if command == "predict":
+        assert json.loads(here.stdout)["blind"] is True
+    with opened(home.db) as db, write(db):
+        db.execute("UPDATE runs SET dataset_sha256 = 'another'")
+    options = ["--out", tmp_path / "there"] if command == "batch" else ["--json"]
+    there = slotlab(command, bundle, image, *options)
+    assert there.returncode == 0
+    assert BLIND not in there.stderr
+    assert '"blind"' not in there.stdout
+
+
+def test_a_bundle_needs_no_lab(home: Home, slotlab: Slotlab, images: Path, toy_bundle: Path) -> None:
+    """A damaged database costs no reading."""
+    home.db.write_bytes(b"no database " * 1000)
+
+    done = slotlab("predict", toy_bundle, next(images.iterdir()), "--json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_empty_folder_has_no_line_once_it_has_files(
+    slotlab: Slotlab, images: Path, toy_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "new").mkdir()
+    out = tmp_path / "out.jsonl"
+    assert slotlab("predict", toy_bundle, tmp_path / "new", "--out", out).returncode == 1
+    shutil.copy(next(images.iterdir()), tmp_path / "new" / "a.png")
+
+    assert slotlab("predict", toy_bundle, tmp_path / "new", "--out", out).returncode == 0
+
+    assert [line["file"] for line in lines(out.read_text())] == [str(tmp_path / "new" / "a.png")]

@@ -137,6 +137,17 @@ def test_exif_rotation_is_applied(orientation: int) -> None:
     assert (decode(encoded(stored, "PNG", exif=exif)) == np.asarray(upright)).all()
 
 
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "JPEG"])
+@pytest.mark.parametrize(
+    "exif", [b"junk" * 1000, b"Exif\0\0junk", b"MM\0*", b"II*\0\xff\xff\xff\x7f", b"II*\0\x08\0\0\0\xff\xff\x12\x01"]
+)
+def test_damaged_exif_costs_no_image(form: str, exif: bytes) -> None:
+    """Cameras and editors write such data: another kind of data, a header alone, and tags that lie outside."""
+    image = Image.fromarray(pixels(1))
+
+    assert (decode(encoded(image, form, exif=exif)) == decode(encoded(image, form))).all()
+
+
 def test_an_image_without_color_profile_or_comment_is_the_same_image() -> None:
     """Metadata does not count."""
     plain = Image.fromarray(pixels(1))

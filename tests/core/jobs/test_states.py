@@ -63,7 +63,7 @@ def test_the_result_of_a_job_recorded_as_lost_is_taken(db: Database, home: Home,
 
     healed = rows.get_job(db, job.id)
     assert (healed.state, healed.reason) == ("finished", None)
-    assert json.loads(healed.result or "") == {"val": {"correct": 3}}
+    assert json.loads(healed.result or "")["val"] == {"correct": 3}
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -143,6 +143,8 @@ def test_a_damaged_result_fails_its_job_and_no_other(db: Database, home: Home, l
         ({"split": "train"}, {}),
         ({}, {"correct": 11}),
         ({}, {"n": 10**30}),
+        ({}, {"tta": None}),
+        ({}, {"per_position": 1.0}),
     ],
 )
 def test_a_damaged_evaluation_fails_its_job(
@@ -159,7 +161,7 @@ def test_a_damaged_evaluation_fails_its_job(
         rows.set_state(db, rows.get_job(db, job.id), "running")
     directory = JobDir(home.run(job.id))
     directory.write("run.json", directory.spec() | spec)
-    directory.write("result.json", {"n": 10, "correct": 5} | result)
+    directory.write("result.json", {"n": 10, "correct": 5, "tta": False, "per_position": [1.0]} | result)
 
     assert control.reconcile(db, home) is None
 
