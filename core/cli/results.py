@@ -162,4 +162,4 @@ def _measured(db: Database, run: Run, split: str | None, source: str | None) -> 
         return split or "val", ""
     if split is not None:
         raise OptionError("--split and --source name different images. Give only one of them.")
-    return NEXT, find_source(db, get_project(db, run.job.project_id), source).name
+    return NEXT, find_source(db, get_project(db, run.job.project_id), source, labeled=True).name

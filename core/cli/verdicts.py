@@ -12,6 +12,7 @@ from core.cli.terminal import print_error
 from core.data.verdicts import SOURCE, Origin, take_in
 from core.files import checked_path
 from core.home import Home, default_operator
+from core.runs.bundles import bundles_of_others
 
 
 def verdicts(
@@ -37,8 +38,9 @@ def verdicts(
     """
     home = Home.from_env()
     with database(home) as db, Progress() as progress:
+        chosen = find_project(db, project)
         outcome = take_in(
-            db, find_project(db, project), checked_path(file), operator=default_operator(),
+            db, chosen, checked_path(file), operator=default_operator(), others=bundles_of_others(db, home, chosen),
             origin=Origin(source=source, owner=owner, authorization=authorization),
             on_progress=lambda done, total: progress.show(done, total, "Reading verdicts"),
         )  # fmt: skip

@@ -6,9 +6,10 @@ Validation and test images without a label stay blind.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from core.charset import spec_of
@@ -17,7 +18,7 @@ from core.data.labeling import OPINIONS
 from core.data.priorities import update_rejected
 from core.data.standing import standing, update_standing
 from core.data.verdict_file import Line, VerdictFile, read_image
-from core.errors import ImageError, OptionError
+from core.errors import ImageError, ImportSourceError, OptionError
 from core.words import plural
 from db import labels, projects, proposals, queues, samples, verdicts
 from db.answers import NewAnswer, insert_answers
@@ -155,15 +156,19 @@ def take_in(
     *,
     operator: str,
     origin: Origin,
+    others: Mapping[str, str] = MappingProxyType({}),
     on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Outcome:
     """Store the verdicts, answers and images of a file, and let the verdicts take effect.
 
     Everything of a line is stored in one transaction, so an intake that was killed is finished by another one.
+    `others` has the readers of other projects, each with its project: a file with an answer of one is refused.
     `on_progress` gets the lines done and their number. Raises ImportSourceError if the file cannot be used, OptionError
     if its images need an owner or an authorization.
     """
     file = VerdictFile(path, spec_of(project))
+    if others:
+        _check_readers(file, others)  # before anything is stored
     intake = _Intake(db, project, operator, origin)
     batch, size = list[_Item](), 0
     for line in file.read():
@@ -176,6 +181,16 @@ def take_in(
             on_progress(line.number, file.lines)
     intake.store(batch)
     return intake.finish()
+
+
+def _check_readers(file: VerdictFile, others: Mapping[str, str]) -> None:
+    """Raise ImportSourceError for an answer of a reader that belongs to another project."""
+    for line in file.read():
+        if isinstance(line.given, NewAnswer) and (owner := others.get(line.given.reader)):
+            raise ImportSourceError(
+                f"{file.path.name} has answers of {line.given.reader}, which belongs to project {owner}. "
+                "Choose that project with --project."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

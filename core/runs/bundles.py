@@ -18,11 +18,12 @@ import json
 import shutil
 import tempfile
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.bundle.reader import MANIFEST, SUMS, sums_of
+from core.bundle.reader import MANIFEST, SUMS, bundle_name, sums_of
 from core.errors import ExportError, OptionError, SlotlabError, StorageError
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.temperatures import temperature_of
@@ -156,6 +157,21 @@ def _content(path: Path) -> bytes:
     """Return the content of a regular file. A manifest of a large charset has megabytes. Raises OSError."""
     with open_regular(path) as file:
         return file.read()
+
+
+def names_in_logs(directory: Path) -> list[str]:
+    """Return the names under which a bundle writes logs, with each of its models. None if its files are gone."""
+    with suppress(OSError):
+        listed = _content(directory / SUMS)
+        return [bundle_name(listed, int8=int8) for int8 in (False, True)]
+    return []
+
+
+def bundles_of_others(db: Database, home: Home, project: Project) -> dict[str, str]:
+    """Return the names in logs of bundles that other projects made, each with its project. Their files must exist."""
+    projects_by_id = {each.id: each.name for each in projects.list_projects(db) if each.id != project.id}
+    made = [job for job in jobs.list_jobs(db, kind=KIND) if job.project_id in projects_by_id]
+    return {name: projects_by_id[job.project_id] for job in made for name in names_in_logs(home.bundles / job.id)}
 
 
 def delete_bundle(db: Database, bundle: Bundle) -> None:

@@ -241,7 +241,7 @@ def start_evaluation(
     if split == "test" and not labels_of_people(db, project, split):
         raise JobError("There are no labeled test images to evaluate on. A test result needs labels of people.")
     if split == NEXT:
-        found = unseen.find_source(db, project, source)
+        found = unseen.find_source(db, project, source, labeled=True)
         chosen, source = unseen.unseen_samples(db, home, run, found), found.name
     else:
         chosen, reference = held_out(db, project, split, unseen.source_held_out_of(db, run) if split == "val" else None)

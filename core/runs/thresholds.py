@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.bundle.reader import SUMS, bundle_name
 from core.errors import SlotlabError
 from core.evaluation import calibration
 from core.evaluation.acceptance import Acceptance, Judge, images_of
@@ -19,7 +18,7 @@ from core.evaluation.evidence import DELTA
 from core.evaluation.views import fingerprint, from_dicts
 from core.home import Home
 from core.jobs import control
-from core.runs.bundles import list_bundles, manifest_of
+from core.runs.bundles import list_bundles, manifest_of, names_in_logs
 from core.runs.evaluated import Evaluated
 from core.words import plural
 from db import answers
@@ -119,12 +118,11 @@ def by_verdicts(db: Database, home: Home, run: Run, *, select: Select = answers.
     step = control.selected_step(home, run.job.id)
     readers: dict[tuple[str, float, bool], list[str]] = defaultdict(list)
     for bundle in list_bundles(db, home, get_project(db, run.job.project_id)):
-        with suppress(SlotlabError, OSError):  # a damaged bundle reads nothing
+        with suppress(SlotlabError):  # a damaged bundle reads nothing
             manifest = manifest_of(bundle)
             if bundle.run_id == run.job.id and manifest["step"] == step:
                 views = from_dicts(manifest["views"])
-                listed = (bundle.directory / SUMS).read_bytes()
-                names = [bundle_name(listed, int8=int8) for int8 in (False, True)]
+                names = names_in_logs(bundle.directory)
                 readers[fingerprint(views), manifest["temperature"], len(views) > 1] += names
     for (views_of, temperature, tta), names in readers.items():
         if judged := select(db, run.job.project_id, names):

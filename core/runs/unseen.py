@@ -19,15 +19,23 @@ from db.sqlite import Database
 NEWEST = "newest"
 
 
-def find_source(db: Database, project: Project, name: str) -> Source:
-    """Return the source of this name. `newest` is the newest one, unless a source has that name. Raises OptionError."""
+def find_source(db: Database, project: Project, name: str, *, labeled: bool = False) -> Source:
+    """Return the source of this name. `newest` is the newest one, unless a source has that name. Raises OptionError.
+
+    With `labeled` it is the newest one that has labels of people.
+    """
     if source := projects.find_source(db, project.id, name):
         return source
     listed = projects.list_sources(db, project.id)
     if not listed or name != NEWEST:
         choose = f"choose from {', '.join(source.name for source in listed)}" if listed else "import images first"
         raise OptionError(f"Project {project.name} has no source {shortened(name)!r}; {choose}.")
-    return listed[-1]
+    usable = [source for source in listed if not labeled or _has_labels(db, source)]
+    if not usable:
+        raise OptionError(
+            f"No source of project {project.name} has an image with a label of people. Label some images."
+        )
+    return usable[-1]
 
 
 def held_out_source(db: Database, project: Project, config: TrainConfig) -> Source | None:
@@ -73,6 +81,10 @@ def unseen_samples(db: Database, home: Home, run: Run, source: Source) -> list[S
     if not chosen:
         raise JobError(f"Source {source.name!r} has no image with a label of people. Label some of its images.")
     return chosen
+
+
+def _has_labels(db: Database, source: Source) -> bool:
+    return any(samples.count_samples(db, source.project_id, source_id=source.id, kind=kind) for kind in PEOPLE)
 
 
 def has_test_images(db: Database, source: Source) -> bool:

@@ -1,6 +1,7 @@
 """The command `slotlab verdicts`."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +9,11 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
+from core.bundle.reader import load
 from core.home import Home
 from core.images.pixels import decode, pixel_hash, split_of
 from db import projects, samples
-from db.connection import write
+from db.connection import opened, write
 from db.records import Project
 from tests.helpers.command_line import command_here, refused
 from tests.helpers.pictures import png, write_files
@@ -29,7 +31,8 @@ def table(tmp_path: Path) -> Path:
     """Ten images of train, three of them rejected, and one line that does not fit."""
     numbers = [n for n in range(50) if split_of(pixel_hash(decode(png(n)))) == "train"][:10]
     write_files(tmp_path / "month", {f"images/{n}.png": png(n) for n in numbers})
-    rows = [f"images/{n}.png\t{n:03}\t{'no' if at < 3 else 'yes'}\tcaptcha" for at, n in enumerate(numbers)]
+    said = ["no\tcaptcha"] * 3 + ["yes\t"] * 7
+    rows = [f"images/{n}.png\t{n:03}\t{verdict}" for n, verdict in zip(numbers, said, strict=True)]
     path = tmp_path / "month" / "march.tsv"
     path.write_text("\n".join(["file\ttext\taccepted\treason", *rows, "images/x.png\t1234\tyes\t"]))
     return path
@@ -104,3 +107,22 @@ def test_a_mistake_is_one_sentence(here: Here, short_project: Project, arguments
 def test_a_wrong_call_has_exit_code_2(here: Here, short_project: Project) -> None:
     assert here("verdicts", "--project", "portal").returncode == 2
     assert here("verdicts", "a.csv").returncode == 2
+
+
+def test_a_log_of_another_project_is_refused(here: Here, home: Home, bundled: Project, tmp_path: Path) -> None:
+    """The texts of both projects have one length and charset. A bundle that the lab does not have is taken."""
+    with opened(home.db) as db, write(db):
+        projects.insert_project(db, "other", bundled.length, bundled.charset)
+    bundle, log = home.bundles / "0003-bundle", tmp_path / "log.jsonl"
+    reader, image = load(bundle, log=log), bundle / "test-1.png"
+    reader.read(image).accepted_by_portal(accepted=True)
+
+    refused(
+        here("verdicts", log, "--project", "other"),
+        f"log.jsonl has answers of {reader.name}, which belongs to project {bundled.name}. "
+        "Choose that project with --project.",
+    )
+
+    assert here("verdicts", log, "--project", bundled.name).returncode == 0
+    shutil.rmtree(bundle)
+    assert json.loads(here("verdicts", log, "--project", "other", "--json").stdout)["answers"] == 1

@@ -22,6 +22,8 @@ from core.runs.start import count_training, count_validation, start_evaluation, 
 from core.runs.unseen import find_source, next_sources, source_held_out_of
 from core.training.snapshot import load_snapshot, write_snapshot
 from db import evaluations, runs, samples
+from db.connection import write
+from db.projects import insert_source
 from db.records import Project, Run
 from tests.helpers.runs import CPU, add_labeled, add_unlabeled, start
 from tests.helpers.sources import add_source, move_to_source
@@ -52,6 +54,24 @@ def test_a_run_sees_no_image_of_a_source_that_is_held_out(db: Database, home: Ho
     assert TrainConfig.from_dict(json.loads(run.config)).hold_out_source == "june"
     source = find_source(db, labeled, "june")
     assert (count_training(db, labeled, source), count_validation(db, labeled, source)) == (3, (1, "people"))
+
+
+def test_the_newest_source_to_evaluate_on_has_labels(db: Database, labeled: Project) -> None:
+    """A source that came last may have none yet. A run can hold it out all the same."""
+    move_to_source(db, labeled, "june", "456", "457")
+    with write(db):
+        insert_source(db, labeled.id, "july", "team", "ticket")
+
+    assert find_source(db, labeled, "newest").name == "july"
+    assert find_source(db, labeled, "newest", labeled=True).name == "june"
+    assert find_source(db, labeled, "july", labeled=True).name == "july"
+
+
+def test_without_a_label_there_is_no_source_to_evaluate_on(db: Database, short_project: Project) -> None:
+    add_unlabeled(db, short_project, train=2)
+
+    with pytest.raises(OptionError, match=r"^No source of project portal has an image with a label of people\."):
+        find_source(db, short_project, "newest", labeled=True)
 
 
 @pytest.mark.usefixtures("stand_in")
