@@ -179,7 +179,7 @@ def batch(
 
 
 class _Notes:
-    """What a batch tells at its end about what it read."""
+    """Notes on what a batch reads, for its end."""
 
     def __init__(self, is_blind_image: IsBlind | None) -> None:
         self.failures = deque[Record](maxlen=MAX_NAMED)

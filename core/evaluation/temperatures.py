@@ -37,6 +37,21 @@ def learn(run_dir: Path, predictions: Predictions, spec: TextSpec) -> None:
         raise StorageError(f"The temperatures could not be saved ({error.strerror}).") from error
 
 
+def learn_missing(run_dir: Path, step: int, spec: TextSpec) -> None:
+    """Write the temperatures of a run of an earlier version, if its own readings are of this checkpoint.
+
+    Raises StorageError if they cannot be written.
+    """
+    if (run_dir / FILE).exists():
+        return
+    try:
+        predictions = Predictions.load(run_dir / "predictions-val.npz")
+    except StorageError:  # missing or damaged: the temperature is 1 until the run is evaluated
+        return
+    if predictions.step == step:
+        learn(run_dir, predictions, spec)
+
+
 def temperature_of(run_dir: Path, step: int, views: Sequence[View]) -> float:
     """Return the temperature of a run's readings with these views; 1 if none was fitted to this checkpoint.
 

@@ -37,7 +37,7 @@ from core.bundle.reader import (
 )
 from core.data.kinds import WORDS
 from core.errors import ExportError
-from core.evaluation import familiarity
+from core.evaluation import familiarity, temperatures
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.metrics import evaluate
 from core.evaluation.reference import reference_of
@@ -109,6 +109,7 @@ def _make(work: Work, folder: Path) -> dict[str, Any] | None:
     work.say("Loading the run")
     run = work.job.path.parent / work.spec["run"]
     predictor, snapshot = Predictor.load(run, device="cpu"), load_snapshot(run / "dataset.npz")
+    temperatures.learn_missing(run, predictor.step, predictor.spec)
     settings, run_spec = settings_of(run, predictor.step), JobDir(run).spec()
     indices, views = snapshot.labeled("val"), from_dicts(settings["views"])
     if not indices:

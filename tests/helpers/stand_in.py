@@ -27,7 +27,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "round": {"run": "", "accepted": 0, "proved": 0, "next_run": None},
     "folds": {"n": 0, "correct": 0},
 }
-"""What a job of this kind tells at its end."""
+"""Results by the kind of job."""
 FOREVER = 1_000_000
 STEPS = "STAND_IN_STEPS"
 """Environment variable with the number of steps, for jobs that a test cannot start with `steps` in run.json."""

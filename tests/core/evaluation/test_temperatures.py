@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 from core.charset import TextSpec
 from core.errors import StorageError
 from core.evaluation.predictions import Predictions
-from core.evaluation.temperatures import FILE, learn, temperature_of
+from core.evaluation.temperatures import FILE, learn, learn_missing, temperature_of
 from core.evaluation.views import DEFAULT, ORIGINAL, View
 
 SPEC = TextSpec(2, "012")
@@ -64,3 +64,23 @@ def test_a_damaged_file_is_one_sentence_and_replaced(tmp_path: Path, text: str) 
     learn(tmp_path, readings(DEFAULT), SPEC)
 
     assert temperature_of(tmp_path, 7, DEFAULT) > 1
+
+
+def test_a_run_of_an_earlier_version_learns_from_its_own_readings(tmp_path: Path) -> None:
+    """Only from those of its checkpoint, and never where temperatures are known."""
+    own = tmp_path / "predictions-val.npz"
+    learn_missing(tmp_path, 7, SPEC)
+    own.write_bytes(b"damaged")
+    learn_missing(tmp_path, 7, SPEC)
+    readings(DEFAULT, step=6).save(own)
+    learn_missing(tmp_path, 7, SPEC)
+    assert not (tmp_path / FILE).exists()
+
+    readings(DEFAULT).save(own)
+    learn_missing(tmp_path, 7, SPEC)
+
+    assert temperature_of(tmp_path, 7, DEFAULT) == Predictions.load(own).reading(SPEC, tta=True).temperature > 1
+    known = (tmp_path / FILE).read_bytes()
+    readings(OTHER).save(own)
+    learn_missing(tmp_path, 7, SPEC)
+    assert (tmp_path / FILE).read_bytes() == known

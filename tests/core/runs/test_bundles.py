@@ -70,11 +70,11 @@ def test_a_bundle_reads_as_its_run(toy_run: toy.Trained, tmp_path: Path, tta: bo
     assert 0 <= result["largest_difference"] <= 1e-4
 
 
-@pytest.mark.parametrize("tta", [False, True])
+@pytest.mark.parametrize(("tta", "is_earlier"), [(False, False), (True, False), (True, True)])
 def test_without_a_threshold_the_confidence_fits_validation_images(
-    toy_run: toy.Trained, tmp_path: Path, tta: bool
+    toy_run: toy.Trained, tmp_path: Path, tta: bool, is_earlier: bool
 ) -> None:
-    """A bundle and its run say the same."""
+    """A bundle and its run say the same. A run of an earlier version has only its readings of them."""
     run = bundling.place_run(tmp_path, toy_run.folder)
     ViewChoice(use=tta).save(run.path)
     predictor, snapshot = Predictor.load(run.path), load_snapshot(run.path / "dataset.npz")
@@ -88,7 +88,11 @@ def test_without_a_threshold_the_confidence_fits_validation_images(
         views=[view.name for view in DEFAULT], moves_V4=np.array([view.geometry for view in DEFAULT]),
         log_probs_VNPC=predictor.read(images, DEFAULT)[0], step=predictor.step,
     )  # fmt: skip
-    temperatures.learn(run.path, readings, predictor.spec)
+    if is_earlier:
+        (run.path / temperatures.FILE).unlink(missing_ok=True)
+        readings.save(run.path / "predictions-val.npz")
+    else:
+        temperatures.learn(run.path, readings, predictor.spec)
     expected = readings.reading(predictor.spec, tta=tta)
 
     code, status = bundling.work(bundling.bundle_job(tmp_path))
