@@ -17,7 +17,7 @@ from core.evaluation.reference import Reference
 from core.words import plural
 
 Step = Literal["train", "label", "measure", "errors", "confidence", "bundle", "use"]
-"""Where the next step is done. `label` is any image, `measure` only validation and test images."""
+"""Places of the next step. `label` is any image, `measure` only validation and test images."""
 SURE = 0.99
 """Confidence from which an error is more likely one of the label. The temperature fits the same images."""
 SURE_SHARE = 0.2
@@ -46,7 +46,7 @@ class Conclusion:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known about a run and its readings of a split."""
+    """Facts about a run and its readings of a split."""
 
     split: str
     reference: Reference
