@@ -2,7 +2,7 @@
 
 All derive from SlotlabError, whose text can be shown to the user:
 
-* OptionError: an invalid setting, argument or project name.
+* OptionError: an invalid setting, argument or project name. AmbiguousLabelsError: labels that can be read in two ways.
 * LabelError: a text that does not fit the project's length and charset.
 * ImageError: bytes that are not a usable image.
 * ImportSourceError: a folder, zip or CSV that cannot be imported.
@@ -26,6 +26,10 @@ class SlotlabError(Exception):
 
 
 class OptionError(SlotlabError): ...
+
+
+class AmbiguousLabelsError(OptionError):
+    """Labels of an import that can be read in two ways. The sentence names the option that decides."""
 
 
 class LabelError(SlotlabError): ...

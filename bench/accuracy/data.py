@@ -13,7 +13,8 @@ from pathlib import Path
 from bench.accuracy.singles import single_rows
 from core.bundle.reader import crop
 from core.charset import TextSpec
-from core.data.sources import LabelBook, list_files
+from core.data.label_book import LabelBook
+from core.data.sources import list_files
 from core.evaluation.agreement import agreed
 from core.files import atomic_write
 from core.images import renderer
@@ -203,7 +204,7 @@ def _from_folder(images: ImageSet, data: Path | None) -> list[Row]:
     folder = data / images.folder
     entries = list_files(folder)
     rule = "filename" if images.labels == "filename" else str(folder / images.labels)
-    book = LabelBook(rule, images.spec, [entry.name for entry in entries])
+    book = LabelBook(rule, images.spec, [entry.name for entry in entries], decides=False)
     rows: dict[str, Row] = {}
     for entry in entries:
         if (given := book.label_of(entry.name)) is not None:

@@ -136,7 +136,7 @@ def add_images(db: Database, home: Home) -> Project:
         )  # fmt: skip
         rows = "".join(f"{index:04}.png,{text}\n" for index, (_, text, _) in enumerate(images))
         files = [(f"{index:04}.png", data) for index, (_, _, data) in enumerate(images)]
-        upload = Upload(files=files, labels_csv=f"filename,label\n{rows}".encode() if labeled else None)
+        upload = Upload(files=files, label_table=f"filename,label\n{rows}".encode() if labeled else None)
         job = start_import(db, home, request, operator=OPERATOR, upload=upload)
         control.finish(db, home, job.id, lambda _: None)
     found = find_project(db, PROJECT)

@@ -32,7 +32,8 @@ from core.cli.shared import (
 from core.cli.terminal import one_sentence, print_error, print_line
 from core.data import export, importing
 from core.data.kinds import labels_by_kind, parenthesis
-from core.errors import JobError, StorageError
+from core.data.label_book import LabelOptions, Preview
+from core.errors import AmbiguousLabelsError, JobError, StorageError
 from core.evaluation import percent
 from core.evaluation.metrics import interval95
 from core.evaluation.reference import score_name
@@ -115,11 +116,32 @@ def import_(
     labels: Annotated[
         str,
         typer.Option(
-            metavar="none|filename|CSV",
-            help="Source of the labels. Labels in file names count as labels of people, unless the folder or zip also "
+            metavar="auto|none|filename|start|end|folder|FILE",
+            help="Source of the labels: the tables in SRC (auto), none, the names of the files (at their start or "
+            "end), the names of the folders, or a table. Labels in names count as labels of people, unless SRC also "
             "has the sources.csv of an export, which names their kinds.",
         ),
-    ] = "none",
+    ] = "auto",
+    pattern: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Place of the label in the file names, such as 'meter-*_{label}'."),
+    ] = None,
+    file_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name or number of the table's column with the files.")
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The same for the labels; d1,d2,d3 for one character a column."),
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(metavar="NAME", help="tab, comma, semicolon, bar or space, if the table is unclear.")
+    ] = None,
+    fold_case: Annotated[
+        bool, typer.Option("--fold-case", help="Write letters in the case of the charset, if it has only one.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Correct labels that exist already; also those of val and test.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep importing new files from the folder until Ctrl-C.")
     ] = False,
@@ -130,16 +152,23 @@ def import_(
 ) -> None:
     """Import images, skipping duplicates. Run again to finish an interrupted import.
 
-    Exit code 1 if a file was rejected or a label was ignored.
+    Before the import, the first five labels are printed as they are read. Exit code 2 if labels can be read in two
+    ways: the message names the option that decides. Exit code 1 if a file was rejected or a label was ignored.
 
     With --watch --json: one line per batch, then a line with the full report.
     """
     home = Home.from_env()
     request = importing.Request(
-        path=source_path, labels=labels, project=project, length=length, charset=charset, source=source, owner=owner,
-        authorization=authorization, watch=watch, every=every,
+        path=source_path, labels=_rule(labels, watch, pattern), project=project, length=length, charset=charset,
+        source=source, owner=owner, authorization=authorization, watch=watch, every=every, replace=replace,
+        options=LabelOptions(
+            pattern=pattern, file_column=file_column, label_column=label_column, separator=separator,
+            fold_case=fold_case,
+        ),
     )  # fmt: skip
     with database(home, create=True) as db, Progress() as progress:
+        if request.labels != "none":
+            _show_preview(importing.preview(db, request))
         if watch:
             job, report = _watch(db, home, request, progress, as_json=as_json)
         else:
@@ -158,6 +187,26 @@ def import_(
         print_error(f"{omitted:,} more are not listed.")
     if report.rejected or report.label_problems:
         raise typer.Exit(1)
+
+
+def _rule(labels: str, watch: bool, pattern: str | None) -> str:
+    """Return the rule of an import. A pattern is about names, and a watched folder has no table."""
+    if labels == "auto" and (watch or pattern is not None):
+        return "none" if pattern is None else "filename"
+    return labels
+
+
+def _show_preview(preview: Preview) -> None:
+    """Print the first labels as an import would read them. Raises AmbiguousLabelsError if they look like numbering."""
+    print_error(preview.origin)
+    for name, label, reason in preview.rows:
+        print_error(f"  {name} -> {label if label is not None else reason}")
+    for warning in preview.warnings:
+        print_error(f"Warning: {warning}")
+    if preview.is_numbering:
+        raise AmbiguousLabelsError(
+            "The file names look like numbers, not labels. Use --pattern {label} if they are labels, or --labels none."
+        )
 
 
 def _watch(

@@ -118,7 +118,7 @@ def _with_images(
         owner="Slotlab",
         authorization="rendered by this program",
     )
-    upload = Upload(files=files, labels_csv="".join(labels).encode())
+    upload = Upload(files=files, label_table="".join(labels).encode())
     job = start_import(db, home, request, operator="renderer", upload=upload)
     control.finish(db, home, job.id, progress.show_job)
     project = projects.find_project(db, name)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from core.errors import SlotlabError
+from core.errors import AmbiguousLabelsError, SlotlabError
 from core.files import shortened
 
 
@@ -25,7 +25,10 @@ def print_error(text: str) -> None:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Turn an error of the block into one line on stderr and exit code 1, or 130 for Ctrl-C."""
+    """Turn an error of the block into one line on stderr and exit code 1, or 130 for Ctrl-C.
+
+    Labels that can be read in two ways give 2, as an invalid option does: an option decides.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be valid Unicode
     try:
@@ -35,7 +38,7 @@ def one_sentence() -> Iterator[None]:
             if sys.stdout is not None:
                 sys.stdout.flush()  # else Python reports a full device after we have ended
     except SlotlabError as error:
-        _exit(str(error))
+        _exit(str(error), 2 if isinstance(error, AmbiguousLabelsError) else 1)
     except UnicodeEncodeError as error:  # of an argument; what we store is valid
         _exit(f"{shortened(error.object)!r} is not UTF-8 text.")
     except BrokenPipeError:
@@ -48,10 +51,10 @@ def one_sentence() -> Iterator[None]:
         sys.exit(130)
 
 
-def _exit(sentence: str) -> None:
+def _exit(sentence: str, code: int = 1) -> None:
     with suppress(OSError):  # nobody reads stderr
         print_error(f"slotlab: {sentence}")
-    sys.exit(1)
+    sys.exit(code)
 
 
 def _abandon_output() -> None:

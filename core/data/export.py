@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from core.data.sources import MANIFEST, with_formula_guard
+from core.data.label_book import MANIFEST
+from core.data.tables.cleaning import with_formula_guard
 from core.errors import OptionError, StorageError
 from core.files import create_private, is_standard_output, shortened, write_outside
 from core.images.pixels import image_format

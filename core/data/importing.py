@@ -17,8 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from core.charset import TextSpec, spec_of
-from core.data.sources import GivenLabel, LabelBook, SourceFile, check_source, check_start, check_table, list_files
+from core.data.label_book import (
+    NAMED,
+    RULES,
+    GivenLabel,
+    LabelBook,
+    LabelOptions,
+    Preview,
+    check_table,
+    read_manifests,
+)
+from core.data.sources import SourceFile, check_source, folder_paths, has_inside, list_files, storable
 from core.data.standing import update_standing
+from core.data.tables import naming
+from core.data.tables.formats import check_bytes
 from core.data.watched_folder import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError, LabelError, OptionError, StorageError
 from core.files import checked_path
@@ -37,7 +49,7 @@ from db.sqlite import Database
 BATCH = 200
 """Images per transaction. Decoding happens outside it; 200 inserts hold the write lock for about 20 ms."""
 DEFAULT_SPEC = TextSpec(6, "0123456789")
-UPLOAD, UPLOADED_LABELS = "upload.zip", "labels.csv"
+UPLOAD, UPLOADED_LABELS = "upload.zip", "label table"
 """Files uploaded through the browser. They stay in the job's directory until they are imported."""
 MAX_REASONS = 1000
 """Rejections and label problems that a report names. It counts all of them."""
@@ -54,7 +66,10 @@ class Request:
     path: Path | None
     """Folder, zip or image on this machine; None for uploaded files."""
     labels: str = "none"
-    """none, filename, or the path of a CSV."""
+    """One of core.data.label_book.RULES, or the path of a label table, perhaps inside `path`."""
+    options: LabelOptions = field(default_factory=LabelOptions)
+    replace: bool = False
+    """True to correct labels that exist already."""
     project: str
     length: int | None = None
     charset: str | None = None
@@ -73,7 +88,7 @@ class Upload:
     """Files uploaded through the browser: images, or one zip."""
 
     files: Sequence[tuple[str, bytes]]
-    labels_csv: bytes | None = None
+    label_table: bytes | None = None
 
 
 @dataclass
@@ -86,6 +101,10 @@ class Report:
     """Files whose pixels are already in the project."""
     labeled: int = 0
     """Labels imported."""
+    replaced: int = 0
+    """Labels imported that replaced another one on request."""
+    replaced_held_out: int = 0
+    """Replaced labels of validation and test images."""
     rejected: int = 0
     label_problems: int = 0
     """Labels ignored. Their images are imported anyway."""
@@ -99,7 +118,12 @@ class Report:
         return (
             f"{plural(self.files, 'file')}: {self.imported:,} imported, {plural(self.duplicates, 'duplicate')}, "
             f"{self.rejected:,} rejected; {plural(self.labeled, 'label')} imported, {self.label_problems:,} ignored."
+            + (f" {self._replaced_sentence()}" if self.replaced else "")
         )
+
+    def _replaced_sentence(self) -> str:
+        held_out = f", {self.replaced_held_out:,} of them of validation and test images" * bool(self.replaced_held_out)
+        return f"{plural(self.replaced, 'label')} replaced another one{held_out}."
 
     def reject(self, name: str, reason: str) -> None:
         self.rejected += 1
@@ -111,7 +135,9 @@ class Report:
 
     def add(self, other: "Report") -> None:
         """Add the counts and reasons of another report."""
-        for name in ("files", "imported", "duplicates", "labeled", "rejected", "label_problems"):
+        for name in (
+            "files", "imported", "duplicates", "labeled", "replaced", "replaced_held_out", "rejected", "label_problems",
+        ):  # fmt: skip
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.reasons += other.reasons[: MAX_REASONS - len(self.reasons)]
 
@@ -154,17 +180,24 @@ def start_import(
         _check_watch(request, request.path)
     else:
         check_source(request.path)
-        if _is_table(request.labels):
+        if Path(request.labels).is_absolute():
             check_table(Path(request.labels))
     known = projects.find_project(db, request.project)
     if known is None or projects.find_source(db, known.id, request.source) is None:
         _check_origin(request.source, request.owner, request.authorization)
+    if watched and request.path is not None:
+        text = spec_of(known) if known else _new_spec(request.length, request.charset)
+        request = replace(request, labels=_watched_rule(request, request.path, text))
     project = open_project(db, request.project, request.length, request.charset)
     source = open_source(db, project, request.source, request.owner, request.authorization)
     spec: dict[str, Any] = {
         "path": None if request.path is None else str(request.path), "labels": request.labels, "source": source.name,
         "operator": operator,
     }  # fmt: skip
+    if request.options != LabelOptions():
+        spec["options"] = asdict(request.options)
+    if request.replace:
+        spec["replace"] = True
     if watched:
         if job := _find_watch(db, home, project, spec):
             return job
@@ -182,20 +215,49 @@ def _with_absolute_paths(request: Request) -> Request:
     """Return the request with absolute paths, because the worker has another working directory."""
     if request.path is None:
         return request
-    rule = str(checked_path(Path(request.labels))) if _is_table(request.labels) else request.labels
-    return replace(request, path=checked_path(request.path), labels=rule)
+    path, rule = checked_path(request.path), request.labels
+    if rule not in RULES and ((table := checked_path(Path(rule))).exists() or not has_inside(path, rule)):
+        rule = str(table)
+    return replace(request, path=path, labels=rule)
 
 
-def _is_table(rule: str) -> bool:
-    return rule not in {"none", "filename"}
+def preview(db: Database, request: Request) -> Preview:
+    """Return the labels as an import of files on this machine would read them. Stores nothing.
+
+    Raises SlotlabError as `start_import` and its job would, except for damaged images.
+    """
+    request = _with_absolute_paths(request)
+    project = projects.find_project(db, request.project)
+    spec = spec_of(project) if project else _new_spec(request.length, request.charset)
+    path = request.path or Path()
+    if request.watch:
+        _check_watch(request, path)
+    names = _first_names(path) if request.watch else [file.name for file in list_files(path)]
+    return LabelBook(request.labels, spec, names, path, request.options).preview()
+
+
+def _first_names(folder: Path) -> list[str]:
+    """Return the names of some files of a folder that is watched. It may be empty, or have very many."""
+    paths = islice(folder_paths(folder), naming.EVIDENCE_NAMES)
+    return [storable(path.relative_to(folder).as_posix()) for path in paths]
+
+
+def _watched_rule(request: Request, folder: Path, spec: TextSpec) -> str:
+    """Return the rule of a watch, decided by the files that are there. Raises AmbiguousLabelsError."""
+    if request.labels != "filename" or request.options.pattern is not None:
+        return request.labels
+    names = _first_names(folder)
+    exported = read_manifests(folder, names)
+    rule = naming.decided([name for name in names if name not in exported], spec)
+    return "filename" if rule == "start" else rule
 
 
 def _check_watch(request: Request, folder: Path) -> None:
     if not folder.is_dir():
         raise ImportSourceError(f"{folder} is not a folder. Only a folder can be watched.")
-    if _is_table(request.labels):
+    if request.labels != "none" and request.labels not in NAMED:
         raise OptionError(
-            "A watched folder can take labels only from file names. To use a CSV, import without watching."
+            "A watched folder can take labels only from file names. To use a table, import without watching."
         )
     if not 0.1 <= request.every <= 3600:
         raise OptionError(f"Cannot scan a folder every {request.every:g} seconds. Use 0.1 to 3,600 seconds.")
@@ -248,8 +310,8 @@ def _check_upload(upload: Upload | None) -> None:
         raise OptionError("There are no files to import. Choose image files or a zip file first.")
     if _is_one_zip(upload) and not zipfile.is_zipfile(io.BytesIO(upload.files[0][1])):
         raise ImportSourceError(f"{upload.files[0][0]} is damaged or not a zip file.")
-    if upload.labels_csv is not None:
-        check_start("The label file", upload.labels_csv)
+    if upload.label_table is not None:
+        check_bytes("The label table", upload.label_table)
 
 
 def _save_upload(upload: Upload, directory: Path) -> None:
@@ -260,8 +322,8 @@ def _save_upload(upload: Upload, directory: Path) -> None:
         with zipfile.ZipFile(directory / UPLOAD, "w") as archive:
             for name, data in upload.files:
                 archive.writestr(zipfile.ZipInfo(name), data)
-    if upload.labels_csv is not None:
-        (directory / UPLOADED_LABELS).write_bytes(upload.labels_csv)
+    if upload.label_table is not None:
+        (directory / UPLOADED_LABELS).write_bytes(upload.label_table)
 
 
 def _work(work: Work) -> dict[str, object] | None:
@@ -270,6 +332,7 @@ def _work(work: Work) -> dict[str, object] | None:
         return _watch(work)
     path = directory / UPLOAD if spec["path"] is None else Path(spec["path"])
     rule = str(directory / UPLOADED_LABELS) if (directory / UPLOADED_LABELS).exists() else spec["labels"]
+    options = LabelOptions(**spec.get("options", {}))
     with opened(Home.of_job(directory).db) as db:
         project, source = _target(db, spec)
         report = import_images(
@@ -278,6 +341,8 @@ def _work(work: Work) -> dict[str, object] | None:
             source,
             path,
             rule,
+            options=options,
+            replace=spec.get("replace", False),
             operator=spec["operator"],
             on_progress=lambda done, total: work.say("Importing", step=done, steps=total),
             should_stop=work.should_stop,
@@ -331,11 +396,15 @@ def _import_new(work: Work, home: Home, watch: Watch, report: Report, rejected: 
         with opened(home.db) as db:
             project, source = _target(db, work.spec)
             names, folder = [entry.name for entry in batch], Path(work.spec["path"])
-            book = LabelBook(work.spec["labels"], spec_of(project), names, folder)
+            options = LabelOptions(**work.spec.get("options", {}))
+            book = LabelBook(work.spec["labels"], spec_of(project), names, folder, options, decides=False)
             images = list(_read(sorted(batch, key=lambda entry: entry.name), book, batch_report, rejected))
             with write(db):
                 for image in images:
-                    store_image(db, project, source, image, work.spec["operator"], batch_report)
+                    store_image(
+                        db, project, source, image, work.spec["operator"], batch_report,
+                        replace=work.spec.get("replace", False),
+                    )  # fmt: skip
         batch_report.files = batch_report.imported + batch_report.duplicates + batch_report.rejected
         done += len(batch)
         if batch_report.files:
@@ -351,9 +420,7 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
     project = projects.find_project(db, name)
     if project is None:
         check_name("project name", name, MAX_PROJECT)
-        spec = TextSpec(
-            DEFAULT_SPEC.length if length is None else length, DEFAULT_SPEC.charset if charset is None else charset
-        )
+        spec = _new_spec(length, charset)
         with write(db):  # another process may have created it in between
             project = projects.find_project(db, name) or projects.insert_project(db, name, spec.length, spec.charset)
     wanted = (project.length if length is None else length, project.charset if charset is None else charset)
@@ -363,6 +430,13 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
             f"They cannot change to {wanted[0]} and {wanted[1]!r}. Create another project."
         )
     return project
+
+
+def _new_spec(length: int | None, charset: str | None) -> TextSpec:
+    """Return the text of a new project. Raises OptionError."""
+    return TextSpec(
+        DEFAULT_SPEC.length if length is None else length, DEFAULT_SPEC.charset if charset is None else charset
+    )
 
 
 def open_source(db: Database, project: Project, name: str, owner: str, authorization: str) -> Source:
@@ -399,16 +473,20 @@ def import_images(
     path: Path,
     rule: str,
     *,
+    options: LabelOptions | None = None,
+    replace: bool = False,
     operator: str,
     on_progress: Callable[[int, int], None],
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """Import all images under `path`. `rule` selects the source of the labels (see core.data.sources.LabelBook).
+    """Import all images under `path`. `rule` and `options` select the labels (see core.data.label_book.LabelBook).
+
+    With `replace`, correct labels that exist already.
 
     Stop between two batches when `should_stop` returns True. Images imported so far are kept.
     """
     entries = list_files(path)
-    book = LabelBook(rule, spec_of(project), [entry.name for entry in entries], path)
+    book = LabelBook(rule, spec_of(project), [entry.name for entry in entries], path, options)
     report = Report(files=len(entries))
     remaining = iter(entries)
     done = 0
@@ -416,7 +494,7 @@ def import_images(
         images = list(_read(batch, book, report))
         with write(db):
             for image in images:
-                store_image(db, project, source, image, operator, report)
+                store_image(db, project, source, image, operator, report, replace=replace)
         done += len(batch)
         on_progress(done, len(entries))
     for name, reason in book.unmatched():
@@ -454,8 +532,20 @@ def new_image(name: str, data: bytes, pixels: Pixels, label: GivenLabel | None =
     return NewImage(name, data, width, height, pixel_hash(pixels), label)
 
 
-def store_image(db: Database, project: Project, source: Source, image: NewImage, operator: str, report: Report) -> None:
-    """Add an image to a project, unless it has these pixels, and label it. Call inside `write(db)`."""
+def store_image(
+    db: Database,
+    project: Project,
+    source: Source,
+    image: NewImage,
+    operator: str,
+    report: Report,
+    *,
+    replace: bool = False,
+) -> None:
+    """Add an image to a project, unless it has these pixels, and label it. Call inside `write(db)`.
+
+    With `replace`, the label takes the place of another one.
+    """
     sample = samples.find_sample(db, project.id, image.sha256)
     if sample is None:
         sample_id = samples.insert_sample(
@@ -474,14 +564,26 @@ def store_image(db: Database, project: Project, source: Source, image: NewImage,
     else:
         report.duplicates += 1
     if image.label is not None:
-        _give_label(db, source, sample, image, image.label, operator, report)
+        _give_label(db, source, sample, image, image.label, operator, report, replace=replace)
 
 
 def _give_label(
-    db: Database, source: Source, sample: Sample, image: NewImage, given: GivenLabel, operator: str, report: Report
+    db: Database,
+    source: Source,
+    sample: Sample,
+    image: NewImage,
+    given: GivenLabel,
+    operator: str,
+    report: Report,
+    *,
+    replace: bool,
 ) -> None:
-    """Label an image. A label of people replaces a reading that nobody checked; others fill unlabeled images only."""
+    """Label an image. A label of people replaces a reading that nobody checked; others fill unlabeled images only.
+
+    With `replace`, a label of people replaces any label. It never labels what an operator skipped.
+    """
     is_reading = given.kind not in PEOPLE
+    corrects = replace and not is_reading and sample.state == "labeled" and sample.label != given.text
     replaces = not is_reading and sample.kind in MACHINES and not sample.checked
     if sample.label == given.text and not replaces:
         return
@@ -492,6 +594,8 @@ def _give_label(
         return
     # The id depends only on source, image and label, so repeating an import adds nothing to the ledger.
     event_id = f"import:{source.id}:{image.sha256}:{given.text}" + f":{given.kind}" * (given.kind != "import")
+    if corrects:  # a label may be corrected to what it was before
+        event_id += f":{sample.version}"
     previous = labels.find_event(db, event_id)
     if previous:  # reported again if it was ignored then; a later change by an operator wins
         version = previous.version
@@ -508,7 +612,7 @@ def _give_label(
             text=given.text,
             kind=given.kind,
             # An import fills an unlabeled image, also after an undo. It never replaces a label of people or a skip.
-            base_version=sample.version if sample.state == "unlabeled" or replaces else -1,
+            base_version=sample.version if sample.state == "unlabeled" or replaces or corrects else -1,
             origin="import",
         )
         update_standing(db, sample.id)
@@ -521,6 +625,8 @@ def _give_label(
         report.label_problem(image.name, f"Ignored label {given.text!r}: this image ({sample.name}) {reason}.")
     elif not previous:
         report.labeled += 1
+        report.replaced += corrects
+        report.replaced_held_out += corrects and sample.split != "train"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from typing import Any, BinaryIO
 from core.bundle.reader import VerdictError, check_reason
 from core.charset import TextSpec
 from core.data.importing import NewImage, new_image
-from core.data.sources import MAX_NAME, read_file, storable, without_formula_guard
+from core.data.sources import read_file, storable
+from core.data.tables.cleaning import without_formula_guard
+from core.data.tables.formats import MAX_NAME
 from core.errors import ImageError, ImportSourceError, LabelError
 from core.files import open_regular, shortened
 from core.images.pixels import decode

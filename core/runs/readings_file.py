@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from core.data.sources import with_formula_guard, without_formula_guard
+from core.data.tables.cleaning import with_formula_guard, without_formula_guard
 from core.errors import OptionError, StorageError
 from core.files import atomic_write, create_private, shortened
 from core.runs.inputs import Record

@@ -162,7 +162,7 @@ def test_a_watched_folder_cannot_have_a_csv(home: Home, open_page: OpenPage, tmp
     next(box for box in app.main.selectbox if box.label == "Labels").set_value("csv").run()
     press(app, "Import images")
 
-    assert "To use a CSV, import without watching" in app.error[0].value
+    assert "To use a table, import without watching" in app.error[0].value
     with opened(home.db) as db:
         assert list_jobs(db) == []
 

@@ -54,10 +54,10 @@ def _start(request: Request, keys: dict[str, str], request_id: str) -> None:
     request = replace(request, **stripped)
     upload = None
     if request.path is None:
-        labels_csv = st.session_state.get(state.IMPORT_LABEL_FILE)
+        table = st.session_state.get(state.IMPORT_LABEL_FILE)
         upload = Upload(
             files=[(file.name, file.getvalue()) for file in st.session_state.get(state.IMPORT_FILES) or []],
-            labels_csv=labels_csv.getvalue() if labels_csv else None,
+            label_table=table.getvalue() if table else None,
         )
     with layout.refuses():
         home = layout.home().create()

@@ -17,8 +17,9 @@ from bench.reliability.verdict import damage, lost
 from bench.reliability.writers import Writer
 from core.data import importing
 from core.data.importing import Report, Request, Upload, import_images, open_project, open_source, start_import
+from core.data.label_book import LabelOptions
 from core.data.labeling import apply_events
-from core.errors import ImportSourceError, OptionError, SlotlabError
+from core.errors import AmbiguousLabelsError, ImportSourceError, OptionError, SlotlabError
 from core.home import Home
 from core.images.pixels import pixel_hash, split_of
 from core.jobs import control
@@ -132,7 +133,7 @@ def test_labels_of_a_csv_are_kept_as_text(db: Database, project: Project, source
     assert stored(db, project) == {"0.png": "001230", "1.png": None, "2.png": None}
     assert (report.imported, report.labeled, report.label_problems) == (3, 1, 3)
     assert [item["name"] for item in report.reasons] == ["1.png", "9.png", "8.png"]
-    assert report.reasons[1]["reason"] == "The CSV has a label for this name, but no file has it."
+    assert report.reasons[1]["reason"] == "The table has a label for this name, but no file has it."
 
 
 def test_a_name_that_several_files_have_needs_its_path(
@@ -240,10 +241,10 @@ from db.connection import opened, write
 from db.projects import find_project, find_source
 importing.BATCH = 4
 calls, store = itertools.count(1), importing.store_image
-def store_or_die(*arguments):
+def store_or_die(*arguments, **options):
     if next(calls) == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
-    store(*arguments)
+    store(*arguments, **options)
 importing.store_image = store_or_die
 with opened(Home(Path(sys.argv[1])).db) as db:
     project = find_project(db, "portal")
@@ -299,6 +300,58 @@ def test_an_import_stops_between_two_batches(
 
 
 # Labels that disagree
+
+
+def test_labels_are_corrected_on_request(db: Database, project: Project, source: Source, folder: Path) -> None:
+    """Each is an event with operator and kind, those of val and test are counted, and nothing else changes."""
+    write_files(folder, {f"{number}.png": png(number) for number in range(40)})
+    old = {f"{number}.png": f"{number:06}" for number in range(40)}
+    new = old | {f"{number}.png": f"{999_999 - number:06}" for number in range(0, 40, 2)}
+
+    def imported(table: dict[str, str], operator: str, *, replace: bool) -> Report:
+        rows = "".join(f"{name},{text}\n" for name, text in table.items())
+        write_files(folder, {"labels.csv": f"filename,label\n{rows}".encode()})
+        return import_images(
+            db, project, source, folder, "auto", replace=replace, operator=operator, on_progress=lambda *_: None
+        )
+
+    imported(old, "Ann", replace=False)
+    unlabeled, skipped, *_ = samples.select_samples(db, project.id)
+    label(db, project, skipped, "skip")
+    held_out = sum(
+        sample.split != "train" and new[sample.name] != old[sample.name]
+        for sample in samples.select_samples(db, project.id, state="labeled")
+    )
+    assert held_out > 0
+
+    assert imported(new, "Ben", replace=False).labeled == 0
+    report = imported(new, "Ben", replace=True)
+
+    assert (report.replaced, report.labeled, report.replaced_held_out) == (20, 20, held_out)
+    assert f"20 labels replaced another one, {held_out} of them of validation and test images." in report.sentence()
+    assert stored(db, project) == new | {skipped.name: None}
+    events = [event for event in labels.events_of(db, unlabeled.id) if event.version]
+    assert [(event.text, event.operator, event.kind, event.origin) for event in events] == [
+        ("000000", "Ann", "import", "import"), ("999999", "Ben", "import", "import"),
+    ]  # fmt: skip
+    before = contents(db.conn)
+    assert imported(new, "Ben", replace=True).replaced == 0
+    assert contents(db.conn) == before
+    assert imported(old, "Ann", replace=True).replaced == 20
+    assert stored(db, project) == old | {skipped.name: None}
+
+
+def test_a_reading_never_corrects_a_label(db: Database, project: Project, source: Source, folder: Path) -> None:
+    """Only labels of people do."""
+    write_files(folder, {"000001.png": png(1), "labels.csv": b"filename,label,kind\n000001.png,000002,readers\n"})
+    run(db, project, source, folder)
+
+    report = import_images(
+        db, project, source, folder, "auto", replace=True, operator="Ben", on_progress=lambda *_: None
+    )
+
+    assert (report.replaced, report.label_problems) == (0, 1)
+    assert stored(db, project) == {"000001.png": "000001"}
 
 
 def test_an_operators_label_is_kept(db: Database, project: Project, source: Source, folder: Path) -> None:
@@ -513,7 +566,7 @@ def test_uploaded_files_are_imported_and_leave_nothing_behind(
     files = {name: png(number) for number, name in enumerate(HOSTILE)}
     upload = Upload(
         files=[("Images.ZIP", zip_of(files))] if zipped else list(files.items()),
-        labels_csv="filename,label\nCON.png,000012\n🙂.png,000013\n".encode(),
+        label_table="filename,label\nCON.png,000012\n🙂.png,000013\n".encode(),
     )
     before = {path for path in tmp_path.rglob("*") if home.root not in path.parents}
 
@@ -527,7 +580,7 @@ def test_uploaded_files_are_imported_and_leave_nothing_behind(
     assert (found["CON.png"], found["🙂.png"]) == ("000012", "000013")
     assert {path for path in tmp_path.rglob("*") if home.root not in path.parents} == before
     left = {path.name for path in home.run(job.id).iterdir()}
-    assert not left & {"upload.zip", "labels.csv"}
+    assert not left & {"upload.zip", "label table"}
     assert not Path("/etc/passwd.png").exists()
 
 
@@ -536,8 +589,8 @@ def test_uploaded_files_are_imported_and_leave_nothing_behind(
     [
         (Upload(files=[]), "There are no files to import"),
         (Upload(files=[("images.zip", b"PK no zip")]), r"images\.zip is damaged or not a zip file"),
-        (Upload(files=[("a.png", b"")], labels_csv=b"\xff"), "The label file is not UTF-8"),
-        (Upload(files=[("a.png", b"")], labels_csv=b"a;b\n"), "The label file must start with"),
+        (Upload(files=[("a.png", b"")], label_table=b" \n"), "The label table is empty"),
+        (Upload(files=[("a.png", b"")], label_table=b"PK\3\4"), "The label table is a zip file or a workbook"),
         (None, "There are no files to import"),
     ],
 )
@@ -582,6 +635,24 @@ def test_a_request_that_cannot_be_met_stores_nothing(
         start_import(db, home, request(mixed, **changes), operator="Ann")
 
     assert contents(db.conn) == before
+
+
+def test_labels_that_can_be_read_in_two_ways_store_nothing(db: Database, home: Home, folder: Path) -> None:
+    """The job fails with the option that decides. A watch does not even start."""
+    write_files(folder, {"000100_432343.png": png(1), "000200_518643.png": png(2)})
+
+    job, _ = finish(db, home, start_import(db, home, request(folder, labels="filename"), operator="Ann"))
+    assert (job.state, "--labels end" in str(job.reason)) == ("failed", True)
+    before = contents(db.conn)
+    with pytest.raises(AmbiguousLabelsError, match="--labels end"):
+        start_import(db, home, request(folder, labels="filename", watch=True, project="other"), operator="Ann")
+    assert contents(db.conn) == before
+
+    options = LabelOptions(pattern="*_{label}")
+    _, report = finish(
+        db, home, start_import(db, home, request(folder, labels="filename", options=options), operator="Ann")
+    )
+    assert (report.imported, report.labeled) == (2, 2)
 
 
 def test_a_table_error_is_the_reason_of_the_job(db: Database, home: Home, mixed: Path) -> None:

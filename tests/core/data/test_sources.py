@@ -1,4 +1,4 @@
-"""Input of an import: folders, zips and label files."""
+"""Input of an import: folders and zips."""
 
 import os
 import socket
@@ -6,31 +6,18 @@ import struct
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from core.charset import TextSpec
 from core.data import sources
-from core.data.sources import (
-    GivenLabel,
-    LabelBook,
-    SourceFile,
-    check_start,
-    check_table,
-    list_files,
-    parse_csv,
-    with_formula_guard,
-    without_formula_guard,
-)
-from core.errors import ImageError, ImportSourceError, LabelError
+from core.data.sources import SourceFile, list_files
+from core.errors import ImageError, ImportSourceError
 from core.images.pixels import MAX_BYTES
 from tests.helpers.pictures import write_files
 from tests.helpers.rights import ordinary_rights
 
-SIX = TextSpec(6, "0123456789")
 MakeZip = Callable[..., Path]
 
 
@@ -225,7 +212,6 @@ def test_backslashes_in_a_zip_are_slashes(make_zip: MakeZip) -> None:
     source = make_zip(("photos\\123456.png", b"1"), ("..\\up.png", b"2"))
 
     assert names(source) == ["../up.png", "photos/123456.png"]
-    assert LabelBook("filename", SIX, []).label_of("photos/123456.png") == GivenLabel("123456")
 
 
 def test_a_name_ends_at_nul(tmp_path: Path, make_zip: MakeZip) -> None:
@@ -383,247 +369,3 @@ def test_a_zip_in_a_zip_is_an_unreadable_image(make_zip: MakeZip) -> None:
     inner = make_zip(("a.png", b"1"), name="inner.zip").read_bytes()
 
     assert read(make_zip(("inner.zip", inner))) == {"inner.zip": inner}
-
-
-# Labels from file names
-
-
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("123456.png", "123456"),
-        ("000123.jpeg", "000123"),
-        ("sub/folder/123456.png", "123456"),
-        ("123456_af31.png", "123456"),
-        ("123456_af31_2.png", "123456"),
-        ("123456", "123456"),
-        ("123456.old.png", None),
-        ("12345.png", None),
-        ("1234567.png", None),
-        ("12345a.png", None),
-        ("_123456.png", None),
-        ("123456 (2).png", None),
-        ("１２３４５６.png", None),
-        (".png", None),
-    ],
-)
-def test_a_file_name_gives_its_label_up_to_the_first_underscore(name: str, label: str | None) -> None:
-    """Labels that do not fit are refused, never cut or padded."""
-    book = LabelBook("filename", SIX, [name])
-    if label is None:
-        with pytest.raises(LabelError):
-            book.label_of(name)
-    else:
-        assert book.label_of(name) == GivenLabel(label)
-
-
-def test_labels_may_hold_an_underscore_and_a_dot() -> None:
-    """If the charset contains it, the length determines the end of the label."""
-    book = LabelBook("filename", TextSpec(5, "ab_.1"), [])
-
-    assert book.label_of("a_b_1.png") == GivenLabel("a_b_1")
-    assert book.label_of("a_b_1_0f3c.png") == GivenLabel("a_b_1")
-    assert book.label_of("1.1.1_0f3c.png") == GivenLabel("1.1.1")
-
-
-def test_without_a_rule_there_are_no_labels() -> None:
-    """Names that look like labels may mean anything."""
-    book = LabelBook("none", SIX, ["123456.png"])
-
-    assert book.label_of("123456.png") is None
-    assert list(book.unmatched()) == []
-
-
-# Labels from a CSV
-
-
-def book_of(tmp_path: Path, text: str, *entries: str) -> LabelBook:
-    (tmp_path / "labels.csv").write_text(text, encoding="utf-8", newline="")
-    return LabelBook(str(tmp_path / "labels.csv"), SIX, list(entries))
-
-
-def test_fields_are_text_exactly_as_written() -> None:
-    """Pandas would read 00123 as 123.0, 1E5 as 100000.0, NULL as missing and TRUE as a boolean."""
-    values = ["00123", "1E5", "NULL", "NA", "TRUE", " 12", "12 ", "", "１２", "1,2", 'a"b', "1\n2", "nan", "0x1F"]
-    buffer = BytesIO()
-    lines = ["filename,label"]
-    for number, value in enumerate(values):
-        quoted = value.replace('"', '""')
-        lines.append(f'{number}.png,"{quoted}"')
-    buffer.write("\r\n".join(lines).encode())
-
-    assert [given.text for given in parse_csv("a.csv", BytesIO(buffer.getvalue())).values()] == values
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "\ufefffilename,label\na.png,000001\n",
-        "filename,label\r\na.png,000001\r\n",
-        "filename,label\na.png,000001",
-        "Filename , LABEL\na.png,000001\n",
-        "label,filename\n000001,a.png\n",
-        "id,filename,split,label,note\n7,a.png,train,000001,\n",
-        '"filename","label"\n"a.png","000001"\n',
-        "filename,label\n\na.png,000001\n\n",
-        "filename,label\na.png,000001\na.png,000001\n",
-    ],
-)
-def test_usual_ways_to_write_a_csv_are_read(text: str) -> None:
-    """A BOM, any column order, other columns and a repeated row are accepted."""
-    assert parse_csv("a.csv", BytesIO(text.encode())) == {"a.png": GivenLabel("000001")}
-
-
-def test_a_csv_may_name_the_kind_of_each_label() -> None:
-    """An empty kind is that of a file without the column."""
-    table = b"label,kind,filename\n000001,readers,a.png\n000002, person,b.png\n000003,,c.png\n"
-
-    assert parse_csv("a.csv", BytesIO(table)) == {
-        "a.png": GivenLabel("000001", "readers"),
-        "b.png": GivenLabel("000002", "person"),
-        "c.png": GivenLabel("000003", "import"),
-    }
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        ("filename,label\ncafé.png,000001\n".encode("latin-1"), r"not UTF-8 text \(byte 18\)"),
-        ("filename,label\na.png,000001\n".encode("utf-16"), r"not UTF-8 text \(byte 0\)"),
-        (b"filename,label\na.png,0000\x0001\n", "NUL"),
-        (b"", "must start with a header line"),
-        (b"a.png,000001\nb.png,000002\n", "must start with a header line"),
-        (b"filename;label\na.png;000001\n", "must start with a header line"),
-        (b"filename,label,label\na.png,1,2\n", "must start with a header line"),
-        (b"filename,text\na.png,000001\n", "must start with a header line"),
-        (b"filename,label\na.png,000001\nb.png,000002,x\n", "line 3 has 3 fields instead of 2"),
-        (b"filename,label\na.png\n", "line 2 has 1 fields instead of 2"),
-        (b"filename,label\na.png,000001\na.png,000002\n", r"line 3 gives a\.png a different label than before"),
-        (
-            b"filename,label,kind\na.png,000001,run\na.png,000001,\n",
-            r"line 3 gives a\.png a different label than before",
-        ),
-        (b"filename,label,kind\na.png,000001,robot\n", "line 2 has the kind 'robot'. Use person, import, readers, run"),
-        (b"filename,label,kind,Kind\na.png,000001,run,run\n", "has the column kind more than once"),
-        (b'filename,label\n"a.png,000001\nb.png,000002\n', "line 3 is not valid CSV"),
-        (b'filename,label\n"a"b.png,000001\n', "line 2 is not valid CSV"),
-        (b"filename,label\n" + b"x" * 200_000 + b",000001\n", "line 2 is not valid CSV"),
-    ],
-)
-def test_a_csv_that_could_be_misread_is_refused_with_the_place(data: bytes, reason: str) -> None:
-    """Columns are never shifted, and the encoding is never guessed."""
-    with pytest.raises(ImportSourceError, match=reason) as caught:
-        parse_csv("a.csv", BytesIO(data))
-
-    assert str(caught.value).startswith("a.csv")
-
-
-@pytest.mark.parametrize(
-    ("bound", "value", "data", "reason"),
-    [
-        ("MAX_TABLE_BYTES", 30, b"filename,label\n" + b"a.png,1\n" * 2, "more than 30 bytes"),
-        ("MAX_TABLE_ROWS", 2, b"filename,label\n" + b"a.png,1\n" * 2, "more than 2 lines"),
-        ("MAX_TABLE_COLUMNS", 3, b"filename,label,x,y\n", "has 4 columns. Use at most 3"),
-        ("MAX_NAME", 5, b"filename,label\na1.png,1\n", "line 2 has a name or label of more than 5 characters"),
-        ("MAX_NAME", 5, b"filename,label\na.png,123456\n", "line 2 has a name or label of more than 5 characters"),
-    ],
-)
-def test_a_csv_is_bounded(monkeypatch: pytest.MonkeyPatch, bound: str, value: int, data: bytes, reason: str) -> None:
-    """A table of 192 MB would cost 2.5 GB of memory."""
-    parse_csv("a.csv", BytesIO(data))
-    monkeypatch.setattr(sources, bound, value)
-
-    with pytest.raises(ImportSourceError, match=reason):
-        parse_csv("a.csv", BytesIO(data))
-
-
-def test_a_large_csv_is_refused_unread(tmp_path: Path) -> None:
-    """The file has no blocks on disk, only a size."""
-    with (tmp_path / "labels.csv").open("wb") as file:
-        file.write(b"filename,label\n")
-        file.truncate(10**12)
-
-    with pytest.raises(ImportSourceError, match=r"labels\.csv has more than 67,108,864 bytes"):
-        check_table(tmp_path / "labels.csv")
-
-
-@pytest.mark.timeout(20)
-def test_only_a_file_is_a_table(tmp_path: Path) -> None:
-    """A FIFO would block, and a device has no end."""
-    os.mkfifo(tmp_path / "fifo")
-    reasons = {tmp_path / "fifo": "Not a regular", Path("/dev/zero"): "Not a regular", tmp_path: "Is a directory"}
-    for path, reason in reasons.items():
-        with pytest.raises(ImportSourceError, match=reason):
-            check_table(path)
-        with pytest.raises(ImportSourceError, match=reason):
-            LabelBook(str(path), SIX, ["a.png"])
-
-
-@pytest.mark.parametrize(
-    "start", [b"filename,label\n", b"\xef\xbb\xbflabel,filename\r\n\xff", b"filename,label\rcaf\xe9", b"filename,label"]
-)
-def test_the_start_of_a_table_is_checked_at_once(start: bytes) -> None:
-    """The job reads the rest."""
-    check_start("a.csv", start)
-
-
-def test_lines_may_end_with_a_carriage_return() -> None:
-    """Old spreadsheets for the Mac write such files."""
-    rows = parse_csv("a.csv", BytesIO(b"filename,label\ra.png,1\rb.png,2\r"))
-
-    assert rows == {"a.png": GivenLabel("1"), "b.png": GivenLabel("2")}
-
-
-def test_a_csv_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    """The path may be missing, a folder, or not a rule."""
-    for rule in (tmp_path / "missing.csv", tmp_path, "filenames"):
-        with pytest.raises(ImportSourceError, match=r"label file .* cannot be read"):
-            LabelBook(str(rule), SIX, ["a.png"])
-
-
-def test_a_csv_names_an_image_by_its_path_or_its_last_part(tmp_path: Path) -> None:
-    """The last part is enough only if one file has that name."""
-    book = book_of(
-        tmp_path, "filename,label\na.png,000001\nsub/b.png,000002\nc.png,000003\n", "x/a.png", "sub/b.png", "c.png",
-        "other/c.png", "d.png",
-    )  # fmt: skip
-
-    assert [book.label_of(name) for name in ("x/a.png", "sub/b.png", "c.png", "other/c.png", "d.png")] == [
-        GivenLabel("000001"), GivenLabel("000002"), GivenLabel("000003"), None, None,
-    ]  # fmt: skip
-    assert list(book.unmatched()) == []
-
-
-def test_nothing_is_guessed_where_a_row_could_mean_several_images(tmp_path: Path) -> None:
-    """Two folders have a file of this name, or two zip members have the same path."""
-    book = book_of(
-        tmp_path,
-        "filename,label\na.png,000001\ngone.png,000002\nb.png,000003\n",
-        "x/a.png",
-        "y/a.png",
-        "b.png",
-        "b.png",
-    )
-
-    assert [book.label_of(name) for name in ("x/a.png", "y/a.png", "b.png")] == [None, None, None]
-    assert [name for name, _ in book.unmatched()] == ["a.png", "gone.png", "b.png"]
-
-
-def test_a_label_that_does_not_fit_is_refused_for_its_image_only(tmp_path: Path) -> None:
-    """The other rows are valid."""
-    book = book_of(tmp_path, "filename,label\na.png,12345\nb.png,000002\n", "a.png", "b.png")
-
-    with pytest.raises(LabelError, match="has 5 characters"):
-        book.label_of("a.png")
-    assert book.label_of("b.png") == GivenLabel("000002")
-
-
-@pytest.mark.parametrize(
-    "value", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "'=1", "''", "'", "''=1", "a=1", "", "'a"]
-)
-def test_the_guard_against_formulas_comes_off_again(value: str) -> None:
-    """A spreadsheet shows text, and an import reads the original value."""
-    cell = with_formula_guard(value)
-
-    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert without_formula_guard(cell) == value
