@@ -20,7 +20,7 @@ def next_step(db: Database, home: Home, shown: Evaluated) -> Conclusion:
     """Return what to do next with a run whose evaluation is `shown`."""
     run, seen = shown.run, watch(home, shown.run.job.id)
     threshold, bundle = _handed_out(db, home, shown)
-    is_worrying = seen.diagnosis is not None and seen.diagnosis.worrying
+    sick = seen.diagnosis and seen.diagnosis.worrying and not seen.diagnosis.poor
     return conclude(
         Facts(
             split=shown.split,
@@ -31,7 +31,7 @@ def next_step(db: Database, home: Home, shown: Evaluated) -> Conclusion:
             pair=most_confused(shown.reading, shown.spec),
             train_n=run.train_n,
             underfitted=_training_accuracy(seen.metrics) < LEARNED,
-            worry=seen.diagnosis.text if seen.diagnosis and is_worrying else "",
+            worry=seen.diagnosis.text if seen.diagnosis and sick else "",
             has_threshold=threshold is not None,
             bundle=bundle,
         )

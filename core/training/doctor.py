@@ -46,6 +46,8 @@ WINDOW = 20
 """Logged steps to average, because single batches are noisy."""
 MEMORIZED_RATIO = 0.7
 """A training loss below this fraction of the loss of guessing is not a plateau."""
+POOR = 0.5
+"""Share of right validation images below which a finished run is of no use."""
 FEW_IMAGES = "So few validation images say little: label more images."
 COMPARE = "Compare labels and images on the Samples page: a CSV may be shifted by a row, or files sorted differently."
 
@@ -61,6 +63,8 @@ class Diagnosis:
     """The next step for the user, or empty."""
     overdue: bool = False
     """True if a plateau lasts longer than expected."""
+    poor: bool = False
+    """True if a finished run reads less than half of the validation images."""
 
     @property
     def text(self) -> str:
@@ -77,7 +81,7 @@ class Diagnosis:
 
     @property
     def worrying(self) -> bool:
-        return self.overdue or self.state not in CALM
+        return self.overdue or self.poor or self.state not in CALM
 
 
 def diagnose(
@@ -424,6 +428,7 @@ def _finished(history: _History) -> Diagnosis:
         f"({share_and_interval(selected['correct'], selected['n'])[0]}). The selected checkpoint is "
         f"step {selected['step']:,}.",
         advice=advice,
+        poor=selected["correct"] < POOR * selected["n"],
     )
 
 

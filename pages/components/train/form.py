@@ -15,6 +15,7 @@ from core.jobs import control
 from core.model.config import OPTIONS, PRESETS, TrainConfig, with_options
 from core.runs import recipes
 from core.runs.differences import NOT_RECORDED, expand_augment, setting_differences
+from core.runs.forecast import forecast
 from core.runs.start import (
     FEW,
     changed_labels,
@@ -36,6 +37,7 @@ from pages.components.next_recipe import ask_recipe, hand_over, next_augmentatio
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
+PRESET_TITLES = {"fast": "Fast", "article": "Accurate", "article-cut": "Accurate (smaller)"}
 PRESET_HELP = {
     "fast": "Small network that starts from rendered text. Takes minutes on a CPU. Start here.",
     "article": "Full eca_nfnet_l0. Needs a GPU, or a night on a CPU.",
@@ -43,8 +45,15 @@ PRESET_HELP = {
 }
 MAIN = ("max_minutes", "batch_size", "lr", "seed")
 """Options that are always visible."""
-FIELDS = tuple(name for name in OPTIONS if name not in ("augment", "recipe"))
-"""Options with a field. Augmentation is set by choosing a recipe."""
+GROUPS = {
+    "Images": ("image_size", "hold_out_source", "reading_weight", "crop", "ink", "drop_seen_strings"),
+    "Network": ("backbone", "stride", "head", "width", "init", "pretrained", "tied_heads"),
+    "Schedule": ("steps", "epochs", "max_steps", "weight_decay"),
+    "Machine": ("device", "layout", "precision"),
+}
+"""The other options. Augmentation is set by choosing a recipe."""
+FIELDS = (*MAIN, *(name for names in GROUPS.values() for name in names))
+"""Options with a field."""
 
 
 def show_form(page: Page, cloned: Run | None) -> None:
@@ -83,7 +92,13 @@ def show_form(page: Page, cloned: Run | None) -> None:
             st.button("Use a preset", icon=":material/undo:", on_click=open_empty_form)
     else:
         preset = st.segmented_control(
-            "Preset", list(PRESETS), default="fast", required=True, key=state.PRESET, persist_state="session"
+            "Preset",
+            list(PRESETS),
+            format_func=PRESET_TITLES.__getitem__,
+            default="fast",
+            required=True,
+            key=state.PRESET,
+            persist_state="session",
         )
         st.caption(PRESET_HELP[preset])
     basis = _basis_of(cloned)
@@ -92,15 +107,18 @@ def show_form(page: Page, cloned: Run | None) -> None:
     for name, column in zip(MAIN, st.columns(len(MAIN)), strict=True):
         _show_field(basis, name, column, sources)
     with st.expander("More settings", icon=":material/tune:"):
-        fields, switches = st.grid("auto", min_column_width=140), st.container(horizontal=True)
-        for name in (name for name in FIELDS if name not in MAIN):
-            _show_field(basis, name, switches if OPTIONS[name].type is bool else fields, sources)
+        for title, names in GROUPS.items():
+            st.markdown(f"**{title}**")
+            fields, switches = st.grid("auto", min_column_width=140), st.container(horizontal=True)
+            for name in names:
+                _show_field(basis, name, switches if OPTIONS[name].type is bool else fields, sources)
     ask_recipe(page.project)
     try:
         config = _entered_config(page.project, basis)
         _show_held_out(page.project, config)
         if cloned:
             _show_changes(page.project, cloned, config)
+        _show_forecast(page.project, config)
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
@@ -183,6 +201,15 @@ def _start(page: Page, cloned: Run | None, request_id: str) -> None:
             st.query_params[state.RUN] = run.job.id
         st.session_state[state.RUN] = run.job.id
         st.session_state.pop(state.TRAIN_REQUEST, None)
+
+
+def _show_forecast(project: Project, config: TrainConfig) -> None:
+    """Say how long the run will take, and what its labels are too few for."""
+    with layout.database() as db:
+        expected = forecast(db, layout.home(), project, config)
+    for warning in expected.warnings:
+        st.warning(layout.plain(warning), icon=":material/warning:")
+    st.caption(layout.plain(expected.sentence))
 
 
 def _show_held_out(project: Project, config: TrainConfig) -> None:

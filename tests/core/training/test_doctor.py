@@ -431,6 +431,16 @@ def test_a_finished_run_with_a_handful_of_images_asks_for_more() -> None:
     assert found.advice == "So few validation images say little: label more images."
 
 
+def test_a_finished_run_that_reads_little_is_worrying() -> None:
+    """The page shows it in amber, although the run itself went well."""
+    assert not doctor(lines_at(REAL), state="finished").worrying
+    lines = [line | ({"correct": int(0.4 * line["n"])} if line["kind"] == "val" else {}) for line in lines_at(REAL)]
+
+    found = doctor(lines, state="finished")
+    assert (found.state, found.worrying) == ("finished", True)
+    assert found.advice.startswith("Label more images or train longer.")
+
+
 SKEWED = Guessing(shares=(0.956, 0.11, 0.11, 0.11), loss=1.8)
 """Four positions. The first has the same character in 956 of 1,000 images."""
 FOUR = TextSpec(4, "0123456789")

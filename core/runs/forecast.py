@@ -1,0 +1,105 @@
+"""Forecast of a run: how long it will take, and what its labels are likely worth, before it starts."""
+
+import json
+from dataclasses import dataclass
+from itertools import islice
+
+from core.charset import spec_of
+from core.home import Home
+from core.jobs.jobdir import JobDir, duration
+from core.model.config import TrainConfig
+from core.model.init_choice import choose_init
+from core.runs.start import FEW, count_training, labels_of_people
+from core.runs.unseen import held_out_source
+from core.training.doctor import lines_of_kind
+from core.words import plural
+from db.records import Project, Run
+from db.runs import list_runs
+from db.sqlite import Database
+
+SECONDS_PER_STEP = {"resnet10t": 0.28, "eca_nfnet_l0": 8.0}
+"""On one core of a server, with 32 images of 48 x 192 and of 64 x 288 pixels. Used until a run has shown better."""
+SAME = ("backbone", "stride", "batch_size", "head", "width", "device")
+"""Settings on which the time of a step depends most."""
+LOOKED_AT = 20
+"""Newest runs of the project that are searched for one with the same settings."""
+WARM_LABELS, COLD_LABELS = 50, 1000
+"""Labels below which a run from the rendered weights, or from scratch, is unlikely to be of use."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Duration of a run that has not started, and its weak points."""
+
+    steps: int
+    seconds: float | None
+    """Time for all steps; None if it is unknown."""
+    is_measured: bool
+    """True if the time comes from a run on this machine."""
+    warnings: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        if self.seconds is None:
+            return f"{plural(self.steps, 'step')}."
+        source = (
+            "as the last run of this kind" if self.is_measured else "on one core; no such run has finished here yet"
+        )
+        return f"{plural(self.steps, 'step')} in about {duration(self.seconds)}, {source}."
+
+
+def forecast(db: Database, home: Home, project: Project, config: TrainConfig) -> Forecast:
+    """Return the forecast of a run that starts now. Raises SlotlabError if it could not start."""
+    without = held_out_source(db, project, config)
+    train = count_training(db, project, without)
+    init, _ = choose_init(config, spec_of(project).length)
+    steps, _ = config.planned_steps(train, starts_warm=init != "scratch")
+    measured = _measured(db, home, project, config)
+    per_step = measured or SECONDS_PER_STEP.get(config.backbone)
+    seconds = per_step * steps if per_step else None
+    if config.max_minutes and (seconds is None or seconds > 60 * config.max_minutes):
+        seconds = 60 * config.max_minutes
+    return Forecast(steps, seconds, measured is not None, tuple(_warnings(db, project, train, init)))
+
+
+def _measured(db: Database, home: Home, project: Project, config: TrainConfig) -> float | None:
+    """Return the seconds of a step in the newest run with the same settings."""
+    for run in islice(list_runs(db, project.id), LOOKED_AT):
+        if _is_alike(run, config) and (seconds := _seconds_per_step(home, run)):
+            return seconds
+    return None
+
+
+def _is_alike(run: Run, config: TrainConfig) -> bool:
+    known = json.loads(run.config)
+    return all(known.get(name) == getattr(config, name) for name in SAME)
+
+
+def _seconds_per_step(home: Home, run: Run) -> float | None:
+    lines = lines_of_kind(JobDir(home.run(run.job.id)).metrics(), "step")
+    timed = [line for line in lines if isinstance(line.get("seconds"), int | float)]
+    if len(timed) < 2 or timed[-1]["step"] == timed[0]["step"]:
+        return None
+    return float((timed[-1]["seconds"] - timed[0]["seconds"]) / (timed[-1]["step"] - timed[0]["step"]))
+
+
+def _warnings(db: Database, project: Project, train: int, init: str) -> list[str]:
+    """Return what the labels are too few for. The figures are those of docs/benchmarks.md."""
+    found = []
+    if init == "scratch" and train < COLD_LABELS:
+        found.append(
+            f"{plural(train, 'training label')} {_are(train)} few for a run from scratch: with 100, it reads about a "
+            "third of one real portal."
+        )
+    elif init != "scratch" and train < WARM_LABELS:
+        found.append(
+            f"{plural(train, 'training label')} {_are(train)} few. With 100, runs read at least 97% of three real "
+            "portals."
+        )
+    if (val := labels_of_people(db, project, "val")) < FEW:
+        found.append(f"{plural(val, 'validation label')} {_are(val)} few: the result will be rough.")
+    return found
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
