@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from db.ids import next_id
 from db.records import ACTIVE, Job, now
 from db.sqlite import Database
 
 
 def next_number(db: Database) -> int:
-    return int(db.execute("SELECT coalesce(max(number), 0) + 1 FROM jobs").fetchone()[0])
+    return next_id(db, "jobs", "number")
 
 
 def insert_job(db: Database, *, id: str, number: int, kind: str, project_id: int, request_id: str) -> Job:  # noqa: A002
@@ -41,8 +42,9 @@ def find_active(db: Database, project_id: int, kind: str) -> Job | None:
     return next(iter(_select(db, f"state IN {ACTIVE} AND project_id = ? AND kind = ?", [project_id, kind])), None)
 
 
-def active_jobs(db: Database) -> list[Job]:
-    return _select(db, f"state IN {ACTIVE}", [])
+def active_jobs(db: Database, project_id: int | None = None) -> list[Job]:
+    """Return the active jobs of one or all projects, newest first."""
+    return _select(db, f"state IN {ACTIVE} AND (? IS NULL OR project_id = ?)", [project_id, project_id])
 
 
 def unfinished_jobs(db: Database) -> list[Job]:
@@ -66,7 +68,7 @@ def list_jobs(db: Database, *, project_id: int | None = None, kind: str | None =
 
 
 def _select(db: Database, where: str, values: list[Any], limit: str = "") -> list[Job]:
-    rows = db.query(f"SELECT * FROM jobs WHERE {where} ORDER BY number DESC{limit}", values)
+    rows = db.query(f"SELECT * FROM jobs WHERE removed_at IS NULL AND ({where}) ORDER BY number DESC{limit}", values)
     return [Job(**row) for row in list(rows)]
 
 

@@ -552,6 +552,93 @@ def m010_answers_and_verdicts(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m011_managing(db: Database) -> None:
+    """Allow to describe, archive and delete projects and runs, and to move or remove sources."""
+    _run(
+        db,
+        "ALTER TABLE projects ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+        # A JSON list.
+        "ALTER TABLE projects ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE projects ADD COLUMN archived_at TEXT",
+        "ALTER TABLE runs ADD COLUMN name TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
+        # The row of a deleted run stays, because a use of the test set refers to it.
+        "ALTER TABLE jobs ADD COLUMN removed_at TEXT",
+        # A record of each deletion. last_ids are the highest ids at that time, by table, as JSON: no id is used twice.
+        # folders are those to delete after the rows, as JSON. finished_at is NULL while some may be left.
+        """
+        CREATE TABLE removals (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL CHECK (kind IN ('project', 'source', 'run')),
+            project TEXT NOT NULL,
+            name TEXT NOT NULL,
+            counts TEXT NOT NULL,
+            last_ids TEXT NOT NULL,
+            folders TEXT NOT NULL,
+            backup TEXT,
+            operator TEXT NOT NULL CHECK (operator <> ''),
+            at TEXT NOT NULL,
+            finished_at TEXT
+        ) STRICT
+        """,
+        # The rows that the present transaction may delete or move. Empty outside of it.
+        """
+        CREATE TABLE permits (
+            kind TEXT NOT NULL CHECK (kind IN ('project', 'source')),
+            id INTEGER NOT NULL,
+            PRIMARY KEY (kind, id)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "DROP TRIGGER labels_are_never_deleted",
+        """
+        CREATE TRIGGER labels_are_never_deleted BEFORE DELETE ON labels
+        WHEN NOT EXISTS (
+            SELECT 1 FROM samples JOIN permits ON permits.kind = 'source' AND permits.id = source_id
+            WHERE samples.id = OLD.sample_id)
+        BEGIN SELECT RAISE(ABORT, 'labels are append-only'); END
+        """,
+        *(
+            statement
+            for table in ("recipes", "default_recipes")
+            for statement in (
+                f"DROP TRIGGER {table}_are_never_deleted",
+                f"""
+                CREATE TRIGGER {table}_are_never_deleted BEFORE DELETE ON {table}
+                WHEN NOT EXISTS (SELECT 1 FROM permits WHERE kind = 'project' AND id = OLD.project_id)
+                BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END
+                """,
+            )
+        ),
+        "DROP TRIGGER samples_identity_is_fixed",
+        """
+        CREATE TRIGGER samples_identity_is_fixed
+        BEFORE UPDATE OF project_id, sha256, split ON samples
+        WHEN NEW.sha256 <> OLD.sha256 OR NEW.split <> OLD.split
+         OR NOT EXISTS (SELECT 1 FROM permits WHERE kind = 'source' AND id = OLD.source_id)
+        BEGIN SELECT RAISE(ABORT, 'the project, hash and split of a sample never change'); END
+        """,
+        """
+        CREATE TRIGGER samples_are_counted_when_deleted AFTER DELETE ON samples
+        BEGIN
+            UPDATE tallies SET n = n - 1 WHERE project_id = OLD.project_id AND split = OLD.split
+             AND state = OLD.state AND kind = coalesce(OLD.kind, '');
+        END
+        """,
+        """
+        CREATE TRIGGER samples_are_counted_when_moved AFTER UPDATE OF project_id ON samples
+        WHEN OLD.project_id <> NEW.project_id
+        BEGIN
+            UPDATE tallies SET n = n - 1 WHERE project_id = OLD.project_id AND split = OLD.split
+             AND state = OLD.state AND kind = coalesce(OLD.kind, '');
+            INSERT INTO tallies VALUES (NEW.project_id, NEW.split, NEW.state, coalesce(NEW.kind, ''), 1)
+            ON CONFLICT (project_id, split, state, kind) DO UPDATE SET n = n + 1;
+        END
+        """,
+    )
+
+
 def _rebuild(db: Database, table: str, change: Callable[[str], str], **new_columns: str) -> None:
     """Copy a table into one with a changed definition, with its indexes and triggers.
 
@@ -623,5 +710,5 @@ def _run(db: Database, *statements: str) -> None:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 """Number of steps above, stored in the file's user_version. A test checks it."""

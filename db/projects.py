@@ -1,12 +1,14 @@
 """Queries on projects and their sources."""
 
+from db.ids import next_id
 from db.records import Project, Source, now
 from db.sqlite import Database
 
 
 def insert_project(db: Database, name: str, length: int, charset: str) -> Project:
     db.execute(
-        "INSERT INTO projects (name, length, charset, created_at) VALUES (?, ?, ?, ?)", [name, length, charset, now()]
+        "INSERT INTO projects (id, name, length, charset, created_at) VALUES (?, ?, ?, ?, ?)",
+        [next_id(db, "projects"), name, length, charset, now()],
     )
     project = find_project(db, name)
     assert project is not None
@@ -22,14 +24,35 @@ def get_project(db: Database, project_id: int) -> Project:
     return next(Project(**row) for row in list(db.query("SELECT * FROM projects WHERE id = ?", [project_id])))
 
 
-def list_projects(db: Database) -> list[Project]:
-    return [Project(**row) for row in db.query("SELECT * FROM projects ORDER BY name")]
+def project_of_job(db: Database, job_id: str) -> Project | None:
+    """Return the project of a job, whatever it is called now."""
+    rows = list(db.query("SELECT * FROM projects WHERE id = (SELECT project_id FROM jobs WHERE id = ?)", [job_id]))
+    return Project(**rows[0]) if rows else None
+
+
+def list_projects(db: Database, *, archived: bool | None = False) -> list[Project]:
+    """Return the projects that are not archived, by name; with `archived`, those that are; with None, all."""
+    sql = "SELECT * FROM projects WHERE ? IS NULL OR (archived_at IS NOT NULL) = ? ORDER BY name"
+    return [Project(**row) for row in db.query(sql, [archived, archived])]
+
+
+def rename_project(db: Database, project_id: int, name: str) -> None:
+    db.execute("UPDATE projects SET name = ? WHERE id = ?", [name, project_id])
+
+
+def set_archived(db: Database, project_id: int, *, archived: bool) -> None:
+    db.execute("UPDATE projects SET archived_at = ? WHERE id = ?", [now() if archived else None, project_id])
+
+
+def describe(db: Database, project_id: int, *, note: str, tags: str) -> None:
+    """Set what people say about a project. `tags` is a JSON list."""
+    db.execute("UPDATE projects SET note = ?, tags = ? WHERE id = ?", [note, tags, project_id])
 
 
 def insert_source(db: Database, project_id: int, name: str, owner: str, authorization: str) -> Source:
     db.execute(
-        "INSERT INTO sources (project_id, name, owner, authorization, created_at) VALUES (?, ?, ?, ?, ?)",
-        [project_id, name, owner, authorization, now()],
+        "INSERT INTO sources (id, project_id, name, owner, authorization, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        [next_id(db, "sources"), project_id, name, owner, authorization, now()],
     )
     source = find_source(db, project_id, name)
     assert source is not None
@@ -43,3 +66,19 @@ def find_source(db: Database, project_id: int, name: str) -> Source | None:
 
 def list_sources(db: Database, project_id: int) -> list[Source]:
     return [Source(**row) for row in db.query("SELECT * FROM sources WHERE project_id = ? ORDER BY id", [project_id])]
+
+
+def rename_source(db: Database, source: Source, name: str) -> None:
+    """Rename a source, also in the settings of runs that held it out and in results on it. Call in `write(db)`."""
+    db.execute("UPDATE sources SET name = ? WHERE id = ?", [name, source.id])
+    of_project = "(SELECT id FROM jobs WHERE project_id = ?)"
+    db.execute(
+        "UPDATE runs SET config = json_set(config, '$.hold_out_source', ?)"
+        f" WHERE config ->> '$.hold_out_source' = ? AND job_id IN {of_project}",
+        [name, source.name, source.project_id],
+    )
+    db.execute(
+        "UPDATE evaluations SET result = json_set(result, '$.source', ?)"
+        f" WHERE result ->> '$.source' = ? AND job_id IN {of_project}",
+        [name, source.name, source.project_id],
+    )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from db.ids import next_id
 from db.records import REMOVABLE, Acceptance, Proposal, Reader, Sample, now
 from db.sqlite import Database
 
@@ -161,8 +162,8 @@ def readings_of(db: Database, sample_ids: Sequence[int]) -> dict[int, list[tuple
 def insert_acceptance(db: Database, project_id: int, *, kind: str, operator: str, rule: str) -> int:
     """Add an acceptance and return its id. Call inside `write(db)`."""
     cursor = db.execute(
-        "INSERT INTO acceptances (project_id, kind, operator, rule, n, at) VALUES (?, ?, ?, ?, 0, ?)",
-        [project_id, kind, operator, rule, now()],
+        "INSERT INTO acceptances (id, project_id, kind, operator, rule, n, at) VALUES (?, ?, ?, ?, ?, 0, ?)",
+        [next_id(db, "acceptances"), project_id, kind, operator, rule, now()],
     )
     assert cursor.lastrowid is not None
     return int(cursor.lastrowid)

@@ -46,6 +46,11 @@ class Project:
     length: int
     charset: str
     created_at: str
+    note: str
+    tags: str
+    """JSON list."""
+    archived_at: str | None
+    """None unless the project is hidden from lists."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,8 @@ class Job:
     """JSON; its structure depends on the kind of job."""
     created_at: str
     finished_at: str | None
+    removed_at: str | None
+    """Always None in a row that a query returns, because deleted jobs are left out."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,11 @@ class Run:
     val_correct: int | None
     reference: str
     """One of REFERENCES; it never changes."""
+    name: str
+    """A name that people chose; empty without one. The id stays the address."""
+    note: str
+    tags: str
+    """JSON list."""
 
 
 @dataclass(frozen=True)
@@ -314,3 +326,28 @@ class UseOfTest:
     tta: int | None
     n: int | None
     correct: int | None
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The record of a deletion: of a project, of a source with its images, or of a run."""
+
+    id: int
+    kind: str
+    """project, source or run"""
+    project: str
+    """Name of the project."""
+    name: str
+    """Name of what was deleted."""
+    counts: str
+    """JSON of db.removals.Counts."""
+    last_ids: str
+    """JSON: the highest id at that time, by table."""
+    folders: str
+    """JSON list of the folders to delete, relative to the Slotlab folder."""
+    backup: str | None
+    """Path of the backup that was made first. None for a run, because backups hold no runs."""
+    operator: str
+    at: str
+    finished_at: str | None
+    """None while some of the folders may still be there."""

@@ -37,8 +37,14 @@ def set_val_correct(db: Database, job_id: str, correct: int) -> None:
     db.execute("UPDATE runs SET val_correct = ? WHERE job_id = ?", [correct, job_id])
 
 
+def describe(db: Database, job_id: str, *, name: str, note: str, tags: str) -> None:
+    """Set what people say about a run. `tags` is a JSON list."""
+    db.execute("UPDATE runs SET name = ?, note = ?, tags = ? WHERE job_id = ?", [name, note, tags, job_id])
+
+
 def _select(db: Database, where: str, values: list[object]) -> list[Run]:
-    sql = f"SELECT * FROM jobs JOIN runs ON runs.job_id = jobs.id WHERE {where} ORDER BY jobs.number DESC"
+    sql = f"SELECT * FROM jobs JOIN runs ON runs.job_id = jobs.id WHERE removed_at IS NULL AND ({where})"
+    sql += " ORDER BY jobs.number DESC"
     job_columns = [field.name for field in fields(Job)]
     run_columns = [field.name for field in fields(Run) if field.name != "job"]
     return [

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from db.ids import next_id
 from db.queues import PASSED
 from db.records import Sample, now
 from db.sqlite import Database
@@ -34,9 +35,9 @@ def insert_sample(
 ) -> int:
     """Store an image and return its id. The caller ensures that the project does not have these pixels yet."""
     cursor = db.execute(
-        "INSERT INTO samples (project_id, source_id, sha256, name, width, height, split, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [project_id, source_id, sha256, name, width, height, split, now()],
+        "INSERT INTO samples (id, project_id, source_id, sha256, name, width, height, split, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [next_id(db, "samples"), project_id, source_id, sha256, name, width, height, split, now()],
     )
     sample_id = cursor.lastrowid
     assert sample_id is not None

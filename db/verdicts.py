@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from db.ids import next_id
 from db.queues import chunks
 from db.records import CAPTCHA, Verdict
 from db.sqlite import Database
@@ -29,11 +30,11 @@ class NewVerdict:
 def insert_verdict(db: Database, project_id: int, verdict: NewVerdict, operator: str) -> Verdict | None:
     """Store a verdict and return it; None if the project has its key. Call inside `write(db)`."""
     cursor = db.execute(
-        "INSERT INTO verdicts (project_id, key, sha256, text, accepted, reason, operator, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, key) DO NOTHING",
+        "INSERT INTO verdicts (id, project_id, key, sha256, text, accepted, reason, operator, at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, key) DO NOTHING",
         [
-            project_id, verdict.key, verdict.sha256, verdict.text, verdict.accepted, verdict.reason, operator,
-            verdict.at,
+            next_id(db, "verdicts"), project_id, verdict.key, verdict.sha256, verdict.text, verdict.accepted,
+            verdict.reason, operator, verdict.at,
         ],
     )  # fmt: skip
     return find_verdict(db, project_id, verdict.key) if cursor.rowcount else None

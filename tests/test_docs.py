@@ -103,7 +103,8 @@ def test_the_reference_is_written_from_the_code() -> None:
 def test_the_reference_lists_every_option_of_every_command() -> None:
     """Read the options from the parser, because an incomplete generator would match its own output."""
     text = TEXTS["docs/reference/commands.md"]
-    names = [name for command in COMMANDS.values() for param in command.params for name in param.opts if "--" in name]
+    single = [each for command in COMMANDS.values() for each in getattr(command, "commands", {"": command}).values()]
+    names = [name for command in single for param in command.params for name in param.opts if "--" in name]
 
     assert len(names) > 20
     assert [name for name in names if name not in text and name != "--help"] == []
@@ -194,7 +195,10 @@ def test_every_command_that_is_shown_exists(text_of: str) -> None:
         if words == ["slotlab", "--version"]:
             continue
         if words[0] == "slotlab":
-            COMMANDS[words[1]].make_context(f"slotlab {words[1]}", words[2:])  # raises on invalid arguments
+            command, rest = COMMANDS[words[1]], words[2:]
+            if hasattr(command, "commands"):
+                command, rest = command.commands[words[2]], words[3:]
+            command.make_context(f"slotlab {words[1]}", rest)  # raises on invalid arguments
         elif words[0] == "make":
             unknown += [word for word in words[1:] if "=" not in word and word not in targets]
         elif words[:2] == ["python", "-m"]:

@@ -1,1 +1,1 @@
-"""Backups of the database: made, listed, restored, and the check of a whole Slotlab folder."""
+"""Backups of the database, the check of a whole Slotlab folder, and deletions."""

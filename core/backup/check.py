@@ -20,6 +20,7 @@ from core.jobs.jobdir import JobDir
 from core.training.snapshot import dataset_hash
 from db import backup, damage, integrity
 from db.records import ACTIVE
+from db.removals import list_removals
 from db.sqlite import Database
 
 MAX_NAMED = 100
@@ -126,9 +127,12 @@ def _check_jobs(home: Home, db: Database, report: Report, on_progress: OnProgres
                 report.problems.append(f"Job {name} is {state}, but its directory is missing.")
         elif state not in ACTIVE:  # the files of an active job change while they are read
             report.problems += [f"Job {name}: {problem}" for problem in _problems_of(job, state, sha256)]
-    report.notes += [
-        f"runs/{name} is not in the database: it is newer than a restored backup, or not a job." for name in directories
-    ]
+    unfinished = {folder for removal in list_removals(db, unfinished=True) for folder in json.loads(removal.folders)}
+    for folder in (f"runs/{name}" for name in directories):
+        if folder in unfinished:
+            report.notes.append(f"{folder} is left of a deletion that was killed. Repeat it, or delete anything else.")
+        else:
+            report.notes.append(f"{folder} is not in the database: it is newer than a restored backup, or not a job.")
 
 
 def _problems_of(job: JobDir, state: str, sha256: str | None) -> Iterator[str]:

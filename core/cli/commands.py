@@ -16,7 +16,7 @@ import typer
 
 from core.backup import backups
 from core.backup.restore import restore
-from core.cli import api, bundling, demo, drift, predicting, reading, results, serving, suspects, verdicts
+from core.cli import api, bundling, demo, drift, managing, predicting, reading, results, serving, suspects, verdicts
 from core.cli.progress import Progress
 from core.cli.shared import (
     Json,
@@ -33,6 +33,7 @@ from core.cli.terminal import one_sentence, print_error, print_line
 from core.data import export, importing
 from core.data.kinds import labels_by_kind, parenthesis
 from core.data.label_book import LabelOptions, Preview
+from core.data.managing import tags_of
 from core.errors import AmbiguousLabelsError, JobError, StorageError
 from core.evaluation import percent
 from core.evaluation.metrics import interval95
@@ -335,6 +336,8 @@ def resume(
         _finish_run(db, job.id, as_json)
 
 
+for group_name, group in managing.GROUPS.items():
+    app.add_typer(group, name=group_name)
 app.command()(results.evaluate)
 app.command()(results.threshold)
 app.command()(results.report)
@@ -512,6 +515,9 @@ def _run_record(db: Database, run: Run) -> dict[str, Any]:
         "val_n": run.val_n,
         "val_ci95": None if correct is None else list(interval95(correct, run.val_n)),
         "train_n": run.train_n,
+        "name": run.name,
+        "note": run.note,
+        "tags": tags_of(run),
         "created_at": run.job.created_at,
         "finished_at": run.job.finished_at,
         "turn": None,
@@ -523,7 +529,8 @@ def _run_line(record: dict[str, Any]) -> str:
     if record["val_correct"] is not None:
         name = "exact" if record["reference"] == "people" else score_name(record["reference"])
         line += f" val {name} {percent.counted(record['val_correct'], record['val_n'])}"
-    return f"{line} {record['reason'] or ''}".rstrip()
+    named = f"{record['name']!r} " if record["name"] else ""
+    return f"{line} {named}{record['reason'] or ''}".rstrip()
 
 
 def _reason_line(item: dict[str, str]) -> str:

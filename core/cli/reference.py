@@ -117,11 +117,21 @@ def commands_page() -> str:
     group: Any = get_command(app)
     parts = [NOTE, COMMANDS_INTRO]
     for name, command in group.commands.items():
-        parts += [f"## slotlab {name}", "", *_sentences(command.help or ""), _usage(name, command), ""]
-        rows = [_param_row(param) for param in command.params if param.name != "help"]
-        if rows:
-            parts += [table(["parameter", "default", "meaning"], rows), ""]
+        if hasattr(command, "commands"):
+            parts += [f"## slotlab {name}", "", *_sentences(command.help or "")]
+            for part, each in command.commands.items():
+                parts += [f"### slotlab {name} {part}", "", *_command(f"{name} {part}", each)]
+        else:
+            parts += [f"## slotlab {name}", "", *_command(name, command)]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    """Yield the lines about one command, without its heading."""
+    yield from [*_sentences(command.help or ""), _usage(name, command), ""]
+    rows = [_param_row(param) for param in command.params if param.name != "help"]
+    if rows:
+        yield from [table(["parameter", "default", "meaning"], rows), ""]
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -334,7 +334,7 @@ def _work(work: Work) -> dict[str, object] | None:
     rule = str(directory / UPLOADED_LABELS) if (directory / UPLOADED_LABELS).exists() else spec["labels"]
     options = LabelOptions(**spec.get("options", {}))
     with opened(Home.of_job(directory).db) as db:
-        project, source = _target(db, spec)
+        project, source = _target(db, work)
         report = import_images(
             db,
             project,
@@ -354,8 +354,9 @@ def _work(work: Work) -> dict[str, object] | None:
     return report.to_dict()
 
 
-def _target(db: Database, spec: dict[str, Any]) -> tuple[Project, Source]:
-    project = projects.find_project(db, spec["project"]["name"])
+def _target(db: Database, work: Work) -> tuple[Project, Source]:
+    spec = work.spec
+    project = projects.project_of_job(db, work.job.id)  # it may have been renamed
     source = projects.find_source(db, project.id, spec["source"]) if project else None
     if project is None or source is None:
         raise OptionError(f"Project {spec['project']['name']} or its source {spec['source']} no longer exists.")
@@ -394,7 +395,7 @@ def _import_new(work: Work, home: Home, watch: Watch, report: Report, rejected: 
             continue
         batch_report = Report()
         with opened(home.db) as db:
-            project, source = _target(db, work.spec)
+            project, source = _target(db, work)
             names, folder = [entry.name for entry in batch], Path(work.spec["path"])
             options = LabelOptions(**work.spec.get("options", {}))
             book = LabelBook(work.spec["labels"], spec_of(project), names, folder, options, decides=False)

@@ -22,7 +22,7 @@ from core.jobs import order
 from core.jobs.jobdir import RESERVE, JobDir, JobStatus, job_directories
 from core.jobs.results import MOST, check_result
 from core.jobs.runner import GRACE_SECONDS
-from db import evaluations, jobs, runs
+from db import evaluations, jobs, projects, runs
 from db.connection import write
 from db.records import ACTIVE, MEASURED, REFERENCES, Job, Project, now
 from db.sqlite import Database
@@ -143,6 +143,7 @@ def _register(
                 known = jobs.find_active(db, project.id, kind)
             if known is not None:
                 return known, False
+            _check_exists(db, project)
             # A restored backup may know fewer jobs than there are directories, so skip the numbers of the directories.
             on_disk = (job.number for job in job_directories(home.runs))
             number = max(jobs.next_number(db), max(on_disk, default=0) + 1)
@@ -157,6 +158,11 @@ def _register(
             shutil.rmtree(directory, ignore_errors=True)
         raise
     return job, True
+
+
+def _check_exists(db: Database, project: Project) -> None:
+    if projects.find_project(db, project.name) is None:
+        raise JobError(f"Project {project.name} was renamed or deleted. Open it again.")
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def look_for_drift(work: Work) -> dict[str, Any] | None:
     target = open_bundle(home.bundles / spec["bundle"])
     names = (target.name, f"{target.name} int8")  # the smaller model gives the same answers
     with opened(home.db) as db:
-        project, run = projects.find_project(db, spec["project"]["name"]), runs.find_run(db, spec["run"])
+        project, run = projects.project_of_job(db, work.job.id), runs.find_run(db, spec["run"])
         if project is None or run is None:
             raise OptionError(f"Project {spec['project']['name']} no longer exists.")
         known = _read_val(work, db, home, project, target.reader)

@@ -26,7 +26,7 @@ def _work(work: Work) -> dict[str, Any] | None:
     work.say("Loading the readers")
     readers = load_readers(spec["readers"])
     with opened(Home.of_job(work.job.path).db) as db:
-        project = projects.find_project(db, spec["project"]["name"])
+        project = projects.project_of_job(db, work.job.id)
         if project is None:
             raise OptionError(f"Project {spec['project']['name']} no longer exists.")
         with write(db):

@@ -1,7 +1,6 @@
 """The check of a folder: each kind of damage is named, and leftovers are not damage."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -135,6 +134,8 @@ def test_a_damaged_page_is_a_sentence(home: Home) -> None:
 
 def test_a_check_that_finds_damage_stops_writes(home: Home) -> None:
     """The start of a command does not look at the images. The WAL of a killed app is not copied into the file."""
+    with opened(home.db) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'images'").fetchone()
     code = (
         "import os, sys; from pathlib import Path; from db.connection import connect; db = connect(Path(sys.argv[1]));"
     )
@@ -142,7 +143,7 @@ def test_a_check_that_finds_damage_stops_writes(home: Home) -> None:
     subprocess.run([sys.executable, "-c", code, home.db], cwd=ROOT, check=True)
     assert Path(f"{home.db}-wal").stat().st_size > 0
     with home.db.open("r+b") as file:
-        file.seek(-4096, os.SEEK_END)
+        file.seek((page - 1) * 4096)
         file.write(b"\xa5" * 4096)
     before = home.db.read_bytes()
 

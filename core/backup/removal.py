@@ -1,0 +1,194 @@
+"""Deletion of projects, sources and runs. A backup comes first, because labels are hours of people.
+
+The rows go in one transaction, so a kill leaves all or nothing of them. Their folders go afterwards. A deletion that
+was killed in between is finished by the next one, or by repeating the command.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+
+from core.backup import backups
+from core.errors import JobError, OptionError, StorageError
+from core.files import shortened
+from core.home import Home
+from core.jobs import control
+from core.words import plural
+from db import jobs, projects, promotions, removals, runs
+from db.connection import write
+from db.records import Job, Project, Removal, Run, Source
+from db.removals import Counts
+from db.sqlite import Database
+
+NOUNS = {
+    "images": "image", "labels": "label", "readings": "reading", "runs": "run", "evaluations": "evaluation",
+    "bundles": "bundle", "test_uses": "test use",
+}  # fmt: skip
+
+
+def named(kind: str, name: str, counts: Counts) -> str:
+    """Return what a deletion takes, such as "source june, with 60 images and 12 labels"."""
+    parts = [plural(getattr(counts, field), noun) for field, noun in NOUNS.items() if getattr(counts, field)]
+    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return f"{kind} {name}{', with ' * bool(parts)}{listed}"
+
+
+def done_sentence(removal: Removal) -> str:
+    """Return what a deletion did, as sentences."""
+    text = f"Deleted {named(removal.kind, removal.name, Counts(**json.loads(removal.counts)))}."
+    return text + (f" The backup {removal.backup} still has it." if removal.backup else "")
+
+
+# Deletions
+
+
+def delete_project(db: Database, home: Home, project: Project, *, typed: str, operator: str) -> Removal:
+    """Delete a project with all that belongs to it, after a backup. `typed` is its name, to confirm.
+
+    Raises OptionError for another name, JobError while a job of the project is active, StorageError if there can be no
+    backup, or if folders cannot be deleted.
+    """
+    _check_typed("project", project.name, typed)
+    _check_idle(db, home, project, f"delete project {project.name}")
+    backup = backups.back_up(home)
+
+    def count() -> tuple[Counts, list[str]]:
+        folders = [folder for job in jobs.list_jobs(db, project_id=project.id) for folder in _folders(job)]
+        return removals.count_project(db, project), folders
+
+    return _remove(
+        db, home, project, "project", project.name, count, lambda: removals.delete_project(db, project),
+        backup=backup.path, operator=operator,
+    )  # fmt: skip
+
+
+def delete_source(db: Database, home: Home, project: Project, source: Source, *, typed: str, operator: str) -> Removal:
+    """Delete a source with its images and their labels, after a backup. `typed` is its name, to confirm.
+
+    Runs keep the images they were trained on. Raises the same errors as `delete_project`.
+    """
+    _check_typed("source", source.name, typed)
+    _check_idle(db, home, project, f"delete source {source.name}")
+    backup = backups.back_up(home)
+    return _remove(
+        db, home, project, "source", source.name, lambda: (removals.count_source(db, source), []),
+        lambda: removals.delete_source(db, source), backup=backup.path, operator=operator,
+    )  # fmt: skip
+
+
+def count_run(db: Database, home: Home, run: Run) -> Counts:
+    """Return what belongs to a run."""
+    finished = [job.kind for job in _made_from(db, home, run) if job.state == "finished"]
+    return Counts(evaluations=finished.count("evaluate"), bundles=finished.count("bundle"))
+
+
+def delete_run(db: Database, home: Home, run: Run, *, typed: str, operator: str) -> Removal:
+    """Delete a run with its weights, evaluations and bundles. `typed` is its id or number, to confirm.
+
+    No backup has them. Uses of the test set stay counted. Raises OptionError for another name. Raises JobError while
+    the run or a job on it is active, while a bundle of it is in use, or if another run began from it.
+    """
+    if typed != str(run.job.number):
+        _check_typed("run", run.job.id, typed)
+    if error := control.reconcile(db, home):
+        raise error
+    project = projects.get_project(db, run.job.project_id)
+    made = _made_from(db, home, run)
+
+    def count() -> tuple[Counts, list[str]]:
+        _check_run(db, home, run)
+        return count_run(db, home, run), [folder for job in (run.job, *made) for folder in _folders(job)]
+
+    def delete() -> None:
+        removals.hide_jobs(db, [run.job.id, *(job.id for job in made)])
+
+    return _remove(db, home, project, "run", run.job.id, count, delete, backup=None, operator=operator)
+
+
+def _remove(
+    db: Database,
+    home: Home,
+    project: Project,
+    kind: str,
+    name: str,
+    count: Callable[[], tuple[Counts, list[str]]],
+    delete: Callable[[], None],
+    *,
+    backup: str | None,
+    operator: str,
+) -> Removal:
+    """Delete rows and record it in one transaction, then delete the folders."""
+    with write(db):
+        if kind != "run" and (active := jobs.active_jobs(db, project.id)):  # started since the first look
+            raise JobError(_busy(active[0], f"delete {kind} {name}"))
+        counts, folders = count()
+        removal_id = removals.insert_removal(
+            db, kind=kind, project=project.name, name=name, counts=counts, folders=folders, backup=backup,
+            operator=operator,
+        )  # fmt: skip
+        delete()
+    finish(db, home)
+    return next(each for each in removals.list_removals(db) if each.id == removal_id)
+
+
+def finish(db: Database, home: Home) -> list[Removal]:
+    """Delete the folders that killed deletions have left. Return those deletions. Raises StorageError."""
+    unfinished = removals.list_removals(db, unfinished=True)
+    for removal in unfinished:
+        for folder in json.loads(removal.folders):
+            try:
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(home.root / folder)
+            except OSError as error:
+                raise StorageError(
+                    f"{removal.name} is deleted, but its folder {folder} could not be ({error.strerror}). Repeat the "
+                    "deletion to finish it."
+                ) from error
+        with write(db):
+            removals.finish_removal(db, removal.id)
+    return unfinished
+
+
+# Refusals
+
+
+def _check_typed(kind: str, name: str, typed: str) -> None:
+    if typed != name:
+        raise OptionError(f"Nothing was deleted. Type the name of {kind} {name}; you typed {shortened(typed)!r}.")
+
+
+def _check_idle(db: Database, home: Home, project: Project, action: str) -> None:
+    if error := control.reconcile(db, home):
+        raise error
+    if active := jobs.active_jobs(db, project.id):
+        raise JobError(_busy(active[0], action))
+
+
+def _busy(job: Job, action: str) -> str:
+    return f"{job.id} is {job.state}. Cancel it or wait until it ends, then {action}."
+
+
+def _check_run(db: Database, home: Home, run: Run) -> None:
+    """Raise JobError if a run cannot be deleted now."""
+    for job in jobs.active_jobs(db, run.job.project_id):
+        if run.job.id in (job.id, control.spec(home, job.id).get("run")):
+            raise JobError(_busy(job, f"delete run {run.job.id}"))
+    used = promotions.find_newest(db, run.job.project_id)
+    if used and control.spec(home, used.job_id).get("run") == run.job.id:
+        raise JobError(f"{used.job_id} is in use, and was made from run {run.job.id}. Use another bundle first.")
+    for other in runs.list_runs(db):
+        if json.loads(other.config).get("init") == run.job.id:
+            raise JobError(f"Run {other.job.id} began from run {run.job.id}. Delete that one first.")
+
+
+def _made_from(db: Database, home: Home, run: Run) -> list[Job]:
+    """Return the evaluations and bundles of a run."""
+    listed = jobs.list_jobs(db, project_id=run.job.project_id)
+    of_run = [job for job in listed if job.kind in ("evaluate", "bundle")]
+    return [job for job in of_run if control.spec(home, job.id).get("run") == run.job.id]
+
+
+def _folders(job: Job) -> list[str]:
+    """Return the folders of a job, relative to the Slotlab folder."""
+    return [f"runs/{job.id}", *[f"bundles/{job.id}"] * (job.kind == "bundle")]

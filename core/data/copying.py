@@ -1,0 +1,107 @@
+"""A new project from an old one, with another length or charset: images, labels that fit, and recipes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.charset import TextSpec, spec_of
+from core.data.importing import NewImage, Report, open_project, open_source, store_image
+from core.data.label_book import GivenLabel
+from core.errors import LabelError, OptionError
+from db import projects, recipes, samples
+from db.connection import write
+from db.queues import chunks
+from db.records import Project, Sample
+from db.sqlite import Database
+
+
+@dataclass
+class Copied:
+    """The outcome of a copy."""
+
+    images: int = 0
+    duplicates: int = 0
+    """Images that the new project had already."""
+    labels: int = 0
+    misfits: int = 0
+    """Labels that do not fit the new length and charset."""
+    disputed: int = 0
+    """Labels that people disagree about. Their images come without one."""
+    recipes: int = 0
+    """Versions of recipes."""
+
+
+def copy_project(
+    db: Database,
+    project: Project,
+    name: str,
+    *,
+    length: int | None = None,
+    charset: str | None = None,
+    operator: str,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+) -> tuple[Project, Copied]:
+    """Create a project `name` with the images of another one. Length and charset default to the same.
+
+    Each image keeps its source, with owner and authorization, and so its split. A label that fits comes as one event
+    of its operator and kind. Runs and history stay. Run again to finish an interrupted copy: nothing is stored twice.
+    Raises OptionError if the new project exists with another length or charset.
+    """
+    if name == project.name:
+        raise OptionError("The new project needs another name than the old one.")
+    spec = TextSpec(project.length if length is None else length, project.charset if charset is None else charset)
+    new = open_project(db, name, spec.length, spec.charset)
+    copied = Copied()
+    _copy_recipes(db, project, new, operator, copied)
+    sources = {
+        source.id: open_source(db, new, source.name, source.owner, source.authorization)
+        for source in projects.list_sources(db, project.id)
+    }
+    chosen, done = samples.select_samples(db, project.id), 0
+    for part in chunks([sample.id for sample in chosen]):
+        images = samples.image_bytes(db, part)
+        with write(db):
+            for sample_id in part:
+                sample = samples.get_sample(db, sample_id)
+                report = Report()
+                image = NewImage(
+                    sample.name, images[sample_id], sample.width, sample.height, sample.sha256,
+                    _label(sample, spec_of(new), copied),
+                )  # fmt: skip
+                store_image(db, new, sources[sample.source_id], image, sample.operator or operator, report)
+                copied.images += report.imported
+                copied.duplicates += report.duplicates
+                copied.labels += report.labeled
+        done += len(part)
+        on_progress(done, len(chosen))
+    return new, copied
+
+
+def _label(sample: Sample, spec: TextSpec, copied: Copied) -> GivenLabel | None:
+    """Return the label of a sample if it fits the new project."""
+    if sample.label is None:
+        return None
+    try:
+        text = spec.check(sample.label)
+    except LabelError:
+        copied.misfits += 1
+        return None
+    if sample.disputed:
+        copied.disputed += 1
+        return None
+    return GivenLabel(text, sample.kind or "person")
+
+
+def _copy_recipes(db: Database, project: Project, new: Project, operator: str, copied: Copied) -> None:
+    """Copy all versions of the recipes, because runs name them, and the default."""
+    with write(db):
+        for recipe in reversed(recipes.list_recipes(db, project.id)):
+            if recipes.find_recipe(db, new.id, recipe.name, recipe.version):
+                continue
+            recipes.insert_recipe(
+                db, project_id=new.id, name=recipe.name, version=recipe.version, settings=recipe.settings,
+                note=recipe.note, operator=recipe.operator,
+            )  # fmt: skip
+            copied.recipes += 1
+        default = recipes.find_default(db, project.id)
+        if default and recipes.find_default(db, new.id) is None:
+            recipes.insert_default(db, project_id=new.id, recipe=default, operator=operator)

@@ -1,0 +1,182 @@
+"""Queries that delete a project, a source or a run, and that move a source. Each deletion leaves a record.
+
+The ledger of labels and the recipes are append-only. Triggers allow these deletions for the rows in `permits`, which
+has rows only inside the transaction.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from db.projects import insert_source, list_sources
+from db.records import Project, Removal, Source, now
+from db.sqlite import Database
+
+IDS = {"projects": "id", "sources": "id", "samples": "id", "acceptances": "id", "verdicts": "id", "jobs": "number"}
+"""Columns of ids that are never used twice, by table. See db.ids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Numbers of what a deletion takes away."""
+
+    images: int = 0
+    labels: int = 0
+    readings: int = 0
+    """Readings of general readers and runs, before they became labels."""
+    runs: int = 0
+    evaluations: int = 0
+    bundles: int = 0
+    test_uses: int = 0
+    """Uses of the test set that are forgotten."""
+
+
+def count_project(db: Database, project: Project) -> Counts:
+    """Return what belongs to a project. The bundles are those that were made, also if their files are gone."""
+
+    def count(sql: str) -> int:
+        return int(db.execute(sql, [project.id]).fetchone()[0])
+
+    images, labels = db.execute(
+        "SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (WHERE state = 'labeled'), 0) FROM tallies"
+        " WHERE project_id = ?",
+        [project.id],
+    ).fetchone()
+    jobs = "FROM jobs WHERE project_id = ? AND removed_at IS NULL AND state = 'finished'"
+    return Counts(
+        images=images,
+        labels=labels,
+        readings=count(f"SELECT count(*) FROM proposals WHERE sample_id IN ({_SAMPLES_OF['project']})"),
+        runs=count("SELECT count(*) FROM jobs WHERE project_id = ? AND removed_at IS NULL AND kind = 'train'"),
+        evaluations=count(f"SELECT count(*) {jobs} AND kind = 'evaluate'"),
+        bundles=count(f"SELECT count(*) {jobs} AND kind = 'bundle'"),
+        test_uses=count("SELECT count(*) FROM test_uses WHERE project_id = ?"),
+    )
+
+
+def count_source(db: Database, source: Source) -> Counts:
+    """Return what belongs to a source."""
+    images, labels = db.execute(
+        "SELECT count(*), count(label) FROM samples WHERE source_id = ?", [source.id]
+    ).fetchone()
+    sql = f"SELECT count(*) FROM proposals WHERE sample_id IN ({_SAMPLES_OF['source']})"
+    return Counts(images=images, labels=labels, readings=db.execute(sql, [source.id]).fetchone()[0])
+
+
+_SAMPLES_OF = {
+    "project": "SELECT id FROM samples WHERE +project_id = ?",  # in file order, see db.samples
+    "source": "SELECT id FROM samples WHERE source_id = ?",
+}
+
+
+def delete_project(db: Database, project: Project) -> None:
+    """Delete all rows of a project. Call inside `write(db)`, with no active job in the project."""
+    sources = [("source", source.id) for source in list_sources(db, project.id)]
+    with _permitted(db, [("project", project.id), *sources]):
+        db.execute("DELETE FROM tallies WHERE project_id = ?", [project.id])
+        _delete_samples(db, "project", project.id)
+        for table in ("answers", "verdicts", "acceptances", "recipes", "default_recipes", "promotions", "test_uses"):
+            db.execute(f"DELETE FROM {table} WHERE project_id = ?", [project.id])
+        of_jobs = "(SELECT id FROM jobs WHERE project_id = ?)"
+        db.execute(f"DELETE FROM readers WHERE kind = 'run' AND name IN {of_jobs}", [project.id])
+        db.execute(f"DELETE FROM evaluations WHERE job_id IN {of_jobs}", [project.id])
+        db.execute(f"DELETE FROM runs WHERE job_id IN {of_jobs}", [project.id])
+        for table in ("jobs", "sources"):
+            db.execute(f"DELETE FROM {table} WHERE project_id = ?", [project.id])
+        db.execute("DELETE FROM projects WHERE id = ?", [project.id])
+
+
+def delete_source(db: Database, source: Source) -> None:
+    """Delete a source with its images and their labels. Call inside `write(db)`, with no active job in the project.
+
+    What a reader answered and what the portal said stays: both are about hashes of images, also of unknown ones.
+    """
+    with _permitted(db, [("source", source.id)]):
+        _delete_samples(db, "source", source.id)
+        db.execute("DELETE FROM sources WHERE id = ?", [source.id])
+
+
+def _delete_samples(db: Database, kind: str, owner_id: int) -> None:
+    for table in ("leases", "priorities", "proposals", "labels", "images"):
+        db.execute(f"DELETE FROM {table} WHERE sample_id IN ({_SAMPLES_OF[kind]})", [owner_id])
+    db.execute(f"DELETE FROM samples WHERE {kind}_id = ?", [owner_id])
+
+
+def hide_jobs(db: Database, job_ids: Sequence[str]) -> None:
+    """Leave jobs out of all queries from now on. Their rows stay, because uses of the test set refer to them."""
+    for job_id in job_ids:
+        db.execute("UPDATE jobs SET removed_at = ? WHERE id = ?", [now(), job_id])
+
+
+def move_source(db: Database, source: Source, target: Project) -> tuple[int, int]:
+    """Move the images of a source to a project with the same length and charset, with their history.
+
+    Images that the target has stay, and then their source stays too. Return how many moved and how many stay. Call
+    inside `write(db)`, with no active job in both projects.
+    """
+    stay = "AND sha256 IN (SELECT sha256 FROM samples AS others WHERE others.project_id = ?)"
+    n = db.execute(f"SELECT count(*) FROM samples WHERE source_id = ? {stay}", [source.id, target.id]).fetchone()[0]
+    new = insert_source(db, target.id, source.name, source.owner, source.authorization).id
+    with _permitted(db, [("source", source.id)]):
+        moving = f"SELECT id FROM samples WHERE source_id = ? {stay.replace('IN', 'NOT IN', 1)}"
+        for table in ("leases", "priorities"):
+            db.execute(f"DELETE FROM {table} WHERE sample_id IN ({moving})", [source.id, target.id])
+        moved = db.execute(
+            f"UPDATE samples SET project_id = ?, source_id = ? WHERE id IN ({moving})",
+            [target.id, new, source.id, target.id],
+        ).rowcount
+    if not n:
+        db.execute("DELETE FROM sources WHERE id = ?", [source.id])
+    return moved, n
+
+
+@contextmanager
+def _permitted(db: Database, rows: Sequence[tuple[str, int]]) -> Iterator[None]:
+    """Allow to delete or move rows of these projects and sources."""
+    for row in rows:
+        db.execute("INSERT INTO permits (kind, id) VALUES (?, ?)", row)
+    yield
+    db.execute("DELETE FROM permits")
+
+
+# The record
+
+
+def insert_removal(
+    db: Database,
+    *,
+    kind: str,
+    project: str,
+    name: str,
+    counts: Counts,
+    folders: Sequence[str],
+    backup: str | None,
+    operator: str,
+) -> int:
+    """Record a deletion before its rows go, and return its id. Call in the same transaction."""
+    last_ids = {
+        table: int(db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0])
+        for table, column in IDS.items()
+    }
+    values = {
+        "kind": kind, "project": project, "name": name, "counts": json.dumps(asdict(counts)),
+        "last_ids": json.dumps(last_ids), "folders": json.dumps(list(folders)), "backup": backup,
+        "operator": operator, "at": now(),
+    }  # fmt: skip
+    cursor = db.execute(
+        f"INSERT INTO removals ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", [*values.values()]
+    )
+    assert cursor.lastrowid is not None
+    return int(cursor.lastrowid)
+
+
+def list_removals(db: Database, *, unfinished: bool = False) -> list[Removal]:
+    """Return the deletions, newest first; with `unfinished`, those whose folders may still be there."""
+    sql = f"SELECT * FROM removals {'WHERE finished_at IS NULL' if unfinished else ''} ORDER BY id DESC"
+    return [Removal(**row) for row in list(db.query(sql))]
+
+
+def finish_removal(db: Database, removal_id: int) -> None:
+    """Record that the folders are deleted."""
+    db.execute("UPDATE removals SET finished_at = ? WHERE id = ?", [now(), removal_id])
