@@ -39,7 +39,7 @@ from core.evaluation import percent
 from core.evaluation.metrics import interval95
 from core.evaluation.reference import score_name
 from core.home import Home, default_operator
-from core.jobs import control
+from core.jobs import control, webhook
 from core.jobs.jobdir import JobStatus
 from core.model import config
 from core.runs.start import start_training
@@ -264,6 +264,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Start a run and follow it to its end. Ctrl-C cancels it; `slotlab resume` continues it."""
+    webhook.address()
     settings = config.with_options(config.preset(preset), key_values(options or []))
     home = Home.from_env()
     with database(home) as db:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from core.errors import OptionError
 from core.home import Home
+from core.jobs import webhook
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -39,6 +40,7 @@ def serve(port: int, path: str = "/", hosts: Sequence[str] = ()) -> None:
     from core.web import LOOPBACK, check_host_name  # imports Starlette, which no other command needs
 
     names = [check_host_name(host) for host in hosts]
+    webhook.address()
     check_port(port)
     # The data folder depends on the caller's current directory.
     env = os.environ | {"SLOTLAB_HOME": str(Home.from_env().root)}

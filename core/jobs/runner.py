@@ -1,7 +1,8 @@
 """The runner of one job: `python -m core.jobs.runner JOB_DIR [LOCK]`.
 
-It holds the job's lock, waits for the device, starts the worker, forwards a cancel, and records the worker's exit. It
-is small and imports neither torch nor the database. It has its own session, so it survives the process that starts it.
+It holds the job's lock, waits for the device, starts the worker, forwards a cancel, records the worker's exit, and
+calls the webhook. It is small and imports neither torch nor the database. It has its own session, so it survives the
+process that starts it.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core.jobs import log, order
+from core.jobs import log, order, webhook
 from core.jobs.jobdir import RESERVE, JobDir, try_lock
 
 MODULES = {
@@ -57,6 +58,7 @@ class Runner:
     def __init__(self, job: JobDir, lock: int) -> None:
         self.job = job
         self.lock = lock
+        self.locks = [lock]
         self.stopping = False
 
     def run(self) -> None:
@@ -72,6 +74,11 @@ class Runner:
             end = {"error": f"The job could not be started: {error}"}
         self.job.write_last("exit.json", end | {"at": datetime.now(UTC).isoformat(timespec="seconds")})
         self.job.remove(RESERVE)
+        message = webhook.message_of(self.job)
+        for lock in self.locks:  # neither the job nor the next run waits for the webhook
+            os.close(lock)
+        if message:
+            webhook.send(message)
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
@@ -80,13 +87,12 @@ class Runner:
         return not self.stopping and not self.job.cancel_asked
 
     def _run(self, spec: dict[str, Any]) -> dict[str, Any]:
-        locks = [self.lock]
         # Only trainings queue for a device. Imports and evaluations are short and must not wait hours for a run.
         if spec["kind"] in ("train", "folds"):
             slot = wait_for_device(self.job, device_of(spec["config"]["device"]), self._should_run)
             if slot is None:
                 return {"code": None, "signal": signal.SIGTERM}
-            locks.append(slot)
+            self.locks.append(slot)
         if not self._should_run():
             return {"code": None, "signal": signal.SIGTERM}
         status = self.job.read("status.json") or {}  # progress of a resumed run
@@ -95,7 +101,7 @@ class Runner:
         worker = subprocess.Popen(
             [sys.executable, "-u", "-m", MODULES[spec["kind"]], str(self.job.path)],
             stdin=subprocess.DEVNULL,
-            pass_fds=locks,
+            pass_fds=self.locks,
             process_group=0,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
             env=os.environ | {PARENT_VARIABLE: str(os.getpid())},

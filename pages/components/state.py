@@ -66,6 +66,8 @@ def label_field(sample: Sample) -> str:
 
 # Train
 
+WATCHED_RUN = "watched run"
+"""Id of the run that was active at the last look; None if it was not."""
 PRESET = "preset"
 """The preset the form starts from."""
 CLONED = "clone"

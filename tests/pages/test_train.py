@@ -223,9 +223,12 @@ def test_cancel_and_resume(open_page: OpenPage, home: Home, labeled: Project) ->
 
     click(app, "Cancel")
     assert job.cancel_asked
+    assert not app.toast
     wait_for_end(job)
     app.run()
     assert "Canceled at step" in texts(app.warning)
+    assert [toast.value for toast in app.toast] == [r"Run 0001\-fast is canceled\."]
+    assert not app.run().toast
 
     click(app, "Resume")
     wait_until_working(job)

@@ -18,9 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image, PngImagePlugin
 
 from core.bundle.reader import MAX_BYTES, load, pixel_hash, pixels_of
@@ -28,6 +25,7 @@ from core.bundle.service.access import new_token
 from core.images.pixels import encode_png
 from tests.helpers import toy
 from tests.helpers.bad_images import GOOD_TEXT, bad_images, good_images, png_header
+from tests.helpers.certificate import make_certificate
 from tests.helpers.pictures import encoded
 from tests.helpers.repository import ROOT
 from tests.helpers.service import HOST, PNG, Service, load_of, serving
@@ -396,26 +394,7 @@ def test_the_process_loads_no_torch(toy_bundle: Path) -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate of this machine for one day, and its key."""
-    folder, key = tmp_path_factory.mktemp("tls"), ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "cert.pem", folder / "key.pem"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return paths
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_other_machines_need_a_token_and_use_tls(
