@@ -34,7 +34,7 @@ SECTIONS = {
     "errors": ("Errors", [show_matrices, show_images, show_statistics]),
     "slices": ("Slices", [show_slices]),
     "tta": ("TTA", [show_tta]),
-    "confidence": ("Confidence", [show_evidence, show_confidence]),
+    "confidence": ("Confidence", [show_confidence, show_evidence]),
     "report": ("Report", [show_report]),
     "bundle": ("Bundle", [show_bundle]),
 }

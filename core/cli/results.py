@@ -116,7 +116,7 @@ def threshold(
         judged = by_portal or thresholds.by_validation(load_evaluated(db, home, found, "val", tta=tta))
     chosen = judged.choose(max_risk)
     if chosen is None:
-        raise OptionError(judged.why_none(max_risk))
+        raise OptionError(" ".join([judged.why_none(max_risk), *judged.shown_instead()]))
     accepted = judged.acceptance(chosen, max_risk=max_risk, tries=tries)
     accepted.save(home.run(found.job.id))
     if as_json:

@@ -26,6 +26,9 @@ from db.projects import get_project
 from db.records import Run
 from db.sqlite import Database
 
+ONE_IN = (1000, 500, 200, 100, 50, 20, 10, 5)
+"""Error rates that are tried where a lower one cannot be shown: one wrong reading in so many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
@@ -58,6 +61,11 @@ class Judged:
             threshold=threshold.threshold, max_risk=max_risk, tries=tries, reference=self.judge,
             n=threshold.n, used=threshold.used, wrong=threshold.wrong, risk_bound=threshold.risk_bound,
         )  # fmt: skip
+
+    def shown_instead(self) -> list[str]:
+        """Return in one sentence which error rate these readings do show, if any does."""
+        one_in = next((wrong for wrong in ONE_IN if self.choose(1 / wrong)), None)
+        return [f"They show that at most one reading in {one_in} is wrong."] if one_in else []
 
     def why_none(self, max_risk: float) -> str:
         """Explain why no threshold holds: too few images, too few before the first error, or confident errors."""

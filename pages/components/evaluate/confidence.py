@@ -1,4 +1,4 @@
-"""The Confidence tab of Evaluate: evidence, calibration, and the threshold for accepting a run's readings."""
+"""The Confidence tab of Evaluate: how sure a reading must be to be accepted. Calibration and evidence are folded."""
 
 import math
 from functools import partial
@@ -62,7 +62,7 @@ def show_evidence(shown: Evaluated) -> None:
 def show_confidence(shown: Evaluated) -> None:
     """Choose a temperature and a threshold on val. Apply the saved ones to test."""
     predictions = shown.predictions
-    st.subheader("Which readings to accept", anchor=False)
+    st.subheader("How sure must a reading be?", anchor=False)
     saved = _saved(layout.home().run(shown.run.job.id))
     applies = saved is not None and saved.applies_to(predictions.step, tta=shown.tta, views=predictions.view_set)
     if shown.split == "val":
@@ -98,13 +98,8 @@ def _choose(shown: Evaluated, saved: Acceptance | None) -> None:
             key="threshold by", persist_state="session",
         )  # fmt: skip
         judged = by_portal if chosen == "portal" else judged
-    if judged.judge == "portal":
-        st.caption(
-            "These readings were submitted, so the confident ones are all that is known. They trained and selected "
-            "nothing."
-        )
-    else:
-        _show_fit(shown.reading, judged)
+    if judged.judge == "readers":
+        st.warning(f"{BY_READERS} An error that the readers share counts as right.", icon=":material/group_off:")
     right_N = judged.right_N
     try:
         max_risk, tries = _ask_for_risk()
@@ -112,12 +107,23 @@ def _choose(shown: Evaluated, saved: Acceptance | None) -> None:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
     threshold = judged.choose(max_risk)
-    _show_curves(judged.confidence_N, right_N, threshold.coverage if threshold else None)
     if threshold is None:
-        st.info(judged.why_none(max_risk), icon=":material/query_stats:")
+        st.info(" ".join([judged.why_none(max_risk), *judged.shown_instead()]), icon=":material/query_stats:")
     else:
-        _show_numbers(threshold, tries)
+        _show_sentence(threshold, plural(threshold.n, images_of(judged.judge)))
+    _show_risk(judged.confidence_N, right_N, threshold.coverage if threshold else None)
     _offer(shown.run, judged, threshold, saved, max_risk, tries)
+    with st.expander("Calibration and logins", key="details of confidence"):
+        if judged.judge == "portal":
+            st.caption(
+                "These readings were submitted, so the confident ones are all that is known. They trained and selected "
+                "nothing."
+            )
+        else:
+            _show_fit(shown.reading, judged)
+        if threshold:
+            _show_numbers(threshold, tries)
+        _show_reliability(judged.confidence_N, right_N)
 
 
 def _show_fit(reading: Reading, judged: Judged) -> None:
@@ -132,8 +138,6 @@ def _show_fit(reading: Reading, judged: Judged) -> None:
         f"{fit} These {len(right_N):,} validation images also selected the checkpoint, so the bounds below are "
         "slightly optimistic. Check them on test."
     )
-    if judged.judge == "readers":
-        st.warning(f"{BY_READERS} An error that the readers share counts as right.", icon=":material/group_off:")
 
 
 def _apply(shown: Evaluated, saved: Acceptance) -> None:
@@ -147,25 +151,43 @@ def _apply(shown: Evaluated, saved: Acceptance) -> None:
         f"{plural(saved.n, saved.images)} for an error rate of at most {saved.max_risk:.3%}, applied to "
         f"{layout.plain(shown.images)}, which played no part in choosing them. {saved.caution}"
     )
-    _show_curves(confidence_N, right_N, threshold.coverage)
     if threshold.used:
-        _show_numbers(threshold, saved.tries)
+        _show_sentence(threshold, f"{threshold.n:,} {shown.images}")
     else:
         st.info("This threshold accepts no reading.", icon=":material/rule:")
+    _show_risk(confidence_N, right_N, threshold.coverage)
+    with st.expander("Calibration and logins", key="details of confidence"):
+        if threshold.used:
+            _show_numbers(threshold, saved.tries)
+        _show_reliability(confidence_N, right_N)
 
 
-def _show_curves(confidence_N: Confidence, right_N: Bools, coverage: float | None) -> None:
-    left, right = st.columns(2)
-    with left:
-        st.plotly_chart(
-            charts.reliability_figure(calibration.reliability(confidence_N, right_N)), key="reliability",
-            config={"displayModeBar": False}, alt="Share of right readings by confidence",
-        )  # fmt: skip
-    with right:
-        st.plotly_chart(
-            charts.risk_figure(calibration.risk_coverage(confidence_N, right_N), coverage), key="risk",
-            config={"displayModeBar": False}, alt="Error rate of accepted readings by share of images accepted",
-        )  # fmt: skip
+def _show_sentence(threshold: Threshold, images: str) -> None:
+    """Say what the threshold accepts, and how many of it may be wrong."""
+    wrong = "none of them is" if not threshold.wrong else f"{threshold.wrong:,} of them {_are(threshold.wrong)}"
+    st.markdown(
+        f"Accept a reading from confidence **{threshold.threshold:.4f}**: {threshold.used:,} of "
+        f"{layout.plain(images)} reach it, and {wrong} wrong. At most **{threshold.risk_bound:.3%}** of what is "
+        "accepted is wrong, at 95% confidence."
+    )
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _show_risk(confidence_N: Confidence, right_N: Bools, coverage: float | None) -> None:
+    st.plotly_chart(
+        charts.risk_figure(calibration.risk_coverage(confidence_N, right_N), coverage), key="risk",
+        config={"displayModeBar": False}, alt="Error rate of accepted readings by share of images accepted",
+    )  # fmt: skip
+
+
+def _show_reliability(confidence_N: Confidence, right_N: Bools) -> None:
+    st.plotly_chart(
+        charts.reliability_figure(calibration.reliability(confidence_N, right_N)), key="reliability",
+        config={"displayModeBar": False}, alt="Share of right readings by confidence",
+    )  # fmt: skip
 
 
 def _ask_for_risk() -> tuple[float, int]:
@@ -197,7 +219,6 @@ def _show_numbers(threshold: Threshold, tries: int) -> None:
     expected = calibration.logins(threshold.wrong / threshold.used, threshold.coverage, tries)
     worst = calibration.logins(threshold.risk_bound, threshold.coverage, tries)
     with st.grid("auto", min_column_width=170):
-        layout.number("Threshold", f"{threshold.threshold:.4f}", "calibrated confidence")
         layout.number("Accepted", f"{threshold.used:,} of {threshold.n:,}", share(threshold.used, threshold.n))
         layout.number(
             "Wrong among accepted",
@@ -243,7 +264,7 @@ def _offer(
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Use this threshold", icon=":material/verified:", on_click=save,
+            "Use this threshold", icon=":material/verified:", type="primary", on_click=save,
             disabled=threshold is None or judged.step < 0,
             help="`slotlab predict` then marks each reading as accepted or not."
             if judged.step >= 0

@@ -99,6 +99,7 @@ def test_errors_among_the_sure_readings_are_named(db: Database, home: Home, proj
     judged = by_validation(load_evaluated(db, home, run, "val"))
 
     assert judged.choose(0.01) is None
+    assert judged.shown_instead() == []
     assert "No threshold guarantees an error rate of at most 1.000%." in judged.why_none(0.01)
     assert "Check these errors on the Errors tab" in judged.why_none(0.01)
     by_portal = replace(judged, judge="portal").why_none(0.01)
@@ -113,6 +114,8 @@ def test_too_few_confident_readings_ask_for_more(db: Database, home: Home, proje
     assert judged.why_none(0.01).endswith("label more validation images, or allow a higher error rate.")
     by_portal = replace(judged, judge="portal").why_none(0.01)
     assert "most confident readings are all right" in by_portal
+    assert judged.shown_instead() == ["They show that at most one reading in 50 is wrong."]
+    assert judged.choose(1 / 50) is not None
     assert by_portal.endswith("You need 505 without an error: collect more verdicts, or allow a higher error rate.")
 
 
