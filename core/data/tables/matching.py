@@ -3,12 +3,16 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 """Label Studio adds it to the name of an uploaded file."""
+
+
+def last_part(path: str) -> str:
+    """Return what follows the last slash. Much faster than a Path, and an import has 200,000."""
+    return path.rpartition("/")[2]
 
 
 def has_image_suffix(name: str) -> bool:
@@ -29,7 +33,7 @@ class FileIndex:
         self._by_last: defaultdict[str, list[str]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[str]] = defaultdict(list)
         for name in names:
-            last = PurePosixPath(name).name.lower()
+            last = last_part(name).lower()
             self._by_last[last].append(name)
             self._by_stem[without_image_suffix(last)].append(name)
 
@@ -43,7 +47,7 @@ class FileIndex:
         for whole in (key, path):
             if whole in self._whole:
                 return [whole] * self._whole[whole]
-        last = path.rpartition("/")[2]
+        last = last_part(path)
         found = self._named(last) or self._named(UPLOAD_PREFIX.sub("", last, count=1))
         if not found and not has_image_suffix(last):
             found = self._by_stem.get(last.lower(), [])
@@ -51,7 +55,7 @@ class FileIndex:
 
     def _named(self, last: str) -> list[str]:
         found = self._by_last.get(last.lower(), [])
-        return [name for name in found if PurePosixPath(name).name == last] or found
+        return [name for name in found if last_part(name) == last] or found
 
 
 def _normalized(key: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from core.charset import TextSpec
 from core.data.tables.cleaning import cleaned, fits
-from core.data.tables.matching import has_image_suffix, without_image_suffix
+from core.data.tables.matching import has_image_suffix, last_part, without_image_suffix
 from core.errors import AmbiguousLabelsError, LabelError, OptionError
 
 EVIDENCE_NAMES = 2000
@@ -25,7 +25,7 @@ Naming = Callable[[str], str]
 
 def stem_of(name: str) -> str:
     """Return the last part of a path without suffixes and the marks of a copy: `1234.png.jpg`, `1234 (1).jpg`."""
-    last = PurePosixPath(name).name
+    last = last_part(name)
     stem = without_image_suffix(last) if has_image_suffix(last) else PurePosixPath(last).stem
     while stem != (shorter := COPY.sub("", without_image_suffix(stem))):
         stem = shorter
@@ -57,7 +57,7 @@ def end(spec: TextSpec) -> Naming:
 
 def folder(name: str) -> str:
     """Return the folder of a file."""
-    return PurePosixPath(name).parent.name
+    return last_part(name.rpartition("/")[0])
 
 
 def pattern(text: str, spec: TextSpec) -> Naming:
