@@ -30,7 +30,7 @@ from core.cli.shared import (
     update_jobs,
 )
 from core.cli.terminal import one_sentence, print_error, print_line
-from core.data import export, importing
+from core.data import export, import_checks, importing
 from core.data.kinds import labels_by_kind, parenthesis
 from core.data.label_book import LabelOptions, Preview
 from core.data.managing import tags_of
@@ -160,7 +160,7 @@ def import_(
     """
     home = Home.from_env()
     request = importing.Request(
-        path=source_path, labels=_rule(labels, watch, pattern), project=project, length=length, charset=charset,
+        path=source_path, labels=labels, project=project, length=length, charset=charset,
         source=source, owner=owner, authorization=authorization, watch=watch, every=every, replace=replace,
         options=LabelOptions(
             pattern=pattern, file_column=file_column, label_column=label_column, separator=separator,
@@ -169,7 +169,7 @@ def import_(
     )  # fmt: skip
     with database(home, create=True) as db, Progress() as progress:
         if request.labels != "none":
-            _show_preview(importing.preview(db, request))
+            _show_preview(import_checks.preview(db, request))
         if watch:
             job, report = _watch(db, home, request, progress, as_json=as_json)
         else:
@@ -188,13 +188,6 @@ def import_(
         print_error(f"{omitted:,} more are not listed.")
     if report.rejected or report.label_problems:
         raise typer.Exit(1)
-
-
-def _rule(labels: str, watch: bool, pattern: str | None) -> str:
-    """Return the rule of an import. A pattern is about names, and a watched folder has no table."""
-    if labels == "auto" and (watch or pattern is not None):
-        return "none" if pattern is None else "filename"
-    return labels
 
 
 def _show_preview(preview: Preview) -> None:

@@ -23,7 +23,6 @@ from core.data.label_book import (
     GivenLabel,
     LabelBook,
     LabelOptions,
-    Preview,
     check_table,
     read_manifests,
 )
@@ -51,6 +50,12 @@ BATCH = 200
 DEFAULT_SPEC = TextSpec(6, "0123456789")
 UPLOAD, UPLOADED_LABELS = "upload.zip", "label table"
 """Files uploaded through the browser. They stay in the job's directory until they are imported."""
+ORIGINS = {
+    "source name": "Name where these images come from.",
+    "owner": "Enter who owns the portal.",
+    "authorization": "Enter the ticket or contract that allows you to use these images.",
+}
+"""Facts about a source that must be known, with advice."""
 MAX_REASONS = 1000
 """Rejections and label problems that a report names. It counts all of them."""
 WATCH_SECONDS = 2.0
@@ -172,21 +177,21 @@ def start_import(
     Raises SlotlabError before anything is stored. The job reads folders, zips and label tables as a whole, so that a
     large one cannot stop this process. An error in them is the reason of the failed job.
     """
-    request = _with_absolute_paths(request)
+    request = with_absolute_paths(request)
     watched = request.path is not None and request.watch
     if request.path is None:
-        _check_upload(upload)
+        check_upload(upload)
     elif watched:
-        _check_watch(request, request.path)
+        check_watch(request, request.path)
     else:
         check_source(request.path)
         if Path(request.labels).is_absolute():
             check_table(Path(request.labels))
     known = projects.find_project(db, request.project)
     if known is None or projects.find_source(db, known.id, request.source) is None:
-        _check_origin(request.source, request.owner, request.authorization)
+        _check_origins(request.source, request.owner, request.authorization)
     if watched and request.path is not None:
-        text = spec_of(known) if known else _new_spec(request.length, request.charset)
+        text = spec_of(known) if known else new_spec(request.length, request.charset)
         request = replace(request, labels=_watched_rule(request, request.path, text))
     project = open_project(db, request.project, request.length, request.charset)
     source = open_source(db, project, request.source, request.owner, request.authorization)
@@ -205,14 +210,19 @@ def start_import(
 
     def fill(directory: Path) -> dict[str, Any]:
         if upload is not None:
-            _save_upload(upload, directory)
+            save_upload(upload, directory)
         return {}
 
     return control.start_job(db, home, project, "import", spec, request_id=request_id, fill=fill)
 
 
-def _with_absolute_paths(request: Request) -> Request:
-    """Return the request with absolute paths, because the worker has another working directory."""
+def with_absolute_paths(request: Request) -> Request:
+    """Return the request with absolute paths, because the worker has another working directory.
+
+    A pattern is about names, and a watched folder has no table.
+    """
+    if request.labels == "auto" and (request.watch or request.options.pattern is not None):
+        request = replace(request, labels="none" if request.options.pattern is None else "filename")
     if request.path is None:
         return request
     path, rule = checked_path(request.path), request.labels
@@ -221,22 +231,7 @@ def _with_absolute_paths(request: Request) -> Request:
     return replace(request, path=path, labels=rule)
 
 
-def preview(db: Database, request: Request) -> Preview:
-    """Return the labels as an import of files on this machine would read them. Stores nothing.
-
-    Raises SlotlabError as `start_import` and its job would, except for damaged images.
-    """
-    request = _with_absolute_paths(request)
-    project = projects.find_project(db, request.project)
-    spec = spec_of(project) if project else _new_spec(request.length, request.charset)
-    path = request.path or Path()
-    if request.watch:
-        _check_watch(request, path)
-    names = _first_names(path) if request.watch else [file.name for file in list_files(path)]
-    return LabelBook(request.labels, spec, names, path, request.options).preview()
-
-
-def _first_names(folder: Path) -> list[str]:
+def first_names(folder: Path) -> list[str]:
     """Return the names of some files of a folder that is watched. It may be empty, or have very many."""
     paths = islice(folder_paths(folder), naming.EVIDENCE_NAMES)
     return [storable(path.relative_to(folder).as_posix()) for path in paths]
@@ -246,13 +241,14 @@ def _watched_rule(request: Request, folder: Path, spec: TextSpec) -> str:
     """Return the rule of a watch, decided by the files that are there. Raises AmbiguousLabelsError."""
     if request.labels != "filename" or request.options.pattern is not None:
         return request.labels
-    names = _first_names(folder)
+    names = first_names(folder)
     exported = read_manifests(folder, names)
     rule = naming.decided([name for name in names if name not in exported], spec)
     return "filename" if rule == "start" else rule
 
 
-def _check_watch(request: Request, folder: Path) -> None:
+def check_watch(request: Request, folder: Path) -> None:
+    """Raise SlotlabError if the folder cannot be watched with these labels."""
     if not folder.is_dir():
         raise ImportSourceError(f"{folder} is not a folder. Only a folder can be watched.")
     if request.labels != "none" and request.labels not in NAMED:
@@ -305,7 +301,8 @@ def _is_one_zip(upload: Upload) -> bool:
     return len(upload.files) == 1 and upload.files[0][0].lower().endswith(".zip")
 
 
-def _check_upload(upload: Upload | None) -> None:
+def check_upload(upload: Upload | None) -> None:
+    """Raise SlotlabError if there is nothing to import, or a glance shows that it cannot be."""
     if upload is None or not upload.files:
         raise OptionError("There are no files to import. Choose image files or a zip file first.")
     if _is_one_zip(upload) and not zipfile.is_zipfile(io.BytesIO(upload.files[0][1])):
@@ -314,7 +311,7 @@ def _check_upload(upload: Upload | None) -> None:
         check_bytes("The label table", upload.label_table)
 
 
-def _save_upload(upload: Upload, directory: Path) -> None:
+def save_upload(upload: Upload, directory: Path) -> None:
     """Save the files as one zip, so that an uploaded name never becomes a path."""
     if _is_one_zip(upload):
         (directory / UPLOAD).write_bytes(upload.files[0][1])
@@ -421,7 +418,7 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
     project = projects.find_project(db, name)
     if project is None:
         check_name("project name", name, MAX_PROJECT)
-        spec = _new_spec(length, charset)
+        spec = new_spec(length, charset)
         with write(db):  # another process may have created it in between
             project = projects.find_project(db, name) or projects.insert_project(db, name, spec.length, spec.charset)
     wanted = (project.length if length is None else length, project.charset if charset is None else charset)
@@ -433,7 +430,7 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
     return project
 
 
-def _new_spec(length: int | None, charset: str | None) -> TextSpec:
+def new_spec(length: int | None, charset: str | None) -> TextSpec:
     """Return the text of a new project. Raises OptionError."""
     return TextSpec(
         DEFAULT_SPEC.length if length is None else length, DEFAULT_SPEC.charset if charset is None else charset
@@ -445,7 +442,7 @@ def open_source(db: Database, project: Project, name: str, owner: str, authoriza
     with write(db):
         source = projects.find_source(db, project.id, name)
         if source is None:
-            _check_origin(name, owner, authorization)
+            _check_origins(name, owner, authorization)
             return projects.insert_source(db, project.id, name, owner, authorization)
     if (source.owner, source.authorization) != (owner, authorization):
         raise OptionError(
@@ -455,16 +452,17 @@ def open_source(db: Database, project: Project, name: str, owner: str, authoriza
     return source
 
 
-def _check_origin(name: str, owner: str, authorization: str) -> None:
-    fields = (
-        ("source name", name, "Name where these images come from."),
-        ("owner", owner, "Enter who owns the portal."),
-        ("authorization", authorization, "Enter the ticket or contract that allows you to use these images."),
-    )
-    for title, value, advice in fields:
-        if not value.strip():
-            raise OptionError(f"The {title} is missing. {advice}")
-        check_name(title, value, MAX_ORIGIN)
+def _check_origins(name: str, owner: str, authorization: str) -> None:
+    check_origin("source name", name)
+    check_origin("owner", owner)
+    check_origin("authorization", authorization)
+
+
+def check_origin(title: str, value: str) -> None:
+    """Raise OptionError if a fact about a new source is missing or not a name. `title` is a key of ORIGINS."""
+    if not value.strip():
+        raise OptionError(f"The {title} is missing. {ORIGINS[title]}")
+    check_name(title, value, MAX_ORIGIN)
 
 
 def import_images(

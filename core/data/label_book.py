@@ -11,7 +11,7 @@ from core.charset import TextSpec
 from core.data.sources import list_tables, read_inside, read_table_file
 from core.data.tables import mapping, naming
 from core.data.tables.cleaning import cleaned, fits, folded
-from core.data.tables.formats import FILE_NAMES, MAX_NAME, Table, check_bytes, read_table
+from core.data.tables.formats import FILE_NAMES, MAX_NAME, MAX_TABLE_BYTES, Table, check_bytes, read_table, too_large
 from core.data.tables.matching import FileIndex, has_image_suffix
 from core.errors import AmbiguousLabelsError, ImportSourceError, LabelError, OptionError
 from core.files import shortened
@@ -90,11 +90,13 @@ class LabelBook:
         options: LabelOptions | None = None,
         *,
         decides: bool = True,
+        table_bytes: int = MAX_TABLE_BYTES,
     ) -> None:
         """Read the tables. `rule` is one of RULES or the path of a table, perhaps inside `source`.
 
         `names` are the files' names. `source` is their folder or zip. With labels in names, each MANIFEST in it gives
-        the kinds. Without `decides`, "filename" means "start", so that the names at hand do not matter.
+        the kinds. A table has at most `table_bytes`. Without `decides`, "filename" means "start", so that
+        the names at hand do not matter.
         Raises ImportSourceError or OptionError if a table cannot be used. AmbiguousLabelsError names the option that
         decides.
         """
@@ -112,14 +114,14 @@ class LabelBook:
             self._exported = read_manifests(source, names) if source is not None else {}
             self._rule = self._name_rule(rule, decides)
         elif rule == "auto":
-            self._read_inside(source)
+            self._read_inside(source, table_bytes)
             self._rule = "table" if self._tables else "none"
             self._offers_names = not self._tables
         elif rule == "none":
             self._rule = "none"
         else:
             self._rule = "table"
-            self._read_tables([_table_of(rule, source)])
+            self._read_tables([_table_of(rule, source, table_bytes)])
 
     def _name_rule(self, rule: str, decides: bool) -> str:
         if self._options.pattern is not None:
@@ -131,10 +133,10 @@ class LabelBook:
         self._naming = {"start": naming.start, "end": naming.end}.get(rule, lambda _: naming.folder)(self._spec)
         return rule
 
-    def _read_inside(self, source: Path | None) -> None:
+    def _read_inside(self, source: Path | None, table_bytes: int) -> None:
         """Read the tables of the folder or zip that name its files. Others are notes, or not about these images."""
         files, found = FileIndex(self._names), []
-        for file in list_tables(source) if source is not None else []:
+        for file in list_tables(source, table_bytes) if source is not None else []:
             try:
                 table = read_table(file.name, file.read(), self._options.separator)
                 is_about_them = _names_files(table, files, PurePosixPath(file.name).parent.as_posix())
@@ -252,12 +254,16 @@ class LabelBook:
         return bool(self._names) and 10 * len(fitting) >= 9 * len(self._names)
 
 
-def _table_of(rule: str, source: Path | None) -> tuple[str, bytes]:
+def _table_of(rule: str, source: Path | None, most: int) -> tuple[str, bytes]:
     """Return name and bytes of the table at a path, or of that name inside the folder or zip of the images."""
     path = Path(rule)
     if source is not None and not path.exists() and (data := read_inside(source, path.as_posix())) is not None:
-        return path.as_posix(), data
-    return path.name, read_table_file(path)
+        name = path.as_posix()
+    else:
+        name, data = path.name, read_table_file(path, most + 1)
+    if len(data) > most:
+        raise too_large(name, most)
+    return name, data
 
 
 def check_table(path: Path) -> None:

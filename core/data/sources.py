@@ -235,10 +235,10 @@ def is_table(name: str) -> bool:
     return name.lower().endswith(TABLE_SUFFIXES)
 
 
-def list_tables(source: Path) -> list[SourceFile]:
+def list_tables(source: Path, most: int = MAX_TABLE_BYTES) -> list[SourceFile]:
     """List the files of a folder or zip that may be label tables, those nearest to its root first.
 
-    At most MAX_TABLES, and MAX_TABLE_BYTES in all. Reading raises ImportSourceError.
+    At most MAX_TABLES, and `most` bytes in all. Reading raises ImportSourceError.
     """
     found: list[tuple[int, str, int, Callable[[], bytes]]] = []
     if source.is_dir():
@@ -262,7 +262,7 @@ def list_tables(source: Path) -> list[SourceFile]:
     tables, total = [], 0
     for _, name, size, read in sorted(found, key=lambda each: each[:2])[:MAX_TABLES]:
         total += size
-        if total <= MAX_TABLE_BYTES:
+        if total <= most:
             tables.append(SourceFile(name, read))
     return tables
 
@@ -286,7 +286,7 @@ def read_inside(source: Path, name: str) -> bytes | None:
         return read_table_file(source / name)
     with zipfile.ZipFile(source) as archive:
         if archive.getinfo(name).file_size > MAX_TABLE_BYTES:
-            raise too_large(name)
+            raise too_large(name, MAX_TABLE_BYTES)
         return _read_zipped_table(archive, archive.getinfo(name))
 
 
@@ -308,7 +308,7 @@ def read_table_file(path: Path, most: int = MAX_TABLE_BYTES) -> bytes:
     try:
         with open_regular(path) as file:
             if os.fstat(file.fileno()).st_size > MAX_TABLE_BYTES:
-                raise too_large(path.name)
+                raise too_large(path.name, MAX_TABLE_BYTES)
             return file.read(most)
     except OSError as error:
         raise ImportSourceError(f"The label file {path} cannot be read ({error.strerror}).") from error

@@ -1,5 +1,7 @@
 """Steps that browser tests share across pages."""
 
+import re
+
 import numpy as np
 from playwright.sync_api import Page, expect
 
@@ -72,4 +74,4 @@ def import_zip(page: Page, archive: bytes, project: str) -> None:
         field.fill(value)
         field.press("Tab")
         settle(page)
-    page.get_by_role("button", name="Import images", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Import .* into ")).click()

@@ -105,7 +105,7 @@ def decoded(name: str, data: bytes) -> str:
 def check_bytes(name: str, data: bytes) -> None:
     """Raise ImportSourceError if the data, which may be the start of a table, is too large, empty or not text."""
     if len(data) > MAX_TABLE_BYTES:
-        raise too_large(name)
+        raise too_large(name, MAX_TABLE_BYTES)
     if data.startswith(b"PK\3\4"):
         raise ImportSourceError(f"{name} is a zip file or a workbook, not a label table. Save the sheet as CSV.")
     if b"\0" in data and not data.startswith(UTF_16) and b"\0" not in data[:2]:
@@ -118,8 +118,8 @@ def _with_nul(name: str) -> ImportSourceError:
     return ImportSourceError(f"{name} contains NUL characters and is not a label table.")
 
 
-def too_large(name: str) -> ImportSourceError:
-    return ImportSourceError(f"{name} has more than {MAX_TABLE_BYTES:,} bytes. Divide the images into several imports.")
+def too_large(name: str, most: int) -> ImportSourceError:
+    return ImportSourceError(f"{name} has more than {most:,} bytes. Divide the images into several imports.")
 
 
 # Delimited text

@@ -2,14 +2,20 @@
 
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from core.data.importing import DEFAULT_SPEC, Report, Request, Upload, current_report, start_import
+from core.data.import_checks import preview_of, problems
+from core.data.importing import DEFAULT_SPEC, Report, Request, Upload, current_report, new_spec, start_import
+from core.data.label_book import LabelOptions, Preview
+from core.data.tables import formats
+from core.errors import SlotlabError
 from core.jobs.jobdir import JobStatus
 from core.words import plural
 from db.projects import get_project, list_sources
@@ -18,22 +24,42 @@ from pages.components import layout, state
 from pages.components.operators import current_operator
 from pages.components.progress import cancel_button, follow, show_progress
 
+TABLE_TYPES = ["csv", "tsv", "txt", "json", "jsonl", "ndjson", "py"]
 IMAGE_TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "zip"]
-LABEL_RULES = {"none": "No labels yet", "filename": "File names", "csv": "CSV file"}
+LABEL_RULES = {
+    "auto": "Tables beside the images",
+    "none": "No labels yet",
+    "csv": "Label table",
+    "filename": "Names of the files",
+    "start": "Start of the file names",
+    "end": "End of the file names",
+    "folder": "Names of the folders",
+}
+SEPARATORS = [None, *formats.SEPARATORS]
+PREVIEW_TABLE_BYTES = 8 * 1024**2
+"""Size of a label table above which this process does not read it. The job does."""
+PREVIEW_BYTES = 256 * 1024**2
+"""Size of an upload or zip above which there is no preview."""
 
 
 def import_form(projects: list[Project]) -> None:
     """Ask for images, project and authorization, and start the job. Not an st.form, because fields depend on others."""
     known = {project.name: project for project in projects}
+    places: dict[str, DeltaGenerator] = {}
     left, right = st.columns(2, gap="large")
     with left:
-        images = _ask_for_images()
+        images = _ask_for_images(places)
     with right:
-        target, keys = _ask_for_target(known)
-    layout.show_refusal()
+        target, keys = _ask_for_target(known, places)
     request = Request(**images, **target)
+    if st.session_state.get(state.IMPORT_REFUSED):
+        _show_problems(request, places)
+    count = _show_preview(request, known.get(request.project))
+    layout.show_refusal()
+    target_name = f" into {layout.plain(request.project)}" if request.project else ""
     st.button(
-        f"Import into {layout.plain(request.project)}" if request.project in known else "Import images",
+        f"Import {plural(count, 'image') if count else 'images'}{target_name}",
+        key="import start",
         type="primary",
         icon=":material/upload:",
         on_click=_start,
@@ -52,21 +78,102 @@ def _start(request: Request, keys: dict[str, str], request_id: str) -> None:
         field: value.strip() if isinstance(value, str) else value for field, value in newest.items()
     }
     request = replace(request, **stripped)
-    upload = None
-    if request.path is None:
-        table = st.session_state.get(state.IMPORT_LABEL_FILE)
-        upload = Upload(
-            files=[(file.name, file.getvalue()) for file in st.session_state.get(state.IMPORT_FILES) or []],
-            label_table=table.getvalue() if table else None,
-        )
+    upload = _upload() if request.path is None else None
+    st.session_state[state.IMPORT_REFUSED] = False
     with layout.refuses():
         home = layout.home().create()
         with layout.database(create=True) as db:
+            if problems(db, request, upload):
+                st.session_state[state.IMPORT_REFUSED] = True
+                return
             start_import(db, home, request, operator=current_operator(), upload=upload, request_id=request_id)
         st.session_state[state.PROJECT] = request.project
 
 
-def _ask_for_images() -> dict[str, Any]:
+def _upload() -> Upload:
+    table = st.session_state.get(state.IMPORT_LABEL_FILE)
+    return Upload(
+        files=[(file.name, file.getvalue()) for file in st.session_state.get(state.IMPORT_FILES) or []],
+        label_table=table.getvalue() if table else None,
+    )
+
+
+def _show_problems(request: Request, places: dict[str, DeltaGenerator]) -> None:
+    """Show what is missing or wrong beside its field, until it is right."""
+    upload = _upload() if request.path is None else None
+    with layout.database() as db:
+        found = problems(db, request, upload)
+    for field, sentence in found.items():
+        places.get(field, places["images"]).error(layout.plain(sentence), icon=":material/error:")
+    st.session_state[state.IMPORT_REFUSED] = bool(found)
+
+
+def _show_preview(request: Request, project: Project | None) -> int:
+    """Show the first labels as an import would read them. Return the number of images, 0 if it is not known."""
+    files = st.session_state.get(state.IMPORT_FILES) or []
+    table = st.session_state.get(state.IMPORT_LABEL_FILE)
+    if request.path is None:
+        if not files or sum(file.size for file in files) > PREVIEW_BYTES:
+            return 0 if any(file.name.lower().endswith(".zip") for file in files) else len(files)
+        seen: tuple[object, ...] = (*(file.file_id for file in files), table and table.file_id)
+    else:
+        try:
+            stat = request.path.stat()
+        except (OSError, ValueError, RuntimeError):
+            return 0
+        if request.path.is_file() and stat.st_size > PREVIEW_BYTES:
+            return 0
+        seen = (stat.st_mtime_ns,)
+    text = (project.length, project.charset) if project else (request.length, request.charset)
+    found = _preview(
+        (request.path, request.labels, request.options, request.watch), text, seen,
+        _upload if request.path is None else None,
+    )  # fmt: skip
+    if isinstance(found, str):
+        st.warning(layout.plain(found), icon=":material/help:")
+        return 0
+    if found.labels or found.refused:
+        _draw_preview(found)
+    for warning in found.warnings:
+        st.warning(layout.plain(warning), icon=":material/warning:")
+    return 0 if request.watch else found.files
+
+
+@st.cache_data(ttl=30, max_entries=20, show_spinner="Reading the labels")
+def _preview(
+    reading: tuple[Path | None, str, LabelOptions, bool],
+    text: tuple[int | None, str | None],
+    seen: tuple[object, ...],  # noqa: ARG001 - part of the key: other files have other labels
+    _files: Callable[[], Upload] | None,
+) -> Preview | str:
+    """Return the labels as an import would read them, or the sentence that says why it could not."""
+    path, labels, options, watch = reading
+    request = Request(
+        path=path, labels=labels, options=options, watch=watch, project="", source="", owner="", authorization=""
+    )
+    try:
+        upload = _files() if _files else None
+        return preview_of(request, new_spec(*text), upload, most=PREVIEW_TABLE_BYTES)
+    except SlotlabError as error:
+        return str(error)
+
+
+def _draw_preview(preview: Preview) -> None:
+    st.caption(
+        f"{layout.plain(preview.origin)} {plural(preview.labels, 'image')} of {preview.files:,} will be labeled, "
+        f"and {plural(preview.refused, 'label')} refused."
+    )
+    rows = pd.DataFrame(preview.rows, columns=["File", "Label", "Problem"])
+    if rows["Problem"].isna().all():
+        rows = rows.drop(columns="Problem")
+    st.dataframe(rows, hide_index=True, width="stretch", alt="The first labels as they would be imported")
+    refused = [(name, reason) for name, reason in preview.reasons if name not in {row[0] for row in preview.rows}]
+    for name, reason in refused:
+        st.caption(f"{layout.plain(name)}: {layout.plain(reason)}")
+
+
+def _ask_for_images(places: dict[str, DeltaGenerator]) -> dict[str, Any]:
+    """Return the entered values. `places` gets a place for the problem of each field, below it."""
     way = st.segmented_control(
         "Images",
         ["Upload", "Folder on the server"],
@@ -90,32 +197,65 @@ def _ask_for_images() -> dict[str, Any]:
         st.file_uploader(
             "Image files or a zip file", type=IMAGE_TYPES, accept_multiple_files=True, key=state.IMPORT_FILES
         )
+    places["images"] = st.empty()
     rule = st.selectbox(
         "Labels", list(LABEL_RULES), format_func=LABEL_RULES.__getitem__, **_persistent("import labels")
     )
-    if rule == "filename":
-        st.caption(
-            "The label ends at the first underscore or at the extension: 004420.png, 004420_2.png. All count as labels "
-            "of people, unless the folder or zip also has the sources.csv of an export."
-        )
-    elif rule == "csv":
-        st.caption("First line: filename,label. Then one line per image.")
+    if rule == "csv":
+        st.caption("Any table that names files and labels: CSV, JSON, Label Studio, PaddleOCR and others.")
         if on_server:
-            csv_path = st.text_input("CSV file", placeholder="/data/portal/labels.csv", **_persistent("import csv"))
-            rule = csv_path.strip() or "labels.csv"
+            table = st.text_input("Label table", placeholder="/data/portal/labels.csv", **_persistent("import csv"))
+            rule = table.strip() or "labels.csv"
         else:
-            st.file_uploader("CSV file", type="csv", key=state.IMPORT_LABEL_FILE)
+            st.file_uploader("Label table", type=TABLE_TYPES, key=state.IMPORT_LABEL_FILE)
             rule = "none"  # the uploaded file takes precedence
-    return {"path": path, "labels": rule, "watch": watch}
+    places["labels"] = st.empty()
+    options, corrects = (LabelOptions(), False) if rule == "none" and on_server else _ask_for_options()
+    return {"path": path, "labels": rule, "watch": watch, "options": options, "replace": corrects}
 
 
-def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the entered values, and the widget keys of the fields."""
+def _ask_for_options() -> tuple[LabelOptions, bool]:
+    """Return how labels are read where that is not clear, and whether they correct others."""
+    with st.expander("How labels are read"):
+        pattern = st.text_input(
+            "Pattern of the file names", placeholder="meter-*_{label}", **_persistent("import pattern"),
+            help="`{label}` is the label and `*` any text. Takes the place of a table.",
+        )  # fmt: skip
+        file, label = st.columns(2)
+        file_column = file.text_input("Column of the files", **_persistent("import file column"))
+        label_column = label.text_input(
+            "Column of the labels",
+            help="Several, for one character each: d1,d2,d3",
+            **_persistent("import label column"),
+        )
+        separator = st.selectbox(
+            "Separator",
+            SEPARATORS,
+            format_func=lambda word: word or "Found by itself",
+            **_persistent("import separator"),
+        )
+        folds = st.checkbox("Ignore the case of letters", **_persistent("import fold case"))
+        corrects = st.checkbox(
+            "Correct labels that exist", **_persistent("import replace"),
+            help="Also those of validation and test images. Each correction is in the history of its image.",
+        )  # fmt: skip
+    options = LabelOptions(
+        pattern=pattern.strip() or None, file_column=file_column.strip() or None,
+        label_column=label_column.strip() or None, separator=separator, fold_case=folds,
+    )  # fmt: skip
+    return options, corrects
+
+
+def _ask_for_target(
+    projects: dict[str, Project], places: dict[str, DeltaGenerator]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the entered values, and the widget keys of the fields. `places`: see `_ask_for_images`."""
     keys: dict[str, str] = {}
     _follow_sidebar(projects)
     name, keys["project"] = _choose_or_name(
         "Project", list(projects), "import project", "For example, the portal's name"
     )
+    places["project"] = st.empty()
     length, charset, sources = None, None, {}
     if name in projects:
         with layout.database() as db:
@@ -129,19 +269,23 @@ def _ask_for_target(projects: dict[str, Project]) -> tuple[dict[str, Any], dict[
             "Allowed characters", DEFAULT_SPEC.charset, help=fixed, **_persistent("import charset")
         )
         keys |= {"length": "import length", "charset": "import charset"}
+        places["text"] = st.empty()
     # One key for all new projects: a key with the name would clear this field while the name is being typed.
     source_key = f"import source of {name}" if name in projects else "import source"
     source, keys["source"] = _choose_or_name("Source", list(sources), source_key, "For example, login page, March")
+    places["source"] = st.empty()
     if source in sources:
         owner, authorization = sources[source].owner, sources[source].authorization
         st.caption(f"Owner: {layout.plain(owner)}. Authorization: {layout.plain(authorization)}.")
     else:
         owner = st.text_input("Portal owner", **_persistent("import owner"))
+        places["owner"] = st.empty()
         authorization = st.text_input(
             "Authorization reference", placeholder="Ticket, contract or email", **_persistent("import authorization"),
             help="Proof that you are allowed to automate this portal: who gave permission, and where it is documented.",
         )  # fmt: skip
         keys |= {"owner": "import owner", "authorization": "import authorization"}
+        places["authorization"] = st.empty()
     return {
         "project": name,
         "length": length,

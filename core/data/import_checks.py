@@ -1,0 +1,110 @@
+"""Checks of an import before it starts: its labels as they would be read, and all problems of its request."""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from core.charset import TextSpec, spec_of
+from core.data.importing import (
+    UPLOAD,
+    UPLOADED_LABELS,
+    Request,
+    Upload,
+    check_origin,
+    check_upload,
+    check_watch,
+    first_names,
+    new_spec,
+    save_upload,
+    with_absolute_paths,
+)
+from core.data.label_book import LabelBook, Preview, check_table
+from core.data.sources import check_source, list_files
+from core.data.tables.formats import MAX_TABLE_BYTES
+from core.errors import OptionError, SlotlabError
+from core.names import MAX_PROJECT, check_name
+from db import projects
+from db.sqlite import Database
+
+
+def preview(db: Database, request: Request) -> Preview:
+    """Return the labels as an import of files on this machine would read them. Stores nothing.
+
+    Raises SlotlabError as `start_import` and its job would, except for damaged images.
+    """
+    project = projects.find_project(db, request.project)
+    spec = spec_of(project) if project else new_spec(request.length, request.charset)
+    return preview_of(request, spec)
+
+
+def preview_of(
+    request: Request, spec: TextSpec, upload: Upload | None = None, *, most: int = MAX_TABLE_BYTES
+) -> Preview:
+    """Return the labels as an import into a project of this text would read them.
+
+    `most`: bytes of a label table; a larger one raises ImportSourceError.
+    """
+    if upload is not None:
+        check_upload(upload)
+        with TemporaryDirectory() as folder:
+            save_upload(upload, Path(folder))
+            table = Path(folder, UPLOADED_LABELS)
+            labels = str(table) if table.exists() else request.labels
+            return _read(with_absolute_paths(request), Path(folder, UPLOAD), labels, spec, most)
+    request = with_absolute_paths(request)
+    return _read(request, request.path or Path(), request.labels, spec, most)
+
+
+def _read(request: Request, path: Path, labels: str, spec: TextSpec, most: int) -> Preview:
+    if request.watch:
+        check_watch(request, path)
+    names = first_names(path) if request.watch else [file.name for file in list_files(path)]
+    return LabelBook(labels, spec, names, path, request.options, table_bytes=most).preview()
+
+
+def problems(db: Database | None, request: Request, upload: Upload | None = None) -> dict[str, str]:
+    """Return what is wrong with a request, as sentences by field: all at once, where `start_import` raises the first.
+
+    Fields: images, labels, project, text, source, owner, authorization. Without a database there is no project yet.
+    """
+    found: dict[str, str] = {}
+
+    def check(field: str, test: Callable[[], object]) -> None:
+        try:
+            test()
+        except SlotlabError as error:
+            found[field] = str(error)
+
+    check("images", lambda: _check_images(request, upload))
+    if upload is None and request.path is not None and "images" not in found:
+        check("labels", lambda: _check_labels(request))
+    project = projects.find_project(db, request.project) if db is not None else None
+    if project is None:
+        check("project", lambda: _check_project(request.project))
+        check("text", lambda: new_spec(request.length, request.charset))
+    if db is None or project is None or projects.find_source(db, project.id, request.source) is None:
+        check("source", lambda: check_origin("source name", request.source))
+        check("owner", lambda: check_origin("owner", request.owner))
+        check("authorization", lambda: check_origin("authorization", request.authorization))
+    return found
+
+
+def _check_project(name: str) -> None:
+    if not name.strip():
+        raise OptionError("The project name is missing. Name the portal.")
+    check_name("project name", name, MAX_PROJECT)
+
+
+def _check_images(request: Request, upload: Upload | None) -> None:
+    if request.path is None:
+        check_upload(upload)
+    elif not request.watch:
+        check_source(request.path)
+
+
+def _check_labels(request: Request) -> None:
+    request = with_absolute_paths(request)
+    if request.watch and request.path is not None:
+        check_watch(request, request.path)
+    elif Path(request.labels).is_absolute():
+        check_table(Path(request.labels))
