@@ -5,7 +5,7 @@ from itertools import takewhile
 import streamlit as st
 
 from core.runs.bundle_comparison import compare_bundles
-from core.runs.bundles import Bundle, delete_bundle, list_bundles, zip_bytes
+from core.runs.bundles import Bundle, delete_bundle, gone, list_bundles, zip_bytes
 from core.runs.promotions import default_run, former, promote
 from db.promotions import list_promotions
 from pages.components import layout
@@ -82,8 +82,11 @@ st.caption(
     "A bundle is a run as a folder that scripts read with. Mark the one that your automation uses. "
     "Pages then show its run first. Copy its files yourself."
 )
+if used and used not in {bundle.job.id for bundle in bundles}:
+    st.error(gone(used), icon=":material/error:")
 if not bundles:
-    st.info("No bundles yet. Make one on the Bundle tab of Evaluate.", icon=":material/inventory_2:")
+    start = "There is no bundle to use." if used else "No bundles yet."
+    st.info(f"{start} Make one on the Bundle tab of Evaluate.", icon=":material/inventory_2:")
     runs = layout.runs_with_a_model(project)
     with layout.errors(), layout.database() as db:
         shown = default_run(db, home, project, runs)
@@ -92,6 +95,8 @@ if not bundles:
             "pages/evaluate.py", label=f"Make a bundle of {shown[0]}", icon=":material/grid_on:",
             query_params={"project": project.name, "run": shown[0], "section": "bundle"},
         )  # fmt: skip
+    if used:
+        show_history(history)
     st.stop()
 with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     if used:
@@ -102,8 +107,6 @@ with st.container(border=True, horizontal=True, vertical_alignment="center", hor
                       args=(before,))  # fmt: skip
     else:
         st.markdown("No bundle is in use yet.")
-if used and used not in {bundle.job.id for bundle in bundles}:
-    st.error(f"The files of {used} are gone. Use another bundle, or make it again.", icon=":material/error:")
 show_alarms(project, page.operator)
 with layout.errors():
     selected = show_table(bundles, used, key=f"bundles {project.id} {len(bundles)}")

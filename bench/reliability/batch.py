@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ import pyarrow.parquet as pq
 
 from bench import quiet
 from bench.cells import RESULTS, ROOT, CellError, cores, environment, save_result
+from bench.repeat import repeated
 from bench.ui.million import variants
 from core.runs.targets import is_bundle
 
@@ -165,21 +165,11 @@ def peak_memory(batch: Batch) -> Iterator[dict[str, float]]:
 
     A page that processes share counts once.
     """
-    ended, most = threading.Event(), [0.0]
     figures: dict[str, float] = {}
-
-    def watch() -> None:
-        while not ended.wait(0.2):
-            most[0] = max(most[0], sum(map(_memory_mb, batch.processes())))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    sizes = [0.0]
+    with repeated(lambda: sizes.append(sum(map(_memory_mb, batch.processes()))), seconds=0.2):
         yield figures
-    finally:
-        ended.set()
-        watcher.join()
-    figures["peak_mb"] = round(most[0], 1)
+    figures["peak_mb"] = round(max(sizes), 1)
 
 
 def _memory_mb(process: int) -> float:

@@ -12,7 +12,6 @@ import argparse
 import os
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from bench.cells import ROOT, cores, environment, save_result
+from bench.repeat import repeated
 from core.images.renderer import samples
 from tests.helpers.service import Load, Service, load_of, serving
 
@@ -90,21 +90,14 @@ def memory(service: Service) -> Iterator[dict[str, float]]:
     times: list[float] = []
     sizes: list[float] = []
     figures: dict[str, float] = {}
-    ended = threading.Event()
 
-    def watch() -> None:
-        while not ended.wait(0.5):
-            pages = int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[1])
-            times.append(time.monotonic() / 60)
-            sizes.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+    def look() -> None:
+        pages = int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[1])
+        times.append(time.monotonic() / 60)
+        sizes.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with repeated(look, seconds=0.5):
         yield figures
-    finally:
-        ended.set()
-        watcher.join()
     part = len(times) // 3
     figures["memory_mb"] = round(sizes[-1], 1)
     figures["memory_mb_a_minute"] = round(statistics.linear_regression(times[part:], sizes[part:]).slope, 2)

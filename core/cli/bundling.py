@@ -8,7 +8,7 @@ import typer
 
 from core.cli.progress import Progress
 from core.cli.shared import Json, ProjectName, RunName, database, find_project, find_run, update_jobs
-from core.cli.terminal import print_line
+from core.cli.terminal import print_error, print_line
 from core.errors import OptionError, StorageError
 from core.evaluation.percent import counted
 from core.files import write_outside
@@ -22,9 +22,11 @@ from core.runs.bundles import (
     check_out,
     copy_out,
     find_bundle,
+    gone,
     list_bundles,
     manifest_of,
     start_bundle,
+    used_and_gone,
     zip_bytes,
 )
 from core.runs.promotions import promote
@@ -56,7 +58,7 @@ def bundle(
         job = control.finish(db, home, job.id, progress.show_job)
         made = bundle_of(home, chosen, job)
     if made is None:
-        raise StorageError(f"The files of {job.id} are gone. Make the bundle again.")
+        raise StorageError(gone(job.id))
     copy_out(made.directory, out)
     if zip_file is not None:
         write_outside(zip_file, zip_bytes(made.directory))
@@ -91,10 +93,13 @@ def models(*, project: ProjectName, as_json: Json = False) -> None:
             }
             for each in list_bundles(db, home, chosen)
         ]  # fmt: skip
+        lost = used_and_gone(db, home, chosen)
+    if lost is not None:
+        print_error(gone(lost))
     if as_json:
         print(json.dumps(records, ensure_ascii=False))
         return
-    if not records:
+    if not records and lost is None:
         print("No bundles yet.")
     for record in records:
         notes = ["in use"] * record["in_use"] + ["outdated"] * (not record["is_current"])
@@ -123,7 +128,9 @@ def use_bundle(
         job = control.find_job(db, bundle_name)
         found = find_bundle(db, home, job.id)
         if found is None:
-            what = "has no files" if job.kind == KIND else "is not a bundle"
+            if job.kind == KIND and job.state == "finished":
+                raise OptionError(gone(job.id))
+            what = f"is {job.state}" if job.kind == KIND else "is not a bundle"
             raise OptionError(f"{job.id} {what}. `slotlab models` lists the bundles.")
         promote(db, found, operator=default_operator())
     if as_json:

@@ -110,7 +110,7 @@ def threshold(
         by_portal = thresholds.by_verdicts(db, home, found) if verdicts else None
         if verdicts and by_portal is None:
             raise OptionError(
-                f"The portal has judged no reading of a bundle of {found.job.id}. "
+                f"The portal has judged no reading of a bundle of {found.job.id} whose files are here. "
                 "Keep a log with the reader, and import it with `slotlab verdicts`."
             )
         judged = by_portal or thresholds.by_validation(load_evaluated(db, home, found, "val", tta=tta))

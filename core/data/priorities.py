@@ -51,9 +51,8 @@ class _Readings:
         return max(possible, key=lambda proposal: proposal.confidence).text if possible else None
 
     def agreed(self, rule: Rule) -> str | None:
-        """Return the agreed reading, unless the portal has rejected it. The readers are then wrong together."""
-        text = rule.agreed([proposal.text for proposal in self.general])
-        return None if text in self.rejected else text
+        """Return the agreed reading, unless the portal has rejected it."""
+        return rule.agreed([proposal.text for proposal in self.general], self.rejected)
 
 
 def update(db: Database, project: Project, *, rule: Rule | None = None) -> None:

@@ -4,7 +4,7 @@ Readings are never labels of val and test, and nobody who labels those images se
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +40,13 @@ class Rule:
     suggests: bool = False
     """True if one reader alone is confident often enough for its readings to be suggestions."""
 
-    def agreed(self, texts: Texts) -> str | None:
-        """Return the agreed reading of an image from the text of each reader, whether or not they can be used."""
-        return agreed(texts, self.agree)
+    def agreed(self, texts: Texts, rejected: Collection[str] = ()) -> str | None:
+        """Return the agreed reading of an image from the text of each reader, whether or not they can be used.
+
+        If the portal has rejected it, the readers are wrong together, and there is none.
+        """
+        text = agreed(texts, self.agree)
+        return None if text in rejected else text
 
 
 def agreement(db: Database, project: Project, rule: Rule, readers: Sequence[Reader]) -> Agreement:
@@ -98,7 +102,7 @@ def agreed_texts(
     return {
         sample_id: text
         for sample_id, each in texts.items()
-        if (text := rule.agreed(each)) is not None and text not in rejected.get(sample_id, ())
+        if (text := rule.agreed(each, rejected.get(sample_id, ()))) is not None
     }
 
 

@@ -1,7 +1,7 @@
 """Suggestions: agreed readings in the boxes of training images on the Label page, and their effect on labels."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,14 +51,15 @@ def agreed_readings(db: Database, project: Project, chosen: Sequence[Sample]) ->
     return {
         sample_id: Suggestion(text, _least_sure(text, each))
         for sample_id, each in readings.items()
-        if (text := _agreed(rule, each)) is not None and text not in rejected.get(sample_id, ())
+        if (text := _agreed(rule, each, rejected.get(sample_id, ()))) is not None
     }
 
 
-def _agreed(rule: Rule, readings: Sequence[Proposal]) -> str | None:
-    if rule.suggests:
-        return readings[0].text if readings and readings[0].confidence >= CONFIDENT else None
-    return rule.agreed([proposal.text for proposal in readings])
+def _agreed(rule: Rule, readings: Sequence[Proposal], rejected: Collection[str]) -> str | None:
+    if not rule.suggests:
+        return rule.agreed([proposal.text for proposal in readings], rejected)
+    sure = [each.text for each in readings[:1] if each.confidence >= CONFIDENT and each.text not in rejected]
+    return sure[0] if sure else None
 
 
 def suggestions(db: Database, project: Project, chosen: Sequence[Sample]) -> dict[int, Suggestion]:

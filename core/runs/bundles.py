@@ -135,6 +135,17 @@ def find_bundle(db: Database, home: Home, job_id: str) -> Bundle | None:
     return bundle_of(home, run, job) if job and run else None
 
 
+def gone(job_id: str) -> str:
+    """Return the sentence about a bundle whose files were deleted."""
+    return f"The files of {job_id} are gone. Use another bundle, or make it again."
+
+
+def used_and_gone(db: Database, home: Home, project: Project) -> str | None:
+    """Return the bundle in use if its files are gone."""
+    newest = promotions.find_newest(db, project.id)
+    return newest.job_id if newest and find_bundle(db, home, newest.job_id) is None else None
+
+
 def list_bundles(db: Database, home: Home, project: Project) -> list[Bundle]:
     """Return the bundles of a project, newest first."""
     found = (find_bundle(db, home, job.id) for job in jobs.list_jobs(db, project_id=project.id, kind=KIND))

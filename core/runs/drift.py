@@ -11,7 +11,7 @@ from typing import Any
 from core.errors import OptionError, StorageError
 from core.home import Home
 from core.jobs import control
-from core.runs.bundles import find_bundle
+from core.runs.bundles import find_bundle, gone
 from core.runs.drift_streams import Change, Row, Stream
 from core.words import plural
 from db import jobs, promotions
@@ -70,7 +70,7 @@ def start_drift(db: Database, home: Home, project: Project, *, operator: str, re
         raise OptionError(UNUSED)
     bundle = find_bundle(db, home, newest.job_id)
     if bundle is None:
-        raise OptionError(f"The files of {newest.job_id} are gone. Use another bundle, or make it again.")
+        raise OptionError(gone(newest.job_id))
     spec = {"bundle": newest.job_id, "run": bundle.run_id, "operator": operator}
     return control.start_job(db, home, project, KIND, spec, request_id=request_id, single=True)
 

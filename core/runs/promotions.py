@@ -6,7 +6,7 @@ from itertools import pairwise
 from core.errors import OptionError
 from core.home import Home
 from core.jobs import control
-from core.runs.bundles import Bundle, find_bundle
+from core.runs.bundles import Bundle, find_bundle, gone
 from core.runs.drift import newest_drift
 from core.runs.rounds import best_run
 from db import promotions
@@ -22,7 +22,7 @@ def promote(db: Database, bundle: Bundle, *, operator: str) -> None:
         if newest and newest.job_id == bundle.job.id:
             raise OptionError(f"{bundle.job.id} is already in use.")
         if not bundle.directory.is_dir():
-            raise OptionError(f"The files of {bundle.job.id} are gone. Make the bundle again.")
+            raise OptionError(gone(bundle.job.id))
         promotions.insert_promotion(db, project_id=bundle.job.project_id, job_id=bundle.job.id, operator=operator)
 
 

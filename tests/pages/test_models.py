@@ -1,5 +1,6 @@
 """The Models page: which bundle is in use, what another one would change, and a way back."""
 
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -118,6 +119,24 @@ def test_a_bundle_in_use_without_files_is_an_error(home: Home, open_page: OpenPa
     app = open_page("models", project=bundled.name)
 
     assert f"The files of {PLAIN} are gone. Use another bundle, or make it again." in said(app)
+
+
+def test_without_any_files_the_page_says_which_bundle_is_gone(
+    home: Home, open_page: OpenPage, bundled: Project
+) -> None:
+    """Not that there never was one. The Bundle tab of the run says the same of its newest one."""
+    use(home, PLAIN)
+    shutil.rmtree(home.bundles)
+
+    app = open_page("models", project=bundled.name)
+    tab = open_page("evaluate", project=bundled.name, section="bundle")
+
+    assert not app.exception
+    assert f"The files of {PLAIN} are gone." in said(app)
+    assert "There is no bundle to use. Make one on the Bundle tab of Evaluate." in said(app)
+    assert list(app.dataframe[0].value["Bundle"]) == [PLAIN]  # of the history
+    assert not tab.exception
+    assert f"The files of {TTA} are gone." in said(tab)
 
 
 def test_evaluate_shows_the_run_in_use(home: Home, open_page: OpenPage, bundled: Project) -> None:

@@ -4,7 +4,7 @@ import uuid
 
 import streamlit as st
 
-from core.runs.bundles import Bundle, bundle_of, newest_job, start_bundle, zip_bytes
+from core.runs.bundles import Bundle, bundle_of, gone, newest_job, start_bundle, zip_bytes
 from core.runs.evaluated import Evaluated
 from core.words import plural
 from db.records import ACTIVE, Run
@@ -34,6 +34,8 @@ def show_bundle(shown: Evaluated) -> None:
         st.error(layout.plain(f"{job.id} {job.state}: {job.reason}"), icon=":material/error:")
     if made:
         _show_made(made)
+    elif job and job.state == "finished":
+        st.info(gone(job.id), icon=":material/info:")
     st.button(
         "Make bundle", icon=":material/inventory_2:", key="make bundle", on_click=_start,
         args=(shown.run, current_operator(), uuid.uuid4().hex), type="secondary" if made else "primary",

@@ -1,6 +1,7 @@
 """`slotlab bundle` with the real worker: a folder and a zip, what is refused, and which bundle is in use."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -90,7 +91,12 @@ def test_a_bundle_is_promoted_and_listed(home: Home, slotlab: Slotlab) -> None:
     for path in (home.bundles / "0003-bundle").iterdir():
         path.unlink()
     (home.bundles / "0003-bundle").rmdir()
-    refused(slotlab("promote", "3"), "0003-bundle has no files. `slotlab models` lists the bundles.")
+    gone = "The files of {} are gone. Use another bundle, or make it again."
+    refused(slotlab("promote", "3"), gone.format("0003-bundle"))
+    shutil.rmtree(home.bundles / "0002-bundle")
+    listed = slotlab("models", "--project", "portal")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", gone.format("0002-bundle") + "\n")
+    refused(slotlab("drift", "--project", "portal"), gone.format("0002-bundle"))
 
 
 @pytest.mark.usefixtures("trained")
