@@ -52,7 +52,7 @@ def export(db: Database, project: Project, form: str, out: Path, kinds: Collecti
     if not rows and form != "jsonl":
         raise OptionError(f"Project {project.name} has no labels yet. Use jsonl to export unlabeled images.")
     if form == "jsonl":
-        lines = [json.dumps({"name": row.pop("filename"), **row}, ensure_ascii=False) + "\n" for row in rows]
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         write_outside(out, "".join(lines).encode())
     elif form == "csv":
         write_outside(out, _csv(rows).encode())

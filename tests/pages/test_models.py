@@ -13,6 +13,7 @@ from core.runs.bundles import find_bundle
 from core.runs.promotions import promote
 from db import jobs
 from db.connection import opened, write
+from db.projects import insert_project
 from db.promotions import list_promotions
 from db.records import Project
 from tests.helpers.trained import RUN
@@ -39,6 +40,17 @@ def test_without_a_bundle_the_page_says_where_to_make_one(open_page: OpenPage, t
     assert not app.exception
     assert "No bundles yet. Make one on the Bundle tab of Evaluate." in said(app)
     assert [link.proto.label for link in app.main.get("page_link")] == [f"Make a bundle of {RUN}"]
+
+
+def test_without_a_run_there_is_one_next_step(home: Home, open_page: OpenPage) -> None:
+    """A bundle is made of a run, so the first thing to do is to train one."""
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "portal", 6, "0123456789")
+
+    app = open_page("models", project="portal")
+
+    assert not app.exception
+    assert [info.value for info in app.info] == ["No trained model yet. Start a run on the Train page."]
 
 
 def test_a_bundle_is_used_and_rolled_back(home: Home, open_page: OpenPage, bundled: Project) -> None:

@@ -295,7 +295,7 @@ def test_an_export_can_be_imported_again(slotlab: Slotlab, fresh: Slotlab, tmp_p
     again = fresh("import", tmp_path / "files", "--project", "q", "--labels", "filename", *WHO, "--json")
 
     assert len(rows) == 60
-    assert {"sha256", "name", "label", "split", "source", "operator", "owner", "authorization"} <= set(rows[0])
+    assert {"sha256", "filename", "label", "split", "source", "operator", "owner", "authorization"} <= set(rows[0])
     assert json.loads(again.stdout)["imported"] == json.loads(again.stdout)["labeled"] == 60
 
 

@@ -76,7 +76,7 @@ def test_jsonl_has_every_sample(db: Database, portal: Project, tmp_path: Path) -
     assert export(db, portal, "jsonl", out) == 5
 
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").split("\n")[:-1]]
-    assert {row["name"]: row["label"] for row in rows} == {
+    assert {row["filename"]: row["label"] for row in rows} == {
         "a.png": "001230", "sub/b.png": "001230", 'c, "d"\nü.gif': "000000", "=HYPERLINK(1).png": "999999",
         "unlabeled.png": None,
     }  # fmt: skip
@@ -85,7 +85,7 @@ def test_jsonl_has_every_sample(db: Database, portal: Project, tmp_path: Path) -
         assert sample is not None
         assert (row["split"], row["state"], row["operator"]) == (sample.split, sample.state, sample.operator)
         assert (row["source"], row["owner"], row["authorization"]) == ("mail", "=the team", "ticket 1, of May")
-        assert set(row) == {"name", "flag", *COLUMNS} - {"filename"}
+        assert set(row) == {"flag", *COLUMNS}
 
 
 def test_jsonl_says_why_a_sample_was_skipped(db: Database, portal: Project, tmp_path: Path) -> None:
