@@ -180,7 +180,7 @@ def names_in_logs(directory: Path) -> list[str]:
 
 def bundles_of_others(db: Database, home: Home, project: Project) -> dict[str, str]:
     """Return the names in logs of bundles that other projects made, each with its project. Their files must exist."""
-    projects_by_id = {each.id: each.name for each in projects.list_projects(db) if each.id != project.id}
+    projects_by_id = {each.id: each.name for each in projects.list_projects(db, archived=None) if each.id != project.id}
     made = [job for job in jobs.list_jobs(db, kind=KIND) if job.project_id in projects_by_id]
     return {name: projects_by_id[job.project_id] for job in made for name in names_in_logs(home.bundles / job.id)}
 

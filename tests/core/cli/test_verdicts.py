@@ -110,9 +110,10 @@ def test_a_wrong_call_has_exit_code_2(here: Here, short_project: Project) -> Non
 
 
 def test_a_log_of_another_project_is_refused(here: Here, home: Home, bundled: Project, tmp_path: Path) -> None:
-    """The texts of both projects have one length and charset. A bundle that the lab does not have is taken."""
+    """Also of an archived one. The texts of both have one length and charset. An unknown bundle is taken."""
     with opened(home.db) as db, write(db):
         projects.insert_project(db, "other", bundled.length, bundled.charset)
+        projects.set_archived(db, bundled.id, archived=True)
     bundle, log = home.bundles / "0003-bundle", tmp_path / "log.jsonl"
     reader, image = load(bundle, log=log), bundle / "test-1.png"
     reader.read(image).accepted_by_portal(accepted=True)
@@ -123,6 +124,8 @@ def test_a_log_of_another_project_is_refused(here: Here, home: Home, bundled: Pr
         "Choose that project with --project.",
     )
 
+    with opened(home.db) as db, write(db):
+        projects.set_archived(db, bundled.id, archived=False)
     assert here("verdicts", log, "--project", bundled.name).returncode == 0
     shutil.rmtree(bundle)
     assert json.loads(here("verdicts", log, "--project", "other", "--json").stdout)["answers"] == 1

@@ -1,4 +1,4 @@
-"""What is said of a run before it starts: its time, and labels that are too few."""
+"""Words about a run before it starts: its time, and labels that are too few."""
 
 import json
 from dataclasses import replace
@@ -52,7 +52,7 @@ def test_without_a_run_the_time_is_that_of_our_machine(trained: Project, db: Dat
 
 
 def test_few_labels_are_said_before_the_start(trained: Project, db: Database, home: Home, config: TrainConfig) -> None:
-    """From rendered weights fewer are enough than from scratch."""
+    """Fewer are enough with rendered weights than from scratch."""
     cold, few = forecast(db, home, trained, config).warnings
     warm, _ = forecast(db, home, trained, preset("fast")).warnings
 
