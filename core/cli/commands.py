@@ -350,9 +350,9 @@ def export_labels(
     *,
     project: ProjectName,
     out: Annotated[
-        Path, typer.Option(help="File to write, or - for standard output; with --format filename, a new folder.")
+        Path, typer.Option(help="File to write, or - for standard output; with filename and imagefolder, a new folder.")
     ],
-    form: Annotated[str, typer.Option("--format", metavar="csv|filename|jsonl")] = "csv",
+    form: Annotated[str, typer.Option("--format", metavar="|".join(export.FORMATS))] = "csv",
     kinds: Annotated[
         list[str] | None,
         typer.Option(
@@ -366,7 +366,7 @@ def export_labels(
     home = Home.from_env()
     home.check_outside(out)
     with database(home) as db:
-        chosen = [kind.strip() for each in kinds or () for kind in each.split(",")]
+        chosen = export.kinds_of(form, [kind.strip() for each in kinds or () for kind in each.split(",")])
         target = find_project(db, project)
         count = export.export(db, target, form, out, chosen)
         counts = {kind: n for kind, n in labels_by_kind(db, target).items() if not chosen or kind in chosen}

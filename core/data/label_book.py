@@ -10,7 +10,7 @@ from typing import NamedTuple
 from core.charset import TextSpec
 from core.data.sources import list_tables, read_inside, read_table_file
 from core.data.tables import mapping, naming
-from core.data.tables.cleaning import cleaned, fits, folded
+from core.data.tables.cleaning import cleaned, fits, folded, without_formula_guard
 from core.data.tables.formats import FILE_NAMES, MAX_NAME, MAX_TABLE_BYTES, Table, check_bytes, read_table, too_large
 from core.data.tables.matching import FileIndex, has_image_suffix
 from core.errors import AmbiguousLabelsError, ImportSourceError, LabelError, OptionError
@@ -286,9 +286,9 @@ def _names_files(table: Table, files: FileIndex, folder: str) -> bool:
 
 
 def _find(files: FileIndex, key: str, folder: str) -> list[str]:
-    """Return the files that a key means. A table inside a folder may count from there."""
+    """Return the files that a key means. A table inside a folder may count from there. An export guards names."""
     inside = files.find(f"{folder}/{key}") if folder not in ("", ".") else []
-    return inside if len(inside) == 1 else files.find(key)
+    return inside if len(inside) == 1 else files.find(key) or files.find(without_formula_guard(key))
 
 
 def _labels(table: Table, columns: mapping.Columns) -> dict[str, GivenLabel | None]:

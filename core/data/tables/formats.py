@@ -361,7 +361,8 @@ def _task(task: Any) -> Mapping[str, str | None]:
     for annotation in task.get("annotations") or task.get("completions") or []:
         if isinstance(annotation, dict) and not annotation.get("was_cancelled"):
             texts |= dict.fromkeys(_texts(annotation.get("result")))
-    return {"image": file or next(iter(values), None), "label": " | ".join(texts) if texts else None}
+    kind = {"kind": data["kind"]} if isinstance(data, dict) and isinstance(data.get("kind"), str) else {}
+    return {"image": file or next(iter(values), None), "label": " | ".join(texts) if texts else None} | kind
 
 
 def _texts(results: object) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 
 from core.charset import TextSpec
-from core.data.tables.cleaning import cleaned, without_formula_guard
+from core.data.tables.cleaning import cleaned
 from core.data.tables.formats import FILE_NAMES, LABEL_NAMES, Row, Table
 from core.data.tables.matching import FileIndex, has_image_suffix
 from core.errors import AmbiguousLabelsError, ImportSourceError, LabelError, OptionError
@@ -35,7 +35,7 @@ class Columns:
         return "".join(_character(row.cells[at]) for at in self.label) or None
 
     def file_of(self, row: Row) -> str:
-        return without_formula_guard(row.cells[self.file] or "")
+        return row.cells[self.file] or ""
 
 
 def _character(cell: str | None) -> str:

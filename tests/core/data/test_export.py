@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sqlite_utils import Database
 
-from core.data.export import COLUMNS, export
+from core.data.export import COLUMNS, FOLDERS, FORMATS, export
 from core.data.importing import import_images, open_project, open_source
 from core.data.labeling import apply_events
 from core.errors import OptionError, StorageError
@@ -21,10 +21,10 @@ from core.images.pixels import decode, pixel_hash
 from db import samples
 from db.connection import opened, write
 from db.projects import insert_project
-from db.records import Project
+from db.records import PEOPLE, Project
 from tests.helpers.pictures import encoded, pixels, png, write_files
 
-FORMS = ("csv", "jsonl", "filename")
+FORMS = ("csv", "jsonl", "labelstudio", "filename", "imagefolder")
 
 
 @pytest.fixture
@@ -162,6 +162,41 @@ def test_an_exported_csv_labels_the_same_images_elsewhere(
         assert labels_by_hash(other, copy) == labels_by_hash(db, portal)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_export_can_be_imported_elsewhere(db: Database, tmp_path: Path, form: str) -> None:
+    """The same images get the same labels of the same kinds. PaddleOCR has no kinds, so it has those of people only."""
+    names = {"a.png": png(1), "sub/b.png": png(2), "sub/c.png": png(3), "'=d.png": png(4), "other.png": png(5)}
+    table = (
+        b"filename,label,kind\na.png,001230,person\nsub/b.png,001230,import\nc.png,000000,readers\n'=d.png,999999,\n"
+    )
+    photos = write_files(tmp_path / "photos", names | {"labels.csv": table})
+    project = fill(db, photos, "auto")
+    before = samples.select_samples(db, project.id, state="labeled")
+    assert {sample.kind for sample in before} == {"person", "import", "readers"}
+
+    out = tmp_path / "out"
+    export(db, project, form, out)
+    elsewhere = Home(tmp_path / "elsewhere").create()
+    with opened(elsewhere.db, create=True) as other:
+        if form in FOLDERS:
+            copy = fill(other, out, "filename" if form == "filename" else "auto")
+        else:
+            copy = fill(other, photos, str(out))
+        after = samples.select_samples(other, copy.id, state="labeled")
+
+    expected = {sample.sha256: (sample.label, sample.kind) for sample in before}
+    if form == "paddleocr":
+        expected = {sha256: (label, "import") for sha256, (label, kind) in expected.items() if kind in PEOPLE}
+    assert {sample.sha256: (sample.label, sample.kind) for sample in after} == expected
+
+
+def test_names_that_paddleocr_cannot_hold_are_refused(db: Database, portal: Project, tmp_path: Path) -> None:
+    """A tab or a line break would make another row."""
+    with pytest.raises(OptionError, match="cannot stand in this format"):
+        export(db, portal, "paddleocr", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_labels_of_odd_characters_survive_export_by_name(db: Database, tmp_path: Path) -> None:
     """Labels may contain an underscore, a dot and unusual characters."""
     spec = {"length": 4, "charset": "ab_.=-%ü字'"}
@@ -189,7 +224,7 @@ def test_labels_that_cannot_be_file_names_are_refused(db: Database, tmp_path: Pa
         db, project, "Ann", [{"event": "e", "action": "label", "sample": sample.sha256, "text": text, "base": 0}]
     )
 
-    with pytest.raises(OptionError, match=r"slash or a leading dot cannot be file names\. Export as csv or jsonl"):
+    with pytest.raises(OptionError, match=r"slash or a leading dot cannot be file names\. Export in another format"):
         export(db, project, "filename", tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
@@ -211,7 +246,7 @@ def test_an_export_replaces_the_one_before(db: Database, portal: Project, tmp_pa
 
 def test_an_unknown_format_is_refused(db: Database, portal: Project, tmp_path: Path) -> None:
     """The error lists the formats."""
-    with pytest.raises(OptionError, match=r"Unknown format 'xlsx'\. Choose one of csv, filename, jsonl"):
+    with pytest.raises(OptionError, match=r"Unknown format 'xlsx'\. Choose one of csv, jsonl, labelstudio, paddleocr"):
         export(db, portal, "xlsx", tmp_path / "out")
 
 
@@ -252,7 +287,7 @@ def test_a_project_without_labels_is_refused(db: Database, project: Project, tmp
 @pytest.mark.parametrize("form", FORMS)
 def test_a_target_that_cannot_be_written_is_as_it_was(db: Database, portal: Project, tmp_path: Path, form: str) -> None:
     """The error is one sentence, and no file is left."""
-    name = "x" * 252 if form != "filename" else "x" * 300  # the temporary file's name, or the folder's, is too long
+    name = "x" * 300 if form in FOLDERS else "x" * 252  # the temporary file's name, or the folder's, is too long
     (tmp_path / "out").mkdir()
 
     with pytest.raises(StorageError, match=r"could not be written \(File name too long\)\. It is unchanged"):
@@ -261,15 +296,18 @@ def test_a_target_that_cannot_be_written_is_as_it_was(db: Database, portal: Proj
     assert tree(tmp_path / "out") == {}
 
 
+@pytest.mark.parametrize("form", FOLDERS)
 @pytest.mark.parametrize("existed", [True, False])
-def test_a_folder_that_fills_up_is_emptied_again(db: Database, portal: Project, tmp_path: Path, existed: bool) -> None:
+def test_a_folder_that_fills_up_is_emptied_again(
+    db: Database, portal: Project, tmp_path: Path, existed: bool, form: str
+) -> None:
     """Nobody would notice that half of the images are missing."""
     out = tmp_path / "out"
     if existed:
         out.mkdir()
 
     with file_size_limit(1500), pytest.raises(StorageError, match="File too large"):  # the GIF is smaller
-        export(db, portal, "filename", out)
+        export(db, portal, form, out)
 
     assert out.exists() == existed
     assert not existed or tree(out) == {}
