@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from core.data.managing import tags_of
 from core.errors import JobError, OptionError, StorageError
 from core.evaluation.metrics import interval95
 from core.files import checked_path, shortened
@@ -49,6 +50,9 @@ class Replay:
     """An ended run in the words of a tracker."""
 
     run_id: str
+    title: str
+    """Id and name."""
+    note: str
     project: str
     state: str
     started: float
@@ -112,9 +116,15 @@ def replay(db: Database, home: Home, run: Run) -> Replay:
         "slotlab.state": job.state, "slotlab.created_at": job.created_at, "slotlab.reference": run.reference,
         "slotlab.dataset_sha256": run.dataset_sha256, "slotlab.operator": str(spec.get("operator", "")),
     }  # fmt: skip
+    if run.name:
+        tags["slotlab.name"] = run.name
+    if words := tags_of(run):
+        tags["slotlab.tags"] = ", ".join(words)
     tags |= {f"slotlab.version.{name}": str(version) for name, version in spec.get("versions", {}).items()}
     return Replay(
         run_id=job.id,
+        title=f"{job.id} {run.name}".rstrip(),
+        note=run.note,
         project=project.name,
         state=job.state,
         started=started,
@@ -230,7 +240,7 @@ def _write_events(run: Replay, folder: Path) -> None:
             writer.file_writer.add_summary(summary, walltime=run.started)
         for point in run.points:
             writer.add_scalar(point.name, point.value, point.step, point.at)
-        for name, document in {"tags": run.tags, **run.documents}.items():
+        for name, document in {"tags": run.tags, "note": run.note, **run.documents}.items():
             writer.add_text(name, f"```json\n{json.dumps(document, indent=1)}\n```", 0, run.started)
     for number, file in enumerate(sorted(folder.iterdir()), 1):
         file.rename(folder / f"events.out.tfevents.{int(run.started)}.{number}")  # without the name of this machine
@@ -280,7 +290,8 @@ def _log_run(client: Any, experiment: str, run: Replay) -> None:
     from mlflow.entities import Metric, Param
 
     states = {"finished": "FINISHED", "canceled": "KILLED"}
-    made = client.create_run(experiment, _milliseconds(run.started), run.tags, run.run_id).info.run_id
+    tags = run.tags | ({"mlflow.note.content": run.note} if run.note else {})  # MLflow's name for a description
+    made = client.create_run(experiment, _milliseconds(run.started), tags, run.title).info.run_id
     try:
         settings = [Param(name, str(value)) for name, value in run.settings.items()]
         metrics = [Metric(each.name, each.value, _milliseconds(each.at), each.step) for each in run.points]

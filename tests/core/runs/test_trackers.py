@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
+from core.data.managing import describe_run
 from core.errors import JobError, OptionError, StorageError
 from core.evaluation.metrics import interval95
 from core.home import Home
@@ -29,6 +30,9 @@ Curves = dict[str, list[tuple[int, float]]]
 @pytest.fixture
 def run(home: Home, trained: Project, db: Database) -> Run:
     """The trained run. Its metrics have a resume, a loss that is not finite, a note and half a line."""
+    named = runs.find_run(db, RUN)
+    assert named is not None
+    describe_run(db, named, name="baseline", note="Without *lines*.", tags=["june", "digits"])
     found = runs.find_run(db, RUN)
     assert found is not None
     step = {"kind": "step", "epoch": 1, "loss": 2.0, "accuracy": 0.25, "lr": 0.001}
@@ -136,7 +140,9 @@ def test_tensorboard_reads_curves_results_settings_and_times(
     assert [each["correct"] for each in text_of(events, "evaluations.json")] == [30, 20]
     source = {"name": "rendered", "owner": "the team", "authorization": "ticket 1"}
     assert text_of(events, "sources.json") == [source]
-    assert text_of(events, "tags")["slotlab.run"] == RUN
+    tags = text_of(events, "tags")
+    assert [tags[f"slotlab.{name}"] for name in ("run", "name", "tags")] == [RUN, "baseline", "digits, june"]
+    assert text_of(events, "note") == "Without *lines*."
     (metadata,) = (
         events.SummaryMetadata(name) for name in events.summary_metadata if name == "_hparams_/session_start_info"
     )
@@ -228,7 +234,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def other_run(**changes: Any) -> Replay:
     values: dict[str, Any] = {
-        "run_id": "0007-fast", "project": "other", "state": "lost", "started": MADE_AT, "ended": MADE_AT + 60,
+        "run_id": "0007-fast", "title": "0007-fast", "note": "", "project": "other", "state": "lost",
+        "started": MADE_AT, "ended": MADE_AT + 60,
         "settings": {"seed": 1}, "tags": {"slotlab.run": "0007-fast", "slotlab.created_at": "2027-01-15T08:00:00"},
         "points": [], "documents": {},
     }  # fmt: skip
@@ -251,7 +258,7 @@ def test_mlflow_reads_curves_results_settings_and_documents(
     experiments = {each.name: each.experiment_id for each in client.search_experiments()}
     assert {"slotlab/portal", "slotlab/other"} <= experiments.keys()
     (found,) = client.search_runs([experiments["slotlab/portal"]])
-    assert (found.info.run_name, found.info.status) == (RUN, "FINISHED")
+    assert (found.info.run_name, found.info.status) == (f"{RUN} baseline", "FINISHED")
     assert found.info.start_time == round(1000 * ended.started)
     assert found.info.end_time == round(1000 * ended.ended)
     history = {name: client.get_metric_history(found.info.run_id, name) for name in found.data.metrics}
@@ -261,6 +268,7 @@ def test_mlflow_reads_curves_results_settings_and_documents(
     )
     assert found.data.params == {name: str(value) for name, value in ended.settings.items()}
     assert ended.tags.items() <= found.data.tags.items()
+    assert found.data.tags["mlflow.note.content"] == "Without *lines*."
     for name, document in ended.documents.items():
         path = client.download_artifacts(found.info.run_id, name, str(tmp_path))
         assert json.loads(Path(path).read_text(encoding="utf-8")) == document
