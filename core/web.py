@@ -67,7 +67,7 @@ def check_address(address: str | None, *, has_login: bool) -> None:
     if not is_loopback(address) and not has_login:
         raise OptionError(
             f"Other machines can reach {address or 'all addresses'}, and this app has no login: anyone could label. "
-            "Configure a login in secrets.toml, or use --server.address 127.0.0.1."
+            "Configure a login in secrets.toml, or listen on 127.0.0.1."
         )
 
 

@@ -435,13 +435,25 @@ def check_folder(*, as_json: Json = False) -> None:
 def open_app(
     *,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address on which the app listens.")] = serving.HOST,
     host_name: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Public name of a reverse proxy. Can be repeated."),
+        typer.Option(metavar="NAME", help="Public name of this server or of a reverse proxy. Can be repeated."),
     ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the certificate, PEM.")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="Only a proxy with TLS can reach this port.")
+    ] = False,
 ) -> None:
-    """Serve the browser app on this machine."""
-    serving.serve(port, hosts=host_name or ())
+    """Serve the browser app on this machine.
+
+    Other machines can reach it only with a login, a --host-name, and TLS or --behind-proxy.
+    """
+    place = serving.Place(
+        host=host, names=host_name or (), tls_cert=tls_cert, tls_key=tls_key, behind_proxy=behind_proxy
+    )  # fmt: skip
+    serving.serve(port, place=place)
 
 
 def main() -> None:
