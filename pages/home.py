@@ -20,6 +20,7 @@ from db.sqlite import Database
 from pages.components import layout
 from pages.components.home.backup import has_problem, show_backup
 from pages.components.home.importing import import_form, show_import, show_watch
+from pages.components.home.managing import show_description, show_managing
 
 RUN_PAGES = ("pages/train.py", "pages/evaluate.py")
 """Pages that show a run."""
@@ -80,6 +81,7 @@ def show_project(
             st.subheader(layout.plain(project.name), anchor=False)
             with st.container(horizontal=True, width="content"):
                 link_to_next_steps(project, run, kinds, total("unlabeled"), usable)
+        show_description(project)
         for alarm in alarms:
             # A link is one line, and a narrow screen would cut the sentence.
             st.markdown(f":orange[:material/trending_down: {layout.plain(alarm)}]")
@@ -159,5 +161,7 @@ if imports:
         show_import(imports[0])
 with st.expander("Import images", icon=":material/upload:", expanded=not projects):
     import_form(projects)
+if layout.home().db.exists():
+    show_managing()
 if projects and not overdue:
     show_backup(since)

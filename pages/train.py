@@ -7,6 +7,7 @@ from db.runs import list_runs
 from pages.components import layout, state
 from pages.components.train.form import show_form
 from pages.components.train.live import show_actions, show_run
+from pages.components.train.managing import show_deleted, show_description, show_managing
 from pages.components.train.table import show_table
 from pages.components.train.waiting import show_queue
 
@@ -34,8 +35,11 @@ with layout.errors():
             )  # fmt: skip
             if selected:
                 show_actions(page, runs[selected], has_others=len(runs) > 1)
+                show_managing(runs[selected])
+    show_deleted()
     layout.show_refusal()
     if selected:
+        show_description(runs[selected])
         show_run(page, runs[selected], others=_comparable(runs, selected))
     else:
         show_form(page, cloned=runs.get(st.session_state.get(state.CLONED, "")))

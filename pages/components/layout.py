@@ -255,7 +255,10 @@ def project_names() -> list[str]:
         return []
     with database() as db:
         # Oldest first: an address without a project means the first one, and a new project must not change that.
-        return [project.name for project in sorted(list_projects(db), key=lambda project: project.id)]
+        listed = sorted(list_projects(db, archived=None), key=lambda project: project.id)
+    # An address opens an archived project too, and the one that is open stays.
+    shown = (st.query_params.get(state.PROJECT), st.session_state.get(state.PROJECT))
+    return [project.name for project in listed if not project.archived_at or project.name in shown]
 
 
 def _current_project() -> Project | None:

@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from core.data.managing import tags_of
 from core.evaluation.percent import counted
 from core.evaluation.reference import score_title
 from db.records import Project, Run
@@ -30,6 +31,7 @@ def show_table(project: Project, runs: list[Run]) -> None:
         pd.DataFrame(
             {
                 "Run": [run.job.id for run in runs],
+                **_described(runs),
                 "State": [run.job.state for run in runs],
                 **scores,
                 "Training images": [run.train_n for run in runs],
@@ -44,3 +46,13 @@ def show_table(project: Project, runs: list[Run]) -> None:
         selection_mode="single-row",
         alt="All runs of this project, newest first",
     )
+
+
+def _described(runs: list[Run]) -> dict[str, list[str | None]]:
+    """Return the columns of what people say about runs, as far as there is anything."""
+    columns: dict[str, list[str | None]] = {
+        "Name": [run.name or None for run in runs],
+        "Tags": [", ".join(tags_of(run)) or None for run in runs],
+        "Note": [run.note or None for run in runs],
+    }
+    return {title: values for title, values in columns.items() if any(values)}

@@ -1,0 +1,162 @@
+"""The section of Home that renames, describes, archives and deletes projects, and manages their sources."""
+
+import streamlit as st
+
+from core.backup import removal
+from core.data import managing
+from core.data.managing import tags_of
+from core.words import plural
+from db import projects, removals
+from db.records import Project, Source
+from pages.components import layout, state
+from pages.components.deletion import ask_deletion
+from pages.components.operators import current_operator
+
+PLACE = "managing"
+"""Place of refusals."""
+OUTCOME = "managed"
+"""What a click did, until it has been shown."""
+BACKED_UP = "The database is backed up first. Earlier backups keep the rows too."
+
+
+def show_managing() -> None:
+    """Draw the section. Its contents are computed only while it is open."""
+    with st.expander("Manage projects", icon=":material/tune:", key="manage projects", on_change="rerun") as section:
+        if section.open:
+            _show()
+
+
+def show_description(project: Project) -> None:
+    """Draw the tags and the note of a project on its card."""
+    if texts := [*[", ".join(tags_of(project))] * (project.tags != "[]"), *[project.note] * bool(project.note)]:
+        st.caption(layout.plain(" · ".join(texts)))
+
+
+def _show() -> None:
+    _show_outcome()
+    layout.show_refusal(PLACE)
+    with layout.errors(), layout.database() as db:
+        listed = {project.id: project for project in projects.list_projects(db, archived=None)}
+    if not listed:
+        st.caption("There is no project.")
+        return
+    current = next((key for key, each in listed.items() if each.name == st.session_state.get(state.PROJECT)), None)
+    chosen = st.selectbox(
+        "Project to manage", list(listed), [*listed].index(current) if current else 0,
+        format_func=lambda key: listed[key].name + " (archived)" * bool(listed[key].archived_at),
+    )  # fmt: skip
+    project = listed[chosen]
+    _show_project(project)
+    with layout.errors(), layout.database() as db:
+        sources = {source.name: source for source in projects.list_sources(db, project.id)}
+    if sources:
+        st.subheader("Sources", anchor=False)
+        name = st.selectbox("Source to manage", list(sources), key=f"source of {project.id}")
+        _show_source(project, sources[name], [each for each in listed.values() if _fits(project, each)])
+
+
+def _show_outcome() -> None:
+    """Show once what the last click did."""
+    if OUTCOME in st.session_state:
+        st.success(layout.plain(st.session_state.pop(OUTCOME)))
+
+
+def _show_project(project: Project) -> None:
+    key = f"{project.id} {project.name}"
+    name = st.text_input("Name", project.name, key=f"name of {key}", autocomplete="off")
+    note = st.text_area("Note", project.note, key=f"note of {key}")
+    tags = st.text_input("Tags, separated by commas", ", ".join(tags_of(project)), key=f"tags of {key}")
+    with st.container(horizontal=True):
+        st.button(
+            "Save project", type="primary", icon=":material/save:", on_click=_save_project,
+            args=(project, name.strip(), note, tags),
+        )  # fmt: skip
+        archived = project.archived_at is not None
+        st.button(
+            "Unarchive" if archived else "Archive", icon=":material/archive:", on_click=_archive,
+            args=(project, not archived), help="An archived project is not in lists. Nothing is lost.",
+        )  # fmt: skip
+        with layout.errors(), layout.database() as db:
+            counts = removals.count_project(db, project)
+        ask_deletion("project", project.name, counts, BACKED_UP, lambda typed: _delete_project(project, typed))
+
+
+def _save_project(project: Project, name: str, note: str, tags: str) -> None:
+    with layout.refuses(PLACE), layout.database() as db:
+        managing.describe_project(db, project, note=note, tags=tags.split(","))
+        if name != project.name:
+            managing.rename_project(db, project, name)
+            _show_instead(project, name)
+        st.session_state[OUTCOME] = "Saved."
+
+
+def _archive(project: Project, archived: bool) -> None:
+    with layout.refuses(PLACE), layout.database() as db:
+        managing.archive_project(db, project, archived=archived)
+        st.session_state[OUTCOME] = f"{project.name} is {'archived' if archived else 'listed again'}."
+
+
+def _delete_project(project: Project, typed: str) -> None:
+    with layout.refuses(PLACE), layout.database() as db:
+        done = removal.delete_project(db, layout.home(), project, typed=typed, operator=current_operator())
+        st.session_state[OUTCOME] = removal.done_sentence(done)
+        _show_instead(project, None)
+
+
+def _show_instead(project: Project, name: str | None) -> None:
+    """Let the page show another project, if it shows this one. None is the first one of the list."""
+    if st.session_state.get(state.PROJECT) != project.name:
+        return
+    if name is None:
+        del st.session_state[state.PROJECT]
+    else:
+        st.session_state[state.PROJECT] = name
+
+
+# Sources
+
+
+def _fits(project: Project, other: Project) -> bool:
+    same = (other.length, set(other.charset)) == (project.length, set(project.charset))
+    return same and other.id != project.id
+
+
+def _show_source(project: Project, source: Source, targets: list[Project]) -> None:
+    key = f"{source.id} {source.name}"
+    st.caption(layout.plain(f"Owner {source.owner}, authorization {source.authorization}."))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input("Source name", source.name, key=f"name of source {key}", autocomplete="off", width=240)
+        st.button(
+            "Rename source", icon=":material/edit:", on_click=_rename_source, args=(project, source, name.strip())
+        )
+        if targets:
+            names = {target.name: target for target in targets}
+            to = st.selectbox("Move to", list(names), key=f"target of {key}", width=240)
+            st.button(
+                "Move source", icon=":material/drive_file_move:", on_click=_move_source,
+                args=(project, source, names[to]),
+            )  # fmt: skip
+        with layout.errors(), layout.database() as db:
+            counts = removals.count_source(db, source)
+        note = f"{BACKED_UP} Runs keep the images they were trained on."
+        ask_deletion("source", source.name, counts, note, lambda typed: _delete_source(project, source, typed))
+
+
+def _rename_source(project: Project, source: Source, name: str) -> None:
+    with layout.refuses(PLACE), layout.database() as db:
+        managing.rename_source(db, layout.home(), project, source, name)
+        st.session_state[OUTCOME] = f"Source {source.name} is now {name}."
+
+
+def _move_source(project: Project, source: Source, target: Project) -> None:
+    with layout.refuses(PLACE), layout.database() as db:
+        moved = managing.move_source(db, layout.home(), project, source, target)
+        stay = f" {plural(moved.stay, 'image')} that it had already stay." if moved.stay else ""
+        text = f"Moved {plural(moved.images, 'image')} of {source.name} to {target.name}.{stay}"
+        st.session_state[OUTCOME] = text
+
+
+def _delete_source(project: Project, source: Source, typed: str) -> None:
+    with layout.refuses(PLACE), layout.database() as db:
+        done = removal.delete_source(db, layout.home(), project, source, typed=typed, operator=current_operator())
+        st.session_state[OUTCOME] = removal.done_sentence(done)
