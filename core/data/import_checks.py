@@ -1,6 +1,7 @@
 """Checks of an import before it starts: its labels as they would be read, and all problems of its request."""
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,9 +20,9 @@ from core.data.importing import (
     with_absolute_paths,
 )
 from core.data.label_book import LabelBook, Preview, check_table
-from core.data.sources import check_source, list_files
+from core.data.sources import check_source, count_entries, folder_paths, list_files
 from core.data.tables.formats import MAX_TABLE_BYTES
-from core.errors import OptionError, SlotlabError
+from core.errors import ImportSourceError, OptionError, SlotlabError
 from core.names import MAX_PROJECT, check_name
 from db import projects
 from db.sqlite import Database
@@ -38,11 +39,16 @@ def preview(db: Database, request: Request) -> Preview:
 
 
 def preview_of(
-    request: Request, spec: TextSpec, upload: Upload | None = None, *, most: int = MAX_TABLE_BYTES
+    request: Request,
+    spec: TextSpec,
+    upload: Upload | None = None,
+    *,
+    most_files: int | None = None,
+    table_bytes: int = MAX_TABLE_BYTES,
 ) -> Preview:
     """Return the labels as an import into a project of this text would read them.
 
-    `most`: bytes of a label table; a larger one raises ImportSourceError.
+    Raises ImportSourceError if there are more files, or if a label table is larger.
     """
     if upload is not None:
         check_upload(upload)
@@ -50,16 +56,32 @@ def preview_of(
             save_upload(upload, Path(folder))
             table = Path(folder, UPLOADED_LABELS)
             labels = str(table) if table.exists() else request.labels
-            return _read(with_absolute_paths(request), Path(folder, UPLOAD), labels, spec, most)
+            return _read(with_absolute_paths(request), Path(folder, UPLOAD), labels, spec, most_files, table_bytes)
     request = with_absolute_paths(request)
-    return _read(request, request.path or Path(), request.labels, spec, most)
+    return _read(request, request.path or Path(), request.labels, spec, most_files, table_bytes)
 
 
-def _read(request: Request, path: Path, labels: str, spec: TextSpec, most: int) -> Preview:
+def _read(
+    request: Request, path: Path, labels: str, spec: TextSpec, most_files: int | None, table_bytes: int
+) -> Preview:
     if request.watch:
         check_watch(request, path)
-    names = first_names(path) if request.watch else [file.name for file in list_files(path)]
-    return LabelBook(labels, spec, names, path, request.options, table_bytes=most).preview()
+        names = first_names(path)
+    else:
+        if most_files is not None:
+            _check_count(path, most_files)
+        names = [file.name for file in list_files(path)]
+    return LabelBook(labels, spec, names, path, request.options, table_bytes=table_bytes).preview()
+
+
+def _check_count(path: Path, most: int) -> None:
+    """Raise ImportSourceError if a folder or zip has more files. The names of very many fill the memory."""
+    if path.is_dir():
+        count = sum(1 for _ in islice(folder_paths(path), most + 1))
+    else:
+        count = (count_entries(path) or (0, 0))[0] if path.is_file() else 0
+    if count > most:
+        raise ImportSourceError(f"There is no preview of more than {most:,} files. The import reads them all.")
 
 
 def problems(db: Database | None, request: Request, upload: Upload | None = None) -> dict[str, str]:

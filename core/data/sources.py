@@ -184,23 +184,31 @@ def _zip_files(path: Path) -> list[SourceFile]:
 
 
 def _check_directory(path: Path) -> None:
-    """Raise ImportSourceError if a zip has no entries or too many, before Python makes an object of each.
+    """Raise ImportSourceError if a zip has no entries or too many, before Python makes an object of each."""
+    if (entries := count_entries(path)) is None:
+        return
+    count, size = entries
+    if count == 0:
+        raise _without_files(path)
+    if count > MAX_ENTRIES or size > MAX_DIRECTORY_BYTES:
+        raise ImportSourceError(f"{path.name} has more than {MAX_ENTRIES:,} entries. Import fewer at once.")
 
-    Reads the records at the end of the file (APPNOTE.TXT 4.3.14 to 4.3.16). A damaged zip is refused later.
+
+def count_entries(path: Path) -> tuple[int, int] | None:
+    """Return the number of entries that a zip claims, and the bytes of their list; None if it is damaged.
+
+    Reads the records at the end of the file (APPNOTE.TXT 4.3.14 to 4.3.16).
     """
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_COMMENT - 98))
         tail = file.read()
     at = tail.rfind(b"PK\5\6")
     if at < 0 or len(tail) < at + 22:
-        return
+        return None
     count, size = struct.unpack_from("<HI", tail, at + 10)
     if at >= 76 and tail[at - 20 :].startswith(b"PK\6\7"):  # the record of a large zip is right before
         count, size = struct.unpack_from("<QQ", tail, at - 76 + 32)
-    if count == 0:
-        raise _without_files(path)
-    if count > MAX_ENTRIES or size > MAX_DIRECTORY_BYTES:
-        raise ImportSourceError(f"{path.name} has more than {MAX_ENTRIES:,} entries. Import fewer at once.")
+    return count, size
 
 
 def _check_overlaps(path: Path, infos: list[zipfile.ZipInfo]) -> None:

@@ -38,6 +38,7 @@ LABEL_RULES = {
 SEPARATORS = [None, *formats.SEPARATORS]
 PREVIEW_TABLE_BYTES = 8 * 1024**2
 """Size of a label table above which this process does not read it. The job does."""
+PREVIEW_FILES = 50_000
 PREVIEW_BYTES = 256 * 1024**2
 """Size of an upload or zip above which there is no preview."""
 
@@ -153,7 +154,7 @@ def _preview(
     )
     try:
         upload = _files() if _files else None
-        return preview_of(request, new_spec(*text), upload, most=PREVIEW_TABLE_BYTES)
+        return preview_of(request, new_spec(*text), upload, most_files=PREVIEW_FILES, table_bytes=PREVIEW_TABLE_BYTES)
     except SlotlabError as error:
         return str(error)
 

@@ -1,0 +1,92 @@
+"""Checks before an import: the labels as they would be read, within bounds, and all problems at once."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from core.charset import TextSpec
+from core.data.import_checks import preview, preview_of, problems
+from core.data.importing import Request, Upload
+from core.data.label_book import LabelOptions
+from core.errors import ImportSourceError
+from db.connection import write
+from db.projects import insert_source
+from db.records import Project
+from tests.helpers.contents import contents
+from tests.helpers.pictures import write_files
+
+SIX = TextSpec(6, "0123456789")
+TABLE = b"file,text\n0.png,004420\n1.png,123456\n"
+
+
+def request(path: Path | None, **changes: object) -> Request:
+    values = {"path": path, "labels": "auto", "project": "portal", "source": "", "owner": "", "authorization": ""}
+    return Request(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two files that nobody decodes, and their table."""
+    return write_files(tmp_path / "photos", {"0.png": b"", "1.png": b"", "t.csv": TABLE})
+
+
+def test_a_preview_stores_nothing(db: Database, project: Project, folder: Path) -> None:
+    """It has the length and charset of the project."""
+    before = contents(db.conn)
+
+    assert preview(db, request(folder)).rows == [("0.png", "004420", None), ("1.png", "123456", None)]
+    assert preview(db, request(folder, project="new", length=4)).labels == 0
+    assert contents(db.conn) == before
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_upload_is_read_as_its_import_will_read_it(folder: Path, tmp_path: Path, zipped: bool) -> None:
+    """A table may be in the zip, or uploaded beside the images."""
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            for path in folder.iterdir():
+                archive.write(path, path.name)
+        upload = Upload(files=[("a.zip", (tmp_path / "a.zip").read_bytes())])
+    else:
+        upload = Upload(files=[("0.png", b""), ("1.png", b"")], label_table=TABLE)
+
+    found = preview_of(request(None), SIX, upload)
+
+    assert (found.files, found.labels, found.refused) == (2, 2, 0)
+
+
+def test_a_watched_folder_may_be_empty(tmp_path: Path) -> None:
+    """Tables are left alone there, and a pattern needs no files."""
+    assert preview_of(request(tmp_path, watch=True), SIX).origin == "The images get no labels."
+    pattern = LabelOptions(pattern="x-{label}")
+    assert "pattern" in preview_of(request(tmp_path, watch=True, options=pattern), SIX).origin
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_page_reads_only_what_is_small(folder: Path, tmp_path: Path, zipped: bool) -> None:
+    """The process of the app must not fill its memory with names or a table. The job reads them all."""
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            for path in folder.iterdir():
+                archive.write(path, path.name)
+    source = tmp_path / "a.zip" if zipped else folder
+
+    assert preview_of(request(source), SIX, most_files=3, table_bytes=len(TABLE)).labels == 2
+    with pytest.raises(ImportSourceError, match="no preview of more than 1 files"):
+        preview_of(request(source), SIX, most_files=1)
+    with pytest.raises(ImportSourceError, match=r"t\.csv has more than 20 bytes"):
+        preview_of(request(source, labels="t.csv"), SIX, table_bytes=20)
+
+
+def test_all_problems_are_found_at_once(db: Database, project: Project, folder: Path) -> None:
+    """Fields of a project or source that exists need no values."""
+    everything = {"images", "project", "text", "source", "owner", "authorization"}
+    assert set(problems(db, request(None, project="", length=0), Upload(files=[]))) == everything
+    assert set(problems(None, request(folder, labels="none.csv"))) == {"labels", "source", "owner", "authorization"}
+
+    with write(db):
+        insert_source(db, project.id, "mail", "the team", "ticket 1")
+    assert problems(db, request(folder, source="mail")) == {}
+    assert set(problems(db, request(folder, source="mail", watch=True, labels="t.csv"))) == {"labels"}
