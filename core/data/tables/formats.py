@@ -212,13 +212,9 @@ def _sniffed(name: str, text: str, is_cut: bool) -> str:
 
 
 def _score(rows: list[list[str]]) -> int:
-    """Return 0 to 7: usual names in the header, names of images in one column, and rows of equal length."""
-    names = {cell.strip().lower() for cell in rows[0]}
-    return (
-        4 * bool(names & {*FILE_NAMES} and names & {*LABEL_NAMES})
-        + 2 * any(_names_images([row[at] for row in rows if len(row) > at]) for at in range(len(rows[0])))
-        + all(len(row) == len(rows[0]) for row in rows)
-    )
+    """Return 0 to 3: names of images in one column count more than rows of equal length."""
+    has_images = any(_names_images([row[at] for row in rows if len(row) > at]) for at in range(len(rows[0])))
+    return 2 * has_images + all(len(row) == len(rows[0]) for row in rows)
 
 
 def _names_images(cells: list[str]) -> bool:

@@ -70,7 +70,7 @@ def _normalized(key: str) -> str:
 
 
 def _closest(path: str, found: list[str]) -> list[str]:
-    """Return the files whose paths end as `path` does for the most parts, if one part more than the last is equal."""
+    """Return the files whose paths end as `path` does for the most parts."""
 
     def common(name: str) -> int:
         ends = zip(reversed(path.split("/")), reversed(name.split("/")), strict=False)
@@ -82,5 +82,4 @@ def _closest(path: str, found: list[str]) -> list[str]:
         return count
 
     most = max(map(common, found))
-    closest = [name for name in found if common(name) == most]
-    return closest if most > 1 else found
+    return [name for name in found if common(name) == most]
