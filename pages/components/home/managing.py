@@ -15,7 +15,7 @@ from pages.components.operators import current_operator
 PLACE = "managing"
 """Place of refusals."""
 OUTCOME = "managed"
-"""What a click did, until it has been shown."""
+"""The outcome of a click, until it has been shown."""
 BACKED_UP = "The database is backed up first. Earlier backups keep the rows too."
 
 

@@ -11,7 +11,7 @@ from pages.components.deletion import ask_deletion
 from pages.components.operators import current_operator
 
 DELETED = "deleted run"
-"""What a deletion did, until it has been shown."""
+"""The outcome of a deletion, until it has been shown."""
 
 
 def show_managing(run: Run) -> None:
