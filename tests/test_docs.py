@@ -209,6 +209,15 @@ def test_every_command_that_is_shown_exists(text_of: str) -> None:
     assert unknown == []
 
 
+def test_every_unit_starts_a_command() -> None:
+    """Slotlab parses the arguments of each `ExecStart`."""
+    lines = re.findall(r"^ExecStart=\S*/slotlab (.+)$", TEXTS["docs/operating.md"], re.MULTILINE)
+
+    assert len(lines) == 2
+    for command, *arguments in map(shlex.split, lines):
+        COMMANDS[command].make_context(f"slotlab {command}", arguments)
+
+
 @pytest.mark.long
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     """Run them in order on rendered images. Training is shortened, and the app is not started."""
