@@ -86,8 +86,8 @@ if used and used not in {bundle.job.id for bundle in bundles}:
     st.error(gone(used), icon=":material/error:")
 if not bundles:
     runs = layout.runs_with_a_model(project)
-    start = "There is no bundle to use." if used else "No bundles yet."
-    st.info(f"{start} Make one on the Bundle tab of Evaluate.", icon=":material/inventory_2:")
+    if not used:
+        st.info("No bundles yet. Make one on the Bundle tab of Evaluate.", icon=":material/inventory_2:")
     with layout.errors(), layout.database() as db:
         shown = default_run(db, home, project, runs)
     if shown:

@@ -145,7 +145,7 @@ def test_without_any_files_the_page_says_which_bundle_is_gone(
 
     assert not app.exception
     assert f"The files of {PLAIN} are gone." in said(app)
-    assert "There is no bundle to use. Make one on the Bundle tab of Evaluate." in said(app)
+    assert "No bundles yet" not in said(app)
     assert list(app.dataframe[0].value["Bundle"]) == [PLAIN]  # of the history
     assert not tab.exception
     assert f"The files of {TTA} are gone." in said(tab)
