@@ -19,6 +19,7 @@ from db.samples import counts
 from db.sqlite import Database
 from pages.components import layout
 from pages.components.home.backup import has_problem, show_backup
+from pages.components.home.exporting import export_form
 from pages.components.home.importing import import_form, show_import, show_watch
 from pages.components.home.managing import show_description, show_managing
 
@@ -161,6 +162,9 @@ if imports:
         show_import(imports[0])
 with st.expander("Import images", icon=":material/upload:", expanded=not projects):
     import_form(projects)
+if projects:
+    with st.expander("Export labels", icon=":material/download:"):
+        export_form(projects)
 if layout.home().db.exists():
     show_managing()
 if projects and not overdue:

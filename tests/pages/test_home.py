@@ -228,6 +228,32 @@ def test_the_import_form_follows_the_project_of_the_sidebar(home: Home, open_pag
     assert "Import images into portal" in [button.label for button in app.button]
 
 
+# Export
+
+
+def test_labels_can_be_downloaded_in_the_formats_of_the_command(open_page: OpenPage, portal: Project) -> None:
+    """The file is made on request. The button has its name and the number of images."""
+    app = open_page("home")
+    assert not app.get("download_button")
+    for form, title in (("csv", "labels.csv (8 images)"), ("jsonl", "labels.jsonl (12 images)")):
+        next(box for box in app.main.selectbox if box.label == "Format").set_value(form).run()
+        press(app, "Prepare export")
+
+        assert not app.exception
+        assert [each.proto.label for each in app.get("download_button")] == [f"Download {title}"]
+
+
+def test_an_export_without_labels_says_so(home: Home, open_page: OpenPage) -> None:
+    """The sentence is that of the command line."""
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "empty", 6, "0123456789")
+    app = open_page("home")
+    press(app, "Prepare export")
+
+    assert "Project empty has no labels yet" in app.error[0].value
+    assert not app.get("download_button")
+
+
 # Backups
 
 
