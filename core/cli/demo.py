@@ -88,7 +88,8 @@ def _start_over(home: Home) -> None:
     if not home.db.exists():
         return
     with opened(home.db) as db:
-        others = [project.name for project in projects.list_projects(db) if project.name not in (PROJECT, ZERO_PROJECT)]
+        names = [project.name for project in projects.list_projects(db, archived=None)]
+        others = [name for name in names if name not in (PROJECT, ZERO_PROJECT)]
         if others or control.active(db, home):
             obstacle = f"also contains {', '.join(others)}" if others else "has an active job"
             raise OptionError(f"{home.root} {obstacle}, so nothing was deleted; set SLOTLAB_HOME to another folder.")

@@ -58,10 +58,12 @@ def test_the_demo_without_a_label_trains_on_what_the_readers_agree_on(home: Home
     assert f"gave {counts['train', 'readers']} training images" in result.text
 
 
-def test_starting_over_is_refused_beside_other_projects(home: Home) -> None:
-    """Nothing is deleted."""
+@pytest.mark.parametrize("archived", [False, True])
+def test_starting_over_is_refused_beside_other_projects(home: Home, archived: bool) -> None:
+    """Nothing is deleted, also not what lists leave out."""
     with opened(home.db, create=True) as db, write(db):
-        projects.insert_project(db, "portal", 6, "0123456789")
+        project = projects.insert_project(db, "portal", 6, "0123456789")
+        projects.set_archived(db, project.id, archived=archived)
 
     with pytest.raises(OptionError, match="also contains portal, so nothing was deleted"):
         run(home, fresh=True)
