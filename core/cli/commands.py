@@ -34,7 +34,7 @@ from core.data import export, import_checks, importing
 from core.data.kinds import labels_by_kind, parenthesis
 from core.data.label_book import LabelOptions, Preview
 from core.data.managing import tags_of
-from core.errors import AmbiguousLabelsError, JobError, StorageError
+from core.errors import AmbiguousLabelsError, JobError, OptionError, StorageError
 from core.evaluation import percent
 from core.evaluation.metrics import interval95
 from core.evaluation.reference import score_name
@@ -168,6 +168,8 @@ def import_(
         ),
     )  # fmt: skip
     with database(home, create=True) as db, Progress() as progress:
+        for sentence in import_checks.problems(db, request).values():
+            raise OptionError(sentence)  # before labels are shown
         if request.labels != "none":
             _show_preview(import_checks.preview(db, request))
         if watch:

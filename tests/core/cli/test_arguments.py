@@ -140,7 +140,7 @@ def test_jobs_that_cannot_be_written_are_one_sentence(slotlab: Slotlab, tmp_path
     runs.chmod(0o500)
 
     with ordinary_rights():
-        done = slotlab("import", tmp_path / "folder", *WHO)
+        done = slotlab("import", tmp_path / "folder", *WHO, "--labels", "none")
     runs.chmod(0o700)
 
     refused(done)
