@@ -15,7 +15,7 @@ from core.files import shortened
 from core.home import Home
 from core.jobs import control
 from core.words import plural
-from db import jobs, projects, promotions, removals, runs
+from db import evaluations, jobs, projects, promotions, removals, runs
 from db.connection import write
 from db.records import Job, Project, Removal, Run, Source
 from db.removals import Counts
@@ -183,10 +183,11 @@ def _check_run(db: Database, home: Home, run: Run) -> None:
 
 
 def _made_from(db: Database, home: Home, run: Run) -> list[Job]:
-    """Return the evaluations and bundles of a run."""
+    """Return the evaluations and bundles of a run, also evaluations whose folders are gone."""
+    stored = {each.job_id for each in evaluations.list_evaluations(db, run.job.id)}
     listed = jobs.list_jobs(db, project_id=run.job.project_id)
-    of_run = [job for job in listed if job.kind in ("evaluate", "bundle")]
-    return [job for job in of_run if control.spec(home, job.id).get("run") == run.job.id]
+    kinds = [job for job in listed if job.kind in ("evaluate", "bundle")]
+    return [job for job in kinds if job.id in stored or control.spec(home, job.id).get("run") == run.job.id]
 
 
 def _folders(job: Job) -> list[str]:

@@ -163,7 +163,10 @@ def test_a_source_is_deleted_and_another_one_stays(home: Home, db: Database, bun
 
 
 def test_a_deleted_run_leaves_the_uses_of_the_test_set(home: Home, db: Database, bundled: Project) -> None:
-    """Its folders and bundles go, its number is not used again, and its result on test stays in the list."""
+    """Its folders and bundles go, its number is not used again, and its result on test stays in the list.
+
+    A restored backup lists jobs whose folders are gone, here an evaluation.
+    """
     with write(db):
         job = jobs.insert_job(db, id="0004-evaluate", number=4, kind="evaluate", project_id=bundled.id, request_id="e")
         evaluations.insert_test_use(db, project_id=bundled.id, job_id=job.id, operator="ann")
@@ -171,8 +174,6 @@ def test_a_deleted_run_leaves_the_uses_of_the_test_set(home: Home, db: Database,
             db, run_id=RUN, job_id=job.id, split="test", tta=False, n=6, correct=5, result="{}"
         )
         jobs.set_state(db, job, "finished", final=True)
-    home.run(job.id).mkdir()
-    (home.run(job.id) / "run.json").write_text(json.dumps({"format": 1, "run": RUN}))
     before = evaluations.list_test_uses(db, bundled.id)
     run = runs.find_run(db, "0001-fast")
     assert run is not None
