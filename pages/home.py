@@ -9,6 +9,7 @@ from core.data.proposals import rule_of
 from core.evaluation.percent import share
 from core.evaluation.reference import score_name
 from core.runs.drift import newest_drift, sentence
+from core.runs.forecast import WARM_LABELS
 from core.runs.promotions import default_run
 from core.words import plural
 from db.jobs import active_jobs, list_jobs
@@ -26,6 +27,8 @@ from pages.components.home.managing import show_description, show_managing
 RUN_PAGES = ("pages/train.py", "pages/evaluate.py")
 """Pages that show a run."""
 
+MANY_MORE = 1.5
+"""Labels for training, of those that a run had, from which another run is the next step."""
 TITLES = {"in use": "Run in use", "best": "Best run", "newest": "Newest run"}
 
 layout.enter("home")
@@ -81,7 +84,7 @@ def show_project(
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader(layout.plain(project.name), anchor=False)
             with st.container(horizontal=True, width="content"):
-                link_to_next_steps(project, run, kinds, total("unlabeled"), usable)
+                link_to_next_steps(project, run, kinds, total("unlabeled"), total("train", "labeled"), usable)
         show_description(project)
         for alarm in alarms:
             # A link is one line, and a narrow screen would cut the sentence.
@@ -124,22 +127,32 @@ def show_number(place: DeltaGenerator, title: str, value: str, note: str) -> Non
         st.caption(note)
 
 
-def link_to_next_steps(project: Project, run: Run | None, kinds: Counts, unlabeled: int, usable: bool) -> None:
+def link_to_next_steps(
+    project: Project, run: Run | None, kinds: Counts, unlabeled: int, trainable: int, usable: bool
+) -> None:
+    """Draw the next step in a frame, and other possible ones after it. `trainable`: labeled training images."""
     steps = []
     if run is not None and run.job.state in ACTIVE:
         steps.append(("pages/train.py", "View run", ":material/show_chart:"))
     elif run is not None and run.val_correct is not None:
+        if trainable >= MANY_MORE * run.train_n:
+            new = f"Train with {plural(trainable - run.train_n, 'new label')}"
+            steps.append(("pages/train.py", new, ":material/play_arrow:"))
         steps.append(("pages/evaluate.py", "View errors", ":material/grid_on:"))
-    elif kinds and (is_mixed(kinds) or not unlabeled):  # accepted readings leave val and test unlabeled
+    elif kinds and (is_mixed(kinds) or not unlabeled or trainable >= WARM_LABELS):
+        # Accepted readings leave val and test unlabeled.
         steps.append(("pages/train.py", "Train a model", ":material/play_arrow:"))
     if unlabeled and not kinds:
         label = "Accept readings" if usable else "Propose readings"
         steps.append(("pages/propose.py", label, ":material/auto_stories:"))
     if unlabeled:
         steps.append(("pages/label.py", f"Label {plural(unlabeled, 'image')}", ":material/keyboard:"))
-    for page, label, icon in steps:
+    for place, (page, label, icon) in enumerate(steps):
         query = {"project": project.name} | ({"run": run.job.id} if run and page in RUN_PAGES else {})
-        st.page_link(page, label=label, icon=icon, query_params=query, width="content")
+        if label.startswith("Train"):
+            query = {"project": project.name}  # a new run
+        with st.container(border=place == 0, width="content"):
+            st.page_link(page, label=label, icon=icon, query_params=query, width="content")
 
 
 since = min((project.created_at for project in projects), default="")

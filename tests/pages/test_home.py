@@ -151,6 +151,19 @@ def test_a_project_shows_its_counts_and_the_next_step(open_page: OpenPage, porta
     assert values["Newest run"] == "None yet"
 
 
+def test_the_next_step_comes_first(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """With half as many new labels it is another run; before, a look at the errors of this one."""
+
+    def steps() -> list[str]:
+        labels = [link.proto.label for link in open_page("home").get("page_link")]
+        return [label for label in labels if label.startswith(("Train", "View"))]
+
+    assert steps() == ["View errors"]
+    with opened(home.db) as db, write(db):
+        db.execute("UPDATE runs SET train_n = 10")
+    assert steps() == ["Train with 39 new labels", "View errors"]
+
+
 def test_one_character_and_one_image_are_singular(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(encode_png(np.zeros((24, 96, 3), np.uint8)))
     with opened(home.db, create=True) as db:
