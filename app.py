@@ -17,26 +17,25 @@ def route() -> None:
     components = Path(__file__).parent / "pages" / "components"
     st.set_page_config(page_icon=components / "icon.svg", layout="wide")
     st.logo(components / "logo.svg", icon_image=components / "icon.svg", size="large")
-    page = st.navigation(
-        {
-            "": [st.Page("pages/home.py", title="Home", icon=":material/home:", default=True)],
-            "Data": [
-                st.Page("pages/propose.py", title="Propose", icon=":material/auto_stories:"),
-                st.Page("pages/label.py", title="Label", icon=":material/keyboard:"),
-                st.Page("pages/review.py", title="Review", icon=":material/fact_check:"),
-                st.Page("pages/samples.py", title="Samples", icon=":material/table_rows:"),
-            ],
-            "Model": [
-                st.Page("pages/augment.py", title="Augment", icon=":material/tune:"),
-                st.Page("pages/train.py", title="Train", icon=":material/show_chart:"),
-                st.Page("pages/evaluate.py", title="Evaluate", icon=":material/grid_on:"),
-                st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
-                st.Page("pages/models.py", title="Models", icon=":material/inventory_2:"),
-                st.Page("pages/predict.py", title="Predict", icon=":material/image_search:"),
-            ],
-        }
-    )
-    with around_page():
+    pages = {
+        "": [st.Page("pages/home.py", title="Home", icon=":material/home:", default=True)],
+        "Data": [
+            st.Page("pages/propose.py", title="Propose", icon=":material/auto_stories:"),
+            st.Page("pages/label.py", title="Label", icon=":material/keyboard:"),
+            st.Page("pages/review.py", title="Review", icon=":material/fact_check:"),
+            st.Page("pages/samples.py", title="Samples", icon=":material/table_rows:"),
+        ],
+        "Model": [
+            st.Page("pages/augment.py", title="Augment", icon=":material/tune:"),
+            st.Page("pages/train.py", title="Train", icon=":material/show_chart:"),
+            st.Page("pages/evaluate.py", title="Evaluate", icon=":material/grid_on:"),
+            st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+            st.Page("pages/models.py", title="Models", icon=":material/inventory_2:"),
+            st.Page("pages/predict.py", title="Predict", icon=":material/image_search:"),
+        ],
+    }
+    page = st.navigation(pages, position="hidden")  # the links of the sidebar name the project
+    with around_page(page.url_path, pages):
         page.run()
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.images.augment_settings import check_augment
 from core.runs import recipes
-from pages.components import layout, state
+from pages.components import address, layout, state
 from pages.components.augment.costs import show_costs
 from pages.components.augment.readability import show_readability
 from pages.components.augment.recipes import (
@@ -22,6 +22,7 @@ from pages.components.augment.variants import pick_another, pick_sample, pin, sh
 
 page = layout.open_page("augment")
 project = page.project
+TABS = {title.lower(): title for title in ("Transforms", "Cost", "Readability", "History")}
 
 
 # A fragment, so that moving a slider reruns only this function.
@@ -36,8 +37,9 @@ def augment() -> None:
     changes = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "Image", key=state.SEARCH, live="300ms", placeholder="Label, file name or pixel hash", width=230
-        ).strip()
+            "Image", live="300ms", placeholder="Label, file name or pixel hash", width=230,
+            **address.widget(state.SEARCH, None, ""),
+        ).strip()  # fmt: skip
         st.button("Shuffle", icon=":material/casino:", on_click=pick_another, help="Show another training image.")
         beside = st.container(width="content")
         n = int(st.number_input("Variants", 1, 60, 14, key="n", persist_state="session", width=100))
@@ -53,7 +55,7 @@ def augment() -> None:
         )  # fmt: skip
     view = st.container()
     transforms, cost, readability, history = st.tabs(
-        ["Transforms", "Cost", "Readability", "History"], key="augment tab", bind="query-params"
+        list(TABS.values()), **address.widget(state.SECTION, TABS, "Transforms")
     )
     with transforms:  # always drawn, because its switches hold the settings
         with st.container(height=420, border=False):

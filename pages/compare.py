@@ -11,7 +11,7 @@ from core.runs.evaluated import count_unreadable
 from core.runs.uses import uses_text
 from db.evaluations import count_test_uses
 from db.records import Run
-from pages.components import layout, resources, state
+from pages.components import address, layout, resources, state
 from pages.components.compare.sections import Compared, show_curves, show_disagreements, show_numbers, show_settings
 from pages.components.splits import choose_split, named
 
@@ -35,7 +35,9 @@ def compared(first: Predictions, second: Predictions) -> Compared:
     with layout.errors():
         both = common(first, second)
         have_views = len(first.views) > 1, len(second.views) > 1
-        tta = any(have_views) and views.toggle("Test-time augmentation", key=state.TTA, bind="query-params")
+        tta = any(have_views) and views.toggle(
+            "Test-time augmentation", **address.widget(state.TTA, None, default=False)
+        )
         for name, has in zip((run.job.id, other.job.id), have_views, strict=True):
             if any(have_views) and not has:
                 note = f"{name} was evaluated without TTA. Rows with TTA show its results without. Evaluate it again."
@@ -62,7 +64,8 @@ def show_runs(runs: list[Run]) -> None:
     def choose_rows() -> None:
         rows = st.session_state[key]["selection"]["rows"]
         if len(rows) == 2:
-            st.session_state[state.RUN], st.session_state[state.OTHER_RUN] = (runs[row].job.id for row in rows)
+            run_id, other_id = (runs[row].job.id for row in rows)
+            address.go(run=run_id, other=other_id)
 
     st.subheader("All runs", anchor=False)
     st.caption("Select two rows to compare them. Click a column name to sort.")
@@ -129,7 +132,7 @@ if first and second:
     comparison = compared(first, second)
     show_numbers(comparison)
     sections = {"Images": show_disagreements, "Curves": show_curves, "Settings": show_settings}
-    tabs = st.tabs(list(sections), key=state.SECTION, bind="query-params")
+    tabs = st.tabs(list(sections), **address.widget(state.SECTION, list(sections), "Images"))
     for tab, show in zip(tabs, sections.values(), strict=True):
         if tab.open:  # compute this tab only
             with tab:

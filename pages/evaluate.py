@@ -18,7 +18,7 @@ from db.evaluations import count_test_uses
 from db.jobs import list_jobs
 from db.labels import labels_since
 from db.records import ACTIVE
-from pages.components import layout, resources, state
+from pages.components import address, layout, resources, state
 from pages.components.evaluate.bundle import show_bundle
 from pages.components.evaluate.confidence import show_confidence, show_evidence
 from pages.components.evaluate.headline import show_headline, show_statistics
@@ -39,7 +39,7 @@ SECTIONS = {
     "bundle": ("Bundle", [show_bundle]),
 }
 """Value in the address -> tab and its parts, top to bottom."""
-TABS = [title for title, _ in SECTIONS.values()]
+TABS = {name: title for name, (title, _) in SECTIONS.items()}
 
 page = layout.open_page("evaluate")
 project, spec, home = page.project, page.spec, layout.home()
@@ -130,11 +130,8 @@ if predictions is None:
         ask_to_evaluate()
     st.stop()
 
-if st.session_state.get("tta of") not in (None, run.job.id):
-    st.session_state[state.TTA] = choice.use  # a new run starts with its own choice
-st.session_state["tta of"] = run.job.id
 tta = len(predictions.views) > 1 and views.toggle(
-    "Test-time augmentation", value=choice.use, key=state.TTA, bind="query-params",
+    "Test-time augmentation", value=choice.use, **address.widget(state.TTA, None, choice.use),
     help=f"Averages over these views: {layout.plain(', '.join(predictions.views))}.",
 )  # fmt: skip
 with layout.errors(), layout.database() as db:
@@ -144,7 +141,7 @@ with layout.errors(), layout.database() as db:
 by_readers = shown.reference == "readers"
 if by_readers:
     st.info(f"{AGAINST_READERS} {SHARED_ERRORS}", icon=":material/group_off:")
-section = st.query_params.get(state.SECTION, "")
+section = address.get(state.SECTION)
 if section not in SECTIONS:
     section = "errors"
 show_headline(shown, compact=section != "errors")
@@ -170,16 +167,7 @@ if outdated:
 with st.container(border=True) if changed or outdated or waiting else views.popover("Evaluate again"):
     ask_to_evaluate()
 
-
-def write_section() -> None:
-    """Callback: put the open tab into the address. A bound st.tabs would write its label instead of our value."""
-    value = list(SECTIONS)[TABS.index(st.session_state[state.SECTION_TAB])]
-    st.query_params[state.SECTION] = value
-
-
-# The address decides, so that links and the browser's Back button work.
-st.session_state[state.SECTION_TAB] = SECTIONS[section][0]
-tabs = st.tabs(TABS, key=state.SECTION_TAB, on_change=write_section)
+tabs = st.tabs(list(TABS.values()), **address.widget(state.SECTION, TABS, "Errors"))
 for tab, (_, parts) in zip(tabs, SECTIONS.values(), strict=True):
     if tab.open:  # compute this tab only
         with tab:

@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from typing import Any
 
 import streamlit as st
 
@@ -15,13 +14,14 @@ from core.words import plural
 from db import labels, queues
 from db.projects import list_sources
 from db.queues import KINDS, ORDERS, PASSED, RANKED, Queue, days_waiting
-from pages.components import layout, state
+from pages.components import address, layout, state
 from pages.components.state import BLIND
 from pages.components.widgets.labeler.server import labeler, midnight, summary
 
 page = layout.open_page("label")
 FILTERS = ("source", "day", "flag", "order", "images")
-layout.take_filters_from_address(state.QUEUE, *FILTERS)
+OF_QUEUE = ("flag", "order")
+"""Filters that another queue does not have."""
 TITLES = {"unlabeled": "Unlabeled", "skipped": "Skipped", "second": "Second opinion"}
 ORDER_TITLES = {order: order for order in ORDERS} | {
     "disagree": "readers disagree",
@@ -51,8 +51,7 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
         ranked = queues.count_ranked(db, page.project.id) if kind == "unlabeled" else {}
         rejected = 0 if kind == "second" else queues.count_rejected(db, page.project.id, kind)
         usable = rule_of(db, page.project).usable
-    # Before a widget is drawn, its value is only in the address.
-    current = {name: str(st.session_state.get(name) or st.query_params.get(name, "")) for name in FILTERS}
+    current = {name: address.get(name) for name in FILTERS}
     if current["day"] not in days and re.fullmatch(r"\d{4}-\d\d-\d\d", current["day"]):
         days = [*days, current["day"]]  # its last image has just been labeled
     flags = {reason: flag for flag, reason in REASONS.items()} if kind == "skipped" else {}
@@ -64,22 +63,27 @@ def choose_filter(kind: str) -> tuple[Queue, str]:
     others = [title for title in choices if title != default]
     options = {"source": [*sources], "day": days, "flag": [*flags], "order": others, "images": [BLIND]}
     active = ", ".join(layout.plain(current[name]) for name in options if current[name] in options[name])
-    bound: dict[str, Any] = {"bind": "query-params"}
     with st.popover(f"Filter: {active}" if active else "Filter", icon=":material/filter_list:", key="filter"):
         order = orders[st.selectbox(
-            "Order", choices, index=choices.index(default), key="order", **bound,
+            "Order", choices, index=choices.index(default), **address.widget("order", choices, default),
             help="Applies to training images. Validation and test images always come in random order, so that those "
             "labeled so far are a fair sample.",
         )]  # fmt: skip
         images = st.selectbox(
-            "Images", [BLIND], index=None, key="images", placeholder="All images", **bound,
+            "Images", [BLIND], index=None, placeholder="All images", **address.widget("images", [BLIND], None),
             help="Labels of validation and test images prove what readers and runs are worth.",
         )  # fmt: skip
-        source = st.selectbox("Source", [*sources], index=None, key="source", placeholder="All sources", **bound)
-        day = st.selectbox("Imported on (UTC)", days, index=None, key="day", placeholder="All days", **bound)
+        source = st.selectbox(
+            "Source", [*sources], index=None, placeholder="All sources", **address.widget("source", [*sources], None)
+        )
+        day = st.selectbox(
+            "Imported on (UTC)", days, index=None, placeholder="All days", **address.widget("day", days, None)
+        )
         reason = None
         if flags:
-            reason = st.selectbox("Reason", [*flags], index=None, key="flag", placeholder="All reasons", **bound)
+            reason = st.selectbox(
+                "Reason", [*flags], index=None, placeholder="All reasons", **address.widget("flag", [*flags], None)
+            )
     queue = Queue(
         kind=kind, order=order, blind=images == BLIND, source_id=sources[source] if source else None, day=day,
         flag=flags[reason] if reason else None,
@@ -126,7 +130,7 @@ def write_week() -> None:
 # A fragment, so that a message from the widget reruns only this function.
 @st.fragment
 def label(queue: Queue) -> None:
-    labeler(page.project, page.operator, queue, kind_key=state.QUEUE)
+    labeler(page.project, page.operator, queue, lambda kind: address.go(queue=TITLES[kind], clears=OF_QUEUE))
 
 
 # After a server restart the browser requests the whole page again only if a fragment on it repeats. Otherwise it keeps
@@ -139,8 +143,9 @@ def repeat() -> None:
 
 with st.container(horizontal=True, vertical_alignment="center"):
     kind = st.segmented_control(
-        "Queue", list(KINDS), format_func=TITLES.__getitem__, default="unlabeled", required=True, key=state.QUEUE,
-        bind="query-params", label_visibility="collapsed",
+        "Queue", list(KINDS), format_func=TITLES.__getitem__, default="unlabeled", required=True,
+        label_visibility="collapsed",
+        **address.widget(state.QUEUE, {TITLES[each]: each for each in KINDS}, "unlabeled", clears=OF_QUEUE),
     )  # fmt: skip
     queue, reason = choose_filter(kind)
     show_week()

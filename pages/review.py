@@ -1,7 +1,5 @@
 """Review: check many labels at once, decide disputed images, and check suspected labels."""
 
-from typing import Any
-
 import streamlit as st
 
 from core.data.kinds import WORDS, is_mixed, labels_by_kind
@@ -12,16 +10,16 @@ from db.labels import list_operators
 from db.projects import list_sources
 from db.queues import count_disputed
 from db.reviews import ORDERS, Review
-from pages.components import layout, state
+from pages.components import address, layout, state
 from pages.components.review.folds import show_folds
 from pages.components.widgets.reviewer.server import reviewer
 
 EVERYONE, OTHERS = "everyone", "others"
+UNCHECKED = ("not checked", "all")
+SPLITS = ("all", "train", "val", "test")
+MODES = ("labels", "disputed", "suspected")
 
 page = layout.open_page("review")
-layout.take_filters_from_address(
-    state.SHOW, "checked", "by", "ordered", "position", "char", "split", "source", "kind", "text"
-)
 project = page.project
 
 with layout.errors(), layout.database() as db:
@@ -41,33 +39,38 @@ def chosen_review() -> tuple[Review, int | None]:
     with layout.errors(), layout.database() as db:
         sources = {source.name: source.id for source in list_sources(db, project.id)}
         operators = [name for name in list_operators(db) if name not in (EVERYONE, OTHERS)]
-    bound: dict[str, Any] = {"bind": "query-params"}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        checked = st.selectbox("Show", ["not checked", "all"], key="checked", width=165, **bound)
-        by = st.selectbox("Labeled by", [EVERYONE, OTHERS, *operators], key="by", width=150, **bound)
+        checked = st.selectbox("Show", UNCHECKED, width=165, **address.widget("checked", UNCHECKED, "not checked"))
+        people = [EVERYONE, OTHERS, *operators]
+        by = st.selectbox("Labeled by", people, width=150, **address.widget("by", people, EVERYONE))
         order = st.selectbox(
-            "Sort by", list(ORDERS), key="ordered", width=150,
-            help="Sorting by label or character puts equal ones side by side, so that wrong ones stand out.", **bound,
+            "Sort by", list(ORDERS), width=150,
+            help="Sorting by label or character puts equal ones side by side, so that wrong ones stand out.",
+            **address.widget("ordered", list(ORDERS), next(iter(ORDERS))),
         )  # fmt: skip
         position, char = 1, None
         if order == "character":
-            position = st.selectbox("Position", range(1, project.length + 1), key="position", width=95, **bound)
+            positions, chars = range(1, project.length + 1), list(project.charset)
+            position = st.selectbox("Position", positions, width=95, **address.widget("position", positions, 1))
             char = st.selectbox(
-                "Character", list(project.charset), index=None, key="char", width=110, placeholder="All", **bound
+                "Character", chars, index=None, width=110, placeholder="All", **address.widget("char", chars, None)
             )
-        split = st.selectbox("Split", ["all", "train", "val", "test"], key="split", width=95, **bound)
+        split = st.selectbox("Split", SPLITS, width=95, **address.widget("split", SPLITS, "all"))
         source = None
         if len(sources) > 1:
             source = st.selectbox(
-                "Source", list(sources), index=None, key="source", width=150, placeholder="All sources", **bound
-            )
+                "Source", list(sources), index=None, width=150, placeholder="All sources",
+                **address.widget("source", list(sources), None),
+            )  # fmt: skip
         kind = None
         if is_mixed(kinds):
             kind = st.selectbox(
-                "Kind", list(WORDS), index=None, key="kind", format_func=WORDS.__getitem__, width=120,
-                placeholder="All kinds", **bound,
+                "Kind", list(WORDS), index=None, format_func=WORDS.__getitem__, width=120, placeholder="All kinds",
+                **address.widget("kind", {word: kind for kind, word in WORDS.items()}, None),
             )  # fmt: skip
-        text = st.text_input("Label contains", key="text", live="300ms", width=130, placeholder="Characters", **bound)
+        text = st.text_input(
+            "Label contains", live="300ms", width=130, placeholder="Characters", **address.widget("text", None, "")
+        )
     review = Review(
         order=order,
         unchecked=checked != "all",
@@ -98,12 +101,13 @@ def suspected_labels() -> list[Suspect]:
     return found.entries
 
 
+asked = address.get(state.SHOW)
 # One container for all controls keeps the place of the widget. At another place there would briefly be two widgets, and
 # an empty container would not keep it.
 with st.container():
     show = st.segmented_control(
-        "Show", ["labels", "disputed", "suspected"], key=state.SHOW, bind="query-params", default="labels",
-        required=True, format_func=str.capitalize, label_visibility="collapsed",
+        "Show", MODES, default="labels", required=True, format_func=str.capitalize, label_visibility="collapsed",
+        **address.widget(state.SHOW, {mode.capitalize(): mode for mode in MODES}, "labels"),
     )  # fmt: skip
     review, total = chosen_review() if show == "labels" else (None, None)
     suspects = suspected_labels() if show == "suspected" else []
@@ -114,8 +118,8 @@ with st.container():
 # A fragment, so that a message from the widget reruns only this function.
 @st.fragment
 def widget() -> None:
-    reviewer(project, page.operator, show, review, total, state.SHOW, suspects)
-    if st.session_state[state.SHOW] != show:  # the widget has switched to the other view
+    reviewer(project, page.operator, show, review, total, lambda mode: address.go(show=mode.capitalize()), suspects)
+    if address.get(state.SHOW) != asked:  # the widget has switched to the other view
         st.rerun()
 
 

@@ -17,7 +17,7 @@ from db.queues import PASSED
 from db.records import CAPTCHA, REMOVABLE, Sample, Verdict
 from db.samples import ORDERS, count_samples, image_bytes, select_samples, splits_of_label
 from db.verdicts import rejected_texts, verdicts_of
-from pages.components import layout, state
+from pages.components import address, layout, state
 from pages.components.removal import ask_removal, show_removed
 
 PER_PAGE = 50  # each rerun sends the image of every row, a few kB
@@ -69,10 +69,6 @@ def said(verdict: Verdict) -> str:
     return REJECTED_MARK if verdict.reason == CAPTCHA else f"rejected ({verdict.reason or 'no reason'})"
 
 
-def to_first_page() -> None:
-    st.session_state[state.SAMPLES_PAGE] = 1
-
-
 with layout.errors(), layout.database() as db:
     sources = {source.name: source for source in list_sources(db, project.id)}
     total = count_samples(db, project.id)
@@ -82,27 +78,32 @@ if not total:
     st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
     st.stop()
 
-# The address contains the options as displayed, so they are displayed as the database has them.
-bound: dict[str, Any] = {"bind": "query-params", "on_change": to_first_page}
+
+def choice(name: str, choices: address.Choices, default: str | None) -> dict[str, Any]:
+    """Return the keywords of a filter. Another list starts at its first page."""
+    return address.widget(name, choices, default, clears=(state.SAMPLES_PAGE,))
+
+
 with st.container(horizontal=True, vertical_alignment="bottom"):
     search = st.text_input(
-        "Search", key=state.SEARCH, live="300ms", icon=":material/search:", width=230,
-        placeholder="Label, file name or pixel hash", **bound,
+        "Search", live="300ms", icon=":material/search:", width=230, placeholder="Label, file name or pixel hash",
+        **choice(state.SEARCH, None, ""),
     )  # fmt: skip
-    state_filter = st.selectbox("State", list(STATES), key="state", width=150, **bound)
-    split = st.selectbox("Split", SPLITS, key="split", width=95, **bound)
-    order = st.selectbox("Sort by", list(ORDERS), key="sort", width=115, **bound)
+    state_filter = st.selectbox("State", list(STATES), width=150, **choice("state", list(STATES), "all"))
+    split = st.selectbox("Split", SPLITS, width=95, **choice("split", SPLITS, "all"))
+    order = st.selectbox("Sort by", list(ORDERS), width=115, **choice("sort", list(ORDERS), next(iter(ORDERS))))
     if len(sources) > 1:
         source_name = st.selectbox(
-            "Source", list(sources), index=None, key="source", width=165, placeholder="All sources", **bound
-        )
+            "Source", list(sources), index=None, width=165, placeholder="All sources",
+            **choice("source", list(sources), None),
+        )  # fmt: skip
     else:
         source_name = None
     kind_filter = None
     if is_mixed(kinds):
         kind_filter = st.selectbox(
-            "Kind", list(WORDS), index=None, key="kind", format_func=WORDS.__getitem__, width=120,
-            placeholder="All kinds", **bound,
+            "Kind", list(WORDS), index=None, format_func=WORDS.__getitem__, width=120, placeholder="All kinds",
+            **choice("kind", {word: kind for kind, word in WORDS.items()}, None),
         )  # fmt: skip
 
 where = {
@@ -124,7 +125,9 @@ with below:
     labels = breakdown(kinds)
     st.caption(f"{matches:,} of {plural(total, 'image')}" + (f" · labels: {labels}" if labels else ""))
     pages = -(-matches // PER_PAGE)
-    number = st.pagination(pages, key=state.SAMPLES_PAGE, bind="query-params") if pages > 1 else 1
+    number = 1
+    if pages > 1:
+        number = st.pagination(pages, **address.widget(state.SAMPLES_PAGE, range(1, pages + 1), 1))
 with layout.errors(), layout.database() as db:
     start = (number - 1) * PER_PAGE
     samples = select_samples(db, project.id, **where, order=order, limit=PER_PAGE, offset=start)

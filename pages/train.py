@@ -4,12 +4,15 @@ import streamlit as st
 
 from db.records import Run
 from db.runs import list_runs
-from pages.components import layout, state
+from pages.components import address, layout, state
 from pages.components.train.form import show_form
 from pages.components.train.live import show_actions, show_run
 from pages.components.train.managing import show_deleted, show_description, show_managing
 from pages.components.train.table import show_table
 from pages.components.train.waiting import show_queue
+
+OF_RUN = ("over",)
+"""Names in the address that do not hold for another run."""
 
 
 def _comparable(runs: dict[str, Run], selected: str) -> list[str]:
@@ -23,25 +26,25 @@ with layout.errors():
     with layout.database() as db:
         layout.update_jobs(db)
         runs = {run.job.id: run for run in list_runs(db, page.project.id)}
-    layout.keep_run(runs)
-    layout.take_run_from_address(state.RUN, runs, "This project has no run {}.")
+    layout.take_run(state.RUN, runs)
     selected = None
-    if runs:
+    if runs or address.get(state.RUN):
         with st.container(horizontal=True, vertical_alignment="center"):
-            # The address contains the options as displayed, so a run is displayed as its plain id.
+            refusal = "This project has no run {asked!r}."
             selected = st.selectbox(
-                "Run", list(runs), None, key=state.RUN, bind="query-params", placeholder="New run", width=240,
-                label_visibility="collapsed",
+                "Run", list(runs), None, placeholder="New run", width=240, label_visibility="collapsed",
+                **address.widget(state.RUN, list(runs), None, refusal=refusal, clears=OF_RUN),
             )  # fmt: skip
             if selected:
                 show_actions(page, runs[selected], has_others=len(runs) > 1)
                 show_managing(runs[selected])
     show_deleted()
     layout.show_refusal()
+    layout.remember_run(page.project, selected)
     if selected:
         show_description(runs[selected])
         show_run(page, runs[selected], others=_comparable(runs, selected))
-    else:
+    elif not address.get(state.RUN):  # an unknown run is not a new one
         show_form(page, cloned=runs.get(st.session_state.get(state.CLONED, "")))
     show_queue(page.project.name)
     if runs:

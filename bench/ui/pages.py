@@ -170,7 +170,7 @@ async def chosen(page: Page, screen: Screen, elsewhere: Screen) -> float:
         if each.tab:
             await page.get_by_role("tab", name=re.compile(f"^{each.tab}$", re.IGNORECASE)).click()
         else:
-            await page.get_by_test_id("stSidebarNavLink").filter(has_text=each.page.capitalize()).click()
+            await page.get_by_test_id("stSidebar").get_by_role("link", name=each.page.capitalize()).click()
         took = await drawn(page, each)
     return took
 

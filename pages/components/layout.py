@@ -20,9 +20,11 @@ from db.projects import find_project, list_projects
 from db.records import Job, Project, Run
 from db.runs import list_runs
 from db.sqlite import Database
-from pages.components import state
+from pages.components import address, state
 from pages.components.operators import current_operator
 
+OF_RUN = (state.TTA, state.OTHER_RUN, "page", "cell")
+"""Names in the address that do not hold for another run."""
 REFUSAL_SECONDS = 10.0
 """Time to read the error of a callback."""
 ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
@@ -47,8 +49,6 @@ def open_page(name: str) -> Page:
         st.info("No projects yet. Import images to create one.", icon=":material/inbox:")
         st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
         st.stop()
-    st.session_state[state.PROJECT_ID_BEFORE] = st.session_state.get(state.PROJECT_ID)
-    st.session_state[state.PROJECT_ID] = project.id
     return Page(project=project, spec=spec_of(project), operator=current_operator())
 
 
@@ -62,7 +62,6 @@ def enter(name: str) -> None:
     if not ROUTED.get():
         PagesManager.uses_pages_directory = False  # as st.navigation does
         st.rerun()
-    st.session_state[state.PAGE_BEFORE] = st.session_state.get(state.PAGE)
     st.session_state[state.PAGE] = name
     st.set_page_config(page_title=f"{name.capitalize()} · Slotlab")
     st.title(name.capitalize(), anchor=False)
@@ -148,30 +147,6 @@ def is_recent(job: Job) -> bool:
     return datetime.now(UTC) - datetime.fromisoformat(job.finished_at) < timedelta(hours=1)
 
 
-def came_from_other_page() -> bool:
-    return st.session_state.get(state.PAGE_BEFORE) not in (None, st.session_state[state.PAGE])
-
-
-def take_filters_from_address(*keys: str) -> None:
-    """Forget the values of an earlier visit, so that a link opens exactly what it names. Call before the widgets.
-
-    Streamlit keeps the value of a bound widget while another page is open.
-    """
-    if came_from_other_page():
-        for key in keys:
-            st.session_state.pop(key, None)
-
-
-def keep_run(ids: Collection[str]) -> None:
-    """Keep the selected run when the user comes from another page with a run box. Call before drawing the box.
-
-    Streamlit drops ?run= on the way between two pages that both bind it, because it belongs to the page being left.
-    """
-    if came_from_other_page() and state.RUN not in st.query_params and st.session_state.get(state.RUN) in ids:
-        st.query_params[state.RUN] = st.session_state[state.RUN]
-        st.session_state[state.RUN] = st.session_state[state.RUN]  # otherwise the new box starts with its default
-
-
 def find_runs_with_a_model(project: Project) -> dict[str, Run]:
     """Return the project's runs with a checkpoint, newest first."""
     with errors(), database() as db:
@@ -199,42 +174,54 @@ def say_no_model(project: Project, advice: str) -> None:
 def choose_run(project: Project, ids: list[str]) -> str:
     """Ask for one of these runs, newest first. The address may give only its number, as ?run=7.
 
-    Without an address it is the run in use, else the best one on val.
+    Without one in the address, it is the last one shown, else the run in use, else the best one on val. Stop the script
+    if there is no such run.
     """
-    keep_run(ids)
-    with errors(), database() as db:
-        shown = default_run(db, home(), project, ids)
-    return _choose_run("Run", ids, state.RUN, ids, default=shown[0] if shown else ids[0])
+    last = last_run(project)
+    if not address.get(state.RUN) and last not in ids:
+        with errors(), database() as db:
+            shown = default_run(db, home(), project, ids)
+        last = shown[0] if shown else ids[0]
+    run_id = _choose_run("Run", ids, state.RUN, last or ids[0], clears=OF_RUN)
+    remember_run(project, run_id)
+    return run_id
 
 
 def choose_other_run(ids: list[str], run_id: str) -> str:
-    """Ask for a second run other than `run_id`."""
-    if run_id in (st.session_state.get(state.OTHER_RUN), run_of(st.query_params.get(state.OTHER_RUN, ""), ids)):
-        st.session_state[state.OTHER_RUN] = next(name for name in ids if name != run_id)
+    """Ask for a second run other than `run_id`. Stop the script if the address names an unknown one."""
     others = [name for name in ids if name != run_id]
-    return _choose_run("Compare with", others, state.OTHER_RUN, ids, default=others[0])
+    if run_of(address.get(state.OTHER_RUN), ids) == run_id:
+        address.complete(state.OTHER_RUN, others[0])
+    return _choose_run("Compare with", others, state.OTHER_RUN, others[0])
 
 
-def _choose_run(title: str, ids: list[str], key: str, all_ids: list[str], *, default: str) -> str:
-    take_run_from_address(key, all_ids, f"This project has no run {{}} with a model. Showing {default}.")
-    # Set a value instead of deleting the key: after a fallback to the default the browser still shows the former run.
-    if key in st.session_state and st.session_state[key] not in ids:
-        st.session_state[key] = default
-    return st.selectbox(title, ids, ids.index(default), key=key, bind="query-params", width=200)
+def _choose_run(title: str, ids: list[str], name: str, default: str, clears: Collection[str] = ()) -> str:
+    take_run(name, ids, default)
+    refusal = "This project has no run {asked!r} with a model. Choose another one."
+    keywords = address.widget(name, ids, None, refusal=refusal, clears=clears)
+    chosen: str | None = st.selectbox(title, ids, placeholder="Choose a run", width=200, **keywords)
+    if chosen is None:
+        st.stop()
+    return chosen
 
 
-def take_run_from_address(key: str, ids: Collection[str], refusal: str) -> None:
-    """Select the run in the address, which may be a number. Show `refusal` for an unknown run. Call before the box.
+def take_run(name: str, ids: Collection[str], default: str | None = None) -> None:
+    """Let the address name a run, which it may give as a number, else `default`. Call before drawing the box."""
+    asked = address.get(name)
+    if run_id := run_of(asked, ids) if asked else default:
+        address.complete(name, run_id)
 
-    After a change of project the address still has a run of the former project, so that is not an error.
-    """
-    asked = st.query_params.get(key, "")
-    if not asked or asked in ids:
-        return
-    if name := run_of(asked, ids):
-        st.session_state[key] = name
-    elif st.session_state[state.PROJECT_ID_BEFORE] in (None, st.session_state[state.PROJECT_ID]):
-        st.error(plain(refusal.format(repr(asked))), icon=":material/error:")
+
+def last_run(project: Project) -> str | None:
+    """Return the run of a project that this visitor has seen last."""
+    shown: dict[str, str] = st.session_state.get(state.RUNS_SHOWN, {})
+    return shown.get(project.name)
+
+
+def remember_run(project: Project, run_id: str | None) -> None:
+    """Let the links to other pages lead to this run."""
+    shown: dict[str, str | None] = st.session_state.setdefault(state.RUNS_SHOWN, {})
+    shown[project.name] = run_id
 
 
 def run_of(asked: str, ids: Collection[str]) -> str | None:

@@ -4,12 +4,13 @@ import streamlit as st
 
 from core.evaluation.reference import score_title
 from core.training.doctor import Line
-from pages.components import charts
+from pages.components import address, charts
 
 
 def overlay(metrics: dict[str, list[Line]], reference: str) -> None:
     """Draw the losses of two runs with the same reference in one figure and their scores in another."""
-    by = st.segmented_control("x axis", charts.AXES, default="step", required=True, key="by", bind="query-params")
+    keywords = address.widget("by", charts.AXES, "step")
+    by = st.segmented_control("x axis", charts.AXES, default="step", required=True, **keywords)
     names = " and ".join(metrics)
     grid = st.grid("auto", min_column_width=360)
     grid.plotly_chart(

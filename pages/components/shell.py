@@ -2,43 +2,52 @@
 
 import threading
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAuthError
+from streamlit.navigation.page import StreamlitPage
 
 from core.backup import daily
 from core.errors import OptionError, StorageError
 from core.home import default_operator
 from db import connection, damage
 from db.labels import list_operators
-from pages.components import layout, operators, state
+from pages.components import address, layout, operators, state
 from pages.components.widgets.cookie.server import set_cookie
+from pages.components.widgets.sidebar.server import fold_sidebar
 
 _ADDRESS_COOKIE = "slotlab_address"
 """Address before the login, because the login always returns to the home page. Expires after ten minutes."""
 _PAGES = Path(__file__).parents[1]
+OF_RUNS = ("evaluate", "compare", "predict")
+"""Pages that show a run with a model."""
 
 
 @contextmanager
-def around_page() -> Iterator[None]:
-    """Require the login, draw the sidebar, then run the page inside."""
+def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]]) -> Iterator[None]:
+    """Require the login, draw the sidebar, then run the page inside.
+
+    `page`: name of the page. `pages`: the pages under each title of the sidebar.
+    """
     token = layout.ROUTED.set(True)
     try:
         with layout.errors():
             daily.serve(layout.home())
             _require_login()
-            if address := _address_before_login():
-                st.switch_page(address[0], query_params=address[1])
-            with st.sidebar:
-                unknown = _choose_project()
-                _show_operator()
-            if unknown:  # not in the sidebar, which a narrow window hides
-                st.error(layout.plain(f"There is no project {unknown!r}."), icon=":material/error:")
-            _show_damage()
-            yield
+            if before := _address_before_login():
+                st.switch_page(before[0], query_params=before[1])
+            with _place(page):
+                with st.sidebar:
+                    links = st.container(gap="xsmall")
+                    _choose_project()
+                    _show_operator()
+                _link_to(links, pages)
+                _show_damage()
+                yield
     finally:
         layout.ROUTED.reset(token)
 
@@ -82,29 +91,60 @@ def _address_before_login() -> tuple[str, dict[str, str]] | None:
         return None
     st.session_state["logged in before"] = True
     try:
-        address = urllib.parse.urlsplit(urllib.parse.unquote(cookie))
+        before = urllib.parse.urlsplit(urllib.parse.unquote(cookie))
     except ValueError:  # not our cookie
         return None
-    page = address.path.rpartition("/")[2] or "home"
-    if page not in {path.stem for path in _PAGES.glob("*.py")} or (page == "home" and not address.query):
+    page = before.path.rpartition("/")[2] or "home"
+    if page not in {path.stem for path in _PAGES.glob("*.py")} or (page == "home" and not before.query):
         return None
-    return f"pages/{page}.py", dict(urllib.parse.parse_qsl(address.query))
+    return f"pages/{page}.py", dict(urllib.parse.parse_qsl(before.query))
 
 
 # Sidebar
 
 
-def _choose_project() -> str | None:
-    """Draw the box of projects. Return the name in the address if there is no such project."""
+@contextmanager
+def _place(page: str) -> Iterator[None]:
+    """Take over the address, and write it after the page."""
+    notes = st.container()  # not in the sidebar, which a narrow window hides
+    address.arrive(page, lambda sentence: notes.error(layout.plain(sentence), icon=":material/error:"))
+    try:
+        yield
+    finally:  # a page ends with st.stop() if there is nothing more to show
+        address.leave()
+
+
+def _link_to(place: DeltaGenerator, pages: Mapping[str, Sequence[StreamlitPage]]) -> None:
+    """Draw the links to all pages, for the current project and its last run.
+
+    Streamlit's own links have no query: in another tab they would open another project.
+    """
+    project = st.session_state.get(state.PROJECT)
+    run = address.get(state.RUN) or st.session_state.get(state.RUNS_SHOWN, {}).get(project)
+    has_model = run is not None and (layout.home().run(run) / "checkpoints").is_dir()
+    with place:
+        for title, group in pages.items():
+            if title:
+                st.caption(title)
+            for page in group:
+                shows_run = run is not None and (page.url_path == "train" or (page.url_path in OF_RUNS and has_model))
+                query = ({state.PROJECT: project} if project else {}) | ({state.RUN: run} if shows_run else {})
+                st.page_link(page, query_params=query)
+        fold_sidebar()
+
+
+def _choose_project() -> None:
+    """Draw the box of projects. Without one in the address, it is the last one shown, else the oldest one."""
     names = layout.project_names()
     if not names:
-        return None
-    name = st.query_params.get(state.PROJECT)
-    is_unknown = name is not None and name not in names
-    if is_unknown:
-        st.session_state[state.PROJECT] = None
-    st.selectbox("Project", names, key=state.PROJECT, bind="query-params", placeholder="Choose a project")
-    return name if is_unknown else None
+        return
+    if not address.get(state.PROJECT):
+        last = st.session_state.get(state.PROJECT)
+        address.complete(state.PROJECT, last if last in names else names[0])
+    keywords = address.widget(
+        state.PROJECT, names, None, refusal="There is no project {asked!r}.", clears=address.EVERYTHING
+    )
+    st.selectbox("Project", names, placeholder="Choose a project", **keywords)
 
 
 def _show_operator() -> None:

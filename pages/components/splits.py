@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.runs.unseen import next_sources
 from db.records import HELD_OUT, NEXT, Run
-from pages.components import layout, state
+from pages.components import address, layout, state
 
 
 def choose_split(runs: Sequence[Run]) -> tuple[str, str]:
@@ -14,17 +14,19 @@ def choose_split(runs: Sequence[Run]) -> tuple[str, str]:
     with layout.errors(), layout.database() as db:
         sources = list(dict.fromkeys(name for run in runs for name in next_sources(db, run)))
     splits = [*HELD_OUT, *([NEXT] if sources else [])]
-    if st.session_state.get(state.SPLIT, "val") not in splits:  # that of another run
-        st.session_state[state.SPLIT] = "val"
     split: str = st.segmented_control(
-        "Split", splits, default="val", required=True, key=state.SPLIT, bind="query-params",
+        "Split", splits, default="val", required=True,
         help="next: a source that the run has not seen, as the images of next month." if sources else None,
+        **address.widget(state.SPLIT, splits, "val", clears=("page", "cell", state.NEXT_SOURCE)),
     )  # fmt: skip
     if split != NEXT:
         return split, ""
-    if st.session_state.get(state.NEXT_SOURCE, sources[0]) not in sources:
-        st.session_state[state.NEXT_SOURCE] = sources[0]
-    source: str = st.selectbox("Source", sources, key=state.NEXT_SOURCE, bind="query-params", width=200)
+    if not address.get(state.NEXT_SOURCE):
+        address.complete(state.NEXT_SOURCE, sources[0])
+    keywords = address.widget(state.NEXT_SOURCE, sources, None, refusal="This run has no next source {asked!r}.")
+    source: str | None = st.selectbox("Source", sources, placeholder="Choose a source", width=200, **keywords)
+    if source is None:
+        st.stop()
     return split, source
 
 

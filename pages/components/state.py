@@ -1,6 +1,6 @@
 """Names in st.session_state (including widget keys) that several functions read or write.
 
-The key of a widget that is bound to the address is also the name of its query parameter.
+The key of a widget that is in the address is also its name there, unless pages.components.address is told another.
 """
 
 from db.records import Project, Run, Sample
@@ -9,12 +9,10 @@ from db.records import Project, Run, Sample
 
 PAGE = "is on"
 """Name of the current page, such as "train"."""
-PAGE_BEFORE = "came from"
-"""Name of the page in the previous script run."""
-PROJECT_ID = "is on project"
-"""Id of the current project."""
-PROJECT_ID_BEFORE = "came from project"
-"""Id of the project in the previous script run."""
+PLACE = "place"
+"""What the address says; only pages.components.address uses it."""
+RUNS_SHOWN = "runs shown"
+"""Id of the last run shown, by project name."""
 
 # Operator
 
@@ -119,9 +117,7 @@ NEXT_SOURCE = "next"
 TTA = "tta"
 """Switch: show results with test-time augmentation."""
 SECTION = "section"
-"""In the address: the open tab. On Compare it is also the key of the tabs."""
-SECTION_TAB = "section tab"
-"""Evaluate: the tabs, whose labels are not the values in the address."""
+"""Evaluate, Compare, Augment: the open tab."""
 CELL, CLICKS = "cell", "clicks"
 """Evaluate: the last clicked cell of a confusion matrix, and the number of clicks."""
 VIEWS_CHANGED = "views changed"

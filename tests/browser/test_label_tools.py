@@ -605,7 +605,7 @@ def test_a_link_opens_exactly_the_queue_it_names(lab: "Lab", page: Page) -> None
     project = lab.make_project("links", 30)
     with opened(lab.home.db) as db:
         agreeing(db, project, (chosen := select_samples(db, project.id)), ["123456"] * len(chosen))
-    sidebar = page.get_by_test_id("stSidebarNav")
+    sidebar = page.get_by_test_id("stSidebar")
     unlabeled, second = (page.get_by_role("radio", name=name) for name in ("Unlabeled", "Second opinion"))
 
     def expect_queue(*, is_blind: bool) -> None:

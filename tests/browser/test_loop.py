@@ -58,7 +58,7 @@ def test_label_train_watch_evaluate(lab: Lab, page: Page, open_label: Callable[.
     assert [labels[sha256 or ""] for sha256 in shown] == typed
     assert len(labels) == len(before) + 10
 
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Train").click()
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Train").click()
     minutes = page.get_by_role("textbox", name="Max minutes")
     minutes.fill("0.5")
     minutes.press("Enter")

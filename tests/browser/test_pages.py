@@ -36,7 +36,7 @@ def test_each_page_may_be_the_first_thing_a_server_is_asked(own_lab: "Lab", page
         path = "/" if name == "home" else f"/{name}"
         for visitor in (page, second) if name == "label" else (page,):
             open_at(visitor, own_lab, f"{path}?project=second&run={run}&mark=7", name.capitalize())
-            expect(visitor.get_by_test_id("stSidebarNav")).to_contain_text("Predict")
+            expect(visitor.get_by_test_id("stSidebar")).to_contain_text("Predict")
             expect(visitor.get_by_role("dialog")).to_have_count(0)
             expect(visitor.get_by_test_id("stSidebar").get_by_role("combobox", name="Project")).to_have_value("second")
             address = urllib.parse.urlsplit(visitor.url)
@@ -63,9 +63,10 @@ def test_an_address_that_leads_nowhere_says_so_in_one_sentence(lab: "Lab", page:
 
     for name in ("evaluate", "predict"):
         open_at(page, lab, f"/{name}?project={mine.name}&run={others_run}", name.capitalize())
-        sentence = f"This project has no run '{others_run}' with a model. Showing {run}."
+        sentence = f"This project has no run '{others_run}' with a model. Choose another one."
         expect(page.get_by_text(sentence)).to_be_visible()
-        expect(page.get_by_role("combobox", name="Run", exact=True)).to_have_value(run)
+        expect(page.get_by_role("combobox", name="Run", exact=True)).to_have_value("")
+        expect(page.get_by_text(run)).to_have_count(0)
 
 
 def test_project_and_operator_stay(lab: "Lab", page: Page) -> None:

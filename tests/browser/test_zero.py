@@ -70,7 +70,7 @@ def test_a_new_project_is_read_without_a_run(own_lab: Lab, page: Page) -> None:
     import_zip(page, buffer.getvalue(), "new")
     expect(page.get_by_text("Duplicates")).to_be_visible(timeout=JOB_MS)
 
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Predict").click()
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Predict").click()
     expect(page.get_by_text("No trained model yet. The built-in reader")).to_be_visible()
     expect(page.get_by_test_id("glide-cell-1-0")).to_be_attached(timeout=60_000)
     readings = {names[name]: text for name, text in shown_readings(page).items()}
@@ -126,7 +126,7 @@ def test_a_reader_without_a_label(own_lab: Lab, page: Page) -> None:
         expect(page.get_by_text(f"Training images on which the readers disagree come first: {left}.")).to_be_visible()
         type_labels(page, texts, 1)
 
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Train").click()
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Train").click()
     minutes = page.get_by_role("textbox", name="Max minutes")
     minutes.fill("0.2")
     minutes.press("Enter")

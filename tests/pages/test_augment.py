@@ -41,7 +41,7 @@ def save_as(app: AppTest, name: str, note: str = "") -> AppTest:
 
 
 def open_tab(open_page: OpenPage, project: Project, tab: str) -> AppTest:
-    return open_page("augment", project=project.name, **{"augment tab": tab})
+    return open_page("augment", project=project.name, section=tab.lower())
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -160,7 +160,7 @@ def test_the_page_opens_without_torch(home: Home, trained: Project) -> None:
     script = (
         "import sys; from streamlit.testing.v1 import AppTest;"
         f"app = AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=60).switch_page('pages/augment.py');"
-        "app.query_params['project'] = 'portal'; app.query_params['augment tab'] = 'Cost'; app.run();"
+        "app.query_params['project'] = 'portal'; app.query_params['section'] = 'cost'; app.run();"
         "print(len(app.image), len(app.dataframe), 'torch' in sys.modules, 'albumentations' in sys.modules)"
     )
     done = subprocess.run(

@@ -174,7 +174,7 @@ def test_one_character_and_one_image_are_singular(home: Home, open_page: OpenPag
     app = open_page("home")
 
     assert "1 character, 01" in [each.value for each in app.caption]
-    assert "Label 1 image" in [each.proto.label for each in app.get("page_link")]
+    assert "Label 1 image" in [each.proto.label for each in app.main.get("page_link")]
 
 
 def test_a_watched_folder_shows_its_numbers_until_canceled(home: Home, open_page: OpenPage, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_project_without_runs_is_read_by_the_built_in_reader(
 
     assert not app.exception
     assert "No trained model yet. The built-in reader" in app.info[0].value
-    assert [link.proto.label for link in app.get("page_link")] == ["Train a model"]
+    assert [link.proto.label for link in app.main.get("page_link")] == ["Train a model"]
     assert len(app.dataframe[0].value) >= 2
     assert len(app.error) == 3
     assert all(len(text) == portal.length for text in app.dataframe[0].value["Reading"])

@@ -58,7 +58,7 @@ def test_readers_that_cannot_read_say_what_to_check(home: Home, open_page: OpenP
     assert not app.exception
     (verdict,) = (each.value.replace("\\", "") for each in app.warning)
     assert "Check that the images have 6 characters and only 0123456789. Otherwise, label by hand." in verdict
-    assert "Label images" in [each.proto.label for each in app.get("page_link")]
+    assert "Label images" in [each.proto.label for each in app.main.get("page_link")]
 
 
 def test_a_failed_attempt_leaves_the_verdict_before(home: Home, open_page: OpenPage, read: Project) -> None:
@@ -118,7 +118,7 @@ def test_a_wrong_reading_leads_to_its_label(home: Home, open_page: OpenPage, rea
 
     assert not app.exception
     assert (shown.blind, shown.blind_agreed) == (len(blind), len(blind))
-    links = [each.proto.label for each in app.get("page_link")]
+    links = [each.proto.label for each in app.main.get("page_link")]
     assert ("Label blind images" in links) is bool(blind)
     assert links.count("Correct label") == min(12, len(shown.wrong)) > 0
 
@@ -144,7 +144,7 @@ def test_accepting_says_what_became_labels_and_what_comes_next(
         f"{n} readings became labels of training images. The other agreed ones are in validation and test, and stay "
         "blind."
     ) in [each.value for each in app.success]
-    links = [each.proto.label for each in app.get("page_link")]
+    links = [each.proto.label for each in app.main.get("page_link")]
     assert "Label 1 disagreement" in links
     assert "Train a model" in links
 
@@ -208,7 +208,7 @@ def test_home_leads_from_readings_to_labels_to_a_run(home: Home, open_page: Open
     """Images of val and test stay unlabeled, and a run needs none of them."""
 
     def next_steps() -> list[str]:
-        return [each.proto.label for each in open_page("home").get("page_link")]
+        return [each.proto.label for each in open_page("home").main.get("page_link")]
 
     with opened(home.db) as db:
         for sample in select_samples(db, read.id, state="labeled"):
@@ -230,7 +230,7 @@ def test_an_empty_project_leads_to_the_import(home: Home, open_page: OpenPage) -
 
     assert not app.exception
     assert not [each for each in app.button if each.label.startswith("Read ")]
-    assert [each.proto.label for each in app.get("page_link")] == ["Import images"]
+    assert [each.proto.label for each in app.main.get("page_link")] == ["Import images"]
 
 
 def test_a_project_without_unlabeled_images_says_what_readers_can_do(
@@ -299,7 +299,7 @@ def test_suggestions_of_one_reader_lead_to_label(home: Home, open_page: OpenPage
 
     assert not app.exception
     assert any("suggestions on the Label page" in each.value for each in app.info)
-    assert "Label images" in [each.proto.label for each in app.get("page_link")]
+    assert "Label images" in [each.proto.label for each in app.main.get("page_link")]
     assert any("read by built-in 0fcdf913 until" in each.value.replace("\\", "") for each in app.caption)
 
     with opened(home.db) as db:

@@ -67,7 +67,7 @@ def test_without_labels_the_page_says_what_to_do(open_page: OpenPage, home: Home
 
     assert not app.exception
     assert "No labels yet" in texts(app.info)
-    assert [link.proto.label for link in app.get("page_link")] == ["Propose readings", "Label images"]
+    assert [link.proto.label for link in app.main.get("page_link")] == ["Propose readings", "Label images"]
     assert "Start training" not in labels_of_buttons(app)
 
 

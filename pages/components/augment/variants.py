@@ -8,7 +8,7 @@ from core.images.augment_settings import Settings
 from core.images.pixels import Pixels, encode_png
 from db.records import Project, Sample
 from db.samples import count_samples, select_samples
-from pages.components import layout, state
+from pages.components import address, layout, state
 from pages.components.augment.network_input import Network, framed_images, network
 
 
@@ -19,7 +19,7 @@ def pick_another() -> None:
 
 def pin(sha256: str) -> None:
     """Callback: keep showing this image. Its hash still finds it after further imports."""
-    st.session_state[state.SEARCH] = sha256
+    address.go(search=sha256)
 
 
 def pick_sample(project: Project, text: str) -> Sample | None:

@@ -15,7 +15,7 @@ from core.evaluation.slices import Bools, Categorical, Slice, find_slices, worse
 from core.runs.columns import columns_of
 from core.runs.evaluated import Evaluated
 from core.words import plural
-from pages.components import layout, state
+from pages.components import address, layout, state
 from pages.components.widgets.gallery.server import show_gallery
 
 MAX_ROWS = 300
@@ -46,8 +46,8 @@ def _ask_for_filter(shown: Evaluated, columns: dict[str, Categorical]) -> Bools 
     """Return the samples that the filter selects, or all without a filter. Show an error and return None if invalid."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "Filter", key=state.SLICES_FILTER, bind="query-params", max_chars=filters.MAX_CHARS,
-            icon=":material/filter_alt:", placeholder=filters.EXAMPLES[0],
+            "Filter", max_chars=filters.MAX_CHARS, icon=":material/filter_alt:", placeholder=filters.EXAMPLES[0],
+            **address.widget(state.SLICES_FILTER, None, "", clears=("page",)),
         )  # fmt: skip
         with st.popover("Help", icon=":material/help:"):
             st.markdown(

@@ -24,7 +24,7 @@ from core.runs.start import start_evaluation
 from core.words import plural
 from db.records import Run
 from db.samples import find_sample, image_bytes
-from pages.components import layout, resources, state
+from pages.components import address, layout, resources, state
 from pages.components.operators import current_operator
 
 MOVES = {"Right, %": 100, "Down, %": 100, "Zoom, %": 100, "Turn, °": 1}
@@ -209,7 +209,7 @@ def _choose(shown: Evaluated, worth: TTAEffect, before: ViewChoice, use: bool) -
         if len(choice.views) == 1:  # keep the run's views for a user who turns TTA on
             choice = replace(choice, views=before.views)
         choice.save(layout.home().run(shown.run.job.id))
-        st.session_state[state.TTA] = use
+        address.go(tta=None)  # now the choice of the run
     st.session_state[state.VIEWS_CHANGED] = True
 
 

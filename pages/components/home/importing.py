@@ -20,7 +20,7 @@ from core.jobs.jobdir import JobStatus
 from core.words import plural
 from db.projects import get_project, list_sources
 from db.records import ACTIVE, Job, Project
-from pages.components import layout, state
+from pages.components import address, layout, state
 from pages.components.operators import current_operator
 from pages.components.progress import cancel_button, follow, show_progress
 
@@ -88,7 +88,7 @@ def _start(request: Request, keys: dict[str, str], request_id: str) -> None:
                 st.session_state[state.IMPORT_REFUSED] = True
                 return
             start_import(db, home, request, operator=current_operator(), upload=upload, request_id=request_id)
-        st.session_state[state.PROJECT] = request.project
+        address.go(project=request.project, clears=address.EVERYTHING)
 
 
 def _upload() -> Upload:

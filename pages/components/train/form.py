@@ -30,7 +30,7 @@ from core.words import plural
 from db.projects import list_sources
 from db.records import Project, Run
 from db.samples import counts
-from pages.components import layout, state
+from pages.components import address, layout, state
 from pages.components.layout import Page
 from pages.components.next_recipe import ask_recipe, hand_over, next_augmentation
 
@@ -197,9 +197,7 @@ def _start(page: Page, cloned: Run | None, request_id: str) -> None:
                 db, layout.home(), page.project, _entered_config(page.project, basis), preset=basis.preset,
                 operator=page.operator, request_id=request_id,
             )  # fmt: skip
-        if state.RUN not in st.session_state:  # a project's first run: the box that writes the address is not drawn yet
-            st.query_params[state.RUN] = run.job.id
-        st.session_state[state.RUN] = run.job.id
+        address.go(run=run.job.id)
         st.session_state.pop(state.TRAIN_REQUEST, None)
 
 
@@ -229,7 +227,7 @@ def _show_held_out(project: Project, config: TrainConfig) -> None:
 def open_empty_form() -> None:
     """Callback: show the form for a new run from a preset."""
     st.session_state.pop(state.CLONED, None)
-    st.session_state[state.RUN] = None
+    address.go(run=None)
 
 
 def clone(project: Project, run: Run) -> None:
@@ -242,7 +240,7 @@ def clone(project: Project, run: Run) -> None:
         for name in FIELDS:
             st.session_state.pop(state.option_field(run.job.id, name), None)  # edits of an earlier clone
         st.session_state[state.CLONED] = run.job.id
-        st.session_state[state.RUN] = None
+        address.go(run=None)
 
 
 def _augmentation_of(project: Project, config: TrainConfig) -> tuple[Settings, str | None]:

@@ -14,7 +14,7 @@ from core.runs.watch import watch
 from core.training.doctor import Diagnosis, Line, lines_of_kind, selected_line
 from core.words import plural
 from db.records import Run
-from pages.components import charts, layout, state
+from pages.components import address, charts, layout, state
 from pages.components.layout import Page
 from pages.components.overlay import overlay
 from pages.components.train.form import clone, open_empty_form
@@ -101,13 +101,14 @@ def _announce_end(status: JobStatus) -> None:
 
 def _ask_for_overlay(others: list[str]) -> str | None:
     """Ask for a run whose curves to overlay. The address may give only its number, as ?over=7."""
-    asked = st.session_state.get("over", layout.run_of(st.query_params.get("over", ""), others))
-    st.session_state["over"] = asked if asked in others else None
+    layout.take_run("over", others)
     if not others:
         return None
+    refusal = "There is no run {asked!r} to overlay."
     return st.selectbox(
-        "Overlay another run", others, None, key="over", bind="query-params", placeholder="None", width=240
-    )
+        "Overlay another run", others, None, placeholder="None", width=240,
+        **address.widget("over", others, None, refusal=refusal),
+    )  # fmt: skip
 
 
 def _show_live(page: Page, run: Run, statuses: list[JobStatus]) -> None:

@@ -7,7 +7,7 @@ from core.data.managing import tags_of
 from core.evaluation.percent import counted
 from core.evaluation.reference import score_title
 from db.records import Project, Run
-from pages.components import state
+from pages.components import address
 
 
 def show_table(project: Project, runs: list[Run]) -> None:
@@ -16,7 +16,7 @@ def show_table(project: Project, runs: list[Run]) -> None:
 
     def choose_row() -> None:
         rows = st.session_state[key]["selection"]["rows"]
-        st.session_state[state.RUN] = runs[rows[0]].job.id if rows else None
+        address.go(run=runs[rows[0]].job.id if rows else None)
 
     # A column per reference, so that sorting never ranks an agreement with readers against an exact match.
     scores = {

@@ -22,7 +22,7 @@ then renews the leases and sends the answers and images. The browser asks again 
 
 import statistics
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -75,10 +75,10 @@ class _StoredMessage:
     problems: list[str]
 
 
-def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> None:
+def labeler(project: Project, operator: str, queue: Queue, show_queue: Callable[[str], object]) -> None:
     """Draw the widget for a queue of a project. Call it inside a fragment.
 
-    When the operator chooses another kind of queue in the widget, set session_state[kind_key] and rerun the page.
+    When the operator chooses another kind of queue in the widget, call `show_queue` and rerun the page.
     """
 
     def receive() -> None:
@@ -87,7 +87,7 @@ def labeler(project: Project, operator: str, queue: Queue, kind_key: str) -> Non
 
     def change_kind() -> None:
         if kind := widget_message(_KEY, "queue"):
-            st.session_state[kind_key] = kind
+            show_queue(kind)
             st.session_state[_KIND] = True
 
     if st.session_state.pop(_KIND, False):

@@ -10,7 +10,7 @@ from core.evaluation.confusion import confusion, soft_confusion
 from core.evaluation.percent import percent
 from core.evaluation.reference import target_name
 from core.runs.evaluated import Evaluated
-from pages.components import state
+from pages.components import address, state
 from pages.components.widgets.gallery.server import Cell, identity_of
 from pages.components.widgets.messages import widget_files, widget_message
 
@@ -26,9 +26,10 @@ def show_matrices(shown: Evaluated) -> None:
     """Draw the confusion matrices of an evaluation."""
     st.subheader("Confusion matrices", anchor=False)
     perfect = shown.result["correct"] == shown.result["n"]
+    kinds, first = ["counts", "rates", "probability"], "probability" if perfect else "counts"
     kind = st.segmented_control(
-        "Matrix", ["counts", "rates", "probability"], default="probability" if perfect else "counts", required=True,
-        key="matrix", bind="query-params", label_visibility="collapsed",
+        "Matrix", kinds, default=first, required=True, label_visibility="collapsed",
+        **address.widget("matrix", kinds, first),
     )  # fmt: skip
     legend = {
         "counts": "Blue: right. Red: wrong.",

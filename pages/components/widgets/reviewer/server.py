@@ -5,7 +5,7 @@ outbox of events. Each message contains the whole outbox and requests the images
 again for lost answers and batches.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import islice
@@ -53,13 +53,13 @@ def reviewer(
     mode: str,
     review: Review | None,
     total: int | None,
-    show_key: str,
+    show_mode: Callable[[str], object],
     suspects: Sequence[Suspect] = (),
 ) -> None:
     """Draw the widget for the labels of a review, or in another mode for disputed or suspected images.
 
     Call it inside a fragment. `total` is the number of labels in the view (None: unknown). When the reviewer switches
-    the mode in the widget, set session_state[show_key]. `suspects` serve all batches of the mode "suspected", because
+    the mode in the widget, call `show_mode`. `suspects` serve all batches of the mode "suspected", because
     finding them among 100,000 labels takes up to 17 seconds.
     """
     # The id of the view separates its messages and batches from those of other views.
@@ -71,7 +71,7 @@ def reviewer(
 
     def change_show() -> None:
         if show := widget_message(_KEY, "show"):
-            st.session_state[show_key] = show
+            show_mode(show)
 
     reply = st.session_state.pop(f"{_KEY}-reply-{view}", _Reply())
     data = _data(project, operator, mode, review, reply, suspects) | {"view": view, "total": total}

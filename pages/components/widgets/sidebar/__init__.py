@@ -1,0 +1,1 @@
+"""A widget without content that folds the sidebar of a narrow screen."""

@@ -1,0 +1,107 @@
+"""The address decides what a page shows, in a new session and in one that had another project open."""
+
+import urllib.parse
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.helpers.browsing import add_run, open_at, settle
+
+if TYPE_CHECKING:
+    from tests.helpers.lab import Lab
+
+Runs = dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def runs(lab: "Lab") -> Runs:
+    """Two projects with two runs each: the ids by project name, oldest first."""
+    names = ("first of two", "second of two")
+    projects = {name: lab.make_project(name, 60) for name in names}
+    return {name: [add_run(lab, project) for _ in range(2)] for name, project in projects.items()}
+
+
+def project_box(page: Page) -> Locator:
+    return page.get_by_test_id("stSidebar").get_by_role("combobox", name="Project")
+
+
+def run_box(page: Page) -> Locator:
+    return page.get_by_role("combobox", name="Run", exact=True)
+
+
+def place(address: str) -> dict[str, str]:
+    """Return the names and values of an address, each of which stands in it once."""
+    pairs = urllib.parse.parse_qsl(urllib.parse.urlsplit(address).query)
+    assert len({name for name, _ in pairs}) == len(pairs), address
+    return dict(pairs)
+
+
+def expect_place(page: Page, **names: str) -> None:
+    """Wait until the address has exactly these names and values, each once, and the page shows its project and run."""
+    expect(project_box(page)).to_have_value(names["project"], timeout=60_000)
+    if "run" in names:
+        expect(run_box(page)).to_have_value(names["run"], timeout=60_000)
+    settle(page)
+    page.wait_for_url(lambda address: place(address) == names, wait_until="commit", timeout=60_000)
+
+
+@pytest.mark.parametrize("is_other_way", [False, True])
+def test_each_link_opens_what_it_names(lab: "Lab", page: Page, runs: Runs, *, is_other_way: bool) -> None:
+    """A card of another project, and then each link of the sidebar, in the same session and in a new one."""
+    mine, other = reversed(runs) if is_other_way else runs
+    open_at(page, lab, f"/evaluate?{urllib.parse.urlencode({'project': mine})}", "Evaluate")
+    expect_place(page, project=mine, run=runs[mine][1])
+    sidebar = page.get_by_test_id("stSidebar")
+    sidebar.get_by_role("link", name="Home").click()
+    expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
+    expect_place(page, project=mine)
+    card = page.get_by_test_id("stMain").locator(f'a[href*="project={urllib.parse.quote_plus(other)}"]').first
+    assert place(card.get_attribute("href") or "") == {"project": other, "run": runs[other][1]}
+    card.click()
+    expect_place(page, project=other, run=runs[other][1])
+
+    page.go_back()
+    expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
+    expect_place(page, project=mine)
+    project_box(page).click()
+    page.get_by_role("option", name=other, exact=True).click()
+    expect_place(page, project=other)
+    for link in sidebar.get_by_role("link").all():
+        assert place(link.get_attribute("href") or "")["project"] == other
+    for name in ("Samples", "Compare", "Predict"):
+        link = sidebar.get_by_role("link", name=name)
+        link.click()
+        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+        expect(project_box(page)).to_have_value(other)
+        settle(page)
+    expect_place(page, project=other, run=runs[other][1])
+    open_at(page, lab, f"/{sidebar.get_by_role('link', name='Evaluate').get_attribute('href')}", "Evaluate")
+    expect_place(page, project=other, run=runs[other][1])
+
+
+def test_what_is_chosen_stands_in_the_address(lab: "Lab", page: Page, runs: Runs) -> None:
+    """Run, section and split, filter and page. A run that is no longer the newest stays. Back and reload restore."""
+    project, (older, newer) = next(iter(runs.items()))
+    query = urllib.parse.urlencode({"project": project, "run": int(older.split("-")[0])})
+    open_at(page, lab, f"/evaluate?{query}", "Evaluate")
+    expect_place(page, project=project, run=older)
+    page.get_by_role("tab", name="Slices").click()
+    expect_place(page, project=project, run=older, section="slices")
+    page.get_by_role("radio", name="test").click(force=True)
+    expect_place(page, project=project, run=older, section="slices", split="test")
+    page.go_back()
+    expect_place(page, project=project, run=older, section="slices")
+    page.reload()
+    expect_place(page, project=project, run=older, section="slices")
+    expect(page.get_by_role("tab", name="Slices")).to_have_attribute("aria-selected", "true")
+    run_box(page).click()
+    page.get_by_role("option", name=newer).click()
+    expect_place(page, project=project, run=newer, section="slices")
+
+    query = urllib.parse.urlencode({"project": project, "state": "labeled", "page": 2})
+    open_at(page, lab, f"/samples?{query}", "Samples")
+    expect_place(page, project=project, state="labeled", page="2")
+    page.get_by_test_id("stSelectbox").filter(has_text="Split").get_by_role("combobox").click()
+    page.get_by_role("option", name="train", exact=True).click()
+    expect_place(page, project=project, state="labeled", split="train")
