@@ -57,7 +57,16 @@ def temperature_of(run_dir: Path, step: int, views: Sequence[View]) -> float:
 
     Raises StorageError if the file is damaged.
     """
-    return _read(run_dir, step).get(fingerprint(views), 1.0)
+    fitted = fitted_temperature(run_dir, step, views)
+    return 1.0 if fitted is None else fitted
+
+
+def fitted_temperature(run_dir: Path, step: int, views: Sequence[View]) -> float | None:
+    """Return the temperature that was fitted to a run's readings with these views; None without one.
+
+    Raises StorageError if the file is damaged.
+    """
+    return _read(run_dir, step).get(fingerprint(views))
 
 
 def _read(run_dir: Path, step: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-// Tracks the images whose last label was entered here, which Undo can revert. Lives as long as the page.
+// Tracks the images whose last label was entered here, which Undo can revert. After a reload the server names them.
 
 /** @type {Map<string, { event: string, version: number | null }>} by sample; the version is null until the server answers */
 const entries = new Map();
@@ -9,6 +9,9 @@ export const corrections = {
 
   /** @param {string} sample @param {string} event */
   add: (sample, event) => entries.set(sample, { event, version: null }),
+
+  /** @param {string} sample @param {number} version the one that was entered here */
+  restore: (sample, version) => entries.has(sample) || entries.set(sample, { event: "", version }),
 
   /** @param {string} sample */
   remove: (sample) => entries.delete(sample),

@@ -18,17 +18,22 @@ import streamlit as st
 from core.data.labeling import apply_events
 from core.data.reviewing import words
 from core.errors import SlotlabError
+from core.evaluation.calibration import confidence
 from core.evaluation.evidence import Evidence
 from core.evaluation.metrics import Ints
+from core.evaluation.offers import deserves_trust, is_offered
 from core.evaluation.percent import at_least, percent
 from core.evaluation.predictions import Reading
 from core.evaluation.ranking import Order, agreeing_views_N, in_cell, losses_N, min_margins_N, nearest, ranked
 from core.evaluation.reference import HIDDEN
+from core.evaluation.temperatures import fitted_temperature
 from core.images.pixels import data_url, decode
 from core.runs.evaluated import Evaluated
 from core.words import plural
+from db.labels import events_of
 from db.records import Sample
 from db.samples import find_sample, image_bytes
+from db.sqlite import Database
 from pages.components import layout, resources, state
 from pages.components.operators import current_operator
 from pages.components.widgets.messages import (
@@ -41,6 +46,8 @@ from pages.components.widgets.messages import (
 )
 
 PER_PAGE = 24
+ORIGIN = "evaluate"
+"""Page of the actions, in the ledger."""
 _KEY = "gallery"
 # Not in a shadow root, so that browser tests and benchmarks find it by its data attributes.
 _WIDGET = st.components.v2.component("slotlab.gallery", **widget_files("gallery"), isolate_styles=False)
@@ -146,8 +153,10 @@ def _select_images(shown: Evaluated, kind: str, cell: Cell | None, sort: str) ->
             note = f"{images} with {true} read as {read} {where}."
     elif kind == "wrong":
         places = np.flatnonzero(~right_N)
-        advice = ", most confident first. Confident errors are often wrong labels" if sort == "confidence" else ""
-        note = f"{len(places):,} of {n:,} wrong{advice}."
+        order = ", most confident first" if sort == "confidence" else ""
+        # Those of a run that reads most images wrong are mostly its own.
+        advice = " Confident errors are often wrong labels." if order and 2 * len(places) < n else ""
+        note = f"{len(places):,} of {n:,} wrong{order}.{advice}"
     elif kind == "near misses":
         places = np.flatnonzero(right_N)
         order = ", closest to an error first" if sort == "margin" else ""
@@ -200,12 +209,17 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
     if hidden_N.any():
         st.caption(f"{plural(int(hidden_N.sum()), 'image')} lost the label since. {HIDDEN}")
     maps = _attention_maps(shown, [images[sample.id] for sample in samples if sample]) if show_attention else []
-    tiles = _tiles(shown, places, samples, images, probabilities=probabilities)
+    with layout.errors():
+        offers_N = _offers_N(shown, places, samples)
+    tiles = _tiles(shown, places, samples, images, offers_N, probabilities=probabilities)
     for tile, attention in zip((tile for tile in tiles if not tile["deleted"]), maps, strict=False):
         tile["attention"] = attention
     operator = ""
     with collect_errors(problems):
         operator = current_operator()
+        with layout.database() as db:
+            for tile, sample in zip(tiles, samples, strict=True):
+                tile["undo"] = sample is not None and _can_undo(db, sample, operator)
     data = common_data(project, operator, problems) | {"tiles": tiles, "answers": reply["answers"]}
     _WIDGET(
         key=_KEY,
@@ -219,13 +233,43 @@ def _receive() -> None:
     message: Mapping[str, Any] | None = widget_message(_KEY, "outbox")
     if not message:
         return
-    outcomes, problems = apply_message(message, partial(apply_events, origin="evaluate"))
+    outcomes, problems = apply_message(message, partial(apply_events, origin=ORIGIN))
     answers = [answer_data(outcome) for outcome in outcomes]
     st.session_state[f"{_KEY} reply"] = {"answers": answers, "problems": problems}
 
 
+def _offers_N(shown: Evaluated, places: Ints, samples: list[Sample | None]) -> list[bool]:
+    """Return which readings one click may make a label. Raises StorageError if the run's temperatures are damaged."""
+    run, predictions = shown.run, shown.predictions
+    temperature = None
+    if predictions.view_set and run.reference == "people":
+        views = predictions.view_set if shown.tta else predictions.view_set[:1]
+        temperature = fitted_temperature(layout.home().run(run.job.id), predictions.step, views)
+    trusted = deserves_trust(temperature, run.val_correct or 0, run.val_n)
+    confidence_N = confidence(shown.reading.log_probs_NPC[places], temperature or 1.0).tolist()
+    return [
+        sample is not None and is_offered(sample.split, sure, trusted=trusted)
+        for sample, sure in zip(samples, confidence_N, strict=True)
+    ]
+
+
+def _can_undo(db: Database, sample: Sample, operator: str) -> bool:
+    """Return whether the operator gave the current content here, also before a reload."""
+    last = events_of(db, sample.id)[-1:] if sample.operator == operator else []
+    return any(
+        (event.version, event.operator, event.origin) == (sample.version, operator, ORIGIN) and event.action != "undo"
+        for event in last
+    )
+
+
 def _tiles(
-    shown: Evaluated, places: Ints, samples: list[Sample | None], images: Mapping[int, bytes], *, probabilities: bool
+    shown: Evaluated,
+    places: Ints,
+    samples: list[Sample | None],
+    images: Mapping[int, bytes],
+    offers_N: list[bool],
+    *,
+    probabilities: bool,
 ) -> list[dict[str, Any]]:
     """Return the tiles, in JSON types only: Streamlit silently converts others to strings."""
     predictions, reading, charset = shown.predictions, shown.reading, shown.spec.charset
@@ -256,6 +300,7 @@ def _tiles(
                 "height": sample.height,
                 "label": label,
                 "read": read,
+                "offered": offers_N[index],
                 "figures": figures,
                 "positions": [
                     {

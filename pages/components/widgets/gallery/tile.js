@@ -48,6 +48,7 @@ export class Tile {
     if (!this.now || !this.gallery.outbox.isAbout(this.sample)) {
       this.now = data.now;
       this.lastEvent = null;
+      if (data.undo) corrections.restore(this.sample, data.version);
     }
     if (notice !== undefined) this.showNotice(notice);
     this.root.classList.toggle("has-attention", Boolean(data.attention));
@@ -168,7 +169,7 @@ export class Tile {
     );
     this.undo.hidden = !isCorrected;
     this.unreadable.hidden = this.skip.hidden = isCorrected;
-    this.useReading.hidden = this.now.label === this.data.read;
+    this.useReading.hidden = !this.data.offered || this.now.label === this.data.read;
   }
 
   // A tile persists when the run or the views change, so its reading must be updated.

@@ -16,6 +16,7 @@ import streamlit as st
 from core.data import reviewing
 from core.data.kinds import WORDS
 from core.data.reviewing import Choice
+from core.evaluation import offers
 from core.images.pixels import data_url
 from core.runs.suspects import Suspect
 from db import queues, reviews, samples
@@ -141,17 +142,20 @@ def _suspected(
 ) -> tuple[list[dict[str, Any]], list[Any] | None]:
     """Return the tiles of the next suspected labels that nobody has decided about since, and the cursor of the last.
 
-    Each has two choices: the suggestion with the reasons, and the label.
+    Each has two choices: the suggestion with the reasons, and the label. The suggestion for val and test is typed.
     """
     left = (suspect for suspect in suspects if after is None or suspect.place > (after[0], after[1]))
     chosen = list(islice((suspect for suspect in left if _is_open(db, suspect.sample)), n))
     tiles = _tiles(db, [suspect.sample for suspect in chosen])
     for tile, suspect in zip(tiles, chosen, strict=True):
-        suggestion = Choice(suspect.suggested, None, suspect.suggested, current=False, voices=suspect.reasons)
-        label = Choice(
-            suspect.given, None, suspect.given, current=True, voices=(f"label of {suspect.sample.operator}",)
-        )
-        tile["choices"] = [asdict(suggestion), asdict(label)]
+        tile["choices"] = []
+        voices = (f"label of {suspect.sample.operator}",)
+        if offers.is_offered(suspect.sample.split, 1.0, trusted=True):  # find_suspects has chosen by confidence
+            suggestion = Choice(suspect.suggested, None, suspect.suggested, current=False, voices=suspect.reasons)
+            tile["choices"].append(asdict(suggestion))
+        else:
+            voices += suspect.reasons
+        tile["choices"].append(asdict(Choice(suspect.given, None, suspect.given, current=True, voices=voices)))
     return tiles, list(chosen[-1].place) if chosen else after
 
 
