@@ -116,7 +116,7 @@ runs = layout.runs_with_a_model(project)
 if len(runs) < 2:
     st.info("You need two trained runs to compare. This project has one.", icon=":material/compare_arrows:")
     st.page_link("pages/train.py", label="Train", icon=":material/play_arrow:", query_params={"project": project.name})
-    st.stop()
+    layout.stop()
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = runs[layout.choose_run(project, list(runs))]

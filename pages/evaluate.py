@@ -16,9 +16,9 @@ from core.runs.uses import uses_text
 from core.words import plural
 from db.evaluations import count_test_uses
 from db.jobs import list_jobs
-from db.labels import labels_since
 from db.records import ACTIVE
 from pages.components import address, layout, resources, state
+from pages.components.changes import count_changed, show_changed
 from pages.components.evaluate.bundle import show_bundle
 from pages.components.evaluate.confidence import show_confidence, show_evidence
 from pages.components.evaluate.headline import show_headline, show_statistics
@@ -99,7 +99,6 @@ with layout.errors(), layout.database() as db:
         predictions = resources.find_predictions(db, home, run, split, source)
     except StorageError as error:
         damage = str(error)
-    now = labels_since(db, project.id, run.job.created_at) if predictions else {}
     waiting = 0  # labels of people that would measure the run, instead of readers
     without = source_held_out_of(db, run)
     if predictions and predictions.reference == "readers" and count_validation(db, project, without)[1] == "people":
@@ -128,7 +127,7 @@ if predictions is None:
         if not damage:
             st.info(layout.plain(f"Run {run.job.id} has not been evaluated on {where} yet."), icon=":material/grid_on:")
         ask_to_evaluate()
-    st.stop()
+    layout.stop()
 
 tta = len(predictions.views) > 1 and views.toggle(
     "Test-time augmentation", value=choice.use, **address.widget(state.TTA, None, choice.use),
@@ -149,14 +148,11 @@ if source:
     show_shift(shown)
 if shown.unreadable.sentence:
     st.caption(layout.plain(shown.unreadable.sentence))
-before = zip(predictions.sha256, predictions.labels, strict=True)
-changed = sum(now.get(sha256, label) != label for sha256, label in before) if now and not by_readers else 0
+changed = count_changed(shown)
 if waiting:
     labels = plural(waiting, "validation image")
     st.warning(f"People have labeled {labels} since. Evaluate again to measure the exact match.")
-if changed:
-    labels = f"{plural(changed, 'label')} {'has' if changed == 1 else 'have'}"
-    st.warning(f"{labels} changed since this evaluation. Evaluate again to update the numbers.")
+show_changed(shown, [changed])
 selected_step = control.selected_step(home, run.job.id)
 outdated = 0 <= predictions.step < selected_step
 if outdated:

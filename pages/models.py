@@ -97,7 +97,7 @@ if not bundles:
         )  # fmt: skip
     if used:
         show_history(history)
-    st.stop()
+    layout.stop()
 with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     if used:
         operator = layout.plain(chosen[0].operator)

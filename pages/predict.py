@@ -55,7 +55,7 @@ else:
     with buttons:
         pictures = of_project(project, source, text)
 if not pictures:
-    st.stop()
+    layout.stop()
 
 with layout.errors():
     predictor = resources.predictor(home, run) if run else resources.builtin_predictor(home, project)

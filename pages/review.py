@@ -31,7 +31,7 @@ if not labeled and not disputed:
     st.page_link(
         "pages/label.py", label="Label images", icon=":material/keyboard:", query_params={"project": project.name}
     )
-    st.stop()
+    layout.stop()
 
 
 def chosen_review() -> tuple[Review, int | None]:

@@ -76,7 +76,7 @@ with layout.errors(), layout.database() as db:
 if not total:
     st.info("This project has no images yet.", icon=":material/inbox:")
     st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
-    st.stop()
+    layout.stop()
 
 
 def choice(name: str, choices: address.Choices, default: str | None) -> dict[str, Any]:
@@ -117,7 +117,7 @@ with layout.errors(), layout.database() as db:
     matches = count_samples(db, project.id, **where)
 if not matches:
     st.info("No images match these filters.", icon=":material/search_off:")
-    st.stop()
+    layout.stop()
 
 table, detail = st.columns([3, 2], gap="medium")
 rows, below = table.container(), table.container(horizontal=True, vertical_alignment="center")

@@ -25,11 +25,11 @@ Choices = Mapping[str, Any] | Collection[Any] | None
 
 @dataclass
 class _Place:
-    """Where a visitor is. Each session has one."""
+    """The visitor's place. Each session has one."""
 
     page: str
     names: dict[str, str]
-    """What the address names, and its values. A script run writes it at its end."""
+    """Names and values of the address. A script run writes them at its end."""
     written: dict[str, list[str]]
     """The address in the browser, as far as we know."""
     before: dict[str, list[str]] = field(default_factory=dict)
@@ -56,9 +56,10 @@ def arrive(page: str, say: Callable[[str], object]) -> None:
 
 def leave() -> None:
     """Write the address at the end of a script run. Each writing is an entry in the browser's history."""
-    place = _place()
-    place.say = None
-    _write(place)
+    place: _Place | None = st.session_state.get(state.PLACE)
+    if place:  # an error before the sidebar leaves none
+        place.say = None
+        _write(place)
 
 
 def get(name: str) -> str:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
@@ -48,7 +49,7 @@ def open_page(name: str) -> Page:
     if project is None:
         st.info("No projects yet. Import images to create one.", icon=":material/inbox:")
         st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
-        st.stop()
+        stop()
     return Page(project=project, spec=spec_of(project), operator=current_operator())
 
 
@@ -65,6 +66,12 @@ def enter(name: str) -> None:
     st.session_state[state.PAGE] = name
     st.set_page_config(page_title=f"{name.capitalize()} · Slotlab")
     st.title(name.capitalize(), anchor=False)
+
+
+def stop() -> NoReturn:
+    """End the page where nothing more can be shown. After st.stop() Streamlit would not even send the address."""
+    address.leave()
+    st.stop()
 
 
 @contextmanager
@@ -91,7 +98,7 @@ def errors() -> Iterator[None]:
         yield
     except SlotlabError as error:
         st.error(plain(str(error)), icon=":material/error:")
-        st.stop()
+        stop()
 
 
 @contextmanager
@@ -159,7 +166,7 @@ def runs_with_a_model(project: Project) -> dict[str, Run]:
     runs = find_runs_with_a_model(project)
     if not runs:
         say_no_model(project, "Start a run on the Train page.")
-        st.stop()
+        stop()
     return runs
 
 
@@ -201,7 +208,7 @@ def _choose_run(title: str, ids: list[str], name: str, default: str, clears: Col
     keywords = address.widget(name, ids, None, refusal=refusal, clears=clears)
     chosen: str | None = st.selectbox(title, ids, placeholder="Choose a run", width=200, **keywords)
     if chosen is None:
-        st.stop()
+        stop()
     return chosen
 
 
@@ -254,6 +261,6 @@ def _current_project() -> Project | None:
     name = st.session_state.get(state.PROJECT)
     if name is None:
         st.info("Choose a project in the sidebar.", icon=":material/arrow_back:")
-        st.stop()
+        stop()
     with database() as db:
         return find_project(db, name)

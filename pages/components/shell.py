@@ -108,10 +108,8 @@ def _place(page: str) -> Iterator[None]:
     """Take over the address, and write it after the page."""
     notes = st.container()  # not in the sidebar, which a narrow window hides
     address.arrive(page, lambda sentence: notes.error(layout.plain(sentence), icon=":material/error:"))
-    try:
-        yield
-    finally:  # a page ends with st.stop() if there is nothing more to show
-        address.leave()
+    yield
+    address.leave()
 
 
 def _link_to(place: DeltaGenerator, pages: Mapping[str, Sequence[StreamlitPage]]) -> None:

@@ -26,7 +26,7 @@ def choose_split(runs: Sequence[Run]) -> tuple[str, str]:
     keywords = address.widget(state.NEXT_SOURCE, sources, None, refusal="This run has no next source {asked!r}.")
     source: str | None = st.selectbox("Source", sources, placeholder="Choose a source", width=200, **keywords)
     if source is None:
-        st.stop()
+        layout.stop()
     return split, source
 
 

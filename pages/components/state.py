@@ -1,6 +1,6 @@
 """Names in st.session_state (including widget keys) that several functions read or write.
 
-The key of a widget that is in the address is also its name there, unless pages.components.address is told another.
+The key of a widget that is in the address is also its name there, unless the page gives another one.
 """
 
 from db.records import Project, Run, Sample
@@ -10,7 +10,7 @@ from db.records import Project, Run, Sample
 PAGE = "is on"
 """Name of the current page, such as "train"."""
 PLACE = "place"
-"""What the address says; only pages.components.address uses it."""
+"""The visitor's place, which only pages.components.address uses."""
 RUNS_SHOWN = "runs shown"
 """Id of the last run shown, by project name."""
 

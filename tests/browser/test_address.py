@@ -69,13 +69,13 @@ def test_each_link_opens_what_it_names(lab: "Lab", page: Page, runs: Runs, *, is
     expect_place(page, project=other)
     for link in sidebar.get_by_role("link").all():
         assert place(link.get_attribute("href") or "")["project"] == other
-    for name in ("Samples", "Compare", "Predict"):
+    for name in ("Samples", "Compare"):
         link = sidebar.get_by_role("link", name=name)
         link.click()
         expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
         expect(project_box(page)).to_have_value(other)
         settle(page)
-    expect_place(page, project=other, run=runs[other][1])
+    expect_place(page, project=other, run=runs[other][1], other=runs[other][0])
     open_at(page, lab, f"/{sidebar.get_by_role('link', name='Evaluate').get_attribute('href')}", "Evaluate")
     expect_place(page, project=other, run=runs[other][1])
 

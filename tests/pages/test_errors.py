@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from core.charset import spec_of
 from core.data.labeling import apply_events
 from core.evaluation.predictions import Predictions, Reading
-from core.home import Home
+from core.home import Home, default_operator
 from core.images.pixels import decode
 from core.model.attention import attention_of
 from core.model.predictor import Predictor
@@ -276,3 +276,25 @@ def test_a_corrected_label_and_a_lost_image_keep_their_place(home: Home, open_pa
     assert now == {"label": "000", "shown": "000", "operator": "ben", "disputed": False}
     if "0" * 64 in before:
         assert next(tile for tile in shown if tile["sample"] == "0" * 64)["deleted"]
+
+
+def test_no_reading_of_val_is_offered_as_a_label(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """Even a sure reading of a good run: these labels prove what the run is worth."""
+    store(home, trained, wrong=1)
+
+    assert [tile["offered"] for tile in tiles(open_page("evaluate", project=trained.name))] == [False]
+
+
+def test_undo_is_offered_after_a_reload(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """To the operator who gave the label here, until someone else changes it."""
+    store(home, trained, wrong=1)
+    (before,) = tiles(open_page("evaluate", project=trained.name))
+    event = {"event": "mine", "action": "label", "sample": before["sample"], "text": "000", "base": before["version"]}
+    later = event | {"event": "later", "text": "111", "base": before["version"] + 1}
+    with opened(home.db) as db:
+        apply_events(db, trained, default_operator(), [event], origin="evaluate")
+        (mine,) = tiles(open_page("evaluate", project=trained.name))
+        apply_events(db, trained, "Ben", [later], origin="evaluate")
+        (theirs,) = tiles(open_page("evaluate", project=trained.name))
+
+    assert (before["undo"], mine["undo"], theirs["undo"]) == (False, True, False)

@@ -73,7 +73,7 @@ def test_the_next_step_stands_beside_the_result(open_page: OpenPage, trained: Pr
 
     (text,) = (text.value for text in app.markdown if text.value.startswith("**Next.** "))
     assert "Train longer" in text
-    assert "Train a run" in [link.proto.label for link in app.get("page_link")]
+    assert "Train a run" in [link.proto.label for link in app.main.get("page_link")]
 
 
 def test_unreadable_images_are_counted_as_wrong(home: Home, open_page: OpenPage, trained: Project) -> None:

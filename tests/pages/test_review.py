@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -185,6 +186,20 @@ def test_suspected_labels_come_with_suggestion_and_reason(home: Home, open_page:
     ]
     assert tile["choices"][0]["voices"] == [f"both readers read {suggested}"]
     assert any("Compared with readers: 8 of 8 labels" in caption.value for caption in app.caption)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_the_suggestion_for_a_suspected_label_of_val_or_test_is_typed(home: Home, portal: Project, split: str) -> None:
+    """Enter on such an image keeps the label. The reasons are still shown."""
+    with opened(home.db) as db:
+        sample = replace(select_samples(db, portal.id, state="labeled")[0], split=split)
+    reason = "both readers read 999999"
+    suspect = Suspect(sample=sample, suggested="999999", reasons=(reason,), score=1)
+
+    (tile,) = server._data(portal, "Eve", "suspected", None, server._Reply(), [suspect])["tiles"]
+
+    assert [choice["shown"] for choice in tile["choices"]] == ["999999"] * (split == "train") + [sample.label]
+    assert reason in [voice for choice in tile["choices"] for voice in choice["voices"]]
 
 
 def test_batches_of_suspected_labels_leave_out_those_decided_since(home: Home, portal: Project) -> None:

@@ -21,7 +21,7 @@ from pages.components.widgets.gallery.server import show_gallery
 MAX_ROWS = 300
 
 
-@st.fragment
+@st.fragment(key="slices")
 def show_slices(shown: Evaluated) -> None:
     """Show a filter, the slices of what it selects, and the images of the clicked slice."""
     st.subheader("Slices", anchor=False)
@@ -169,4 +169,4 @@ def _show_images(shown: Evaluated, members_N: Bools, right_N: Bools, group: Slic
     st.markdown(f"**{layout.plain(name[0].upper() + name[1:])}**")
     st.caption(f"{plural(len(places), 'image')}, {wrong:,} wrong. Wrong images first, then lowest confidence first.")
     if len(places):
-        show_gallery(shown, places, f"{st.session_state.get(state.SLICES_FILTER, '')} {name}")
+        show_gallery(shown, places, f"{address.get(state.SLICES_FILTER)} {name}", "slices")

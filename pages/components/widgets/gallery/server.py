@@ -35,6 +35,7 @@ from db.records import Sample
 from db.samples import find_sample, image_bytes
 from db.sqlite import Database
 from pages.components import layout, resources, state
+from pages.components.changes import FRAGMENT as CHANGED_LABELS
 from pages.components.operators import current_operator
 from pages.components.widgets.messages import (
     answer_data,
@@ -127,7 +128,7 @@ def show_images(shown: Evaluated) -> None:
         )
     places, note = _select_images(shown, kind, cell, sort)
     st.caption(note)
-    show_gallery(shown, places, f"{kind} {sort} {cell or ''}")
+    show_gallery(shown, places, f"{kind} {sort} {cell or ''}", "images")
 
 
 def _sort_help(sorts: Iterable[str]) -> str:
@@ -172,8 +173,8 @@ def _select_images(shown: Evaluated, kind: str, cell: Cell | None, sort: str) ->
     return ranked(places, reading, shown.predictions.log_probs_VNPC, by, most_confident_first=kind == "wrong"), note
 
 
-def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
-    """Draw the images at these places of the evaluation, one page at a time. Call it inside a fragment.
+def show_gallery(shown: Evaluated, places: Ints, name: str, fragment: str) -> None:
+    """Draw the images at these places of the evaluation, one page at a time. Call it inside the fragment of this key.
 
     `name` identifies the list. Another list starts at its first page.
     """
@@ -224,18 +225,19 @@ def show_gallery(shown: Evaluated, places: Ints, name: str) -> None:
     _WIDGET(
         key=_KEY,
         data=data | {"error": next(iter([*reply["problems"], *problems]), None)},
-        on_outbox_change=_receive,
+        on_outbox_change=partial(_receive, fragment),
     )
 
 
-def _receive() -> None:
-    """Store the events of a message under their operators' names (callback)."""
+def _receive(fragment: str) -> None:
+    """Store the events of a message under their operators' names (callback). Then redraw what depends on them."""
     message: Mapping[str, Any] | None = widget_message(_KEY, "outbox")
     if not message:
         return
     outcomes, problems = apply_message(message, partial(apply_events, origin=ORIGIN))
     answers = [answer_data(outcome) for outcome in outcomes]
     st.session_state[f"{_KEY} reply"] = {"answers": answers, "problems": problems}
+    st.rerun(scope=[fragment, CHANGED_LABELS])
 
 
 def _offers_N(shown: Evaluated, places: Ints, samples: list[Sample | None]) -> list[bool]:

@@ -149,7 +149,7 @@ def _suspected(
     tiles = _tiles(db, [suspect.sample for suspect in chosen])
     for tile, suspect in zip(tiles, chosen, strict=True):
         tile["choices"] = []
-        voices = (f"label of {suspect.sample.operator}",)
+        voices: tuple[str, ...] = (f"label of {suspect.sample.operator}",)
         if offers.is_offered(suspect.sample.split, 1.0, trusted=True):  # find_suspects has chosen by confidence
             suggestion = Choice(suspect.suggested, None, suspect.suggested, current=False, voices=suspect.reasons)
             tile["choices"].append(asdict(suggestion))
