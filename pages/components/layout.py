@@ -251,7 +251,7 @@ def project_names() -> list[str]:
         # Oldest first: an address without a project means the first one, and a new project must not change that.
         listed = sorted(list_projects(db, archived=None), key=lambda project: project.id)
     # An address opens an archived project too, and the one that is open stays.
-    shown = (st.query_params.get(state.PROJECT), st.session_state.get(state.PROJECT))
+    shown = (address.get(state.PROJECT), st.session_state.get(state.PROJECT))
     return [project.name for project in listed if not project.archived_at or project.name in shown]
 
 

@@ -118,14 +118,15 @@ def _link_to(place: DeltaGenerator, pages: Mapping[str, Sequence[StreamlitPage]]
     Streamlit's own links have no query: in another tab they would open another project.
     """
     project = st.session_state.get(state.PROJECT)
-    run = address.get(state.RUN) or st.session_state.get(state.RUNS_SHOWN, {}).get(project)
-    has_model = run is not None and (layout.home().run(run) / "checkpoints").is_dir()
+    run = st.session_state.get(state.RUNS_SHOWN, {}).get(project)
+    exists = run is not None and layout.home().run(run).is_dir()
+    has_model = exists and (layout.home().run(run) / "checkpoints").is_dir()
     with place:
         for title, group in pages.items():
             if title:
                 st.caption(title)
             for page in group:
-                shows_run = run is not None and (page.url_path == "train" or (page.url_path in OF_RUNS and has_model))
+                shows_run = has_model if page.url_path in OF_RUNS else exists and page.url_path == "train"
                 query = ({state.PROJECT: project} if project else {}) | ({state.RUN: run} if shows_run else {})
                 st.page_link(page, query_params=query)
         fold_sidebar()

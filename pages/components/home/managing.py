@@ -8,7 +8,7 @@ from core.data.managing import tags_of
 from core.words import plural
 from db import projects, removals
 from db.records import Project, Source
-from pages.components import layout, state
+from pages.components import address, layout, state
 from pages.components.deletion import ask_deletion
 from pages.components.operators import current_operator
 
@@ -107,10 +107,7 @@ def _show_instead(project: Project, name: str | None) -> None:
     """Let the page show another project, if it shows this one. None is the first one of the list."""
     if st.session_state.get(state.PROJECT) != project.name:
         return
-    if name is None:
-        del st.session_state[state.PROJECT]
-    else:
-        st.session_state[state.PROJECT] = name
+    address.go(project=name, clears=address.EVERYTHING)
 
 
 # Sources

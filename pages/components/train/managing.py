@@ -6,7 +6,7 @@ from core.backup import removal
 from core.data import managing
 from core.data.managing import tags_of
 from db.records import Run
-from pages.components import layout, state
+from pages.components import address, layout
 from pages.components.deletion import ask_deletion
 from pages.components.operators import current_operator
 
@@ -51,4 +51,4 @@ def _delete(run: Run, typed: str) -> None:
     with layout.refuses(), layout.database() as db:
         done = removal.delete_run(db, layout.home(), run, typed=typed, operator=current_operator())
         st.session_state[DELETED] = removal.done_sentence(done)
-        st.session_state[state.RUN] = None
+        address.go(run=None)
