@@ -37,7 +37,7 @@ def place(address: str) -> dict[str, str]:
     return dict(pairs)
 
 
-def expect_place(page: Page, **names: str) -> None:
+def expect_place(page: Page, /, **names: str) -> None:
     """Wait until the address has exactly these names and values, each once, and the page shows its project and run."""
     expect(project_box(page)).to_have_value(names["project"], timeout=60_000)
     if "run" in names:
