@@ -152,6 +152,7 @@ def test_only_a_current_label_can_be_undone(lab: Lab, page: Page, evaluated: tup
     expect(tile(page)).to_contain_text("now 070000")
     undo = tile(page).get_by_role("button", name="Undo")
     expect(undo).to_be_visible()
+    expect(page.get_by_text("1 label has changed since this evaluation.")).to_be_visible()
     page.reload()
     expect(undo).to_be_visible()
     with opened(lab.home.db) as db:
