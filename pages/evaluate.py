@@ -130,7 +130,7 @@ if predictions is None:
     layout.stop()
 
 tta = len(predictions.views) > 1 and views.toggle(
-    "Test-time augmentation", value=choice.use, **address.widget(state.TTA, None, choice.use),
+    "Test-time augmentation", value=choice.use, **address.widget(state.TTA, None, choice.use, clears=("page",)),
     help=f"Averages over these views: {layout.plain(', '.join(predictions.views))}.",
 )  # fmt: skip
 with layout.errors(), layout.database() as db:
@@ -163,7 +163,7 @@ if outdated:
 with st.container(border=True) if changed or outdated or waiting else views.popover("Evaluate again"):
     ask_to_evaluate()
 
-tabs = st.tabs(list(TABS.values()), **address.widget(state.SECTION, TABS, "Errors"))
+tabs = st.tabs(list(TABS.values()), **address.widget(state.SECTION, TABS, "Errors", clears=("page",)))
 for tab, (_, parts) in zip(tabs, SECTIONS.values(), strict=True):
     if tab.open:  # compute this tab only
         with tab:

@@ -24,7 +24,7 @@ from db.sqlite import Database
 from pages.components import address, state
 from pages.components.operators import current_operator
 
-OF_RUN = (state.TTA, state.OTHER_RUN, "page", "cell")
+OF_RUN = (state.TTA, state.OTHER_RUN, "show", "sort", "page")
 """Names in the address that do not hold for another run."""
 REFUSAL_SECONDS = 10.0
 """Time to read the error of a callback."""

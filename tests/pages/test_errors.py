@@ -298,3 +298,15 @@ def test_undo_is_offered_after_a_reload(home: Home, open_page: OpenPage, trained
         (theirs,) = tiles(open_page("evaluate", project=trained.name))
 
     assert (before["undo"], mine["undo"], theirs["undo"]) == (False, True, False)
+
+
+def test_mode_and_order_of_the_images_stand_in_the_address(home: Home, open_page: OpenPage, trained: Project) -> None:
+    """A link opens the same list. Another mode starts in its own order."""
+    store(home, trained, wrong=1)
+    app = open_page("evaluate", project=trained.name, show="near misses", sort="loss")
+    kept = dict(app.query_params)
+    app.selectbox(key="sort near misses margin").set_value("margin").run()
+
+    assert (kept["show"], kept["sort"]) == ("near misses", "loss")
+    assert "sort" not in app.query_params
+    assert app.query_params["show"] == "near misses"

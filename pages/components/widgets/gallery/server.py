@@ -34,7 +34,7 @@ from db.labels import events_of
 from db.records import Sample
 from db.samples import find_sample, image_bytes
 from db.sqlite import Database
-from pages.components import layout, resources, state
+from pages.components import address, layout, resources, state
 from pages.components.changes import FRAGMENT as CHANGED_LABELS
 from pages.components.operators import current_operator
 from pages.components.widgets.messages import (
@@ -102,12 +102,11 @@ def show_images(shown: Evaluated) -> None:
     # Each click gets a new key: when a single fragment reruns, a value set by a callback does not reach the browser
     # (Streamlit 1.67).
     key = f"show {identity_of(shown)} {st.session_state.get(state.CLICKS, 0)}"
-    if st.session_state.get(key) not in choices:
-        st.session_state.pop(key, None)  # the stored choice no longer exists
+    shown_first = "one cell" if cell else choices[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = st.segmented_control(
-            "Show", choices, default="one cell" if cell else choices[0], required=True, key=key,
-            label_visibility="collapsed",
+            "Show", choices, default=shown_first, required=True, label_visibility="collapsed",
+            **address.widget("show", choices, shown_first, key=key, clears=("sort", "page")),
         )  # fmt: skip
         if kind != "one cell":
             cell = None
@@ -118,7 +117,8 @@ def show_images(shown: Evaluated) -> None:
         first = "closeness" if close else DEFAULT_SORT.get(kind, "confidence")
         others = [order for order in get_args(Order) if order != first]
         sorts = [first, *(order for order in others if order != "disagreement" or len(shown.predictions.views) > 1)]
-        sort = st.selectbox("Sort by", sorts, key=f"sort {kind} {first}", width=160, help=_sort_help(sorts))
+        keywords = address.widget("sort", sorts, first, key=f"sort {kind} {first}", clears=("page",))
+        sort = st.selectbox("Sort by", sorts, width=160, help=_sort_help(sorts), **keywords)
     if correct == n:
         least = at_least(Evidence(n=n, wrong=0).at_least)
         st.success(
@@ -192,11 +192,9 @@ def show_gallery(shown: Evaluated, places: Ints, name: str, fragment: str) -> No
             "see its position only.",
         )  # fmt: skip
         pages = -(-len(places) // PER_PAGE)
-        number = (
-            st.pagination(pages, key=f"page of {shown.run.job.id} {shown.split} {shown.source} {name}")
-            if pages > 1
-            else 1
-        )
+        number, key = 1, f"page of {shown.run.job.id} {shown.split} {shown.source} {name}"
+        if pages > 1:
+            number = st.pagination(pages, **address.widget("page", range(1, pages + 1), 1, key=key))
     places = places[(number - 1) * PER_PAGE : number * PER_PAGE]
     project = shown.project
     problems: list[str] = []

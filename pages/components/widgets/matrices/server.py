@@ -50,6 +50,7 @@ def show_matrices(shown: Evaluated) -> None:
             soft = kind == "probability"
             st.session_state[state.CELL] = Cell(view, cell["position"], cell["true"], cell["read"], soft)
             st.session_state[state.CLICKS] = st.session_state.get(state.CLICKS, 0) + 1
+            address.go(clears=("show", "sort", "page"))
             st.rerun(scope="images")
 
     chosen: Cell | None = st.session_state.get(state.CELL)
