@@ -152,7 +152,7 @@ def test_a_project_shows_its_counts_and_the_next_step(open_page: OpenPage, porta
 
 
 def test_the_next_step_comes_first(home: Home, open_page: OpenPage, trained: Project) -> None:
-    """With half as many new labels it is another run; before, a look at the errors of this one."""
+    """Another run is the next step once labels have grown by half. Before, it is a look at the errors."""
 
     def steps() -> list[str]:
         labels = [link.proto.label for link in open_page("home").get("page_link")]

@@ -18,7 +18,7 @@ export class Grid extends Widget {
     this.marks = new Marks(data);
     this.layout = { columns: 1, tiles: 0, imageWidth: 0, imageHeight: 0, labelSize: 0 };
     this.list = element("ul", "grid");
-    this.list.setAttribute("role", "listbox");
+    this.list.setAttribute("role", "list"); // a listbox may not hold the tiles' buttons
     this.list.setAttribute("aria-label", "Labels on this screen");
     this.restart();
   }

@@ -36,7 +36,6 @@ export function boxOf(tile, field, { choose, mark, edit }) {
     edit();
   };
   box.dataset.sample = tile.sample;
-  box.setAttribute("role", "option");
   box.append(tile.img, text, badge, pencil);
   box.onclick = (event) => {
     if (event.target === field) return;
@@ -67,7 +66,7 @@ export function showTile(tile, isSelected, isTyped) {
     box.dataset.state = state;
     text.textContent = tile.shown;
   }
-  box.setAttribute("aria-selected", String(isSelected));
+  box.setAttribute("aria-current", String(isSelected));
   badge.textContent = kind ?? "";
   badge.hidden = !kind;
   box.setAttribute("aria-label", [tile.shown, STATES[state] ?? state, kind && `read by ${kind}`].filter(Boolean).join(", "));
