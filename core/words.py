@@ -9,6 +9,11 @@ def plural(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
+def are(n: int) -> str:
+    """Return the verb of a count: "is" for 1."""
+    return "is" if n == 1 else "are"
+
+
 def shown(chars: str) -> str:
     """Return characters as they stand in a sentence, which cannot name thousands of them."""
     return chars if len(chars) <= SHOWN_CHARS else f"{chars[:SHOWN_CHARS]}…"

@@ -34,14 +34,17 @@ TITLES = {"in use": "Run in use", "best": "Best run", "newest": "Newest run"}
 layout.enter("home")
 
 
-def shown_run(db: Database, project: Project) -> tuple[Run | None, str]:
-    """Return the run of a project's card, with a title: an active run, else the one that other pages show first."""
+def shown_run(db: Database, project: Project) -> tuple[Run | None, str, int]:
+    """Return the run of a project's card, with a title, and the most training images of any run of the project.
+
+    It is an active run, else the one that other pages show first.
+    """
     runs = {run.job.id: run for run in list_runs(db, project.id)}
-    newest = next(iter(runs.values()), None)
+    newest, most = next(iter(runs.values()), None), max((run.train_n for run in runs.values()), default=0)
     if newest and newest.job.state in ACTIVE:
-        return newest, "Newest run"
+        return newest, "Newest run", most
     found = default_run(db, layout.home(), project, runs)
-    return (runs[found[0]], TITLES[found[1]]) if found else (None, "Newest run")
+    return (runs[found[0]], TITLES[found[1]], most) if found else (None, "Newest run", most)
 
 
 projects, cards, imports, watches = [], [], [], {}
@@ -66,6 +69,7 @@ def show_project(
     project: Project,
     run: Run | None,
     why: str,
+    trained: int,
     count: dict[tuple[str, str], int],
     kinds: Counts,
     usable: bool,
@@ -73,8 +77,8 @@ def show_project(
 ) -> None:
     """Draw a project's card: labeling progress, a run's result, and links to the next steps.
 
-    `why` names the run. `usable`: the general readers have read the project and can be used. `alarms`: drift of the
-    bundle in use.
+    `why` names the run. `trained`: most training images that a run had. `usable`: the general readers have read the
+    project and can be used. `alarms`: drift of the bundle in use.
     """
 
     def total(*keys: str) -> int:
@@ -84,7 +88,7 @@ def show_project(
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader(layout.plain(project.name), anchor=False)
             with st.container(horizontal=True, width="content"):
-                link_to_next_steps(project, run, kinds, total("unlabeled"), total("train", "labeled"), usable)
+                link_to_next_steps(project, run, kinds, total("unlabeled"), total("train", "labeled"), trained, usable)
         show_description(project)
         for alarm in alarms:
             # A link is one line, and a narrow screen would cut the sentence.
@@ -128,15 +132,18 @@ def show_number(place: DeltaGenerator, title: str, value: str, note: str) -> Non
 
 
 def link_to_next_steps(
-    project: Project, run: Run | None, kinds: Counts, unlabeled: int, trainable: int, usable: bool
+    project: Project, run: Run | None, kinds: Counts, unlabeled: int, trainable: int, trained: int, usable: bool
 ) -> None:
-    """Draw the next step in a frame, and other possible ones after it. `trainable`: labeled training images."""
+    """Draw the next step in a frame, and other possible ones after it.
+
+    `trainable`: labeled training images now. `trained`: the most that a run had.
+    """
     steps = []
     if run is not None and run.job.state in ACTIVE:
         steps.append(("pages/train.py", "View run", ":material/show_chart:"))
     elif run is not None and run.val_correct is not None:
-        if trainable >= MANY_MORE * run.train_n:
-            new = f"Train with {plural(trainable - run.train_n, 'new label')}"
+        if trainable >= MANY_MORE * trained:
+            new = f"Train with {plural(trainable - trained, 'new label')}"
             steps.append(("pages/train.py", new, ":material/play_arrow:"))
         steps.append(("pages/evaluate.py", "View errors", ":material/grid_on:"))
     elif kinds and (is_mixed(kinds) or not unlabeled or trainable >= WARM_LABELS):

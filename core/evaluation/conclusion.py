@@ -14,7 +14,7 @@ from core.evaluation.metrics import interval95
 from core.evaluation.percent import percent, share_and_interval
 from core.evaluation.predictions import Reading
 from core.evaluation.reference import Reference
-from core.words import plural
+from core.words import are, plural
 
 Step = Literal["train", "label", "measure", "errors", "confidence", "bundle", "use"]
 """Places of the next step. `label` is any image, `measure` only validation and test images."""
@@ -81,27 +81,33 @@ def conclude(facts: Facts) -> Conclusion:
         return _improve(facts, value)
     if high - low > WIDE and not facts.has_threshold:  # the portal may have judged more readings than people
         more = max(MEASURED - facts.n, facts.n)
-        few = f"{plural(facts.n, 'image')} {'is' if facts.n == 1 else 'are'} few"
+        few = f"{plural(facts.n, 'image')} {are(facts.n)} few"
         return Conclusion(
             "measure", f"{few}: the true share may be {interval}. Label about {2 * more:,} validation and test images."
         )
-    if facts.split == "val" and wrong:
-        if facts.sure_errors >= max(1.0, SURE_SHARE * wrong):
-            return Conclusion(
-                "errors",
-                f"Check labels first: in {facts.sure_errors:,} of {plural(wrong, 'error')}, the run is surer than "
-                f"{percent(SURE, 0)} of another text.",
-            )
-        label, read, count = facts.pair
-        if count >= max(PAIR_ERRORS, PAIR_SHARE * wrong):
-            return Conclusion(
-                "errors",
-                f"Look at {label} read as {read}: it is in {count:,} of {plural(wrong, 'error')}. Label more images "
-                "with both characters.",
-            )
-        if facts.correct < ENOUGH * facts.n:
-            return Conclusion("label", f"{plural(wrong, 'error')} left. Label about {_more(facts):,} more images.")
+    if facts.split == "val" and wrong and (errors := _errors(facts, wrong)):
+        return errors
+    if facts.correct < ENOUGH * facts.n:
+        return Conclusion("label", f"{plural(wrong, 'error')} left. Label about {_more(facts):,} more images.")
     return _hand_out(facts)
+
+
+def _errors(facts: Facts, wrong: int) -> Conclusion | None:
+    """Return what the errors have in common, if they have."""
+    if facts.sure_errors >= max(1.0, SURE_SHARE * wrong):
+        return Conclusion(
+            "errors",
+            f"Check labels first: in {facts.sure_errors:,} of {plural(wrong, 'error')}, the run is surer than "
+            f"{percent(SURE, 0)} of another text.",
+        )
+    label, read, count = facts.pair
+    if count >= max(PAIR_ERRORS, PAIR_SHARE * wrong):
+        return Conclusion(
+            "errors",
+            f"Look at {label} read as {read}: it is in {count:,} of {plural(wrong, 'error')}. Label more images "
+            "with both characters.",
+        )
+    return None
 
 
 def _improve(facts: Facts, value: str) -> Conclusion:

@@ -4,15 +4,15 @@ import json
 from dataclasses import dataclass
 from itertools import islice
 
-from core.charset import spec_of
 from core.home import Home
 from core.jobs.jobdir import JobDir, duration
 from core.model.config import TrainConfig
-from core.model.init_choice import choose_init
+from core.model.init_choice import choose_init, located
+from core.runs import initial
 from core.runs.start import FEW, count_training, labels_of_people
 from core.runs.unseen import held_out_source
 from core.training.doctor import lines_of_kind
-from core.words import plural
+from core.words import are, plural
 from db.records import Project, Run
 from db.runs import list_runs
 from db.sqlite import Database
@@ -52,7 +52,8 @@ def forecast(db: Database, home: Home, project: Project, config: TrainConfig) ->
     """Return the forecast of a run that starts now. Raises SlotlabError if it could not start."""
     without = held_out_source(db, project, config)
     train = count_training(db, project, without)
-    init, _ = choose_init(config, spec_of(project).length)
+    config = initial.resolve(db, home, project, config)
+    init, _ = choose_init(located(config, home.runs), project.length)
     steps, _ = config.planned_steps(train, starts_warm=init != "scratch")
     measured = _measured(db, home, project, config)
     per_step = measured or SECONDS_PER_STEP.get(config.backbone)
@@ -88,18 +89,14 @@ def _warnings(db: Database, project: Project, train: int, init: str) -> list[str
     found = []
     if init == "scratch" and train < COLD_LABELS:
         found.append(
-            f"{plural(train, 'training label')} {_are(train)} few for a run from scratch: with 100, it reads about a "
+            f"{plural(train, 'training label')} {are(train)} few for a run from scratch: with 100, it reads about a "
             "third of one real portal."
         )
     elif init != "scratch" and train < WARM_LABELS:
         found.append(
-            f"{plural(train, 'training label')} {_are(train)} few. With 100, runs read at least 97% of three real "
+            f"{plural(train, 'training label')} {are(train)} few. With 100, runs read at least 97% of three real "
             "portals."
         )
     if (val := labels_of_people(db, project, "val")) < FEW:
-        found.append(f"{plural(val, 'validation label')} {_are(val)} few: the result will be rough.")
+        found.append(f"{plural(val, 'validation label')} {are(val)} few: the result will be rough.")
     return found
-
-
-def _are(n: int) -> str:
-    return "is" if n == 1 else "are"

@@ -18,7 +18,7 @@ from core.jobs import control
 from core.runs.promotions import default_run
 from db.connection import opened
 from db.projects import find_project, list_projects
-from db.records import Job, Project, Run
+from db.records import NEXT, Job, Project, Run
 from db.runs import list_runs
 from db.sqlite import Database
 from pages.components import address, state
@@ -189,7 +189,9 @@ def choose_run(project: Project, ids: list[str]) -> str:
         with errors(), database() as db:
             shown = default_run(db, home(), project, ids)
         last = shown[0] if shown else ids[0]
-    run_id = _choose_run("Run", ids, state.RUN, last or ids[0], clears=OF_RUN)
+    # Another run may have no such source. Val and test stay.
+    clears = (*OF_RUN, state.SPLIT, state.NEXT_SOURCE) if address.get(state.SPLIT) == NEXT else OF_RUN
+    run_id = _choose_run("Run", ids, state.RUN, last or ids[0], clears=clears)
     remember_run(project, run_id)
     return run_id
 

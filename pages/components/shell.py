@@ -48,7 +48,7 @@ def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]]) -> Iter
                     links = st.container(gap="xsmall")
                     _choose_project()
                     _show_operator()
-                _link_to(links, pages)
+                _link_to(links, pages, page)
                 _show_damage()
                 yield
     finally:
@@ -115,15 +115,19 @@ def _place(page: str) -> Iterator[None]:
     address.leave()
 
 
-def _link_to(place: DeltaGenerator, pages: Mapping[str, Sequence[StreamlitPage]]) -> None:
-    """Draw the links to all pages, for the current project and its last run.
+def _link_to(place: DeltaGenerator, pages: Mapping[str, Sequence[StreamlitPage]], current: str) -> None:
+    """Draw the links to all pages, for the current project and its run: that of the address, else the last one.
 
     Streamlit's own links have no query: in another tab they would open another project.
     """
     project = st.session_state.get(state.PROJECT)
-    run = st.session_state.get(state.RUNS_SHOWN, {}).get(project)
-    exists = run is not None and layout.home().run(run).is_dir()
-    has_model = exists and (layout.home().run(run) / "checkpoints").is_dir()
+    asked = address.get(state.RUN)
+    # Train without a run is the form of a new one.
+    last: str | None = None if current == "train" else st.session_state.get(state.RUNS_SHOWN, {}).get(project)
+    run = asked if asked and Path(asked).name == asked and layout.home().run(asked).is_dir() else last
+    folder = layout.home().run(run) if run else None
+    exists = folder is not None and folder.is_dir()
+    has_model = folder is not None and (folder / "checkpoints").is_dir()
     with place:
         for title, group in pages.items():
             if title:

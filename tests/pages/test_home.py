@@ -156,7 +156,7 @@ def test_the_next_step_comes_first(home: Home, open_page: OpenPage, trained: Pro
 
     def steps() -> list[str]:
         labels = [link.proto.label for link in open_page("home").get("page_link")]
-        return [label for label in labels if label.startswith(("Train", "View"))]
+        return [label for label in labels if label.startswith(("Train with", "View"))]
 
     assert steps() == ["View errors"]
     with opened(home.db) as db, write(db):

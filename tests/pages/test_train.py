@@ -489,3 +489,16 @@ def test_the_queue_is_listed_moved_and_left(open_page: OpenPage, home: Home, lab
     assert "Run 0004-fast is no longer in this queue." in texts(app.error).replace("\\", "")
     jobs_[0].write("cancel", {"at": time.time()})
     wait_until_working(jobs_[1])
+
+
+def test_the_sidebar_leads_to_the_run_on_the_page(open_page: OpenPage, trained: Project) -> None:
+    """A new run is none, so the link to Train names none from the first drawing."""
+
+    def links(app: AppTest) -> list[str]:
+        return [link.proto.query_string for link in app.sidebar.get("page_link") if link.proto.label == "Train"]
+
+    app = open_page("train", project=trained.name, run="0001-fast")
+    assert links(app) == ["project=portal&run=0001-fast"]
+
+    click(app, "New run")
+    assert links(app) == ["project=portal"]

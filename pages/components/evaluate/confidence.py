@@ -1,4 +1,4 @@
-"""The Confidence tab of Evaluate: how sure a reading must be to be accepted. Calibration and evidence are folded."""
+"""The Confidence tab of Evaluate: how sure a reading must be to be accepted, and the evidence."""
 
 import math
 from functools import partial
@@ -19,7 +19,7 @@ from core.runs import thresholds
 from core.runs.evaluated import Evaluated
 from core.runs.thresholds import Judged
 from core.runs.uses import use_rows, uses_text
-from core.words import plural
+from core.words import are, plural
 from db.evaluations import list_test_uses
 from db.records import Run
 from pages.components import charts, layout, resources
@@ -164,16 +164,12 @@ def _apply(shown: Evaluated, saved: Acceptance) -> None:
 
 def _show_sentence(threshold: Threshold, images: str) -> None:
     """Say what the threshold accepts, and how many of it may be wrong."""
-    wrong = "none of them is" if not threshold.wrong else f"{threshold.wrong:,} of them {_are(threshold.wrong)}"
+    wrong = "none of them is" if not threshold.wrong else f"{threshold.wrong:,} of them {are(threshold.wrong)}"
     st.markdown(
         f"Accept a reading from confidence **{threshold.threshold:.4f}**: {threshold.used:,} of "
         f"{layout.plain(images)} reach it, and {wrong} wrong. At most **{threshold.risk_bound:.3%}** of what is "
         "accepted is wrong, at 95% confidence."
     )
-
-
-def _are(n: int) -> str:
-    return "is" if n == 1 else "are"
 
 
 def _show_risk(confidence_N: Confidence, right_N: Bools, coverage: float | None) -> None:

@@ -9,6 +9,7 @@ from core.evaluation.reference import score_title
 from core.runs.evaluated import Evaluated
 from core.runs.next_step import next_step
 from pages.components import layout, state
+from pages.components.splits import named
 
 LINKS: dict[Step, tuple[str, str, str, dict[str, str]]] = {
     "train": ("pages/train.py", "Train a run", ":material/play_arrow:", {}),
@@ -27,16 +28,16 @@ def show_headline(shown: Evaluated, *, compact: bool) -> None:
     value, interval = share_and_interval(correct, n)
     title = score_title(shown.reference)
     if shown.reference == "people":
-        title += f" on {shown.split}"
+        title += f" on {named(shown.split, shown.source)}"
     counts = f"{correct:,} of {n:,}, 95% interval {interval}"
     if compact:
-        st.markdown(f"{title}: **{value}** ({counts})")
+        st.markdown(f"{layout.plain(title)}: **{value}** ({counts})")
         return
     with layout.errors(), layout.database() as db:
         conclusion = next_step(db, layout.home(), shown)
     result, advice = st.columns([2, 3], vertical_alignment="center")
     with result:
-        layout.number(title, value, counts)
+        layout.number(layout.plain(title), value, counts)
     with advice:
         _show_next(shown, conclusion)
 

@@ -105,16 +105,17 @@ def _ask_for_slice(shown: Evaluated, columns: dict[str, Categorical], right_N: B
             "(Fisher's exact test with Holm's correction, 5%). Click a row to see its images."
         )
     # With dozens of slices, most rows are chance. They stay folded.
-    if significant < len(slices) and not st.toggle(
+    everything = significant == len(slices) or st.toggle(
         f"Show all {plural(len(slices), 'slice')}", key="all slices", persist_state="session"
-    ):
+    )
+    if not everything:
         slices = [group for group in slices if group.significant]
     if not slices:
         return None
     slices = slices[:MAX_ROWS]
     # The key names the list, because the same row number is another slice in another list.
     text = st.session_state.get(state.SLICES_FILTER, "")
-    key = f"slices {shown.run.job.id} {shown.split} {shown.source} {shown.tta} {min_images} {text}"
+    key = f"slices {shown.run.job.id} {shown.split} {shown.source} {shown.tta} {min_images} {everything} {text}"
     rows = show_table(slices, key, score_title(shown.reference))
     return slices[rows[0]] if rows and rows[0] < len(slices) else None
 

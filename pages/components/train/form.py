@@ -197,7 +197,7 @@ def _start(page: Page, cloned: Run | None, request_id: str) -> None:
                 db, layout.home(), page.project, _entered_config(page.project, basis), preset=basis.preset,
                 operator=page.operator, request_id=request_id,
             )  # fmt: skip
-        address.go(run=run.job.id)
+        address.go(run=run.job.id, over=None)
         st.session_state.pop(state.TRAIN_REQUEST, None)
 
 
@@ -227,7 +227,7 @@ def _show_held_out(project: Project, config: TrainConfig) -> None:
 def open_empty_form() -> None:
     """Callback: show the form for a new run from a preset."""
     st.session_state.pop(state.CLONED, None)
-    address.go(run=None)
+    address.go(run=None, over=None)
 
 
 def clone(project: Project, run: Run) -> None:
@@ -240,7 +240,7 @@ def clone(project: Project, run: Run) -> None:
         for name in FIELDS:
             st.session_state.pop(state.option_field(run.job.id, name), None)  # edits of an earlier clone
         st.session_state[state.CLONED] = run.job.id
-        address.go(run=None)
+        address.go(run=None, over=None)
 
 
 def _augmentation_of(project: Project, config: TrainConfig) -> tuple[Settings, str | None]:

@@ -16,7 +16,7 @@ def show_table(project: Project, runs: list[Run]) -> None:
 
     def choose_row() -> None:
         rows = st.session_state[key]["selection"]["rows"]
-        address.go(run=runs[rows[0]].job.id if rows else None)
+        address.go(run=runs[rows[0]].job.id if rows else None, over=None)
 
     # A column per reference, so that sorting never ranks an agreement with readers against an exact match.
     scores = {

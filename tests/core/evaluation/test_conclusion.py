@@ -34,6 +34,7 @@ SPEC = TextSpec(3, "0123456789")
         ({"has_threshold": True, "bundle": "0018-bundle"}, "use", "0018-bundle"),
         ({"split": "test", "correct": 490, "sure_errors": 9, "pair": ("1", "7", 9)}, "confidence", "hand out"),
         ({"split": "test", "correct": 300}, "label", "reads 60.0%"),
+        ({"split": "next", "correct": 450, "has_threshold": True, "bundle": "b"}, "label", "50 errors left"),
     ],
 )
 def test_the_first_reason_decides(changes: dict[str, object], step: str, part: str) -> None:

@@ -50,6 +50,7 @@ PER_PAGE = 24
 ORIGIN = "evaluate"
 """Page of the actions, in the ledger."""
 _KEY = "gallery"
+_LISTED = "listed in the gallery"
 # Not in a shadow root, so that browser tests and benchmarks find it by its data attributes.
 _WIDGET = st.components.v2.component("slotlab.gallery", **widget_files("gallery"), isolate_styles=False)
 
@@ -193,6 +194,9 @@ def show_gallery(shown: Evaluated, places: Ints, name: str, fragment: str) -> No
         )  # fmt: skip
         pages = -(-len(places) // PER_PAGE)
         number, key = 1, f"page of {shown.run.job.id} {shown.split} {shown.source} {name}"
+        if st.session_state.get(_LISTED, key) != key:
+            address.complete("page", "")
+        st.session_state[_LISTED] = key
         if pages > 1:
             number = st.pagination(pages, **address.widget("page", range(1, pages + 1), 1, key=key))
     places = places[(number - 1) * PER_PAGE : number * PER_PAGE]
