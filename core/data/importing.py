@@ -496,7 +496,7 @@ def import_images(
                 store_image(db, project, source, image, operator, report, replace=replace)
         done += len(batch)
         on_progress(done, len(entries))
-    for name, reason in book.unmatched():
+    for name, reason in (*book.skipped(), *book.unmatched()):
         report.label_problem(name, reason)
     return report
 

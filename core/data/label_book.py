@@ -1,5 +1,6 @@
 """The labels of an import: from a table, from names of files or folders, or none."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,18 @@ from core.charset import TextSpec
 from core.data.sources import list_tables, read_inside, read_table_file
 from core.data.tables import mapping, naming
 from core.data.tables.cleaning import cleaned, fits, folded, without_formula_guard
-from core.data.tables.formats import FILE_NAMES, MAX_NAME, MAX_TABLE_BYTES, Table, check_bytes, read_table, too_large
-from core.data.tables.matching import FileIndex, has_image_suffix
+from core.data.tables.formats import (
+    FILE_NAMES,
+    LABEL_NAMES,
+    MAX_NAME,
+    MAX_TABLE_BYTES,
+    ContradictionError,
+    Table,
+    check_bytes,
+    read_table,
+    too_large,
+)
+from core.data.tables.matching import FileIndex, has_image_suffix, last_part
 from core.errors import AmbiguousLabelsError, ImportSourceError, LabelError, OptionError
 from core.files import shortened
 from core.words import plural
@@ -103,11 +114,14 @@ class LabelBook:
         self._spec, self._names, self._options = spec, names, options or LabelOptions()
         self._labels: dict[str, GivenLabel] = {}
         self._unmatched: list[tuple[str, str]] = []
+        self._skipped: list[tuple[str, str]] = []
         self._conflicts: dict[str, str] = {}
         self._naming: naming.Naming | None = None
         self._exported: dict[str, GivenLabel] = {}
         self._tables: list[Table] = []
         self._offers_names = False
+        self._indexes: dict[str, FileIndex] = {}
+        """Files by the folder of a table."""
         if self._options.pattern is not None and rule not in ("auto", "filename"):
             raise OptionError("A pattern describes names. Use it with labels from file names.")
         if rule in NAMED or self._options.pattern is not None:
@@ -135,26 +149,42 @@ class LabelBook:
 
     def _read_inside(self, source: Path | None, table_bytes: int) -> None:
         """Read the tables of the folder or zip that name its files. Others are notes, or not about these images."""
-        files, found = FileIndex(self._names), []
+        found = []
         for file in list_tables(source, table_bytes) if source is not None else []:
+            data = None
             try:
-                table = read_table(file.name, file.read(), self._options.separator)
-                is_about_them = _names_files(table, files, PurePosixPath(file.name).parent.as_posix())
-            except (ImportSourceError, AmbiguousLabelsError):
-                continue
-            if is_about_them:
-                found.append(table)
+                data = file.read()
+                table = read_table(file.name, data, self._options.separator)
+                if _names_files(table, *self._reach(file.name)):
+                    mapping.refuse_readings(table, self._options.label_column)
+                    found.append(table)
+            except (ImportSourceError, AmbiguousLabelsError) as error:
+                if data is not None and not _mentions(data, self._names):
+                    continue
+                if isinstance(error, AmbiguousLabelsError | ContradictionError):
+                    raise
+                self._skipped.append((file.name, str(error)))
         self._read_tables(found)
 
+    def _reach(self, table: str) -> tuple[FileIndex, str]:
+        """Return the files that a table may name, and its folder. Beside images, it names only those in its folder."""
+        folder = PurePosixPath(table).parent.as_posix()
+        if folder not in self._indexes:
+            inside = [name for name in self._names if name.startswith(f"{folder}/")]
+            self._indexes[folder] = FileIndex(inside or self._names)
+        return self._indexes[folder], folder
+
     def _read_tables(self, tables: Sequence[Table | tuple[str, bytes]]) -> None:
-        files, origins = FileIndex(self._names), dict[str, tuple[bool, str]]()
+        names, origins = {*self._names}, dict[str, tuple[bool, str]]()
         for given in tables:
             table = given if isinstance(given, Table) else read_table(*given, self._options.separator)
+            files, folder = self._reach(table.name)
             columns = mapping.propose(table, files, self._spec, self._options.file_column, self._options.label_column)
             self._tables.append(table)
-            folder = PurePosixPath(table.name).parent.as_posix()
             for key, label in _labels(table, columns).items():
                 found = _find(files, key, folder)
+                if len(found) == 1 and key in names and key != found[0] and f"{folder}/{key}" != found[0]:
+                    found = []  # the exact path of an image in another folder
                 if len(found) != 1:
                     several = "several files have it. Use their paths in the table."
                     reason = f"The table has a label for this name, but {several if found else 'no file has it.'}"
@@ -193,6 +223,10 @@ class LabelBook:
     def unmatched(self) -> Iterator[tuple[str, str]]:
         """Yield the rows without an image, each with the reason."""
         yield from self._unmatched
+
+    def skipped(self) -> Iterator[tuple[str, str]]:
+        """Yield the tables beside the images that give no labels, each with the reason."""
+        yield from self._skipped
 
     def preview(self) -> Preview:
         """Return the labels as an import would read them."""
@@ -234,6 +268,7 @@ class LabelBook:
         }[self._rule]
 
     def _warnings(self, fitting: Sequence[str], wrong: Sequence[str], is_numbering: bool) -> Iterator[str]:
+        yield from (f"Skipped {name}. {reason}" for name, reason in self._skipped)
         if is_numbering:
             yield f"The labels count up, from {min(fitting)} to {max(fitting)}. They look like numbers of files."
         if self._offers_names and self._names_fit():
@@ -285,6 +320,13 @@ def _names_files(table: Table, files: FileIndex, folder: str) -> bool:
     return 10 * max(counts, default=0) >= max(len(rows), 1)
 
 
+def _mentions(data: bytes, names: Sequence[str]) -> bool:
+    """Return True if the start of a damaged table names an image, or its first line the columns of a table."""
+    text = data[:START_BYTES].decode("utf-8", "replace")
+    words, first = ({*re.split(r"[\s,;|:\"'/\\]+", part)} for part in (text, text.lstrip().split("\n", 1)[0].lower()))
+    return not words.isdisjoint(map(last_part, names)) or bool(first & {*FILE_NAMES} and first & {*LABEL_NAMES})
+
+
 def _find(files: FileIndex, key: str, folder: str) -> list[str]:
     """Return the files that a key means. A table inside a folder may count from there. An export guards names."""
     inside = files.find(f"{folder}/{key}") if folder not in ("", ".") else []
@@ -304,7 +346,7 @@ def _labels(table: Table, columns: mapping.Columns) -> dict[str, GivenLabel | No
             raise ImportSourceError(f"{place} has the kind {shortened(kind)!r}. Use {', '.join(KINDS)}, or none.")
         given = None if text is None else GivenLabel(text, kind or "import")
         if labels.get(key, given) != given:
-            raise ImportSourceError(f"{place} gives {key} a different label than before.")
+            raise ContradictionError(f"{place} gives {key} a different label than before.")
         labels[key] = given
     return labels
 
@@ -324,5 +366,6 @@ def read_manifests(source: Path, names: Sequence[str]) -> dict[str, GivenLabel]:
         table = read_table(name, data, "comma")
         file, label, kind = (table.columns.index(column) for column in ("filename", "label", "kind"))
         labels = _labels(table, mapping.Columns(file, (label,), kind))
-        rows |= {(folder / key).as_posix(): given for key, given in labels.items() if given is not None}
+        named = {without_formula_guard(key): given for key, given in labels.items()}
+        rows |= {(folder / key).as_posix(): given for key, given in named.items() if given is not None}
     return rows

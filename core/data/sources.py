@@ -246,7 +246,7 @@ def is_table(name: str) -> bool:
 def list_tables(source: Path, most: int = MAX_TABLE_BYTES) -> list[SourceFile]:
     """List the files of a folder or zip that may be label tables, those nearest to its root first.
 
-    At most MAX_TABLES, and `most` bytes in all. Reading raises ImportSourceError.
+    At most MAX_TABLES. Reading raises ImportSourceError, also for those above `most` bytes in all.
     """
     found: list[tuple[int, str, int, Callable[[], bytes]]] = []
     if source.is_dir():
@@ -270,9 +270,14 @@ def list_tables(source: Path, most: int = MAX_TABLE_BYTES) -> list[SourceFile]:
     tables, total = [], 0
     for _, name, size, read in sorted(found, key=lambda each: each[:2])[:MAX_TABLES]:
         total += size
-        if total <= most:
-            tables.append(SourceFile(name, read))
+        tables.append(SourceFile(name, read if total <= most else partial(_refuse_large, name, most)))
     return tables
+
+
+def _refuse_large(name: str, most: int) -> bytes:
+    if most < MAX_TABLE_BYTES:
+        raise ImportSourceError(f"{name} is too large for a preview. The import reads it.")
+    raise ImportSourceError(f"{name} is too large: the tables have more than {most:,} bytes in all.")
 
 
 def has_inside(source: Path, name: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from core.data.tables.cleaning import unwrapped
 from core.data.tables.matching import has_image_suffix
 from core.errors import AmbiguousLabelsError, ImportSourceError, OptionError
+from core.files import shortened
 
 MAX_TABLE_BYTES = 64 * 1024**2
 MAX_PYTHON_BYTES = 4 * 1024**2
@@ -43,6 +44,10 @@ LABEL_NAMES = (
     "number", "captcha_text", "image_text", "ocr_text", "content",
 )  # fmt: skip
 """Usual names of the column that has the label."""
+
+
+class ContradictionError(ImportSourceError):
+    """A table has two labels for one name."""
 
 
 class Row(NamedTuple):
@@ -240,10 +245,10 @@ def _is_header(rows: list[list[str]]) -> bool:
 
 def _json_table(name: str, text: str) -> Table:
     lines = text.lstrip().split("\n", 1)
-    if len(lines) > 1 and lines[1].strip() and isinstance(_loaded(lines[0]), dict):
+    if len(lines) > 1 and lines[1].strip() and isinstance(_loaded(name, lines[0]), dict):
         return _json_lines(name, text)
     try:
-        value = _loads(text)
+        value = _loads(name, text)
     except RecursionError as error:
         raise ImportSourceError(f"{name} is nested too deeply.") from error
     except ValueError as error:
@@ -253,14 +258,26 @@ def _json_table(name: str, text: str) -> Table:
     return _of_value(name, "JSON", value)
 
 
-def _loads(text: str) -> Any:
-    """Return the value with its numbers as written."""
-    return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+def _loads(name: str, text: str) -> Any:
+    """Return the value with its numbers as written. Raises ContradictionError."""
+
+    def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        for key, value in pairs if len(values) < len(pairs) else []:
+            if values[key] != value:
+                raise _contradiction(name, key)
+        return values
+
+    return json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=checked)
 
 
-def _loaded(text: str) -> Any:
+def _contradiction(name: str, key: object) -> ContradictionError:
+    return ContradictionError(f"{name} gives {shortened(str(key))} a different label than before.")
+
+
+def _loaded(name: str, text: str) -> Any:
     try:
-        return _loads(text)
+        return _loads(name, text)
     except (ValueError, RecursionError):
         return None
 
@@ -270,7 +287,7 @@ def _json_lines(name: str, text: str) -> Table:
         for number, line in enumerate(text.splitlines(), 1):
             _check_row(name, number)
             if line.strip():
-                if not isinstance(record := _loaded(line), dict):
+                if not isinstance(record := _loaded(f"{name} line {number}", line), dict):
                     raise ImportSourceError(f"{name} line {number} is not a JSON object.")
                 yield number, record
 
@@ -280,6 +297,8 @@ def _json_lines(name: str, text: str) -> Table:
 def _python_or_none(name: str, text: str) -> Any:
     try:
         return _python_value(name, text)
+    except ContradictionError:
+        raise
     except ImportSourceError:
         return None
 
@@ -288,9 +307,22 @@ def _python_value(name: str, text: str) -> Any:
     if len(text) > MAX_PYTHON_BYTES:
         raise ImportSourceError(f"{name} has more than {MAX_PYTHON_BYTES:,} bytes of Python. Save it as JSON.")
     try:
-        return ast.literal_eval(text.strip())
+        tree = ast.parse(text.strip(), mode="eval")
+        value = ast.literal_eval(tree)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ImportSourceError(f"{name} is not a dict in Python ({type(error).__name__}).") from error
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            _check_keys(name, node)
+    return value
+
+
+def _check_keys(name: str, node: ast.Dict) -> None:
+    """Raise ContradictionError if a dict in Python has one key with two values."""
+    values: dict[object, ast.expr] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant) and ast.dump(values.setdefault(key.value, value)) != ast.dump(value):
+            raise _contradiction(name, key.value)
 
 
 def _of_value(name: str, form: str, value: Any) -> Table:

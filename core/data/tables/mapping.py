@@ -18,6 +18,9 @@ EVIDENCE_ROWS = 500
 OTHER_NAMES = ("split", "sha256", "state", "flag", "kind", "operator", "labeled_at", "source", "owner", "authorization")
 """Columns of an export that are never the label."""
 
+READING_COLUMNS = {"text", "confidence"}
+"""Columns of a file of readings. Its texts are what a reader saw, not what is right."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -52,10 +55,22 @@ def propose(
     """
     if table.has_header and (twice := next((name for name in table.columns if table.columns.count(name) > 1), None)):
         raise ImportSourceError(f"{table.name} has the column {shortened(twice)} more than once. Keep one.")
+    refuse_readings(table, label_column)
     rows = list(islice(table.rows(), EVIDENCE_ROWS))
     file = _named(table, file_column)[0] if file_column else _file_column(table, rows, files)
     label = _named(table, label_column) if label_column else _label_columns(table, rows, file, spec)
     return Columns(file, label, _kind_column(table, rows, file, label))
+
+
+def refuse_readings(table: Table, label_column: str | None) -> None:
+    """Raise ImportSourceError if the labels would be the texts of a file of readings."""
+    if not table.has_header or not {*table.columns} >= READING_COLUMNS:
+        return
+    if label_column is None or table.columns.index("text") in _named(table, label_column):
+        raise ImportSourceError(
+            f"{table.name} has readings instead of labels. Accept readings in Propose, or name a column of labels "
+            "with --label-column."
+        )
 
 
 def _named(table: Table, names: str) -> tuple[int, ...]:
@@ -112,6 +127,14 @@ def _label_columns(table: Table, rows: Sequence[Row], file: int, spec: TextSpec)
         return (known[0],)
     fitting = [at for at in (known or rest) if _fits(rows, at, spec)]
     if not known and spec.length > 1 and len(positions := _positions(table, rows, rest, spec)) == spec.length:
+        if fitting:
+            one, several = (
+                " or ".join(_title(table, at) for at in fitting),
+                ",".join(_title(table, at) for at in positions),
+            )
+            raise AmbiguousLabelsError(
+                f"In {table.name}, the label could be {one}, or {several} together. Choose with --label-column."
+            )
         return tuple(positions)
     best = fitting or known or (rest if len(rest) == 1 else [])
     if len(best) > 1 and all(len({row.cells[at] for at in best}) == 1 for row in rows):
@@ -141,12 +164,14 @@ def _is_label(cell: str, spec: TextSpec) -> bool:
 
 
 def _positions(table: Table, rows: Sequence[Row], rest: Sequence[int], spec: TextSpec) -> list[int]:
-    """Return the columns of single characters: those named alike with numbers, or all."""
+    """Return the columns of single characters: those named alike, in the order of their numbers, or all."""
     single = [at for at in rest if rows and all(_character(row.cells[at]) in {*spec.charset, ""} for row in rows)]
     if len(single) > spec.length and table.has_header:
         by_stem = groupby(sorted(single, key=lambda at: _stem(table, at)), key=lambda at: _stem(table, at))
         series = [group for _, found in by_stem if len(group := list(found)) == spec.length]
-        return series[0] if len(series) == 1 else []
+        single = series[0] if len(series) == 1 else []
+    if table.has_header and len({_stem(table, at) for at in single}) == 1:
+        single = sorted(single, key=lambda at: int(table.columns[at].removeprefix(_stem(table, at)) or 0))
     return single
 
 

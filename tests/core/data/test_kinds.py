@@ -12,6 +12,7 @@ from core.data.accepting import retract
 from core.data.export import export
 from core.data.importing import Report, import_images, open_project, open_source
 from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind, parenthesis, sentence, trained_on
+from core.data.label_book import GivenLabel, read_manifests
 from core.data.labeling import apply_events
 from core.data.proposals import accept_agreed
 from core.data.proposing import start_proposing
@@ -350,6 +351,14 @@ def test_another_table_of_that_name_is_not_read(db: Database, source: Source, tm
 
     labeled = samples.select_samples(db, project.id, state="labeled")
     assert [(each.label, each.kind) for each in labeled] == [("000001", "import"), ("000003", "import")]
+
+
+def test_a_guarded_name_of_an_export_keeps_its_kind(tmp_path: Path) -> None:
+    """A spreadsheet would run this name, so the export begins it with a quote."""
+    table = "filename,label,sha256,kind\n'-00001_ab.png,-00001,,readers\n"
+    write_files(tmp_path, {"sources.csv": table.encode()})
+
+    assert read_manifests(tmp_path, ["-00001_ab.png"]) == {"-00001_ab.png": GivenLabel("-00001", "readers")}
 
 
 @pytest.mark.long  # loads the readers

@@ -10,6 +10,7 @@ import pytest
 from core.charset import TextSpec
 from core.data import label_book
 from core.data.label_book import GivenLabel, LabelBook, LabelOptions, check_table
+from core.data.tables.formats import ContradictionError
 from core.errors import AmbiguousLabelsError, ImportSourceError, LabelError, OptionError
 from tests.helpers.pictures import write_files
 
@@ -305,6 +306,74 @@ def test_tables_that_disagree_ask_and_one_can_be_chosen(tmp_path: Path, zipped: 
     with pytest.raises(AmbiguousLabelsError, match=r"old\.csv label train/1\.png differently.*--labels"):
         LabelBook("auto", FOUR, NAMES, source)
     assert LabelBook("old.csv", FOUR, NAMES, source).label_of("train/1.png") == GivenLabel("1111")
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        "file,text,confidence,accepted,unfamiliar,positions,blind,error,reader\ntrain/1.png,1234,0.9,true,,,,,run 1\n",
+        '{"file": "train/1.png", "text": "1234", "confidence": 0.9, "accepted": true}\n',
+    ],
+)
+def test_readings_beside_the_images_never_label_them(tmp_path: Path, readings: str) -> None:
+    """They would be labels of people, also of validation and test images. Another column of the table may be one."""
+    source = source_of(tmp_path, {"readings.txt": readings.encode()}, zipped=False)
+
+    book = LabelBook("auto", FOUR, NAMES, source)
+    assert texts(book, NAMES) == [None, None, None]
+    assert "Skipped readings.txt. readings.txt has readings instead of labels." in book.preview().warnings[0]
+    for rule in ("readings.txt", str(source / "readings.txt")):
+        with pytest.raises(ImportSourceError, match=r"readings\.txt has readings instead of labels"):
+            LabelBook(rule, FOUR, NAMES, source)
+    (source / "readings.txt").write_text("file,text,confidence,mine\ntrain/1.png,1234,0.9,4321\n")
+    chosen = LabelBook("auto", FOUR, NAMES, source, LabelOptions(label_column="mine"))
+    assert texts(chosen, NAMES) == [None, "4321", None]
+
+
+def test_a_table_beside_images_labels_only_its_folder(tmp_path: Path) -> None:
+    """The image 5.png of June was deleted, and July has one of that name."""
+    names = ["june/1.png", "july/5.png", "july/6.png", "june/6.png"]
+    table = b"filename,label\n1.png,0001\n5.png,0005\njuly/6.png,0006\n"
+    source = source_of(tmp_path, {"june/labels.csv": table}, zipped=False)
+
+    for rule in ("auto", "june/labels.csv"):
+        book = LabelBook(rule, FOUR, names, source)
+        assert texts(book, names) == ["0001", None, None, None]
+        assert [key for key, _ in book.unmatched()] == ["5.png", "july/6.png"]
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("filename,label\ntrain/1.png,1234\ntrain/0.png,0420,1\n", "labels.csv line 3 has 3 fields instead of 2."),
+        ('{"train/1.png": "1234",\n "train/0.png" "0420"}', "labels.csv is not valid JSON"),
+    ],
+)
+def test_a_damaged_table_beside_the_images_is_named(tmp_path: Path, table: str, reason: str) -> None:
+    """The import would only say that the images get no labels."""
+    files = {"labels.csv": table.encode(), "note.txt": b"a, b\nc\n", "config.json": b"{'a': }"}
+    book = LabelBook("auto", FOUR, NAMES, source_of(tmp_path, files, zipped=False))
+
+    assert [name for name, _ in book.skipped()] == ["labels.csv"]
+    assert book.preview().warnings[0].startswith(f"Skipped labels.csv. {reason}")
+
+
+@pytest.mark.parametrize("table", [b"file,x;label\n0,a;0420\n1,b;1234\n", b'{"train/0.png": "1",\n"train/0.png": "2"}'])
+def test_a_table_beside_the_images_that_asks_stops_the_import(tmp_path: Path, table: bytes) -> None:
+    """Its separator is open, or it has two labels for one name."""
+    source = source_of(tmp_path, {"labels.txt": table}, zipped=False)
+
+    with pytest.raises((AmbiguousLabelsError, ContradictionError), match=r"labels\.txt (can be divided|gives train/0)"):
+        LabelBook("auto", FOUR, NAMES, source)
+
+
+def test_a_table_above_the_limit_of_a_preview_is_named(tmp_path: Path) -> None:
+    """The import has another limit, and takes its labels."""
+    source = source_of(tmp_path, {"labels.csv": b"filename,label\ntrain/1.png,1234\n"}, zipped=False)
+
+    preview = LabelBook("auto", FOUR, NAMES, source, table_bytes=20).preview()
+
+    assert preview.warnings == ["Skipped labels.csv. labels.csv is too large for a preview. The import reads it."]
 
 
 @pytest.mark.timeout(10)

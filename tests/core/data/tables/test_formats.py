@@ -8,7 +8,7 @@ import pytest
 
 from core.charset import TextSpec
 from core.data.tables import formats
-from core.data.tables.formats import Table, check_bytes, read_table
+from core.data.tables.formats import ContradictionError, Table, check_bytes, read_table
 from core.data.tables.mapping import propose
 from core.data.tables.matching import FileIndex
 from core.errors import AmbiguousLabelsError, ImportSourceError, OptionError
@@ -246,3 +246,37 @@ def test_a_table_is_bounded(monkeypatch: pytest.MonkeyPatch, bound: str, value: 
 def test_the_start_of_a_table_is_checked_at_once(start: bytes) -> None:
     """The job reads the rest."""
     check_bytes("t", start)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"0.png": "0420", "0.png": "1234"}',
+        b'{"file": "0.png", "text": "0420"}\n{"file": "1.png", "text": "1", "text": "1234"}\n',
+        b"labels = {'0.png': '0420', '0.png': 1234}",
+        b"{'0.png': '0420', '0.png': '1234'}",
+    ],
+)
+def test_one_key_with_two_labels_is_refused(data: bytes) -> None:
+    """The newest would count silently. The same label twice is read."""
+    with pytest.raises(ContradictionError, match=r"gives (0\.png|text) a different label than before"):
+        labels(data)
+
+
+@pytest.mark.parametrize("data", [b'{"0.png": "0420", "0.png": "0420"}', b"x = {'0.png': '0420', '0.png': '0420'}"])
+def test_one_key_twice_with_one_label_is_read(data: bytes) -> None:
+    assert labels(data) == {"0.png": "0420"}
+
+
+def test_positions_stand_in_the_order_of_their_numbers() -> None:
+    """The order of the columns was taken."""
+    assert labels(b"file,d1,d10,d2,d3\n0.png,0,9,4,2\n") == {"0.png": "0429"}
+
+
+def test_positions_beside_a_column_that_fits_ask() -> None:
+    """Notes of one digit won over the label."""
+    table = b"file,kennzeichen,blur,noise,lines,rot\n0.png,0420,1,0,2,1\n1.png,1234,0,0,1,1\n"
+    with pytest.raises(AmbiguousLabelsError, match=r"kennzeichen, or blur,noise,lines,rot together"):
+        labels(table)
+
+    assert labels(table, label_column="kennzeichen") == {"0.png": "0420", "1.png": "1234"}
