@@ -13,44 +13,44 @@ OWN = "settings of the Augment page"
 """The choice of unnamed settings."""
 
 
-def own_settings() -> dict[str, Settings]:
-    """Return unnamed settings handed over by the Augment page, by project name."""
-    handed_over: dict[str, Settings] = st.session_state.setdefault(state.OWN_SETTINGS, {})
+def own_settings() -> dict[int, Settings]:
+    """Return unnamed settings handed over by the Augment page, by project id."""
+    handed_over: dict[int, Settings] = st.session_state.setdefault(state.OWN_SETTINGS, {})
     return handed_over
 
 
-def chosen_recipes() -> dict[str, str]:
-    """Return the recipes chosen for the next run, by project name; absent if unnamed settings or the default apply."""
-    chosen: dict[str, str] = st.session_state.setdefault(state.CHOSEN_RECIPES, {})
+def chosen_recipes() -> dict[int, str]:
+    """Return the recipes chosen for the next run, by project id; absent if unnamed settings or the default apply."""
+    chosen: dict[int, str] = st.session_state.setdefault(state.CHOSEN_RECIPES, {})
     return chosen
 
 
 def hand_over(project: Project, settings: Settings, title: str | None) -> None:
     """Let the next run use these settings: a recipe, or unnamed settings if `title` is None."""
     if title is None:
-        own_settings()[project.name] = settings
-        chosen_recipes().pop(project.name, None)
+        own_settings()[project.id] = settings
+        chosen_recipes().pop(project.id, None)
     else:
-        chosen_recipes()[project.name] = title
+        chosen_recipes()[project.id] = title
 
 
 def is_handed_over(project: Project, settings: Settings, title: str | None) -> bool:
     """Return whether these settings were explicitly chosen for the next run."""
-    chosen = chosen_recipes().get(project.name)
-    return chosen == title if title else chosen is None and own_settings().get(project.name) == settings
+    chosen = chosen_recipes().get(project.id)
+    return chosen == title if title else chosen is None and own_settings().get(project.id) == settings
 
 
 def next_augmentation(project: Project) -> dict[str, Any]:
     """Return `augment` or `recipe` for core.model.config.TrainConfig; empty if the project's default applies."""
-    if chosen := chosen_recipes().get(project.name):
+    if chosen := chosen_recipes().get(project.id):
         return {"recipe": chosen}
-    own = own_settings().get(project.name)
+    own = own_settings().get(project.id)
     return {} if own is None else {"augment": own}
 
 
 def next_settings(project: Project) -> tuple[str | None, Settings]:
     """Return title (None if unnamed) and settings that the next run will use. Raises OptionError."""
-    chosen, own = chosen_recipes().get(project.name), own_settings().get(project.name)
+    chosen, own = chosen_recipes().get(project.id), own_settings().get(project.id)
     if chosen is None and own is not None:
         return None, own
     with layout.database() as db:
@@ -59,7 +59,7 @@ def next_settings(project: Project) -> tuple[str | None, Settings]:
 
 def ask_recipe(project: Project) -> None:
     """Draw the form's box for the augmentation of a new run, with a summary below."""
-    own, key = own_settings().get(project.name), state.next_recipe(project)
+    own, key = own_settings().get(project.id), state.next_recipe(project)
     title, settings = next_settings(project)
     current = OWN if title is None else title
     with layout.database() as db:
@@ -67,9 +67,9 @@ def ask_recipe(project: Project) -> None:
 
     def choose() -> None:
         choice = st.session_state[key]
-        chosen_recipes().pop(project.name, None)
+        chosen_recipes().pop(project.id, None)
         if choice != OWN:
-            chosen_recipes()[project.name] = choice
+            chosen_recipes()[project.id] = choice
 
     st.session_state[key] = current
     with st.container(horizontal=True, vertical_alignment="bottom"):

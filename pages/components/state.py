@@ -87,9 +87,9 @@ def next_recipe(project: Project) -> str:
 # Augment
 
 OWN_SETTINGS = "augment"
-"""Unnamed settings for the next run, by project name."""
+"""Unnamed settings for the next run, by project id: a later project may have the same name."""
 CHOSEN_RECIPES = "recipe for the next run"
-"""Title of the recipe for the next run, by project name; absent if the default applies."""
+"""Title of the recipe for the next run, by project id; absent if the default applies."""
 LAST_SETTINGS = "last augment settings"
 """Augment: the next run's recipe and the page's settings at the last visit, by project name."""
 RECIPE_NAME, RECIPE_NOTE = "recipe name", "recipe note"

@@ -63,7 +63,7 @@ def test_default_settings_are_handed_to_the_next_run(open_page: OpenPage, portal
     app = press(open_page("augment", project=portal.name), "Use for training")
 
     assert "Same as the default recipe" in texts(app)
-    assert app.session_state["recipe for the next run"] == {portal.name: "default"}
+    assert app.session_state["recipe for the next run"] == {portal.id: "default"}
     assert app.session_state["augment"] == {}
 
 
@@ -75,8 +75,8 @@ def test_changed_settings_are_handed_to_the_next_run(open_page: OpenPage, portal
     press(app, "Use for training")
 
     assert not app.exception
-    assert list(app.session_state["augment"][portal.name]) == ["blur"]
-    assert app.session_state["augment"][portal.name]["blur"]["sigma"] == [0.4, 0.5]
+    assert list(app.session_state["augment"][portal.id]) == ["blur"]
+    assert app.session_state["augment"][portal.id]["blur"]["sigma"] == [0.4, 0.5]
 
 
 def test_a_share_that_the_browser_counted_in_binary_steps_is_the_same(open_page: OpenPage, portal: Project) -> None:
@@ -194,7 +194,7 @@ def test_changed_settings_are_saved_as_a_version_and_used(
             ("portal", 1, "no holes", expected)
         ]
     assert app.selectbox(key="augment recipe of portal").value == "portal@1"
-    assert app.session_state["recipe for the next run"] == {portal.name: "portal@1"}
+    assert app.session_state["recipe for the next run"] == {portal.id: "portal@1"}
 
 
 def test_a_recipe_sets_the_switches(home: Home, open_page: OpenPage, portal: Project) -> None:
@@ -285,7 +285,7 @@ def test_the_train_page_starts_a_run_with_a_recipe(
     if how == "by hand":
         app.selectbox(key="recipe of portal").set_value("soft@1").run()
     else:
-        app.session_state["recipe for the next run"] = {"portal": "soft@1"}
+        app.session_state["recipe for the next run"] = {trained.id: "soft@1"}
         app.run()
     app.selectbox(key="fast device").set_value("cpu").run()
     assert "Augmentation: soft@1. Transforms: blur." in texts(app).replace("\\", "")

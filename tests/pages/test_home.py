@@ -141,6 +141,26 @@ def test_the_form_shows_how_labels_are_read(open_page: OpenPage, tmp_path: Path)
     assert rows["Label"].tolist() == ["111111", "222222"]
 
 
+def test_a_click_right_after_the_last_key_imports_with_the_new_pattern(
+    home: Home, open_page: OpenPage, tmp_path: Path
+) -> None:  # fmt: skip
+    """The browser then sends text and click together. With the pattern drawn before, no label would be read."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "meter-7_123456.png").write_bytes(encode_png(np.full((24, 96, 3), 7, np.uint8)))
+    app = open_page("home")
+    fill_in(app, folder)
+    field(app, "Authorization reference").set_value("ticket 1").run()
+    field(app, "Pattern of the file names").set_value("meter-*_{label}")
+
+    press(app, "Import ")
+
+    assert not app.error
+    wait_for_import(home)
+    with opened(home.db) as db:
+        assert [*db.query("SELECT label FROM samples")] == [{"label": "123456"}]
+
+
 def test_a_project_shows_its_counts_and_the_next_step(open_page: OpenPage, portal: Project) -> None:
     """The card shows the counts of a project without a run."""
     app = open_page("home")

@@ -94,7 +94,7 @@ def test_start_shows_the_run_and_a_second_press_starts_no_other(
 def test_settings_reach_the_run(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """The run gets the settings chosen here and on Augment. All others keep their defaults."""
     app = open_page("train", project="portal")
-    app.session_state["augment"] = {"portal": {}}
+    app.session_state["augment"] = {labeled.id: {}}
     app.text_input(key="fast batch_size").set_value("7").run()
     app.selectbox(key="fast device").set_value("cpu").run()
     assert "settings of the Augment page" in texts(app.caption)

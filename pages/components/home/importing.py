@@ -49,10 +49,10 @@ def import_form(projects: list[Project]) -> None:
     places: dict[str, DeltaGenerator] = {}
     left, right = st.columns(2, gap="large")
     with left:
-        images = _ask_for_images(places)
+        _ask_for_images(places)
     with right:
         target, keys = _ask_for_target(known, places)
-    request = Request(**images, **target)
+    request = Request(**_entered_images(), **target)
     if st.session_state.get(state.IMPORT_REFUSED):
         _show_problems(request, places)
     count = _show_preview(request, known.get(request.project))
@@ -72,13 +72,13 @@ def _start(request: Request, keys: dict[str, str], request_id: str) -> None:
     """Callback: start an import. The request id belongs to the button on screen, so a double click starts one.
 
     `request` has the values at the time the form was drawn. A click right after the last key brings newer ones, which
-    are in the session state under `keys` (field -> widget key).
+    are in the session state under `keys` (field -> widget key), and those of the images under fixed ones.
     """
     newest = {field: st.session_state[key] for field, key in keys.items() if key in st.session_state}
     stripped: dict[str, Any] = {
         field: value.strip() if isinstance(value, str) else value for field, value in newest.items()
     }
-    request = replace(request, **stripped)
+    request = replace(request, **stripped, **_entered_images())
     upload = _upload() if request.path is None else None
     st.session_state[state.IMPORT_REFUSED] = False
     with layout.refuses():
@@ -173,8 +173,8 @@ def _draw_preview(preview: Preview) -> None:
         st.caption(f"{layout.plain(name)}: {layout.plain(reason)}")
 
 
-def _ask_for_images(places: dict[str, DeltaGenerator]) -> dict[str, Any]:
-    """Return the entered values. `places` gets a place for the problem of each field, below it."""
+def _ask_for_images(places: dict[str, DeltaGenerator]) -> None:
+    """Draw the fields of images and labels. `places` gets a place for the problem of each field, below it."""
     way = st.segmented_control(
         "Images",
         ["Upload", "Folder on the server"],
@@ -184,13 +184,9 @@ def _ask_for_images(places: dict[str, DeltaGenerator]) -> dict[str, Any]:
         **_persistent("import way"),
     )
     on_server = way != "Upload"
-    path, watch = None, False
     if on_server:
-        folder = st.text_input(
-            "Folder or zip", placeholder="/data/portal/captchas", **_persistent("import folder")
-        ).strip()
-        path = Path(folder) if folder else None
-        watch = st.checkbox(
+        st.text_input("Folder or zip", placeholder="/data/portal/captchas", **_persistent("import folder"))
+        st.checkbox(
             "Keep watching this folder", **_persistent("import watch"),
             help="Imports new files as they appear, until you cancel it. It continues when the app is closed.",
         )  # fmt: skip
@@ -205,46 +201,66 @@ def _ask_for_images(places: dict[str, DeltaGenerator]) -> dict[str, Any]:
     if rule == "csv":
         st.caption("Any table that names files and labels: CSV, JSON, Label Studio, PaddleOCR and others.")
         if on_server:
-            table = st.text_input("Label table", placeholder="/data/portal/labels.csv", **_persistent("import csv"))
-            rule = table.strip() or "labels.csv"
+            st.text_input("Label table", placeholder="/data/portal/labels.csv", **_persistent("import csv"))
         else:
             st.file_uploader("Label table", type=TABLE_TYPES, key=state.IMPORT_LABEL_FILE)
-            rule = "none"  # the uploaded file takes precedence
     places["labels"] = st.empty()
-    options, corrects = (LabelOptions(), False) if rule == "none" and on_server else _ask_for_options()
-    return {"path": path, "labels": rule, "watch": watch, "options": options, "replace": corrects}
+    if rule != "none" or not on_server:
+        _ask_for_options()
 
 
-def _ask_for_options() -> tuple[LabelOptions, bool]:
-    """Return how labels are read where that is not clear, and whether they correct others."""
+def _entered_images() -> dict[str, Any]:
+    """Return the values of the fields that `_ask_for_images` draws, also those entered since it drew them."""
+    entered = st.session_state
+    on_server = entered.get("import way") != "Upload"
+    folder = _text("import folder") if on_server else None
+    rule = entered.get("import labels") or "auto"
+    if rule == "csv":
+        rule = (_text("import csv") or "labels.csv") if on_server else "none"  # the uploaded file takes precedence
+    options, corrects = LabelOptions(), False
+    if rule != "none" or not on_server:
+        options = LabelOptions(
+            pattern=_text("import pattern"), file_column=_text("import file column"),
+            label_column=_text("import label column"), separator=entered.get("import separator"),
+            fold_case=entered.get("import fold case", False),
+        )  # fmt: skip
+        corrects = entered.get("import replace", False)
+    return {
+        "path": Path(folder) if folder else None, "labels": rule, "options": options, "replace": corrects,
+        "watch": on_server and entered.get("import watch", False),
+    }  # fmt: skip
+
+
+def _text(key: str) -> str | None:
+    """Return what was typed into a field, or None if it is empty."""
+    return st.session_state.get(key, "").strip() or None
+
+
+def _ask_for_options() -> None:
+    """Ask how labels are read where that is not clear, and whether they correct others."""
     with st.expander("How labels are read"):
-        pattern = st.text_input(
+        st.text_input(
             "Pattern of the file names", placeholder="meter-*_{label}", **_persistent("import pattern"),
             help="`{label}` is the label and `*` any text. Takes the place of a table.",
         )  # fmt: skip
         file, label = st.columns(2)
-        file_column = file.text_input("Column of the files", **_persistent("import file column"))
-        label_column = label.text_input(
+        file.text_input("Column of the files", **_persistent("import file column"))
+        label.text_input(
             "Column of the labels",
             help="Several, for one character each: d1,d2,d3",
             **_persistent("import label column"),
         )
-        separator = st.selectbox(
+        st.selectbox(
             "Separator",
             SEPARATORS,
             format_func=lambda word: word or "Found by itself",
             **_persistent("import separator"),
         )
-        folds = st.checkbox("Ignore the case of letters", **_persistent("import fold case"))
-        corrects = st.checkbox(
+        st.checkbox("Ignore the case of letters", **_persistent("import fold case"))
+        st.checkbox(
             "Correct labels that exist", **_persistent("import replace"),
             help="Also those of validation and test images. Each correction is in the history of its image.",
         )  # fmt: skip
-    options = LabelOptions(
-        pattern=pattern.strip() or None, file_column=file_column.strip() or None,
-        label_column=label_column.strip() or None, separator=separator, fold_case=folds,
-    )  # fmt: skip
-    return options, corrects
 
 
 def _ask_for_target(

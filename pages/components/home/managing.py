@@ -1,5 +1,7 @@
 """The section of Home that renames, describes, archives and deletes projects, and manages their sources."""
 
+import uuid
+
 import streamlit as st
 
 from core.backup import removal
@@ -9,13 +11,19 @@ from core.words import plural
 from db import projects, removals
 from db.records import Project, Source
 from pages.components import address, layout, state
-from pages.components.deletion import ask_deletion
+from pages.components.deletion import ask_deletion, delete_once
 from pages.components.operators import current_operator
 
 PLACE = "managing"
 """Place of refusals."""
 OUTCOME = "managed"
 """The outcome of a click, until it has been shown."""
+MOVED = "moved source"
+"""Request id and outcome of the last move. A double click brings the id again."""
+MANAGED = "project to manage"
+"""Box: id of the project."""
+FOLLOWS = "manages after"
+"""Id of the sidebar's project that the box has last taken over."""
 BACKED_UP = "The database is backed up first. Earlier backups keep the rows too."
 
 
@@ -41,18 +49,30 @@ def _show() -> None:
         st.caption("There is no project.")
         return
     current = next((key for key, each in listed.items() if each.name == st.session_state.get(state.PROJECT)), None)
+    if current != st.session_state.get(FOLLOWS):
+        st.session_state.pop(MANAGED, None)
+        st.session_state[FOLLOWS] = current
+    _keep_choice(MANAGED, list(listed), current)
     chosen = st.selectbox(
-        "Project to manage", list(listed), [*listed].index(current) if current else 0,
+        "Project to manage", list(listed), key=MANAGED,
         format_func=lambda key: listed[key].name + " (archived)" * bool(listed[key].archived_at),
     )  # fmt: skip
     project = listed[chosen]
     _show_project(project)
     with layout.errors(), layout.database() as db:
-        sources = {source.name: source for source in projects.list_sources(db, project.id)}
+        sources = {source.id: source for source in projects.list_sources(db, project.id)}
     if sources:
         st.subheader("Sources", anchor=False)
-        name = st.selectbox("Source to manage", list(sources), key=f"source of {project.id}")
-        _show_source(project, sources[name], [each for each in listed.values() if _fits(project, each)])
+        key = f"source of {project.id}"
+        _keep_choice(key, list(sources))
+        source = st.selectbox("Source to manage", list(sources), key=key, format_func=lambda key: sources[key].name)
+        _show_source(project, sources[source], [each for each in listed.values() if _fits(project, each)])
+
+
+def _keep_choice(key: str, ids: list[int], default: int | None = None) -> None:
+    """Keep the choice of a box of ids. A changed name makes it a new box, which would choose the first one."""
+    chosen = st.session_state.get(key, default)
+    st.session_state[key] = chosen if chosen in ids else ids[0]
 
 
 def _show_outcome() -> None:
@@ -63,13 +83,13 @@ def _show_outcome() -> None:
 
 def _show_project(project: Project) -> None:
     key = f"{project.id} {project.name}"
-    name = st.text_input("Name", project.name, key=f"name of {key}", autocomplete="off")
-    note = st.text_area("Note", project.note, key=f"note of {key}")
-    tags = st.text_input("Tags, separated by commas", ", ".join(tags_of(project)), key=f"tags of {key}")
+    st.text_input("Name", project.name, key=f"name of {key}", autocomplete="off")
+    st.text_area("Note", project.note, key=f"note of {key}")
+    st.text_input("Tags, separated by commas", ", ".join(tags_of(project)), key=f"tags of {key}")
     with st.container(horizontal=True):
         st.button(
             "Save project", type="primary", icon=":material/save:", on_click=_save_project,
-            args=(project, name.strip(), note, tags),
+            args=(project, key),
         )  # fmt: skip
         archived = project.archived_at is not None
         st.button(
@@ -78,10 +98,17 @@ def _show_project(project: Project) -> None:
         )  # fmt: skip
         with layout.errors(), layout.database() as db:
             counts = removals.count_project(db, project)
-        ask_deletion("project", project.name, counts, BACKED_UP, lambda typed: _delete_project(project, typed))
+        ask_deletion(
+            "project", project.id, project.name, counts, BACKED_UP, lambda typed: _delete_project(project, typed)
+        )
 
 
-def _save_project(project: Project, name: str, note: str, tags: str) -> None:
+# Callbacks. They read fields from the session state, because a click may come right after the last key.
+
+
+def _save_project(project: Project, key: str) -> None:
+    name, note, tags = (st.session_state[f"{field} of {key}"] for field in ("name", "note", "tags"))
+    name = name.strip()
     with layout.refuses(PLACE), layout.database() as db:
         managing.describe_project(db, project, note=note, tags=tags.split(","))
         if name != project.name:
@@ -98,13 +125,20 @@ def _archive(project: Project, archived: bool) -> None:
 
 def _delete_project(project: Project, typed: str) -> None:
     with layout.refuses(PLACE), layout.database() as db:
-        done = removal.delete_project(db, layout.home(), project, typed=typed, operator=current_operator())
-        st.session_state[OUTCOME] = removal.done_sentence(done)
+        st.session_state[OUTCOME] = delete_once(
+            db, "project", project.id, project.name,
+            lambda: removal.delete_project(db, layout.home(), project, typed=typed, operator=current_operator()),
+            exists=project.id in {each.id for each in projects.list_projects(db, archived=None)},
+        )  # fmt: skip
         _show_instead(project, None)
 
 
 def _show_instead(project: Project, name: str | None) -> None:
-    """Let the page show another project, if it shows this one. None is the first one of the list."""
+    """Let the page show another project, if it shows this one. None is the first one of the list.
+
+    The last run is forgotten, because a new project may get the old name.
+    """
+    st.session_state.get(state.RUNS_SHOWN, {}).pop(project.name, None)
     if st.session_state.get(state.PROJECT) != project.name:
         return
     address.go(project=name, clears=address.EVERYTHING)
@@ -122,38 +156,50 @@ def _show_source(project: Project, source: Source, targets: list[Project]) -> No
     key = f"{source.id} {source.name}"
     st.caption(layout.plain(f"Owner {source.owner}, authorization {source.authorization}."))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("Source name", source.name, key=f"name of source {key}", autocomplete="off", width=240)
-        st.button(
-            "Rename source", icon=":material/edit:", on_click=_rename_source, args=(project, source, name.strip())
-        )
+        name_key, to_key = f"name of source {key}", f"target of {key}"
+        st.text_input("Source name", source.name, key=name_key, autocomplete="off", width=240)
+        st.button("Rename source", icon=":material/edit:", on_click=_rename_source, args=(project, source, name_key))
         if targets:
             names = {target.name: target for target in targets}
-            to = st.selectbox("Move to", list(names), key=f"target of {key}", width=240)
+            st.selectbox("Move to", list(names), key=to_key, width=240)
             st.button(
                 "Move source", icon=":material/drive_file_move:", on_click=_move_source,
-                args=(project, source, names[to]),
+                args=(project, source, names, to_key, uuid.uuid4().hex),
             )  # fmt: skip
         with layout.errors(), layout.database() as db:
             counts = removals.count_source(db, source)
         note = f"{BACKED_UP} Runs keep the images they were trained on."
-        ask_deletion("source", source.name, counts, note, lambda typed: _delete_source(project, source, typed))
+        ask_deletion(
+            "source", source.id, source.name, counts, note, lambda typed: _delete_source(project, source, typed)
+        )
 
 
-def _rename_source(project: Project, source: Source, name: str) -> None:
+def _rename_source(project: Project, source: Source, key: str) -> None:
+    name = st.session_state[key].strip()
     with layout.refuses(PLACE), layout.database() as db:
         managing.rename_source(db, layout.home(), project, source, name)
         st.session_state[OUTCOME] = f"Source {source.name} is now {name}."
 
 
-def _move_source(project: Project, source: Source, target: Project) -> None:
+def _move_source(project: Project, source: Source, targets: dict[str, Project], key: str, request_id: str) -> None:
+    """Callback: move a source to the project of the box `key`. The request id belongs to the button on screen."""
+    done, text = st.session_state.get(MOVED, ("", ""))
+    if done == request_id:
+        st.session_state[OUTCOME] = text
+        return
+    target = targets[st.session_state[key]]
     with layout.refuses(PLACE), layout.database() as db:
         moved = managing.move_source(db, layout.home(), project, source, target)
         stay = f" {plural(moved.stay, 'image')} that it had already stay." if moved.stay else ""
         text = f"Moved {plural(moved.images, 'image')} of {source.name} to {target.name}.{stay}"
         st.session_state[OUTCOME] = text
+        st.session_state[MOVED] = request_id, text
 
 
 def _delete_source(project: Project, source: Source, typed: str) -> None:
     with layout.refuses(PLACE), layout.database() as db:
-        done = removal.delete_source(db, layout.home(), project, source, typed=typed, operator=current_operator())
-        st.session_state[OUTCOME] = removal.done_sentence(done)
+        st.session_state[OUTCOME] = delete_once(
+            db, "source", source.id, source.name,
+            lambda: removal.delete_source(db, layout.home(), project, source, typed=typed, operator=current_operator()),
+            exists=source.id in {each.id for each in projects.list_sources(db, project.id)},
+        )  # fmt: skip
