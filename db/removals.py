@@ -70,6 +70,20 @@ _SAMPLES_OF = {
 }
 
 
+def newest_rows(db: Database, kind: str, owner_id: int) -> list[int]:
+    """Return a state of a project or source that changes with each new image, label, answer, verdict, recipe or job."""
+    tables = ("answers", "verdicts", "recipes", "jobs") if kind == "project" else ()
+    return [
+        int(value)
+        for sql in (
+            f"SELECT count(*), coalesce(max(id), 0) FROM samples WHERE +{kind}_id = ?",
+            f"SELECT coalesce(max(id), 0) FROM labels WHERE sample_id IN ({_SAMPLES_OF[kind]})",
+            *(f"SELECT coalesce(max(rowid), 0) FROM {table} WHERE project_id = ?" for table in tables),
+        )
+        for value in db.execute(sql, [owner_id]).fetchone()
+    ]
+
+
 def delete_project(db: Database, project: Project) -> None:
     """Delete all rows of a project. Call inside `write(db)`, with no active job in the project."""
     sources = [("source", source.id) for source in list_sources(db, project.id)]
@@ -79,6 +93,9 @@ def delete_project(db: Database, project: Project) -> None:
         for table in ("answers", "verdicts", "acceptances", "recipes", "default_recipes", "promotions", "test_uses"):
             db.execute(f"DELETE FROM {table} WHERE project_id = ?", [project.id])
         of_jobs = "(SELECT id FROM jobs WHERE project_id = ?)"
+        # Also readings of images that have moved to another project.
+        run_readers = f"(SELECT id FROM readers WHERE kind = 'run' AND name IN {of_jobs})"
+        db.execute(f"DELETE FROM proposals WHERE reader_id IN {run_readers}", [project.id])
         db.execute(f"DELETE FROM readers WHERE kind = 'run' AND name IN {of_jobs}", [project.id])
         db.execute(f"DELETE FROM evaluations WHERE job_id IN {of_jobs}", [project.id])
         db.execute(f"DELETE FROM runs WHERE job_id IN {of_jobs}", [project.id])
@@ -112,8 +129,8 @@ def hide_jobs(db: Database, job_ids: Sequence[str]) -> None:
 def move_source(db: Database, source: Source, target: Project) -> tuple[int, int]:
     """Move the images of a source to a project with the same length and charset, with their history.
 
-    Images that the target has stay, and then their source stays too. Return how many moved and how many stay. Call
-    inside `write(db)`, with no active job in both projects.
+    Readings of runs go, because the runs stay. Images that the target has stay, and then their source stays too. Return
+    how many moved and how many stay. Call inside `write(db)`, with no active job in both projects.
     """
     stay = "AND sha256 IN (SELECT sha256 FROM samples AS others WHERE others.project_id = ?)"
     n = db.execute(f"SELECT count(*) FROM samples WHERE source_id = ? {stay}", [source.id, target.id]).fetchone()[0]
@@ -122,6 +139,11 @@ def move_source(db: Database, source: Source, target: Project) -> tuple[int, int
         moving = f"SELECT id FROM samples WHERE source_id = ? {stay.replace('IN', 'NOT IN', 1)}"
         for table in ("leases", "priorities"):
             db.execute(f"DELETE FROM {table} WHERE sample_id IN ({moving})", [source.id, target.id])
+        db.execute(
+            f"DELETE FROM proposals WHERE sample_id IN ({moving})"
+            " AND reader_id IN (SELECT id FROM readers WHERE kind = 'run')",
+            [source.id, target.id],
+        )
         moved = db.execute(
             f"UPDATE samples SET project_id = ?, source_id = ? WHERE id IN ({moving})",
             [target.id, new, source.id, target.id],

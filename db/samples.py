@@ -186,6 +186,15 @@ def image_bytes(db: Database, sample_ids: Iterable[int]) -> dict[int, bytes]:
     return dict(_in_chunks(db, "SELECT sample_id, bytes FROM images WHERE sample_id IN", sample_ids))
 
 
+def count_lacking(db: Database, project_id: int, other_id: int) -> int:
+    """Return the number of images of a project that another one lacks."""
+    sql = (
+        "SELECT count(*) FROM samples WHERE +project_id = ?"
+        " AND sha256 NOT IN (SELECT sha256 FROM samples WHERE +project_id = ?)"
+    )
+    return int(db.execute(sql, [project_id, other_id]).fetchone()[0])
+
+
 def hashes_of_source(db: Database, source_id: int) -> set[str]:
     """Return the pixel hash of each image of a source."""
     return {

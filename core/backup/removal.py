@@ -21,6 +21,8 @@ from db.records import Job, Project, Removal, Run, Source
 from db.removals import Counts
 from db.sqlite import Database
 
+TRIES = 3
+"""Backups to make until nothing is saved meanwhile."""
 NOUNS = {
     "images": "image", "labels": "label", "readings": "reading", "runs": "run", "evaluations": "evaluation",
     "bundles": "bundle", "test_uses": "test use",
@@ -46,20 +48,22 @@ def done_sentence(removal: Removal) -> str:
 def delete_project(db: Database, home: Home, project: Project, *, typed: str, operator: str) -> Removal:
     """Delete a project with all that belongs to it, after a backup. `typed` is its name, to confirm.
 
-    Raises OptionError for another name, JobError while a job of the project is active, StorageError if there can be no
-    backup, or if folders cannot be deleted.
+    Raises OptionError for another name. Raises JobError while a job of the project is active, or if a run of another
+    project began from one of this project. Raises StorageError if there can be no backup, if people do not stop saving,
+    or if folders cannot be deleted.
     """
     _check_typed("project", project.name, typed)
     _check_idle(db, home, project, f"delete project {project.name}")
-    backup = backups.back_up(home)
+    _check_successors(db, project)
 
     def count() -> tuple[Counts, list[str]]:
+        _check_successors(db, project)
         folders = [folder for job in jobs.list_jobs(db, project_id=project.id) for folder in _folders(job)]
         return removals.count_project(db, project), folders
 
-    return _remove(
-        db, home, project, "project", project.name, count, lambda: removals.delete_project(db, project),
-        backup=backup.path, operator=operator,
+    return _back_up_and_remove(
+        db, home, project, "project", project.id, project.name, count, lambda: removals.delete_project(db, project),
+        operator=operator,
     )  # fmt: skip
 
 
@@ -70,10 +74,9 @@ def delete_source(db: Database, home: Home, project: Project, source: Source, *,
     """
     _check_typed("source", source.name, typed)
     _check_idle(db, home, project, f"delete source {source.name}")
-    backup = backups.back_up(home)
-    return _remove(
-        db, home, project, "source", source.name, lambda: (removals.count_source(db, source), []),
-        lambda: removals.delete_source(db, source), backup=backup.path, operator=operator,
+    return _back_up_and_remove(
+        db, home, project, "source", source.id, source.name, lambda: (removals.count_source(db, source), []),
+        lambda: removals.delete_source(db, source), operator=operator,
     )  # fmt: skip
 
 
@@ -103,7 +106,42 @@ def delete_run(db: Database, home: Home, run: Run, *, typed: str, operator: str)
     def delete() -> None:
         removals.hide_jobs(db, [run.job.id, *(job.id for job in made)])
 
-    return _remove(db, home, project, "run", run.job.id, count, delete, backup=None, operator=operator)
+    removed = _remove(db, home, project, "run", run.job.id, count, delete, operator=operator)
+    assert removed is not None
+    return removed
+
+
+def _back_up_and_remove(
+    db: Database,
+    home: Home,
+    project: Project,
+    kind: str,
+    row_id: int,
+    name: str,
+    count: Callable[[], tuple[Counts, list[str]]],
+    delete: Callable[[], None],
+    *,
+    operator: str,
+) -> Removal:
+    """Make a backup and delete what is in it. Raises StorageError if something new is saved during each backup."""
+    seen: list[int] = []
+
+    def is_backed_up() -> bool:
+        return removals.newest_rows(db, kind, row_id) == seen
+
+    for _ in range(TRIES):
+        seen = removals.newest_rows(db, kind, row_id)
+        backup = backups.back_up(home)
+        removed = _remove(
+            db, home, project, kind, name, count, delete, backup=backup.path, is_backed_up=is_backed_up,
+            operator=operator,
+        )  # fmt: skip
+        if removed is not None:
+            return removed
+    raise StorageError(
+        f"Nothing was deleted, because {kind} {name} changed during each of {TRIES} backups. Try again when nobody "
+        "labels or imports there."
+    )
 
 
 def _remove(
@@ -115,14 +153,17 @@ def _remove(
     count: Callable[[], tuple[Counts, list[str]]],
     delete: Callable[[], None],
     *,
-    backup: str | None,
+    backup: str | None = None,
+    is_backed_up: Callable[[], bool] = lambda: True,
     operator: str,
-) -> Removal:
-    """Delete rows and record it in one transaction, then delete the folders."""
+) -> Removal | None:
+    """Delete rows and record it in one transaction, then delete the folders. Return None if the backup is too old."""
     with write(db):
         if kind != "run" and (active := jobs.active_jobs(db, project.id)):  # started since the first look
             raise JobError(_busy(active[0], f"delete {kind} {name}"))
         counts, folders = count()
+        if not is_backed_up():
+            return None
         removal_id = removals.insert_removal(
             db, kind=kind, project=project.name, name=name, counts=counts, folders=folders, backup=backup,
             operator=operator,
@@ -180,6 +221,22 @@ def _check_run(db: Database, home: Home, run: Run) -> None:
     for other in runs.list_runs(db):
         if json.loads(other.config).get("init") == run.job.id:
             raise JobError(f"Run {other.job.id} began from run {run.job.id}. Delete that one first.")
+
+
+def _check_successors(db: Database, project: Project) -> None:
+    """Raise JobError if a run of another project began from a run of this one.
+
+    Its evaluations need to know which images its ancestors used.
+    """
+    own = {job.id for job in jobs.list_jobs(db, project_id=project.id)}
+    for other in runs.list_runs(db):
+        init = json.loads(other.config).get("init")
+        if init in own and other.job.project_id != project.id:
+            of = projects.get_project(db, other.job.project_id).name
+            raise JobError(
+                f"Run {other.job.id} of project {of} began from run {init} of project {project.name}. Delete that one "
+                "first."
+            )
 
 
 def _made_from(db: Database, home: Home, run: Run) -> list[Job]:

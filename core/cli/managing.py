@@ -137,7 +137,8 @@ def copy_project(
     record = asdict(copied) | {"project": project.name, "from": old.name, "init": run}
     text = (
         f"{project.name}: {plural(copied.images, 'image')}; {plural(copied.labels, 'label')} taken over, "
-        f"{copied.misfits:,} not fitting, {copied.disputed:,} disputed; {plural(copied.recipes, 'recipe version')}."
+        f"{copied.misfits:,} not fitting, {copied.disputed:,} disputed, {copied.conflicts:,} in conflict; "
+        f"{plural(copied.recipes, 'recipe version')}."
     )
     next_step = f"Next: slotlab train --project {project.name} --set init={run}" if run else ""
     _print(record, "\n".join(filter(None, [text, next_step])), as_json=as_json)

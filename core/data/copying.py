@@ -7,6 +7,7 @@ from core.charset import TextSpec, spec_of
 from core.data.importing import NewImage, Report, open_project, open_source, store_image
 from core.data.label_book import GivenLabel
 from core.errors import LabelError, OptionError
+from core.words import plural
 from db import projects, recipes, samples
 from db.connection import write
 from db.queues import chunks
@@ -26,6 +27,8 @@ class Copied:
     """Labels that do not fit the new length and charset."""
     disputed: int = 0
     """Labels that people disagree about. Their images come without one."""
+    conflicts: int = 0
+    """Labels not taken over, because the image has another one in the new project or was skipped there."""
     recipes: int = 0
     """Versions of recipes."""
 
@@ -44,12 +47,17 @@ def copy_project(
 
     Each image keeps its source, with owner and authorization, and so its split. A label that fits comes as one event
     of its operator and kind. Runs and history stay. Run again to finish an interrupted copy: nothing is stored twice.
-    Raises OptionError if the new project exists with another length or charset.
+    Raises OptionError if the new project exists with another length or charset, or with images of its own.
     """
     if name == project.name:
         raise OptionError("The new project needs another name than the old one.")
     spec = TextSpec(project.length if length is None else length, project.charset if charset is None else charset)
     new = open_project(db, name, spec.length, spec.charset)
+    if lacking := samples.count_lacking(db, new.id, project.id):  # an unfinished copy has none, a mistyped name does
+        raise OptionError(
+            f"Project {name} has {plural(lacking, 'image')} that {project.name} lacks, so it is not a copy of it. "
+            "Choose another name."
+        )
     copied = Copied()
     _copy_recipes(db, project, new, operator, copied)
     sources = {
@@ -71,6 +79,7 @@ def copy_project(
                 copied.images += report.imported
                 copied.duplicates += report.duplicates
                 copied.labels += report.labeled
+                copied.conflicts += report.label_problems
         done += len(part)
         on_progress(done, len(chosen))
     return new, copied

@@ -86,7 +86,8 @@ class Line:
     reference: str
     """people or readers"""
     next_state: str | None = None
-    """State of the next run."""
+    """State of the next run. None if there is none, or if it was deleted."""
+    is_run_deleted: bool = False
 
     @property
     def is_stopped(self) -> bool:
@@ -105,6 +106,8 @@ class Line:
         taken = f"{self.run}: {plural(self.accepted + self.proved, 'more label')}"
         if self.next_run is None:
             return f"{taken}. That is too little for another run."
+        if self.next_state is None:
+            return f"{taken}. {self.next_run} trained on them and was deleted."
         if self.is_stopped:
             return f"{taken}. {self.next_run} trains on them, but is {self.next_state}. {RESUMES}"
         if self.after is None:
@@ -112,9 +115,10 @@ class Line:
         name = "Exact match on val" if self.reference == "people" else "Agreement with readers on val"
         after, of_after = self.after
         if self.before is None:
+            cause = "was deleted" if self.is_run_deleted else "has not been evaluated on the same labels"
             return (
-                f"{taken}. {name}: {after:,} of {of_after:,} ({self.next_run}). {self.run} has not been evaluated on "
-                "the same labels, so the gain is unknown."
+                f"{taken}. {name}: {after:,} of {of_after:,} ({self.next_run}). {self.run} {cause}, so the gain is "
+                "unknown."
             )
         before, of = self.before
         return f"{taken}. {name}: {before:,} of {of:,} before, {after:,} of {of_after:,} after ({self.next_run})."
@@ -164,13 +168,13 @@ def _finish_round(db: Database, home: Home, job: Job, follow: Callable[[JobStatu
 
 
 def line_of(db: Database, result: Mapping[str, Any]) -> Line:
-    """Return a round from its job's result."""
-    run, next_run = get_run(db, result["run"]), None
-    if result["next_run"] is not None:
-        next_run = get_run(db, result["next_run"])
-    before = _measured(db, run, result.get("evaluation"))
+    """Return a round from its job's result. Its runs may have been deleted since."""
+    run = runs.find_run(db, result["run"])
+    next_run = None if result["next_run"] is None else runs.find_run(db, result["next_run"])
+    before = None if run is None else _measured(db, run, result.get("evaluation"))
     after = None if next_run is None else _measured(db, next_run)
-    reference = run.reference if next_run is None else next_run.reference
+    measured = next_run or run
+    reference = "people" if measured is None else measured.reference
     return Line(
         run=result["run"],
         accepted=result["accepted"],
@@ -180,6 +184,7 @@ def line_of(db: Database, result: Mapping[str, Any]) -> Line:
         after=after.counts if after else None,
         reference=reference,
         next_state=next_run.job.state if next_run else None,
+        is_run_deleted=run is None,
     )
 
 

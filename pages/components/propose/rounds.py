@@ -87,7 +87,7 @@ def _show_lines(page: Page, lines: list[Line]) -> None:
     st.info(layout.plain(text), icon=":material/info:")
     if newest.after is not None:
         return
-    if newest.next_run:
+    if newest.next_run and newest.next_state:
         st.page_link(
             "pages/train.py", label=f"View {newest.next_run}", icon=":material/show_chart:",
             query_params={"project": page.project.name, "run": newest.next_run},

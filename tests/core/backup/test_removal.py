@@ -16,17 +16,18 @@ from core.backup import backups, removal
 from core.backup.check import check
 from core.backup.restore import restore
 from core.data.copying import copy_project
+from core.data.labeling import apply_events
 from core.errors import JobError, OptionError, StorageError
 from core.home import Home
 from core.jobs import control
 from core.runs.bundles import find_bundle
 from core.runs.promotions import promote
-from db import evaluations, jobs, projects, removals, runs, samples
+from db import evaluations, jobs, labels, projects, removals, runs, samples
 from db.connection import opened, write
-from db.records import Project
+from db.records import Project, Removal
 from tests.helpers.contents import contents
 from tests.helpers.repository import ROOT
-from tests.helpers.runs import start_forever
+from tests.helpers.runs import add_finished, start_forever
 from tests.helpers.trained import RUN
 
 PLAIN = "0002-bundle"
@@ -117,6 +118,66 @@ def test_without_a_backup_nothing_is_deleted(home: Home, db: Database, bundled: 
     os.close(lock)
 
     assert contents(db.conn) == before
+
+
+@pytest.mark.parametrize("kind", ["project", "source"])
+@pytest.mark.parametrize("saves", [1, removal.TRIES])
+def test_what_is_saved_during_the_backup_is_not_lost(
+    home: Home, db: Database, bundled: Project, monkeypatch: pytest.MonkeyPatch, kind: str, saves: int
+) -> None:
+    """The backup is repeated until it has all that is deleted. If people do not stop, nothing is deleted."""
+    (source,) = projects.list_sources(db, bundled.id)
+    sample = samples.select_samples(db, bundled.id, state="labeled")[0]
+    back_up, made = backups.back_up, []
+
+    def back_up_while_someone_saves(home: Home) -> backups.Backup:
+        made.append(back_up(home))
+        if len(made) <= saves:
+            doubt = {"event": f"e{len(made)}", "action": "doubt", "sample": sample.sha256, "base": sample.version}
+            apply_events(db, bundled, "Ben", [doubt], origin="review")
+        return made[-1]
+
+    def delete() -> Removal:
+        if kind == "project":
+            return removal.delete_project(db, home, bundled, typed="portal", operator="ann")
+        return removal.delete_source(db, home, bundled, source, typed="rendered", operator="ann")
+
+    monkeypatch.setattr(backups, "back_up", back_up_while_someone_saves)
+    if saves == removal.TRIES:
+        with pytest.raises(StorageError, match=f"Nothing was deleted, because {kind} .* changed during each of 3 back"):
+            delete()
+        assert samples.count_samples(db, bundled.id) == 60
+        assert removals.list_removals(db) == []
+        return
+    done = delete()
+
+    assert (len(made), done.backup) == (2, made[1].path)
+    copied = Home(home.root / "restored").create()
+    restore(copied, Path(made[1].path))
+    with opened(copied.db) as restored:
+        assert labels.find_event(restored, "e1")
+
+
+def test_a_project_whose_run_has_a_successor_elsewhere_is_not_deleted(
+    home: Home, db: Database, bundled: Project
+) -> None:
+    """Evaluations of the later run need the images of the earlier one."""
+    other, _ = copy_project(db, bundled, "other", operator="ann")
+    later = add_finished(db, other, "people", 1, 2)
+    with write(db):
+        db.execute("UPDATE runs SET config = ? WHERE job_id = ?", [json.dumps({"init": RUN}), later])
+    before = contents(db.conn)
+
+    with pytest.raises(
+        JobError,
+        match=rf"Run {later} of project other began from run {RUN} of project portal\. Delete that one first\.",
+    ):
+        removal.delete_project(db, home, bundled, typed="portal", operator="ann")
+
+    assert contents(db.conn) == before
+    assert not [*home.backups.glob("*.db")]
+    _delete_run(db, home, later)
+    removal.delete_project(db, home, bundled, typed="portal", operator="ann")
 
 
 def test_a_running_job_blocks_every_deletion(home: Home, db: Database, bundled: Project, stand_in: None) -> None:

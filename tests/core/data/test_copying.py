@@ -91,3 +91,28 @@ def test_an_image_keeps_its_id_in_no_other_project(db: Database, labeled: Projec
     assert not ids[0] & ids[1]
     with write(db):
         assert db.execute("SELECT count(*) FROM images").fetchone() == (8,)
+
+
+def test_a_copy_does_not_mix_with_another_project(db: Database, labeled: Project) -> None:
+    """A mistyped name of a project with the same length and charset changes nothing there."""
+    with write(db):
+        other = projects.insert_project(db, "other", 6, "0123456789")
+    add_images(db, other, 5)  # the last one is in no other project
+    before = contents(db.conn)
+
+    with pytest.raises(OptionError, match=r"Project other has 1 image that portal lacks, so it is not a copy of it\."):
+        copy_project(db, labeled, "other", operator="ben")
+
+    assert contents(db.conn) == before
+
+
+def test_a_label_that_conflicts_with_one_of_an_unfinished_copy_is_counted(db: Database, labeled: Project) -> None:
+    """Someone labeled an image there before the copy was repeated."""
+    with write(db):
+        unfinished = projects.insert_project(db, "new", 6, "0123456789")
+    first, *_ = add_images(db, unfinished, 1)
+    label(db, unfinished, first, 7)
+
+    _, copied = copy_project(db, labeled, "new", operator="ben")
+
+    assert copied == Copied(images=3, duplicates=1, labels=2, conflicts=1, recipes=1)

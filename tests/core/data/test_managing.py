@@ -10,7 +10,7 @@ from core.data import managing
 from core.errors import OptionError
 from core.home import Home
 from core.runs.unseen import source_held_out_of
-from db import evaluations, jobs, labels, projects, runs, samples
+from db import evaluations, jobs, labels, projects, proposals, removals, runs, samples
 from db.connection import write
 from db.records import Project, Run
 from tests.helpers.labs import add_images, label
@@ -145,6 +145,25 @@ def test_a_source_moves_with_its_labels_and_their_history(home: Home, db: Databa
     assert (found.id, found.label, found.split, found.source_id) == (sample.id, "000001", sample.split, new.id)
     assert labels.events_of(db, found.id) == history
     assert check(home).problems == []
+
+
+def test_readings_of_a_run_do_not_move_with_the_images(home: Home, db: Database, project: Project, run: Run) -> None:
+    """Readings of general readers do, and the project with the run can be deleted."""
+    add_images(db, project, 1)
+    (sample,) = samples.select_samples(db, project.id)
+    with write(db):
+        other = projects.insert_project(db, "other", 6, "0123456789")
+        for kind, name in (("general", "ddddocr"), ("run", run.job.id)):
+            reader = proposals.open_reader(db, kind=kind, name=name, version="1", sha256=name[0] * 64)
+            proposals.insert_proposal(db, sample.id, reader, text="000001", confidence=0.5, positions=[])
+
+    managing.move_source(db, home, project, managing.find_source(db, project, "noise"), other)
+
+    assert [reader.name for reader, _ in proposals.readings_of(db, [sample.id])[sample.id]] == ["ddddocr"]
+    with write(db):  # as a move by an earlier version has left it
+        proposals.insert_proposal(db, sample.id, reader, text="000001", confidence=0.5, positions=[])
+        removals.delete_project(db, project)
+    assert [reader.name for reader, _ in proposals.readings_of(db, [sample.id])[sample.id]] == ["ddddocr"]
 
 
 def test_images_that_the_other_project_has_stay(home: Home, db: Database, project: Project) -> None:

@@ -12,9 +12,9 @@ from core.errors import JobError
 from core.home import Home
 from core.jobs import control
 from core.model.config import preset, with_options
-from core.runs.rounds import _finish_round, best_run, get_run, line_of, measure_again, start_round
+from core.runs.rounds import _finish_round, best_run, get_run, line_of, list_rounds, measure_again, start_round
 from core.runs.start import start_training
-from db import evaluations, jobs, samples
+from db import evaluations, jobs, removals, samples
 from db.connection import write
 from db.records import ACTIVE, Project
 from tests.helpers.readings import agreeing
@@ -169,6 +169,26 @@ def test_a_stopped_next_run_is_named(db: Database, home: Home, project: Project)
     )
     with pytest.raises(JobError, match=r"0002-fast is canceled\. Start the round again to resume it\."):
         _finish_round(db, home, jobs.get_job(db, add_round(db, project, run, next_run)), lambda _: None)
+
+
+def test_a_deleted_run_of_a_round_is_named(db: Database, project: Project) -> None:
+    """The list of rounds stays, without the figures of that run."""
+    run, next_run = add_finished(db, project, "people", 1, 2), add_finished(db, project, "people", 2, 2)
+    add_round(db, project, run, next_run)
+
+    with write(db):
+        removals.hide_jobs(db, [run])
+    (line,) = list_rounds(db, project)
+    assert (line.before, line.after, line.helped) == (None, (2, 2), False)
+    assert line.sentence() == (
+        "0001-fast: 6 more labels. Exact match on val: 2 of 2 (0002-fast). 0001-fast was deleted, so the gain is "
+        "unknown."
+    )
+    with write(db):
+        removals.hide_jobs(db, [next_run])
+    (line,) = list_rounds(db, project)
+    assert (line.after, line.next_state, line.is_stopped) == (None, None, False)
+    assert line.sentence() == "0001-fast: 6 more labels. 0002-fast trained on them and was deleted."
 
 
 @pytest.mark.usefixtures("stand_in")
