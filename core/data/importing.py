@@ -5,11 +5,13 @@ An import changes nothing that is already stored, so running it again finishes a
 watches its folder adds new files until it is canceled.
 """
 
+import dataclasses
 import io
 import json
 import sys
 import time
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -260,7 +262,7 @@ def check_watch(request: Request, folder: Path) -> None:
 
 
 def _find_watch(db: Database, home: Home, project: Project, spec: dict[str, Any]) -> Job | None:
-    """Return the job that watches this folder. Raises OptionError if its labels or source differ."""
+    """Return the job that watches this folder. Raises OptionError if labels, source or options differ."""
     for job in control.active(db, home):
         other = control.spec(home, job.id)
         if job.project_id == project.id and other.get("watch") and other["path"] == spec["path"]:
@@ -269,6 +271,8 @@ def _find_watch(db: Database, home: Home, project: Project, spec: dict[str, Any]
                     f"{job.id} is already watching this folder, with labels {other['labels']} and source "
                     f"{other['source']}. Cancel it first."
                 )
+            if any(other.get(key) != spec.get(key) for key in ("options", "replace")):
+                raise OptionError(f"{job.id} is already watching this folder, with other options. Cancel it first.")
             return job
     return None
 
@@ -397,12 +401,10 @@ def _import_new(work: Work, home: Home, watch: Watch, report: Report, rejected: 
             options = LabelOptions(**work.spec.get("options", {}))
             book = LabelBook(work.spec["labels"], spec_of(project), names, folder, options, decides=False)
             images = list(_read(sorted(batch, key=lambda entry: entry.name), book, batch_report, rejected))
-            with write(db):
-                for image in images:
-                    store_image(
-                        db, project, source, image, work.spec["operator"], batch_report,
-                        replace=work.spec.get("replace", False),
-                    )  # fmt: skip
+            corrections = Corrections() if work.spec.get("replace") else None
+            _store(db, project, source, images, work.spec["operator"], batch_report, corrections)
+            if corrections:
+                corrections.give(db, project, source, work.spec["operator"], batch_report)
         batch_report.files = batch_report.imported + batch_report.duplicates + batch_report.rejected
         done += len(batch)
         if batch_report.files:
@@ -480,25 +482,74 @@ def import_images(
 ) -> Report:
     """Import all images under `path`. `rule` and `options` select the labels (see core.data.label_book.LabelBook).
 
-    With `replace`, correct labels that exist already.
+    With `replace`, correct labels that exist already, after all images are read.
 
     Stop between two batches when `should_stop` returns True. Images imported so far are kept.
     """
     entries = list_files(path)
     book = LabelBook(rule, spec_of(project), [entry.name for entry in entries], path, options)
-    report = Report(files=len(entries))
+    report, corrections = Report(files=len(entries)), Corrections() if replace else None
     remaining = iter(entries)
     done = 0
     while not should_stop() and (batch := list(islice(remaining, BATCH))):
-        images = list(_read(batch, book, report))
-        with write(db):
-            for image in images:
-                store_image(db, project, source, image, operator, report, replace=replace)
+        _store(db, project, source, list(_read(batch, book, report)), operator, report, corrections)
         done += len(batch)
         on_progress(done, len(entries))
+    if corrections and not should_stop():
+        corrections.give(db, project, source, operator, report)
     for name, reason in (*book.skipped(), *book.unmatched()):
         report.label_problem(name, reason)
     return report
+
+
+class Corrections:
+    """Labels that would replace others. They wait until all labels of an import are known."""
+
+    def __init__(self) -> None:
+        self._texts: defaultdict[str, set[str]] = defaultdict(set)
+        """Labels of people by the hash of the pixels."""
+        self._waiting: list[NewImage] = []
+
+    def takes(self, db: Database, project: Project, image: NewImage) -> bool:
+        """Note the label of an image. Return True if it would replace another one, and keep it without the file."""
+        if image.label is None or image.label.kind not in PEOPLE:
+            return False
+        self._texts[image.sha256].add(image.label.text)
+        sample = samples.find_sample(db, project.id, image.sha256)
+        if sample is None or sample.state != "labeled" or sample.label == image.label.text:
+            return False
+        self._waiting.append(dataclasses.replace(image, data=b""))
+        return True
+
+    def give(self, db: Database, project: Project, source: Source, operator: str, report: Report) -> None:
+        """Give the labels, except where two files with the same pixels have different ones."""
+        for start in range(0, len(self._waiting), BATCH):
+            with write(db):
+                for image in self._waiting[start : start + BATCH]:
+                    if len(texts := self._texts[image.sha256]) > 1:
+                        shown = " and ".join(repr(text) for text in sorted(texts))
+                        reason = f"Ignored the label: files of this import with the same pixels have {shown}."
+                        report.label_problem(image.name, reason)
+                    elif image.label and (sample := samples.find_sample(db, project.id, image.sha256)):
+                        _give_label(db, source, sample, image, image.label, operator, report, replace=True)
+
+
+def _store(
+    db: Database,
+    project: Project,
+    source: Source,
+    images: Sequence[NewImage],
+    operator: str,
+    report: Report,
+    corrections: Corrections | None,
+) -> None:
+    """Store a batch of images in one transaction. `corrections` take the labels that would replace others."""
+    with write(db):
+        for image in images:
+            if corrections and corrections.takes(db, project, image):
+                report.duplicates += 1
+            else:
+                store_image(db, project, source, image, operator, report)
 
 
 def _read(
@@ -538,13 +589,8 @@ def store_image(
     image: NewImage,
     operator: str,
     report: Report,
-    *,
-    replace: bool = False,
 ) -> None:
-    """Add an image to a project, unless it has these pixels, and label it. Call inside `write(db)`.
-
-    With `replace`, the label takes the place of another one.
-    """
+    """Add an image to a project, unless it has these pixels, and label it. Call inside `write(db)`."""
     sample = samples.find_sample(db, project.id, image.sha256)
     if sample is None:
         sample_id = samples.insert_sample(
@@ -563,7 +609,7 @@ def store_image(
     else:
         report.duplicates += 1
     if image.label is not None:
-        _give_label(db, source, sample, image, image.label, operator, report, replace=replace)
+        _give_label(db, source, sample, image, image.label, operator, report, replace=False)
 
 
 def _give_label(

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -341,6 +342,33 @@ def test_labels_are_corrected_on_request(db: Database, project: Project, source:
     assert stored(db, project) == old | {skipped.name: None}
 
 
+def test_files_of_one_image_with_two_labels_correct_nothing(
+    db: Database, project: Project, source: Source, folder: Path
+) -> None:
+    """The newest file won, and each repeat added events. Equal labels correct as one."""
+    write_files(folder, {"000001.png": png(1), "000002.png": png(2)})
+    run(db, project, source, folder)
+    table = b"filename,label\na.png,000003\nb.png,000004\nc.png,000005\nd.png,000005\n"
+    images = {"a.png": png(1), "b.png": png(1), "c.png": png(2), "d.png": png(2), "labels.csv": table}
+    write_files(folder, images)
+
+    def corrected() -> Report:
+        return import_images(
+            db, project, source, folder, str(folder / "labels.csv"), replace=True, operator="Ben",
+            on_progress=lambda *_: None,
+        )  # fmt: skip
+
+    report = corrected()
+
+    assert stored(db, project) == {"000001.png": "000001", "000002.png": "000005"}
+    assert (report.files, report.duplicates, report.replaced) == (6, 6, 1)
+    reason = "Ignored the label: files of this import with the same pixels have '000003' and '000004'."
+    assert report.reasons == [{"name": name, "reason": reason} for name in ("a.png", "b.png")]
+    before = contents(db.conn)
+    corrected()
+    assert contents(db.conn) == before
+
+
 def test_a_reading_never_corrects_a_label(db: Database, project: Project, source: Source, folder: Path) -> None:
     """Only labels of people do."""
     write_files(folder, {"000001.png": png(1), "labels.csv": b"filename,label,kind\n000001.png,000002,readers\n"})
@@ -635,6 +663,21 @@ def test_a_request_that_cannot_be_met_stores_nothing(
         start_import(db, home, request(mixed, **changes), operator="Ann")
 
     assert contents(db.conn) == before
+
+
+def test_a_watch_with_other_options_is_refused(db: Database, home: Home, folder: Path) -> None:
+    """The running watch was returned, although it reads labels in another way."""
+    folder.mkdir()
+    watch = request(folder, labels="start", watch=True)
+    job = start_import(db, home, watch, operator="Ann")
+    try:
+        assert start_import(db, home, watch, operator="Ann").id == job.id
+        for other in (replace(watch, replace=True), replace(watch, options=LabelOptions(fold_case=True))):
+            with pytest.raises(OptionError, match="already watching this folder, with other options"):
+                start_import(db, home, other, operator="Ann")
+    finally:
+        control.cancel(db, home, job.id)
+        control.follow(db, home, job.id, lambda _: None)
 
 
 def test_labels_that_can_be_read_in_two_ways_store_nothing(db: Database, home: Home, folder: Path) -> None:
