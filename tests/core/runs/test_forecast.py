@@ -64,7 +64,7 @@ def test_few_labels_are_said_before_the_start(trained: Project, db: Database, ho
 def test_a_run_may_begin_from_another_by_its_number(
     trained: Project, db: Database, home: Home, config: TrainConfig
 ) -> None:
-    """As `start_training` understands it. It starts warm, in fewer steps."""
+    """The form accepts what `start_training` accepts. Such a run starts warm, in fewer steps."""
     cold, warm = (forecast(db, home, trained, replace(config, steps=None, init=init)) for init in ("scratch", "1"))
 
     assert warm.steps < cold.steps
