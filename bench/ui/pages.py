@@ -75,7 +75,7 @@ SCREENS: tuple[Screen, ...] = (
             ("errors, counts", "errors", MATRIX, {"matrix": "counts"}),
             ("errors, rates", "errors", MATRIX, {"matrix": "rates"}),
             ("errors, probability", "errors", MATRIX, {"matrix": "probability"}),
-            ("slices", "slices", TABLE, {}),
+            ("slices", "slices", ".st-key-all-slices", {}),
             ("tta", "tta", TABLE, {}),
             ("confidence", "confidence", PLOT, {}),
             ("report", "report", SECTION, {}),

@@ -75,7 +75,7 @@ def send(message: dict[str, Any]) -> None:
     thread.start()
     thread.join(SECONDS)
     if thread.is_alive():
-        failures = [f"no answer within {SECONDS:g} s"]
+        failures = [_no_answer()]
     for failure in failures:
         print(f"The webhook at {urlsplit(url).hostname} failed: {failure}.", flush=True)
 
@@ -85,6 +85,10 @@ class _NoRedirect(HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+def _no_answer() -> str:
+    return f"no answer within {SECONDS:g} s"
 
 
 def _post(url: str, message: dict[str, Any]) -> list[str]:
@@ -99,4 +103,6 @@ def _post(url: str, message: dict[str, Any]) -> list[str]:
         return [f"status {error.code}"]
     except (OSError, HTTPException, ValueError) as error:  # ValueError: characters that no address has
         reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            return [_no_answer()]
         return [getattr(reason, "strerror", None) or type(reason).__name__]

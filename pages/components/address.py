@@ -72,6 +72,11 @@ def complete(name: str, text: str) -> None:
     _place().names[name] = text
 
 
+def forget(name: str) -> None:
+    """Remove a name, before the widget is drawn."""
+    _place().names.pop(name, None)
+
+
 def go(*, clears: Collection[str] = (), **values: Any) -> None:
     """Change the place in a callback. None removes a name, and `clears` further ones.
 

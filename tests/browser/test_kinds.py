@@ -49,7 +49,7 @@ def test_readings_are_reviewed_apart(lab: Lab, page: Page) -> None:
     page.get_by_label("Kind").click()
     page.get_by_role("option", name="people").click()
     expect(widget).to_contain_text("of 5 labels")
-    assert "kind=people" in page.url
+    page.wait_for_url(lambda address: "kind=people" in address, wait_until="commit")
     expect(widget.locator(".kind:visible")).to_have_count(0)
 
 

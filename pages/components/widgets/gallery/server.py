@@ -195,7 +195,7 @@ def show_gallery(shown: Evaluated, places: Ints, name: str, fragment: str) -> No
         pages = -(-len(places) // PER_PAGE)
         number, key = 1, f"page of {shown.run.job.id} {shown.split} {shown.source} {name}"
         if st.session_state.get(_LISTED, key) != key:
-            address.complete("page", "")
+            address.forget("page")
         st.session_state[_LISTED] = key
         if pages > 1:
             number = st.pagination(pages, **address.widget("page", range(1, pages + 1), 1, key=key))
