@@ -32,6 +32,7 @@ def evaluated(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[
     project = lab.make_project(f"errors {request.node.name}", 80)
     run = add_run(lab, project)
     open_at(page, lab, f"/evaluate?project={project.name}&run={run}", "Evaluate")
+    expect(page.get_by_text("Statistics")).to_be_visible()  # the last on the page, so nothing moves any more
     yield project, run
     expect(page.get_by_test_id("stException")).to_have_count(0)
 

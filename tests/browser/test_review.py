@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from core.data.labeling import apply_events
+from core.images.pixels import split_of
 from db import labels, samples
 from db.connection import opened
 from db.records import LabelEvent, Project, Sample
@@ -388,7 +389,8 @@ def test_suspected_labels_are_checked_by_keyboard(own_lab: "Lab", page: Page) ->
     """A deep link: accept a suggestion, keep a label, type another one, undo, skip. Nothing is suspected twice."""
     project = own_lab.make_project("portal", 30)
     texts = label_all(own_lab, project)
-    images = sorted(texts)[:5]
+    # A suggestion for a validation or test image is not offered.
+    images = [sha256 for sha256 in sorted(texts) if split_of(sha256) == "train"][:5]
     suggested = {sha256: ("1" if texts[sha256][0] != "1" else "2") + texts[sha256][1:] for sha256 in images}
     with opened(own_lab.home.db) as db:
         chosen = samples.select_samples(db, project.id)
