@@ -24,9 +24,6 @@ from pages.components.home.exporting import export_form
 from pages.components.home.importing import import_form, show_import, show_watch
 from pages.components.home.managing import show_description, show_managing
 
-RUN_PAGES = ("pages/train.py", "pages/evaluate.py")
-"""Pages that show a run."""
-
 MANY_MORE = 1.5
 """Labels for training, of those that a run had, from which another run is the next step."""
 TITLES = {"in use": "Run in use", "best": "Best run", "newest": "Newest run"}
@@ -138,26 +135,25 @@ def link_to_next_steps(
 
     `trainable`: labeled training images now. `trained`: the most that a run had.
     """
+    here = {"project": project.name}
+    of_run = here | ({"run": run.job.id} if run else {})
     steps = []
     if run is not None and run.job.state in ACTIVE:
-        steps.append(("pages/train.py", "View run", ":material/show_chart:"))
+        steps.append(("pages/train.py", "View run", ":material/show_chart:", of_run))
     elif run is not None and run.val_correct is not None:
         if trainable >= MANY_MORE * trained:
             new = f"Train with {plural(trainable - trained, 'new label')}"
-            steps.append(("pages/train.py", new, ":material/play_arrow:"))
-        steps.append(("pages/evaluate.py", "View errors", ":material/grid_on:"))
+            steps.append(("pages/train.py", new, ":material/play_arrow:", here))
+        steps.append(("pages/evaluate.py", "View errors", ":material/grid_on:", of_run))
     elif kinds and (is_mixed(kinds) or not unlabeled or trainable >= WARM_LABELS):
         # Accepted readings leave val and test unlabeled.
-        steps.append(("pages/train.py", "Train a model", ":material/play_arrow:"))
+        steps.append(("pages/train.py", "Train a model", ":material/play_arrow:", here))
     if unlabeled and not kinds:
         label = "Accept readings" if usable else "Propose readings"
-        steps.append(("pages/propose.py", label, ":material/auto_stories:"))
+        steps.append(("pages/propose.py", label, ":material/auto_stories:", here))
     if unlabeled:
-        steps.append(("pages/label.py", f"Label {plural(unlabeled, 'image')}", ":material/keyboard:"))
-    for place, (page, label, icon) in enumerate(steps):
-        query = {"project": project.name} | ({"run": run.job.id} if run and page in RUN_PAGES else {})
-        if label.startswith("Train"):
-            query = {"project": project.name}  # a new run
+        steps.append(("pages/label.py", f"Label {plural(unlabeled, 'image')}", ":material/keyboard:", here))
+    for place, (page, label, icon, query) in enumerate(steps):
         with st.container(border=place == 0, width="content"):
             st.page_link(page, label=label, icon=icon, query_params=query, width="content")
 

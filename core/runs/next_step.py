@@ -47,8 +47,8 @@ def _training_accuracy(lines: list[Line]) -> float:
 def _handed_out(db: Database, home: Home, shown: Evaluated) -> tuple[float | None, str]:
     """Return the run's threshold and its newest bundle, if that is current."""
     job = newest_job(db, home, shown.run)
-    made = bundle_of(home, shown.run, job) if job else None
     try:
+        made = bundle_of(home, shown.run, job) if job else None
         settings = settings_of(home.run(shown.run.job.id), control.selected_step(home, shown.run.job.id))
     except SlotlabError:  # a damaged file; the tab of each file says so
         return None, ""

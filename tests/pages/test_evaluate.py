@@ -331,3 +331,14 @@ def test_a_later_source_stands_beside_the_other_images(home: Home, open_page: Op
     assert any("--source 'june *5*'" in caption.value for caption in app.caption)
     app = open_page("evaluate", project=trained.name, split="next", section="confidence")
     assert any("has not seen this source" in caption.value for caption in app.caption)
+
+
+def test_a_damaged_threshold_hides_no_errors(home: Home, open_page: OpenPage, bundled: Project) -> None:
+    """The Confidence tab says that the file is damaged. The run has a bundle, whose threshold was compared with it."""
+    (home.run("0001-fast") / "acceptance.json").write_text("{")
+
+    app = open_page("evaluate", project=bundled.name, run="1")
+
+    assert not app.exception
+    assert "Exact match on val" in [metric.label for metric in app.metric]
+    assert "Statistics" in [expander.label for expander in app.expander]
