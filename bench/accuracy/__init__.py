@@ -1,1 +1,1 @@
-"""Benchmarks of accuracy, and of training and reading speed."""
+"""Benchmarks of accuracy and speed."""

@@ -34,6 +34,8 @@ class Cell(BenchCell):
     """Readers that read val and test, if nothing is trained."""
     needs: tuple[str, ...] = ()
     """Keys of NEEDS."""
+    worker: str = "core.runs.worker"
+    """Module of the process that trains."""
 
     @property
     def image_set(self) -> ImageSet:

@@ -18,6 +18,8 @@ from core.training.snapshot import Row
 
 AUDITS = ROOT / "bench" / "audits"
 MAX_ERRORS = 200
+MAX_WRONG = 2000
+"""Listed wrong images. Two runs are compared image by image only if both lists are complete."""
 
 Audit = Mapping[str, tuple[str, str]]
 """Given label and corrected label, by pixel hash."""
@@ -93,6 +95,12 @@ def tally(labels: Sequence[str], reads: Sequence[str], seen: set[str] | None) ->
     }
 
 
+def wrong(sha256: Sequence[str], labels: Sequence[str], reads: Sequence[str]) -> list[str]:
+    """Return the images that are read wrong, at most MAX_WRONG."""
+    rows = zip(sha256, labels, reads, strict=True)
+    return [key for key, label, read in rows if read != label][:MAX_WRONG]
+
+
 def flips(labels: Sequence[str], plain: Sequence[str], tta: Sequence[str]) -> dict[str, int]:
     """Return how many images TTA fixes and breaks."""
     rows = list(zip(labels, plain, tta, strict=True))
@@ -118,13 +126,13 @@ def score_run(predictions: Predictions, spec: TextSpec, *, seen: set[str], audit
             for key, reading in readings.items()
         } | {"flips": flips(labels, reads["plain"], reads["tta"])}
     out["audited"]["corrected"] = sum(given != right for given, right in zip(predictions.labels, correct, strict=True))
-    pairs = zip(predictions.sha256, correct, reads["tta"], strict=True)
-    out["audited"]["wrong"] = [key for key, right, read in pairs if read != right][:MAX_ERRORS]
+    for key, way in (("wrong", "tta"), ("wrong_plain", "plain")):
+        out["audited"][key] = wrong(predictions.sha256, correct, reads[way])
     confidence_N = readings["tta"].confidence_N
     # No labels, because those of some folders must not be published.
     columns = (predictions.sha256, reads["tta"], confidence_N.round(4).tolist())
-    wrong = readings["tta"].wrong().tolist()[:MAX_ERRORS]
-    out["errors"] = [[column[place] for column in columns] for place in wrong]
+    places = readings["tta"].wrong().tolist()[:MAX_ERRORS]
+    out["errors"] = [[column[place] for column in columns] for place in places]
     return out
 
 
@@ -138,6 +146,7 @@ def score_reads(
         for name, labels in (("raw", given), ("audited", correct))
     }
     out["audited"]["corrected"] = sum(label != right for label, right in zip(given, correct, strict=True))
+    out["audited"]["wrong"] = wrong(sha256, correct, reads[listed])
     rows = zip(sha256, given, reads[listed], strict=True)
     out["errors"] = [[key, read, None] for key, label, read in rows if read != label][:MAX_ERRORS]
     return out

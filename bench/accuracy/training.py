@@ -20,6 +20,7 @@ from bench.cells import ROOT, Bench, CellError, Interrupted, environment
 from bench.grid import ORPHAN_SECONDS, remove
 from core.jobs.jobdir import JobDir
 from core.jobs.runner import PARENT_VARIABLE
+from core.training.doctor import lines_of_kind
 
 TICK_SECONDS = 0.1
 REPORT_SECONDS = 30.0
@@ -33,7 +34,7 @@ class Trained:
     job: JobDir
 
     def described(self, cell: Cell) -> dict[str, Any]:
-        """Return everything about the run except its figures."""
+        """Return everything about the run except its figures on test. `validation` has step, seconds, right and n."""
         spec, result = self.job.spec(), self.job.read("result.json") or {}
         first, *later = (self.job.read("bench.json") or {})["starts"]
         choices = dict(spec["choices"])
@@ -52,6 +53,10 @@ class Trained:
             "best_step": result["best_step"],
             "seconds": result["seconds"],
             "peak_mb": max(start["peak_mb"] or 0 for start in [first, *later]),
+            "validation": [
+                [line["step"], line["seconds"], line["correct"], line["n"]]
+                for line in lines_of_kind(self.job.metrics(), "val")
+            ],
         }
 
 
@@ -116,7 +121,7 @@ def run_worker(cell: Cell, job: JobDir, bench: Bench, on_tick: Callable[[JobDir,
         began = time.monotonic()
         with (job.path / "log.txt").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-u", "-m", "core.runs.worker", str(job.path)],
+                [sys.executable, "-u", "-m", cell.worker, str(job.path)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,1 +1,1 @@
-"""Benchmarks of reliability: kill every process of Slotlab at random, and count what is lost."""
+"""Benchmarks of reliability: kill processes at random, and count losses."""

@@ -1,1 +1,1 @@
-"""Text rendered in any style, and the network that is trained on it."""
+"""Text rendered in any style, and the network trained on it."""

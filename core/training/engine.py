@@ -29,7 +29,15 @@ from core.images.frame import Frame, choose_frame, subsample
 from core.model import checkpoint
 from core.model.config import TrainConfig
 from core.model.init_choice import choose_init
-from core.model.network import autocast, build_model, memory_format, parameter_groups, pick_device, to_input
+from core.model.network import (
+    Recognizer,
+    autocast,
+    build_model,
+    memory_format,
+    parameter_groups,
+    pick_device,
+    to_input,
+)
 from core.model.pretrained import find_weights
 from core.model.warm_start import load_initial, start_from
 from core.training.guessing import Guessing
@@ -133,15 +141,16 @@ def fit(
     should_stop: Callable[[], bool],
     on_damage: Callable[[str], None] = print,
     say: Callable[[str], None] = print,
+    kind: "type[Run] | None" = None,
 ) -> Outcome:
     """Train, or resume from the newest checkpoint in `folder`, until done or asked to stop.
 
     On a CPU without max_minutes, a resumed run ends with the same weights bit for bit as an uninterrupted one. Raises
     NonFiniteError if the loss is not finite; the last finite checkpoint stays. `on_damage` gets a sentence if
-    checkpoints were damaged. Raises CheckpointError if none of them can be read.
+    checkpoints were damaged. Raises CheckpointError if none of them can be read. `kind` trains another network.
     """
     torch.set_num_threads(choices["threads"])
-    run = _Run(snapshot, config, spec, choices, folder)
+    run = (kind or Run)(snapshot, config, spec, choices, folder)
     damaged = run.resume()
     if damaged:
         on_damage(f"{' and '.join(damaged)} cannot be read and was set aside. The run continues from step {run.step}.")
@@ -210,8 +219,8 @@ class _Feed:
         return np.stack(variants), self.targets_NP[chosen], weights_B
 
 
-class _Run:
-    """Full state of one training at one step."""
+class Run:
+    """Full state of one training at one step. Benches override the network and what depends on it."""
 
     def __init__(
         self, snapshot: Snapshot, config: TrainConfig, spec: TextSpec, choices: dict[str, Any], folder: Path
@@ -232,12 +241,9 @@ class _Run:
         self.evaluate_every = evaluation_interval(self.steps, self.per_epoch, config.batch_size, val_n)
 
         torch.manual_seed(config.seed)
-        starts = not self.has_checkpoint()
-        self.model = build_model(config, spec, choices, weights=choices["weights"] if starts else None)
-        if starts:
-            start_from(self.model, config, spec, choices)
+        self.model = self.build(starts=not self.has_checkpoint())
         self.model.to(self.device).to(memory_format=self.format)
-        self.ema = build_model(config, spec, choices, weights=None)
+        self.ema = self.build(starts=False)
         self.ema.to(self.device).to(memory_format=self.format)
         self.ema.load_state_dict(self.model.state_dict())
         self.ema.eval()
@@ -245,6 +251,41 @@ class _Run:
         self.peak_lrs = [group["lr"] for group in groups]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
         self.start = time.monotonic()  # set last, because max_minutes limits training only
+
+    # Network
+
+    def build(self, *, starts: bool) -> nn.Module:
+        """Return the network, with its initial weights if the run starts."""
+        model = build_model(self.config, self.spec, self.choices, weights=self.choices["weights"] if starts else None)
+        if starts:
+            start_from(model, self.config, self.spec, self.choices)
+        return model
+
+    def loss_of(self, logits: Tensor, targets_BP: Tensor, weights_B: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, and the fraction of characters right."""
+        return _loss(logits, targets_BP, weights_B), (logits.detach().argmax(dim=2) == targets_BP).float().mean()
+
+    def read_val(self) -> dict[str, Any]:
+        """Return the figures of the averaged weights on the validation images."""
+        log_probs_NPC = log_probs(self.ema, self.feed.val_images_NHW3, self.device, self.format)
+        result = metrics.evaluate(log_probs_NPC, self.feed.val_targets_NP)
+        answers_NP = log_probs_NPC.argmax(axis=2)
+        return {
+            "loss": result.nll if math.isfinite(result.nll) else None,
+            "correct": result.correct,
+            "n": result.n,
+            "exact": result.exact_match,
+            "per_position": result.per_position,
+            "answers": len(np.unique(answers_NP, axis=0)),  # distinct readings
+            "answers_per_position": [len(np.unique(answers_N)) for answers_N in answers_NP.T],
+        }
+
+    def exported(self) -> dict[str, Any]:
+        """Return the averaged weights as they read images."""
+        model = deepcopy(self.ema)
+        assert isinstance(model, Recognizer)
+        model.heads.fold()
+        return model.state_dict()
 
     # Time
 
@@ -275,8 +316,8 @@ class _Run:
             group["lr"] = peak * learning_rate_factor(self.progress())
         self.model.train()
         with autocast(self.choices):
-            logits_BPC = self.model(images_B3HW).float()
-        loss = _loss(logits_BPC, targets_BP, weights_B)
+            logits = self.model(images_B3HW).float()
+        loss, accuracy = self.loss_of(logits, targets_BP, weights_B)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
@@ -284,7 +325,7 @@ class _Run:
         self.step += 1
         average(self.ema, self.model, self.step, EMA_DECAY)
         self.loss = loss.detach()
-        self.accuracy = (logits_BPC.detach().argmax(dim=2) == targets_BP).float().mean()
+        self.accuracy = accuracy
 
     def finite_loss(self) -> float:
         """Return the loss of the last step. Raises NonFiniteError, so nothing non-finite is shown or saved."""
@@ -324,30 +365,14 @@ class _Run:
         """Read the validation images with the averaged weights. Save these unless they are clearly worse."""
         self.finite_loss()
         self.validated_step = self.step
-        log_probs_NPC = log_probs(self.ema, self.feed.val_images_NHW3, self.device, self.format)
-        result = metrics.evaluate(log_probs_NPC, self.feed.val_targets_NP)
-        answers_NP = log_probs_NPC.argmax(axis=2)
-        line = {
-            "kind": "val",
-            "step": self.step,
-            "epoch": self.epoch,
-            "loss": result.nll if math.isfinite(result.nll) else None,
-            "correct": result.correct,
-            "n": result.n,
-            "exact": result.exact_match,
-            "per_position": result.per_position,
-            "answers": len(np.unique(answers_NP, axis=0)),  # distinct readings
-            "answers_per_position": [len(np.unique(answers_N)) for answers_N in answers_NP.T],
-            "seconds": round(self.seconds(), 2),
-        }
+        line: dict[str, Any] = {"kind": "val", "step": self.step, "epoch": self.epoch} | self.read_val()
+        line["seconds"] = round(self.seconds(), 2)
         # Runs of earlier versions have no "most": their best is the highest count.
-        most = max(result.correct, self.best.get("most", self.best["correct"]) if self.best else 0)
-        line["kept"] = line["loss"] is not None and replaces_best(result.correct, most, result.n)
+        most = max(line["correct"], self.best.get("most", self.best["correct"]) if self.best else 0)
+        line["kept"] = line["loss"] is not None and replaces_best(line["correct"], most, line["n"])
         if line["kept"]:
             self.best = line | {"most": most}
-            exported = deepcopy(self.ema)
-            exported.heads.fold()
-            checkpoint.save(self.folder, "best", self.step, self.metadata() | {"model": exported.state_dict()}, line)
+            checkpoint.save(self.folder, "best", self.step, self.metadata() | {"model": self.exported()}, line)
         return line
 
     # Checkpoints

@@ -11,11 +11,12 @@ from itertools import product
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from core.charset import TextSpec
 from core.errors import OptionError
 from core.model.config import TrainConfig
-from core.model.network import Recognizer, autocast, build_model, has_bfloat16, memory_format
+from core.model.network import autocast, build_model, has_bfloat16, memory_format
 
 Candidate = TypeVar("Candidate")
 
@@ -28,11 +29,14 @@ MAX_RATIO = 0.85
 equal seeds would give different results."""
 
 
-def probe(config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> dict[str, Any]:
+def probe(
+    config: TrainConfig, spec: TextSpec, choices: dict[str, Any], build: Callable[..., nn.Module] = build_model
+) -> dict[str, Any]:
     """Return `layout`, `precision`, `threads` and the timings in milliseconds per image.
 
     `choices` has device, image_size, centers and sigma. If the settings name the layout, all threads are used. If they
-    name layout and precision, nothing is measured. Raises OptionError for a precision that the device does not have.
+    name layout and precision, nothing is measured. `build` makes the network, as build_model does. Raises OptionError
+    for a precision that the device does not have.
     """
     threads = torch.get_num_threads()  # the cores that this process may use, or OMP_NUM_THREADS
     layouts = ["channels_last", "contiguous"] if config.layout == "auto" else [config.layout]
@@ -42,7 +46,8 @@ def probe(config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> dict[
     timings: dict[str, float] = {}
     with torch.random.fork_rng():
         steps = {
-            kind: _Step(config, spec, choices | dict(zip(("precision", "layout"), kind, strict=True))) for kind in kinds
+            kind: _Step(build, config, spec, choices | dict(zip(("precision", "layout"), kind, strict=True)))
+            for kind in kinds
         }
         precision, layout = _fastest(
             {f"{', '.join(kind)}, threads {threads}": kind for kind in kinds},
@@ -87,10 +92,12 @@ def _precisions(setting: str, device: str) -> list[str]:
 class _Step:
     """A network and a batch to time."""
 
-    def __init__(self, config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> None:
+    def __init__(
+        self, build: Callable[..., nn.Module], config: TrainConfig, spec: TextSpec, choices: dict[str, Any]
+    ) -> None:
         self.choices, layout = choices, memory_format(choices)
         device = torch.device(choices["device"])
-        self.model: Recognizer = build_model(config, spec, choices, weights=None).to(device)
+        self.model = build(config, spec, choices, weights=None).to(device)
         self.model.to(memory_format=layout)
         self.images_B3HW = torch.rand(BATCH, 3, *choices["image_size"], device=device).to(memory_format=layout)
 
@@ -99,8 +106,8 @@ class _Step:
         torch.set_num_threads(threads)
         began = time.perf_counter()
         with autocast(self.choices):
-            logits_BPC = self.model(self.images_B3HW)
-        logits_BPC.float().square().mean().backward()
+            logits = self.model(self.images_B3HW)
+        logits.float().square().mean().backward()
         if self.images_B3HW.is_cuda:
             torch.cuda.synchronize()
         return time.perf_counter() - began

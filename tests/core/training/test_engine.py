@@ -104,7 +104,7 @@ def test_batches_are_the_same_whoever_makes_them(data: Snapshot, tmp_path: Path)
     choices = engine.choose(data, config, toy.SPEC, say=lambda _: None)
 
     def first_ten(loaders: int) -> list[torch.Tensor]:
-        run = engine._Run(data, config, toy.SPEC, choices, tmp_path)
+        run = engine.Run(data, config, toy.SPEC, choices, tmp_path)
         run.step, run.feed.loaders = 2, loaders
         made = []
         for images_B3HW, targets_BP, _ in run.batches():
@@ -126,7 +126,7 @@ def test_readings_weigh_less_than_labels_of_people(tmp_path: Path) -> None:
     data = load_snapshot(tmp_path / "dataset.npz")
     config = replace(SHORT, augment={}, reading_weight=0.25)
     choices = engine.choose(data, config, toy.SPEC, say=lambda _: None) | {"threads": 1}
-    run = engine._Run(data, config, toy.SPEC, choices, tmp_path)
+    run = engine.Run(data, config, toy.SPEC, choices, tmp_path)
     images_B3HW, targets_BP, weights_B = next(iter(run.batches()))
     assert weights_B is not None
     assert set(weights_B.tolist()) == {0.25, 1.0}

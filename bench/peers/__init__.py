@@ -1,0 +1,1 @@
+"""A CRNN trained by our recipe."""
