@@ -66,6 +66,7 @@ check: .venv/installed-dev
 docs: .venv/installed-test
 	$(BIN)/python -m core.cli.reference
 	$(BIN)/python -m bench.tables
+	$(BIN)/python -m bench.labels --write
 
 screenshots: .venv/installed-test browser
 	$(BIN)/python -m bench.ui.screenshots

@@ -13,7 +13,9 @@ from bench import bundle, drift, quiet, unfamiliar
 from bench.accuracy import accuracy, speed
 from bench.accuracy.data import FOLDS
 from bench.cells import RESULTS, ROOT, BenchCell, load_results
+from bench.labels import planned, point_of
 from bench.one_image import INT8, MODEL
+from bench.peers import peers
 from bench.reliability.batch import TARGET
 from bench.ui import ui
 from bench.ui.faults import FAULTS
@@ -22,6 +24,8 @@ from core.evaluation.percent import counted
 from core.evaluation.tta_effect import mcnemar
 from core.readers.builtin import NAME as BUILTIN
 from core.readers.readers import READERS
+from core.runs.label_curve import STARTS, points_of
+from core.words import plural
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 END = "<!-- /bench -->"
@@ -42,10 +46,12 @@ def tables(
     drift_results: Results = NO_RESULTS,
     verdict_results: Results = NO_RESULTS,
     bundle_results: Results = NO_RESULTS,
+    peer_results: Results = NO_RESULTS,
 ) -> dict[str, str]:
     """Return each table as Markdown, by the name that its mark on the page has."""
     kills = [reliability_results["kills"]] if "kills" in reliability_results else []
     measured = [*accuracy_results.values(), *speed_results.values(), *ui_results.values()]
+    measured += peer_results.values()
     return {
         "trained": trained_table(accuracy_results),
         "zero": zero_table(accuracy_results, "zero"),
@@ -63,6 +69,10 @@ def tables(
         "three-readers": three_readers_table(accuracy_results),
         "few": few_table(accuracy_results),
         "start": start_table(accuracy_results),
+        "labels": labels_table(accuracy_results),
+        "rates": rates_table(peer_results),
+        "peers": peers_table(peer_results, accuracy_results),
+        "peer-costs": peer_costs_table(peer_results, accuracy_results),
         "ablations": ablation_table(accuracy_results),
         "speed": speed_table(speed_results),
         "latency": latency_table(ui_results),
@@ -320,6 +330,113 @@ def start_table(results: Results) -> str:
 
     head = ["all labels, audited", "images", "rendered start", "from scratch", "fixed, broken", "McNemar p"]
     return table(head, cell_rows(of_group(accuracy.CELLS, "start"), results, len(head) - 2, row))
+
+
+def labels_table(results: Results) -> str:
+    """Return exact match by number of labels, by audited labels with TTA: the mean of the seeds, and each of them."""
+    by_place: dict[tuple[str, str], dict[int | None, str]] = {}
+    for point in planned():
+        values = point_of(point, results)
+        missing = sum(name not in results for name in point.cells)
+        text = points_of([values])[0].text if values else "not run"
+        by_place.setdefault((point.images, point.start), {})[point.count] = (
+            f"{text}; {plural(missing, 'seed')} not run" if values and missing else text
+        )
+    counts = [*sorted({count for row in by_place.values() for count in row if count is not None}), None]
+    head = ["labels of people", "start", *("all" if count is None else f"{count:,}" for count in counts)]
+    rows = [[f"`{images}`", STARTS[start], *(row.get(count, "") for count in counts)]
+            for (images, start), row in by_place.items()]  # fmt: skip
+    return table(head, rows)
+
+
+# Peers
+
+
+def rates_table(results: Results) -> str:
+    """Return the search of the peer's learning rate."""
+
+    def row(result: Mapping[str, Any]) -> list[str]:
+        val = result["splits"]["val"]["raw"]
+        figures = [counted(val[way]["k"], val[way]["n"]) for way in ("greedy", "exact")]
+        return [f"{result['config']['lr']:g}", *figures, f"{result['val_loss']:.4f}", minutes(result)]
+
+    head = ["search", "images", "learning rate", "greedy", "exactly N characters", "loss", "training"]
+    return table(head, cell_rows(of_group(peers.CELLS, "rates"), results, len(head) - 2, row))
+
+
+def peers_table(results: Results, accuracy_results: Results) -> str:
+    """Return the peer beside our network on the same labels, by audited labels, all with one view of an image."""
+
+    def ours(run: Mapping[str, Any] | None) -> str:
+        if run is None:
+            return "not run"
+        plain = run["splits"]["test"]["audited"]["plain"]
+        return counted(plain["k"], plain["n"])
+
+    def row(result: Mapping[str, Any]) -> list[str]:
+        test = result["splits"]["test"]["audited"]
+        scratch, rendered = (accuracy_results.get(name) for name in counterparts(result["cell"]))
+        reads = [test["greedy"], test["exact"]]
+        reads += [scratch["splits"]["test"]["audited"]["plain"]] if scratch else []
+        repeats = ", ".join(
+            f"{each['slices'][name][1] - each['slices'][name][0]}/{each['slices'][name][1]}"
+            for name in ("repeat", "no_repeat") for each in reads
+        )  # fmt: skip
+        figures = [counted(test[way]["k"], test[way]["n"]) for way in ("greedy", "exact")]
+        return [*figures, ours(scratch), ours(rendered), compared(scratch, result), repeats]
+
+    head = ["CRNN and CTC, audited, one view", "images", "greedy", "exactly N characters", "ours from scratch"]
+    head += ["ours from rendered weights", "ours from scratch: fixed, broken, McNemar p"]
+    head += ["errors with two equal neighbors, then without: greedy, exactly N, ours from scratch"]
+    return table(head, cell_rows(of_group(peers.CELLS, "crnn"), results, len(head) - 2, row))
+
+
+def counterparts(cell: str) -> tuple[str, str]:
+    """Return our cells on the images of a peer's cell: from scratch, and from rendered weights."""
+    images, _, suffix = cell.removeprefix("crnn-").rpartition("-")
+    return f"{images}-{'scratch' if images.count('-') else 'fast'}-{suffix}", f"{images}-rendered-{suffix}"
+
+
+def compared(ours: Mapping[str, Any] | None, peer: Mapping[str, Any]) -> str:
+    """Return the test images that only one of both reads right, with one view; empty if a list is not complete."""
+    if ours is None:
+        return "not run"
+    own, other = ours["splits"]["test"]["audited"], peer["splits"]["test"]["audited"]
+    if "wrong_plain" not in own:  # cells of earlier versions listed only what TTA reads wrong
+        return ""
+    lists = ((own["wrong_plain"], own["plain"]), (other["wrong"], other["exact"]))
+    if any(len(wrong) != score["n"] - score["k"] for wrong, score in lists):
+        return ""
+    wrong, others = set(own["wrong_plain"]), set(other["wrong"])
+    fixed, broken = len(others - wrong), len(wrong - others)
+    return f"{fixed}, {broken}, {mcnemar(fixed, broken):.2g}"
+
+
+def peer_costs_table(results: Results, accuracy_results: Results) -> str:
+    """Return size, speed and training time of the peer and of our network from scratch."""
+
+    def when(run: Mapping[str, Any] | None) -> str:
+        if run is None:
+            return "not run"
+        if "validation" not in run:
+            return "not recorded"
+        lines = [dict(zip(("step", "seconds", "k", "n"), line, strict=True)) for line in run["validation"]]
+        first = [speed.times_to(lines, goal)["first"] for goal in speed.GOALS]
+        return "; ".join(f"{one['seconds'] / 60:.1f} min, step {one['step']:,}" if one else "never" for one in first)
+
+    def row(result: Mapping[str, Any]) -> list[str]:
+        scratch = accuracy_results.get(counterparts(result["cell"])[0])
+        both = [", ".join(f"{result[key][who]:,}" for who in ("crnn", "ours"))
+                for key in ("parameters", "read_ms", "step_ms")]  # fmt: skip
+        ended = minutes(scratch) if scratch else "not run"
+        return [*both, when(result), when(scratch), minutes(result), ended]
+
+    goals = " and ".join(f"{goal:.0%}" for goal in speed.GOALS)
+    head = ["CRNN and CTC", "images", "parameters: CRNN, ours", "ms an image", "ms a step"]
+    head += [f"val {goals} after", f"ours from scratch, val {goals} after", "training", "ours from scratch, training"]
+    done = [cell for cell in of_group(peers.CELLS, "crnn") if cell.name in results]
+    rows = cell_rows(done, results, len(head) - 2, row)
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
 
 
 def errors_table(results: Results) -> str:
@@ -911,7 +1028,7 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
     return text
 
 
-GROUPS = ("accuracy", "speed", "ui", "reliability", "suspects", "unfamiliar", "drift", "verdicts", "bundle")
+GROUPS = ("accuracy", "speed", "ui", "reliability", "suspects", "unfamiliar", "drift", "verdicts", "bundle", "peers")
 """Folders of the results, in the order of the parameters of `tables`."""
 
 

@@ -22,6 +22,8 @@ from core.readers.readers import READERS
 from core.training.snapshot import load_snapshot
 
 SEEDS = (0, 1, 2)
+COUNTS = (50, 200, 1000)
+"""Labels of train and val together, or of people beside readings, for which cells show what more labels bring."""
 HEADS = ("flatten", "pool")
 """Other heads than the default."""
 SHORT = {"steps": "450"}
@@ -41,6 +43,19 @@ ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("wide4-base", "wide4", "rendered, 4 digits on twice their width", {}),
 )
 """Name, images, difference, options. All use preset fast, seed 0 and SHORT."""
+
+LABELED = (
+    ("digits4", "real, 4 digits"),
+    ("henan4", "real, 4 digits"),
+    ("hard4000", "rendered, 6 digits, hard style"),
+    ("portal6", "real, 6 digits, fold 0"),
+)
+
+
+def seeds_of(count: int) -> tuple[int, ...]:
+    """Return the seeds of cells with so many labels: few labels vary more."""
+    return SEEDS if count <= 200 else SEEDS[:1]
+
 
 CELLS: tuple[Cell, ...] = (
     *(
@@ -162,6 +177,34 @@ CELLS: tuple[Cell, ...] = (
         )
         for init in ("scratch", "rendered")
         for seed in SEEDS
+    ),
+    *(
+        Cell(
+            name=f"{name}-{count}-{init}-seed{seed}",
+            what=f"{what}, {count:,} labels, init={init}",
+            group="labels",
+            images=f"{name}-{count}-draw{seed}",
+            options={"seed": str(seed), "init": init},
+        )
+        for name, what in LABELED
+        for count in (COUNTS if name != "portal6" else (200,))
+        if (name, count) != ("hard4000", 200)
+        for init in ("scratch", "rendered")
+        for seed in seeds_of(count)
+    ),
+    *(
+        Cell(
+            name=f"{name}-{count}-readers-seed{seed}",
+            what=f"{what}, readers' labels and {count:,} of people, init=rendered",
+            group="labels",
+            images=f"{name}-{count}-readers",
+            options={"seed": str(seed), "init": "rendered"},
+            needs=("readers",),
+        )
+        for name, what in LABELED
+        if name != "portal6"
+        for count in COUNTS
+        for seed in seeds_of(count)
     ),
     *(
         Cell(

@@ -115,7 +115,8 @@ def taught(rows: list[Row], images: ImageSet, work: Path) -> tuple[list[Row], di
     """Return the rows with the labels of train and val that a project would have, and the kinds of those of train.
 
     These are the agreed readings, and the typed labels where the queue of disagreements asks for them. As in a project,
-    val has only labels of people once it has any. Typed labels that the disagreements leave over go to val.
+    val has only labels of people once it has any. Typed labels that the disagreements leave over go to val, and those
+    that val leaves over replace agreed readings of train.
     """
     readings = read_by_all(rows, images.spec, work)
     texts = {sha256: agreed([text for text, _ in each]) for sha256, each in readings.items()}
@@ -125,12 +126,15 @@ def taught(rows: list[Row], images: ImageSet, work: Path) -> tuple[list[Row], di
     tenth = images.typed // 10
     by_people = disputed[: images.typed - 2 * tenth]
     val = [row[0] for row in rows if row[1] == "val"][: images.typed - tenth - len(by_people)]
+    left = images.typed - tenth - len(by_people) - len(val)
+    undisputed = [row[0] for row in rows if row[1] == "train" and texts[row[0]] is not None]
+    typed = {*by_people, *val, *undisputed[:left]}
 
     def label(row: Row) -> str | None:
-        given = row[1] == "test" or row[0] in by_people or row[0] in val
+        given = row[1] == "test" or row[0] in typed
         return row[2] if given else texts[row[0]] if row[1] == "train" or not val else None
 
-    kinds = {row[0]: "readers" for row in rows if row[1] == "train" and texts[row[0]] is not None}
+    kinds = {sha256: "readers" for sha256 in undisputed if sha256 not in typed}
     return [(row[0], row[1], label(row), *row[3:]) for row in rows], kinds
 
 
@@ -236,6 +240,7 @@ _DIGITS4 = ImageSet(name="digits4", length=4, folder="digits4", labels="labels.c
 _HENAN4 = ImageSet(name="henan4", length=4, folder="henan4", labels="labels.csv")
 _HENAN1 = ImageSet(name="henan1", length=1, folder="henan1", labels="labels.csv")
 _HARD4000 = ImageSet(name="hard4000", length=6, parts=_HARD, style=renderer.HARD)
+_PORTAL6 = ImageSet(name="portal6", length=6, folder="portal6", divide=fold_of(0))
 
 SETS: dict[str, ImageSet] = {
     images.name: images
@@ -276,11 +281,24 @@ SETS: dict[str, ImageSet] = {
         ImageSet(name="demo", length=6, parts=(Part(seed=0, counts=(("hash", 6000),)),)),
         *(
             replace(images, name=f"{images.name}-{count}-draw{draw}", few=count, draw=draw)
-            for images, count in ((_DIGITS4, 100), (_HENAN4, 100), (_HENAN1, 100), (_HARD4000, 200))
-            for draw in range(DRAWS)
+            for images, counts in (
+                (_DIGITS4, (50, 100, 200, 1000)),
+                (_HENAN4, (50, 100, 200, 1000)),
+                (_HENAN1, (100,)),
+                (_HARD4000, (50, 200, 1000)),
+                (_PORTAL6, (200,)),
+            )
+            for count in counts
+            for draw in range(DRAWS if count <= 200 else 1)
         ),
+        *(
+            replace(images, name=f"{images.name}-{count}-readers", taught=True, typed=count)
+            for images in (_DIGITS4, _HENAN4, _HARD4000)
+            for count in (50, 200, 1000)
+        ),
+        replace(_HARD4000, name="hard4000-untested", parts=_HARD[:1]),
         ImageSet(name="quick", length=6, parts=(Part(seed=0, counts=(("train", 64), ("val", 16), ("test", 16))),)),
     )
 }
 """In `wide4`, images are about twice as wide as their text, which may be anywhere. `demo` is the set of `slotlab demo`.
-`quick` is a smoke test."""
+`quick` is a smoke test. `hard4000-untested` leaves out the test images, for a search."""

@@ -15,6 +15,8 @@ from core.evaluation.calibration import Bin, Curve
 from core.evaluation.metrics import interval95
 from core.evaluation.percent import counted
 from core.evaluation.reference import score_name
+from core.runs.label_curve import STARTS as TITLES
+from core.runs.label_curve import TICKS, Point, nines
 from core.training.doctor import Line, lines_of_kind
 
 POINTS = 400
@@ -276,6 +278,46 @@ def drift_figure(curves: Mapping[str, Sequence[tuple[int, str, float]]]) -> go.F
         figure, "Evidence", f"share of the limit, at most {HIGHEST:.0%}; over the dotted line is an alarm", "image"
     )
     return figure.update_layout(height=280, showlegend=len(curves) > 1, legend_y=-0.4)
+
+
+STARTS = {"readers": "#2f9e6e", "rendered": BLUE, "scratch": ORANGE}
+
+
+def labels_figure(points: Sequence[Point], title: str, present: int) -> go.Figure:
+    """Draw exact match by number of labels, for one image set. A dotted line marks the labels that are present."""
+    figure = go.Figure()
+    for start, color in STARTS.items():
+        line = [point for point in points if point.start == start]
+        figure.add_scatter(
+            x=[point.labels for point in line],
+            y=[nines(point.share) for point in line],
+            name=TITLES[start],
+            mode="lines+markers",
+            line={"color": color},
+            marker={"size": 6},
+            error_y={
+                "array": [nines(point.ci95[1]) - nines(point.share) for point in line],
+                "arrayminus": [nines(point.share) - nines(point.ci95[0]) for point in line],
+                "thickness": 1,
+                "width": 3,
+            },
+            text=[point.text for point in line],
+            hovertemplate="%{x:,} labels: %{text}",
+            showlegend=bool(line),
+        )
+    if present:
+        figure.add_vline(x=present, line={"dash": "dot", "color": GRAY, "width": 1})
+    figure.update_xaxes(
+        title="labels", type="log", range=[1.5, 3.75], tickvals=[50, 200, 1000, 4000],
+        ticktext=["50", "200", "1,000", "4,000"], fixedrange=True,
+    )  # fmt: skip
+    figure.update_yaxes(
+        range=[-0.05, 3.05], tickvals=list(map(nines, TICKS)), ticktext=list(TICKS.values()), fixedrange=True
+    )
+    return figure.update_layout(
+        title={"text": title.capitalize()}, height=320, margin={"l": 8, "r": 8, "t": 48, "b": 8}, dragmode=False,
+        hovermode="closest", legend={"orientation": "h", "y": -0.3, "x": 0},
+    )  # fmt: skip
 
 
 def _escaped(char: str) -> str:

@@ -273,6 +273,7 @@ def test_audited_labels_change_only_the_audited_figure() -> None:
     assert (before["audited"]["corrected"], after["audited"]["corrected"]) == (0, 1)
     assert (before["audited"]["tta"]["k"], after["audited"]["tta"]["k"]) == (2, 3)
     assert [len(score["audited"]["wrong"]) for score in (before, after)] == [2, 1]
+    assert [len(score["audited"]["wrong_plain"]) for score in (before, after)] == [2, 1]
     assert f"{3:064x}" in set(before["audited"]["wrong"]) - set(after["audited"]["wrong"])
 
 
@@ -316,6 +317,7 @@ def made_up(cell: str, k: int, *, corrected: int = 0) -> dict[str, Any]:
     split = {"raw": labels, "audited": labels | {"corrected": corrected}, "errors": []}
     return {
         "cell": cell,
+        "data": {"n": {"train": 100, "val": 20, "test": 120}},
         "choices": {"device": "cpu", "threads": 2},
         "seconds": 90.0,
         "steps": 1500,

@@ -77,6 +77,8 @@ def test_start_shows_the_run_and_a_second_press_starts_no_other(
     """The form shows the counts of labels. Its button starts one run only."""
     app = open_page("train", project="portal")
     assert "**4** for training" in texts(app.markdown)
+    assert "How many labels do I need?" in [expander.label for expander in app.expander]
+    assert len(app.get("plotly_chart")) == 3
     request_id = app.session_state["train request"]
 
     click(app, "Start training")

@@ -33,6 +33,7 @@ from db.samples import counts
 from pages.components import address, layout, state
 from pages.components.layout import Page
 from pages.components.next_recipe import ask_recipe, hand_over, next_augmentation
+from pages.components.train.label_curve import show_label_curve
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -78,6 +79,7 @@ def show_form(page: Page, cloned: Run | None) -> None:
             f"labeled {FEW} validation images."
         )
     if not train + val:
+        show_label_curve(0)
         st.info("No labels yet. Label some images, or accept what general readers read.", icon=":material/keyboard:")
         query = {"project": page.project.name}
         with st.container(horizontal=True):
@@ -122,6 +124,7 @@ def show_form(page: Page, cloned: Run | None) -> None:
     except SlotlabError as error:
         st.error(layout.plain(str(error)), icon=":material/error:")
         return
+    show_label_curve(train + by_people)
     # One id per form, so that a double click starts one run.
     request_id = st.session_state.setdefault(state.TRAIN_REQUEST, uuid.uuid4().hex)
     st.button(

@@ -1,0 +1,21 @@
+"""How many labels a project needs: what more of them brought in the benchmarks."""
+
+import streamlit as st
+
+from core.runs.label_curve import SETS, load_points
+from core.words import plural
+from pages.components.charts import labels_figure
+
+
+def show_label_curve(labels: int) -> None:
+    """Draw exact match by number of labels for three image sets, folded. `labels` are those the project has."""
+    with st.expander("How many labels do I need?", icon=":material/stacked_line_chart:"):
+        st.caption(
+            "What runs with preset fast read of images that trained nothing, with 95% intervals. Your images may need "
+            f"more labels or fewer. The dotted line is this project: {plural(labels, 'label')}."
+        )
+        points = load_points()
+        grid = st.grid("auto", min_column_width=220)
+        for images, title in SETS.items():
+            figure = labels_figure([point for point in points if point.images == images], title, labels)
+            grid.plotly_chart(figure, key=f"labels {images}", alt=f"Exact match by number of labels, {title}")
