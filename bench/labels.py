@@ -1,4 +1,4 @@
-"""What more labels bring: exact match by number of labels, start and image set, from the cells of bench.accuracy.
+"""Exact match by number of labels, start and image set, from the cells of bench.accuracy.
 
     python -m bench.labels            list the points that are measured and the commands of the others
     python -m bench.labels --write    write core/runs/label_curve.json and docs/images/labels-light.svg and -dark.svg
@@ -38,7 +38,7 @@ class Planned:
 
     @property
     def pattern(self) -> str:
-        """What `--only` of bench.accuracy takes."""
+        """Pattern of its cells, for `--only` of bench.accuracy."""
         return self.cells[0].removesuffix("0") + "*"
 
 

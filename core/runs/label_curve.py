@@ -1,4 +1,4 @@
-"""What more labels brought in the benchmarks: exact match on images that trained nothing, by start and set.
+"""Exact match by number of labels in the benchmarks, on images that trained nothing.
 
 label_curve.json holds the measured points. `python -m bench.labels --write` makes it from bench/results.
 """

@@ -1,4 +1,4 @@
-"""What more labels bring: the data of the app and the figure are those of the committed cells."""
+"""Exact match by number of labels: the data of the app and the figure are those of the committed cells."""
 
 from typing import Any
 

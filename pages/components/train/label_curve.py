@@ -1,4 +1,4 @@
-"""How many labels a project needs: what more of them brought in the benchmarks."""
+"""Charts of exact match by number of labels in the benchmarks."""
 
 import streamlit as st
 
