@@ -106,6 +106,34 @@ def walk_on(page: Page, do: Callable[[], None] = lambda: None) -> None:
         expect(widget(page).locator(".tile").or_(message).first).to_be_visible()
 
 
+def test_images_pushed_below_the_window_are_not_confirmed(lab: "Lab", open_review: OpenReview) -> None:
+    """An element above the widget that appears later leaves room for fewer images, and Enter confirms only those."""
+    project = lab.make_project("pushed", 40)
+    label_all(lab, project)
+    page = open_review(lab, project)
+    at_first = tiles(page)
+
+    page.evaluate(
+        """() => {
+            const late = document.createElement("div");
+            late.style.flex = "none";
+            late.style.height = "150px";
+            document.querySelector("[data-testid=stMainBlockContainer]").prepend(late);
+        }"""
+    )
+    expect(tile(page, at_first[-1])).to_have_count(0)
+    ready(page)
+    shown = tiles(page)
+    assert 0 < len(shown) < len(at_first)
+    box, window = tile(page, shown[-1]).bounding_box(), page.viewport_size
+    assert box and window and box["y"] + box["height"] <= window["height"]
+    page.keyboard.press("Enter")
+    expect(tile(page, shown[0])).to_have_count(0)
+    expect_all_saved(page)
+
+    assert {sha256 for sha256, sample in state(lab, project).items() if sample.checked} == set(shown)
+
+
 def test_one_pass_finds_the_wrong_labels(lab: "Lab", open_review: OpenReview) -> None:
     """Thirty labels by keyboard alone: two marked, one corrected, the others confirmed, each exactly once."""
     project = lab.make_project("pass", 30)

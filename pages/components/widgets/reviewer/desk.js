@@ -202,7 +202,7 @@ export class Desk extends Widget {
   }
 
   pictureWidth() {
-    const width = this.width || 600;
+    const width = this.place.width || 600;
     return width > 620 ? width * 0.55 : width - 34;
   }
 

@@ -218,9 +218,7 @@ export class Grid extends Widget {
   // ---- screen -----------------------------------------------------------------------------------------------------
 
   fit() {
-    const scrolled = this.root.closest("[data-testid=stMain]")?.scrollTop ?? 0;
-    const top = this.part("stage").getBoundingClientRect().top + scrolled;
-    const room = { width: this.width || 800, height: window.innerHeight - top };
+    const room = { width: this.place.width || 800, height: window.innerHeight - this.place.top };
     this.layout = layoutOf(room, this.tiles[0], this.data.length);
     const { columns, imageWidth, imageHeight, labelSize } = this.layout;
     this.root.style.setProperty("--label-size", `${labelSize}px`);
@@ -244,13 +242,15 @@ export class Grid extends Widget {
     this.showFigures();
   }
 
-  // Does not move boxes that stay, because moving would take the focus from the field in them.
+  // Does not move boxes that stay, because moving would take the focus from the field in them. An image that appears
+  // when there is more room needs as much time before Enter confirms it as a whole new screen.
   /** @param {Tile[]} tiles */
   putTiles(tiles) {
     /** @type {Element[]} */
     const boxes = tiles.map((tile) => tile.box);
     for (const box of [...this.list.children]) boxes.includes(box) || box.remove();
     const current = [...this.list.children];
+    if (boxes.length > current.length) this.settling.start();
     if (current.every((box, index) => box === boxes[index])) this.list.append(...boxes.slice(current.length));
     else this.list.replaceChildren(...boxes);
   }

@@ -11,6 +11,7 @@ import { flagText } from "../shared/words.js";
 import { LabelField } from "./field.js";
 import { HistoryPanel } from "./history.js";
 import { commandOf } from "./keys.js";
+import { Place } from "./place.js";
 
 /** @typedef {import("./types.d.ts").Tile} Tile */
 /** @typedef {import("./types.d.ts").Image} TileData */
@@ -46,7 +47,6 @@ export class Widget {
     this.more = true;
     this.disputed = 0;
     this.since = 0;
-    this.width = 0;
     this.field = new LabelField(this.charset, data.length, this);
     this.history = new HistoryPanel(this.part("history"), data.mode !== "labels");
     this.settling = new Settling(SETTLE_MS, () => this.showReady());
@@ -65,12 +65,7 @@ export class Widget {
     on(document, "focusin", () => this.showReady());
     on(document, "focusout", () => setTimeout(() => this.showReady()));
     on(root, "mousedown", (event) => this.press(event));
-    this.resizes = new ResizeObserver(([{ contentRect }]) => {
-      if (this.width === contentRect.width) return;
-      this.width = contentRect.width;
-      this.view.show();
-    });
-    this.resizes.observe(this.part("stage"));
+    this.place = new Place(root, this.part("stage"), () => this.view.show());
     // After choosing a filter, the reviewer wants to review, so take the focus from it.
     if (focusedElement()?.matches("[role=combobox], [role=radio], button")) focusedElement().blur();
   }
@@ -79,7 +74,7 @@ export class Widget {
     this.isClosed = true;
     this.closing.abort();
     this.exchange.close();
-    this.resizes.disconnect();
+    this.place.close();
     this.settling.close();
   }
 
