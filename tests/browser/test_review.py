@@ -126,7 +126,9 @@ def test_images_pushed_below_the_window_are_not_confirmed(lab: "Lab", open_revie
     shown = tiles(page)
     assert 0 < len(shown) < len(at_first)
     box, window = tile(page, shown[-1]).bounding_box(), page.viewport_size
-    assert box and window and box["y"] + box["height"] <= window["height"]
+    assert box is not None
+    assert window is not None
+    assert box["y"] + box["height"] <= window["height"]
     page.keyboard.press("Enter")
     expect(tile(page, shown[0])).to_have_count(0)
     expect_all_saved(page)

@@ -281,6 +281,7 @@ def test_each_project_has_its_own_choice_of_readers(home: Home, open_page: OpenP
         assert app.button_group[0].value == ["rapidocr", "ddddocr"], project.name
 
 
+@pytest.mark.long
 def test_suggestions_of_one_reader_lead_to_label(home: Home, open_page: OpenPage, portal: Project) -> None:
     """The page gives the built-in reader the same name as its button."""
     with opened(home.db) as db:

@@ -249,6 +249,7 @@ def test_slow_clients_are_dropped_and_keep_nobody_out(toy_bundle: Path) -> None:
             client.close()
 
 
+@pytest.mark.long
 def test_a_connection_in_use_is_kept(toy_bundle: Path) -> None:
     """Also between two requests, for longer than one may take."""
     with serving(toy_bundle, "--timeout", "1") as service:

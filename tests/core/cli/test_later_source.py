@@ -51,6 +51,7 @@ def test_the_result_has_its_interval_and_the_others_beside_it(
     assert "of 12 of a later source" in report
 
 
+@pytest.mark.long
 def test_json_has_the_source_and_the_difference(home: Home, june: Project, slotlab: Slotlab) -> None:
     """Unreadable images are those of the source, of every split."""
     add_unreadable(home, june, "train", 2)

@@ -119,6 +119,7 @@ def test_the_built_in_reader_reads_alone_and_with_others(
     assert (fewer["images"], again["images"], again["agreed"]) == (30, 30, result["agreed"])
 
 
+@pytest.mark.long
 def test_confident_readings_of_one_reader_are_suggested(
     db: Database, home: Home, project: Project, texts: list[str]
 ) -> None:
@@ -250,6 +251,7 @@ def test_the_verdict_names_characters_that_readers_do_not_know(db: Database, hom
     assert sentence in printed
 
 
+@pytest.mark.long
 def test_the_built_in_reader_names_characters_that_it_does_not_know(db: Database, home: Home, texts: list[str]) -> None:
     with write(db):
         project = projects.insert_project(db, "accents", 6, "0123456789é")

@@ -34,7 +34,10 @@ def run(data: bytes, images_B3HW: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize(
     ("backbone", "head"),
-    [*product(["test_resnet", "test_nfnet"], ["query", "flatten", "pool"]), ("dm_nfnet_f0", "flatten")],
+    [
+        *product(["test_resnet", "test_nfnet"], ["query", "flatten", "pool"]),
+        pytest.param("dm_nfnet_f0", "flatten", marks=pytest.mark.long),
+    ],
 )
 def test_the_logits_equal_those_of_torch(backbone: str, head: str) -> None:
     """Batches may have any size. The last backbone pads by the size of its input."""

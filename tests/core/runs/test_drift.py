@@ -64,6 +64,7 @@ def test_a_change_of_the_images_is_noticed(home: Home, bundled: Project, tmp_pat
     assert look(home, bundled).read == 0
 
 
+@pytest.mark.long
 def test_a_kept_bundle_counts_from_there(home: Home, bundled: Project, tmp_path: Path) -> None:
     """The alarm is gone at once. The changed images are as usual then."""
     use(home, PLAIN)
