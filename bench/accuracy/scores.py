@@ -96,9 +96,9 @@ def tally(labels: Sequence[str], reads: Sequence[str], seen: set[str] | None) ->
 
 
 def wrong(sha256: Sequence[str], labels: Sequence[str], reads: Sequence[str]) -> list[str]:
-    """Return the images that are read wrong, at most MAX_WRONG."""
-    rows = zip(sha256, labels, reads, strict=True)
-    return [key for key, label, read in rows if read != label][:MAX_WRONG]
+    """Return the images that are read wrong. Of more than MAX_WRONG, return only the first MAX_ERRORS."""
+    found = [key for key, label, read in zip(sha256, labels, reads, strict=True) if read != label]
+    return found if len(found) <= MAX_WRONG else found[:MAX_ERRORS]
 
 
 def flips(labels: Sequence[str], plain: Sequence[str], tta: Sequence[str]) -> dict[str, int]:
