@@ -23,6 +23,9 @@ from core.images.pixels import decode, pixel_hash, split_of
 from core.readers.readers import READERS
 from core.training.snapshot import Row, Snapshot, write_snapshot
 
+Readings = dict[str, list[tuple[str | None, float]]]
+"""Text and confidence of each reader, by pixel hash."""
+
 FOLDS = 5
 DRAWS = 3
 
@@ -99,7 +102,7 @@ def freeze(images: ImageSet, work: Path, data: Path | None) -> Frozen:
             if images.few:
                 rows = drawn(rows, images.few, images.draw)
             if images.taught:
-                rows, kinds = taught(rows, images, work)
+                rows, kinds = taught(rows, images.typed, read_by_all(rows, images.spec, work))
             counts = Counter(row[1] for row in rows if row[2])
             note.write_text(json.dumps({"hash": write_snapshot(path, rows, kinds), "counts": counts}))
         return Frozen(path=path, **json.loads(note.read_text()))
@@ -111,22 +114,21 @@ def _rows(images: ImageSet, data: Path | None) -> list[Row]:
     return _from_folder(images, data) if images.folder else list(_rendered(images))
 
 
-def taught(rows: list[Row], images: ImageSet, work: Path) -> tuple[list[Row], dict[str, str]]:
-    """Return the rows with the labels of train and val that a project would have, and the kinds of those of train.
+def taught(rows: list[Row], count: int, readings: Readings) -> tuple[list[Row], dict[str, str]]:
+    """Return the rows with the labels that a project with `count` labels of people would have, and kinds in train.
 
     These are the agreed readings, and the typed labels where the queue of disagreements asks for them. As in a project,
     val has only labels of people once it has any. Typed labels that the disagreements leave over go to val, and those
     that val leaves over replace agreed readings of train.
     """
-    readings = read_by_all(rows, images.spec, work)
     texts = {sha256: agreed([text for text, _ in each]) for sha256, each in readings.items()}
     confidences = {sha256: min(confidence for _, confidence in each) for sha256, each in readings.items()}
     disputed = [row[0] for row in rows if row[1] == "train" and texts[row[0]] is None]
     disputed.sort(key=lambda sha256: -confidences[sha256])
-    tenth = images.typed // 10
-    by_people = disputed[: images.typed - 2 * tenth]
-    val = [row[0] for row in rows if row[1] == "val"][: images.typed - tenth - len(by_people)]
-    left = images.typed - tenth - len(by_people) - len(val)
+    tenth = count // 10
+    by_people = disputed[: count - 2 * tenth]
+    val = [row[0] for row in rows if row[1] == "val"][: count - tenth - len(by_people)]
+    left = count - tenth - len(by_people) - len(val)
     undisputed = [row[0] for row in rows if row[1] == "train" and texts[row[0]] is not None]
     typed = {*by_people, *val, *undisputed[:left]}
 
@@ -156,9 +158,7 @@ def rows_of(snapshot: Snapshot, places: Iterable[int]) -> list[Row]:
     ]  # fmt: skip
 
 
-def read_by_all(
-    rows: list[Row], spec: TextSpec, work: Path, readers: Sequence[str] = tuple(READERS)
-) -> dict[str, list[tuple[str | None, float]]]:
+def read_by_all(rows: list[Row], spec: TextSpec, work: Path, readers: Sequence[str] = tuple(READERS)) -> Readings:
     """Return text and confidence of each reader by pixel hash. Readings are kept, because they take minutes."""
     from core.runs.propose_worker import load_readers  # needs a database, and torch for the built-in reader
 

@@ -15,7 +15,7 @@ import pytest
 
 from bench import tables
 from bench.accuracy import accuracy, speed
-from bench.accuracy.data import FOLDS, SETS, ImageSet, drawn, fold_of, freeze
+from bench.accuracy.data import FOLDS, SETS, ImageSet, Readings, drawn, fold_of, freeze, taught
 from bench.accuracy.reading import parameters
 from bench.accuracy.scores import AUDITS, audited, load_audit, score_run, tally
 from bench.accuracy.singles import HALF_TURNED, single_rows
@@ -155,6 +155,24 @@ def test_few_labels_are_drawn_from_train_and_val() -> None:
     assert Counter(row[1] for row in first) == {"train": 45, "val": 5, "test": 25}
     assert first == again
     assert first != other
+
+
+def test_labels_of_people_go_first_where_readers_disagree() -> None:
+    """Then they go to val. Those that val leaves over replace readings of train. A tenth is in test."""
+    splits = ["train"] * 60 + ["val"] * 10 + ["test"] * 10
+    rows: list[Row] = [(f"{place:02}", split, "right", "n", b"") for place, split in enumerate(splits)]
+    readings: Readings = {row[0]: [("read", 0.9), ("read" if int(row[0]) % 6 else "other", 0.5)] for row in rows}
+
+    def labels(count: int) -> Counter[tuple[str, str | None]]:
+        labeled, kinds = taught(rows, count, readings)
+        assert {key for key, split, text, *_ in labeled if split == "train" and text == "read"} == set(kinds)
+        return Counter((split, text) for _, split, text, *_ in labeled)
+
+    test = {("test", "right"): 10}
+    assert labels(0) == test | {("train", "read"): 50, ("train", None): 10, ("val", "read"): 8, ("val", None): 2}
+    assert labels(10) == test | {("train", "read"): 50, ("train", "right"): 8, ("train", None): 2,
+                                 ("val", "right"): 1, ("val", None): 9}  # fmt: skip
+    assert labels(40) == test | {("train", "read"): 34, ("train", "right"): 26, ("val", "right"): 10}
 
 
 def test_the_built_in_reader_is_scored_without_training(tmp_path: Path) -> None:
