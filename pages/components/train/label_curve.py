@@ -11,8 +11,9 @@ def show_label_curve(labels: int) -> None:
     """Draw exact match by number of labels for three image sets, folded. `labels` are those the project has."""
     with st.expander("How many labels do I need?", icon=":material/stacked_line_chart:"):
         st.caption(
-            "What runs with preset fast read of images that trained nothing, with 95% intervals. Your images may need "
-            f"more labels or fewer. The dotted line is this project: {plural(labels, 'label')}."
+            "Exact match of preset fast on images that trained nothing, with 95% intervals. Lines have only "
+            "points that were measured. Your images may need more or fewer labels. "
+            f"The dotted line is this project: {plural(labels, 'label')}."
         )
         points = load_points()
         grid = st.grid("auto", min_column_width=220)
