@@ -42,11 +42,15 @@ def augment() -> None:
         ).strip()  # fmt: skip
         st.button("Shuffle", icon=":material/casino:", on_click=pick_another, help="Show another training image.")
         beside = st.container(width="content")
-        n = int(st.number_input("Variants", 1, 60, 14, key="n", persist_state="session", width=100))
+        n = int(
+            st.number_input(
+                "Variants", 1, 60, 14, width=100, **address.widget("variants", range(1, 61), 14, key="n")
+            )
+        )  # fmt: skip
         seed = int(
             st.number_input(
-                "Seed", 0, 2**31 - 1, 0, key="seed", persist_state="session", width=100,
-                help="The same seed draws the same variants.",
+                "Seed", 0, 2**31 - 1, 0, width=100, help="The same seed draws the same variants.",
+                **address.widget("seed", range(2**31), 0),
             )
         )  # fmt: skip
         other = st.selectbox(

@@ -7,7 +7,7 @@ from core.readers.builtin import NAME as BUILTIN
 from core.readers.builtin import can_read, caution, shown_name
 from core.runs.targets import full_name, to_record
 from db.samples import count_samples
-from pages.components import layout, resources
+from pages.components import address, layout, resources, state
 from pages.components.predict.detail import show_reading
 from pages.components.predict.images import STORED, name_unreadable, of_project, of_uploads, read_missing
 from pages.components.predict.table import choose_reading, show_download
@@ -21,24 +21,32 @@ with layout.errors(), layout.database() as db:
 with st.container(horizontal=True, vertical_alignment="bottom"):
     reader = "run"
     if can_read(spec):
+        readers = ["run", BUILTIN] if runs else [BUILTIN]
         reader = st.segmented_control(
-            "Reader", ["run", BUILTIN] if runs else [BUILTIN], default="run" if runs else BUILTIN, required=True,
-            key=f"reader of {project.id}", format_func=shown_name,
+            "Reader", readers, default=readers[0], required=True, format_func=shown_name,
+            **address.widget("reader", readers, readers[0], key=f"reader of {project.id}"),
         )  # fmt: skip
     run = runs[layout.choose_run(project, list(runs))] if reader == "run" else None
     who = run.job.id if run else BUILTIN
+    sources = ["upload", *STORED]
     source = st.segmented_control(
-        "Images", ["upload", *STORED], default=default, required=True, key="images", persist_state="session"
+        "Images",
+        sources,
+        default=default,
+        required=True,
+        **address.widget("images", sources, default, refusal="There are no images {asked!r}."),
     )
     text = ""
     if source != "upload":
         text = st.text_input(
-            "Search", key="search", live="300ms", placeholder="Label, file name or pixel hash", width=200
-        ).strip()
+            "Search", live="300ms", placeholder="Label, file name or pixel hash", width=200,
+            **address.widget(state.SEARCH, None, ""),
+        ).strip()  # fmt: skip
     with layout.errors():
         choice = choice_of(home.run(run.job.id) if run else None)
     tta = st.toggle(
-        "Test-time augmentation", value=choice.use, key=f"tta of {who}",
+        "Test-time augmentation", value=choice.use,
+        **address.widget(state.TTA, None, choice.use, key=f"tta of {who}"),
         help=f"Averages over these views: {layout.plain(', '.join(view.name for view in choice.views))}.",
     )  # fmt: skip
 

@@ -50,8 +50,9 @@ def tracked(*paths: str) -> set[Path]:
 
 def app_files() -> set[Path]:
     """Return the files that the installed app may read."""
-    paths = tracked("app.py", ".streamlit", "core", "db", "pages")
-    return {path for path in paths if path.parts[0] != "pages" or path.suffix not in DEVELOPMENT}
+    paths = tracked("app.py", ".streamlit", "core", "db", "docs", "pages")
+    unused = {"pages": DEVELOPMENT, "docs": {".json", ".png"}}
+    return {path for path in paths if path.suffix not in unused.get(path.parts[0], ())}
 
 
 def test_the_build_names_every_file_of_the_app() -> None:

@@ -5,7 +5,7 @@ would then name two projects. It also drops values that equal a default, such as
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +15,32 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from pages.components import state
 
 LATE_SECONDS = 5.0
-"""Time in which the browser may still send the address from before our last change."""
+"""Time in which a widget may still send the address from before our last change."""
+FRAME = (state.PROJECT, state.OPERATOR)
+"""Keys of the widgets that are on every page."""
 EVERYTHING = ("*",)
 """The names that a change of the project clears."""
 
 Choices = Mapping[str, Any] | Collection[Any] | None
-"""Text in the address -> value of the widget; or only the values; or None if any text will do."""
+"""Text in the address -> value of the widget; or only the values, perhaps a range; or None if any text will do."""
+
+
+class _Numbers(Mapping[str, int]):
+    """The numbers of a range by their text. A range may be too long for a dictionary."""
+
+    def __init__(self, numbers: range) -> None:
+        self._numbers = numbers
+
+    def __getitem__(self, text: str) -> int:
+        if text.isdecimal() and len(text) < 20 and (number := int(text)) in self._numbers:
+            return number
+        raise KeyError(text)
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 @dataclass
@@ -40,18 +60,32 @@ class _Place:
 
 
 def arrive(page: str, say: Callable[[str], object]) -> None:
-    """Take over the browser's address, unless it is from before our last change. Call before all widgets."""
+    """Take over the browser's address, unless it is from before our last change. Call before all widgets.
+
+    The browser may send a widget's value before it knows that change. A link may lead to that same address, but then
+    the browser sends no values of the page.
+    """
     address = {name: st.query_params.get_all(name) for name in st.query_params}
     place: _Place | None = st.session_state.get(state.PLACE)
     context = get_script_run_ctx()
     is_history = context is not None and context.is_history_navigation  # the browser's Back or Forward
+    in_browser = address
     if place and place.page == page and not is_history:
-        is_late = address == place.before and time.monotonic() - place.changed_at < LATE_SECONDS
+        is_recent = time.monotonic() - place.changed_at < LATE_SECONDS
+        is_late = address == place.before and is_recent and _has_values_of_page()
         if address == place.written or is_late:
             place.say = say
             return
+        in_browser = place.written  # Streamlit follows a link to the same page, but leaves the browser's address
     names = {name: values[-1] for name, values in address.items() if values and values[-1]}
-    st.session_state[state.PLACE] = _Place(page, names, address, say=say)
+    st.session_state[state.PLACE] = _Place(page, names, in_browser, say=say)
+
+
+def _has_values_of_page() -> bool:
+    """Return whether the browser sent values of the page's own widgets with this script run."""
+    context = get_script_run_ctx()
+    sent = context.session_state.get_widget_states() if context is not None else []
+    return any(not each.id.endswith(tuple(f"-{key}" for key in FRAME)) for each in sent)
 
 
 def leave() -> None:
@@ -75,6 +109,12 @@ def complete(name: str, text: str) -> None:
 def forget(name: str) -> None:
     """Remove a name, before the widget is drawn."""
     _place().names.pop(name, None)
+
+
+def refuse(sentence: str) -> None:
+    """Say on top of the page what is wrong with the address. A fragment says nothing: its page has said it."""
+    if say := _place().say:
+        say(sentence)
 
 
 def go(*, clears: Collection[str] = (), **values: Any) -> None:
@@ -114,8 +154,8 @@ def widget(
         value = asked
     elif asked and texts is not None and asked in texts:
         value = texts[asked]
-    elif asked and place.say:
-        place.say(refusal.format(name=name, asked=asked))
+    elif asked:
+        refuse(refusal.format(name=name, asked=asked))
     if key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
     return {"key": key, "on_change": _change, "args": (name, key, texts, default, clears)}
@@ -126,9 +166,9 @@ def _change(name: str, key: str, texts: Mapping[str, Any] | None, default: Any, 
     value = st.session_state[key]
     if value == default:
         value = None
-    elif texts is not None:
+    elif texts is not None and not isinstance(texts, _Numbers):
         value = next((text for text, each in texts.items() if each == value), None)
-    go(clears=clears, **{name: value or None})
+    go(clears=clears, **{name: None if value in (None, "") else value})
 
 
 def _texts(choices: Choices, default: Any) -> Mapping[str, Any] | None:
@@ -136,6 +176,8 @@ def _texts(choices: Choices, default: Any) -> Mapping[str, Any] | None:
         return {"true": True, "false": False}
     if choices is None or isinstance(choices, Mapping):
         return choices
+    if isinstance(choices, range):
+        return _Numbers(choices)
     return {_text(value): value for value in choices}
 
 

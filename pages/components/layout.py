@@ -24,8 +24,10 @@ from db.sqlite import Database
 from pages.components import address, state
 from pages.components.operators import current_operator
 
-OF_RUN = (state.TTA, state.OTHER_RUN, "show", "sort", "page")
+OF_RUN = (state.TTA, state.OTHER_RUN, state.CELL, "show", "sort", "page")
 """Names in the address that do not hold for another run."""
+ARCHIVED = "archived"
+"""Home: switch that shows archived projects too."""
 REFUSAL_SECONDS = 10.0
 """Time to read the error of a callback."""
 ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
@@ -47,14 +49,34 @@ def open_page(name: str) -> Page:
     with errors():
         project = _current_project()
     if project is None:
-        st.info("No projects yet. Import images to create one.", icon=":material/inbox:")
-        st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
-        stop()
+        _say_no_project()
     return Page(project=project, spec=spec_of(project), operator=current_operator())
 
 
+def _say_no_project() -> NoReturn:
+    archived = 0
+    if home().db.exists():
+        with errors(), database() as db:
+            archived = len(list_projects(db, archived=True))
+    if archived:
+        st.info(all_archived(archived), icon=":material/archive:")
+        st.page_link(
+            "pages/home.py", label="Show archived projects", icon=":material/inventory_2:",
+            query_params={ARCHIVED: "true"},
+        )  # fmt: skip
+    else:
+        st.info("No projects yet. Import images to create one.", icon=":material/inbox:")
+        st.page_link("pages/home.py", label="Import images", icon=":material/upload:")
+    stop()
+
+
+def all_archived(count: int) -> str:
+    """Return the sentence for a lab whose projects, at least one, are all archived."""
+    return "The only project is archived." if count == 1 else f"All {count:,} projects are archived."
+
+
 def enter(name: str) -> None:
-    """Ensure that the router runs around pages/NAME.py, and draw the title.
+    """Ensure that the router runs around pages/NAME.py, which draws the title. First statement of a page.
 
     Until a session has run st.navigation, Streamlit serves a deep link by running only the page's file, without app.py,
     so we rerun. st.switch_page would not do: after a server restart, a widget still on the screen can send its value
@@ -65,7 +87,6 @@ def enter(name: str) -> None:
         st.rerun()
     st.session_state[state.PAGE] = name
     st.set_page_config(page_title=f"{name.capitalize()} · Slotlab")
-    st.title(name.capitalize(), anchor=False)
 
 
 def stop() -> NoReturn:

@@ -1,4 +1,4 @@
-"""The frame that app.py draws around a page: login if configured, and the sidebar with project and operator."""
+"""The frame that app.py draws around a page: login if configured, sidebar with project and operator, title."""
 
 import threading
 import urllib.parse
@@ -10,29 +10,48 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAuthError
 from streamlit.navigation.page import StreamlitPage
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.backup import daily
 from core.errors import OptionError, StorageError
+from core.files import shortened
 from core.home import default_operator
 from db import connection, damage
 from db.labels import list_operators
 from pages.components import address, layout, operators, state
 from pages.components.widgets.cookie.server import set_cookie
+from pages.components.widgets.help.server import show_help
 from pages.components.widgets.sidebar.server import fold_sidebar
 
 _ADDRESS_COOKIE = "slotlab_address"
 """Address before the login, because the login always returns to the home page. Expires after ten minutes."""
 _PAGES = Path(__file__).parents[1]
-_DARK = Path(__file__).with_name("dark.css")
+_FRAME, _DARK = (Path(__file__).with_name(name) for name in ("frame.css", "dark.css"))
 OF_RUNS = ("evaluate", "compare", "predict")
 """Pages that show a run with a model."""
 
 
+def navigate(pages: Mapping[str, Sequence[StreamlitPage]]) -> tuple[StreamlitPage, str]:
+    """Return the page of the address. If there is none, return Home and the name that the address has.
+
+    Streamlit would open a dialog about files of the app.
+    """
+    context = get_script_run_ctx()
+    unknown = ""
+    if context and not context.pages_manager.intended_page_script_hash:
+        asked = context.pages_manager.intended_page_name or ""
+        if asked not in {page.url_path for group in pages.values() for page in group}:
+            context.pages_manager.set_script_intent("", "")
+            unknown = "" if asked == "home" else asked
+    return st.navigation(pages, position="hidden"), unknown  # the links of the sidebar name the project
+
+
 @contextmanager
-def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]]) -> Iterator[None]:
+def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]], unknown: str) -> Iterator[None]:
     """Require the login, draw the sidebar, then run the page inside.
 
-    `page`: name of the page. `pages`: the pages under each title of the sidebar.
+    `page`: name of the page. `pages`: the pages under each title of the sidebar. `unknown`: name in the address that
+    no page has.
     """
     token = layout.ROUTED.set(True)
     try:
@@ -41,7 +60,8 @@ def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]]) -> Iter
             _require_login()
             if before := _address_before_login():
                 st.switch_page(before[0], query_params=before[1])
-            with _place(page):
+            with _place(page, unknown):
+                st.html(_FRAME)
                 if st.context.theme.type == "dark":
                     st.html(_DARK)
                 with st.sidebar:
@@ -50,6 +70,7 @@ def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]]) -> Iter
                     _show_operator()
                 _link_to(links, pages, page)
                 _show_damage()
+                _show_title(page or "home")
                 yield
     finally:
         layout.ROUTED.reset(token)
@@ -107,9 +128,12 @@ def _address_before_login() -> tuple[str, dict[str, str]] | None:
 
 
 @contextmanager
-def _place(page: str) -> Iterator[None]:
+def _place(page: str, unknown: str) -> Iterator[None]:
     """Take over the address, and write it after the page."""
     notes = st.container()  # not in the sidebar, which a narrow window hides
+    if unknown:
+        sentence = f"There is no page {shortened(unknown)!r}. This is Home."
+        notes.error(layout.plain(sentence), icon=":material/error:")
     address.arrive(page, lambda sentence: notes.error(layout.plain(sentence), icon=":material/error:"))
     yield
     address.leave()
@@ -190,6 +214,15 @@ def _change_operator() -> None:
     """Callback: change the operator's name. An invalid name changes nothing."""
     with layout.refuses("operator"):
         st.session_state[state.OPERATOR_NAME] = operators.check_name(st.session_state[state.OPERATOR] or "")
+
+
+# Title
+
+
+def _show_title(page: str) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.title(page.capitalize(), anchor=False, width="content")
+        show_help(page)
 
 
 # Damage

@@ -17,7 +17,7 @@ def choose_split(runs: Sequence[Run]) -> tuple[str, str]:
     split: str = st.segmented_control(
         "Split", splits, default="val", required=True,
         help="next: a source that the run has not seen, as the images of next month." if sources else None,
-        **address.widget(state.SPLIT, splits, "val", clears=("show", "sort", "page", state.NEXT_SOURCE)),
+        **address.widget(state.SPLIT, splits, "val", clears=(state.CELL, "show", "sort", "page", state.NEXT_SOURCE)),
     )  # fmt: skip
     if split != NEXT:
         return split, ""

@@ -81,7 +81,7 @@ def option_field(basis: str, option: str) -> str:
 
 def next_recipe(project: Project) -> str:
     """Train: the box for the augmentation of the next run."""
-    return f"recipe of {project.name}"
+    return f"recipe of {project.id}"
 
 
 # Augment
@@ -91,7 +91,7 @@ OWN_SETTINGS = "augment"
 CHOSEN_RECIPES = "recipe for the next run"
 """Title of the recipe for the next run, by project id; absent if the default applies."""
 LAST_SETTINGS = "last augment settings"
-"""Augment: the next run's recipe and the page's settings at the last visit, by project name."""
+"""Augment: the next run's recipe and the page's settings at the last visit, by project id."""
 RECIPE_NAME, RECIPE_NOTE = "recipe name", "recipe note"
 """Fields under Save as."""
 PICK = "pick"
@@ -100,7 +100,7 @@ PICK = "pick"
 
 def recipe_box(project: Project) -> str:
     """Augment: the box of recipes of one project."""
-    return f"augment recipe of {project.name}"
+    return f"augment recipe of {project.id}"
 
 
 def transform_field(transform: str, param: str = "") -> str:
@@ -118,8 +118,10 @@ TTA = "tta"
 """Switch: show results with test-time augmentation."""
 SECTION = "section"
 """Evaluate, Compare, Augment: the open tab."""
-CELL, CLICKS = "cell", "clicks"
-"""Evaluate: the last clicked cell of a confusion matrix, and the number of clicks."""
+CELL = "cell"
+"""Evaluate: name of the clicked cell of a confusion matrix. It stands in the address only."""
+CLICKS = "clicks"
+"""Evaluate: number of clicks on cells."""
 VIEWS_CHANGED = "views changed"
 """Evaluate: set when the TTA tab has changed something that the rest of the page shows."""
 SLICES_FILTER = "filter"

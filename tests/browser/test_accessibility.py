@@ -12,7 +12,7 @@ from tests.helpers.browsing import open_at, settle
 from tests.helpers.lab import Lab
 
 PAGES = (
-    "home", "propose", "label", "review", "samples", "augment", "train", "train?run=1", "evaluate?run=1",
+    "home", "guide", "propose", "label", "review", "samples", "augment", "train", "train?run=1", "evaluate?run=1",
     *(f"evaluate?run=1&section={name}" for name in ("slices", "tta", "confidence", "report", "bundle")),
     "compare", "models", "predict",
 )  # fmt: skip

@@ -112,3 +112,33 @@ def test_what_is_chosen_stands_in_the_address(lab: "Lab", page: Page, runs: Runs
     page.get_by_test_id("stSelectbox").filter(has_text="Split").get_by_role("combobox").click()
     page.get_by_role("option", name="train", exact=True).click()
     expect_place(page, project=project, state="labeled", split="train")
+
+
+def test_a_link_to_the_address_of_a_moment_ago_is_followed(lab: "Lab", page: Page, runs: Runs) -> None:
+    """A widget may send the old address, because the browser did not know the new one yet. A link means it."""
+    project, (_, newer) = next(iter(runs.items()))
+    query = urllib.parse.urlencode({"project": project, "run": newer})
+    open_at(page, lab, f"/evaluate?{query}", "Evaluate")
+    expect_place(page, project=project, run=newer)
+    page.get_by_role("tab", name="Slices").click()
+    page.wait_for_url("**section=slices*", wait_until="commit")
+
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Evaluate").click()
+
+    expect_place(page, project=project, run=newer)
+    expect(page.get_by_role("tab", name="Errors")).to_have_attribute("aria-selected", "true")
+
+
+def test_an_unknown_page_is_named_on_home(own_lab: "Lab", page: Page) -> None:
+    """It is also the first thing that a server may be asked. No dialog tells of files of the app."""
+    own_lab.make_project("known", 1)
+    own_lab.start()
+    for path in ("nosuchpage", "home2"):
+        page.goto(f"{own_lab.url}/{path}?project=known")
+        expect(page.get_by_text(f"There is no page '{path}'. This is Home.")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        settle(page)
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Samples").click()
+    expect(page.get_by_role("heading", name="Samples", exact=True)).to_be_visible()
+    expect(page.get_by_text("There is no page")).to_have_count(0)

@@ -87,6 +87,11 @@ def test_a_click_shows_the_images_and_their_labels_can_be_corrected(
     page.mouse.click(*cell(page, "all", 0, 7))
     expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} images with 0 read as 7 at any position.")).to_be_visible()
     expect(page.get_by_role("radio", name="one cell")).to_be_checked()
+    page.wait_for_url("**cell=all-07*", wait_until="commit")
+    page.reload()
+    expect(page.get_by_text(f"{SECOND_DIGIT_WRONG} images with 0 read as 7 at any position.")).to_be_visible()
+    expect(page.get_by_test_id("matrices")).to_have_attribute("data-chosen", "all 0 7")
+    settle(page)
 
     hashes = [tile(page, place).get_attribute("data-sample") for place in range(SECOND_DIGIT_WRONG)]
     field(page).fill("12")

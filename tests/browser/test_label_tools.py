@@ -329,17 +329,7 @@ def test_a_screen_reader_announces_names_and_results(lab: "Lab", open_label: Ope
     page.keyboard.press("x")
     expect(status).to_have_text("“x” is not an allowed character (0123456789).")
     expect(field).to_have_accessible_description("“x” is not an allowed character (0123456789).")
-    for name in (
-        "Undo",
-        "Skip",
-        "Unreadable",
-        "Not from this portal",
-        "Save",
-        "Zoom",
-        "Invert",
-        "Contrast",
-        "Shortcuts",
-    ):
+    for name in ("Undo", "Skip", "Unreadable", "Not from this portal", "Save", "Zoom", "Invert", "Contrast"):
         expect(widget(page).get_by_role("button", name=name)).to_be_visible()
     expect(widget(page).get_by_role("img")).to_have_attribute("alt", "The image to label")
 
@@ -348,31 +338,45 @@ def test_a_screen_reader_announces_names_and_results(lab: "Lab", open_label: Ope
 
 
 def test_the_keys_are_shown_and_nothing_is_typed_behind_them(lab: "Lab", open_label: OpenLabel) -> None:
-    """F1 opens and closes the shortcuts. Escape and any click close them and do nothing else."""
+    """F1 and `?` open the keys, and so does their button. Escape closes them and does nothing else."""
     project = lab.make_project("keys", 5)
     page = open_label(lab, project)
     sample = shown(page)
     page.keyboard.type("12")
-    keys = widget(page).get_by_role("dialog", name="Keyboard shortcuts")
+    keys = page.get_by_role("dialog", name="Keys of Label")
 
-    page.keyboard.press("F1")
+    for key in ("F1", "?"):
+        page.keyboard.press(key)
+        expect(keys).to_be_visible()
+        expect(keys).to_contain_text("skip the image; it comes back in the queue of skipped images")
+        expect(widget(page)).to_have_attribute("data-ready", "false")
+        page.keyboard.type("345678?")
+        page.keyboard.press("Escape")
+        expect(keys).to_be_hidden()
+        expect_ready(page)
+    page.get_by_role("button", name="Keys").click()
     expect(keys).to_be_visible()
-    expect(widget(page)).to_have_attribute("data-ready", "false")
-    page.keyboard.type("345678")
-    page.keyboard.press("Escape")
+    keys.get_by_role("button", name="Close").click()
     expect(keys).to_be_hidden()
     expect_ready(page)
-    widget(page).get_by_role("button", name="Shortcuts").click()
-    expect(keys).to_be_visible()
-    keys.click()
-    expect(keys).to_be_hidden()
-    page.keyboard.press("F1")
-    page.keyboard.press("F1")
-    expect(keys).to_be_hidden()
 
     page.keyboard.type("3")
     assert (shown(page), typed(page)) == (sample, "123...")
     assert ledger(lab, project) == []
+
+
+def test_a_question_mark_can_be_a_character_of_labels(lab: "Lab", open_label: OpenLabel) -> None:
+    """Then it is typed, and F1 shows the keys."""
+    project = lab.make_project("marks", 5, length=6, charset="0123456789?")
+    page = open_label(lab, project)
+    keys = page.get_by_role("dialog", name="Keys of Label")
+
+    page.keyboard.type("12?")
+
+    assert typed(page) == "12?..."
+    expect(keys).to_be_hidden()
+    page.keyboard.press("F1")
+    expect(keys).to_be_visible()
 
 
 def test_zoom_invert_and_contrast_stay_on(lab: "Lab", open_label: OpenLabel) -> None:

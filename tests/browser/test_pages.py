@@ -158,3 +158,28 @@ def test_the_browser_cannot_ask_another_machine(lab: "Lab", page: Page, violatio
     for directive in ("img-src", "default-src", "script-src", "connect-src"):
         assert any(f"{directive} 'self'" in violation for violation in violations), directive
     violations.clear()
+
+
+def test_a_question_mark_shows_the_keys_of_a_page(lab: "Lab", page: Page) -> None:
+    """It opens a dialog that Escape closes, never while a field is typed in. The guide opens in another tab."""
+    project = lab.make_project("helped", 1)
+    open_at(page, lab, f"/samples?project={project.name}", "Samples")
+    keys = page.get_by_role("dialog", name="Keys of Samples")
+    search = page.get_by_role("textbox", name="Search")
+
+    search.click()
+    page.keyboard.type("a?")
+    expect(search).to_have_value("a?")
+    expect(keys).to_be_hidden()
+    search.blur()
+    page.keyboard.press("?")
+    expect(keys).to_be_visible()
+    expect(keys).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+
+    page.get_by_role("button", name="Keys").click()
+    with page.context.expect_page() as opened_page:
+        keys.get_by_role("link", name="guide").click()
+    expect(opened_page.value.get_by_role("heading", name="Guide", exact=True)).to_be_visible(timeout=30_000)
+    expect(opened_page.value.get_by_text("Samples lists every image of a project.")).to_be_visible()

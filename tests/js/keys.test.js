@@ -52,18 +52,24 @@ test("Ctrl belongs to the browser.", () => {
 test("AltGraph types a character, although Ctrl and Alt are reported as pressed.", () => {
   const event = pressed("@", { ctrlKey: true, altKey: true, altGraph: true });
   assert.equal(labelCommand(event, LETTERS), "type");
-  assert.equal(reviewCommand(event), "type");
+  assert.equal(reviewCommand(event, LETTERS), "type");
 });
 
 test("In review, Space marks, Enter confirms the screen, and other characters are typed.", () => {
   assert.deepEqual(
-    [" ", "Enter", "7", "F1"].map((key) => reviewCommand(pressed(key))),
+    [" ", "Enter", "7", "F1"].map((key) => reviewCommand(pressed(key), LETTERS)),
     ["mark", "done", "type", undefined],
   );
 });
 
 test("In review, Alt uses the key code, and Ctrl belongs to the browser.", () => {
-  assert.equal(reviewCommand(pressed("¨", { altKey: true, code: "KeyU" })), "unreadable");
-  assert.equal(reviewCommand(pressed("u", { altKey: true, ctrlKey: true, code: "KeyU" })), undefined);
-  assert.equal(reviewCommand(pressed("a", { ctrlKey: true })), undefined);
+  assert.equal(reviewCommand(pressed("¨", { altKey: true, code: "KeyU" }), LETTERS), "unreadable");
+  assert.equal(reviewCommand(pressed("u", { altKey: true, ctrlKey: true, code: "KeyU" }), LETTERS), undefined);
+  assert.equal(reviewCommand(pressed("a", { ctrlKey: true }), LETTERS), undefined);
+});
+
+test("A question mark asks for help, unless labels have it.", () => {
+  const marks = new Charset("0123?");
+  assert.deepEqual([labelCommand(pressed("?"), LETTERS), labelCommand(pressed("?"), marks)], ["help", "type"]);
+  assert.deepEqual([reviewCommand(pressed("?"), LETTERS), reviewCommand(pressed("?"), marks)], [undefined, "type"]);
 });

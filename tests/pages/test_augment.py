@@ -193,7 +193,7 @@ def test_changed_settings_are_saved_as_a_version_and_used(
         assert [(one.name, one.version, one.note, recipes.settings_of(one)) for one in saved] == [
             ("portal", 1, "no holes", expected)
         ]
-    assert app.selectbox(key="augment recipe of portal").value == "portal@1"
+    assert app.selectbox(key="augment recipe of 1").value == "portal@1"
     assert app.session_state["recipe for the next run"] == {portal.id: "portal@1"}
 
 
@@ -203,7 +203,7 @@ def test_a_recipe_sets_the_switches(home: Home, open_page: OpenPage, portal: Pro
         recipes.save(db, portal, "soft", {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}, operator="Ann")
     app = open_page("augment", project=portal.name)
 
-    app.selectbox(key="augment recipe of portal").set_value("soft@1").run()
+    app.selectbox(key="augment recipe of 1").set_value("soft@1").run()
     assert [toggle.key for toggle in app.toggle if toggle.value] == ["blur"]
     assert app.slider(key="blur sigma").value == (0.3, 0.4)
     app.slider(key="blur sigma").set_range(0.3, 0.9).run()
@@ -218,13 +218,13 @@ def test_a_default_is_where_the_page_starts(home: Home, open_page: OpenPage, por
     with opened(home.db) as db:
         recipes.save(db, portal, "soft", {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}, operator="Ann")
     app = open_page("augment", project=portal.name)
-    app.selectbox(key="augment recipe of portal").set_value("soft@1").run()
+    app.selectbox(key="augment recipe of 1").set_value("soft@1").run()
     press(app, "Make default")
 
     with opened(home.db) as db:
         assert find_default(db, portal.id) == "soft@1"
     again = open_page("augment", project=portal.name)
-    assert again.selectbox(key="augment recipe of portal").value == "soft@1"
+    assert again.selectbox(key="augment recipe of 1").value == "soft@1"
     assert [toggle.key for toggle in again.toggle if toggle.value] == ["blur"]
 
 
@@ -283,7 +283,7 @@ def test_the_train_page_starts_a_run_with_a_recipe(
         recipes.save(db, trained, "soft", settings, operator="Ann")
     app = open_page("train", project="portal")
     if how == "by hand":
-        app.selectbox(key="recipe of portal").set_value("soft@1").run()
+        app.selectbox(key="recipe of 1").set_value("soft@1").run()
     else:
         app.session_state["recipe for the next run"] = {trained.id: "soft@1"}
         app.run()
@@ -308,7 +308,7 @@ def go_to(app: AppTest, name: str) -> AppTest:
 
 def shown(app: AppTest) -> tuple[str, list[str]]:
     """Return the chosen recipe and the transforms that are on."""
-    return app.selectbox(key="augment recipe of portal").value, [one.key for one in app.toggle if one.value]
+    return app.selectbox(key="augment recipe of 1").value, [one.key for one in app.toggle if one.value]
 
 
 def test_the_choice_of_the_train_page_is_shown(open_page: OpenPage, trained: Project) -> None:
@@ -316,7 +316,7 @@ def test_the_choice_of_the_train_page_is_shown(open_page: OpenPage, trained: Pro
     app = open_page("augment", project="portal")
     app.toggle(key="blur").set_value(False).run()
 
-    go_to(app, "train").selectbox(key="recipe of portal").set_value("off").run()
+    go_to(app, "train").selectbox(key="recipe of 1").set_value("off").run()
     go_to(app, "augment")
 
     assert not app.exception
@@ -345,7 +345,7 @@ def test_the_augmentation_of_a_cloned_run_is_shown(home: Home, open_page: OpenPa
 def test_changes_survive_a_visit_to_another_page(open_page: OpenPage, trained: Project, used: bool) -> None:
     """They survive as long as nothing else is chosen for the next run."""
     app = open_page("augment", project="portal")
-    app.selectbox(key="augment recipe of portal").set_value("off").run()
+    app.selectbox(key="augment recipe of 1").set_value("off").run()
     app.toggle(key="blur").set_value(True).run()
     if used:
         press(app, "Use for training")
@@ -392,7 +392,7 @@ def test_costs_are_shown_against_the_step_of_a_run(home: Home, open_page: OpenPa
 def test_a_model_at_chance_judges_no_transform(open_page: OpenPage, trained: Project) -> None:
     """After two steps the model reads almost nothing, so no transform is judged. Changed settings need a new check."""
     app = open_tab(open_page, trained, "Readability")
-    app.selectbox(key="augment recipe of portal").set_value("off").run()
+    app.selectbox(key="augment recipe of 1").set_value("off").run()
     app.toggle(key="invert").set_value(True).run()
     press(app, "Check readability")
 
@@ -411,7 +411,7 @@ def test_unreadable_variants_are_a_warning(
 ) -> None:  # fmt: skip
     """The warning has the numbers, the advice and the misread images."""
     app = open_tab(open_page, trained, "Readability")
-    app.selectbox(key="augment recipe of portal").set_value("off").run()
+    app.selectbox(key="augment recipe of 1").set_value("off").run()
     app.toggle(key="invert").set_value(True).run()
     misread = [Misread(label="123", text="321", variant=np.zeros((32, 96, 3), dtype=np.uint8))]
     readings = [
@@ -439,3 +439,24 @@ def test_without_a_model_nothing_can_be_asked(open_page: OpenPage, portal: Proje
 
     assert "No trained model yet" in app.info[0].value
     assert "Check readability" not in [button.label for button in app.button]
+
+
+def test_seed_and_number_of_variants_stand_in_the_address(open_page: OpenPage, portal: Project) -> None:
+    app = open_page("augment", project=portal.name, variants="3", seed="4000000")
+
+    assert not app.exception
+    assert len(app.image) == 4
+    assert app.number_input(key="seed").value == 4_000_000
+    app.number_input(key="seed").set_value(7).run()
+    app.number_input(key="n").set_value(14).run()
+    assert app.query_params["seed"] == "7"
+    assert "variants" not in app.query_params
+
+
+@pytest.mark.parametrize("seed", ["x", "-1", "4294967296", "9" * 5000, "1.5"])
+def test_a_seed_that_cannot_be_is_named(open_page: OpenPage, portal: Project, seed: str) -> None:
+    app = open_page("augment", project=portal.name, seed=seed)
+
+    assert not app.exception
+    assert "There is no seed" in app.main.error[0].value
+    assert app.number_input(key="seed").value == 0

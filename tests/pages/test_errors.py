@@ -19,12 +19,10 @@ from core.home import Home, default_operator
 from core.images.pixels import decode
 from core.model.attention import attention_of
 from core.model.predictor import Predictor
-from core.runs.evaluated import load_evaluated
-from core.runs.rounds import get_run
 from db.connection import opened
 from db.records import Project
 from db.samples import find_sample, image_bytes
-from pages.components.widgets.gallery.server import Cell, identity_of
+from pages.components.widgets.gallery.server import Cell
 
 OpenPage = Callable[..., AppTest]
 RUN = "0001-fast"
@@ -59,19 +57,19 @@ def store(home: Home, project: Project, wrong: int) -> Reading:
     return reading_of(home, project)
 
 
-def sent(app: AppTest, place: int) -> dict[str, Any]:
-    """Return the data of a widget as the browser gets it. The matrices come first."""
+def sent(app: AppTest, key: str) -> dict[str, Any]:
+    """Return the data of a widget as the browser gets it."""
     assert not app.exception
-    data: dict[str, Any] = json.loads(app.get("bidi_component")[place].proto.json)
-    return data
+    (data,) = (json.loads(each.proto.json) for each in app.get("bidi_component") if each.key == key)
+    return dict(data)
 
 
 def matrices(app: AppTest) -> list[dict[str, Any]]:
-    return list(sent(app, 0)["matrices"])
+    return list(sent(app, "matrices")["matrices"])
 
 
 def tiles(app: AppTest) -> list[dict[str, Any]]:
-    return list(sent(app, 1)["tiles"])
+    return list(sent(app, "gallery")["tiles"])
 
 
 def hashes(app: AppTest) -> list[str]:
@@ -186,7 +184,7 @@ def test_without_an_error_near_misses_are_shown(home: Home, open_page: OpenPage,
     assert f"There is no error in {n} images" in app.success[0].value
     assert f"at least {np.floor(10_000 * 0.05 ** (1 / n)) / 100:g}%." in app.success[0].value
     assert "closest to an error first" in " ".join(caption.value for caption in app.caption)
-    assert sent(app, 0)["kind"] == "probability"
+    assert sent(app, "matrices")["kind"] == "probability"
     assert "wrong" not in next(group for group in app.button_group if "least confident" in group.options).options
     margins = np.sort(reading.log_probs_NPC, axis=2)
     narrow = (margins[:, :, -1] - margins[:, :, -2]).min(axis=1)
@@ -199,11 +197,9 @@ def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: Ope
     true = int(reading.targets_NP[0, 1])
     read, other = (true + 1) % 4, (true + 2) % 4
     app = open_page("evaluate", project=trained.name)
-    with opened(home.db) as db:
-        evaluation = identity_of(load_evaluated(db, home, get_run(db, RUN), "val", tta=False))
 
     def show(position: int | None, into: int) -> tuple[list[str], list[str]]:
-        app.session_state["cell"] = Cell(evaluation, position, true, into, soft=False)
+        app.query_params["cell"] = Cell(position, true, into, soft=False).name("0123")
         app.session_state["clicks"] = app.session_state["clicks"] + 1 if "clicks" in app.session_state else 1
         app.run()
         return hashes(app), [caption.value for caption in app.caption]
@@ -223,7 +219,21 @@ def test_a_cell_shows_its_images_at_a_position_or_any(home: Home, open_page: Ope
     same = np.flatnonzero(reading.targets_NP[:, 1] == true)
     close = same[np.argsort(-reading.log_probs_NPC[same, 1, other], kind="stable")]
     assert shown == [predictions.sha256[place] for place in close]
-    assert sent(app, 0)["chosen"] == {"position": 1, "row": true, "column": other}
+    assert sent(app, "matrices")["chosen"] == {"position": 1, "row": true, "column": other}
+
+
+@pytest.mark.parametrize("cell", ["4-01", "0-01", "2-09", "all-0", "2-01-x", "matrix"])
+def test_a_cell_that_the_evaluation_lacks_is_named(
+    home: Home, open_page: OpenPage, trained: Project, cell: str
+) -> None:  # fmt: skip
+    """The text has three positions and the characters 0 to 3."""
+    store(home, trained, wrong=2)
+
+    app = open_page("evaluate", project=trained.name, cell=cell)
+
+    assert not app.exception
+    assert ["There is no cell" in error.value for error in app.main.error] == [True]
+    assert sent(app, "matrices")["chosen"] is None
 
 
 def test_attention_is_shown_on_request(home: Home, open_page: OpenPage, trained: Project) -> None:

@@ -56,8 +56,8 @@ def project(home: Home) -> Project:
 def sent(app: AppTest) -> dict[str, Any]:
     """Return the widget data as the browser gets it."""
     assert not app.exception
-    data: dict[str, Any] = json.loads(app.get("bidi_component")[0].proto.json)
-    return data
+    (data,) = (json.loads(each.proto.json) for each in app.get("bidi_component") if each.key == "labeler")
+    return dict(data)
 
 
 def message(have: list[str], tab: str = "one", **more: Any) -> dict[str, Any]:

@@ -242,3 +242,28 @@ def test_an_image_has_one_answer(home: Home, open_page: OpenPage, trained: Proje
     assert any(caption.startswith(f"Confidence {shown}") for caption in captions)
     assert (f"{DEFAULT[0].name}, {shown}" in captions) is not tta
     assert row["Accepted"] == (row["Confidence"] >= 50)
+
+
+def test_reader_images_search_and_views_stand_in_the_address(
+    home: Home, open_page: OpenPage, trained: Project
+) -> None:  # fmt: skip
+    """A link opens them, and a choice that is the default leaves the address."""
+    with opened(home.db) as db:
+        add_images(db, trained, "train", 3)
+    app = open_page(
+        "predict", project=trained.name, run="1", reader="builtin", images="unlabeled", search="train 1", tta="true"
+    )
+
+    assert not app.exception
+    assert [group.value for group in app.segmented_control] == ["builtin", "unlabeled"]
+    assert app.toggle(key="tta of builtin").value
+    app.segmented_control(key=f"reader of {trained.id}").set_value("run").run()
+    app.text_input(key="search").set_value("").run()
+    assert {"reader", "search"}.isdisjoint(app.query_params)
+    assert app.query_params["images"] == "unlabeled"
+
+
+def test_an_unknown_choice_in_the_address_is_named(open_page: OpenPage, trained: Project) -> None:
+    app = open_page("predict", project=trained.name, images="all")
+
+    assert [error.value for error in app.main.error] == ["There are no images 'all'\\."]

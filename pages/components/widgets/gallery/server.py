@@ -6,6 +6,7 @@ its place.
 """
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -69,14 +70,17 @@ SORTS = {
 class Cell:
     """The clicked cell of a confusion matrix."""
 
-    view: str
-    """Id of the evaluation, from `identity_of`."""
     position: int | None
     """None: any position."""
     true: int
     read: int
     soft: bool
     """True: clicked in the matrix of probabilities."""
+
+    def name(self, charset: str) -> str:
+        """Return the cell as the address names it: 2-47 is 4 read as 7 at the second position."""
+        place = "all" if self.position is None else str(self.position + 1)
+        return f"{place}-{charset[self.true]}{charset[self.read]}{'-probable' * self.soft}"
 
     def is_close(self, reading: Reading) -> bool:
         """Return whether to list the images closest to the cell: it was clicked by probability, or it is empty."""
@@ -88,6 +92,19 @@ def identity_of(shown: Evaluated) -> str:
     return f"{shown.run.job.id} {shown.split} {shown.source} {shown.tta}"
 
 
+def chosen_cell(shown: Evaluated) -> Cell | None:
+    """Return the cell that the address names. Say if the evaluation has none of this name."""
+    asked, spec = address.get(state.CELL), shown.spec
+    match = re.fullmatch(r"(all|[1-9][0-9]{0,3})-(.)(.)(-probable)?", asked, re.DOTALL)
+    if match and {match[2], match[3]} <= {*spec.charset} and (match[1] == "all" or int(match[1]) <= spec.length):
+        position = None if match[1] == "all" else int(match[1]) - 1
+        return Cell(position, spec.charset.index(match[2]), spec.charset.index(match[3]), bool(match[4]))
+    if asked:
+        address.refuse(f"There is no cell {asked!r} here.")
+        address.forget(state.CELL)
+    return None
+
+
 @st.fragment(key="images")
 def show_images(shown: Evaluated) -> None:
     """Draw the images of one matrix cell, or the wrong, nearly wrong or least confident ones."""
@@ -96,9 +113,7 @@ def show_images(shown: Evaluated) -> None:
         st.caption(HIDDEN)
         return
     n, correct = shown.result["n"], shown.result["correct"]
-    cell: Cell | None = st.session_state.get(state.CELL)
-    if cell and cell.view != identity_of(shown):
-        cell = None  # from another evaluation
+    cell = chosen_cell(shown)
     choices = ["wrong"] * (correct < n) + ["near misses"] * (correct > 0) + ["least confident", "one cell"]
     # Each click gets a new key: when a single fragment reruns, a value set by a callback does not reach the browser
     # (Streamlit 1.67).

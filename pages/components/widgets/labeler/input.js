@@ -20,7 +20,6 @@ export class Input {
     const on = listener(signal);
     on(window, "keydown", (event) => this.key(event), true);
     on(window, "paste", (event) => this.paste(event), true);
-    on(window, "click", (event) => this.clickInHelp(event), true);
     on(this.field, "input", (event) => this.readInput(event));
     on(this.field, "compositionstart", () => (screen.isComposing = true));
     on(this.field, "compositionupdate", (event) => this.compose(event.data));
@@ -42,7 +41,7 @@ export class Input {
   }
 
   isListening() {
-    return !this.screen.isHelpOpen && isListening(this.field, this.screen.parts.help);
+    return isListening(this.field);
   }
 
   // ---- keys -------------------------------------------------------------------------------------------------------
@@ -51,7 +50,6 @@ export class Input {
   /** @param {KeyboardEvent} event */
   key(event) {
     if (isComposed(event) || event.metaKey) return;
-    if (this.screen.isHelpOpen) return this.keyInHelp(event);
     if (!this.isListening()) return;
     const command = commandOf(event, this.typing.charset);
     if (!command || this.isUsedByFocus(event.key)) return;
@@ -68,20 +66,6 @@ export class Input {
   isUsedByFocus(key) {
     const active = focusedElement();
     return isPress(key, this.field) || (MOVES.includes(key) && active && !this.screen.root.contains(active));
-  }
-
-  /** @param {KeyboardEvent} event */
-  keyInHelp(event) {
-    if (event.key === "F1" || event.key === "Escape") this.commands.help();
-    else if (event.ctrlKey || event.altKey || [...event.key].length > 1) return;
-    consume(event);
-  }
-
-  /** @param {MouseEvent} event */
-  clickInHelp(event) {
-    if (!this.screen.isHelpOpen) return;
-    consume(event);
-    this.commands.help();
   }
 
   /** @param {MouseEvent} event */

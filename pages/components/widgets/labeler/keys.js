@@ -24,6 +24,7 @@ export function commandOf(event, charset) {
   const isAltGraph = event.getModifierState("AltGraph"); // types a character, although Ctrl and Alt are reported as pressed
   if (event.altKey && !event.ctrlKey && !isAltGraph) return altCommandOf(event, charset);
   if (event.ctrlKey && !isAltGraph) return undefined;
+  if (event.key === "?" && !charset.has("?")) return "help";
   return [...event.key].length === 1 ? "type" : KEYS[event.key];
 }
 

@@ -4,6 +4,7 @@
 import { Charset } from "../shared/charset.js";
 import { listener, mount } from "../shared/dom.js";
 import { Exchange } from "../shared/exchange.js";
+import { HELP } from "../shared/keyboard.js";
 import { Outbox } from "../shared/outbox.js";
 import { Settling } from "../shared/settling.js";
 import { flagText, number } from "../shared/words.js";
@@ -85,7 +86,7 @@ class Labeler {
       zoom: () => screen.changeView("zoom"),
       invert: () => screen.changeView("invert"),
       contrast: () => screen.changeView("contrast"),
-      help: () => this.help(),
+      help: () => window.dispatchEvent(new Event(HELP)),
     };
     screen.parts.waiting.textContent = this.outbox.waitingText;
     this.screen = screen;
@@ -234,11 +235,6 @@ class Labeler {
   }
 
   // ---- screen -----------------------------------------------------------------------------------------------------
-
-  help() {
-    this.screen.toggleHelp();
-    this.showReady();
-  }
 
   show() {
     if (this.isClosed) return;

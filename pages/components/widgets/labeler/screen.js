@@ -29,7 +29,6 @@ export class Screen {
     this.parts.slots.replaceChildren(...this.slots);
     this.parts.entry.style.setProperty("--length", length);
     this.parts.notices.replaceChildren();
-    this.parts.help.hidden = true;
     this.field.inputMode = charset.inputMode;
     this.field.autocapitalize = charset.text === charset.text.toUpperCase() ? "characters" : "none";
     this.field.setAttribute("aria-label", `Label, ${count(length, "character")} of ${charset.text}`);
@@ -57,15 +56,6 @@ export class Screen {
 
   get entry() {
     return this.picture?.entry;
-  }
-
-  get isHelpOpen() {
-    return !this.parts.help.hidden;
-  }
-
-  toggleHelp() {
-    this.parts.help.hidden = this.isHelpOpen;
-    (this.isHelpOpen ? this.parts.help : this.field).focus({ preventScroll: !this.isHelpOpen });
   }
 
   // ---- the image --------------------------------------------------------------------------------------------------
@@ -150,7 +140,7 @@ export class Screen {
   /** @param {boolean} isReady @param {boolean} isElsewhere whether another element has the keyboard focus */
   showReady(isReady, isElsewhere) {
     this.root.dataset.ready = String(isReady);
-    this.root.classList.toggle("elsewhere", isElsewhere && !this.isHelpOpen);
+    this.root.classList.toggle("elsewhere", isElsewhere);
   }
 
   /** @param {Counts} counts @param {string} project @param {import("../shared/outbox.js").Outbox} outbox */

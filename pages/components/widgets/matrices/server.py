@@ -11,7 +11,7 @@ from core.evaluation.percent import percent
 from core.evaluation.reference import target_name
 from core.runs.evaluated import Evaluated
 from pages.components import address, state
-from pages.components.widgets.gallery.server import Cell, identity_of
+from pages.components.widgets.gallery.server import Cell, chosen_cell, identity_of
 from pages.components.widgets.messages import widget_files, widget_message
 
 _KEY = "matrices"
@@ -48,12 +48,12 @@ def show_matrices(shown: Evaluated) -> None:
         cell = widget_message(_KEY, "cell")
         if cell and cell["view"] == view:
             soft = kind == "probability"
-            st.session_state[state.CELL] = Cell(view, cell["position"], cell["true"], cell["read"], soft)
+            chosen = Cell(cell["position"], cell["true"], cell["read"], soft)
             st.session_state[state.CLICKS] = st.session_state.get(state.CLICKS, 0) + 1
-            address.go(clears=("show", "sort", "page"))
+            address.go(clears=("show", "sort", "page"), **{state.CELL: chosen.name(shown.spec.charset)})
             st.rerun(scope="images")
 
-    chosen: Cell | None = st.session_state.get(state.CELL)
+    chosen = chosen_cell(shown)
     _WIDGET(
         key=_KEY,
         data={
@@ -61,9 +61,7 @@ def show_matrices(shown: Evaluated) -> None:
             "kind": kind,
             "target": target,
             "charset": shown.spec.charset,
-            "chosen": {"position": chosen.position, "row": chosen.true, "column": chosen.read}
-            if chosen and chosen.view == view
-            else None,
+            "chosen": {"position": chosen.position, "row": chosen.true, "column": chosen.read} if chosen else None,
             **(_probability_data(shown) if kind == "probability" else _count_data(shown, rates=kind == "rates")),
         },
         on_cell_change=pick_cell,

@@ -16,10 +16,11 @@ const KEYS = {
 const ALT_CODES = { KeyU: "unreadable", KeyO: "otherPortal", KeyH: "toggleHistory" };
 
 // Returns undefined for keys that the widget does not use.
-/** @param {KeyboardEvent} event */
-export function commandOf(event) {
+/** @param {KeyboardEvent} event @param {{ has(char: string): boolean }} charset */
+export function commandOf(event, charset) {
   const isAltGraph = event.getModifierState("AltGraph"); // types a character, although Ctrl and Alt are reported as pressed
   if (!isAltGraph && event.ctrlKey) return undefined;
   if (!isAltGraph && event.altKey) return ALT_CODES[event.code];
+  if (event.key === "?" && !charset.has("?")) return undefined; // the help of the page
   return KEYS[event.key] ?? ([...event.key].length === 1 ? "type" : undefined);
 }

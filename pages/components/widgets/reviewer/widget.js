@@ -192,7 +192,7 @@ export class Widget {
   /** @param {KeyboardEvent} event */
   key(event) {
     if (isComposed(event) || event.metaKey || !isListening()) return;
-    const command = commandOf(event);
+    const command = commandOf(event, this.charset);
     const handler = command === "type" ? () => this.type(event.key) : this.view.handlers[command];
     if (!handler || this.isUsedByFocus(event.key)) return;
     event.preventDefault();

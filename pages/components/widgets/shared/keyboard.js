@@ -1,5 +1,7 @@
 // Keyboard focus.
 
+export const HELP = "slotlab-help"; // event of a widget that wants the help of the page
+
 const EDITABLE =
   "textarea, select, input:not([type=button], [type=checkbox], [type=radio], [type=range], [type=submit], [type=file])";
 const PRESSABLE = "a, button, input, summary, [role=button], [role=link], [role=tab], [role=radio], [role=option]";
@@ -13,13 +15,14 @@ export function focusedElement() {
   return active === document.body ? null : /** @type {HTMLElement | null} */ (active);
 }
 
-// Returns whether keys go to the widget: no other field has the focus and no other dialog or menu is open. Its own
-// dialog is excluded first, because checkVisibility makes the browser compute all styles.
-/** @param {HTMLElement | null} field @param {HTMLElement | null} dialog */
-export function isListening(field = null, dialog = null) {
+// Returns whether keys go to the widget: no other field has the focus and no dialog or menu is open. The dialog of the
+// help is in a shadow root, where a query does not find it, but it has the focus.
+/** @param {HTMLElement | null} field */
+export function isListening(field = null) {
   const active = focusedElement();
   if (active !== field && (active?.isContentEditable || active?.matches(EDITABLE))) return false;
-  return ![...document.querySelectorAll(OVERLAYS)].some((each) => each !== dialog && each.checkVisibility());
+  if (active?.closest("dialog")) return false;
+  return ![...document.querySelectorAll(OVERLAYS)].some((each) => each.checkVisibility());
 }
 
 // Returns whether the key activates the focused button or link.

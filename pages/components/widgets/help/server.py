@@ -1,0 +1,35 @@
+"""Server side of the help widget. The browser opens the dialog, so that no field loses what is typed in it."""
+
+import urllib.parse
+
+import streamlit as st
+
+from pages.components import guide
+from pages.components.widgets.messages import widget_files
+
+EVERYWHERE = guide.Keys(
+    "Every page",
+    (
+        ("?", "show these keys; while you type in a field, it is a character"),
+        ("Tab, Shift+Tab", "go to the next or the previous control"),
+        ("Enter, Space", "press the button, open the list"),
+        ("Escape", "close a dialog or a list"),
+        ("R", "read the page again; where letters are typed, it is one"),
+    ),
+)
+_WIDGET = st.components.v2.component("slotlab.help", **widget_files("help"), isolate_styles=True)
+
+
+def show_help(page: str) -> None:
+    """Draw the button of the keys and the link to the guide. `page`: name of the page."""
+    topic = page if page in guide.topics() else guide.OVERVIEW
+    lists = [*(guide.keys(page) if topic == page else ()), EVERYWHERE]
+    _WIDGET(
+        key="help",
+        data={
+            "title": f"Keys of {page.capitalize()}",
+            "lists": [{"title": each.title, "rows": each.rows} for each in lists],
+            "guide": f"guide?{urllib.parse.urlencode({'of': topic})}",
+        },
+        width="content",
+    )
