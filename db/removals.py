@@ -15,6 +15,8 @@ from db.sqlite import Database
 
 IDS = {"projects": "id", "sources": "id", "samples": "id", "acceptances": "id", "verdicts": "id", "jobs": "number"}
 """Columns of ids that are never used twice, by table. See db.ids."""
+TABLES = {"project": "projects", "source": "sources", "run": "jobs"}
+"""Tables of what can be deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,14 @@ def newest_rows(db: Database, kind: str, owner_id: int) -> list[int]:
         )
         for value in db.execute(sql, [owner_id]).fetchone()
     ]
+
+
+def exists(db: Database, kind: str, row_id: int) -> bool:
+    """Return whether a project, source or run is still there. `row_id`: its id, or the number of a run."""
+    table = TABLES[kind]
+    is_shown = " AND removed_at IS NULL" if kind == "run" else ""
+    sql = f"SELECT 1 FROM {table} WHERE {IDS[table]} = ?{is_shown}"
+    return db.execute(sql, [row_id]).fetchone() is not None
 
 
 def delete_project(db: Database, project: Project) -> None:

@@ -106,7 +106,7 @@ def delete_run(db: Database, home: Home, run: Run, *, typed: str, operator: str)
     def delete() -> None:
         removals.hide_jobs(db, [run.job.id, *(job.id for job in made)])
 
-    removed = _remove(db, home, project, "run", run.job.id, count, delete, operator=operator)
+    removed = _remove(db, home, project, "run", run.job.number, run.job.id, count, delete, operator=operator)
     assert removed is not None
     return removed
 
@@ -133,7 +133,7 @@ def _back_up_and_remove(
         seen = removals.newest_rows(db, kind, row_id)
         backup = backups.back_up(home)
         removed = _remove(
-            db, home, project, kind, name, count, delete, backup=backup.path, is_backed_up=is_backed_up,
+            db, home, project, kind, row_id, name, count, delete, backup=backup.path, is_backed_up=is_backed_up,
             operator=operator,
         )  # fmt: skip
         if removed is not None:
@@ -149,6 +149,7 @@ def _remove(
     home: Home,
     project: Project,
     kind: str,
+    row_id: int,
     name: str,
     count: Callable[[], tuple[Counts, list[str]]],
     delete: Callable[[], None],
@@ -157,8 +158,13 @@ def _remove(
     is_backed_up: Callable[[], bool] = lambda: True,
     operator: str,
 ) -> Removal | None:
-    """Delete rows and record it in one transaction, then delete the folders. Return None if the backup is too old."""
+    """Delete rows and record it in one transaction, then delete the folders. Return None if the backup is too old.
+
+    Raises OptionError if another process has deleted the same meanwhile.
+    """
     with write(db):
+        if not removals.exists(db, kind, row_id):
+            raise OptionError(f"Nothing was deleted. There is no {kind} {name} here any more.")
         if kind != "run" and (active := jobs.active_jobs(db, project.id)):  # started since the first look
             raise JobError(_busy(active[0], f"delete {kind} {name}"))
         counts, folders = count()

@@ -13,9 +13,6 @@ from db.removals import Counts
 from db.sqlite import Database
 from pages.components import layout
 
-TABLES = {"project": "projects", "source": "sources", "run": "jobs"}
-"""The table of each kind, as db.removals.IDS names it."""
-
 
 def ask_deletion(
     kind: str, row_id: int, name: str, counts: Counts, note: str, delete: Callable[[str], None]
@@ -46,6 +43,7 @@ def delete_once(
     if exists:
         return done_sentence(delete())
     for removal in removals.list_removals(db):
-        if (removal.kind, removal.name) == (kind, name) and json.loads(removal.last_ids)[TABLES[kind]] >= row_id:
+        last_id = json.loads(removal.last_ids)[removals.TABLES[kind]] if removal.kind == kind else 0
+        if removal.name == name and last_id >= row_id:
             return done_sentence(removal)
     raise OptionError(f"Nothing was deleted. There is no {kind} {name} here any more.")

@@ -334,3 +334,34 @@ def test_a_job_of_a_deleted_project_does_not_start(home: Home, db: Database, bun
 
     with pytest.raises(JobError, match="Project other was renamed or deleted"):
         control.start_job(db, home, other, "import", {})
+
+
+@pytest.mark.parametrize("kind", ["project", "source", "run"])
+def test_of_two_processes_only_one_deletes(
+    home: Home, db: Database, bundled: Project, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """The second one began before the first one ended. Nothing is recorded twice."""
+    run = runs.find_run(db, RUN)
+    source = projects.list_sources(db, bundled.id)[0]
+    assert run
+
+    def delete(db: Database) -> Removal:
+        if kind == "project":
+            return removal.delete_project(db, home, bundled, typed="portal", operator="ann")
+        if kind == "source":
+            return removal.delete_source(db, home, bundled, source, typed=source.name, operator="ann")
+        return removal.delete_run(db, home, run, typed=RUN, operator="ann")
+
+    inner = removal._remove
+
+    def remove_second(*arguments: object, **keywords: object) -> Removal | None:
+        monkeypatch.setattr(removal, "_remove", inner)
+        with opened(home.db) as other:
+            delete(other)
+        return inner(*arguments, **keywords)
+
+    monkeypatch.setattr(removal, "_remove", remove_second)
+    with pytest.raises(OptionError, match=f"There is no {kind} .* here any more"):
+        delete(db)
+
+    assert [each.kind for each in removals.list_removals(db)] == [kind]
