@@ -23,7 +23,8 @@ from bench.cells import ROOT, CellError
 from bench.ui.pages import IMAGE, MATRIX, PLOT, TABLE, TILE, WATCH, Screen, drawn, opened
 from bench.ui.portal import served, slotlab
 from bench.ui.typist import chromium
-from core.data.importing import Request, Upload, start_import
+from core.data.import_request import Request, Upload
+from core.data.importing import start_import
 from core.data.labeling import apply_events
 from core.home import Home
 from core.images import renderer

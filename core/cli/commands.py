@@ -31,6 +31,7 @@ from core.cli.shared import (
 )
 from core.cli.terminal import one_sentence, print_error, print_line
 from core.data import export, import_checks, importing
+from core.data.import_request import WATCH_SECONDS, Request
 from core.data.kinds import labels_by_kind, parenthesis
 from core.data.label_book import LabelOptions, Preview
 from core.data.managing import tags_of
@@ -143,12 +144,16 @@ def import_(
     replace: Annotated[
         bool, typer.Option("--replace", help="Correct labels that exist already; also those of val and test.")
     ] = False,
+    frame: Annotated[
+        str,
+        typer.Option(metavar="N|last", help="Import this frame of animations, counted from 1. Default: refuse them."),
+    ] = "",
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep importing new files from the folder until Ctrl-C.")
     ] = False,
     every: Annotated[
         float, typer.Option(metavar="SECONDS", help="Interval between scans of a watched folder.")
-    ] = importing.WATCH_SECONDS,
+    ] = WATCH_SECONDS,
     as_json: Json = False,
 ) -> None:
     """Import images, skipping duplicates. Run again to finish an interrupted import.
@@ -159,9 +164,9 @@ def import_(
     With --watch --json: one line per batch, then a line with the full report.
     """
     home = Home.from_env()
-    request = importing.Request(
+    request = Request(
         path=source_path, labels=labels, project=project, length=length, charset=charset,
-        source=source, owner=owner, authorization=authorization, watch=watch, every=every, replace=replace,
+        source=source, owner=owner, authorization=authorization, watch=watch, every=every, replace=replace, frame=frame,
         options=LabelOptions(
             pattern=pattern, file_column=file_column, label_column=label_column, separator=separator,
             fold_case=fold_case,
@@ -206,7 +211,7 @@ def _show_preview(preview: Preview) -> None:
 
 
 def _watch(
-    db: Database, home: Home, request: importing.Request, progress: Progress, *, as_json: bool
+    db: Database, home: Home, request: Request, progress: Progress, *, as_json: bool
 ) -> tuple[Job, importing.Report]:
     """Follow a watching import and print its batches until Ctrl-C or SIGTERM."""
     request_id = uuid.uuid4().hex

@@ -10,7 +10,8 @@ from typing import Any
 
 from core.backup.restore import in_use
 from core.cli.progress import Progress
-from core.data.importing import Request, Upload, start_import
+from core.data.import_request import Request, Upload
+from core.data.importing import start_import
 from core.data.proposals import accept_agreed
 from core.data.proposing import start_proposing
 from core.errors import OptionError

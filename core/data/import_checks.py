@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from core.charset import TextSpec, spec_of
-from core.data.importing import (
+from core.data.import_request import (
     UPLOAD,
     UPLOADED_LABELS,
     Request,
@@ -23,6 +23,7 @@ from core.data.label_book import LabelBook, Preview, check_table
 from core.data.sources import check_source, count_entries, folder_paths, list_files
 from core.data.tables.formats import MAX_TABLE_BYTES
 from core.errors import ImportSourceError, OptionError, SlotlabError
+from core.images.pixels import check_frame
 from core.names import MAX_PROJECT, check_name
 from db import projects
 from db.sqlite import Database
@@ -87,7 +88,8 @@ def _check_count(path: Path, most: int) -> None:
 def problems(db: Database | None, request: Request, upload: Upload | None = None) -> dict[str, str]:
     """Return what is wrong with a request, as sentences by field: all at once, where `start_import` raises the first.
 
-    Fields: images, labels, project, text, source, owner, authorization. Without a database there is no project yet.
+    Fields: images, frame, labels, project, text, source, owner, authorization. Without a database there is no project
+    yet.
     """
     found: dict[str, str] = {}
 
@@ -98,6 +100,7 @@ def problems(db: Database | None, request: Request, upload: Upload | None = None
             found[field] = str(error)
 
     check("images", lambda: _check_images(request, upload))
+    check("frame", lambda: check_frame(request.frame))
     if upload is None and request.path is not None and "images" not in found:
         check("labels", lambda: _check_labels(request))
     project = projects.find_project(db, request.project) if db is not None else None

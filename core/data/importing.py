@@ -10,7 +10,6 @@ import io
 import json
 import sys
 import time
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,28 +18,31 @@ from pathlib import Path
 from typing import Any
 
 from core.charset import TextSpec, spec_of
-from core.data.label_book import (
-    NAMED,
-    RULES,
-    GivenLabel,
-    LabelBook,
-    LabelOptions,
-    check_table,
-    read_manifests,
+from core.data.import_request import (
+    UPLOAD,
+    UPLOADED_LABELS,
+    Request,
+    Upload,
+    check_origins,
+    check_upload,
+    check_watch,
+    first_names,
+    new_spec,
+    save_upload,
+    with_absolute_paths,
 )
-from core.data.sources import SourceFile, check_source, folder_paths, has_inside, list_files, storable
+from core.data.label_book import GivenLabel, LabelBook, LabelOptions, check_table, read_manifests
+from core.data.sources import SourceFile, check_source, list_files
 from core.data.standing import update_standing
 from core.data.tables import naming
-from core.data.tables.formats import check_bytes
 from core.data.watched_folder import UnsettledError, Watch
 from core.errors import ImageError, ImportSourceError, LabelError, OptionError, StorageError
-from core.files import checked_path
 from core.home import Home
-from core.images.pixels import Pixels, decode_new, pixel_hash, split_of
+from core.images.pixels import Pixels, check_frame, decode_new, pixel_hash, split_of, still
 from core.jobs import control
 from core.jobs.jobdir import JobDir
 from core.jobs.work import Work, run_worker
-from core.names import MAX_ORIGIN, MAX_PROJECT, check_name
+from core.names import MAX_PROJECT, check_name
 from core.words import plural
 from db import labels, projects, samples
 from db.connection import opened, write
@@ -49,53 +51,10 @@ from db.sqlite import Database
 
 BATCH = 200
 """Images per transaction. Decoding happens outside it; 200 inserts hold the write lock for about 20 ms."""
-DEFAULT_SPEC = TextSpec(6, "0123456789")
-UPLOAD, UPLOADED_LABELS = "upload.zip", "label table"
-"""Files uploaded through the browser. They stay in the job's directory until they are imported."""
-ORIGINS = {
-    "source name": "Name where these images come from.",
-    "owner": "Enter who owns the portal.",
-    "authorization": "Enter the ticket or contract that allows you to use these images.",
-}
-"""Facts about a source that must be known, with advice."""
 MAX_REASONS = 1000
 """Rejections and label problems that a report names. It counts all of them."""
-WATCH_SECONDS = 2.0
-"""Seconds between two scans of a watched folder. Longer after a slow scan, so that the job is mostly idle."""
 REPORT = "report.json"
 """Current report of a watching import, in the job's directory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """The parameters of an import."""
-
-    path: Path | None
-    """Folder, zip or image on this machine; None for uploaded files."""
-    labels: str = "none"
-    """One of core.data.label_book.RULES, or the path of a label table, perhaps inside `path`."""
-    options: LabelOptions = field(default_factory=LabelOptions)
-    replace: bool = False
-    """True to correct labels that exist already."""
-    project: str
-    length: int | None = None
-    charset: str | None = None
-    """None: those of the project, or six digits for a new one."""
-    source: str
-    owner: str
-    authorization: str
-    watch: bool = False
-    """True to keep importing new files from the folder until canceled."""
-    every: float = WATCH_SECONDS
-    """Seconds between two scans."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """Files uploaded through the browser: images, or one zip."""
-
-    files: Sequence[tuple[str, bytes]]
-    label_table: bytes | None = None
 
 
 @dataclass
@@ -180,6 +139,7 @@ def start_import(
     large one cannot stop this process. An error in them is the reason of the failed job.
     """
     request = with_absolute_paths(request)
+    check_frame(request.frame)
     watched = request.path is not None and request.watch
     if request.path is None:
         check_upload(upload)
@@ -191,7 +151,7 @@ def start_import(
             check_table(Path(request.labels))
     known = projects.find_project(db, request.project)
     if known is None or projects.find_source(db, known.id, request.source) is None:
-        _check_origins(request.source, request.owner, request.authorization)
+        check_origins(request.source, request.owner, request.authorization)
     if watched and request.path is not None:
         text = spec_of(known) if known else new_spec(request.length, request.charset)
         request = replace(request, labels=_watched_rule(request, request.path, text))
@@ -205,6 +165,8 @@ def start_import(
         spec["options"] = asdict(request.options)
     if request.replace:
         spec["replace"] = True
+    if request.frame:
+        spec["frame"] = request.frame
     if watched:
         if job := _find_watch(db, home, project, spec):
             return job
@@ -218,27 +180,6 @@ def start_import(
     return control.start_job(db, home, project, "import", spec, request_id=request_id, fill=fill)
 
 
-def with_absolute_paths(request: Request) -> Request:
-    """Return the request with absolute paths, because the worker has another working directory.
-
-    A pattern is about names, and a watched folder has no table.
-    """
-    if request.labels == "auto" and (request.watch or request.options.pattern is not None):
-        request = replace(request, labels="none" if request.options.pattern is None else "filename")
-    if request.path is None:
-        return request
-    path, rule = checked_path(request.path), request.labels
-    if rule not in RULES and ((table := checked_path(Path(rule))).exists() or not has_inside(path, rule)):
-        rule = str(table)
-    return replace(request, path=path, labels=rule)
-
-
-def first_names(folder: Path) -> list[str]:
-    """Return the names of some files of a folder that is watched. It may be empty, or have very many."""
-    paths = islice(folder_paths(folder), naming.EVIDENCE_NAMES)
-    return [storable(path.relative_to(folder).as_posix()) for path in paths]
-
-
 def _watched_rule(request: Request, folder: Path, spec: TextSpec) -> str:
     """Return the rule of a watch, decided by the files that are there. Raises AmbiguousLabelsError."""
     if request.labels != "filename" or request.options.pattern is not None:
@@ -247,18 +188,6 @@ def _watched_rule(request: Request, folder: Path, spec: TextSpec) -> str:
     exported = read_manifests(folder, names)
     rule = naming.decided([name for name in names if name not in exported], spec)
     return "filename" if rule == "start" else rule
-
-
-def check_watch(request: Request, folder: Path) -> None:
-    """Raise SlotlabError if the folder cannot be watched with these labels."""
-    if not folder.is_dir():
-        raise ImportSourceError(f"{folder} is not a folder. Only a folder can be watched.")
-    if request.labels != "none" and request.labels not in NAMED:
-        raise OptionError(
-            "A watched folder can take labels only from file names. To use a table, import without watching."
-        )
-    if not 0.1 <= request.every <= 3600:
-        raise OptionError(f"Cannot scan a folder every {request.every:g} seconds. Use 0.1 to 3,600 seconds.")
 
 
 def _find_watch(db: Database, home: Home, project: Project, spec: dict[str, Any]) -> Job | None:
@@ -271,7 +200,7 @@ def _find_watch(db: Database, home: Home, project: Project, spec: dict[str, Any]
                     f"{job.id} is already watching this folder, with labels {other['labels']} and source "
                     f"{other['source']}. Cancel it first."
                 )
-            if any(other.get(key) != spec.get(key) for key in ("options", "replace")):
+            if any(other.get(key) != spec.get(key) for key in ("options", "replace", "frame")):
                 raise OptionError(f"{job.id} is already watching this folder, with other options. Cancel it first.")
             return job
     return None
@@ -301,32 +230,6 @@ def batch_reports(home: Home, job: Job, offset: int) -> tuple[list[Report], int]
     return [Report(**json.loads(line)) for line in whole.splitlines()], offset + len(whole + newline)
 
 
-def _is_one_zip(upload: Upload) -> bool:
-    return len(upload.files) == 1 and upload.files[0][0].lower().endswith(".zip")
-
-
-def check_upload(upload: Upload | None) -> None:
-    """Raise SlotlabError if there is nothing to import, or a glance shows that it cannot be."""
-    if upload is None or not upload.files:
-        raise OptionError("There are no files to import. Choose image files or a zip file first.")
-    if _is_one_zip(upload) and not zipfile.is_zipfile(io.BytesIO(upload.files[0][1])):
-        raise ImportSourceError(f"{upload.files[0][0]} is damaged or not a zip file.")
-    if upload.label_table is not None:
-        check_bytes("The label table", upload.label_table)
-
-
-def save_upload(upload: Upload, directory: Path) -> None:
-    """Save the files as one zip, so that an uploaded name never becomes a path."""
-    if _is_one_zip(upload):
-        (directory / UPLOAD).write_bytes(upload.files[0][1])
-    else:
-        with zipfile.ZipFile(directory / UPLOAD, "w") as archive:
-            for name, data in upload.files:
-                archive.writestr(zipfile.ZipInfo(name), data)
-    if upload.label_table is not None:
-        (directory / UPLOADED_LABELS).write_bytes(upload.label_table)
-
-
 def _work(work: Work) -> dict[str, object] | None:
     directory, spec = work.job.path, work.spec
     if spec.get("watch"):
@@ -344,6 +247,7 @@ def _work(work: Work) -> dict[str, object] | None:
             rule,
             options=options,
             replace=spec.get("replace", False),
+            frame=spec.get("frame", ""),
             operator=spec["operator"],
             on_progress=lambda done, total: work.say("Importing", step=done, steps=total),
             should_stop=work.should_stop,
@@ -400,7 +304,8 @@ def _import_new(work: Work, home: Home, watch: Watch, report: Report, rejected: 
             names, folder = [entry.name for entry in batch], Path(work.spec["path"])
             options = LabelOptions(**work.spec.get("options", {}))
             book = LabelBook(work.spec["labels"], spec_of(project), names, folder, options, decides=False)
-            images = list(_read(sorted(batch, key=lambda entry: entry.name), book, batch_report, rejected))
+            batch.sort(key=lambda entry: entry.name)
+            images = list(_read(batch, book, batch_report, work.spec.get("frame", ""), rejected))
             corrections = Corrections() if work.spec.get("replace") else None
             _store(db, project, source, images, work.spec["operator"], batch_report, corrections)
             if corrections:
@@ -432,19 +337,12 @@ def open_project(db: Database, name: str, length: int | None, charset: str | Non
     return project
 
 
-def new_spec(length: int | None, charset: str | None) -> TextSpec:
-    """Return the text of a new project. Raises OptionError."""
-    return TextSpec(
-        DEFAULT_SPEC.length if length is None else length, DEFAULT_SPEC.charset if charset is None else charset
-    )
-
-
 def open_source(db: Database, project: Project, name: str, owner: str, authorization: str) -> Source:
     """Find or create the source. Raises OptionError if owner or authorization is missing or differs."""
     with write(db):
         source = projects.find_source(db, project.id, name)
         if source is None:
-            _check_origins(name, owner, authorization)
+            check_origins(name, owner, authorization)
             return projects.insert_source(db, project.id, name, owner, authorization)
     if (source.owner, source.authorization) != (owner, authorization):
         raise OptionError(
@@ -452,19 +350,6 @@ def open_source(db: Database, project: Project, name: str, owner: str, authoriza
             "Use another source name for a different owner or authorization."
         )
     return source
-
-
-def _check_origins(name: str, owner: str, authorization: str) -> None:
-    check_origin("source name", name)
-    check_origin("owner", owner)
-    check_origin("authorization", authorization)
-
-
-def check_origin(title: str, value: str) -> None:
-    """Raise OptionError if a fact about a new source is missing or not a name. `title` is a key of ORIGINS."""
-    if not value.strip():
-        raise OptionError(f"The {title} is missing. {ORIGINS[title]}")
-    check_name(title, value, MAX_ORIGIN)
 
 
 def import_images(
@@ -476,13 +361,14 @@ def import_images(
     *,
     options: LabelOptions | None = None,
     replace: bool = False,
+    frame: str = "",
     operator: str,
     on_progress: Callable[[int, int], None],
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Import all images under `path`. `rule` and `options` select the labels (see core.data.label_book.LabelBook).
 
-    With `replace`, correct labels that exist already, after all images are read.
+    With `replace`, correct labels that exist already, after all images are read. `frame`: see core.images.pixels.still.
 
     Stop between two batches when `should_stop` returns True. Images imported so far are kept.
     """
@@ -492,7 +378,7 @@ def import_images(
     remaining = iter(entries)
     done = 0
     while not should_stop() and (batch := list(islice(remaining, BATCH))):
-        _store(db, project, source, list(_read(batch, book, report)), operator, report, corrections)
+        _store(db, project, source, list(_read(batch, book, report, frame)), operator, report, corrections)
         done += len(batch)
         on_progress(done, len(entries))
     if corrections and not should_stop():
@@ -553,12 +439,12 @@ def _store(
 
 
 def _read(
-    batch: list[SourceFile], book: LabelBook, report: Report, rejected: set[str] | None = None
+    batch: list[SourceFile], book: LabelBook, report: Report, frame: str, rejected: set[str] | None = None
 ) -> Iterator[NewImage]:
     """Yield the images of a batch. Other files go into the report, once each if `rejected` is given."""
     for entry in batch:
         try:
-            data = entry.read()
+            data = still(entry.read(), frame) if frame else entry.read()
             pixels = decode_new(data)
         except UnsettledError:
             continue

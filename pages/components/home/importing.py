@@ -12,7 +12,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.data.import_checks import preview_of, problems
-from core.data.importing import DEFAULT_SPEC, Report, Request, Upload, current_report, new_spec, start_import
+from core.data.import_request import DEFAULT_SPEC, Request, Upload, new_spec
+from core.data.importing import Report, current_report, start_import
 from core.data.label_book import LabelOptions, Preview
 from core.data.tables import formats
 from core.errors import SlotlabError
@@ -26,6 +27,8 @@ from pages.components.progress import cancel_button, follow, show_progress
 
 TABLE_TYPES = ["csv", "tsv", "txt", "json", "jsonl", "ndjson", "py"]
 IMAGE_TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "zip"]
+MAY_MOVE = (".gif", ".webp", ".png", ".zip")
+"""Ends of the names of files in which there can be an animation."""
 LABEL_RULES = {
     "auto": "Tables beside the images",
     "none": "No labels yet",
@@ -195,6 +198,13 @@ def _ask_for_images(places: dict[str, DeltaGenerator]) -> None:
             "Image files or a zip file", type=IMAGE_TYPES, accept_multiple_files=True, key=state.IMPORT_FILES
         )
     places["images"] = st.empty()
+    names = [file.name.lower() for file in st.session_state.get(state.IMPORT_FILES) or []]
+    if on_server or any(name.endswith(MAY_MOVE) for name in names):
+        st.text_input(
+            "Frame of animations", placeholder="Refuse animations", **_persistent("import frame"),
+            help="The number of the frame to import, counted from 1, or: last.",
+        )  # fmt: skip
+    places["frame"] = st.empty()
     rule = st.selectbox(
         "Labels", list(LABEL_RULES), format_func=LABEL_RULES.__getitem__, **_persistent("import labels")
     )
@@ -227,7 +237,7 @@ def _entered_images() -> dict[str, Any]:
         corrects = entered.get("import replace", False)
     return {
         "path": Path(folder) if folder else None, "labels": rule, "options": options, "replace": corrects,
-        "watch": on_server and entered.get("import watch", False),
+        "watch": on_server and entered.get("import watch", False), "frame": _text("import frame") or "",
     }  # fmt: skip
 
 

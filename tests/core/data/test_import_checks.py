@@ -8,7 +8,7 @@ from sqlite_utils import Database
 
 from core.charset import TextSpec
 from core.data.import_checks import preview, preview_of, problems
-from core.data.importing import Request, Upload
+from core.data.import_request import Request, Upload
 from core.data.label_book import LabelOptions
 from core.errors import ImportSourceError
 from db.connection import write

@@ -17,7 +17,8 @@ from sqlite_utils import Database
 from bench.reliability.verdict import damage, lost
 from bench.reliability.writers import Writer
 from core.data import importing
-from core.data.importing import Report, Request, Upload, import_images, open_project, open_source, start_import
+from core.data.import_request import Request, Upload
+from core.data.importing import Report, import_images, open_project, open_source, start_import
 from core.data.label_book import LabelOptions
 from core.data.labeling import apply_events
 from core.errors import AmbiguousLabelsError, ImportSourceError, OptionError, SlotlabError
@@ -70,6 +71,22 @@ def label(db: Database, project: Project, sample: Sample, action: str, text: str
 
 
 # What is stored
+
+
+def test_a_frame_of_an_animation_is_stored(db: Database, project: Project, source: Source, folder: Path) -> None:
+    """Without a choice it is refused. The stored file is the frame, under the name of the animation."""
+    frames = [Image.fromarray(pixels(number)) for number in range(3)]
+    write_files(folder, {"123456.png": encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])})
+
+    refused = run(db, project, source, folder)
+    report = import_images(
+        db, project, source, folder, "filename", frame="2", operator="import", on_progress=lambda *_: None
+    )
+
+    assert (refused.rejected, report.imported, report.labeled) == (1, 1, 1)
+    (sample,) = samples.select_samples(db, project.id)
+    assert (sample.name, sample.sha256) == ("123456.png", pixel_hash(pixels(1)))
+    assert Image.open(BytesIO(samples.image_bytes(db, [sample.id])[sample.id])).format == "PNG"
 
 
 def test_an_image_is_stored_with_its_facts(db: Database, project: Project, source: Source, folder: Path) -> None:

@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.errors import ImageError
+from core.errors import ImageError, OptionError
+from core.images import pixels as images
 from core.images.pixels import (
+    LAST,
     MAX_BYTES,
     MAX_PIXELS,
+    check_frame,
     data_url,
     decode,
     decode_new,
@@ -25,6 +28,7 @@ from core.images.pixels import (
     image_format,
     pixel_hash,
     split_of,
+    still,
 )
 from tests.helpers.pictures import encoded, pixels, png
 
@@ -453,3 +457,45 @@ def test_a_tiff_is_shown_as_png() -> None:
 
     assert image_format(data) == "tiff"
     assert data_url(data) == data_url(encode_png(pixels(1)))
+
+
+# ---- frames
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
+def test_a_frame_of_an_animation_becomes_a_still_image(form: str) -> None:
+    """Its pixels are those of the frame alone."""
+    frames = [Image.fromarray(np.full((20, 40, 3), 60 * number, np.uint8)) for number in range(4)]
+    options: dict[str, Any] = {"lossless": True} if form == "WEBP" else {}
+    data = encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)
+
+    for frame, number in (("1", 0), ("3", 2), (LAST, 3)):
+        assert np.array_equal(decode(still(data, frame)), np.asarray(frames[number]))
+    with pytest.raises(ImageError, match="The animation has 4 frames, so there is no frame 5"):
+        still(data, "5")
+    with pytest.raises(ImageError, match="Choose a frame of animations to import it"):
+        decode_new(data)
+
+
+def test_other_files_have_no_frames() -> None:
+    """A still image, the pages of a TIFF and a damaged file stay as they are."""
+    pages = [Image.fromarray(pixels(number)) for number in range(2)]
+    for data in (png(1), encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]), b"no image", b""):
+        assert still(data, LAST) == data
+
+
+def test_an_animation_is_drawn_only_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file can hold very many frames, and each is drawn over those before it."""
+    frames = [Image.fromarray(pixels(number)) for number in range(4)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    monkeypatch.setattr(images, "MAX_DRAWN", 3 * frames[0].width * frames[0].height)
+
+    assert still(data, "3")
+    with pytest.raises(ImageError, match="Frame 4 cannot be drawn"):
+        still(data, LAST)
+
+
+@pytest.mark.parametrize("frame", ["0", "-1", "first", "1.5", "²", "9" * 20])
+def test_a_word_that_is_not_a_frame_is_refused(frame: str) -> None:
+    with pytest.raises(OptionError, match="is not a frame"):
+        check_frame(frame)
