@@ -56,7 +56,8 @@ class Facts:
     """Errors in which the run is surer than SURE."""
     pair: tuple[str, str, int] = ("", "", 0)
     """The most frequent confusion: character of the label, character read, images with it."""
-    train_n: int
+    typed: int
+    """Training labels of people. Others cost them nothing, so they do not say how many more they can type."""
     underfitted: bool = False
     """True if the network has not learned its own training images either."""
     worry: str = ""
@@ -123,8 +124,8 @@ def _improve(facts: Facts, value: str) -> Conclusion:
 
 
 def _more(facts: Facts) -> int:
-    """Return how many labels to add before another run: as many as there are, and at most a few hours' work."""
-    return min(max(facts.train_n, LEAST_LABELS), MOST_LABELS)
+    """Return how many labels to add before another run: as many as people gave, and at most a few hours' work."""
+    return min(max(facts.typed, LEAST_LABELS), MOST_LABELS)
 
 
 def _hand_out(facts: Facts) -> Conclusion:

@@ -7,7 +7,6 @@ from itertools import islice
 from core.home import Home
 from core.jobs.jobdir import JobDir, duration
 from core.model.config import TrainConfig
-from core.model.init_choice import choose_init, located
 from core.runs import initial
 from core.runs.start import FEW, count_training, labels_of_people
 from core.runs.unseen import held_out_source
@@ -52,8 +51,7 @@ def forecast(db: Database, home: Home, project: Project, config: TrainConfig) ->
     """Return the forecast of a run that starts now. Raises SlotlabError if it could not start."""
     without = held_out_source(db, project, config)
     train = count_training(db, project, without)
-    config = initial.resolve(db, home, project, config)
-    init, _ = choose_init(located(config, home.runs), project.length)
+    config, init = initial.resolve(db, home, project, config)
     steps, _ = config.planned_steps(train, starts_warm=init != "scratch")
     measured = _measured(db, home, project, config)
     per_step = measured or SECONDS_PER_STEP.get(config.backbone)

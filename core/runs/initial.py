@@ -13,15 +13,15 @@ from db.records import ACTIVE, Project
 from db.sqlite import Database
 
 
-def resolve(db: Database, home: Home, project: Project, config: TrainConfig) -> TrainConfig:
-    """Return `config` with the full name of the run that `init` names. The Slotlab folder may move, so not its path.
+def resolve(db: Database, home: Home, project: Project, config: TrainConfig) -> tuple[TrainConfig, str]:
+    """Return `config` with the full name of the run that `init` names, and `scratch`, `rendered` or a path.
 
+    The Slotlab folder may move, so `config` does not get the path.
     Raises OptionError or CheckpointError if the initial weights do not exist or do not fit.
     """
     if is_run_name(config.init):
         config = replace(config, init=_full_name(db, home, project, config))
-    choose_init(located(config, home.runs), project.length)
-    return config
+    return config, choose_init(located(config, home.runs), project.length)[0]
 
 
 def _full_name(db: Database, home: Home, project: Project, config: TrainConfig) -> str:

@@ -2,6 +2,7 @@
 
 from statistics import fmean
 
+from core.data.kinds import trained_on
 from core.errors import SlotlabError
 from core.evaluation.conclusion import Conclusion, Facts, conclude, most_confused, sure_errors
 from core.home import Home
@@ -29,7 +30,7 @@ def next_step(db: Database, home: Home, shown: Evaluated) -> Conclusion:
             n=shown.result["n"],
             sure_errors=sure_errors(shown.reading),
             pair=most_confused(shown.reading, shown.spec),
-            train_n=run.train_n,
+            typed=trained_on(control.spec(home, run.job.id), run.train_n)["person"],
             underfitted=_training_accuracy(seen.metrics) < LEARNED,
             worry=seen.diagnosis.text if seen.diagnosis and sick else "",
             has_threshold=threshold is not None,

@@ -48,7 +48,7 @@ def start_training(
     """
     job = jobs.find_by_request(db, request_id) if request_id else None
     if job is None:
-        config = initial.resolve(db, home, project, recipes.resolve(db, project, config))
+        config, _ = initial.resolve(db, home, project, recipes.resolve(db, project, config))
         if without := unseen.held_out_source(db, project, config):
             config = replace(config, hold_out_source=without.name)  # the newest one is another one later
             unseen.check_initial(db, home, config, without)

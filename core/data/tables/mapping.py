@@ -105,14 +105,21 @@ def _file_column(table: Table, rows: Sequence[Row], files: FileIndex) -> int:
     if len(best) > 1 and all(found[at] == found[best[0]] for at in best):
         best = best[:1]
     if len(best) > 1:
-        names = " or ".join(_title(table, at) for at in best)
-        raise AmbiguousLabelsError(f"In {table.name}, the file could be named by {names}. Choose with --file-column.")
+        raise _several(table, "the file could be named by", [best], "--file-column")
     if not best:
         raise ImportSourceError(
             f"No column of {table.name} names the files ({shortened(', '.join(table.columns))}). "
             "Name the column with --file-column."
         )
     return best[0]
+
+
+def _several(table: Table, meaning: str, columns: Sequence[Sequence[int]], option: str) -> AmbiguousLabelsError:
+    """Return the error about columns of which each fits, and perhaps about others that fit together."""
+    each, *together = columns
+    names = " or ".join(_title(table, at) for at in each)
+    names += "".join(f", or {','.join(_title(table, at) for at in group)} together" for group in together)
+    return AmbiguousLabelsError(f"In {table.name}, {meaning} {names}. Choose with {option}.")
 
 
 def _found(rows: Sequence[Row], at: int, files: FileIndex) -> list[str]:
@@ -128,20 +135,13 @@ def _label_columns(table: Table, rows: Sequence[Row], file: int, spec: TextSpec)
     fitting = [at for at in (known or rest) if _fits(rows, at, spec)]
     if not known and spec.length > 1 and len(positions := _positions(table, rows, rest, spec)) == spec.length:
         if fitting:
-            one, several = (
-                " or ".join(_title(table, at) for at in fitting),
-                ",".join(_title(table, at) for at in positions),
-            )
-            raise AmbiguousLabelsError(
-                f"In {table.name}, the label could be {one}, or {several} together. Choose with --label-column."
-            )
+            raise _several(table, "the label could be", [fitting, positions], "--label-column")
         return tuple(positions)
     best = fitting or known or (rest if len(rest) == 1 else [])
     if len(best) > 1 and all(len({row.cells[at] for at in best}) == 1 for row in rows):
         best = best[:1]
     if len(best) > 1:
-        names = " or ".join(_title(table, at) for at in best)
-        raise AmbiguousLabelsError(f"In {table.name}, the label could be {names}. Choose with --label-column.")
+        raise _several(table, "the label could be", [best], "--label-column")
     if not best:
         raise AmbiguousLabelsError(
             f"No column of {table.name} fits a text of {spec.length} ({shortened(', '.join(table.columns))}). "

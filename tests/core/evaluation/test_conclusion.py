@@ -9,7 +9,7 @@ from core.charset import TextSpec
 from core.evaluation.conclusion import Facts, conclude, most_confused, sure_errors
 from core.evaluation.predictions import Reading
 
-GOOD = Facts(split="val", reference="people", correct=500, n=500, train_n=4000)
+GOOD = Facts(split="val", reference="people", correct=500, n=500, typed=4000)
 SPEC = TextSpec(3, "0123456789")
 
 

@@ -28,7 +28,7 @@ CONFIG = with_options(preset("fast"), SETTINGS)
 @pytest.mark.parametrize("name", ["1", "0001", RUN])
 def test_the_full_name_of_a_run_is_kept(home: Home, trained: Project, name: str) -> None:
     with opened(home.db) as db:
-        config = initial.resolve(db, home, trained, replace(CONFIG, init=name))
+        config, _ = initial.resolve(db, home, trained, replace(CONFIG, init=name))
 
     assert config.init == RUN
 
@@ -46,7 +46,7 @@ def test_the_name_of_a_run_outlives_a_move_of_the_folder(home: Home, trained: Pr
     moved = Home(home.root.rename(tmp_path / "moved"))
     job = JobDir(moved.run("0002-fast"))
     with opened(moved.db) as db:
-        clone = initial.resolve(db, moved, trained, TrainConfig.from_dict(job.spec()["config"]))
+        clone, _ = initial.resolve(db, moved, trained, TrainConfig.from_dict(job.spec()["config"]))
     shutil.rmtree(job.path / "checkpoints")
     job.remove("result.json", "status.json")
 
