@@ -18,11 +18,12 @@ from db.records import ACTIVE, Project, Run
 from db.runs import list_runs
 from db.samples import counts
 from db.sqlite import Database
-from pages.components import layout
+from pages.components import address, layout
 from pages.components.home.backup import has_problem, show_backup
 from pages.components.home.exporting import export_form
 from pages.components.home.importing import import_form, show_import, show_watch
 from pages.components.home.managing import show_description, show_managing
+from pages.components.layout import ARCHIVED
 
 MANY_MORE = 1.5
 """Labels for training, of those that a run had, from which another run is the next step."""
@@ -44,22 +45,27 @@ def shown_run(db: Database, project: Project) -> tuple[Run | None, str, int]:
     return (runs[found[0]], TITLES[found[1]], most) if found else (None, "Newest run", most)
 
 
-projects, cards, imports, watches = [], [], [], {}
+everything, cards, imports, watches = [], [], [], {}
+shows_archived = address.get(ARCHIVED) == "true"
 if layout.home().db.exists():
     with layout.errors(), layout.database() as db:
         layout.update_jobs(db)
-        projects = list_projects(db)
+        everything = list_projects(db, archived=None)
         watches = {
             job.id: (job, folder)
             for job in active_jobs(db)
             if job.kind == "import" and (folder := watched_folder(layout.home(), job))
         }
         imports = [job for job in list_jobs(db, kind="import", limit=len(watches) + 1) if job.id not in watches]
-        for project in projects:
+        for project in everything:
+            if project.archived_at and not shows_archived:
+                continue
             numbers = counts(db, project.id), labels_by_kind(db, project), rule_of(db, project).usable
             drift = newest_drift(db, project)
             alarms = [sentence(source, change) for source, change in drift.alarms] if drift else []
             cards.append((project, *shown_run(db, project), *numbers, alarms))
+projects = [project for project in everything if not project.archived_at]
+archived = len(everything) - len(projects)
 
 
 def show_project(
@@ -83,7 +89,7 @@ def show_project(
 
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.subheader(layout.plain(project.name), anchor=False)
+            st.subheader(layout.plain(project.name + " (archived)" * bool(project.archived_at)), anchor=False)
             with st.container(horizontal=True, width="content"):
                 link_to_next_steps(project, run, kinds, total("unlabeled"), total("train", "labeled"), trained, usable)
         show_description(project)
@@ -164,7 +170,11 @@ if overdue:  # first, because labels can be lost
     show_backup(since)
 for card in cards:
     show_project(*card)
-if not projects:
+if archived:
+    if not projects:
+        st.info(layout.all_archived(archived), icon=":material/archive:")
+    st.toggle(f"Show {plural(archived, 'archived project')}", **address.widget(ARCHIVED, None, default=False))
+if not everything:
     st.markdown(
         "Slotlab reads short texts of fixed length, such as the CAPTCHAs of a portal you are allowed to automate. "
         "Import images, let general readers or people label them, train a model and check its errors."
@@ -176,7 +186,7 @@ for job, folder in watches.values():
 if imports:
     with st.expander("Last import", icon=":material/receipt_long:", expanded=layout.is_recent(imports[0])):
         show_import(imports[0])
-with st.expander("Import images", icon=":material/upload:", expanded=not projects):
+with st.expander("Import images", icon=":material/upload:", expanded=not everything):
     import_form(projects)
 if projects:
     with st.expander("Export labels", icon=":material/download:"):

@@ -8,9 +8,10 @@ from core.runs.bundle_comparison import compare_bundles
 from core.runs.bundles import Bundle, delete_bundle, gone, list_bundles, zip_bytes
 from core.runs.promotions import default_run, former, promote
 from db.promotions import list_promotions
+from db.runs import list_runs
 from pages.components import layout
 from pages.components.models.drift import show_alarms, show_drift
-from pages.components.models.sections import age, show_comparison, show_history, show_table
+from pages.components.models.sections import age, named, show_comparison, show_history, show_table
 
 page = layout.open_page("models")
 project, home = page.project, layout.home()
@@ -41,7 +42,8 @@ def show_actions(bundle: Bundle, used: str | None) -> None:
             mime="application/zip", icon=":material/download:", on_click="ignore", key=f"download {bundle.job.id}",
         )  # fmt: skip
         st.page_link(
-            "pages/evaluate.py", label=f"Errors of run {bundle.run_id}", icon=":material/grid_on:",
+            "pages/evaluate.py", icon=":material/grid_on:",
+            label=f"Errors of {layout.plain(named(bundle.run_id, names))}",
             query_params={"project": project.name, "run": bundle.run_id}, width="content",
         )  # fmt: skip
         if bundle.job.id != used:
@@ -75,6 +77,7 @@ with layout.errors(), layout.database() as db:
     layout.update_jobs(db)
     bundles, history = list_bundles(db, home, project), list_promotions(db, project.id)
     before = former(db, home, project)
+    names = {run.job.id: run.name for run in list_runs(db, project.id)}
 layout.show_refusal()
 used = history[0].job_id if history else None
 chosen = [*takewhile(lambda each: each.job_id == used, history)][-1:]
@@ -109,7 +112,7 @@ with st.container(border=True, horizontal=True, vertical_alignment="center", hor
         st.markdown("No bundle is in use yet.")
 show_alarms(project, page.operator)
 with layout.errors():
-    selected = show_table(bundles, used, key=f"bundles {project.id} {len(bundles)}")
+    selected = show_table(bundles, used, names, key=f"bundles {project.id} {len(bundles)}")
 show_actions(selected, used)
 show_compare(bundles, selected, used)
 if used:

@@ -17,9 +17,9 @@ from core.data.managing import find_source, tags_of
 from core.errors import OptionError
 from core.files import shortened
 from core.home import Home, default_operator
-from core.runs.promotions import default_run
+from core.runs.promotions import run_to_begin_from
 from core.words import plural
-from db import projects, removals, runs
+from db import projects, removals
 from db.records import Project, Removal, Source
 from db.removals import Counts
 from db.sqlite import Database
@@ -133,22 +133,11 @@ def copy_project(
             db, old, new, length=length, charset=charset, operator=default_operator(),
             on_progress=lambda done, total: progress.show(done, total, "Copying"),
         )  # fmt: skip
-        run = _run_to_begin_from(db, home, old)
+        run = run_to_begin_from(db, home, old)
     record = asdict(copied) | {"project": project.name, "from": old.name, "init": run}
-    text = (
-        f"{project.name}: {plural(copied.images, 'image')}; {plural(copied.labels, 'label')} taken over, "
-        f"{copied.misfits:,} not fitting, {copied.disputed:,} disputed, {copied.conflicts:,} in conflict; "
-        f"{plural(copied.recipes, 'recipe version')}."
-    )
+    text = f"{project.name}: {copied.sentence}"
     next_step = f"Next: slotlab train --project {project.name} --set init={run}" if run else ""
     _print(record, "\n".join(filter(None, [text, next_step])), as_json=as_json)
-
-
-def _run_to_begin_from(db: Database, home: Home, project: Project) -> str | None:
-    """Return the run in use, or the best one, that has weights."""
-    names = [run.job.id for run in runs.list_runs(db, project.id) if run.job.state == "finished"]
-    shown = default_run(db, home, project, [name for name in names if (home.run(name) / "checkpoints").is_dir()])
-    return shown[0] if shown else None
 
 
 @project_group.command("delete")

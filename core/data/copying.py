@@ -32,6 +32,13 @@ class Copied:
     recipes: int = 0
     """Versions of recipes."""
 
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{plural(self.images, 'image')}; {plural(self.labels, 'label')} taken over, {self.misfits:,} not fitting, "
+            f"{self.disputed:,} disputed, {self.conflicts:,} in conflict; {plural(self.recipes, 'recipe version')}."
+        )
+
 
 def copy_project(
     db: Database,

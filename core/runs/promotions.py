@@ -9,7 +9,7 @@ from core.jobs import control
 from core.runs.bundles import Bundle, find_bundle, gone
 from core.runs.drift import newest_drift
 from core.runs.rounds import best_run
-from db import promotions
+from db import promotions, runs
 from db.connection import write
 from db.records import Project, Promotion
 from db.sqlite import Database
@@ -82,3 +82,10 @@ def default_run(db: Database, home: Home, project: Project, names: Collection[st
     if best and best.job.id in names:
         return best.job.id, "best"
     return next(((name, "newest") for name in names), None)
+
+
+def run_to_begin_from(db: Database, home: Home, project: Project) -> str | None:
+    """Return the run in use, or the best one, that has weights. A copy of the project can begin from it."""
+    names = [run.job.id for run in runs.list_runs(db, project.id) if run.job.state == "finished"]
+    shown = default_run(db, home, project, [name for name in names if (home.run(name) / "checkpoints").is_dir()])
+    return shown[0] if shown else None

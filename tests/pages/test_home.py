@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.backup.backups import back_up, is_running, last
 from core.charset import TextSpec
 from core.data.importing import import_images, open_project, open_source
 from core.data.labeling import apply_events
+from core.data.managing import archive_project
 from core.errors import OptionError
 from core.home import Home
 from core.images.pixels import encode_png
@@ -25,6 +27,7 @@ from db.jobs import list_jobs
 from db.projects import find_project, insert_project, list_sources
 from db.records import ACTIVE, Project
 from db.samples import counts, select_samples
+from tests.helpers.pictures import encoded, pixels, write_files
 from tests.helpers.waiting import wait_until
 
 OpenPage = Callable[..., AppTest]
@@ -361,3 +364,38 @@ def test_skipped_images_count_among_all(home: Home, open_page: OpenPage, portal:
     app = open_page("home")
 
     assert {metric.label: metric.value for metric in app.metric}["Labeled"] == "8 of 12"
+
+
+def test_a_lab_with_only_archived_projects_says_so(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The switch shows them, and the other pages lead to it."""
+    with opened(home.db) as db:
+        archive_project(db, portal, archived=True)
+    app = open_page("home")
+
+    assert [info.value for info in app.main.info] == ["The only project is archived."]
+    assert not app.main.subheader
+    app.toggle(key="archived").set_value(True).run()
+    assert [title.value for title in app.main.subheader][:1] == [r"portal \(archived\)"]
+
+    app = open_page("samples")
+    assert [info.value for info in app.main.info] == ["The only project is archived."]
+    (link,) = app.main.get("page_link")
+    assert (link.proto.page, link.proto.query_string) == ("", "archived=true")
+
+
+def test_a_frame_of_an_animation_can_be_chosen(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
+    """A word that is not a frame is named beside its field."""
+    frames = [Image.fromarray(pixels(number)) for number in range(3)]
+    write_files(tmp_path / "photos", {"a.gif": encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])})
+    app = open_page("home")
+    fill_in(app, tmp_path / "photos")
+    field(app, "Authorization reference").set_value("ticket 1").run()
+    field(app, "Frame of animations").set_value("2nd").run()
+    app.button(key="import start").click().run()
+
+    assert any("'2nd' is not a frame" in error.value.replace("\\", "") for error in app.main.error)
+    field(app, "Frame of animations").set_value("last").run()
+    app.button(key="import start").click().run()
+    with opened(home.db) as db:
+        (job,) = list_jobs(db)
+    assert control.spec(home, job.id)["frame"] == "last"

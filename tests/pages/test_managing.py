@@ -352,3 +352,31 @@ def test_a_new_project_does_not_inherit_the_recipe_of_a_deleted_one(home: Home, 
 
     assert not app.exception
     assert [each.value for each in app.text] == ["default"]
+
+
+def test_a_project_is_copied_to_another_length(home: Home, open_page: OpenPage, labeled: Project) -> None:
+    """The sentence counts what came along. The link leads to the new project."""
+    app = open_section(open_page)
+    field(app, "New name").set_value("longer").run()
+    next(each for each in app.main.number_input if each.label == "Text length" and each.value == 6).set_value(7).run()
+
+    app = press(app, "Make copy")
+
+    assert not app.exception
+    assert "longer: 2 images; 0 labels taken over, 1 not fitting" in texts(app)
+    with opened(home.db) as db:
+        new = projects.find_project(db, "longer")
+        assert new
+        assert (new.length, new.charset) == (7, labeled.charset)
+        assert len(samples.select_samples(db, new.id)) == 2
+    links = {link.proto.label: link.proto.query_string for link in app.main.get("page_link")}
+    assert links["Train longer"] == "project=longer"
+
+
+def test_a_copy_with_a_name_that_is_taken_is_refused(open_page: OpenPage, labeled: Project) -> None:
+    app = open_section(open_page)
+    field(app, "New name").set_value("portal").run()
+
+    app = press(app, "Make copy")
+
+    assert "The new project needs another name than the old one." in texts(app)

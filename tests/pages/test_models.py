@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.bundle.reader import MANIFEST
+from core.data.managing import describe_run
 from core.home import Home
 from core.jobs.jobdir import JobDir
 from core.runs.bundles import find_bundle
@@ -16,6 +17,7 @@ from db.connection import opened, write
 from db.projects import insert_project
 from db.promotions import list_promotions
 from db.records import Project
+from db.runs import find_run
 from tests.helpers.trained import RUN
 
 OpenPage = Callable[..., AppTest]
@@ -160,3 +162,15 @@ def test_evaluate_shows_the_run_in_use(home: Home, open_page: OpenPage, bundled:
     card = open_page("home")
 
     assert any(metric.label.startswith("Run in use") for metric in card.metric)
+
+
+def test_a_bundle_has_the_name_of_its_run(home: Home, open_page: OpenPage, bundled: Project) -> None:
+    with opened(home.db) as db:
+        run = find_run(db, RUN)
+        assert run is not None
+        describe_run(db, run, name="wide crop")
+
+    app = open_page("models", project=bundled.name)
+
+    assert list(app.dataframe[0].value["Run"]) == [f"{RUN}, wide crop"] * 2
+    assert f"Errors of {RUN}, wide crop" in [link.proto.label.replace("\\", "") for link in app.main.get("page_link")]

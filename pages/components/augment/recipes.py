@@ -20,7 +20,7 @@ from pages.components.next_recipe import hand_over, is_handed_over, next_setting
 def open_settings(project: Project) -> None:
     """Load the settings of the next run, or the last settings of this page if the next run's have not changed."""
     upcoming = next_settings(project)
-    then, settings = _last_settings().get(project.name, (None, {}))
+    then, settings = _last_settings().get(project.id, (None, {}))
     if then != upcoming:
         title, settings = upcoming
         with layout.database() as db:
@@ -28,18 +28,18 @@ def open_settings(project: Project) -> None:
         st.session_state[state.recipe_box(project)] = title
         _name_for_saving(title)
         put(settings)
-    elif st.session_state.get("augment of") != project.name:  # the sliders still show another project
+    elif st.session_state.get("augment of") != project.id:  # the sliders still show another project
         put(settings)
-    st.session_state["augment of"] = project.name
+    st.session_state["augment of"] = project.id
 
 
 def remember_settings(project: Project, settings: Settings) -> None:
     """Remember the settings for the next visit of the page."""
-    _last_settings()[project.name] = next_settings(project), settings
+    _last_settings()[project.id] = next_settings(project), settings
 
 
-def _last_settings() -> dict[str, tuple[tuple[str | None, Settings], Settings]]:
-    remembered: dict[str, tuple[tuple[str | None, Settings], Settings]]
+def _last_settings() -> dict[int, tuple[tuple[str | None, Settings], Settings]]:
+    remembered: dict[int, tuple[tuple[str | None, Settings], Settings]]
     remembered = st.session_state.setdefault(state.LAST_SETTINGS, {})
     return remembered
 

@@ -5,8 +5,9 @@ import uuid
 import streamlit as st
 
 from core.backup import removal
-from core.data import managing
+from core.data import copying, managing
 from core.data.managing import tags_of
+from core.runs.promotions import run_to_begin_from
 from core.words import plural
 from db import projects, removals
 from db.records import Project, Source
@@ -18,6 +19,8 @@ PLACE = "managing"
 """Place of refusals."""
 OUTCOME = "managed"
 """The outcome of a click, until it has been shown."""
+COPIED = "copied project"
+"""Name of the copy that the last click made, until it has been shown."""
 MOVED = "moved source"
 """Request id and outcome of the last move. A double click brings the id again."""
 MANAGED = "project to manage"
@@ -79,6 +82,12 @@ def _show_outcome() -> None:
     """Show once what the last click did."""
     if OUTCOME in st.session_state:
         st.success(layout.plain(st.session_state.pop(OUTCOME)))
+    if COPIED in st.session_state:
+        name = st.session_state.pop(COPIED)
+        st.page_link(
+            "pages/train.py", label=f"Train {layout.plain(name)}", icon=":material/play_arrow:",
+            query_params={"project": name},
+        )  # fmt: skip
 
 
 def _show_project(project: Project) -> None:
@@ -96,11 +105,48 @@ def _show_project(project: Project) -> None:
             "Unarchive" if archived else "Archive", icon=":material/archive:", on_click=_archive,
             args=(project, not archived), help="An archived project is not in lists. Nothing is lost.",
         )  # fmt: skip
+        copies = _ask_copy(project)
         with layout.errors(), layout.database() as db:
             counts = removals.count_project(db, project)
         ask_deletion(
             "project", project.id, project.name, counts, BACKED_UP, lambda typed: _delete_project(project, typed)
         )
+    if copies:
+        _copy(project, *copies)
+
+
+def _ask_copy(project: Project) -> tuple[str, int, str] | None:
+    """Draw the form of a copy. Return its name, length and charset after a click."""
+    key = f"of copy of {project.id}"
+    with st.popover("Copy project", icon=":material/content_copy:", key=f"open {key}"):
+        st.markdown(
+            "A new project with the images, the recipes and the labels that fit. Length and characters can differ. "
+            "Runs stay: the copy can begin from the weights of one."
+        )
+        name = st.text_input("New name", key=f"name {key}", live="300ms", autocomplete="off")
+        length = st.number_input("Text length", value=project.length, key=f"length {key}")
+        charset = st.text_input("Allowed characters", project.charset, key=f"charset {key}", autocomplete="off")
+        is_asked = st.button("Make copy", type="primary", key=f"make {key}", disabled=not name.strip())
+    return (name.strip(), length, charset) if is_asked else None
+
+
+def _copy(project: Project, name: str, length: int, charset: str) -> None:
+    """Copy the project now, with its progress. An interrupted copy is finished by another click."""
+    bar = st.progress(0.0, f"Copying {layout.plain(project.name)}")
+
+    def show(done: int, total: int) -> None:
+        bar.progress(done / max(total, 1))
+
+    with layout.errors(), layout.database() as db:
+        new, copied = copying.copy_project(
+            db, project, name, length=length, charset=charset, operator=current_operator(),
+            on_progress=show,
+        )  # fmt: skip
+        run = run_to_begin_from(db, layout.home(), project)
+    weights = f" On Train, init={run} begins from the weights of {project.name}." if run else ""
+    st.session_state[OUTCOME] = f"{new.name}: {copied.sentence}{weights}"
+    st.session_state[COPIED] = new.name
+    st.rerun()
 
 
 # Callbacks. They read fields from the session state, because a click may come right after the last key.

@@ -1,5 +1,6 @@
 """Sections of the Models page: the table of bundles, a comparison of two, and the history of choices."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -21,9 +22,14 @@ SHOWN = 24
 """Images of a comparison that are drawn."""
 
 
-def show_table(bundles: list[Bundle], used: str | None, key: str) -> Bundle:
+def named(run_id: str, names: Mapping[str, str]) -> str:
+    """Return a run with the name that people gave it, if they did. `names`: those of the project's runs, by id."""
+    return f"{run_id}, {name}" if (name := names.get(run_id)) else run_id
+
+
+def show_table(bundles: list[Bundle], used: str | None, names: Mapping[str, str], key: str) -> Bundle:
     """List the bundles, newest first. Return the selected one: at first the one in use, else the newest."""
-    rows = [_row(bundle, used) for bundle in bundles]
+    rows = [_row(bundle, used) | {"Run": named(bundle.run_id, names)} for bundle in bundles]
     start = next((place for place, bundle in enumerate(bundles) if bundle.job.id == used), 0)
     selected = st.dataframe(
         pd.DataFrame(rows),
@@ -51,7 +57,6 @@ def _row(bundle: Bundle, used: str | None) -> dict[str, Any]:
     row = {
         "In use": bundle.job.id == used,
         "Bundle": bundle.job.id,
-        "Run": bundle.run_id,
         "Made": pd.to_datetime(bundle.job.created_at, utc=True),
         "Size": bundle.bytes / 1e6,
     }
