@@ -51,7 +51,7 @@ def tracked(*paths: str) -> set[Path]:
 def app_files() -> set[Path]:
     """Return the files that the installed app may read."""
     paths = tracked("app.py", ".streamlit", "core", "db", "docs", "pages")
-    unused = {"pages": DEVELOPMENT, "docs": {".json", ".png"}}
+    unused = {"pages": DEVELOPMENT, "docs": {".json", ".png", ".svg"}}
     return {path for path in paths if path.suffix not in unused.get(path.parts[0], ())}
 
 

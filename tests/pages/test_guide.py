@@ -76,3 +76,11 @@ def test_a_wheel_shows_texts_only(open_page: OpenPage, monkeypatch: pytest.Monke
     assert not app.exception
     assert not app.image
     assert any("Label shows one image" in block.value for block in app.main.markdown)
+
+
+def test_the_longest_document_is_shown(open_page: OpenPage) -> None:
+    """It has drawings beside pictures."""
+    app = open_page("guide", of="benchmarks")
+
+    assert not app.exception
+    assert app.image
