@@ -68,7 +68,8 @@ def tables(
         "builtin": builtin_table(accuracy_results),
         "three-readers": three_readers_table(accuracy_results),
         "few": few_table(accuracy_results),
-        "start": start_table(accuracy_results),
+        "start": beside_table(accuracy_results, "start", "rendered", "rendered start", "from scratch"),
+        "resize": beside_table(accuracy_results, "resize", "resized", "resize of reader.py", "resize of OpenCV"),
         "labels": labels_table(accuracy_results),
         "rates": rates_table(peer_results),
         "peers": peers_table(peer_results, accuracy_results),
@@ -313,23 +314,26 @@ def few_table(results: Results) -> str:
     return table(head, cell_rows(of_group(accuracy.CELLS, "few"), results, len(head) - 2, row))
 
 
-def start_table(results: Results) -> str:
-    """Return runs from rendered weights beside those from scratch, with TTA on the same test images."""
+def beside_table(results: Results, group: str, word: str, this: str, other: str) -> str:
+    """Return the runs of a group beside those from scratch, with TTA on the same test images.
+
+    `word` stands in the name of a cell where the other one has "fast". `this` and `other` name the columns.
+    """
 
     def exact(run: Mapping[str, Any]) -> str:
         test = run["splits"]["test"]["audited"]["tta"]
         return f"{counted(test['k'], test['n'])}, {run['steps']:,} steps"
 
     def row(result: Mapping[str, Any]) -> list[str]:
-        scratch = results.get(result["cell"].replace("-rendered-", "-fast-"))
+        scratch = results.get(result["cell"].replace(f"-{word}-", "-fast-"))
         if scratch is None:
             return [exact(result), "not run", "", ""]
         wrong, others = (set(run["splits"]["test"]["audited"]["wrong"]) for run in (result, scratch))
         fixed, broken = len(others - wrong), len(wrong - others)
         return [exact(result), exact(scratch), f"{fixed}, {broken}", f"{mcnemar(fixed, broken):.2f}"]
 
-    head = ["all labels, audited", "images", "rendered start", "from scratch", "fixed, broken", "McNemar p"]
-    return table(head, cell_rows(of_group(accuracy.CELLS, "start"), results, len(head) - 2, row))
+    head = ["all labels, audited", "images", this, other, "fixed, broken", "McNemar p"]
+    return table(head, cell_rows(of_group(accuracy.CELLS, group), results, len(head) - 2, row))
 
 
 def labels_table(results: Results) -> str:

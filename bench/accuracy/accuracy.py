@@ -224,6 +224,16 @@ CELLS: tuple[Cell, ...] = (
     ),
     *(
         Cell(
+            name=f"{images}-resized-seed0",
+            what=f"{what}, from scratch",
+            group="resize",
+            images=images,
+            options={"seed": "0"},
+        )
+        for images, what in (("digits4", "real, 4 digits"), ("hard4000", "rendered, 6 digits"))
+    ),
+    *(
+        Cell(
             name=f"{reader}-{name}",
             what=what,
             group=group,
