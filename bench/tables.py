@@ -430,13 +430,19 @@ def peer_costs_table(results: Results, accuracy_results: Results) -> str:
 
     def row(result: Mapping[str, Any]) -> list[str]:
         scratch = accuracy_results.get(counterparts(result["cell"])[0])
-        both = [", ".join(f"{result[key][who]:,}" for who in ("crnn", "ours"))
+        both = [", ".join(f"{result[key][who]:,}" for who in ("crnn", "crnn_exact", "ours") if who in result[key])
                 for key in ("parameters", "read_ms", "step_ms")]  # fmt: skip
         ended = minutes(scratch) if scratch else "not run"
         return [*both, when(result), when(scratch), minutes(result), ended]
 
     goals = " and ".join(f"{goal:.0%}" for goal in speed.GOALS)
-    head = ["CRNN and CTC", "images", "parameters: CRNN, ours", "ms an image", "ms a step"]
+    head = [
+        "CRNN and CTC",
+        "images",
+        "parameters: CRNN, ours",
+        "ms an image: greedy, exactly N, ours",
+        "ms a step: CRNN, ours",
+    ]
     head += [f"val {goals} after", f"ours from scratch, val {goals} after", "training", "ours from scratch, training"]
     done = [cell for cell in of_group(peers.CELLS, "crnn") if cell.name in results]
     rows = cell_rows(done, results, len(head) - 2, row)
