@@ -183,3 +183,20 @@ def test_a_question_mark_shows_the_keys_of_a_page(lab: "Lab", page: Page) -> Non
         keys.get_by_role("link", name="guide").click()
     expect(opened_page.value.get_by_role("heading", name="Guide", exact=True)).to_be_visible(timeout=30_000)
     expect(opened_page.value.get_by_text("Samples lists every image of a project.")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_the_menu_changes_the_theme(lab: "Lab", page: Page, width: int) -> None:
+    """The title beside it stays clickable, and a reload keeps the theme."""
+    page.set_viewport_size({"width": width, "height": 800})
+    open_at(page, lab, "/guide", "Guide")
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_css("background-color", "rgb(255, 255, 255)")
+
+    page.get_by_test_id("stMainMenuButton").click()
+    page.get_by_role("menuitemradio", name="Dark").click()
+    expect(app).to_have_css("background-color", "rgb(17, 21, 28)")
+    page.reload()
+    expect(app).to_have_css("background-color", "rgb(17, 21, 28)")
+    page.get_by_role("button", name="Keys").click()
+    expect(page.get_by_role("dialog", name="Keys of Guide")).to_be_visible()
