@@ -90,7 +90,7 @@ def show_project(
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader(layout.plain(project.name + " (archived)" * bool(project.archived_at)), anchor=False)
-            with st.container(horizontal=True, width="content"):
+            with st.container(horizontal=True, vertical_alignment="center", width="content"):
                 link_to_next_steps(project, run, kinds, total("unlabeled"), total("train", "labeled"), trained, usable)
         show_description(project)
         for alarm in alarms:

@@ -20,10 +20,9 @@ from core.data.labeling import apply_events
 from core.data.reviewing import words
 from core.errors import SlotlabError
 from core.evaluation.calibration import confidence
-from core.evaluation.evidence import Evidence
 from core.evaluation.metrics import Ints
 from core.evaluation.offers import deserves_trust, is_offered
-from core.evaluation.percent import at_least, percent
+from core.evaluation.percent import percent
 from core.evaluation.predictions import Reading
 from core.evaluation.ranking import Order, agreeing_views_N, in_cell, losses_N, min_margins_N, nearest, ranked
 from core.evaluation.reference import HIDDEN
@@ -136,12 +135,7 @@ def show_images(shown: Evaluated) -> None:
         keywords = address.widget("sort", sorts, first, key=f"sort {kind} {first}", clears=("page",))
         sort = st.selectbox("Sort by", sorts, width=160, help=_sort_help(sorts), **keywords)
     if correct == n:
-        least = at_least(Evidence(n=n, wrong=0).at_least)
-        st.success(
-            f"There is no error in {plural(n, 'image')}. With 95% confidence, the exact match is at least {least}. "
-            "Check the near misses.",
-            icon=":material/check_circle:",
-        )
+        st.success(f"There is no error in {plural(n, 'image')}. Check the near misses.", icon=":material/check_circle:")
     places, note = _select_images(shown, kind, cell, sort)
     st.caption(note)
     show_gallery(shown, places, f"{kind} {sort} {cell or ''}", "images")
