@@ -44,6 +44,10 @@ _LEDGER = {
         WHERE length(text) <> projects.length OR (text IS NOT NULL AND
          NOT (json_valid(positions) AND json_array_length(positions) = projects.length))
     """,
+    "have a tag of another project": """
+        SELECT DISTINCT sample_id FROM tagged_samples JOIN sample_tags ON sample_tags.id = tag_id
+         JOIN samples ON samples.id = sample_id WHERE samples.project_id <> sample_tags.project_id
+    """,
     "have no image": "SELECT id FROM samples WHERE id NOT IN (SELECT sample_id FROM images)",
 }
 """Queries of samples that contradict the ledger. The key completes "Samples that ..."."""

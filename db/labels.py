@@ -12,6 +12,14 @@ def find_event(db: Database, event_id: str) -> LabelEvent | None:
     return LabelEvent(**rows[0]) if rows else None
 
 
+def events_of_request(db: Database, request: str) -> list[LabelEvent]:
+    """Return the events of an action on many images, by id: those whose ids are the request, a colon and more."""
+    rows = db.query(
+        "SELECT * FROM labels WHERE event_id > ? AND event_id < ? ORDER BY id", [f"{request}:", f"{request};"]
+    )
+    return [LabelEvent(**row) for row in rows]
+
+
 def events_of(db: Database, sample_id: int) -> list[LabelEvent]:
     """Return the history of a sample, oldest first, including events that were not applied."""
     return [LabelEvent(**row) for row in db.query("SELECT * FROM labels WHERE sample_id = ? ORDER BY id", [sample_id])]

@@ -639,6 +639,45 @@ def m011_managing(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m012_sample_tags_and_filters(db: Database) -> None:
+    """Allow to tag samples, and to save the filters of Samples under a name. Both belong to a project."""
+    _run(
+        db,
+        # key is the name without case, by which tags are compared.
+        """
+        CREATE TABLE sample_tags (
+            id INTEGER PRIMARY KEY,
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            name TEXT NOT NULL CHECK (name <> ''),
+            key TEXT NOT NULL CHECK (key <> ''),
+            UNIQUE (project_id, key)
+        ) STRICT
+        """,
+        """
+        CREATE TABLE tagged_samples (
+            tag_id INTEGER NOT NULL REFERENCES sample_tags (id),
+            sample_id INTEGER NOT NULL REFERENCES samples (id),
+            PRIMARY KEY (tag_id, sample_id)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX tags_of_sample ON tagged_samples (sample_id)",
+        # filters are names and values of the page's address, as JSON.
+        """
+        CREATE TABLE saved_filters (
+            id INTEGER PRIMARY KEY,
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            name TEXT NOT NULL CHECK (name <> ''),
+            filters TEXT NOT NULL CHECK (json_valid(filters)),
+            operator TEXT NOT NULL CHECK (operator <> ''),
+            at TEXT NOT NULL,
+            UNIQUE (project_id, name)
+        ) STRICT
+        """,
+        "CREATE INDEX samples_by_size ON samples (project_id, width * height)",
+    )
+
+
 def _rebuild(db: Database, table: str, change: Callable[[str], str], **new_columns: str) -> None:
     """Copy a table into one with a changed definition, with its indexes and triggers.
 
@@ -710,5 +749,5 @@ def _run(db: Database, *statements: str) -> None:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 """Number of steps above, stored in the file's user_version. A test checks it."""

@@ -1,5 +1,6 @@
 """Queries on projects and their sources."""
 
+from db import saved_filters
 from db.ids import next_id
 from db.records import Project, Source, now
 from db.sqlite import Database
@@ -69,7 +70,10 @@ def list_sources(db: Database, project_id: int) -> list[Source]:
 
 
 def rename_source(db: Database, source: Source, name: str) -> None:
-    """Rename a source, also in the settings of runs that held it out and in results on it. Call in `write(db)`."""
+    """Rename a source, also in settings of runs that held it out, results on it and saved filters.
+
+    Call inside `write(db)`.
+    """
     db.execute("UPDATE sources SET name = ? WHERE id = ?", [name, source.id])
     of_project = "(SELECT id FROM jobs WHERE project_id = ?)"
     db.execute(
@@ -82,3 +86,4 @@ def rename_source(db: Database, source: Source, name: str) -> None:
         f" WHERE result ->> '$.source' = ? AND job_id IN {of_project}",
         [name, source.name, source.project_id],
     )
+    saved_filters.rename_source(db, source.project_id, source.name, name)

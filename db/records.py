@@ -103,6 +103,31 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Tag:
+    """A word on samples of a project."""
+
+    id: int
+    project_id: int
+    name: str
+    """The spelling that was used first."""
+    key: str
+    """The name without case. Tags are compared by it."""
+
+
+@dataclass(frozen=True)
+class SavedFilter:
+    """The filters of a list of samples, under a name."""
+
+    id: int
+    project_id: int
+    name: str
+    filters: str
+    """JSON of names and values in the address of Samples."""
+    operator: str
+    at: str
+
+
+@dataclass(frozen=True)
 class LabelEvent:
     """An entry of the ledger: the action, and the sample's content after it or according to the opinion."""
 

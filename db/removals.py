@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
+from db import tags
 from db.projects import insert_source, list_sources
 from db.records import Project, Removal, Source, now
 from db.sqlite import Database
@@ -32,6 +33,9 @@ class Counts:
     bundles: int = 0
     test_uses: int = 0
     """Uses of the test set that are forgotten."""
+    tags: int = 0
+    """Tags on images: one with two tags counts twice."""
+    saved_filters: int = 0
 
 
 def count_project(db: Database, project: Project) -> Counts:
@@ -54,6 +58,8 @@ def count_project(db: Database, project: Project) -> Counts:
         evaluations=count(f"SELECT count(*) {jobs} AND kind = 'evaluate'"),
         bundles=count(f"SELECT count(*) {jobs} AND kind = 'bundle'"),
         test_uses=count("SELECT count(*) FROM test_uses WHERE project_id = ?"),
+        tags=count(f"SELECT count(*) FROM tagged_samples WHERE tag_id IN ({_TAGS})"),
+        saved_filters=count("SELECT count(*) FROM saved_filters WHERE project_id = ?"),
     )
 
 
@@ -62,10 +68,15 @@ def count_source(db: Database, source: Source) -> Counts:
     images, labels = db.execute(
         "SELECT count(*), count(label) FROM samples WHERE source_id = ?", [source.id]
     ).fetchone()
-    sql = f"SELECT count(*) FROM proposals WHERE sample_id IN ({_SAMPLES_OF['source']})"
-    return Counts(images=images, labels=labels, readings=db.execute(sql, [source.id]).fetchone()[0])
+
+    def count(table: str) -> int:
+        sql = f"SELECT count(*) FROM {table} WHERE sample_id IN ({_SAMPLES_OF['source']})"
+        return int(db.execute(sql, [source.id]).fetchone()[0])
+
+    return Counts(images=images, labels=labels, readings=count("proposals"), tags=count("tagged_samples"))
 
 
+_TAGS = "SELECT id FROM sample_tags WHERE project_id = ?"
 _SAMPLES_OF = {
     "project": "SELECT id FROM samples WHERE +project_id = ?",  # in file order, see db.samples
     "source": "SELECT id FROM samples WHERE source_id = ?",
@@ -73,13 +84,17 @@ _SAMPLES_OF = {
 
 
 def newest_rows(db: Database, kind: str, owner_id: int) -> list[int]:
-    """Return a state of a project or source that changes with each new image, label, answer, verdict, recipe or job."""
-    tables = ("answers", "verdicts", "recipes", "jobs") if kind == "project" else ()
+    """Return a state of a project or source that changes with each new image, label, tag, answer, verdict or job.
+
+    It also changes with each new recipe and saved filter.
+    """
+    tables = ("answers", "verdicts", "recipes", "saved_filters", "jobs") if kind == "project" else ()
     return [
         int(value)
         for sql in (
             f"SELECT count(*), coalesce(max(id), 0) FROM samples WHERE +{kind}_id = ?",
             f"SELECT coalesce(max(id), 0) FROM labels WHERE sample_id IN ({_SAMPLES_OF[kind]})",
+            f"SELECT count(*), coalesce(sum(tag_id), 0) FROM tagged_samples WHERE sample_id IN ({_SAMPLES_OF[kind]})",
             *(f"SELECT coalesce(max(rowid), 0) FROM {table} WHERE project_id = ?" for table in tables),
         )
         for value in db.execute(sql, [owner_id]).fetchone()
@@ -100,7 +115,10 @@ def delete_project(db: Database, project: Project) -> None:
     with _permitted(db, [("project", project.id), *sources]):
         db.execute("DELETE FROM tallies WHERE project_id = ?", [project.id])
         _delete_samples(db, "project", project.id)
-        for table in ("answers", "verdicts", "acceptances", "recipes", "default_recipes", "promotions", "test_uses"):
+        for table in (
+            "answers", "verdicts", "acceptances", "recipes", "default_recipes", "promotions", "test_uses",
+            "sample_tags", "saved_filters",
+        ):  # fmt: skip
             db.execute(f"DELETE FROM {table} WHERE project_id = ?", [project.id])
         of_jobs = "(SELECT id FROM jobs WHERE project_id = ?)"
         # Also readings of images that have moved to another project.
@@ -122,10 +140,11 @@ def delete_source(db: Database, source: Source) -> None:
     with _permitted(db, [("source", source.id)]):
         _delete_samples(db, "source", source.id)
         db.execute("DELETE FROM sources WHERE id = ?", [source.id])
+    tags.drop_unused(db, source.project_id)
 
 
 def _delete_samples(db: Database, kind: str, owner_id: int) -> None:
-    for table in ("leases", "priorities", "proposals", "labels", "images"):
+    for table in ("leases", "priorities", "proposals", "tagged_samples", "labels", "images"):
         db.execute(f"DELETE FROM {table} WHERE sample_id IN ({_SAMPLES_OF[kind]})", [owner_id])
     db.execute(f"DELETE FROM samples WHERE {kind}_id = ?", [owner_id])
 
@@ -154,13 +173,31 @@ def move_source(db: Database, source: Source, target: Project) -> tuple[int, int
             " AND reader_id IN (SELECT id FROM readers WHERE kind = 'run')",
             [source.id, target.id],
         )
+        _move_tags(db, source, target, moving)
         moved = db.execute(
             f"UPDATE samples SET project_id = ?, source_id = ? WHERE id IN ({moving})",
             [target.id, new, source.id, target.id],
         ).rowcount
     if not n:
         db.execute("DELETE FROM sources WHERE id = ?", [source.id])
+    tags.drop_unused(db, source.project_id)
     return moved, n
+
+
+def _move_tags(db: Database, source: Source, target: Project, moving: str) -> None:
+    """Replace the tags of images that are about to move by those of the same name in the other project."""
+    old = f"SELECT tag_id FROM tagged_samples WHERE sample_id IN ({moving})"
+    db.execute(
+        f"INSERT OR IGNORE INTO sample_tags (project_id, name, key) SELECT ?, name, key FROM sample_tags"
+        f" WHERE id IN ({old})",
+        [target.id, source.id, target.id],
+    )
+    db.execute(
+        "UPDATE tagged_samples SET tag_id = (SELECT new.id FROM sample_tags AS new JOIN sample_tags AS old"
+        "  ON new.key = old.key WHERE old.id = tagged_samples.tag_id AND new.project_id = ?)"
+        f" WHERE sample_id IN ({moving})",
+        [target.id, source.id, target.id],
+    )
 
 
 @contextmanager

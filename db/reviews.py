@@ -33,6 +33,7 @@ class Review:
     """Exclude labels of this operator."""
     kind: str | None = None
     """Only labels of this kind."""
+    tag_id: int | None = None
     text: str = ""
     """Part of the label."""
     position: int = 1
@@ -86,6 +87,13 @@ def count_labeled(db: Database, project_id: int, review: Review) -> int:
 def _where(project_id: int, review: Review) -> tuple[str, list[Any]]:
     terms = ["project_id = ?", "state = 'labeled'", "label IS NOT NULL"]  # the last term enables the index on labels
     values: list[Any] = [project_id]
+    if review.tag_id is not None:  # the pluses let SQLite read the tagged samples only
+        terms = [
+            "+project_id = ?",
+            "+state = 'labeled'",
+            "id IN (SELECT sample_id FROM tagged_samples WHERE tag_id = ?)",
+        ]
+        values.append(review.tag_id)
     if review.unchecked:
         terms.append("NOT checked AND NOT disputed")
     for condition, value in (

@@ -12,6 +12,7 @@ from db.queues import count_disputed
 from db.reviews import ORDERS, Review
 from pages.components import address, layout, state
 from pages.components.review.folds import show_folds
+from pages.components.tags import tag_filter
 from pages.components.widgets.reviewer.server import reviewer
 
 EVERYONE, OTHERS = "everyone", "others"
@@ -68,6 +69,7 @@ def chosen_review() -> tuple[Review, int | None]:
                 "Kind", list(WORDS), index=None, format_func=WORDS.__getitem__, width=120, placeholder="All kinds",
                 **address.widget("kind", {word: kind for kind, word in WORDS.items()}, None),
             )  # fmt: skip
+        tag = tag_filter(project)
         text = st.text_input(
             "Label contains", live="300ms", width=130, placeholder="Characters", **address.widget("text", None, "")
         )
@@ -79,6 +81,7 @@ def chosen_review() -> tuple[Review, int | None]:
         operator=by if by in operators else None,
         not_by=page.operator if by == OTHERS else None,
         kind=kind,
+        tag_id=tag.id if tag else None,
         text=text.strip(),
         position=position,
         char=char,

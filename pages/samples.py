@@ -1,40 +1,27 @@
 """Samples: find any image of a project, see who labeled it, correct its label."""
 
 import uuid
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from core.data.kinds import WORDS, breakdown, is_mixed, labels_by_kind
 from core.data.labeling import apply_events
-from core.data.reviewing import REJECTED_MARK, choices_of, history_of, visible
+from core.data.reviewing import FLAG_WORDS, REJECTED_MARK, choices_of, history_of, visible
 from core.images.pixels import data_url
 from core.words import plural
 from db.labels import events_of
 from db.projects import list_sources
-from db.queues import PASSED
 from db.records import CAPTCHA, REMOVABLE, Sample, Verdict
-from db.samples import ORDERS, count_samples, image_bytes, select_samples, splits_of_label
+from db.samples import count_samples, image_bytes, select_samples, splits_of_label
+from db.tags import tags_of
 from db.verdicts import rejected_texts, verdicts_of
 from pages.components import address, layout, state
 from pages.components.removal import ask_removal, show_removed
+from pages.components.samples.bulk import show_actions, show_done
+from pages.components.samples.filters import choose_filters
 
 PER_PAGE = 50  # each rerun sends the image of every row, a few kB
-STATES: dict[str, dict[str, Any]] = {
-    "all": {},
-    "unlabeled": {"state": "unlabeled"},
-    "labeled": {"state": "labeled"},
-    "not checked": {"state": "labeled", "checked": False},
-    "checked": {"state": "labeled", "checked": True},
-    "disputed": {"disputed": True},
-    "skipped": {"state": "skipped"},
-    "skipped for later": {"flag": PASSED},
-    "unreadable": {"flag": "unreadable"},
-    "not from this portal": {"flag": "not_ours"},
-}
-FLAG_NAMES = {"unreadable": "unreadable", "not_ours": "not from this portal"}
-SPLITS = ("all", "train", "val", "test")
 
 page = layout.open_page("samples")
 project = page.project
@@ -79,46 +66,16 @@ if not total:
     layout.stop()
 
 
-def choice(name: str, choices: address.Choices, default: str | None) -> dict[str, Any]:
-    """Return the keywords of a filter. Another list starts at its first page."""
-    return address.widget(name, choices, default, clears=(state.SAMPLES_PAGE,))
-
-
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    search = st.text_input(
-        "Search", live="300ms", icon=":material/search:", width=230, placeholder="Label, file name or pixel hash",
-        **choice(state.SEARCH, None, ""),
-    )  # fmt: skip
-    state_filter = st.selectbox("State", list(STATES), width=150, **choice("state", list(STATES), "all"))
-    split = st.selectbox("Split", SPLITS, width=95, **choice("split", SPLITS, "all"))
-    order = st.selectbox("Sort by", list(ORDERS), width=115, **choice("sort", list(ORDERS), next(iter(ORDERS))))
-    if len(sources) > 1:
-        source_name = st.selectbox(
-            "Source", list(sources), index=None, width=165, placeholder="All sources",
-            **choice("source", list(sources), None),
-        )  # fmt: skip
-    else:
-        source_name = None
-    kind_filter = None
-    if is_mixed(kinds):
-        kind_filter = st.selectbox(
-            "Kind", list(WORDS), index=None, format_func=WORDS.__getitem__, width=120, placeholder="All kinds",
-            **choice("kind", {word: kind for kind, word in WORDS.items()}, None),
-        )  # fmt: skip
-
-where = {
-    **STATES[state_filter],
-    "split": None if split == "all" else split,
-    "source_id": sources[source_name].id if source_name else None,
-    "kind": kind_filter,
-    "text": search.strip(),
-}
+filters = choose_filters(project, page.operator, sources, kinds)
+where, order = filters.where, filters.order
+show_done(project, page.operator, filters.place)
 with layout.errors(), layout.database() as db:
     matches = count_samples(db, project.id, **where)
 if not matches:
     st.info("No images match these filters.", icon=":material/search_off:")
     layout.stop()
 
+actions = st.container()
 table, detail = st.columns([3, 2], gap="medium")
 rows, below = table.container(), table.container(horizontal=True, vertical_alignment="center")
 with below:
@@ -131,8 +88,12 @@ with below:
 with layout.errors(), layout.database() as db:
     start = (number - 1) * PER_PAGE
     samples = select_samples(db, project.id, **where, order=order, limit=PER_PAGE, offset=start)
-    images = image_bytes(db, [sample.id for sample in samples])
+    ids = [sample.id for sample in samples]
+    images, tags = image_bytes(db, ids), tags_of(db, ids)
 
+# The row stays when the list moves up, so that the next image comes after a label is saved.
+here, (of_list, row) = f"{project.id} {where} {order} {number}", st.session_state.get(state.SAMPLES_ROW, ("", 0))
+row = min(row, len(samples) - 1) if of_list == here else 0
 with rows:
     source_names = {source.id: source.name for source in sources.values()}
     selection = st.dataframe(
@@ -141,9 +102,10 @@ with rows:
                 "image": [data_url(images[sample.id]) for sample in samples],
                 "label": [sample.label for sample in samples],
                 **({"kind": [WORDS.get(sample.kind or "") for sample in samples]} if is_mixed(kinds) else {}),
-                "state": [FLAG_NAMES.get(sample.flag or "", sample.state) for sample in samples],
+                "state": [FLAG_WORDS.get(sample.flag or "", sample.state) for sample in samples],
                 "review": [review_state(sample) for sample in samples],
                 "split": [sample.split for sample in samples],
+                **({"tags": [tags.get(sample.id, []) for sample in samples]} if tags else {}),
                 "name": [sample.name for sample in samples],
                 "operator": [sample.operator for sample in samples],
                 "labeled": pd.to_datetime(pd.Series([sample.labeled_at for sample in samples]), utc=True),
@@ -160,22 +122,29 @@ with rows:
                 "Review", width=95, help="checked: an operator confirmed the label. disputed: operators disagree."
             ),
             "split": st.column_config.TextColumn("Split", width="small"),
+            "tags": st.column_config.ListColumn("Tags"),
             "name": st.column_config.TextColumn("File"),
             "operator": st.column_config.TextColumn("Operator"),
             "labeled": st.column_config.DatetimeColumn("Labeled", format="distance"),
             "source": st.column_config.TextColumn("Source"),
             "size": st.column_config.TextColumn("Size"),
         },
-        # The key names the list, because the same row number is another image in another list.
-        key=f"samples {project.id} {where} {order} {number}",
+        # The key names the images, because the same row number is another image in another list. A tick stays with it.
+        key=f"samples {here} {hash(tuple(ids))}",
         hide_index=True,
         on_select="rerun",
-        selection_mode="single-row-required",
+        selection_mode=["multi-row", "single-cell"],
+        selection_default={"selection": {"cells": [(row, "image")]}},
         row_height=48,
         height=min(660, 38 + 48 * len(samples)),
         placeholder="–",
         alt=f"{plural(len(samples), 'sample')} with image, label, state and split",
     )["selection"]
+
+row = selection["cells"][0][0] if selection["cells"] else next(iter(selection["rows"]), row)
+st.session_state[state.SAMPLES_ROW] = (here, row)
+with actions:
+    show_actions(project, page.operator, filters, samples, selection["rows"], matches, sources)
 
 with table.container(horizontal=True):  # after the table, which would push an open popover out of sight
     for kind in REMOVABLE:
@@ -189,7 +158,7 @@ with detail:
         name, outcome = st.session_state.pop(state.OUTCOME)
         show = st.success if outcome.status in ("saved", "repeated") else st.error
         show(layout.plain(f"{name}: {outcome.message}"))
-    sample = samples[selection["rows"][0]]
+    sample = samples[row]
     with layout.errors(), layout.database() as db:
         history = events_of(db, sample.id)
         verdicts = verdicts_of(db, project.id, sample.sha256)
@@ -206,6 +175,8 @@ with detail:
         f"source {layout.plain(source_names[sample.source_id])}"
     )
 
+    if sample.id in tags:
+        st.caption(f"Tags: {layout.plain(', '.join(tags[sample.id]))}")
     event_id = uuid.uuid4().hex
     with st.form(f"relabel {sample.id} {sample.version}", border=False):
         st.text_input(

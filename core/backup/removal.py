@@ -25,7 +25,7 @@ TRIES = 3
 """Backups to make until nothing is saved meanwhile."""
 NOUNS = {
     "images": "image", "labels": "label", "readings": "reading", "runs": "run", "evaluations": "evaluation",
-    "bundles": "bundle", "test_uses": "test use",
+    "bundles": "bundle", "test_uses": "test use", "tags": "tag", "saved_filters": "saved filter",
 }  # fmt: skip
 
 

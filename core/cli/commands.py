@@ -35,6 +35,7 @@ from core.data.import_request import WATCH_SECONDS, Request
 from core.data.kinds import labels_by_kind, parenthesis
 from core.data.label_book import LabelOptions, Preview
 from core.data.managing import tags_of
+from core.data.selection import find_tag
 from core.errors import AmbiguousLabelsError, JobError, OptionError, StorageError
 from core.evaluation import percent
 from core.evaluation.metrics import interval95
@@ -49,6 +50,7 @@ from core.training.doctor import Diagnosis
 from core.words import plural
 from db import projects, runs
 from db.records import ACTIVE, Job, Run
+from db.samples import select_ids
 from db.sqlite import Database
 
 app = typer.Typer(
@@ -368,6 +370,7 @@ def export_labels(
             help="Only labels of these kinds, separated by commas: person, import, readers, run, verdict.",
         ),
     ] = None,
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only images with this tag.")] = None,
 ) -> None:
     """Export labels, or images named by their labels, with owner and authorization."""
     home = Home.from_env()
@@ -375,8 +378,10 @@ def export_labels(
     with database(home) as db:
         chosen = export.kinds_of(form, [kind.strip() for each in kinds or () for kind in each.split(",")])
         target = find_project(db, project)
-        count = export.export(db, target, form, out, chosen)
-        counts = {kind: n for kind, n in labels_by_kind(db, target).items() if not chosen or kind in chosen}
+        ids = None if tag is None else select_ids(db, target.id, tag_id=find_tag(db, target, tag).id)
+        count = export.export(db, target, form, out, chosen, ids)
+        counts = {} if tag else labels_by_kind(db, target)
+        counts = {kind: n for kind, n in counts.items() if not chosen or kind in chosen}
     place = "standard output" if str(out) == "-" else out
     print_summary(out, f"Exported {plural(count, 'image')}{parenthesis(counts)} to {place}.")
 

@@ -12,14 +12,15 @@ from core.backup.removal import done_sentence, named
 from core.cli.progress import Progress
 from core.cli.shared import Json, ProjectName, RunName, database, find_project, find_run, update_jobs
 from core.cli.terminal import print_error, print_line
-from core.data import copying, managing
+from core.data import copying, managing, selection, tagging
 from core.data.managing import find_source, tags_of
+from core.data.selection import STATES
 from core.errors import OptionError
 from core.files import shortened
 from core.home import Home, default_operator
 from core.runs.promotions import run_to_begin_from
 from core.words import plural
-from db import projects, removals
+from db import projects, removals, samples, tags
 from db.records import Project, Removal, Source
 from db.removals import Counts
 from db.sqlite import Database
@@ -41,7 +42,7 @@ def _group(help_text: str) -> typer.Typer:
 
 # Projects
 
-project_group = _group("List, rename, describe, archive, copy and delete projects.")
+project_group = _group("List, rename, describe, archive, copy and delete projects, and tag their images.")
 
 
 @project_group.command("list")
@@ -138,6 +139,39 @@ def copy_project(
     text = f"{project.name}: {copied.sentence}"
     next_step = f"Next: slotlab train --project {project.name} --set init={run}" if run else ""
     _print(record, "\n".join(filter(None, [text, next_step])), as_json=as_json)
+
+
+@project_group.command("tag")
+def tag_samples(
+    name: Name,
+    tag: Annotated[str | None, typer.Argument(metavar="TAG", help="A short word; default: list the tags.")] = None,
+    *,
+    add: Annotated[bool, typer.Option("--add/--remove", help="Tag the images, or take the tag off.")] = True,
+    state: Annotated[str, typer.Option(metavar="STATE", help=f"One of: {', '.join(STATES)}.")] = "all",
+    split: Annotated[str | None, typer.Option(metavar="train|val|test")] = None,
+    source: Annotated[str | None, typer.Option(metavar="NAME", help="Only images of this source.")] = None,
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help="Only images with a label of this kind.")] = None,
+    tagged: Annotated[str | None, typer.Option(metavar="TAG", help="Only images with this tag.")] = None,
+    search: Annotated[str, typer.Option(metavar="TEXT", help="Part of a label or file name, or start of a hash.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Tag the images of a project that match all filters, or take a tag off. Without TAG, list the tags.
+
+    Tags are compared without case. A tag that no image has is forgotten.
+    """
+    with database(Home.from_env()) as db:
+        project = find_project(db, name)
+        if tag is None:
+            listed = {each.name: tags.count_tagged(db, each) for each in tags.list_tags(db, project.id)}
+            lines = [f"{each:<16} {plural(n, 'image')}" for each, n in listed.items()] or ["No tags yet."]
+            _print({"project": name, "tags": listed}, "\n".join(lines), as_json=as_json)
+            return
+        where = selection.where(
+            db, project, state=state, split=split, source=source, kind=kind, tag=tagged, text=search
+        )
+        act = tagging.tag_samples if add else tagging.untag_samples
+        done = act(db, project, tag, samples.select_ids(db, project.id, **where))
+    _print({"project": name} | asdict(done), done.sentence, as_json=as_json)
 
 
 @project_group.command("delete")

@@ -8,7 +8,7 @@ from core.data.importing import NewImage, Report, open_project, open_source, sto
 from core.data.label_book import GivenLabel
 from core.errors import LabelError, OptionError
 from core.words import plural
-from db import projects, recipes, samples
+from db import projects, recipes, samples, saved_filters, tags
 from db.connection import write
 from db.queues import chunks
 from db.records import Project, Sample
@@ -31,6 +31,9 @@ class Copied:
     """Labels not taken over, because the image has another one in the new project or was skipped there."""
     recipes: int = 0
     """Versions of recipes."""
+    tags: int = 0
+    """Tags on images."""
+    saved_filters: int = 0
 
     @property
     def sentence(self) -> str:
@@ -53,7 +56,8 @@ def copy_project(
     """Create a project `name` with the images of another one. Length and charset default to the same.
 
     Each image keeps its source, with owner and authorization, and so its split. A label that fits comes as one event
-    of its operator and kind. Runs and history stay. Run again to finish an interrupted copy: nothing is stored twice.
+    of its operator and kind. Tags and saved filters come along. Runs and history stay. Run again to finish an
+    interrupted copy: nothing is stored twice.
     Raises OptionError if the new project exists with another length or charset, or with images of its own.
     """
     if name == project.name:
@@ -87,9 +91,31 @@ def copy_project(
                 copied.duplicates += report.duplicates
                 copied.labels += report.labeled
                 copied.conflicts += report.label_problems
+            _copy_tags(db, new, part, copied)
         done += len(part)
         on_progress(done, len(chosen))
+    _copy_filters(db, project, new, copied)
     return new, copied
+
+
+def _copy_tags(db: Database, new: Project, sample_ids: list[int], copied: Copied) -> None:
+    """Tag the images of the new project as those of the old one. Call inside `write(db)`, after copying them."""
+    hashes = {sample_id: samples.get_sample(db, sample_id).sha256 for sample_id in sample_ids}
+    for sample_id, names in tags.tags_of(db, sample_ids).items():
+        sample = samples.find_sample(db, new.id, hashes[sample_id])
+        assert sample is not None
+        copied.tags += sum(tags.add(db, tags.open_tag(db, new.id, name), [sample.id]) for name in names)
+
+
+def _copy_filters(db: Database, project: Project, new: Project, copied: Copied) -> None:
+    with write(db):
+        for saved in saved_filters.list_filters(db, project.id):
+            if saved_filters.find_filter(db, new.id, saved.name):
+                continue
+            saved_filters.insert_filter(
+                db, project_id=new.id, name=saved.name, filters=saved.filters, operator=saved.operator
+            )
+            copied.saved_filters += 1
 
 
 def _label(sample: Sample, spec: TextSpec, copied: Copied) -> GivenLabel | None:

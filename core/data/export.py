@@ -15,7 +15,7 @@ from core.data.tables.cleaning import with_formula_guard
 from core.errors import OptionError, StorageError
 from core.files import create_private, is_standard_output, shortened, write_outside
 from core.images.pixels import image_format
-from db import projects, samples
+from db import projects, samples, tags
 from db.records import KINDS, PEOPLE, Project, Sample
 from db.sqlite import Database
 
@@ -27,18 +27,26 @@ SPLIT_FOLDERS = {"train": "train", "val": "validation", "test": "test"}
 METADATA = "metadata.jsonl"
 COLUMNS = (
     "filename", "label", "split", "sha256", "state", "kind", "operator", "labeled_at", "source", "owner",
-    "authorization",
+    "authorization", "tags",
 )  # fmt: skip
+"""Columns of a table. `tags` are separated by commas."""
 Row = dict[str, str | None]
 """Facts about a sample by column."""
-FREE_TEXT = ("filename", "name", "operator", "source", "owner", "authorization")
+FREE_TEXT = ("filename", "name", "operator", "source", "owner", "authorization", "tags")
 """Columns that users fill freely. A label holds only characters of the charset."""
 
 
-def export(db: Database, project: Project, form: str, out: Path, kinds: Collection[str] = ()) -> int:
+def export(
+    db: Database,
+    project: Project,
+    form: str,
+    out: Path,
+    kinds: Collection[str] = (),
+    ids: Collection[int] | None = None,
+) -> int:
     """Write the project to `out` and return the number of samples written.
 
-    With `kinds`, write only samples whose label is of one of them.
+    With `kinds`, write only samples whose label is of one of them; with `ids`, only those samples.
 
     csv: labeled samples with the columns COLUMNS. Labels are exact. Free text that a spreadsheet would run as a formula
     is prefixed with a quote, which an import removes.
@@ -58,13 +66,18 @@ def export(db: Database, project: Project, form: str, out: Path, kinds: Collecti
     if unknown := next((kind for kind in kinds if kind not in KINDS), None):
         raise OptionError(f"Unknown kind {shortened(unknown)!r}. Choose from {', '.join(KINDS)}.")
     kinds = kinds_of(form, kinds)
-    selection = samples.select_samples(db, project.id, state=None if form == "jsonl" and not kinds else "labeled")
+    state = None if form == "jsonl" and not kinds else "labeled"
+    if ids is None:
+        selection = samples.select_samples(db, project.id, state=state)
+    else:
+        selection = [each for each in samples.get_samples(db, project.id, ids) if state in (None, each.state)]
     selection = [sample for sample in selection if not kinds or sample.kind in kinds]
     rows = _rows(db, project, selection)
+    what = f"Project {project.name} has" if ids is None else "The chosen images have"
     if not rows and kinds:
-        raise OptionError(f"Project {project.name} has no labels of kind {' or '.join(kinds)}.")
+        raise OptionError(f"{what} no labels of kind {' or '.join(kinds)}.")
     if not rows and form != "jsonl":
-        raise OptionError(f"Project {project.name} has no labels yet. Use jsonl to export unlabeled images.")
+        raise OptionError(f"{what} no labels yet. Use jsonl to export unlabeled images.")
     if form not in FOLDERS:
         write_outside(out, TEXTS[form](rows).encode())
         return len(rows)
@@ -84,6 +97,7 @@ def kinds_of(form: str, kinds: Collection[str]) -> Collection[str]:
 
 def _rows(db: Database, project: Project, selection: Sequence[Sample]) -> list[Row]:
     sources = {source.id: source for source in projects.list_sources(db, project.id)}
+    tagged = tags.tags_of(db, [sample.id for sample in selection])
     return [
         {
             "filename": sample.name,
@@ -98,6 +112,7 @@ def _rows(db: Database, project: Project, selection: Sequence[Sample]) -> list[R
             "source": sources[sample.source_id].name,
             "owner": sources[sample.source_id].owner,
             "authorization": sources[sample.source_id].authorization,
+            "tags": ",".join(tagged.get(sample.id, ())),
         }
         for sample in selection
     ]

@@ -97,10 +97,11 @@ def apply_events(
     Raises StorageError if the database cannot be written; then nothing of the batch is stored.
     """
     with write(db):
-        return [_apply(db, project, operator, event, origin) for event in events]
+        return [apply_event(db, project, operator, event, origin) for event in events]
 
 
-def _apply(db: Database, project: Project, operator: str, values: Mapping[str, object], origin: str) -> Outcome:
+def apply_event(db: Database, project: Project, operator: str, values: Mapping[str, object], origin: str) -> Outcome:
+    """Store one event, see `apply_events`. Call inside `write(db)`."""
     event_id, sha256 = str(values.get("event") or ""), str(values.get("sample") or "")
     # SQLite rejects lone surrogates, which JSON allows, and large numbers. They would block the sender's outbox.
     storable = (event_id + sha256 + str(values.get("after"))).isascii()

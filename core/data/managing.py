@@ -1,23 +1,22 @@
-"""Names, notes and tags of projects, sources and runs; archived projects; sources that move to another project."""
+"""Names, notes and tags of projects, sources and runs; archived projects; sources and images that move."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.data.selection import check_bulk
 from core.errors import JobError, OptionError
 from core.files import shortened
 from core.home import Home
 from core.jobs import control
-from core.names import MAX_ORIGIN, MAX_PROJECT, check_name
+from core.names import MAX_ORIGIN, MAX_PROJECT, check_name, check_tag
 from core.words import plural
-from db import jobs, projects, removals, runs
+from db import jobs, projects, removals, runs, samples
 from db.connection import write
 from db.records import Project, Run, Source
 from db.sqlite import Database
 
 MAX_NOTE = 2000
-"""Characters."""
-MAX_TAG = 40
 """Characters."""
 MAX_TAGS = 20
 
@@ -86,9 +85,7 @@ def _tags(tags: Sequence[str]) -> str:
     if len(wanted) > MAX_TAGS:
         raise OptionError(f"There are {len(wanted):,} tags; the limit is {MAX_TAGS}.")
     for tag in wanted:
-        check_name("tag", tag, MAX_TAG)
-        if "," in tag:
-            raise OptionError(f"The tag {tag!r} has a comma, which separates tags.")
+        check_tag(tag)
     return json.dumps(wanted, ensure_ascii=False)
 
 
@@ -148,6 +145,21 @@ def move_source(db: Database, home: Home, project: Project, source: Source, targ
         if projects.find_source(db, target.id, source.name):
             raise OptionError(f"Project {target.name} already has a source {source.name!r}. Rename one of them first.")
         return Moved(*removals.move_source(db, source, target))
+
+
+def move_samples(db: Database, home: Home, project: Project, ids: Sequence[int], target: Source) -> int:
+    """Move images to another source of their project. Return how many were not in it.
+
+    Labels, history and split stay; owner and authorization are those of the new source from then on. Raises OptionError
+    for more than MAX_SELECTED images, JobError while a job of the project is active.
+    """
+    check_bulk(ids)
+    _reconcile(db, home)
+    with write(db):
+        _check_idle(db, project, "move the images")
+        moving = [each.id for each in samples.get_samples(db, project.id, ids) if each.source_id != target.id]
+        samples.set_source(db, moving, target.id)
+    return len(moving)
 
 
 def _reconcile(db: Database, home: Home) -> None:

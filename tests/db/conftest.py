@@ -16,14 +16,17 @@ AddSample = Callable[..., Sample]
 def add_sample(db: Database, project: Project) -> AddSample:
     """Return a function that adds an unlabeled sample, with its number as hash and its name as bytes."""
 
-    def added(number: int, *, name: str | None = None, split: str = "train", source: str = "mail") -> Sample:
+    def added(
+        number: int, *, name: str | None = None, split: str = "train", source: str = "mail", width: int = 40,
+        height: int = 16,
+    ) -> Sample:  # fmt: skip
         name = name or f"{number}.png"
         with write(db):
             row = projects.find_source(db, project.id, source)
             row = row or projects.insert_source(db, project.id, source, "the team", "ticket 1")
             sample_id = samples.insert_sample(
-                db, project_id=project.id, source_id=row.id, sha256=f"{number:064x}", name=name, width=40, height=16,
-                split=split, image=name.encode(),
+                db, project_id=project.id, source_id=row.id, sha256=f"{number:064x}", name=name, width=width,
+                height=height, split=split, image=name.encode(),
             )  # fmt: skip
         return samples.get_sample(db, sample_id)
 

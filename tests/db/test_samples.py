@@ -113,7 +113,7 @@ def test_samples_can_be_sorted_and_paged(db: Database, project: Project, five: l
         assert ids(samples.select_samples(db, project.id, order=order)) == wanted, order
         pages = [samples.select_samples(db, project.id, order=order, limit=2, offset=start) for start in (0, 2, 4)]
         assert [number for page in pages for number in ids(page)] == wanted, order
-    assert set(samples.ORDERS) == {*orders, "labeled", "random"}
+    assert set(samples.ORDERS) == {*orders, "labeled", "random", *samples.BY_SIZE}
     by_hash = sorted(five, key=lambda sample: sample.sha256[32:])
     assert ids(samples.select_samples(db, project.id, order="random")) == ids(by_hash)
 
@@ -193,3 +193,20 @@ def test_a_million_samples_are_not_read_in_the_order_of_an_index(
     assert [" ".join(plan.split()[:2]) for plan in plans] == reads
     assert "samples_by_label" in plans[1]
     assert "samples_disputed" in plans[3]
+
+
+def test_samples_are_sorted_by_their_pixels(db: Database, project: Project, add_sample: AddSample) -> None:
+    """Width times height decides, then the id. Both directions use an index, so a page of a million is fast."""
+    made = [
+        add_sample(number, width=width, height=height)
+        for number, (width, height) in enumerate([(40, 16), (100, 2), (10, 64), (90, 30)])
+    ]
+    by_size = [made[1], made[0], made[2], made[3]]
+
+    for order, wanted in (("smallest", by_size), ("largest", by_size[::-1])):
+        pages = [samples.select_samples(db, project.id, order=order, limit=2, offset=start) for start in (0, 2)]
+        assert [number for page in pages for number in ids(page)] == ids(wanted)
+        sql = f"EXPLAIN QUERY PLAN SELECT * FROM samples WHERE project_id = 1 ORDER BY {samples.ORDERS[order]} LIMIT 50"
+        plan = " ".join(row[3] for row in db.execute(sql).fetchall())
+        assert "samples_by_size" in plan
+        assert "TEMP B-TREE" not in plan

@@ -6,12 +6,18 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data import selection
 from core.data.labeling import apply_events
+from core.data.saved_filters import save_filters
+from core.data.tagging import tag_samples
 from core.home import Home
-from db.connection import opened
+from db.connection import opened, write
 from db.labels import events_of
+from db.projects import insert_source
 from db.records import Project
-from db.samples import select_samples
+from db.samples import select_ids, select_samples
+from db.saved_filters import list_filters
+from db.tags import tags_of
 
 OpenPage = Callable[..., AppTest]
 
@@ -153,3 +159,142 @@ def test_a_missing_value_is_a_dash(open_page: OpenPage, portal: Project) -> None
 
     assert table.value["label"].isna().all()
     assert table.proto.placeholder == "–"
+
+
+def choose_all(app: AppTest) -> AppTest:
+    """Let the actions be about all images that match the filters."""
+    return app.button_group[0].set_value("all").run()
+
+
+def states(home: Home, portal: Project) -> list[str]:
+    with opened(home.db) as db:
+        return [sample.state for sample in select_samples(db, portal.id)]
+
+
+def test_all_matches_are_skipped_and_the_skip_is_undone(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """Labels of people must be confirmed by their number. The list is empty then, but Undo is still there."""
+    app = choose_all(open_page("samples", project=portal.name, state="labeled"))
+    assert button(app, "Skip 8 images").disabled
+    next(field for field in app.text_input if field.label == "Type 8 to confirm").set_value("8").run()
+    button(app, "Skip 8 images").click().run()
+
+    assert not app.exception
+    assert app.success[0].value == "Skipped 8 images for later\\."
+    assert "No images match" in app.info[0].value
+    assert states(home, portal).count("skipped") == 8
+    button(app, "Undo skip").click().run()
+
+    assert app.success[0].value == "Undid the skip of 8 images\\."
+    assert states(home, portal).count("labeled") == 8
+
+
+def test_images_without_a_label_need_no_confirmation(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The reason is that of the box."""
+    app = choose_all(open_page("samples", project=portal.name, state="unlabeled"))
+    next(box for box in app.selectbox if box.label == "Reason").set_value("unreadable").run()
+    button(app, "Skip 4 images").click().run()
+
+    assert app.success[0].value == "Skipped 4 images as unreadable\\."
+    with opened(home.db) as db:
+        assert len(select_ids(db, portal.id, flag="unreadable")) == 4
+
+
+def test_nothing_is_selected_at_first(open_page: OpenPage, portal: Project) -> None:
+    """The page says how to select, and no action has images."""
+    app = open_page("samples", project=portal.name)
+
+    assert any("Tick rows" in caption.value for caption in app.caption)
+    assert button(app, "Skip 0 images").disabled or not app.exception
+
+
+def test_images_are_tagged_and_found_by_the_tag(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The tag stands beside the image, the address filters by it, and another spelling is the same tag."""
+    with opened(home.db) as db:
+        tag_samples(db, portal, "Blurry", select_ids(db, portal.id, state="unlabeled"))
+    app = choose_all(open_page("samples", project=portal.name, tag="BLURRY"))
+    assert len(app.dataframe[0].value) == 4
+    assert "Tags: Blurry" in [caption.value for caption in app.caption]
+    box = next(box for box in app.selectbox if box.proto.placeholder == "Choose or type a tag")
+    box.set_value("Blurry").run()
+    button(app, "Untag 4 images").click().run()
+
+    assert app.success[0].value == "Untagged 4 images: Blurry\\."
+    with opened(home.db) as db:
+        assert tags_of(db, select_ids(db, portal.id)) == {}
+
+
+def test_images_are_moved_to_another_source(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The page names owner and authorization of the new source before."""
+    with opened(home.db) as db, write(db):
+        june = insert_source(db, portal.id, "june", "the portal", "ticket 2")
+    app = choose_all(open_page("samples", project=portal.name, state="unlabeled"))
+    next(box for box in app.selectbox if box.label == "To source").set_value("june").run()
+    assert any("owner **the portal**, authorization **ticket 2**" in each.value for each in app.markdown)
+    button(app, "Move 4 images").click().run()
+
+    assert app.success[0].value == "Moved 4 images to june\\."
+    with opened(home.db) as db:
+        assert select_ids(db, portal.id, source_id=june.id) == select_ids(db, portal.id, state="unlabeled")
+
+
+def test_a_selection_is_exported(open_page: OpenPage, portal: Project) -> None:
+    """The file has the labeled images of the selection, and the sentence counts the others."""
+    app = choose_all(open_page("samples", project=portal.name))
+    button(app, "Prepare export").click().run()
+
+    assert not app.exception
+    assert "Exported 8 images as CSV" in app.success[0].value
+    assert "4 without a label are not in it" in app.success[0].value
+    assert app.get("download_button")[0].proto.label == "Download labels.csv (8 images)"
+
+
+def test_too_many_images_are_not_skipped(open_page: OpenPage, portal: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page says so before, and tags them still."""
+    monkeypatch.setattr(selection, "MAX_SELECTED", 3)
+    app = choose_all(open_page("samples", project=portal.name, state="unlabeled"))
+
+    assert any(each.value == "At most 3 images at once. Narrow the filters." for each in app.markdown)
+    assert not [each for each in app.button if each.label == "Skip 4 images"]
+    assert [each for each in app.button if each.label == "Tag 4 images"]
+
+
+def test_saved_filters_set_the_address(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The box shows the filters of the address, however they came there. Another choice replaces all of them."""
+    with opened(home.db) as db:
+        save_filters(db, portal, "mine", {"state": "unlabeled", "sort": "newest"}, operator="Ann")
+    app = open_page("samples", project=portal.name, search="1", page="1")
+
+    def box() -> Any:
+        return next(box for box in app.selectbox if box.label == "Saved filters")
+
+    assert box().value is None
+    box().set_value("mine").run()
+
+    assert dict(app.query_params.items()) == {"project": "portal", "state": "unlabeled", "sort": "newest"}
+    assert len(app.dataframe[0].value) == 4
+    assert box().value == "mine"
+    box().set_value(None).run()
+    assert len(app.dataframe[0].value) == 12
+    assert box().value is None
+
+
+def test_filters_are_saved_and_deleted(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """A name that is taken is refused in a sentence."""
+    app = open_page("samples", project=portal.name, state="unlabeled")
+    for name in ("mine", "mine"):
+        next(field for field in app.text_input if field.label == "Name").set_value(name).run()
+        button(app, "Save").click().run()
+        if name not in [each.value for each in app.text_input]:
+            app = open_page("samples", project=portal.name, state="labeled")
+    assert "There are already filters" in app.error[0].value
+    with opened(home.db) as db:
+        assert [(each.name, each.filters) for each in list_filters(db, portal.id)] == [
+            ("mine", '{"state": "unlabeled"}'),
+        ]  # fmt: skip
+    app = open_page("samples", project=portal.name, state="unlabeled")
+    button(app, "Delete filters").click().run()
+
+    assert not app.exception
+    with opened(home.db) as db:
+        assert list_filters(db, portal.id) == []
+    assert len(app.dataframe[0].value) == 4

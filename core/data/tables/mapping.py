@@ -15,7 +15,9 @@ from db.records import KINDS
 
 EVIDENCE_ROWS = 500
 """Rows that decide about the columns."""
-OTHER_NAMES = ("split", "sha256", "state", "flag", "kind", "operator", "labeled_at", "source", "owner", "authorization")
+OTHER_NAMES = (
+    "split", "sha256", "state", "flag", "kind", "operator", "labeled_at", "source", "owner", "authorization", "tags",
+)  # fmt: skip
 """Columns of an export that are never the label."""
 
 READING_COLUMNS = {"text", "confidence"}

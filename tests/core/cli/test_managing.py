@@ -121,6 +121,32 @@ def test_a_copy_names_the_run_to_begin_from(slotlab: Slotlab, home: Home, db: Da
     done = slotlab("project", "copy", "portal", "short", "--length", "4")
 
     assert done.stdout == (
-        "short: 2 images; 0 labels taken over, 1 not fitting, 0 disputed, 0 in conflict; 0 recipe versions.\n"
+        "short: 2 images; 0 labels taken over, 1 not fitting, 0 disputed, 0 in conflict; 0 recipe versions, "
+        "0 tags, 0 saved filters.\n"
         "Next: slotlab train --project short --set init=0001-fast\n"
     )
+
+
+def test_images_are_tagged_by_filters(slotlab: Slotlab, labeled: Project, tmp_path: Path) -> None:
+    """Filters can be combined. The tags are listed with their images, and choose what is exported."""
+    assert slotlab("project", "tag", "portal").stdout == "No tags yet.\n"
+    assert slotlab("project", "tag", "portal", "Blurry").stdout == "Tagged 2 images: Blurry.\n"
+    unlabeled = ("--state", "unlabeled", "--source", "noise")
+    done = slotlab("project", "tag", "portal", "blurry", "--remove", *unlabeled, "--json")
+    assert json.loads(done.stdout) == {
+        "project": "portal", "tag": "Blurry", "changed": 1, "unchanged": 0, "added": False,
+    }  # fmt: skip
+    slotlab("project", "tag", "portal", "sharp", "--tagged", "BLURRY")
+    assert json.loads(slotlab("project", "tag", "portal", "--json").stdout) == {
+        "project": "portal", "tags": {"Blurry": 1, "sharp": 1},
+    }  # fmt: skip
+
+    out = tmp_path / "out.jsonl"
+    done = slotlab("export", "--project", "portal", "--format", "jsonl", "--tag", "blurry", "--out", str(out))
+    assert done.stdout == f"Exported 1 image to {out}.\n"
+    assert json.loads(out.read_text())["tags"] == "Blurry,sharp"
+
+    refused(slotlab("project", "tag", "portal", "x", "--state", "done"), "There is no state 'done'. Choose from all, "
+            "unlabeled, labeled, not checked, checked, disputed, skipped, skipped for later, unreadable, "
+            "not from this portal.")  # fmt: skip
+    refused(slotlab("project", "tag", "portal", "x", "--search", "zzz"), "No image is chosen, so nothing was tagged.")

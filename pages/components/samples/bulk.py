@@ -1,0 +1,248 @@
+"""Actions on many images of Samples: skip, tag, move to another source, export."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from core.data.bulk import labels_of_people, skip_samples, undo_skips
+from core.data.managing import move_samples
+from core.data.reviewing import FLAG_WORDS
+from core.data.selection import too_many
+from core.data.tagging import tag_samples, untag_samples
+from core.words import plural
+from db.records import PEOPLE, Project, Sample, Source
+from db.samples import count_samples, select_ids
+from db.tags import list_tags
+from pages.components import layout, state
+from pages.components.exports import FORMS, TITLES, make, offer
+from pages.components.samples.filters import Filters
+
+SCOPES = {"ticked": "Ticked rows", "page": "This page", "all": "All matches"}
+REASONS: dict[str | None, str] = {None: "for later"} | FLAG_WORDS
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The images that an action is about."""
+
+    project: Project
+    operator: str
+    filters: Filters
+    """Filters of the list."""
+    samples: Sequence[Sample] | None
+    """None means all that match the filters."""
+    n: int
+
+    def ids(self) -> list[int]:
+        if self.samples is not None:
+            return [sample.id for sample in self.samples]
+        with layout.database() as db:
+            return select_ids(db, self.project.id, **self.filters.where)
+
+    def labels_of_people(self) -> int:
+        """Return how many labels of people a skip would take."""
+        if self.samples is not None:
+            return labels_of_people(self.samples)
+        if self.filters.where.get("disputed"):
+            return 0
+        kinds = PEOPLE if self.filters.where["kind"] is None else {self.filters.where["kind"]}.intersection(PEOPLE)
+        with layout.errors(), layout.database() as db:
+            return sum(
+                count_samples(db, self.project.id, **{**self.filters.where, "kind": kind, "disputed": False}) for kind in kinds
+            )
+
+
+def show_actions(
+    project: Project,
+    operator: str,
+    filters: Filters,
+    page: Sequence[Sample],
+    ticked: Sequence[int],
+    matches: int,
+    sources: Mapping[str, Source],
+) -> None:
+    """Draw the actions on the ticked rows, on all rows of the page or on all `matches` of the filters."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        scope = st.segmented_control(
+            "Images of the actions", list(SCOPES), format_func=SCOPES.__getitem__, default="ticked", required=True,
+            label_visibility="collapsed", key=f"scope of {filters.place}",
+        )  # fmt: skip
+        chosen: Sequence[Sample] | None = {"ticked": [page[row] for row in ticked], "page": page}.get(scope)
+        selection = Selection(project, operator, filters, chosen, matches if chosen is None else len(chosen))
+        _skip(selection)
+        _tag(selection)
+        if len(sources) > 1:
+            _move(selection, sources)
+        _export(selection)
+        st.caption(
+            f"{plural(selection.n, 'image')} selected."
+            if selection.n
+            else "Tick rows, with Shift for a range, or choose the page or all matches."
+        )
+    layout.show_refusal("bulk")
+
+
+def show_done(project: Project, operator: str, place: str) -> None:
+    """Show what the last action did, as long as the list stays, with a button that undoes a skip."""
+    list_of, sentence, request = st.session_state.get(state.BULK_DONE, ("", "", None))
+    if list_of != place:
+        st.session_state.pop(state.BULK_DONE, None)
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.success(layout.plain(sentence), icon=":material/check:")
+        if request:
+            st.button(
+                "Undo skip", icon=":material/undo:", on_click=_undo_skip, args=(project, operator, place, request),
+            )  # fmt: skip
+
+
+def _do(selection: Selection, act: Callable[[], str], request: str | None = None) -> None:
+    """Act in a callback, and keep the sentence that says what was done."""
+    with layout.refuses("bulk"):
+        sentence = act()
+        st.session_state[state.BULK_DONE] = (selection.filters.place, sentence, request)
+
+
+# Skip
+
+
+def _skip(selection: Selection) -> None:
+    with st.popover("Skip", icon=":material/block:", disabled=not selection.n):
+        if _are_too_many(selection):
+            return
+        reason = st.selectbox("Reason", list(REASONS), format_func=REASONS.__getitem__, key=state.BULK_REASON)
+        people = selection.labels_of_people()
+        typed = str(people)
+        if people:
+            st.markdown(f"**{people:,}** of them have a label of people, which leaves training. The history keeps it.")
+            typed = st.text_input(
+                f"Type {people} to confirm", key=f"skip {people} labels", live="300ms", autocomplete="off"
+            )
+        st.button(
+            f"Skip {plural(selection.n, 'image')}", type="primary", on_click=_skip_all,
+            args=(selection, reason, people, f"skip-{uuid.uuid4().hex}"),
+            disabled=typed.strip().replace(",", "") != str(people),
+        )  # fmt: skip
+
+
+def _skip_all(selection: Selection, flag: str | None, confirmed: int, request: str) -> None:
+    """Callback: skip the images, each by an event."""
+
+    def act() -> str:
+        with layout.database() as db:
+            return skip_samples(
+                db, selection.project, selection.operator, selection.ids(), flag, request=request, confirmed=confirmed
+            ).sentence
+
+    st.session_state.pop(f"skip {confirmed} labels", None)
+    _do(selection, act, request)
+
+
+def _undo_skip(project: Project, operator: str, place: str, request: str) -> None:
+    """Callback: undo the skip of many images."""
+    with layout.refuses("bulk"), layout.database() as db:
+        undone, changed = undo_skips(db, project, operator, request)
+        sentence = f"Undid the skip of {plural(undone, 'image')}."
+        if changed:
+            sentence += f" Changed since, so left: {changed:,}."
+        st.session_state[state.BULK_DONE] = (place, sentence, None)
+
+
+# Tag
+
+
+def _tag(selection: Selection) -> None:
+    with st.popover("Tag", icon=":material/sell:", disabled=not selection.n):
+        with layout.errors(), layout.database() as db:
+            tags = [tag.name for tag in list_tags(db, selection.project.id)]
+        name = st.selectbox(
+            "Tag", tags, index=None, key=state.BULK_TAG, placeholder="Choose or type a tag", accept_new_options=True
+        )
+        for title, act in (("Tag", tag_samples), ("Untag", untag_samples)):
+            st.button(
+                f"{title} {plural(selection.n, 'image')}", type="primary" if title == "Tag" else "secondary",
+                on_click=_tag_all, args=(selection, name or "", act), disabled=not name,
+            )  # fmt: skip
+
+
+def _tag_all(selection: Selection, name: str, act: Callable[..., Any]) -> None:
+    """Callback: tag or untag the images."""
+
+    def tagged() -> str:
+        with layout.database() as db:
+            return str(act(db, selection.project, name, selection.ids()).sentence)
+
+    _do(selection, tagged)
+
+
+# Move
+
+
+def _move(selection: Selection, sources: Mapping[str, Source]) -> None:
+    with st.popover("Move", icon=":material/drive_file_move:", disabled=not selection.n):
+        if _are_too_many(selection):
+            return
+        name = st.selectbox(
+            "To source", list(sources), index=None, key=state.BULK_SOURCE, placeholder="Choose a source"
+        )
+        if name:
+            target = sources[name]
+            st.markdown(
+                f"From then on: owner **{layout.plain(target.owner)}**, authorization "
+                f"**{layout.plain(target.authorization)}**. Labels, history and split stay."
+            )
+        st.button(
+            f"Move {plural(selection.n, 'image')}", type="primary", disabled=not name, on_click=_move_all,
+            args=(selection, sources[name] if name else None),
+        )  # fmt: skip
+
+
+def _move_all(selection: Selection, target: Source) -> None:
+    """Callback: move the images to another source."""
+
+    def act() -> str:
+        ids = selection.ids()
+        with layout.database() as db:
+            moved = move_samples(db, layout.home(), selection.project, ids, target)
+        there = f" {len(ids) - moved:,} were there already." if moved < len(ids) else ""
+        return f"Moved {plural(moved, 'image')} to {target.name}.{there}"
+
+    _do(selection, act)
+
+
+def _are_too_many(selection: Selection) -> bool:
+    """Say if the selection is too large for an action that changes each image."""
+    if sentence := too_many(selection.n):
+        st.markdown(sentence)
+    return bool(sentence)
+
+
+# Export
+
+
+def _export(selection: Selection) -> None:
+    with st.popover("Export", icon=":material/download:", disabled=not selection.n):
+        form = st.selectbox("Format", FORMS, format_func=TITLES.__getitem__, key=state.BULK_FORM)
+        ids = None if selection.samples is None else [sample.id for sample in selection.samples]
+        what = (form, selection.filters.place, ids)
+        st.button("Prepare export", on_click=_prepare, args=(selection, form, what))
+        made = st.session_state.get(state.BULK_EXPORTED)
+        if made and made[0] == what:
+            offer(form, made[1])
+        st.caption("Each image comes with the owner and the authorization of its source.")
+
+
+def _prepare(selection: Selection, form: str, what: object) -> None:
+    """Callback: make the file and keep it for the download button."""
+
+    def act() -> str:
+        made = make(selection.project, form, selection.ids())
+        st.session_state[state.BULK_EXPORTED] = (what, made)
+        left = f" {selection.n - made[0]:,} without a label are not in it." if made[0] < selection.n else ""
+        return f"Exported {plural(made[0], 'image')} as {TITLES[form]}: open Export again to download.{left}"
+
+    st.session_state.pop(state.BULK_EXPORTED, None)
+    _do(selection, act)
