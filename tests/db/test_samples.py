@@ -196,9 +196,9 @@ def test_a_million_samples_are_not_read_in_the_order_of_an_index(
 
 
 def test_samples_are_sorted_by_their_pixels(db: Database, project: Project, add_sample: AddSample) -> None:
-    """Width times height decides, then the id. Both directions use an index, so a page of a million is fast."""
+    """Width times height decides, then the id. Pages do not overlap, and filters apply."""
     made = [
-        add_sample(number, width=width, height=height)
+        add_sample(number, width=width, height=height, split="val" if number == 3 else "train")
         for number, (width, height) in enumerate([(40, 16), (100, 2), (10, 64), (90, 30)])
     ]
     by_size = [made[1], made[0], made[2], made[3]]
@@ -206,7 +206,22 @@ def test_samples_are_sorted_by_their_pixels(db: Database, project: Project, add_
     for order, wanted in (("smallest", by_size), ("largest", by_size[::-1])):
         pages = [samples.select_samples(db, project.id, order=order, limit=2, offset=start) for start in (0, 2)]
         assert [number for page in pages for number in ids(page)] == ids(wanted)
-        sql = f"EXPLAIN QUERY PLAN SELECT * FROM samples WHERE project_id = 1 ORDER BY {samples.ORDERS[order]} LIMIT 50"
-        plan = " ".join(row[3] for row in db.execute(sql).fetchall())
-        assert "samples_by_size" in plan
-        assert "TEMP B-TREE" not in plan
+        filtered = samples.select_samples(db, project.id, order=order, state="unlabeled", split="train", text="png")
+        assert ids(filtered) == [number for number in ids(wanted) if number != made[3].id]
+
+
+def test_the_whole_list_has_an_index_by_size(db: Database, project: Project, five: list[Sample]) -> None:
+    """A page of a million is fast. A filter that few samples pass must not read the whole index."""
+    asked: list[str] = []
+    db.conn.set_trace_callback(asked.append)
+    for where in ({}, {"split": "val"}, {"state": "skipped"}, {"text": "zz"}, {"disputed": True}):
+        samples.select_samples(db, project.id, **where, order="largest", limit=50)
+    db.conn.set_trace_callback(None)
+
+    plans = [
+        " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall())
+        for sql in asked
+        if sql.startswith("SELECT")
+    ]
+    assert ["samples_by_size" in plan for plan in plans] == [True, True, False, False, False]
+    assert ["TEMP B-TREE" in plan for plan in plans] == [False, False, True, True, True]

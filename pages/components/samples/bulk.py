@@ -21,7 +21,7 @@ from pages.components.exports import FORMS, TITLES, make, offer
 from pages.components.samples.filters import Filters
 
 SCOPES = {"ticked": "Ticked rows", "page": "This page", "all": "All matches"}
-REASONS: dict[str | None, str] = {None: "for later"} | FLAG_WORDS
+REASONS: dict[str, str | None] = {"for later": None} | {word: flag for flag, word in FLAG_WORDS.items()}
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,12 @@ def show_actions(
         if len(sources) > 1:
             _move(selection, sources)
         _export(selection)
-        st.caption(
-            f"{plural(selection.n, 'image')} selected."
-            if selection.n
-            else "Tick rows, with Shift for a range, or choose the page or all matches."
-        )
+    # On a line of its own: the buttons of the table cover what is right above it.
+    st.caption(
+        f"{plural(selection.n, 'image')} selected."
+        if selection.n
+        else "Tick rows, with Shift for a range, or choose the page or all matches."
+    )
     layout.show_refusal("bulk")
 
 
@@ -113,7 +114,7 @@ def _skip(selection: Selection) -> None:
     with st.popover("Skip", icon=":material/block:", disabled=not selection.n):
         if _are_too_many(selection):
             return
-        reason = st.selectbox("Reason", list(REASONS), format_func=REASONS.__getitem__, key=state.BULK_REASON)
+        reason = st.selectbox("Reason", list(REASONS), key=state.BULK_REASON)
         people = selection.labels_of_people()
         typed = str(people)
         if people:
@@ -123,7 +124,7 @@ def _skip(selection: Selection) -> None:
             )
         st.button(
             f"Skip {plural(selection.n, 'image')}", type="primary", on_click=_skip_all,
-            args=(selection, reason, people, f"skip-{uuid.uuid4().hex}"),
+            args=(selection, REASONS[reason], people, f"skip-{uuid.uuid4().hex}"),
             disabled=typed.strip().replace(",", "") != str(people),
         )  # fmt: skip
 
@@ -242,7 +243,7 @@ def _prepare(selection: Selection, form: str, what: object) -> None:
         made = make(selection.project, form, selection.ids())
         st.session_state[state.BULK_EXPORTED] = (what, made)
         left = f" {selection.n - made[0]:,} without a label are not in it." if made[0] < selection.n else ""
-        return f"Exported {plural(made[0], 'image')} as {TITLES[form]}: open Export again to download.{left}"
+        return f"Exported {plural(made[0], 'image')} as {TITLES[form]}. The download is under Export.{left}"
 
     st.session_state.pop(state.BULK_EXPORTED, None)
     _do(selection, act)
