@@ -113,7 +113,7 @@ def plan_of(db: Database, ask: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("where", [{}, {"state": "unlabeled"}, {"kind": "person"}, {"disputed": True}, {"text": "22"}])
 def test_only_tagged_samples_are_read(db: Database, project: Project, blurry: Tag, where: dict[str, object]) -> None:
-    """Of a million samples, few have a tag."""
+    """Few of a million samples have a tag."""
     plan = plan_of(db, lambda: samples.select_samples(db, project.id, tag_id=blurry.id, limit=50, **where))  # type: ignore[arg-type]
 
     assert "SEARCH samples USING INTEGER PRIMARY KEY (rowid=?)" in plan

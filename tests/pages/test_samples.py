@@ -218,7 +218,7 @@ def test_images_are_tagged_and_found_by_the_tag(home: Home, open_page: OpenPage,
     box.set_value("Blurry").run()
     button(app, "Untag 4 images").click().run()
 
-    assert app.success[0].value == "Untagged 4 images: Blurry\\."
+    assert app.success[0].value == "Untagged 4 images\\: Blurry\\."
     with opened(home.db) as db:
         assert tags_of(db, select_ids(db, portal.id)) == {}
 

@@ -51,7 +51,8 @@ class Selection:
         kinds = PEOPLE if self.filters.where["kind"] is None else {self.filters.where["kind"]}.intersection(PEOPLE)
         with layout.errors(), layout.database() as db:
             return sum(
-                count_samples(db, self.project.id, **{**self.filters.where, "kind": kind, "disputed": False}) for kind in kinds
+                count_samples(db, self.project.id, **{**self.filters.where, "kind": kind, "disputed": False})
+                for kind in kinds
             )
 
 

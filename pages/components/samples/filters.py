@@ -21,7 +21,7 @@ NAMES = (state.SEARCH, "state", "split", "sort", "source", "kind", state.TAG)
 
 @dataclass(frozen=True)
 class Filters:
-    """What the page lists, and in which order."""
+    """The filters of the list, and its order."""
 
     where: dict[str, Any]
     """Filters of db.samples."""

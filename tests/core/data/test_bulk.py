@@ -113,7 +113,7 @@ def test_a_skip_of_many_images_is_undone(home: Home, db: Database, project: Proj
 
 
 def test_a_repeated_skip_changes_nothing(db: Database, project: Project, five: list[Sample]) -> None:
-    """As a double click does."""
+    """A double click repeats it."""
     skip(db, project, five)
     before = contents(db.conn)
 
