@@ -39,7 +39,9 @@ class Copied:
     def sentence(self) -> str:
         return (
             f"{plural(self.images, 'image')}; {plural(self.labels, 'label')} taken over, {self.misfits:,} not fitting, "
-            f"{self.disputed:,} disputed, {self.conflicts:,} in conflict; {plural(self.recipes, 'recipe version')}."
+            f"{self.disputed:,} disputed, {self.conflicts:,} in conflict; "
+            f"{plural(self.recipes, 'recipe version')}, {plural(self.tags, 'tag')}, "
+            f"{plural(self.saved_filters, 'saved filter')}."
         )
 
 
