@@ -26,7 +26,7 @@ STATES: dict[str, dict[str, Any]] = {
 }
 """Filters of db.samples by the words of the box State."""
 MAX_SELECTED = 20_000
-"""Images that one action may skip or move. It holds the database for at most a few seconds."""
+"""Images that one action may skip or move. A skip of 20,000 takes 13 s of one core; others can save in between."""
 
 
 def where(

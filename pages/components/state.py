@@ -68,6 +68,11 @@ def removal_field(kind: str) -> str:
     return f"remove labels of {kind}"
 
 
+def scope_box(place: str) -> str:
+    """Samples: the control that says which images of a list the actions are about."""
+    return f"scope of {place}"
+
+
 def label_field(sample: Sample) -> str:
     """Samples: the field for the label of this version of an image."""
     return f"label of {sample.id} at {sample.version}"

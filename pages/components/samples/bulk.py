@@ -69,7 +69,7 @@ def show_actions(
     with st.container(horizontal=True, vertical_alignment="center"):
         scope = st.segmented_control(
             "Images of the actions", list(SCOPES), format_func=SCOPES.__getitem__, default="ticked", required=True,
-            label_visibility="collapsed", key=f"scope of {filters.place}",
+            label_visibility="collapsed", key=state.scope_box(filters.place),
         )  # fmt: skip
         chosen: Sequence[Sample] | None = {"ticked": [page[row] for row in ticked], "page": page}.get(scope)
         selection = Selection(project, operator, filters, chosen, matches if chosen is None else len(chosen))
@@ -101,11 +101,15 @@ def show_done(project: Project, operator: str, place: str) -> None:
             )  # fmt: skip
 
 
-def _do(selection: Selection, act: Callable[[], str], request: str | None = None) -> None:
+def _do(
+    selection: Selection, act: Callable[[], str], request: str | None = None, *, changes_list: bool = False
+) -> None:
     """Act in a callback, and keep the sentence that says what was done."""
     with layout.refuses("bulk"):
         sentence = act()
         st.session_state[state.BULK_DONE] = (selection.filters.place, sentence, request)
+        if changes_list:  # the next images must be chosen: a second click would take them too
+            st.session_state[state.scope_box(selection.filters.place)] = "ticked"
 
 
 # Skip
@@ -140,7 +144,7 @@ def _skip_all(selection: Selection, flag: str | None, confirmed: int, request: s
             ).sentence
 
     st.session_state.pop(f"skip {confirmed} labels", None)
-    _do(selection, act, request)
+    _do(selection, act, request, changes_list=True)
 
 
 def _undo_skip(project: Project, operator: str, place: str, request: str) -> None:
@@ -212,7 +216,7 @@ def _move_all(selection: Selection, target: Source) -> None:
         there = f" {len(ids) - moved:,} were there already." if moved < len(ids) else ""
         return f"Moved {plural(moved, 'image')} to {target.name}.{there}"
 
-    _do(selection, act)
+    _do(selection, act, changes_list=True)
 
 
 def _are_too_many(selection: Selection) -> bool:
