@@ -26,7 +26,7 @@ from pages.components.widgets.sidebar.server import fold_sidebar
 _ADDRESS_COOKIE = "slotlab_address"
 """Address before the login, because the login always returns to the home page. Expires after ten minutes."""
 _PAGES = Path(__file__).parents[1]
-_FRAME, _DARK = (Path(__file__).with_name(name) for name in ("frame.css", "dark.css"))
+_DARK = Path(__file__).with_name("dark.css")
 OF_RUNS = ("evaluate", "compare", "predict")
 """Pages that show a run with a model."""
 
@@ -61,7 +61,6 @@ def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]], unknown
             if before := _address_before_login():
                 st.switch_page(before[0], query_params=before[1])
             with _place(page, unknown):
-                st.html(_FRAME)
                 if st.context.theme.type == "dark":
                     st.html(_DARK)
                 with st.sidebar:

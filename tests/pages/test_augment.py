@@ -460,3 +460,18 @@ def test_a_seed_that_cannot_be_is_named(open_page: OpenPage, portal: Project, se
     assert not app.exception
     assert "There is no seed" in app.main.error[0].value
     assert app.number_input(key="seed").value == 0
+
+
+def test_a_value_sent_under_the_address_of_a_moment_ago_changes_only_itself(
+    open_page: OpenPage, portal: Project
+) -> None:  # fmt: skip
+    """The browser may send it before it knows our last change of the address."""
+    app = open_page("augment", project=portal.name)
+    app.number_input(key="n").set_value(3).run()
+    assert app.query_params["variants"] == "3"
+
+    del app.query_params["variants"]
+    app.number_input(key="seed").set_value(7).run()
+
+    assert (app.query_params["variants"], app.query_params["seed"]) == ("3", "7")
+    assert app.number_input(key="n").value == 3

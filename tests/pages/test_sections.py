@@ -16,6 +16,7 @@ from core.home import Home
 from db.connection import opened, write
 from db.evaluations import insert_test_use
 from db.records import Project
+from pages.components import address
 from tests.helpers.trained import RUN, write_run
 
 OpenPage = Callable[..., AppTest]
@@ -240,8 +241,12 @@ def test_the_temperature_is_shown_with_the_log_loss_that_it_lowers(
         assert loss(reading.temperature) < loss(1.0)
 
 
-def test_settings_survive_a_visit_to_another_section(home: Home, open_page: OpenPage, trained: Project) -> None:
+def test_settings_survive_a_visit_to_another_section(
+    home: Home, open_page: OpenPage, trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     """Error rate, lockout, the kind of matrix and the minimum size of a slice."""
+    # AppTest sends the values of the page with each new address, as a widget does and a link does not.
+    monkeypatch.setattr(address, "LATE_SECONDS", 0)
     write_run(home, trained, "val", wrong=60)
     app = open_page("evaluate", project=trained.name, section="confidence")
 

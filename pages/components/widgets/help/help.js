@@ -47,7 +47,8 @@ class Help {
   open() {
     if (this.dialog.open) return;
     this.dialog.showModal();
-    this.dialog.focus(); // else its first link gets the focus, and the keys above it scroll away
+    this.dialog.focus(); // showModal gives the focus to the first link, and scrolls the keys above it away
+    this.dialog.scrollTop = 0;
   }
 }
 

@@ -17,7 +17,8 @@ EVERYWHERE = guide.Keys(
         ("R", "read the page again; where letters are typed, it is one"),
     ),
 )
-_WIDGET = st.components.v2.component("slotlab.help", **widget_files("help"), isolate_styles=True)
+# Not in a shadow root, because the style also moves the title. An st.html of style only would replace toasts.
+_WIDGET = st.components.v2.component("slotlab.help", **widget_files("help"), isolate_styles=False)
 
 
 def show_help(page: str) -> None:

@@ -15,8 +15,8 @@ export function focusedElement() {
   return active === document.body ? null : /** @type {HTMLElement | null} */ (active);
 }
 
-// Returns whether keys go to the widget: no other field has the focus and no dialog or menu is open. The dialog of the
-// help is in a shadow root, where a query does not find it, but it has the focus.
+// Returns whether keys go to the widget: no other field has the focus and no dialog or menu is open. The open dialog of
+// the help has the focus.
 /** @param {HTMLElement | null} field */
 export function isListening(field = null) {
   const active = focusedElement();
