@@ -21,7 +21,7 @@ from db.sqlite import Database
 from pages.components import address, layout
 from pages.components.home.backup import has_problem, show_backup
 from pages.components.home.exporting import export_form
-from pages.components.home.importing import import_form, show_import, show_watch
+from pages.components.home.importing import import_form, project_of, show_import, show_watch
 from pages.components.home.managing import show_description, show_managing
 from pages.components.layout import ARCHIVED
 
@@ -184,7 +184,10 @@ for job, folder in watches.values():
     with st.expander("Watched folder", icon=":material/visibility:", expanded=True, key=f"watch {job.id}"):
         show_watch(job, folder)
 if imports:
-    with st.expander("Last import", icon=":material/receipt_long:", expanded=layout.is_recent(imports[0])):
+    into = layout.plain(project_of(imports[0]))
+    with st.expander(
+        f"Last import, into {into}", icon=":material/receipt_long:", expanded=layout.is_recent(imports[0])
+    ):
         show_import(imports[0])
 with st.expander("Import images", icon=":material/upload:", expanded=not everything):
     import_form(projects)

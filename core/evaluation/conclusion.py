@@ -16,7 +16,7 @@ from core.evaluation.predictions import Reading
 from core.evaluation.reference import Reference
 from core.words import are, plural
 
-Step = Literal["train", "label", "measure", "errors", "confidence", "bundle", "use"]
+Step = Literal["train", "label", "measure", "import", "errors", "confidence", "bundle", "use"]
 """Places of the next step. `label` is any image, `measure` only validation and test images."""
 SURE = 0.99
 """Confidence from which an error is more likely one of the label. The temperature fits the same images."""
@@ -32,6 +32,8 @@ ENOUGH = 0.98
 """Share of right images from which a reader can be handed out. Its threshold holds back the other readings."""
 MEASURED = 50
 """Images that measure a good run: without an error, at least 92.9% are right."""
+MEASURED_SHARE = 0.2
+"""Share of the imported images that become validation and test images."""
 LEAST_LABELS, MOST_LABELS = 50, 500
 """Bounds of the labels to add. Most people type 500 in a quarter of an hour."""
 
@@ -58,6 +60,10 @@ class Facts:
     """The most frequent confusion: character of the label, character read, images with it."""
     typed: int
     """Training labels of people. Others cost them nothing, so they do not say how many more they can type."""
+    unlabeled: int
+    """Unlabeled images of any split."""
+    unlabeled_measured: int
+    """Unlabeled images of validation and test."""
     underfitted: bool = False
     """True if the network has not learned its own training images either."""
     worry: str = ""
@@ -83,13 +89,11 @@ def conclude(facts: Facts) -> Conclusion:
     if high - low > WIDE and not facts.has_threshold:  # the portal may have judged more readings than people
         more = max(MEASURED - facts.n, facts.n)
         few = f"{plural(facts.n, 'image')} {are(facts.n)} few"
-        return Conclusion(
-            "measure", f"{few}: the true share may be {interval}. Label about {2 * more:,} validation and test images."
-        )
+        return _measure(facts, f"{few}: the true share may be {interval}.", 2 * more)
     if facts.split == "val" and wrong and (errors := _errors(facts, wrong)):
         return errors
     if facts.correct < ENOUGH * facts.n:
-        return Conclusion("label", f"{plural(wrong, 'error')} left. Label about {_more(facts):,} more images.")
+        return _label(facts, f"{plural(wrong, 'error')} left.")
     return _hand_out(facts)
 
 
@@ -116,16 +120,23 @@ def _improve(facts: Facts, value: str) -> Conclusion:
         return Conclusion(
             "train", f"Train longer: {value} is little, and the run has not learned its own training images yet."
         )
-    return Conclusion(
-        "label",
-        f"Label about {_more(facts):,} more images: the run knows its own training images, and reads {value} of the "
-        "others.",
-    )
+    return _label(facts, f"The run knows its own training images, and reads {value} of the others.")
 
 
-def _more(facts: Facts) -> int:
-    """Return how many labels to add before another run: as many as people gave, and at most a few hours' work."""
-    return min(max(facts.typed, LEAST_LABELS), MOST_LABELS)
+def _label(facts: Facts, reason: str) -> Conclusion:
+    """Say how many labels to add before another run: as many as people gave, and at most a few hours' work."""
+    more = min(max(facts.typed, LEAST_LABELS), MOST_LABELS)
+    if not facts.unlabeled:
+        return Conclusion("import", f"{reason} All images are labeled: import about {more:,} more, and label them.")
+    return Conclusion("label", f"{reason} Label about {more:,} more images.")
+
+
+def _measure(facts: Facts, reason: str, more: int) -> Conclusion:
+    """Say how many labels of validation and test images to add, or how many images that takes."""
+    if not facts.unlabeled_measured:
+        images = round(more / MEASURED_SHARE)
+        return Conclusion("import", f"{reason} All those images are labeled: import about {images:,} more.")
+    return Conclusion("measure", f"{reason} Label about {more:,} validation and test images.")
 
 
 def _hand_out(facts: Facts) -> Conclusion:

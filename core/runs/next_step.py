@@ -11,6 +11,7 @@ from core.runs.bundles import bundle_of, newest_job, settings_of
 from core.runs.evaluated import Evaluated
 from core.runs.watch import watch
 from core.training.doctor import WINDOW, Line, lines_of_kind
+from db.samples import counts
 from db.sqlite import Database
 
 LEARNED = 0.9
@@ -21,6 +22,7 @@ def next_step(db: Database, home: Home, shown: Evaluated) -> Conclusion:
     """Return what to do next with a run whose evaluation is `shown`."""
     run, seen = shown.run, watch(home, shown.run.job.id)
     threshold, bundle = _handed_out(db, home, shown)
+    unlabeled = {split: n for (split, sample), n in counts(db, shown.project.id).items() if sample == "unlabeled"}
     sick = seen.diagnosis and seen.diagnosis.worrying and not seen.diagnosis.poor
     return conclude(
         Facts(
@@ -31,6 +33,8 @@ def next_step(db: Database, home: Home, shown: Evaluated) -> Conclusion:
             sure_errors=sure_errors(shown.reading),
             pair=most_confused(shown.reading, shown.spec),
             typed=trained_on(control.spec(home, run.job.id), run.train_n)["person"],
+            unlabeled=sum(unlabeled.values()),
+            unlabeled_measured=sum(n for split, n in unlabeled.items() if split != "train"),
             underfitted=_training_accuracy(seen.metrics) < LEARNED,
             worry=seen.diagnosis.text if seen.diagnosis and sick else "",
             has_threshold=threshold is not None,

@@ -217,7 +217,7 @@ def test_a_watched_folder_shows_its_numbers_until_canceled(home: Home, open_page
             break
         time.sleep(0.1)
     assert "Watched folder" in [expander.label for expander in app.expander]
-    assert "Last import" not in [expander.label for expander in app.expander]
+    assert "Last import, into new portal" not in [expander.label for expander in app.expander]
     assert any("Project new portal" in caption.value for caption in app.caption)
 
     press(app, "Cancel")
@@ -227,7 +227,7 @@ def test_a_watched_folder_shows_its_numbers_until_canceled(home: Home, open_page
     assert not app.exception
     with opened(home.db) as db:
         assert list_jobs(db)[0].state == "finished"
-    assert "Last import" in [expander.label for expander in app.expander]
+    assert "Last import, into new portal" in [expander.label for expander in app.expander]
     assert {metric.label: metric.value for metric in app.metric}["Imported"] == "1"
 
 

@@ -15,6 +15,7 @@ LINKS: dict[Step, tuple[str, str, str, dict[str, str]]] = {
     "train": ("pages/train.py", "Train a run", ":material/play_arrow:", {}),
     "label": ("pages/label.py", "Label images", ":material/keyboard:", {}),
     "measure": ("pages/label.py", "Label images", ":material/keyboard:", {"images": state.BLIND}),
+    "import": ("pages/home.py", "Import images", ":material/upload:", {}),
     "confidence": ("pages/evaluate.py", "Choose a threshold", ":material/verified:", {state.SECTION: "confidence"}),
     "bundle": ("pages/evaluate.py", "Make a bundle", ":material/inventory_2:", {state.SECTION: "bundle"}),
     "use": ("pages/models.py", "Open Models", ":material/archive:", {}),

@@ -46,7 +46,8 @@ def _compared(suspects: Suspects, newest: Job | None) -> str:
         if given or not suspects.labels
         else "The labels left are from readings, so only folds can contradict them."
     )
-    text = f"{by_readers} With folds: {folded:,} of {plural(suspects.labels, 'label')}."
+    nothing = "Nothing has been compared yet. " if suspects.unread == given and not folded else ""
+    text = f"{nothing}{by_readers} With folds: {folded:,} of {plural(suspects.labels, 'label')}."
     if suspects.unread:
         text += " `slotlab propose --labeled` lets the readers read the others."
     if newest and newest.state == "finished" and (result := json.loads(newest.result or "{}")):

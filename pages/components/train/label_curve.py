@@ -11,7 +11,7 @@ def show_label_curve(labels: int) -> None:
     """Draw exact match by number of labels for three image sets, folded. `labels` are those the project has."""
     with st.expander("How many labels do I need?", icon=":material/stacked_line_chart:"):
         st.caption(
-            "Exact match of preset fast on images that trained nothing, with 95% intervals. Lines have only "
+            "Share that preset fast reads right of images that trained nothing, with 95% intervals. Lines have only "
             "points that were measured. Your images may need more or fewer labels. "
             f"The dotted line is this project: {plural(labels, 'label')}."
         )

@@ -9,7 +9,7 @@ from core.charset import TextSpec
 from core.evaluation.conclusion import Facts, conclude, most_confused, sure_errors
 from core.evaluation.predictions import Reading
 
-GOOD = Facts(split="val", reference="people", correct=500, n=500, typed=4000)
+GOOD = Facts(split="val", reference="people", correct=500, n=500, typed=4000, unlabeled=900, unlabeled_measured=90)
 SPEC = TextSpec(3, "0123456789")
 
 
@@ -19,7 +19,9 @@ SPEC = TextSpec(3, "0123456789")
         ({"reference": "readers"}, "measure", "only labels of people"),
         ({"worry": "All positions are at chance.", "correct": 0}, "train", "All positions are at chance."),
         ({"correct": 200, "underfitted": True}, "train", "40.0% is little"),
-        ({"correct": 200}, "label", "about 500 more images: the run knows"),
+        ({"correct": 200}, "label", "reads 40.0% of the others. Label about 500 more images."),
+        ({"correct": 200, "unlabeled": 0}, "import", "All images are labeled: import about 500 more, and label them."),
+        ({"correct": 6, "n": 6, "unlabeled_measured": 0}, "import", "import about 440 more."),
         ({"correct": 6, "n": 6}, "measure", "6 images are few: the true share may be 54.1% to 100.0%. Label about 88"),
         ({"correct": 1, "n": 1}, "measure", "1 image is few"),
         ({"correct": 54, "n": 60}, "measure", "Label about 120 validation and test images."),

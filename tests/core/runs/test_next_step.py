@@ -23,4 +23,4 @@ def test_labels_that_nobody_typed_ask_for_no_more_of_them(trained: Project, db: 
 
     found = next_step(db, home, load_evaluated(db, home, run, "val"))
 
-    assert found.sentence.startswith("Label about 100 more images: ")
+    assert found.sentence.endswith("All images are labeled: import about 100 more, and label them.")

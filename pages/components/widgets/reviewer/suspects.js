@@ -48,7 +48,7 @@ export class SuspectDesk extends Desk {
 
   emptyState() {
     if (this.more) return this.message(["Loading images…"]);
-    if (!this.steps.length && !this.tiles.length) return this.message(["No suspected labels among those compared."]);
+    if (!this.steps.length && !this.tiles.length) return this.message(["No suspected labels."]);
     return this.message(["That was the last one."], [["Show undecided labels", () => this.again()]]);
   }
 }
