@@ -64,10 +64,12 @@ def ask_to_evaluate() -> None:
         "final score." + " Some images of this source are test images." * bool(source),
         key=state.unlock_test_box(run),
     )
+    # Evaluating again keeps what the page shows, and another setting of the run is another default.
+    by_default = choice.use or (predictions is not None and len(predictions.views) > 1)
     tta = st.checkbox(
         "Evaluate with test-time augmentation (TTA)",
-        value=choice.use,
-        key=f"{run.job.id} with tta by default {choice.use}",  # another setting of the run is another default
+        value=by_default,
+        key=f"{run.job.id} with tta by default {by_default}",
         help="Also reads slightly shifted, scaled and turned copies of each image.",
     )
     st.button(

@@ -46,6 +46,9 @@ with layout.errors():
         show_run(page, runs[selected], others=_comparable(runs, selected))
     elif not address.get(state.RUN):  # an unknown run is not a new one
         show_form(page, cloned=runs.get(st.session_state.get(state.CLONED, "")))
+    else:
+        query = {"project": page.project.name}
+        st.page_link("pages/train.py", label="New run", icon=":material/add:", query_params=query)
     show_queue(page.project.name)
     if runs:
         show_table(page.project, list(runs.values()))

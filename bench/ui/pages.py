@@ -61,6 +61,7 @@ def evaluate(name: str, tab: str, shows: str = SECTION, **query: str) -> Screen:
 
 SCREENS: tuple[Screen, ...] = (
     Screen(name="home", path="", shows="h1"),
+    Screen(name="guide", path="guide", shows="h2"),
     Screen(name="propose", path="propose", shows="h1"),
     Screen(name="label", path="label", shows="[data-testid=labeler]"),
     Screen(name="samples", path="samples", shows=TABLE),

@@ -66,12 +66,14 @@ class Upload:
 def with_absolute_paths(request: Request) -> Request:
     """Return the request with absolute paths, because the worker has another working directory.
 
-    A pattern is about names, and a watched folder has no table.
+    A pattern is about names, and a watched folder has no table. Raises OptionError without a rule for the labels.
     """
     if request.labels == "auto" and (request.watch or request.options.pattern is not None):
         request = replace(request, labels="none" if request.options.pattern is None else "filename")
     if request.path is None:
         return request
+    if not request.labels and not request.watch:  # a watched folder has no table
+        raise OptionError("Enter the path of the label table.")
     path, rule = checked_path(request.path), request.labels
     if rule not in RULES and ((table := checked_path(Path(rule))).exists() or not has_inside(path, rule)):
         rule = str(table)

@@ -278,7 +278,8 @@ class LabelBook:
         lengths = Counter(len(text.strip()) for text in wrong)
         if lengths and 2 * (most := lengths.most_common(1)[0])[1] > len(fitting) and most[0] != self._spec.length:
             label = plural(most[1], "label")
-            yield f"{label} of {plural(most[0], 'character')}: the project uses {self._spec.length}."
+            advice = f"A new project can have the text length {most[0]}."
+            yield f"{label} of {plural(most[0], 'character')}: the project uses {self._spec.length}. {advice}"
         if count := sum(fits(folded(text.strip(), self._spec), self._spec) for text in wrong):
             yield f"{plural(count, 'label')} would fit in the other case of letters (--fold-case)."
         if len(self._unmatched) > len(self._labels) and self._unmatched:

@@ -186,6 +186,8 @@ def runs_with_a_model(project: Project) -> dict[str, Run]:
     """Return the project's runs with a checkpoint, newest first. If there are none, say so and stop the script."""
     runs = find_runs_with_a_model(project)
     if not runs:
+        if asked := address.get(state.RUN):
+            address.refuse(f"This project has no run {asked!r} with a model.")
         say_no_model(project, "Start a run on the Train page.")
         stop()
     return runs

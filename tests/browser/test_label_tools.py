@@ -367,7 +367,7 @@ def test_the_keys_are_shown_and_nothing_is_typed_behind_them(lab: "Lab", open_la
 
 def test_a_question_mark_can_be_a_character_of_labels(lab: "Lab", open_label: OpenLabel) -> None:
     """Then it is typed, and F1 shows the keys."""
-    project = lab.make_project("marks", 5, length=6, charset="0123456789?")
+    project = lab.make_project("question marks", 5, length=6, charset="0123456789?")
     page = open_label(lab, project)
     keys = page.get_by_role("dialog", name="Keys of Label")
 

@@ -54,7 +54,7 @@ def test_an_address_that_leads_nowhere_says_so_in_one_sentence(lab: "Lab", page:
     run, others_run = add_run(lab, mine), add_run(lab, other)
 
     page.goto(f"{lab.url}/nothing?project={mine.name}")
-    expect(page.get_by_role("dialog")).to_contain_text("Page not found", timeout=30_000)
+    expect(page.get_by_text("There is no page 'nothing'. This is Home.")).to_be_visible(timeout=30_000)
 
     open_at(page, lab, "/samples?project=nobody", "Samples")
     alerts = page.get_by_test_id("stAlert")

@@ -16,6 +16,7 @@ from db.projects import insert_project, insert_source
 from db.records import Project
 from db.samples import insert_sample
 from db.sqlite import Database
+from pages.components import layout
 from pages.components.predict.table import WITH_IMAGES
 from tests.core.data.test_proposing import add_renders
 from tests.helpers.pictures import pixels
@@ -50,6 +51,16 @@ def test_a_project_that_the_built_in_reader_cannot_read_points_to_training(home:
 
     assert not app.exception
     assert "No trained model yet. Start a run" in app.info[0].value
+
+
+def test_without_any_model_a_run_in_the_address_is_not_found(portal: Project, open_page: OpenPage) -> None:
+    """Train offers a new run instead."""
+    app = open_page("evaluate", project=portal.name, run="0007-fast")
+    train = open_page("train", project=portal.name, run="0007-fast")
+
+    assert [error.value for error in app.error] == [layout.plain("This project has no run '0007-fast' with a model.")]
+    assert [error.value for error in train.error] == [layout.plain("This project has no run '0007-fast'.")]
+    assert "New run" in [link.proto.label for link in train.main.get("page_link")]
 
 
 def test_characters_that_the_built_in_reader_does_not_know_are_named(home: Home, open_page: OpenPage) -> None:

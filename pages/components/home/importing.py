@@ -195,7 +195,11 @@ def _ask_for_images(places: dict[str, DeltaGenerator]) -> None:
         )  # fmt: skip
     else:
         st.file_uploader(
-            "Image files or a zip file", type=IMAGE_TYPES, accept_multiple_files=True, key=state.IMPORT_FILES
+            "Image files or a zip file",
+            type=IMAGE_TYPES + TABLE_TYPES,
+            accept_multiple_files=True,
+            key=state.IMPORT_FILES,
+            help="A table with their labels may be among them.",
         )
     places["images"] = st.empty()
     names = [file.name.lower() for file in st.session_state.get(state.IMPORT_FILES) or []]
@@ -226,7 +230,7 @@ def _entered_images() -> dict[str, Any]:
     folder = _text("import folder") if on_server else None
     rule = entered.get("import labels") or "auto"
     if rule == "csv":
-        rule = (_text("import csv") or "labels.csv") if on_server else "none"  # the uploaded file takes precedence
+        rule = (_text("import csv") or "") if on_server else "none"  # the uploaded file takes precedence
     options, corrects = LabelOptions(), False
     if rule != "none" or not on_server:
         options = LabelOptions(

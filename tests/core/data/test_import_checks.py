@@ -10,7 +10,7 @@ from core.charset import TextSpec
 from core.data.import_checks import preview, preview_of, problems
 from core.data.import_request import Request, Upload
 from core.data.label_book import LabelOptions
-from core.errors import ImportSourceError
+from core.errors import ImportSourceError, OptionError
 from db.connection import write
 from db.projects import insert_source
 from db.records import Project
@@ -41,16 +41,19 @@ def test_a_preview_stores_nothing(db: Database, project: Project, folder: Path) 
     assert contents(db.conn) == before
 
 
-@pytest.mark.parametrize("zipped", [False, True])
-def test_an_upload_is_read_as_its_import_will_read_it(folder: Path, tmp_path: Path, zipped: bool) -> None:
-    """A table may be in the zip, or uploaded beside the images."""
-    if zipped:
+@pytest.mark.parametrize("table", ["in the zip", "among the files", "beside them"])
+def test_an_upload_is_read_as_its_import_will_read_it(folder: Path, tmp_path: Path, table: str) -> None:
+    """A table may be in the zip, among the files or beside them."""
+    images = [("0.png", b""), ("1.png", b"")]
+    if table == "in the zip":
         with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
             for path in folder.iterdir():
                 archive.write(path, path.name)
         upload = Upload(files=[("a.zip", (tmp_path / "a.zip").read_bytes())])
+    elif table == "among the files":
+        upload = Upload(files=[*images, ("t.csv", TABLE)])
     else:
-        upload = Upload(files=[("0.png", b""), ("1.png", b"")], label_table=TABLE)
+        upload = Upload(files=images, label_table=TABLE)
 
     found = preview_of(request(None), SIX, upload)
 
@@ -90,3 +93,9 @@ def test_all_problems_are_found_at_once(db: Database, project: Project, folder: 
         insert_source(db, project.id, "mail", "the team", "ticket 1")
     assert problems(db, request(folder, source="mail")) == {}
     assert set(problems(db, request(folder, source="mail", watch=True, labels="t.csv"))) == {"labels"}
+
+
+def test_a_table_without_a_path_is_asked_for(db: Database, project: Project, folder: Path) -> None:
+    assert problems(db, request(folder, labels=""))["labels"] == "Enter the path of the label table."
+    with pytest.raises(OptionError, match=r"Enter the path of the label table\."):
+        preview_of(request(folder, labels=""), SIX)

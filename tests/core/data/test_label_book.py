@@ -411,7 +411,10 @@ def test_a_preview_has_the_first_labels_and_what_would_be_refused(tmp_path: Path
     [
         ([f"{number}" for number in range(1000, 1020)], "The labels count up, from 1000 to 1019."),
         (["4323"] * 20, "All 20 labels are '4323'."),
-        ([f"{number}" for number in range(10_000, 90_000, 4000)], "20 labels of 5 characters: the project uses 4."),
+        (
+            [f"{number}" for number in range(10_000, 90_000, 4000)],
+            "20 labels of 5 characters: the project uses 4. A new project can have the text length 5.",
+        ),
     ],
 )
 def test_a_preview_warns_of_what_is_probably_wrong(tmp_path: Path, labels: list[str], warning: str) -> None:
