@@ -1,7 +1,7 @@
 """Queries on samples and their images."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from db.ids import next_id
 from db.queues import PASSED, chunks
@@ -58,43 +58,45 @@ def get_sample(db: Database, sample_id: int) -> Sample:
     return Sample(**next(iter(list(db.query("SELECT * FROM samples WHERE id = ?", [sample_id])))))
 
 
+class Filters(TypedDict, total=False):
+    """Conditions on samples. A missing one, None or an empty `text` excludes nothing."""
+
+    state: str | None
+    split: str | None
+    source_id: int | None
+    flag: str | None
+    """A reason for a skip, or PASSED: skipped for later."""
+    disputed: bool | None
+    checked: bool | None
+    kind: str | None
+    tag_id: int | None
+    text: str
+    """Matches labels, names and prefixes of hashes."""
+
+
 def select_samples(
     db: Database,
     project_id: int,
     *,
-    state: str | None = None,
-    split: str | None = None,
-    source_id: int | None = None,
-    flag: str | None = None,
-    disputed: bool | None = None,
-    checked: bool | None = None,
-    kind: str | None = None,
-    tag_id: int | None = None,
-    text: str = "",
     order: str = "oldest",
     limit: int = -1,
     offset: int = 0,
+    **filters: Unpack[Filters],
 ) -> list[Sample]:
-    """Return samples of a project. `text` matches labels, names and prefixes of hashes. A limit of -1 is all.
-
-    A flag can also be PASSED: skipped for later.
-    """
-    where, values = _where(project_id, state, split, source_id, flag, disputed, checked, kind, tag_id, text)
+    """Return samples of a project. A limit of -1 is all."""
+    where, values = _where(project_id, **filters)
     by = ORDERS[order]
     if order in BY_SIZE:
         # The index has the whole list in order. With a filter that few samples pass, SQLite would seek to every row:
         # 5 s for a million instead of 0.3 s for a sort. A plus keeps it from that.
-        is_whole = not text and all(
-            value is None for value in (state, source_id, flag, disputed, checked, kind, tag_id)
-        )
-        where, by = (where.removeprefix("+"), by) if is_whole else (where, f"+{by}")
+        where, by = (where, f"+{by}") if _names(filters) - {"split"} else (where.removeprefix("+"), by)
     sql = f"SELECT * FROM samples WHERE {where} ORDER BY {by} LIMIT ? OFFSET ?"
     return [Sample(**row) for row in db.query(sql, [*values, limit, offset])]
 
 
-def select_ids(db: Database, project_id: int, **where: Any) -> list[int]:
-    """Return the ids of the samples that `select_samples` would return, by id. `where` has its filters only."""
-    terms, values = _where(project_id, **where)
+def select_ids(db: Database, project_id: int, **filters: Unpack[Filters]) -> list[int]:
+    """Return the ids of the samples that `select_samples` would return, by id."""
+    terms, values = _where(project_id, **filters)
     return [sample_id for (sample_id,) in db.execute(f"SELECT id FROM samples WHERE {terms} ORDER BY id", values)]
 
 
@@ -131,30 +133,23 @@ def newest_id(db: Database, project_id: int, *, until: str | None = None) -> int
     return int(db.execute(sql, [project_id, until, until]).fetchone()[0] or 0)
 
 
-def count_samples(
-    db: Database,
-    project_id: int,
-    *,
-    state: str | None = None,
-    split: str | None = None,
-    source_id: int | None = None,
-    flag: str | None = None,
-    disputed: bool | None = None,
-    checked: bool | None = None,
-    kind: str | None = None,
-    tag_id: int | None = None,
-    text: str = "",
-) -> int:
-    others = (source_id, flag, disputed, checked, kind, tag_id)
-    if not text and all(value is None for value in others):
+def count_samples(db: Database, project_id: int, **filters: Unpack[Filters]) -> int:
+    if not _names(filters) - {"state", "split"}:
+        state, split = filters.get("state"), filters.get("split")
         tallies = counts(db, project_id).items()
         return sum(n for key, n in tallies if split in (None, key[0]) and state in (None, key[1]))
-    where, values = _where(project_id, state, split, source_id, flag, disputed, checked, kind, tag_id, text)
+    where, values = _where(project_id, **filters)
     return int(db.execute(f"SELECT count(*) FROM samples WHERE {where}", values).fetchone()[0])
+
+
+def _names(filters: Filters) -> set[str]:
+    """Return the names of the filters that exclude any samples."""
+    return {name for name, value in filters.items() if value is not None and (name != "text" or value)}
 
 
 def _where(
     project_id: int,
+    *,
     state: str | None = None,
     split: str | None = None,
     source_id: int | None = None,
