@@ -1,1 +1,1 @@
-"""Benchmarks: cells, the grid that runs them, and the tables of results."""
+"""Cells of benchmarks, and the grid that runs them."""

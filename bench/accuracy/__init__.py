@@ -1,1 +1,1 @@
-"""Benchmarks of accuracy and speed."""
+"""Accuracy and speed."""

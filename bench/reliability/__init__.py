@@ -1,1 +1,1 @@
-"""Benchmarks of reliability: kill processes at random, and count losses."""
+"""Reliability: kill processes at random, and count losses."""

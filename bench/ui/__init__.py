@@ -1,1 +1,1 @@
-"""Benchmarks of page speed, and of storing every label as typed."""
+"""Page speed, and storing every label as typed."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import tables
 from bench.accuracy import accuracy, speed
 from bench.accuracy.data import FOLDS, SETS, ImageSet, Readings, drawn, fold_of, freeze, taught
 from bench.accuracy.reading import parameters
@@ -21,8 +20,11 @@ from bench.accuracy.scores import AUDITS, audited, load_audit, score_run, tally
 from bench.accuracy.singles import HALF_TURNED, single_rows
 from bench.cells import ROOT, Bench, save_result
 from bench.grid import run, state_of
+from bench.tables import page
+from bench.tables.trained import FOLD_CELLS
 from core.charset import TextSpec
 from core.errors import LabelError
+from core.evaluation.percent import counted
 from core.evaluation.predictions import Predictions
 from core.images.pixels import decode, encode_png
 from core.jobs.jobdir import JobDir
@@ -348,28 +350,28 @@ def made_up(cell: str, k: int, *, corrected: int = 0) -> dict[str, Any]:
 
 def test_tables_pool_the_folds_and_name_missing_cells() -> None:
     """The five folds hold out every image once, so their sum is a figure with an interval."""
-    results = {name: made_up(name, 110 + fold) for fold, name in enumerate(tables.FOLD_CELLS)}
-    text = tables.section(results, {})
+    results = {name: made_up(name, 110 + fold) for fold, name in enumerate(FOLD_CELLS)}
+    text = page.section(results, {})
 
     assert (
         "| `portal6-fast-fold0` | real, 6 digits; every fifth image held out | 110/120 = 91.7% (85.2% to 95.9%) |"
         in text
     )
-    assert f"**{tables.counted(560, 600)}**" in text
+    assert f"**{counted(560, 600)}**" in text
     assert "| `hard4000-article-seed1` | rendered, 6 digits, hard style | not run (needs a GPU) |" in text
     assert "`ddddocr-portal6` | all images of portal6 | not run (needs --data with portal6/, pip install" in text
     assert "* a processor, 2 cores, Python 3.11, torch 2, 0123456: `portal6-fast-fold0`" in text
     assert "same, audited" not in text
     del results["portal6-fast-fold3"]
 
-    assert "not run: needs all 5 folds" in tables.section(results, {})
+    assert "not run: needs all 5 folds" in page.section(results, {})
 
 
 def test_tables_show_audited_figures_where_labels_were_corrected() -> None:
     """There is a second row, so neither figure hides the other."""
     results = {"digits4-fast-seed0": made_up("digits4-fast-seed0", 118, corrected=3)}
 
-    assert "| same, audited labels (6 corrected) | 118/120" in tables.section(results, {})
+    assert "| same, audited labels (6 corrected) | 118/120" in page.section(results, {})
 
 
 def test_a_rendered_start_stands_beside_the_run_from_scratch() -> None:
@@ -378,10 +380,10 @@ def test_a_rendered_start_stands_beside_the_run_from_scratch() -> None:
     rendered["splits"]["test"]["audited"]["wrong"] = ["a", "b", "c"]
     scratch["splits"]["test"]["audited"]["wrong"] = ["b", "c", "d", "e", "f"]
     results = {run["cell"]: run for run in (rendered, scratch)}
-    figures = f"{tables.counted(117, 120)}, 1,500 steps | {tables.counted(115, 120)}, 1,500 steps | 3, 1 | 0.62 |"
+    figures = f"{counted(117, 120)}, 1,500 steps | {counted(115, 120)}, 1,500 steps | 3, 1 | 0.62 |"
 
-    assert figures in tables.section(results, {})
-    assert "1,500 steps | not run |" in tables.section({"digits4-rendered-seed0": rendered}, {})
+    assert figures in page.section(results, {})
+    assert "1,500 steps | not run |" in page.section({"digits4-rendered-seed0": rendered}, {})
 
 
 def test_agreement_of_readers_shows_what_is_wrong_in_it() -> None:
@@ -393,9 +395,9 @@ def test_agreement_of_readers_shows_what_is_wrong_in_it() -> None:
             rule: {"n": 120, "agreed": agreed, "right": 1, "right_audited": agreed - 2}
             for rule, agreed in (("general", 90), ("two", 100), ("all", 80))
         }
-    text = tables.section({"readers-digits4": result}, {})
+    text = page.section({"readers-digits4": result}, {})
 
-    assert f"{tables.counted(220, 240)} | 180 of 240, 4 wrong | 200 of 240, 4 wrong | 160 of 240, 4 wrong |" in text
+    assert f"{counted(220, 240)} | 180 of 240, 4 wrong | 200 of 240, 4 wrong | 160 of 240, 4 wrong |" in text
 
 
 def test_errors_are_set_against_the_general_reader() -> None:
@@ -405,14 +407,14 @@ def test_errors_are_set_against_the_general_reader() -> None:
         reader["splits"]["test"][labels] |= {way: {"k": 100, "n": 120} for way in ("as_it_is", "filtered", "digits")}
     results = {f"digits4-fast-seed{seed}": made_up("", 118) for seed in (0, 1)} | {"ddddocr-digits4": reader}
 
-    assert "| digits4 | 4/240 against 20/120: 0.10 | 4/240 against 20/120: 0.10 |" in tables.section(results, {})
+    assert "| digits4 | 4/240 against 20/120: 0.10 | 4/240 against 20/120: 0.10 |" in page.section(results, {})
 
 
 def test_the_readme_matches_the_results() -> None:
     """`python -m bench.tables` would change nothing."""
-    text = tables.PAGE.read_text(encoding="utf-8")
+    text = page.PAGE.read_text(encoding="utf-8")
 
-    assert tables.replaced(text, tables.current()) == text
+    assert page.replaced(text, page.current()) == text
 
 
 def test_results_name_no_file_and_no_place() -> None:

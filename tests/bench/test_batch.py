@@ -12,7 +12,7 @@ import pytest
 from bench.cells import CellError
 from bench.reliability import batch
 from bench.reliability.batch import check, files_of, main, measure
-from bench.tables import batch_table
+from bench.tables.bundles import batch_table
 from bench.ui import million
 from core.home import Home
 

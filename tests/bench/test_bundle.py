@@ -13,7 +13,7 @@ from bench import bundle, quiet
 from bench.bundle import bare_environment, compare, figures_of, main, measure, missed, not_timed
 from bench.cells import CellError
 from bench.one_image import INT8, MODEL, WARMUPS, rendered, timed
-from bench.tables import bundles_table, one_image_table
+from bench.tables.bundles import bundles_table, one_image_table
 from core.charset import TextSpec
 from core.home import Home
 from core.readers.readers import available

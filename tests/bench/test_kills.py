@@ -14,7 +14,7 @@ from bench.reliability.kills import SHARES, Plan, measure, scaled
 from bench.reliability.scene import Scene
 from bench.reliability.verdict import damage, lost, wrong_jobs
 from bench.reliability.writers import Acknowledgment
-from bench.tables import kills_table
+from bench.tables.reliability import kills_table
 from core.data.labeling import apply_events
 from core.home import Home
 from core.jobs import control

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from bench import labels, tables
+from bench import labels
 from bench.accuracy.accuracy import CELLS
 from bench.accuracy.data import SETS as IMAGE_SETS
 from bench.cells import RESULTS, load_results
+from bench.tables.starts import labels_table
 from core.runs.label_curve import Point, nines, points_of
 
 
@@ -46,7 +47,7 @@ def test_a_point_is_the_mean_of_its_seeds() -> None:
     assert point == Point("digits4", "scratch", 50, (90, 93), 100)
     assert point.text == "91.5% (84.8% to 96.5%); 90, 93 of 100"
     assert lines == [f"digits4   scratch      50  {point.text} --only 'digits4-50-scratch-seed*': 1 of 3 cells missing"]
-    assert "91.5% (84.8% to 96.5%); 90, 93 of 100; 1 seed not run" in tables.labels_table(results)
+    assert "91.5% (84.8% to 96.5%); 90, 93 of 100; 1 seed not run" in labels_table(results)
 
 
 def test_the_figure_has_a_dot_for_each_point() -> None:

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench import tables
 from bench.accuracy import accuracy
 from bench.accuracy.reading import parameters
 from bench.accuracy.scores import score_reads
 from bench.cells import ROOT, CellError
 from bench.peers import peers
 from bench.peers.crnn import Crnn, CrnnRun, build_crnn, ctc_loss, exactly, greedy
+from bench.tables.peers import counterparts, peer_costs_table, peers_table
 from core.charset import TextSpec
+from core.evaluation.percent import counted
 from core.model.config import preset
 from core.model.network import build_model
 from core.training import engine
@@ -163,7 +164,7 @@ def test_cells_of_the_peer_have_counterparts() -> None:
 
     assert len({cell.name for cell in compared}) == len(compared) > 20
     for cell in compared:
-        assert [ours[name] for name in tables.counterparts(cell.name)] == [cell.images] * 2
+        assert [ours[name] for name in counterparts(cell.name)] == [cell.images] * 2
 
 
 def test_the_search_sees_no_test_image() -> None:
@@ -198,13 +199,13 @@ def test_the_table_sets_the_peer_beside_our_run() -> None:
     ours = common | {"splits": score({5, 6}, ("tta", "plain"))}
     ours["splits"]["test"]["audited"]["wrong_plain"] = ours["splits"]["test"]["audited"]["wrong"]
     results, own = {"crnn-digits4-seed0": peer}, {"digits4-fast-seed0": ours}
-    text = tables.peers_table(results, own)
+    text = peers_table(results, own)
 
-    row = f"{tables.counted(15, 20)} | {tables.counted(15, 20)} | {tables.counted(18, 20)} | not run | 4, 1, 0.38 |"
+    row = f"{counted(15, 20)} | {counted(15, 20)} | {counted(18, 20)} | not run | 4, 1, 0.38 |"
     assert f"{row} 3/10, 3/10, 1/10, 2/10, 2/10, 1/10 |" in text
     assert "| `crnn-hard4000-200-seed0` | rendered, 6 digits, hard style, 200 labels | not run (needs the cells" in text
     ours["splits"]["test"]["audited"]["wrong_plain"] = []
-    assert "4, 1" not in tables.peers_table(results, own)
+    assert "4, 1" not in peers_table(results, own)
 
     times = "0.7 min, step 180; 0.7 min, step 180 | not recorded |"
-    assert f"| 870,000, 880,000 | 4.0, 5.0, 3.0 | 300.0, 200.0 | {times}" in tables.peer_costs_table(results, own)
+    assert f"| 870,000, 880,000 | 4.0, 5.0, 3.0 | 300.0, 200.0 | {times}" in peer_costs_table(results, own)

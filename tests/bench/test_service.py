@@ -3,7 +3,7 @@
 import json
 
 from bench.reliability.service import RESULTS
-from bench.tables import service_table
+from bench.tables.bundles import service_table
 
 
 def test_the_table_shows_losses_in_bold_and_a_missing_result() -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import tables
 from bench.cells import ROOT, Bench
+from bench.tables import page
+from bench.tables.labeling import beside_service_table
 from bench.ui import million, pages, readings, ui
 from bench.ui.faults import FAULTS
 from bench.ui.million import DAYS, PROJECT, SOURCES, add_project, load_truth, make, variants
@@ -346,11 +347,11 @@ def test_the_table_compares_labeling_alone_and_beside_a_service() -> None:
     phases = {"alone": phase, "50 requests a second": phase | {"requests_a_second": 49.9}}
     result = {"phases": phases, "other_load": 0.3, "hardware": {"cores": 2}}
 
-    text = tables.beside_service_table({"latency-service": result})
+    text = beside_service_table({"latency-service": result})
 
     assert "| alone |  | 9.5 ms | 15 ms | 31 ms | 160 | 9.5, 20 ms | 0.3 on 2 cores |" in text
     assert "| beside `slotlab api`, 50 requests a second | 49.9 requests/s | 9.5 ms |" in text
-    assert "not run" in tables.beside_service_table({})
+    assert "not run" in beside_service_table({})
 
 
 def test_tables_show_losses_in_bold_and_name_missing_cells() -> None:
@@ -367,7 +368,7 @@ def test_tables_show_losses_in_bold_and_name_missing_cells() -> None:
             ("million-queries", made | {"queries": [{"median_ms": 3}, {"median_ms": 20.5}]}),
         )
     }
-    text = tables.section({}, {}, results)
+    text = page.section({}, {}, results)
 
     assert "| 9.5 ms | 15 ms | 31 ms | 200 at 19.9 keys/s | 9.5, 20 ms |" in text
     assert "| not run | 0 of 200 lost, 0 of 200 misfiled; 19.9 keys/s, waited 0.2 s, all saved 0.4 s after" in text

@@ -1,0 +1,104 @@
+"""The CRNN beside our network."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.accuracy import speed
+from bench.peers import peers
+from bench.tables.markdown import Results, cell_rows, of_group, table
+from bench.tables.trained import minutes
+from core.evaluation.percent import counted
+from core.evaluation.tta_effect import mcnemar
+
+
+def rates_table(results: Results) -> str:
+    """Return the search of the peer's learning rate."""
+
+    def row(result: Mapping[str, Any]) -> list[str]:
+        val = result["splits"]["val"]["raw"]
+        figures = [counted(val[way]["k"], val[way]["n"]) for way in ("greedy", "exact")]
+        return [f"{result['config']['lr']:g}", *figures, f"{result['val_loss']:.4f}", minutes(result)]
+
+    head = ["search", "images", "learning rate", "greedy", "exactly N characters", "loss", "training"]
+    return table(head, cell_rows(of_group(peers.CELLS, "rates"), results, len(head) - 2, row))
+
+
+def peers_table(results: Results, accuracy_results: Results) -> str:
+    """Return the peer beside our network on the same labels, by audited labels, all with one view of an image."""
+
+    def ours(run: Mapping[str, Any] | None) -> str:
+        if run is None:
+            return "not run"
+        plain = run["splits"]["test"]["audited"]["plain"]
+        return counted(plain["k"], plain["n"])
+
+    def row(result: Mapping[str, Any]) -> list[str]:
+        test = result["splits"]["test"]["audited"]
+        scratch, rendered = (accuracy_results.get(name) for name in counterparts(result["cell"]))
+        reads = [test["greedy"], test["exact"]]
+        reads += [scratch["splits"]["test"]["audited"]["plain"]] if scratch else []
+        repeats = ", ".join(
+            f"{each['slices'][name][1] - each['slices'][name][0]}/{each['slices'][name][1]}"
+            for name in ("repeat", "no_repeat") for each in reads
+        )  # fmt: skip
+        figures = [counted(test[way]["k"], test[way]["n"]) for way in ("greedy", "exact")]
+        return [*figures, ours(scratch), ours(rendered), compared(scratch, result), repeats]
+
+    head = ["CRNN and CTC, audited, one view", "images", "greedy", "exactly N characters", "ours from scratch"]
+    head += ["ours from rendered weights", "ours from scratch: fixed, broken, McNemar p"]
+    head += ["errors with two equal neighbors, then without: greedy, exactly N, ours from scratch"]
+    return table(head, cell_rows(of_group(peers.CELLS, "crnn"), results, len(head) - 2, row))
+
+
+def counterparts(cell: str) -> tuple[str, str]:
+    """Return our cells on the images of a peer's cell: from scratch, and from rendered weights."""
+    images, _, suffix = cell.removeprefix("crnn-").rpartition("-")
+    return f"{images}-{'scratch' if images.count('-') else 'fast'}-{suffix}", f"{images}-rendered-{suffix}"
+
+
+def compared(ours: Mapping[str, Any] | None, peer: Mapping[str, Any]) -> str:
+    """Return the test images that only one of both reads right, with one view; empty if a list is not complete."""
+    if ours is None:
+        return "not run"
+    own, other = ours["splits"]["test"]["audited"], peer["splits"]["test"]["audited"]
+    if "wrong_plain" not in own:  # cells of earlier versions listed only what TTA reads wrong
+        return ""
+    lists = ((own["wrong_plain"], own["plain"]), (other["wrong"], other["exact"]))
+    if any(len(wrong) != score["n"] - score["k"] for wrong, score in lists):
+        return ""
+    wrong, others = set(own["wrong_plain"]), set(other["wrong"])
+    fixed, broken = len(others - wrong), len(wrong - others)
+    return f"{fixed}, {broken}, {mcnemar(fixed, broken):.2g}"
+
+
+def peer_costs_table(results: Results, accuracy_results: Results) -> str:
+    """Return size, speed and training time of the peer and of our network from scratch."""
+
+    def when(run: Mapping[str, Any] | None) -> str:
+        if run is None:
+            return "not run"
+        if "validation" not in run:
+            return "not recorded"
+        lines = [dict(zip(("step", "seconds", "k", "n"), line, strict=True)) for line in run["validation"]]
+        first = [speed.times_to(lines, goal)["first"] for goal in speed.GOALS]
+        return "; ".join(f"{one['seconds'] / 60:.1f} min, step {one['step']:,}" if one else "never" for one in first)
+
+    def row(result: Mapping[str, Any]) -> list[str]:
+        scratch = accuracy_results.get(counterparts(result["cell"])[0])
+        both = [", ".join(f"{result[key][who]:,}" for who in ("crnn", "crnn_exact", "ours") if who in result[key])
+                for key in ("parameters", "read_ms", "step_ms")]  # fmt: skip
+        ended = minutes(scratch) if scratch else "not run"
+        return [*both, when(result), when(scratch), minutes(result), ended]
+
+    goals = " and ".join(f"{goal:.0%}" for goal in speed.GOALS)
+    head = [
+        "CRNN and CTC",
+        "images",
+        "parameters: CRNN, ours",
+        "ms an image: greedy, exactly N, ours",
+        "ms a step: CRNN, ours",
+    ]
+    head += [f"val {goals} after", f"ours from scratch, val {goals} after", "training", "ours from scratch, training"]
+    done = [cell for cell in of_group(peers.CELLS, "crnn") if cell.name in results]
+    rows = cell_rows(done, results, len(head) - 2, row)
+    return table(head, rows or [["not run", *[""] * (len(head) - 1)]])
