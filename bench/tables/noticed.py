@@ -1,4 +1,4 @@
-"""What Slotlab notices: wrong labels, unfamiliar images, drift, and verdicts of a portal."""
+"""Faults that Slotlab notices: wrong labels, unfamiliar images, drift, and the verdicts of a portal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
