@@ -10,6 +10,7 @@ checkpoint, test images nothing. `python -m bench.tables` writes docs/benchmarks
 from dataclasses import replace
 from typing import Any
 
+from bench.accuracy.ablations import ABLATIONS
 from bench.accuracy.cell import Cell, described
 from bench.accuracy.data import FOLDS, SETS, freeze, read_by_all, rows_of
 from bench.accuracy.scores import agreement_of, load_audit, score_reads, score_run
@@ -26,24 +27,6 @@ COUNTS = (50, 200, 1000)
 """Labels of train and val together, or of people beside readings, for which cells show what more labels bring."""
 HEADS = ("flatten", "pool")
 """Other heads than the default."""
-SHORT = {"steps": "450"}
-"""Enough to compare settings, in a third of the time of a full run."""
-
-ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
-    ("digits4-base", "digits4", "as preset fast", {}),
-    ("digits4-head-flatten", "digits4", "head=flatten", {"head": "flatten"}),
-    ("digits4-head-pool", "digits4", "head=pool", {"head": "pool"}),
-    ("digits4-heads-own", "digits4", "tied_heads=false", {"tied_heads": "false"}),
-    ("digits4-ink-on", "digits4", "ink=true", {"ink": "true"}),
-    ("digits4-stride-16", "digits4", "stride=16", {"stride": "16"}),
-    ("digits4-augment-off", "digits4", "augment={}", {"augment": "{}"}),
-    ("portal6-base", "portal6-fold0", "as preset fast", {}),
-    ("portal6-crop-off", "portal6-fold0", "crop=false", {"crop": "false"}),
-    ("portal6-ink-on", "portal6-fold0", "ink=true", {"ink": "true"}),
-    ("wide4-base", "wide4", "rendered, 4 digits on twice their width", {}),
-)
-"""Name, images, difference, options. All use preset fast, seed 0 and SHORT."""
-
 LABELED = (
     ("digits4", "real, 4 digits"),
     ("henan4", "real, 4 digits"),
@@ -107,15 +90,21 @@ CELLS: tuple[Cell, ...] = (
         )
         for seed in SEEDS
     ),
+    *ABLATIONS,
     *(
         Cell(
-            name=name,
+            name=f"kind-{images}",
             what=what,
-            group="ablations",
+            group="kinds",
             images=images,
-            options=SHORT | options,
+            options={"init": "auto"},
+            needs=("photos",) if images == "photos6" else (),
         )
-        for name, images, what, options in ABLATIONS
+        for images, what in (
+            ("colors36", "five of 36 characters, each in its own color"),
+            ("photos6", "six light digits on photographs"),
+            ("matrix8", "eight cells of a dot-matrix display, digits or blank"),
+        )
     ),
     *(
         Cell(

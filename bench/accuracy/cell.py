@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.accuracy.data import SETS, Frozen, ImageSet
+from bench.accuracy.kinds import photo_folder
 from bench.cells import BenchCell
 from core.jobs.runner import device_of
 from core.model.config import TrainConfig, preset, with_options
@@ -17,6 +18,7 @@ NEEDS = {
     "patience": "a night on a CPU",
     "ddddocr": "pip install ddddocr==1.6.1",
     "readers": "make readers",
+    "photos": "pip install --no-deps scikit-image==0.26.0",
 }
 
 
@@ -36,6 +38,8 @@ class Cell(BenchCell):
     """Keys of NEEDS."""
     worker: str = "core.runs.worker"
     """Module of the process that trains."""
+    variant: str = ""
+    """A change that no option makes, of bench.accuracy.ablated."""
 
     @property
     def image_set(self) -> ImageSet:
@@ -62,6 +66,8 @@ class Cell(BenchCell):
             return "needs a GPU"
         if "readers" in self.needs and not all(available().values()):
             return f"the readers are not installed: {NEEDS['readers']}"
+        if "photos" in self.needs and photo_folder() is None:
+            return NEEDS["photos"]
         if "ddddocr" in self.needs and find_spec("ddddocr") is None:
             return NEEDS["ddddocr"]
         if (self.preset is not None or self.readers) and find_spec("torch") is None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.accuracy import kinds
 from bench.accuracy.singles import single_rows
 from core.bundle.reader import crop
 from core.charset import TextSpec
@@ -54,6 +55,8 @@ class ImageSet:
     """Assigns splits to the images of a folder, sorted by hash. By default they follow from the hash."""
     parts: tuple[Part, ...] = ()
     style: renderer.Style = renderer.DEMO
+    kind: str = ""
+    """Name in KINDS of bench.accuracy.kinds, which then draws the images instead."""
     cut_from: tuple[str, ...] = ()
     """Names of sets of folders. One character of each of their images is an image of this set."""
     taught: bool = False
@@ -182,9 +185,12 @@ def read_by_all(rows: list[Row], spec: TextSpec, work: Path, readers: Sequence[s
 
 def _recipe(images: ImageSet) -> str:
     """Return a 10-character hash of everything rendered images depend on."""
-    drawn_by = hashlib.sha256(Path(renderer.__file__).read_bytes()).hexdigest()
+    module = kinds if images.kind else renderer
+    drawn_by = hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
     parts = [asdict(part) for part in images.parts]
     recipe = [parts, asdict(images.style), images.length, images.charset, drawn_by, version("pillow")]
+    if images.kind:
+        recipe.append(images.kind)
     if images.few:
         recipe += [images.few, images.draw]
     if images.taught:
@@ -195,7 +201,10 @@ def _recipe(images: ImageSet) -> str:
 def _rendered(images: ImageSet) -> Iterator[Row]:
     for part in images.parts:
         splits = [split for split, count in part.counts for _ in range(count)]
-        images_of_part = renderer.samples(len(splits), part.seed, images.length, images.charset, images.style)
+        if images.kind:
+            images_of_part = kinds.samples(images.kind, splits, part.seed)
+        else:
+            images_of_part = renderer.samples(len(splits), part.seed, images.length, images.charset, images.style)
         for split, (name, text, png) in zip(splits, images_of_part, strict=True):
             sha256 = pixel_hash(decode(png))
             yield sha256, split_of(sha256) if split == "hash" else split, text, name, png
@@ -235,7 +244,7 @@ def all_test(rows: list[Row]) -> list[Row]:
 
 
 _HARD = (Part(seed=1000, counts=(("train", 3600), ("val", 400))), Part(seed=2000, counts=(("test", 10_000),)))
-_WIDE = (Part(seed=3000, counts=(("train", 2000), ("val", 200), ("test", 1000))),)
+_KINDS = (Part(seed=4000, counts=(("train", 1800), ("val", 200))), Part(seed=4001, counts=(("test", 2000),)))
 _DIGITS4 = ImageSet(name="digits4", length=4, folder="digits4", labels="labels.csv")
 _HENAN4 = ImageSet(name="henan4", length=4, folder="henan4", labels="labels.csv")
 _HENAN1 = ImageSet(name="henan1", length=1, folder="henan1", labels="labels.csv")
@@ -277,7 +286,6 @@ SETS: dict[str, ImageSet] = {
         ImageSet(name="single", length=1, charset="0123456789N", cut_from=("digits4", "henan4")),
         ImageSet(name="portal6-all", length=6, folder="portal6", divide=all_test),
         _HARD4000,
-        ImageSet(name="wide4", length=4, parts=_WIDE),
         ImageSet(name="demo", length=6, parts=(Part(seed=0, counts=(("hash", 6000),)),)),
         *(
             replace(images, name=f"{images.name}-{count}-draw{draw}", few=count, draw=draw)
@@ -296,9 +304,12 @@ SETS: dict[str, ImageSet] = {
             for images in (_DIGITS4, _HENAN4, _HARD4000)
             for count in (50, 200, 1000)
         ),
+        *(
+            ImageSet(name=name, length=kind.length, charset=kind.charset, kind=name, parts=_KINDS)
+            for name, kind in kinds.KINDS.items()
+        ),
         replace(_HARD4000, name="hard4000-untested", parts=_HARD[:1]),
         ImageSet(name="quick", length=6, parts=(Part(seed=0, counts=(("train", 64), ("val", 16), ("test", 16))),)),
     )
 }
-"""In `wide4`, images are about twice as wide as their text, which may be anywhere. `demo` is the set of `slotlab demo`.
-`quick` is a smoke test. `hard4000-untested` leaves out the test images, for a search."""
+"""`demo` is the set of `slotlab demo`, `quick` a smoke test. `hard4000-untested` has no test images, for a search."""

@@ -90,7 +90,7 @@ def evaluate(cell: Cell, bench: Bench, trained: Trained, split: str) -> JobDir:
 
 def _spec(cell: Cell, kind: str) -> dict[str, Any]:
     project = {"name": cell.name, "length": cell.image_set.length, "charset": cell.image_set.charset}
-    return {"format": 1, "kind": kind, "project": project}
+    return {"format": 1, "kind": kind, "project": project} | ({"variant": cell.variant} if cell.variant else {})
 
 
 def _fill(job: JobDir, spec: Mapping[str, Any], frozen: Frozen) -> None:

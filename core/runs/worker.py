@@ -39,8 +39,8 @@ WARM_UP = 32
 """Images of the warm-up pass."""
 
 
-def train(work: Work) -> dict[str, Any] | None:
-    """Train, then read the validation images with the selected checkpoint and all views."""
+def train(work: Work, kind: type[engine.Run] | None = None) -> dict[str, Any] | None:
+    """Train, then read the validation images with the selected checkpoint and all views. `kind` is for benches."""
     path, config, spec = work.job.path, TrainConfig.from_dict(work.spec["config"]), text_spec(work)
     reference = reference_of(work.spec)
     work.say("Analyzing the images")
@@ -92,6 +92,7 @@ def train(work: Work) -> dict[str, Any] | None:
         on_val=on_val,
         should_stop=work.should_stop,
         on_damage=on_damage,
+        kind=kind,
     )
     if outcome.state == "stopped":
         return None

@@ -222,6 +222,8 @@ class _Feed:
 class Run:
     """Full state of one training at one step. Benches override the network and what depends on it."""
 
+    ema_decay = EMA_DECAY
+
     def __init__(
         self, snapshot: Snapshot, config: TrainConfig, spec: TextSpec, choices: dict[str, Any], folder: Path
     ) -> None:
@@ -323,7 +325,7 @@ class Run:
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         self.optimizer.step()
         self.step += 1
-        average(self.ema, self.model, self.step, EMA_DECAY)
+        average(self.ema, self.model, self.step, self.ema_decay)
         self.loss = loss.detach()
         self.accuracy = accuracy
 
