@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.jobs.work import Work, run_worker
-from core.model.network import QueryPool, Recognizer
+from core.model.network import AveragePool, QueryPool, Recognizer
 from core.runs import worker
 from core.training.engine import Run
 
@@ -34,29 +34,43 @@ def _freeze(parameter: Tensor, value: Tensor | float) -> None:
     parameter.requires_grad_(False)
 
 
-def sinusoidal(pool: QueryPool) -> None:
+def sinusoidal(model: Recognizer) -> None:
+    pool = _query(model)
     _freeze(pool.pos, sinusoids(*pool.pos.shape))
 
 
-def no_position(pool: QueryPool) -> None:
-    _freeze(pool.pos, 0.0)
+def no_position(model: Recognizer) -> None:
+    _freeze(_query(model).pos, 0.0)
 
 
-def prior_over_columns(pool: QueryPool) -> None:
+def prior_over_columns(model: Recognizer) -> None:
     """Give every cell the same amount of text for good, so the place of a column is its own."""
-    _freeze(pool.text.weight, 0.0)
-    _freeze(pool.text.bias, 0.0)
+    _freeze(_query(model).text.weight, 0.0)
+    _freeze(_query(model).text.bias, 0.0)
 
 
-def no_prior(pool: QueryPool) -> None:
-    _freeze(pool.prior_log_sigma, math.log(FLAT))
+def no_prior(model: Recognizer) -> None:
+    _freeze(_query(model).prior_log_sigma, math.log(FLAT))
 
 
-NETWORKS: dict[str, Callable[[QueryPool], None]] = {
+def literal(model: Recognizer) -> None:
+    """Give the heads the average of the map plus the embedding of the position, and nothing between."""
+    assert isinstance(model.pool, AveragePool)
+    for parameter in model.pool.mlp[-1].parameters():
+        _freeze(parameter, 0.0)
+
+
+def _query(model: Recognizer) -> QueryPool:
+    assert isinstance(model.pool, QueryPool)
+    return model.pool
+
+
+NETWORKS: dict[str, Callable[[Recognizer], None]] = {
     "pos-sinusoidal": sinusoidal,
     "pos-none": no_position,
     "prior-columns": prior_over_columns,
     "prior-none": no_prior,
+    "literal": literal,
 }
 
 
@@ -69,8 +83,7 @@ def run_of(variant: str) -> type[Run]:
         def build(self, *, starts: bool) -> nn.Module:
             model = super().build(starts=starts)
             assert isinstance(model, Recognizer)
-            assert isinstance(model.pool, QueryPool)
-            NETWORKS[variant](model.pool)
+            NETWORKS[variant](model)
             return model
 
     return Changed

@@ -10,7 +10,7 @@ checkpoint, test images nothing. `python -m bench.tables` writes docs/benchmarks
 from dataclasses import replace
 from typing import Any
 
-from bench.accuracy.ablations import ABLATIONS
+from bench.accuracy.ablations import ABLATIONS, WORKER
 from bench.accuracy.cell import Cell, described
 from bench.accuracy.data import FOLDS, SETS, freeze, read_by_all, rows_of
 from bench.accuracy.scores import agreement_of, load_audit, score_reads, score_run
@@ -27,6 +27,24 @@ COUNTS = (50, 200, 1000)
 """Labels of train and val together, or of people beside readings, for which cells show what more labels bring."""
 HEADS = ("flatten", "pool")
 """Other heads than the default."""
+SHORT = {"steps": "450"}
+"""Enough to compare settings, in a third of the time of a full run."""
+
+SHORT_ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    ("digits4-base", "digits4", "as preset fast", {}),
+    ("digits4-head-flatten", "digits4", "head=flatten", {"head": "flatten"}),
+    ("digits4-head-pool", "digits4", "head=pool", {"head": "pool"}),
+    ("digits4-heads-own", "digits4", "tied_heads=false", {"tied_heads": "false"}),
+    ("digits4-ink-on", "digits4", "ink=true", {"ink": "true"}),
+    ("digits4-stride-16", "digits4", "stride=16", {"stride": "16"}),
+    ("digits4-augment-off", "digits4", "augment={}", {"augment": "{}"}),
+    ("portal6-base", "portal6-fold0", "as preset fast", {}),
+    ("portal6-crop-off", "portal6-fold0", "crop=false", {"crop": "false"}),
+    ("portal6-ink-on", "portal6-fold0", "ink=true", {"ink": "true"}),
+    ("wide4-base", "wide4", "rendered, 4 digits on twice their width", {}),
+)
+"""Name, images, difference, options. All use preset fast, seed 0 and SHORT."""
+
 LABELED = (
     ("digits4", "real, 4 digits"),
     ("henan4", "real, 4 digits"),
@@ -90,7 +108,28 @@ CELLS: tuple[Cell, ...] = (
         )
         for seed in SEEDS
     ),
+    Cell(
+        name="hard4000-literal-seed0",
+        what="rendered, 6 digits, hard style; average of the map, embedding and linear heads, nothing else",
+        group="trained",
+        images="hard4000",
+        preset="article",
+        options={"seed": "0", "head": "pool", "tied_heads": "false", "max_steps": "800"},
+        needs=("patience",),
+        variant="literal",
+        worker=WORKER,
+    ),
     *ABLATIONS,
+    *(
+        Cell(
+            name=name,
+            what=what,
+            group="short",
+            images=images,
+            options=SHORT | options,
+        )
+        for name, images, what, options in SHORT_ABLATIONS
+    ),
     *(
         Cell(
             name=f"kind-{images}",
