@@ -1,8 +1,13 @@
-"""Looks at something again and again while a measurement runs."""
+"""Tasks that are repeated: looks during a measurement, and parts that take turns."""
 
+import statistics
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+Tasks = dict[str, Callable[[int], object]]
+"""Tasks by name. Each gets the number of the round."""
 
 
 @contextmanager
@@ -21,3 +26,17 @@ def repeated(look: Callable[[], object], seconds: float) -> Iterator[None]:
     finally:
         ended.set()
         watcher.join()
+
+
+def in_turn(tasks: Tasks, rounds: int) -> dict[str, float]:
+    """Return the median milliseconds of each task, without the first round.
+
+    They take turns, so other work on the machine slows all of them.
+    """
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for round_ in range(rounds):
+        for name, task in tasks.items():
+            began = time.perf_counter()
+            task(round_)
+            times[name].append(1000 * (time.perf_counter() - began))
+    return {name: statistics.median(each[1:]) for name, each in times.items()}

@@ -63,6 +63,19 @@ CELLS: tuple[Cell, ...] = (
 )
 
 
+STEPS: tuple[Cell, ...] = tuple(
+    Cell(
+        name=f"step-{preset}",
+        what=f"preset {preset}, 32 rendered images",
+        group="step",
+        images="quick",
+        preset=preset,
+        options={"device": "cpu", "pretrained": "none"},
+    )
+    for preset in ("fast", "article")
+)
+
+
 class Clock:
     """Recorder of the time of each validation line."""
 
@@ -103,7 +116,11 @@ def training_rate(metrics: list[dict[str, Any]], batch_size: int) -> float | Non
 
 
 def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
-    """Train from scratch with timing, then time the reading."""
+    """Train with timing, then time the reading; or time the parts of a step."""
+    if cell.group == "step":
+        from bench.accuracy import step  # imports torch
+
+        return step.measure(cell, bench)
     folder = bench.folder(cell)
     job = JobDir(folder / "train")
     if job.read("times.json") is None:
@@ -152,4 +169,4 @@ def read(cell: Cell, bench: Bench, job: JobDir) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main("speed", __doc__, CELLS, (QUICK,), measure))
+    sys.exit(main("speed", __doc__, (*CELLS, *STEPS), (QUICK,), measure))

@@ -3,9 +3,7 @@
 Images of the search of the learning rate have no test split. readings.json has the texts of each split.
 """
 
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +13,7 @@ from torch import nn
 
 from bench.accuracy.reading import parameters
 from bench.peers.crnn import Crnn, CrnnRun, build_crnn, ctc_loss, exactly, greedy, probabilities
+from bench.repeat import Tasks, in_turn
 from core.charset import TextSpec
 from core.images.frame import Frame
 from core.images.pixels import decode
@@ -122,14 +121,15 @@ def reading_times(
         with torch.inference_mode():
             text(to_input(frame.stack([image]), device, layout))
 
-    return in_turn(
+    return rounded(
         {
             OURS: lambda round_: read(round_, lambda images: spec.decode(ours(images)[0].argmax(dim=1).tolist())),
             PEER: lambda round_: read(round_, lambda images: greedy(model(images)[0].cpu().numpy(), spec)),
             f"{PEER}_exact": lambda round_: read(
                 round_, lambda images: exactly(model(images).softmax(dim=2).cpu().numpy(), spec)
             ),
-        }
+        },
+        ROUNDS,
     )
 
 
@@ -154,18 +154,11 @@ def step_times(config: TrainConfig, spec: TextSpec, choices: dict[str, Any]) -> 
 
     for model, _ in networks.values():
         model.to(device).to(memory_format=layout).train()
-    return in_turn({OURS: lambda _: step(OURS), PEER: lambda _: step(PEER)}, ROUNDS // 4)
+    return rounded({OURS: lambda _: step(OURS), PEER: lambda _: step(PEER)}, ROUNDS // 4)
 
 
-def in_turn(tasks: dict[str, Callable[[int], object]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Return the median milliseconds of each task. They take turns, so other work on the machine slows all of them."""
-    times: dict[str, list[float]] = {name: [] for name in tasks}
-    for round_ in range(rounds):
-        for name, task in tasks.items():
-            began = time.perf_counter()
-            task(round_)
-            times[name].append(1000 * (time.perf_counter() - began))
-    return {name: round(statistics.median(each[1:]), 2) for name, each in times.items()}
+def rounded(tasks: Tasks, rounds: int) -> dict[str, float]:
+    return {name: round(ms, 2) for name, ms in in_turn(tasks, rounds).items()}
 
 
 if __name__ == "__main__":

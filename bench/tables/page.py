@@ -31,7 +31,7 @@ from bench.tables.noticed import (
 from bench.tables.peers import peer_costs_table, peers_table, rates_table
 from bench.tables.readers import builtin_table, errors_table, three_readers_table, zero_shot_table, zero_table
 from bench.tables.reliability import backups_table, kills_table, metrics_table, states_table
-from bench.tables.speed import speed_table
+from bench.tables.speed import speed_table, step_table
 from bench.tables.starts import beside_table, few_table, labels_table
 from bench.tables.trained import slices_table, trained_table
 
@@ -84,6 +84,7 @@ def tables(
         "short": short_table(accuracy_results),
         "kinds": kinds_table(accuracy_results),
         "speed": speed_table(speed_results),
+        "step": step_table(speed_results),
         "latency": latency_table(ui_results),
         "beside-readers": beside_readers_table(ui_results),
         "beside-service": beside_service_table(ui_results),

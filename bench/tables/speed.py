@@ -33,3 +33,21 @@ def _time_to(goal: Mapping[str, Any]) -> str:
     if first == lasting:
         return str(first)
     return f"{first}, for good {'never' if lasting is None else lasting}"
+
+
+def step_table(results: Results) -> str:
+    def row(result: Mapping[str, Any]) -> list[str]:
+        ms, rate, choices = result["ms"], result["gmacs"], result["choices"]
+        height, width = choices["image_size"]
+        slowest = max(result["layers"], key=lambda layer: layer["ms"])
+        return [
+            f"{height} x {width}, {choices['precision']}, {choices['layout']}",
+            f"{result['macs'] / 1e6:,.0f} million",
+            *(f"{ms[name]:.2f}" for name in ("augment", "step", "layers")),
+            *(f"{rate[name]:.0f}" for name in ("step", "layers", "bare")),
+            f"`{slowest['name']}`: {slowest['ms'] / ms['step']:.0%}, {slowest['gmacs']:.0f} GMAC/s",
+        ]
+
+    head = ["step", "images", "size, format", "MACs an image, forward", "ms an image: augmentation", "step"]
+    head += ["its layers alone", "GMAC/s: step", "its layers alone", "a bare convolution", "longest layer"]
+    return table(head, cell_rows(speed.STEPS, results, len(head) - 2, row))
