@@ -108,6 +108,16 @@ CELLS: tuple[Cell, ...] = (
         )
         for seed in SEEDS
     ),
+    *(
+        Cell(
+            name=f"hard4000-long-seed{seed}",
+            what="rendered, 6 digits, hard style; init=rendered, as many steps as from scratch",
+            group="trained",
+            images="hard4000",
+            options={"seed": str(seed), "init": "rendered", "steps": "3360"},
+        )
+        for seed in SEEDS
+    ),
     Cell(
         name="hard4000-literal-seed0",
         what="rendered, 6 digits, hard style; average of the map, embedding and linear heads, nothing else",
