@@ -34,16 +34,6 @@ def list_evaluations(db: Database, run_id: str, split: str | None = None) -> lis
     return [Evaluation(**row) for row in list(rows)]
 
 
-def newest_against_people(db: Database, project_id: int) -> dict[str, tuple[int, int]]:
-    """Return right readings and images of the newest evaluation on val against labels of people, by run."""
-    rows = db.execute(
-        "SELECT run_id, correct, n FROM evaluations JOIN jobs ON jobs.id = job_id"
-        " WHERE jobs.project_id = ? AND split = 'val' AND evaluations.reference = 'people' ORDER BY evaluations.id",
-        [project_id],
-    ).fetchall()
-    return {run_id: (correct, n) for run_id, correct, n in rows}
-
-
 def insert_test_use(db: Database, *, project_id: int, job_id: str, operator: str) -> None:
     db.execute(
         "INSERT INTO test_uses (project_id, job_id, operator, at) VALUES (?, ?, ?, ?)",

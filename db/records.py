@@ -195,6 +195,41 @@ class Run:
     note: str
     tags: str
     """JSON list."""
+    evaluation: str | None
+    """The newest evaluation on val since the run ended; None without one. The fields below are its result."""
+    evaluated_n: int | None
+    evaluated_correct: int | None
+    """Without TTA; None if it is not known."""
+    evaluated_tta: int | None
+    """With TTA; None without it."""
+    evaluated_reference: str | None
+
+    @property
+    def score(self) -> "Score | None":
+        """The result on val that pages and commands show for this run; None before there is one."""
+        if self.val_correct is None:
+            return None
+        if self.evaluation and self.evaluated_n and self.evaluated_reference and self.evaluated_correct is not None:
+            return Score(
+                self.evaluated_correct, self.evaluated_n, self.evaluated_reference, self.evaluated_tta, self.evaluation
+            )
+        tta = json.loads(self.job.result or "{}").get("val_tta")
+        return Score(self.val_correct, self.val_n, self.reference, tta["correct"] if tta else None, "")
+
+
+@dataclass(frozen=True)
+class Score:
+    """The result of a run on val: of its newest evaluation, else of the end of its training."""
+
+    correct: int
+    """Images read right without TTA."""
+    n: int
+    reference: str
+    """One of REFERENCES."""
+    with_tta: int | None
+    """Images read right with TTA; None if it was not measured."""
+    evaluation: str
+    """Id of the evaluation; empty for the end of the training."""
 
 
 @dataclass(frozen=True)

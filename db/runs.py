@@ -5,6 +5,19 @@ from dataclasses import fields
 from db.records import Job, Run
 from db.sqlite import Database
 
+_EVALUATED = """
+    LEFT JOIN (
+        SELECT max(evaluations.id), run_id AS evaluated, job_id AS evaluation, n AS evaluated_n,
+            reference AS evaluated_reference, CASE WHEN tta THEN correct END AS evaluated_tta,
+            CASE WHEN tta THEN json_extract(evaluations.result, '$.tta_flips.without_tta') ELSE correct END
+                AS evaluated_correct
+        FROM evaluations JOIN jobs AS later ON later.id = job_id JOIN jobs AS run ON run.id = run_id
+        WHERE split = 'val' AND later.created_at >= run.finished_at
+        GROUP BY run_id
+    ) ON evaluated = runs.job_id
+"""
+"""The newest evaluation on val since the end of each run. SQLite takes the other columns from the row of the max."""
+
 
 def insert_run(
     db: Database,
@@ -43,7 +56,7 @@ def describe(db: Database, job_id: str, *, name: str, note: str, tags: str) -> N
 
 
 def _select(db: Database, where: str, values: list[object]) -> list[Run]:
-    sql = f"SELECT * FROM jobs JOIN runs ON runs.job_id = jobs.id WHERE removed_at IS NULL AND ({where})"
+    sql = f"SELECT * FROM jobs JOIN runs ON runs.job_id = jobs.id {_EVALUATED} WHERE removed_at IS NULL AND ({where})"
     sql += " ORDER BY jobs.number DESC"
     job_columns = [field.name for field in fields(Job)]
     run_columns = [field.name for field in fields(Run) if field.name != "job"]

@@ -73,7 +73,9 @@ def show_runs(runs: list[Run]) -> None:
     scores: dict[str, list[float | None]] = {}
     counts: dict[str, list[str | None]] = {}
     for reference, counted_as in (("people", "Right"), ("readers", "Agreeing")):
-        results = [(run.val_correct or 0, run.val_n) if run.reference == reference else None for run in runs]
+        results = [
+            (run.score.correct, run.score.n) if run.score and run.score.reference == reference else None for run in runs
+        ]
         if any(results):
             scores[score_title(reference)] = [each and each[0] / each[1] for each in results]
             counts[f"{counted_as} (95% interval)"] = [each and counted(*each) for each in results]
@@ -141,4 +143,4 @@ else:
     for each, predictions in ((run, first), (other, second)):
         if predictions is None:
             ask_for_evaluation(each.job.id)
-show_runs([each for each in runs.values() if each.val_correct is not None])
+show_runs([each for each in runs.values() if each.score])

@@ -109,12 +109,13 @@ def show_project(
         show_number(labels, "Labeled", progress, "  \n".join(filter(None, notes)))
         if run is None:
             show_number(result, why, "None yet", "")
-        elif run.val_correct is None:
+        elif run.score is None:
             show_number(result, why, run.job.state.capitalize(), layout.plain(f"{run.job.id} {run.job.reason or ''}"))
         else:
-            note = f"{share(run.val_correct, run.val_n)} · {run.job.id}"
-            title = f"{why}, {score_name(run.reference)} on val"
-            show_number(result, title, f"{run.val_correct:,} of {run.val_n:,}", note)
+            score, by = run.score, f", evaluation {run.score.evaluation}" * bool(run.score.evaluation)
+            note = f"{share(score.correct, score.n)} · {run.job.id}{by}"
+            title = f"{why}, {score_name(score.reference)} on val"
+            show_number(result, title, f"{score.correct:,} of {score.n:,}", note)
 
 
 def short(charset: str) -> str:
@@ -146,7 +147,7 @@ def link_to_next_steps(
     steps = []
     if run is not None and run.job.state in ACTIVE:
         steps.append(("pages/train.py", "View run", ":material/show_chart:", of_run))
-    elif run is not None and run.val_correct is not None:
+    elif run is not None and run.score is not None:
         if trainable >= MANY_MORE * trained:
             new = f"Train with {plural(trainable - trained, 'new label')}"
             steps.append(("pages/train.py", new, ":material/play_arrow:", here))

@@ -517,21 +517,23 @@ def _finish_run(db: Database, run_id: str, as_json: bool) -> None:
 
 
 def _run_record(db: Database, run: Run) -> dict[str, Any]:
-    correct = run.val_correct
-    score = None if correct is None else correct / run.val_n
-    by_people = run.reference == "people"
+    score = run.score
+    share = score and score.correct / score.n
+    reference = score.reference if score else run.reference
+    by_people = reference == "people"
     return {
         "run": run.job.id,
         "project": projects.get_project(db, run.job.project_id).name,
         "preset": run.preset,
         "state": run.job.state,
         "reason": run.job.reason,
-        "reference": run.reference,
-        "val_exact": score if by_people else None,
-        "val_agreement": None if by_people else score,
-        "val_correct": correct,
-        "val_n": run.val_n,
-        "val_ci95": None if correct is None else list(interval95(correct, run.val_n)),
+        "reference": reference,
+        "val_exact": share if by_people else None,
+        "val_agreement": None if by_people else share,
+        "val_correct": score and score.correct,
+        "val_n": score.n if score else run.val_n,
+        "val_ci95": score and list(interval95(score.correct, score.n)),
+        "evaluation": (score and score.evaluation) or None,
         "train_n": run.train_n,
         "name": run.name,
         "note": run.note,
@@ -547,6 +549,7 @@ def _run_line(record: dict[str, Any]) -> str:
     if record["val_correct"] is not None:
         name = "exact" if record["reference"] == "people" else score_name(record["reference"])
         line += f" val {name} {percent.counted(record['val_correct'], record['val_n'])}"
+        line += f", {record['evaluation']}" if record["evaluation"] else ""
     named = f"{record['name']!r} " if record["name"] else ""
     return f"{line} {named}{record['reason'] or ''}".rstrip()
 

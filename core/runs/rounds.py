@@ -214,17 +214,13 @@ def list_rounds(db: Database, project: Project) -> list[Line]:
 
 
 def best_run(db: Database, project: Project) -> Run | None:
-    """Return the finished run that is best on val. Runs measured against people come before those against readers.
-
-    A run that was trained against readers counts with its newest evaluation against people, if there is one.
-    """
-    by_people = evaluations.newest_against_people(db, project.id)
+    """Return the finished run that is best on val. Runs measured against people come before those against readers."""
 
     def place(run: Run) -> tuple[bool, float, int]:
-        if run.reference == "people" or run.job.id not in by_people:
-            return run.reference == "people", (run.val_correct or 0) / run.val_n, run.job.number
-        correct, n = by_people[run.job.id]
-        return True, correct / n, run.job.number
+        score = run.score
+        if score is None:
+            return run.reference == "people", 0.0, run.job.number
+        return score.reference == "people", score.correct / score.n, run.job.number
 
     finished = [run for run in runs.list_runs(db, project.id) if run.job.state == "finished" and run.val_n]
     return max(finished, key=place, default=None)

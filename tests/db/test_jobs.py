@@ -120,3 +120,34 @@ def test_uses_of_the_test_split_are_counted(db: Database, project: Project) -> N
         evaluations.insert_test_use(db, project_id=project.id, job_id=job.id, operator="bob")
 
     assert evaluations.count_test_uses(db, project.id) == 2
+
+
+def test_the_newest_evaluation_since_its_end_is_the_score_of_a_run(db: Database, project: Project) -> None:
+    """TTA is no part of it. An evaluation from before a resume is of another checkpoint."""
+    with write(db):
+        run = insert_run(db, project)
+        runs.set_val_correct(db, run.id, 5)
+        jobs.set_state(db, run, "finished", final=True)
+
+        def evaluate(correct: int, *, tta: bool, result: str = "{}") -> str:
+            number = jobs.next_number(db)
+            job = jobs.insert_job(
+                db, id=f"{number:04}-evaluate", number=number, kind="evaluate", project_id=project.id,
+                request_id=f"{number}",
+            )  # fmt: skip
+            evaluations.insert_evaluation(
+                db, run_id=run.id, job_id=job.id, split="val", tta=tta, n=12, correct=correct, result=result
+            )
+            return job.id
+
+        def score() -> tuple[object, ...]:
+            found = runs.list_runs(db, project.id)[0].score
+            assert found is not None
+            return found.correct, found.n, found.with_tta, found.evaluation
+
+        assert score() == (5, 10, None, "")
+        evaluate(6, tta=False)
+        newer = evaluate(8, tta=True, result='{"tta_flips": {"without_tta": 7}}')
+        assert score() == (7, 12, 8, newer)
+        db.execute("UPDATE jobs SET finished_at = '9999-01-01T00:00:00+00:00' WHERE id = ?", [run.id])
+        assert score() == (5, 10, None, "")

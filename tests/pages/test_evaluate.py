@@ -340,5 +340,5 @@ def test_a_damaged_threshold_hides_no_errors(home: Home, open_page: OpenPage, bu
     app = open_page("evaluate", project=bundled.name, run="1")
 
     assert not app.exception
-    assert "Exact match on val" in [metric.label for metric in app.metric]
+    assert "Exact match on val, with TTA" in [metric.label for metric in app.metric]
     assert "Statistics" in [expander.label for expander in app.expander]

@@ -30,6 +30,7 @@ def show_headline(shown: Evaluated, *, compact: bool) -> None:
     title = score_title(shown.reference)
     if shown.reference == "people":
         title += f" on {named(shown.split, shown.source)}"
+    title += ", with TTA" * shown.tta
     counts = f"{correct:,} of {n:,}, 95% interval {interval}"
     if compact:
         st.markdown(f"{layout.plain(title)}: **{value}** ({counts})")

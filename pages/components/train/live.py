@@ -52,7 +52,7 @@ def show_actions(page: Page, run: Run, *, has_others: bool) -> None:
         help="Opens the form for a new run with these settings.",
     )  # fmt: skip
     st.button("New run", icon=":material/add:", on_click=open_empty_form)
-    if run.val_correct is not None:
+    if run.score:
         query = {"project": page.project.name, "run": run.job.id}
         st.page_link("pages/evaluate.py", label="Evaluate", icon=":material/grid_on:", query_params=query)
         if has_others:
@@ -159,22 +159,28 @@ def _show_diagnosis(status: JobStatus, diagnosis: Diagnosis) -> None:
 
 
 def _show_numbers(run: Run, val: list[Line]) -> None:
-    """Draw the validation results of the selected checkpoint and of the last step."""
-    selected, last = selected_line(val), val[-1]
+    """Draw the result of the selected checkpoint, and those of the last step. A later evaluation is newer."""
+    selected, last, score = selected_line(val), val[-1], run.score
     characters, total = round(sum(last["per_position"]) * last["n"]), last["n"] * len(last["per_position"])
-    by_readers, score = run.reference == "readers", score_title(run.reference)
-    what = "read as the readers read them" if by_readers else "with all characters right"
+    by_readers = run.reference == "readers"
     if by_readers:
         st.caption(f"{AGAINST_READERS} {SHARED_ERRORS}")
+    reference = score.reference if score else run.reference
+    what = "read as the readers read them" if reference == "readers" else "with all characters right"
+    by, counts = f"step {selected['step']:,}", (selected["correct"], selected["n"])
+    if score and score.evaluation:
+        by, counts = score.evaluation, (score.correct, score.n)
     grid = st.grid("auto", min_column_width=225)
     _show_share(
-        grid, f"{score} (step {selected['step']:,})", selected["correct"], selected["n"],
+        grid, f"{score_title(reference)} ({by})", *counts,
         help=f"Result of the selected checkpoint: validation images {what}, without test-time augmentation. The latest "
-        "checkpoint is selected unless it reads clearly fewer than an earlier one.",
+        "checkpoint is selected unless it reads clearly fewer than an earlier one. The newest evaluation takes the "
+        "place of the result of the training.",
     )  # fmt: skip
-    if run.job.result and (tta := json.loads(run.job.result).get("val_tta")):
+    if score and score.with_tta is not None:
+        title = "Agreement with readers, TTA" if reference == "readers" else "Exact match with TTA"
         _show_share(
-            grid, f"{score}, TTA" if by_readers else f"{score} with TTA", tta["correct"], tta["n"],
+            grid, title, score.with_tta, score.n,
             help="Test-time augmentation: average over slightly shifted, scaled and turned views.",
         )  # fmt: skip
     right = "Agreeing characters" if by_readers else "Right characters"

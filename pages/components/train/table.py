@@ -19,12 +19,12 @@ def show_table(project: Project, runs: list[Run]) -> None:
         address.go(run=runs[rows[0]].job.id if rows else None, over=None)
 
     # A column per reference, so that sorting never ranks an agreement with readers against an exact match.
+    results = [run.score for run in runs]
     scores = {
         f"{score_title(reference)} on validation (95% interval)": [
-            counted(run.val_correct, run.val_n) if run.val_correct is not None and run.reference == reference else None
-            for run in runs
+            counted(score.correct, score.n) if score and score.reference == reference else None for score in results
         ]
-        for reference in sorted({run.reference for run in runs})
+        for reference in sorted({run.score.reference if run.score else run.reference for run in runs})
     }
     st.subheader("Runs", anchor=False)
     st.dataframe(
