@@ -224,6 +224,21 @@ def image_bytes(db: Database, sample_ids: Iterable[int]) -> dict[int, bytes]:
     return dict(_in_chunks(db, "SELECT sample_id, bytes FROM images WHERE sample_id IN", sample_ids))
 
 
+def first_sizes(db: Database, project_id: int) -> list[tuple[int, int]]:
+    """Return the different widths and heights of the first 1,000 images of a project, in pixels."""
+    sql = (
+        "SELECT DISTINCT width, height FROM"
+        " (SELECT width, height FROM samples WHERE project_id = ? ORDER BY id LIMIT 1000)"
+    )
+    return [(width, height) for width, height in db.execute(sql, [project_id]).fetchall()]
+
+
+def has_size(db: Database, project_id: int, width: int, height: int) -> bool:
+    """Return True if a project has an image of this width and height, in pixels."""
+    sql = "SELECT 1 FROM samples WHERE project_id = ? AND width * height = ? AND width = ? LIMIT 1"
+    return db.execute(sql, [project_id, width * height, width]).fetchone() is not None
+
+
 def count_lacking(db: Database, project_id: int, other_id: int) -> int:
     """Return the number of images of a project that another one lacks."""
     sql = (

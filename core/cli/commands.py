@@ -178,7 +178,8 @@ def import_(
         for sentence in import_checks.problems(db, request).values():
             raise OptionError(sentence)  # before labels are shown
         if request.labels != "none":
-            _show_preview(import_checks.preview(db, request))
+            preview = import_checks.preview(db, request)
+            _show_preview(preview, import_checks.misfit(db, projects.find_project(db, request.project), preview))
         if watch:
             job, report = _watch(db, home, request, progress, as_json=as_json)
         else:
@@ -199,12 +200,15 @@ def import_(
         raise typer.Exit(1)
 
 
-def _show_preview(preview: Preview) -> None:
-    """Print the first labels as an import would read them. Raises AmbiguousLabelsError if they look like numbering."""
+def _show_preview(preview: Preview, misfit: str) -> None:
+    """Print the first labels as an import would read them, and what speaks against the project.
+
+    Raises AmbiguousLabelsError if the labels look like numbering.
+    """
     print_error(preview.origin)
     for name, label, reason in preview.rows:
         print_error(f"  {name} -> {label if label is not None else reason}")
-    for warning in preview.warnings:
+    for warning in filter(None, [*preview.warnings, misfit]):
         print_error(f"Warning: {warning}")
     if preview.is_numbering:
         raise AmbiguousLabelsError(

@@ -1,6 +1,8 @@
 """Checks of an import before it starts: its labels as they would be read, and all problems of its request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,13 +22,20 @@ from core.data.import_request import (
     with_absolute_paths,
 )
 from core.data.label_book import LabelBook, Preview, check_table
-from core.data.sources import check_source, count_entries, folder_paths, list_files
+from core.data.sources import SourceFile, check_source, count_entries, folder_paths, list_files
 from core.data.tables.formats import MAX_TABLE_BYTES
-from core.errors import ImportSourceError, OptionError, SlotlabError
-from core.images.pixels import check_frame
+from core.errors import ImageError, ImportSourceError, OptionError, SlotlabError
+from core.images.pixels import check_frame, decode, still
 from core.names import MAX_PROJECT, check_name
-from db import projects
+from core.words import plural
+from db import projects, samples
+from db.records import Project
 from db.sqlite import Database
+
+SIZED = 10
+"""Files of an import whose size is read for its preview."""
+MANY_SIZES = 10
+"""Sizes of images in a project above which a new one is no surprise."""
 
 
 def preview(db: Database, request: Request) -> Preview:
@@ -65,14 +74,52 @@ def preview_of(
 def _read(
     request: Request, path: Path, labels: str, spec: TextSpec, most_files: int | None, table_bytes: int
 ) -> Preview:
+    files: list[SourceFile] = []
     if request.watch:
         check_watch(request, path)
         names = first_names(path)
     else:
         if most_files is not None:
             _check_count(path, most_files)
-        names = [file.name for file in list_files(path)]
-    return LabelBook(labels, spec, names, path, request.options, table_bytes=table_bytes).preview()
+        files = list_files(path)
+        names = [file.name for file in files]
+    preview = LabelBook(labels, spec, names, path, request.options, table_bytes=table_bytes).preview()
+    return replace(preview, sizes=_sizes(files, request.frame))
+
+
+def _sizes(files: Sequence[SourceFile], frame: str) -> list[tuple[int, int]]:
+    """Return the different sizes of SIZED files, spread evenly, as the import stores them. Raises OptionError."""
+    check_frame(frame)
+    sizes = dict[tuple[int, int], None]()
+    for file in files[:: max(1, -(-len(files) // SIZED))]:
+        with suppress(ImageError):  # the report of the import says why
+            data = file.read()
+            pixels = decode(still(data, frame) if frame else data)
+            sizes[pixels.shape[1], pixels.shape[0]] = None
+    return [*sizes]
+
+
+def misfit(db: Database, project: Project | None, preview: Preview) -> str:
+    """Return what speaks against importing these images into this project; empty if nothing does.
+
+    `project` is None for a new one. The sizes of a project with more than MANY_SIZES say nothing.
+    """
+    known = samples.first_sizes(db, project.id) if project else []
+    if project is None or not preview.sizes or not 0 < len(known) <= MANY_SIZES:
+        return preview.length_note
+    if any(samples.has_size(db, project.id, *size) for size in preview.sizes):
+        return preview.length_note
+    return (
+        f"The images have {_pixels(preview.sizes)}, those of project {project.name} {_pixels(known)}. Choose a new "
+        f"project if they are of another portal. {preview.length_note}"
+    ).rstrip()
+
+
+def _pixels(sizes: Sequence[tuple[int, int]]) -> str:
+    """Return the first size, and how many others there are."""
+    (width, height), others = sizes[0], len(sizes) - 1
+    more = f" and {plural(others, 'other size')}" if others else ""
+    return f"{width} x {height} pixels{more}"
 
 
 def _check_count(path: Path, most: int) -> None:

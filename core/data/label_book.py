@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -85,6 +86,10 @@ class Preview:
     reasons: list[tuple[str, str]] = field(default_factory=list)
     """The first refusals: name and reason."""
     warnings: list[str] = field(default_factory=list)
+    length_note: str = ""
+    """A sentence, if most labels or names have another length than the texts of the project."""
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    """Width and height of some of the images, in pixels; empty if they were not read."""
     is_numbering: bool = False
     """True if the labels in the names count up."""
 
@@ -237,7 +242,7 @@ class LabelBook:
                 label = self.label_of(name)
             except LabelError as error:
                 refused.append((name, str(error)))
-                wrong += [given.text for given in [self._labels.get(name)] if given]
+                wrong += self._written(name)
                 rows += [(name, None, str(error))] if len(rows) < SHOWN else []
                 continue
             if label is not None:
@@ -253,8 +258,17 @@ class LabelBook:
             rows=rows,
             reasons=refused[:SHOWN],
             warnings=list(self._warnings(fitting, wrong, is_numbering)),
+            length_note=self._length_note(fitting, wrong),
             is_numbering=is_numbering and self._naming is not None and self._rule in ("start", "end"),
         )
+
+    def _written(self, name: str) -> list[str]:
+        """Return the refused label of an image as written. A name counts only if it has no other characters."""
+        if self._naming is None:
+            return [given.text for given in [self._labels.get(name)] if given]
+        with suppress(LabelError):
+            return [text for text in [self._naming(name)] if not {*text}.difference(self._spec.charset)]
+        return []
 
     def _origin(self) -> str:
         if self._tables:
@@ -275,15 +289,26 @@ class LabelBook:
             yield "The names of the files fit as labels. Use --labels filename if they are."
         if len(fitting) >= naming.NUMBERED and len({*fitting}) == 1:
             yield f"All {len(fitting):,} labels are {fitting[0]!r}."
-        lengths = Counter(len(text.strip()) for text in wrong)
-        if lengths and 2 * (most := lengths.most_common(1)[0])[1] > len(fitting) and most[0] != self._spec.length:
-            label = plural(most[1], "label")
-            advice = f"A new project can have the text length {most[0]}."
-            yield f"{label} of {plural(most[0], 'character')}: the project uses {self._spec.length}. {advice}"
         if count := sum(fits(folded(text.strip(), self._spec), self._spec) for text in wrong):
             yield f"{plural(count, 'label')} would fit in the other case of letters (--fold-case)."
         if len(self._unmatched) > len(self._labels) and self._unmatched:
             yield f"{plural(len(self._unmatched), 'row')} of the table have no file."
+
+    def _length_note(self, fitting: Sequence[str], wrong: Sequence[str]) -> str:
+        """Return a sentence if most labels, or names that may be labels, have another length than the project."""
+        kind = "label"
+        if self._offers_names and not self._names_fit():
+            texts = [naming.start(self._spec)(name) for name in self._names]
+            wrong = [text for text in texts if not {*text}.difference(self._spec.charset)]
+            if len(wrong) < naming.NUMBERED or 10 * len(wrong) < 9 * len(texts) or naming.look_like_numbering(wrong):
+                return ""
+            kind = "name"
+        lengths = Counter(len(text.strip()) for text in wrong)
+        length, count = next(iter(lengths.most_common(1)), (0, 0))
+        if not length or 2 * count <= len(fitting) or length == self._spec.length:
+            return ""
+        advice = f"A new project can have the text length {length}."
+        return f"{plural(count, kind)} of {plural(length, 'character')}: the project uses {self._spec.length}. {advice}"
 
     def _names_fit(self) -> bool:
         fitting = naming.labels_of(self._names, naming.start(self._spec), self._spec)

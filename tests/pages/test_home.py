@@ -119,7 +119,7 @@ def test_all_problems_of_the_form_are_said_at_once(home: Home, open_page: OpenPa
 
 
 def test_the_form_shows_how_labels_are_read(open_page: OpenPage, tmp_path: Path) -> None:
-    """Before anything is written: the first rows, what is refused, and the number of images on the button."""
+    """Before anything is written: the first rows, what is refused, and the number of files on the button."""
     folder = tmp_path / "images"
     folder.mkdir()
     for name in ("0.png", "1.png", "2.png"):
@@ -133,7 +133,7 @@ def test_the_form_shows_how_labels_are_read(open_page: OpenPage, tmp_path: Path)
     assert rows["File"].tolist() == ["0.png", "1.png"]
     assert rows["Label"].tolist()[:1] == ["004420"]
     assert "leading zeros" in rows["Problem"].tolist()[1]
-    assert "Import 3 images into new portal" in [button.label for button in app.button]
+    assert "Import 3 files into new portal" in [button.label for button in app.button]
 
     (folder / "labels.txt").write_text("file;a;b\n0.png;004420;111111\n1.png;123456;222222\n")
     os.utime(folder, ns=(1, 1))
@@ -399,3 +399,21 @@ def test_a_frame_of_an_animation_can_be_chosen(home: Home, open_page: OpenPage, 
     with opened(home.db) as db:
         (job,) = list_jobs(db)
     assert control.spec(home, job.id)["frame"] == "last"
+
+
+def test_the_form_warns_of_images_unlike_those_of_the_project(
+    open_page: OpenPage, portal: Project, tmp_path: Path
+) -> None:  # fmt: skip
+    """One warning before the click. A new project takes them without it."""
+    folder = write_files(tmp_path / "photos", {"a.png": encode_png(pixels(0, 60, 24)), "notes.pdf": b"a note"})
+    app = open_page("home", project=portal.name)
+    app.main.segmented_control[0].set_value("Folder on the server").run()
+    field(app, "Folder or zip").set_value(str(folder)).run()
+
+    (warning,) = [element.value.replace("\\", "") for element in app.main.warning]
+    assert warning.startswith("The images have 60 x 24 pixels, those of project portal 96 x 24 pixels.")
+    button = next(button for button in app.button if button.label == "Import 2 files into portal")
+    assert not button.disabled
+
+    next(box for box in app.main.checkbox if box.label == "New project").check().run()
+    assert not app.main.warning

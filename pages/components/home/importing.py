@@ -11,10 +11,11 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.data.import_checks import preview_of, problems
+from core.data.import_checks import misfit, preview_of, problems
 from core.data.import_request import DEFAULT_SPEC, Request, Upload, new_spec
 from core.data.importing import Report, current_report, start_import
 from core.data.label_book import LabelOptions, Preview
+from core.data.sources import is_other
 from core.data.tables import formats
 from core.errors import SlotlabError
 from core.jobs.jobdir import JobStatus
@@ -62,7 +63,7 @@ def import_form(projects: list[Project]) -> None:
     layout.show_refusal()
     target_name = f" into {layout.plain(request.project)}" if request.project else ""
     st.button(
-        f"Import {plural(count, 'image') if count else 'images'}{target_name}",
+        f"Import {plural(count, 'file') if count else 'images'}{target_name}",
         key="import start",
         type="primary",
         icon=":material/upload:",
@@ -113,12 +114,16 @@ def _show_problems(request: Request, places: dict[str, DeltaGenerator]) -> None:
 
 
 def _show_preview(request: Request, project: Project | None) -> int:
-    """Show the first labels as an import would read them. Return the number of images, 0 if it is not known."""
+    """Show the first labels as an import would read them, and what speaks against the project.
+
+    Return the number of files that the import reads, 0 if it is not known. Some may be no images.
+    """
     files = st.session_state.get(state.IMPORT_FILES) or []
     table = st.session_state.get(state.IMPORT_LABEL_FILE)
     if request.path is None:
         if not files or sum(file.size for file in files) > PREVIEW_BYTES:
-            return 0 if any(file.name.lower().endswith(".zip") for file in files) else len(files)
+            names = [file.name for file in files if not is_other(file.name)]
+            return 0 if any(name.lower().endswith(".zip") for name in names) else len(names)
         seen: tuple[object, ...] = (*(file.file_id for file in files), table and table.file_id)
     else:
         try:
@@ -130,7 +135,7 @@ def _show_preview(request: Request, project: Project | None) -> int:
         seen = (stat.st_mtime_ns,)
     text = (project.length, project.charset) if project else (request.length, request.charset)
     found = _preview(
-        (request.path, request.labels, request.options, request.watch), text, seen,
+        (request.path, request.labels, request.options, request.watch, request.frame), text, seen,
         _upload if request.path is None else None,
     )  # fmt: skip
     if isinstance(found, str):
@@ -138,23 +143,28 @@ def _show_preview(request: Request, project: Project | None) -> int:
         return 0
     if found.labels or found.refused:
         _draw_preview(found)
-    for warning in found.warnings:
+    against = found.length_note
+    if project:
+        with layout.database() as db:
+            against = misfit(db, project, found)
+    for warning in filter(None, [*found.warnings, against]):
         st.warning(layout.plain(warning), icon=":material/warning:")
     return 0 if request.watch else found.files
 
 
 @st.cache_data(ttl=30, max_entries=20, show_spinner="Reading the labels")
 def _preview(
-    reading: tuple[Path | None, str, LabelOptions, bool],
+    reading: tuple[Path | None, str, LabelOptions, bool, str],
     text: tuple[int | None, str | None],
     seen: tuple[object, ...],  # noqa: ARG001 - part of the key: other files have other labels
     _files: Callable[[], Upload] | None,
 ) -> Preview | str:
     """Return the labels as an import would read them, or the sentence that says why it could not."""
-    path, labels, options, watch = reading
+    path, labels, options, watch, frame = reading
     request = Request(
-        path=path, labels=labels, options=options, watch=watch, project="", source="", owner="", authorization=""
-    )
+        path=path, labels=labels, options=options, watch=watch, frame=frame, project="", source="", owner="",
+        authorization="",
+    )  # fmt: skip
     try:
         upload = _files() if _files else None
         return preview_of(request, new_spec(*text), upload, most_files=PREVIEW_FILES, table_bytes=PREVIEW_TABLE_BYTES)
@@ -164,7 +174,7 @@ def _preview(
 
 def _draw_preview(preview: Preview) -> None:
     st.caption(
-        f"{layout.plain(preview.origin)} {plural(preview.labels, 'image')} of {preview.files:,} will be labeled, "
+        f"{layout.plain(preview.origin)} {plural(preview.labels, 'file')} of {preview.files:,} will be labeled, "
         f"and {plural(preview.refused, 'label')} refused."
     )
     rows = pd.DataFrame(preview.rows, columns=["File", "Label", "Problem"])

@@ -7,15 +7,17 @@ import pytest
 from sqlite_utils import Database
 
 from core.charset import TextSpec
-from core.data.import_checks import preview, preview_of, problems
+from core.data.import_checks import MANY_SIZES, misfit, preview, preview_of, problems
 from core.data.import_request import Request, Upload
 from core.data.label_book import LabelOptions
 from core.errors import ImportSourceError, OptionError
+from core.images.pixels import encode_png
 from db.connection import write
 from db.projects import insert_source
 from db.records import Project
+from db.samples import insert_sample
 from tests.helpers.contents import contents
-from tests.helpers.pictures import write_files
+from tests.helpers.pictures import pixels, write_files
 
 SIX = TextSpec(6, "0123456789")
 TABLE = b"file,text\n0.png,004420\n1.png,123456\n"
@@ -99,3 +101,41 @@ def test_a_table_without_a_path_is_asked_for(db: Database, project: Project, fol
     assert problems(db, request(folder, labels=""))["labels"] == "Enter the path of the label table."
     with pytest.raises(OptionError, match=r"Enter the path of the label table\."):
         preview_of(request(folder, labels=""), SIX)
+
+
+def add_sizes(db: Database, project: Project, *sizes: tuple[int, int]) -> None:
+    with write(db):
+        source = insert_source(db, project.id, "login", "the team", "ticket 1")
+        for number, (width, height) in enumerate(sizes):
+            insert_sample(
+                db, project_id=project.id, source_id=source.id, sha256=f"{number:064}", name="a.png", width=width,
+                height=height, split="train", image=b"",
+            )  # fmt: skip
+
+
+def test_images_of_another_size_speak_against_a_project(db: Database, project: Project, tmp_path: Path) -> None:
+    """Of many files, some are read. What the length says stands in the same sentence."""
+    files = {f"{number}.png": encode_png(pixels(0, 60, 24)) for number in range(10_000, 90_000, 4000)}
+    folder = write_files(tmp_path / "photos", files | {"broken.png": b"no image"})
+    found = preview(db, request(folder))
+    assert found.sizes == [(60, 24)]
+    assert misfit(db, None, found).startswith("20 names of 5 characters")
+    assert misfit(db, project, found).startswith("20 names of 5 characters")
+
+    add_sizes(db, project, (96, 24), (120, 24), (96, 24))
+    assert misfit(db, project, found) == (
+        "The images have 60 x 24 pixels, those of project portal 96 x 24 pixels and 1 other size. Choose a new project "
+        "if they are of another portal. 20 names of 5 characters: the project uses 6. A new project can have the text "
+        "length 5."
+    )
+
+
+@pytest.mark.parametrize("sizes", [[(96, 24), (60, 24)], [(100 + step, 24) for step in range(MANY_SIZES + 1)]])
+def test_a_size_that_is_no_surprise_is_not_mentioned(
+    db: Database, project: Project, tmp_path: Path, sizes: list[tuple[int, int]]
+) -> None:
+    """The project has one such image, or images of many sizes."""
+    folder = write_files(tmp_path / "photos", {"a.png": encode_png(pixels(0, 60, 24))})
+    add_sizes(db, project, *sizes)
+
+    assert misfit(db, project, preview(db, request(folder))) == ""

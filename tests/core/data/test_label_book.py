@@ -423,8 +423,30 @@ def test_a_preview_warns_of_what_is_probably_wrong(tmp_path: Path, labels: list[
     rows = "".join(f"{name},{label}\n" for name, label in zip(names, labels, strict=True))
     preview = book_of(tmp_path, f"filename,label\n{rows}", *names, spec=FOUR).preview()
 
-    assert [text for text in preview.warnings if text.startswith(warning)] != []
+    assert [text for text in [*preview.warnings, preview.length_note] if text.startswith(warning)] != []
     assert not preview.is_numbering
+
+
+@pytest.mark.parametrize(
+    ("rule", "names", "note"),
+    [
+        ("filename", [f"{number}.png" for number in (10_000, 21_000, 32_000)], "3 labels of 5 characters"),
+        ("filename", ["1234.png", "2345.png", "34567.png"], ""),
+        ("filename", [f"IMG_{number}.png" for number in (10_000, 21_000, 32_000)], ""),
+        ("auto", [f"{number}.png" for number in range(10_000, 90_000, 4000)], "20 names of 5 characters"),
+        ("auto", [f"{number}.png" for number in range(10_000, 10_020)], ""),
+        ("auto", [f"{number}.png" for number in range(1000, 9000, 400)], ""),
+        ("auto", [f"{number}.png" for number in (10_000, 21_000, 32_000)], ""),
+    ],
+)
+def test_names_may_have_another_length_than_the_project(
+    tmp_path: Path, rule: str, names: list[str], note: str
+) -> None:  # fmt: skip
+    """Few names, counted names and names with other characters say nothing."""
+    found = LabelBook(rule, FOUR, names, tmp_path).preview().length_note
+
+    expected = f"{note}: the project uses 4. A new project can have the text length 5." if note else ""
+    assert found == expected
 
 
 def test_names_that_count_up_are_numbering_until_a_pattern_says_otherwise() -> None:
