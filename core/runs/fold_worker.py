@@ -64,7 +64,7 @@ def _run_fold(work: Work, fold: Snapshot, spec: TextSpec, number: int) -> OutOfF
     def on_step(line: dict[str, Any]) -> None:
         step, steps = line["step"], choices["steps"]
         work.say(
-            f"Fold {number} of {FOLDS}: step {step:,} of {steps:,}, loss {line['loss']:.3f}",
+            f"Fold {number} of {FOLDS}: step {step:,} of {steps:,}, its loss {line['loss']:.3f}",
             step=(number - 1) * steps + step,
             steps=FOLDS * steps,
         )

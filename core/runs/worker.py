@@ -54,7 +54,7 @@ def train(work: Work, kind: type[engine.Run] | None = None) -> dict[str, Any] | 
         work.job.append_metrics(line)
         steps = estimated_steps(line, choices["steps"], config)
         work.say(
-            f"Epoch {line['epoch']}, step {line['step']:,} of {steps:,}, loss {line['loss']:.3f}{val_text}",
+            f"Epoch {line['epoch']}, step {line['step']:,} of {steps:,}, its loss {line['loss']:.3f}{val_text}",
             step=line["step"],
             steps=steps,
             epoch=line["epoch"],

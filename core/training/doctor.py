@@ -43,7 +43,7 @@ AGREE = "agree with the readers"
 MIN_LOSS_IMAGES = 20
 """Fewest validation images whose mean loss is compared. A single one of fewer can decide it."""
 WINDOW = 20
-"""Logged steps to average, because single batches are noisy."""
+"""Logged steps that count together, because single batches are noisy."""
 MEMORIZED_RATIO = 0.7
 """A training loss below this fraction of the loss of guessing is not a plateau."""
 POOR = 0.5
@@ -244,7 +244,8 @@ def _diverging(history: _History) -> Diagnosis | None:
         return None
     return Diagnosis(
         state="diverging",
-        sentence=f"The training loss is {history.loss():.3f} after {history.done()}, far above guessing ({start:.3f}).",
+        sentence=f"The median training loss is {history.loss():.3f} after {history.done()}, far above guessing "
+        f"({start:.3f}).",
         advice=_lower_lr(history.config),
     )
 
@@ -259,9 +260,9 @@ def _memorized(history: _History) -> Diagnosis | None:
         return None
     return Diagnosis(
         state="misaligned",
-        sentence=f"Memorized: the training loss is {history.loss():.3f} after {history.done()}, but every position is "
-        f"at chance on the validation images ({_characters(recent[-1])} of the characters {history.right}, guessing "
-        f"gives {percent(history.guessing.share, 0)}).",
+        sentence=f"Memorized: the median training loss is {history.loss():.3f} after {history.done()}, but every "
+        f"position is at chance on the validation images ({_characters(recent[-1])} of the characters {history.right}, "
+        f"guessing gives {percent(history.guessing.share, 0)}).",
         advice=f"{COMPARE} If they match, label more images.",
     )
 
@@ -276,8 +277,8 @@ def _constant_reading(history: _History) -> Diagnosis | None:
     others = f"{', crop=false' * config.crop} or ink={'false' if config.ink else 'true'}"
     return Diagnosis(
         state="constant_reading",
-        sentence=f"All {n} validation images are read as {texts} after {history.done()}. Training loss is "
-        f"{history.loss():.3f}, guessing gives {history.guessing.loss:.3f}.",
+        sentence=f"All {n} validation images are read as {texts} after {history.done()}. Median training loss "
+        f"is {history.loss():.3f}, guessing gives {history.guessing.loss:.3f}.",
         advice="Check on the Samples page that the images show their texts. If they do, start a new run with another "
         f"lr (now {config.rate_of({}):g}){others}.",
     )
@@ -299,8 +300,8 @@ def _plateau(history: _History) -> Diagnosis | None:
     right = _characters(history.val[-1]) if history.val else percent(history.accuracy(), 0)
     characters = f"validation characters {history.right}" if history.val else "training characters right"
     sentence = (
-        f"At chance after {history.done()}: training loss {loss:.3f} (guessing gives {history.guessing.loss:.3f}), "
-        f"{right} of the {characters} (guessing gives "
+        f"At chance after {history.done()}: median training loss {loss:.3f} (guessing gives "
+        f"{history.guessing.loss:.3f}), {right} of the {characters} (guessing gives "
         f"{percent(history.guessing.share, 0)})."
     )
     if history.step <= history.expected:
@@ -391,14 +392,14 @@ def _learning(history: _History) -> Diagnosis:
         return Diagnosis(
             state="learning",
             sentence=f"{percent(history.accuracy(), 0)} of the training characters are right after {history.done()}, "
-            f"loss {history.loss():.3f}. Validation images have not been read yet.",
+            f"median loss {history.loss():.3f}. Validation images have not been read yet.",
         )
     last = history.val[-1]
     return Diagnosis(
         state="learning",
         sentence=f"{_characters(last)} of the validation characters and {last['correct']:,} of "
-        f"{plural(last['n'], 'image')} {history.are_right} after {history.done()}. Training loss is "
-        f"{history.loss():.3f}, validation loss {last['loss']:.3f}{_trend(history.val)}.",
+        f"{plural(last['n'], 'image')} {history.are_right} after {history.done()}. Median training loss "
+        f"is {history.loss():.3f}, validation loss {last['loss']:.3f}{_trend(history.val)}.",
         advice="" if _enough(last["n"]) else FEW_IMAGES,
     )
 
