@@ -21,7 +21,7 @@ from core.home import Home
 from core.jobs import order
 from core.jobs.jobdir import RESERVE, JobDir, JobStatus, job_directories
 from core.jobs.results import MOST, check_result
-from core.jobs.runner import GRACE_SECONDS
+from core.jobs.runner import GRACE_SECONDS, device_of
 from db import evaluations, jobs, projects, runs
 from db.connection import write
 from db.records import ACTIVE, MEASURED, REFERENCES, Job, Project, now
@@ -265,6 +265,11 @@ def weights_at(home: Home, job_id: str) -> float:
 def queue(home: Home) -> dict[str, list[str]]:
     """Return the run queue of each device, across all projects."""
     return {device: [job.id for job in line] for device, line in order.waiting_runs(home.runs).items()}
+
+
+def starts_after(home: Home, setting: str) -> str | None:
+    """Return the run after which a new one with this `device` setting would start; None if it starts at once."""
+    return order.starts_after(home.runs, device_of(setting))
 
 
 def move(home: Home, run_id: str, *, before: str | None) -> None:

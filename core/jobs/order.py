@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,17 @@ def run_ahead(job: JobDir, device: str) -> str | None:
     for turn, other, status in _queued(job.path.parent, order):
         if turn < mine and status.get("device") == device and other.is_alive:
             return other.id
+    return None
+
+
+def starts_after(runs: Path, device: str) -> str | None:
+    """Return the run after which a new one would start on this device: the last of its queue, else its present one."""
+    if line := waiting_runs(runs).get(device):
+        return line[-1].id
+    with suppress(OSError, UnicodeDecodeError):  # nothing has run on it yet
+        holder = (runs / f"{device}.lock").read_text()
+        if holder and JobDir(runs / holder).is_alive:
+            return holder
     return None
 
 

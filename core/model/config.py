@@ -43,6 +43,11 @@ class Option:
     none_text: str = "auto"
     """Text for None in the form."""
 
+    @property
+    def titled(self) -> "Option":
+        """The option under its title, so that messages on a page name its field."""
+        return replace(self, name=self.title)
+
     def parse(self, text: str) -> Any:
         """Return the value of `text`. Raises OptionError with the name, the value and what is allowed."""
         text = text.strip()
@@ -331,9 +336,15 @@ OPTIONS = _options()
 """Every key of `--set`, in display order."""
 
 
-def with_options(config: TrainConfig, options: Mapping[str, str]) -> TrainConfig:
-    """Return `config` with text values from `--set key=value` parsed and applied. Raises OptionError."""
+TITLED = {name: option.titled for name, option in OPTIONS.items()}
+"""The options of the Train page."""
+
+
+def with_options(
+    config: TrainConfig, options: Mapping[str, str], among: Mapping[str, Option] = OPTIONS
+) -> TrainConfig:  # fmt: skip
+    """Return `config` with text values parsed and applied. Raises OptionError, which names options as `among` does."""
     for name in options:
-        if name not in OPTIONS:
-            raise OptionError(f"There is no option {name!r}. Valid options: {', '.join(OPTIONS)}.")
-    return replace(config, **{name: OPTIONS[name].parse(text) for name, text in options.items()})
+        if name not in among:
+            raise OptionError(f"There is no option {name!r}. Valid options: {', '.join(among)}.")
+    return replace(config, **{name: among[name].parse(text) for name, text in options.items()})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from core.home import Home
+from core.jobs import control
 from core.jobs.jobdir import JobDir, duration
 from core.model.config import TrainConfig
 from core.runs import initial
@@ -28,37 +29,54 @@ WARM_LABELS, COLD_LABELS = 50, 1000
 
 @dataclass(frozen=True)
 class Forecast:
-    """Duration of a run that has not started, and its weak points."""
+    """Duration of a run that has not started, what it waits for, and its weak points."""
 
     steps: int
+    """Those that fit into `max_minutes`, if the time of a step is known."""
     seconds: float | None
-    """Time for all steps; None if it is unknown."""
+    """Time for these steps; None if it is unknown."""
+    max_minutes: float | None
+    """Minutes that may end the run before its last step; None if they do not."""
     is_measured: bool
     """True if the time comes from a run on this machine."""
+    after: str | None
+    """The run that has to end before this one starts; None if it starts at once."""
     warnings: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
+        queued = f" Starts after run {self.after}." if self.after else ""
+        return f"{self._length}.{queued}"
+
+    @property
+    def _length(self) -> str:
+        steps = plural(self.steps, "step")
+        limit = f"in at most {self.max_minutes:g} min" if self.max_minutes else ""
         if self.seconds is None:
-            return f"{plural(self.steps, 'step')}."
+            return f"At most {steps} {limit}" if limit else steps
         source = (
             "as the last run of this kind" if self.is_measured else "on one core; no such run has finished here yet"
         )
-        return f"{plural(self.steps, 'step')} in about {duration(self.seconds)}, {source}."
+        return f"About {steps} {limit}, {source}" if limit else f"{steps} in about {duration(self.seconds)}, {source}"
 
 
 def forecast(db: Database, home: Home, project: Project, config: TrainConfig) -> Forecast:
-    """Return the forecast of a run that starts now. Raises SlotlabError if it could not start."""
+    """Return the forecast of a run that is started now. Raises SlotlabError if it could not start."""
     without = held_out_source(db, project, config)
     train = count_training(db, project, without)
     config, init = initial.resolve(db, home, project, config)
     steps, _ = config.planned_steps(train, starts_warm=init != "scratch")
     measured = _measured(db, home, project, config)
     per_step = measured or SECONDS_PER_STEP.get(config.backbone)
-    seconds = per_step * steps if per_step else None
-    if config.max_minutes and (seconds is None or seconds > 60 * config.max_minutes):
-        seconds = 60 * config.max_minutes
-    return Forecast(steps, seconds, measured is not None, tuple(_warnings(db, project, train, init)))
+    limit = config.max_minutes
+    if limit and per_step:
+        fitting = max(1, int(60 * limit / per_step))
+        limit, steps = (limit, fitting) if fitting < steps else (None, steps)
+    return Forecast(
+        steps=steps, seconds=per_step * steps if per_step else None, max_minutes=limit,
+        is_measured=measured is not None, after=control.starts_after(home, config.device),
+        warnings=tuple(_warnings(db, project, train, init)),
+    )  # fmt: skip
 
 
 def _measured(db: Database, home: Home, project: Project, config: TrainConfig) -> float | None:

@@ -26,7 +26,7 @@ from db.connection import opened, write
 from db.records import Project
 from tests.helpers.repository import ROOT
 from tests.helpers.sources import move_to_source
-from tests.helpers.waiting import wait_for_end, wait_until_working
+from tests.helpers.waiting import wait_for_end, wait_until, wait_until_working
 
 OpenPage = Callable[..., AppTest]
 pytestmark = pytest.mark.usefixtures("stand_in")
@@ -139,7 +139,7 @@ def test_a_wrong_setting_is_one_sentence(open_page: OpenPage, labeled: Project) 
 
     app.text_input(key="fast batch_size").set_value("many").run()
 
-    assert "batch\\_size must be a whole number" in texts(app.error)
+    assert "Batch size must be a whole number" in texts(app.error)  # the title of the field
     assert "Start training" not in labels_of_buttons(app)
 
 
@@ -215,6 +215,21 @@ def test_a_queued_run_says_for_whom_it_waits(open_page: OpenPage, home: Home, la
     app = open_page("train", project="portal", run=second.id)
 
     assert r"run 0001\-fast is using it" in texts(app.info)
+
+
+def test_the_form_says_after_which_run_a_new_one_starts(open_page: OpenPage, home: Home, labeled: Project) -> None:
+    """That is the last of the queue, else the run that uses the device."""
+    assert "Starts after" not in texts(open_page("train", project="portal").caption)
+    first = start(home, labeled)
+    wait_until_working(first)
+    assert r"Starts after run 0001\-fast\." in texts(open_page("train", project="portal").caption)
+    second = start(home, labeled)
+    wait_until(lambda: second.observe().state == "queued")
+    assert r"Starts after run 0002\-fast\." in texts(open_page("train", project="portal").caption)
+    for job in (second, first):
+        job.write("cancel", {})
+    wait_until(lambda: not first.is_alive)
+    assert "Starts after" not in texts(open_page("train", project="portal").caption)
 
 
 def test_cancel_and_resume(open_page: OpenPage, home: Home, labeled: Project) -> None:

@@ -12,7 +12,7 @@ from core.data.kinds import WORDS, is_mixed, labels_by_kind, sentence
 from core.errors import SlotlabError, StorageError
 from core.images.augment_settings import DEFAULT_AUGMENT, Settings, check_augment
 from core.jobs import control
-from core.model.config import OPTIONS, PRESETS, TrainConfig, with_options
+from core.model.config import OPTIONS, PRESETS, TITLED, TrainConfig, with_options
 from core.runs import recipes
 from core.runs.differences import NOT_RECORDED, expand_augment, setting_differences
 from core.runs.forecast import forecast
@@ -184,7 +184,7 @@ def _entered_config(project: Project, basis: _Basis) -> TrainConfig:
         if text != default:
             changed[name] = text
     augmentation = {"augment": None, "recipe": None} | next_augmentation(project)
-    return replace(with_options(basis.config, changed), **augmentation)
+    return replace(with_options(basis.config, changed, TITLED), **augmentation)
 
 
 def _start(page: Page, cloned: Run | None, request_id: str) -> None:
@@ -238,7 +238,7 @@ def clone(project: Project, run: Run) -> None:
     with layout.refuses():
         config = _config_of(run)
         for name in FIELDS:  # an earlier version may have allowed other values
-            OPTIONS[name].parse(OPTIONS[name].text(getattr(config, name)))
+            TITLED[name].parse(TITLED[name].text(getattr(config, name)))
         hand_over(project, *_augmentation_of(project, config))
         for name in FIELDS:
             st.session_state.pop(state.option_field(run.job.id, name), None)  # edits of an earlier clone

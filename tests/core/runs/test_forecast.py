@@ -35,11 +35,27 @@ def test_the_time_is_that_of_the_last_run_of_this_kind(
     expected = forecast(db, home, trained, config)
     assert (expected.steps, expected.seconds, expected.is_measured) == (100, 50, True)
     assert expected.sentence == "100 steps in about 50 s, as the last run of this kind."
-    assert forecast(db, home, trained, replace(config, max_minutes=0.5)).seconds == 30
     assert not forecast(db, home, trained, replace(config, batch_size=16)).is_measured
 
     path.write_text(f"{json.dumps(lines[0])}\n")
     assert not forecast(db, home, trained, config).is_measured
+
+
+def test_a_run_that_the_clock_ends_has_no_longer_forecast(
+    trained: Project, db: Database, home: Home, config: TrainConfig
+) -> None:  # fmt: skip
+    """It says the steps that fit, if their time is known. Minutes that are enough say nothing."""
+    path = JobDir(home.run("0001-fast")).path / "metrics.jsonl"
+    lines = [{"kind": "step", "step": step, "loss": 1, "seconds": step / 2} for step in (5, 25)]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    short = forecast(db, home, trained, replace(config, max_minutes=0.51))
+    assert (short.steps, short.seconds) == (61, 30.5)
+    assert short.sentence == "About 61 steps in at most 0.51 min, as the last run of this kind."
+    enough = forecast(db, home, trained, replace(config, max_minutes=2))
+    assert enough.sentence == "100 steps in about 50 s, as the last run of this kind."
+    unknown = forecast(db, home, trained, replace(config, backbone="resnet18", max_minutes=2))
+    assert unknown.sentence == "At most 100 steps in at most 2 min."
 
 
 def test_without_a_run_the_time_is_that_of_our_machine(trained: Project, db: Database, home: Home) -> None:
