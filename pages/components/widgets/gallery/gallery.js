@@ -48,7 +48,20 @@ export class Gallery {
     if (isChanged) this.root.querySelector(".tiles").replaceChildren(...[...tiles.values()].map(({ root }) => root));
     for (const each of data.tiles) this.tiles.get(each.sample).receive(each, notices.get(each.sample));
     this.show();
+    if (data.clicked) this.reveal();
     this.exchange.pump();
+  }
+
+  // Brings the first images into view: the click that asked for them was above the window. The focus stays there, so
+  // that the arrow keys lead to the next cell.
+  reveal() {
+    const first = this.tiles.values().next().value;
+    this.root.querySelector(".found").textContent = `Images below: ${this.tiles.size}`;
+    if (!first) return;
+    const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const scroll = () => first.root.scrollIntoView({ block: "nearest", behavior: isStill ? "instant" : "smooth" });
+    if (first.img) first.img.decode().then(scroll, scroll); // before, the tile has no height
+    else scroll();
   }
 
   // Returns the notice for the operator, or an empty string.

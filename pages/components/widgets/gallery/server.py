@@ -138,7 +138,7 @@ def show_images(shown: Evaluated) -> None:
         st.success(f"There is no error in {plural(n, 'image')}. Check the near misses.", icon=":material/check_circle:")
     places, note = _select_images(shown, kind, cell, sort)
     st.caption(note)
-    show_gallery(shown, places, f"{kind} {sort} {cell or ''}", "images")
+    show_gallery(shown, places, f"{kind} {sort} {cell or ''}", "images", clicked=st.session_state.pop(state.CLICKED, 0))
 
 
 def _sort_help(sorts: Iterable[str]) -> str:
@@ -183,10 +183,11 @@ def _select_images(shown: Evaluated, kind: str, cell: Cell | None, sort: str) ->
     return ranked(places, reading, shown.predictions.log_probs_VNPC, by, most_confident_first=kind == "wrong"), note
 
 
-def show_gallery(shown: Evaluated, places: Ints, name: str, fragment: str) -> None:
+def show_gallery(shown: Evaluated, places: Ints, name: str, fragment: str, *, clicked: int = 0) -> None:
     """Draw the images at these places of the evaluation, one page at a time. Call it inside the fragment of this key.
 
-    `name` identifies the list. Another list starts at its first page.
+    `name` identifies the list. Another list starts at its first page. `clicked` is the number of a click elsewhere on
+    the page that asked for this list, so that the browser shows its images; else 0.
     """
     if shown.reference == "readers":
         st.caption(HIDDEN)
@@ -232,7 +233,8 @@ def show_gallery(shown: Evaluated, places: Ints, name: str, fragment: str) -> No
         with layout.database() as db:
             for tile, sample in zip(tiles, samples, strict=True):
                 tile["undo"] = sample is not None and _can_undo(db, sample, operator)
-    data = common_data(project, operator, problems) | {"tiles": tiles, "answers": reply["answers"]}
+    data = common_data(project, operator, problems)
+    data |= {"tiles": tiles, "answers": reply["answers"], "clicked": clicked}
     _WIDGET(
         key=_KEY,
         data=data | {"error": next(iter([*reply["problems"], *problems]), None)},

@@ -37,7 +37,7 @@ def show_matrices(shown: Evaluated) -> None:
         "probability": "Red: mean probability of a wrong character, which shows where errors are likely.",
     }[kind]
     target = target_name(shown.reference)
-    click = " Click it to see its images." if shown.reference == "people" else ""
+    click = " Click it to see its images below." if shown.reference == "people" else ""
     st.caption(
         f"Rows: characters of the {target}. Columns: characters read. {legend} Point at a cell to see its values in "
         f"every matrix.{click} Drag over cells to zoom."
@@ -50,6 +50,7 @@ def show_matrices(shown: Evaluated) -> None:
             soft = kind == "probability"
             chosen = Cell(cell["position"], cell["true"], cell["read"], soft)
             st.session_state[state.CLICKS] = st.session_state.get(state.CLICKS, 0) + 1
+            st.session_state[state.CLICKED] = st.session_state[state.CLICKS]
             address.go(clears=("show", "sort", "page"), **{state.CELL: chosen.name(shown.spec.charset)})
             st.rerun(scope="images")
 
