@@ -25,10 +25,11 @@ class Help {
     this.dialog.close();
   }
 
-  /** @param {{ title: string, lists: { title: string, rows: [string, string][] }[], guide: string }} data */
+  /** @param {{ project: string, title: string, lists: { title: string, rows: [string, string][] }[], guide: string }} data */
   receive(data) {
     if (this.shown === JSON.stringify(data)) return;
     this.shown = JSON.stringify(data);
+    this.root.querySelector(".project").textContent = data.project;
     this.root.querySelector("h2").textContent = data.title;
     for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (this.root.querySelectorAll(".guide"))) {
       link.href = data.guide;

@@ -1,10 +1,13 @@
-"""Server side of the help widget. The browser opens the dialog, so that no field loses what is typed in it."""
+"""Server side of the help widget, beside the title of each page: its keys, its guide, and the open project.
+
+The browser opens the dialog, so that no field loses what is typed in it.
+"""
 
 import urllib.parse
 
 import streamlit as st
 
-from pages.components import guide
+from pages.components import guide, state
 from pages.components.widgets.messages import widget_files
 
 EVERYWHERE = guide.Keys(
@@ -22,12 +25,16 @@ _WIDGET = st.components.v2.component("slotlab.help", **widget_files("help"), iso
 
 
 def show_help(page: str) -> None:
-    """Draw the button of the keys and the link to the guide. `page`: name of the page."""
+    """Draw the button of the keys and the link to the guide. `page`: name of the page.
+
+    A narrow window hides the sidebar, so the name of the project stands here.
+    """
     topic = page if page in guide.topics() else guide.OVERVIEW
     lists = [*(guide.keys(page) if topic == page else ()), EVERYWHERE]
     _WIDGET(
         key="help",
         data={
+            "project": st.session_state.get(state.PROJECT) or "",
             "title": f"Keys of {page.capitalize()}",
             "lists": [{"title": each.title, "rows": each.rows} for each in lists],
             "guide": f"guide?{urllib.parse.urlencode({'of': topic})}",
