@@ -10,7 +10,7 @@ from core.data.proposing import start_proposing
 from core.data.suggestions import anchoring
 from core.readers.builtin import NAME as BUILTIN
 from core.readers.builtin import can_read, shown_name
-from core.readers.readers import READERS, available
+from core.readers.readers import INSTALL, READERS, available
 from core.words import plural
 from db import jobs, proposals, queues, samples
 from db.records import Job
@@ -20,6 +20,8 @@ from pages.components.propose.agreement import show_agreement
 from pages.components.propose.proof import show_proof
 from pages.components.propose.rounds import show_rounds
 from pages.components.removal import ask_removal, show_removed
+
+ABOUT_BUILTIN = "The built-in reader learned from rendered text only. It reads digits and Latin letters."
 
 page = layout.open_page("propose")
 
@@ -41,17 +43,34 @@ def accept_readings() -> None:
 
 
 def show_reading(images: int) -> None:
-    """Draw the choice of readers and the button that lets them read `images` images."""
+    """Draw the choice of readers and the button that lets them read `images` images.
+
+    Without two general readers, their button is there, but disabled: the page says above how to install them.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        if len(general) < 2:
+            st.button(
+                f"Read {plural(images, 'image')} with general readers", icon=":material/auto_stories:", disabled=True,
+                help=f"They are not installed. Install them with `{INSTALL}`, then reload.",
+            )  # fmt: skip
+        if installed == [BUILTIN]:
+            st.button(
+                f"Read {plural(images, 'image')} with the built-in reader", type="primary",
+                icon=":material/auto_stories:", on_click=read_images, args=(installed, None), help=ABOUT_BUILTIN,
+            )  # fmt: skip
+        if installed in ([], [BUILTIN]):
+            return
         chosen = st.pills(
             "Readers", installed, selection_mode="multi", default=general or installed,
             key=f"readers of {page.project.id}", format_func=shown_name,
-            help="The built-in reader learned from rendered text only. It reads digits and Latin letters.",
+            help=ABOUT_BUILTIN,
         )  # fmt: skip
+        is_alone = len(chosen) == 1 and BUILTIN not in chosen
         enough = len(chosen) > 2 and st.toggle("Two readers are enough", key=f"two readers of {page.project.id}")
         st.button(
-            f"Read {plural(images, 'image')}", type="primary", icon=":material/auto_stories:", disabled=not chosen,
-            on_click=read_images, args=(list(chosen), 2 if enough else None),
+            f"Read {plural(images, 'image')}", type="primary", icon=":material/auto_stories:",
+            disabled=not chosen or is_alone, on_click=read_images, args=(list(chosen), 2 if enough else None),
+            help="One general reader alone cannot agree with another. Choose two." if is_alone else None,
         )  # fmt: skip
 
 
@@ -78,9 +97,11 @@ def show_result(result: dict[str, Any], accepted: int, acceptable: int, unread: 
             )  # fmt: skip
         if unread:
             names = [reader["name"] for reader in result["readers"]]
+            gone = [name for name in names if name not in installed]
             st.button(
                 f"Read {plural(unread, 'new image')}", icon=":material/auto_stories:", on_click=read_images,
-                args=(names, result.get("agree") if len(names) > 1 else None),
+                args=(names, result.get("agree") if len(names) > 1 else None), disabled=bool(gone),
+                help=f"{' and '.join(gone)} must be installed: `{INSTALL}`" if gone else None,
             )  # fmt: skip
         for kind in ("readers", "verdict"):
             if counts.get(("train", kind)):
@@ -128,7 +149,7 @@ if state.ACCEPTED in st.session_state:
 if len(general) < 2 and not running:
     st.info(
         "Two general readers can read most portals without a label. They are not installed. Install them, then reload: "
-        '`pip install "slotlab[readers]"`',
+        f"`{INSTALL}`",
         icon=":material/extension:",
     )
 if not finished and not running:
@@ -136,7 +157,7 @@ if not finished and not running:
         f"Readers read each image, and know that it has exactly {page.spec.length} of your characters. "
         "Where two general readers agree, they are almost always right. People then label only the rest."
     )
-    if unlabeled and installed:
+    if unlabeled:
         show_reading(unlabeled)
     elif total and not unlabeled:
         st.info(

@@ -176,6 +176,8 @@ class DdddOcr(OnnxReader):
         return np.asarray(exp_TC / exp_TC.sum(axis=1, keepdims=True))
 
 
+INSTALL = 'pip install "slotlab[readers]"'
+"""The command that installs the general readers."""
 READERS: dict[str, type[OnnxReader]] = {"rapidocr": RapidOcr, "ddddocr": DdddOcr}
 
 
@@ -203,4 +205,4 @@ def check_names(names: Sequence[str]) -> None:
         if name not in installed:
             raise OptionError(f"There is no reader {name!r}. The readers are {', '.join(installed)}.")
         if not installed[name]:
-            raise OptionError(f'Reader {name} is not installed. Install it: pip install "slotlab[readers]"')
+            raise OptionError(f"Reader {name} is not installed. Install it: {INSTALL}")

@@ -261,7 +261,41 @@ def test_without_any_reader_the_page_does_not_say_that_all_is_labeled(
 
     assert not app.exception
     assert ["They are not installed" in each.value for each in app.info] == [True]
-    assert not [each for each in app.button if each.label.startswith("Read ")]
+    (button,) = [each for each in app.button if each.label.startswith("Read ")]
+    assert button.disabled
+    assert 'pip install "slotlab[readers]"' in button.help
+
+
+def test_without_general_readers_the_built_in_one_can_read(
+    home: Home, open_page: OpenPage, portal: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """What needs the others is disabled, and says how to install them."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+    app = open_page("propose", project=portal.name)
+
+    offered = {each.label: not each.disabled for each in app.button if each.label.startswith("Read ")}
+    assert offered == {
+        "Read 4 images with general readers": False,
+        "Read 4 images with the built-in reader": True,
+    }
+
+
+def test_new_images_wait_for_readers_that_are_gone(
+    home: Home, open_page: OpenPage, read: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """The readers of the result have been uninstalled since."""
+    with opened(home.db) as db:
+        add_unlabeled(db, read, train=2)
+
+    def reads_new() -> bool:
+        app = open_page("propose", project=read.name)
+        (button,) = [each for each in app.button if each.label.endswith(" new images")]
+        return not button.disabled
+
+    assert reads_new()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert not reads_new()
 
 
 def test_each_project_has_its_own_choice_of_readers(home: Home, open_page: OpenPage, portal: Project) -> None:
