@@ -4,46 +4,25 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.data.importing import watched_folder
-from core.data.kinds import Counts, breakdown, is_mixed, labels_by_kind
+from core.data.kinds import Counts, breakdown, labels_by_kind
 from core.data.proposals import rule_of
 from core.evaluation.percent import share
 from core.evaluation.reference import score_name
 from core.runs.drift import newest_drift, sentence
-from core.runs.forecast import WARM_LABELS
-from core.runs.promotions import default_run
 from core.words import plural
 from db.jobs import active_jobs, list_jobs
 from db.projects import list_projects
-from db.records import ACTIVE, Project, Run
-from db.runs import list_runs
+from db.records import Project, Run
 from db.samples import counts
-from db.sqlite import Database
 from pages.components import address, layout
 from pages.components.home.backup import has_problem, show_backup
 from pages.components.home.exporting import export_form
 from pages.components.home.importing import import_form, project_of, show_import, show_watch
 from pages.components.home.managing import show_description, show_managing
 from pages.components.layout import ARCHIVED
-
-MANY_MORE = 1.5
-"""Labels for training, of those that a run had, from which another run is the next step."""
-TITLES = {"in use": "Run in use", "best": "Best run", "newest": "Newest run"}
+from pages.components.next_steps import NextStep, next_steps, shown_run
 
 layout.enter("home")
-
-
-def shown_run(db: Database, project: Project) -> tuple[Run | None, str, int]:
-    """Return the run of a project's card, with a title, and the most training images of any run of the project.
-
-    It is an active run, else the one that other pages show first.
-    """
-    runs = {run.job.id: run for run in list_runs(db, project.id)}
-    newest, most = next(iter(runs.values()), None), max((run.train_n for run in runs.values()), default=0)
-    if newest and newest.job.state in ACTIVE:
-        return newest, "Newest run", most
-    found = default_run(db, layout.home(), project, runs)
-    return (runs[found[0]], TITLES[found[1]], most) if found else (None, "Newest run", most)
-
 
 everything, cards, imports, watches = [], [], [], {}
 shows_archived = address.get(ARCHIVED) == "true"
@@ -91,7 +70,7 @@ def show_project(
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader(layout.plain(project.name + " (archived)" * bool(project.archived_at)), anchor=False)
             with st.container(horizontal=True, vertical_alignment="center", width="content"):
-                link_to_next_steps(project, run, kinds, total("unlabeled"), total("train", "labeled"), trained, usable)
+                link_to_next_steps(next_steps(project, run, kinds, count, trained=trained, usable=usable))
         show_description(project)
         for alarm in alarms:
             # A link is one line, and a narrow screen would cut the sentence.
@@ -135,34 +114,11 @@ def show_number(place: DeltaGenerator, title: str, value: str, note: str) -> Non
         st.caption(note)
 
 
-def link_to_next_steps(
-    project: Project, run: Run | None, kinds: Counts, unlabeled: int, trainable: int, trained: int, usable: bool
-) -> None:
-    """Draw the next step in a frame, and other possible ones after it.
-
-    `trainable`: labeled training images now. `trained`: the most that a run had.
-    """
-    here = {"project": project.name}
-    of_run = here | ({"run": run.job.id} if run else {})
-    steps = []
-    if run is not None and run.job.state in ACTIVE:
-        steps.append(("pages/train.py", "View run", ":material/show_chart:", of_run))
-    elif run is not None and run.score is not None:
-        if trainable >= MANY_MORE * trained:
-            new = f"Train with {plural(trainable - trained, 'new label')}"
-            steps.append(("pages/train.py", new, ":material/play_arrow:", here))
-        steps.append(("pages/evaluate.py", "View errors", ":material/grid_on:", of_run))
-    elif kinds and (is_mixed(kinds) or not unlabeled or trainable >= WARM_LABELS):
-        # Accepted readings leave val and test unlabeled.
-        steps.append(("pages/train.py", "Train a model", ":material/play_arrow:", here))
-    if unlabeled and not kinds:
-        label = "Accept readings" if usable else "Propose readings"
-        steps.append(("pages/propose.py", label, ":material/auto_stories:", here))
-    if unlabeled:
-        steps.append(("pages/label.py", f"Label {plural(unlabeled, 'image')}", ":material/keyboard:", here))
+def link_to_next_steps(steps: list[NextStep]) -> None:
+    """Draw the next step in a frame, and other possible ones after it."""
     for place, (page, label, icon, query) in enumerate(steps):
         with st.container(border=place == 0, width="content"):
-            st.page_link(page, label=label, icon=icon, query_params=query, width="content")
+            st.page_link(f"pages/{page}.py", label=label, icon=icon, query_params=query, width="content")
 
 
 since = min((project.created_at for project in projects), default="")

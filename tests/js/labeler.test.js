@@ -74,6 +74,9 @@ test("Without an image, the widget gives the reason and offers other queues.", (
     ["skipped", "second"],
   );
   assert.deepEqual(emptyMessage({ ...state, counts: { ...COUNTS, skipped: 0, second: false } }).buttons.length, 0);
+  const next = { text: "Train a model", link: "train?project=portal" };
+  assert.equal(emptyMessage({ ...state, next }).next, next);
+  assert.equal(emptyMessage({ ...state, next, queue: { ...QUEUE, kind: "second" } }).next, undefined);
 });
 
 // ---- supply of images ---------------------------------------------------------------------------------------------

@@ -186,6 +186,20 @@ def test_the_holder_of_the_remaining_images_is_known(many: Project) -> None:
     assert (done["images"], done["more"], done["elsewhere"]) == ([], False, False)
 
 
+def test_the_end_of_the_queue_leads_to_the_next_step(open_page: OpenPage, home: Home, project: Project) -> None:
+    """That of the project's card on Home. While an image waits, there is none."""
+    assert sent(open_page("label", project="portal"))["next"] is None
+    with opened(home.db) as db:
+        for sample in select_samples(db, project.id, state="unlabeled"):
+            event = {"event": sample.sha256, "action": "label", "sample": sample.sha256, "base": 0, "text": "123456"}
+            apply_events(db, project, "Ann", [event])
+
+    assert sent(open_page("label", project="portal"))["next"] == {
+        "text": "Train a model", "link": "train?project=portal",
+    }  # fmt: skip
+    assert "Train a model" in [link.proto.label for link in open_page("home").get("page_link")]
+
+
 def test_a_message_of_another_queue_keeps_its_events(many: Project) -> None:
     """It may arrive after the operator has changed the queue. It then gets no images."""
     event = {"event": "e", "action": "label", "sample": f"{0:064x}", "text": "123456", "base": 0}

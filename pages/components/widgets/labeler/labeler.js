@@ -290,7 +290,8 @@ class Labeler {
   emptyState() {
     const { more, elsewhere } = this.supply;
     const { queue } = this.data;
-    const message = emptyMessage({ more, elsewhere, queue, counts: this.counts, hasPassed: this.tab.passed.size > 0 });
+    const { counts, tab, data } = this;
+    const message = emptyMessage({ more, elsewhere, queue, counts, hasPassed: tab.passed.size > 0, next: data.next });
     return emptyBox(message, (kind) => this.exchange.trigger("queue", kind));
   }
 }

@@ -208,10 +208,15 @@ export class Screen {
 }
 
 // Returns the message shown when no image is available.
-/** @param {{ lines: string[], buttons: [string, string][] }} message @param {(kind: string) => void} changeKind */
-export function emptyBox({ lines, buttons }, changeKind) {
+/** @param {ReturnType<typeof import("./waiting.js").emptyMessage>} message @param {(kind: string) => void} changeKind */
+export function emptyBox({ lines, buttons, next }, changeKind) {
   const box = element("div", "message");
   box.append(...lines.map((line) => element("p", "", line)));
+  if (next) {
+    const link = element("a", "next-step", next.text);
+    link.href = next.link;
+    box.append(link);
+  }
   box.append(...buttons.map(([text, kind]) => button(text, () => changeKind(kind))));
   return box;
 }

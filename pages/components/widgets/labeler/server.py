@@ -10,11 +10,11 @@ passed the images `passed`, which stay in the queue. It `wants` images if few ar
 
     {reply, tab, project, created, length, charset, operator, login, queue,
      images: [{sample, version, url, suggestion: {text, unsure} | None}], low, more, elsewhere, lost: [hash],
-     answers: [{event, sample, status, message, version}], counts, today, error}
+     answers: [{event, sample, status, message, version}], counts, today, next: {text, link} | None, error}
 
 The browser asks for more images below `low`. `more` says whether others are waiting (None: not asked for).
 `elsewhere` says that all of those are on other screens. The tab no longer holds the leases of the `lost` images.
-`today` is None while the previous value is still valid.
+`today` is None while the previous value is still valid. `next` is the next step once no image is unlabeled.
 
 The callback stores the events before drawing, because Streamlit may stop a script at its first st.* call. The script
 then renews the leases and sends the answers and images. The browser asks again for lost answers and batches.
@@ -26,6 +26,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import streamlit as st
@@ -40,6 +41,7 @@ from db.queues import KINDS, Queue
 from db.records import PEOPLE, Project
 from db.sqlite import Database
 from pages.components import layout
+from pages.components.next_steps import find_next_steps
 from pages.components.widgets.messages import (
     answer_data,
     apply_message,
@@ -122,6 +124,7 @@ def _data(project: Project, operator: str, queue: Queue, received: _StoredMessag
         "answers": [],
         "counts": None,
         "today": None,
+        "next": None,
     }
     if received and received.message["project"] == project.name:
         data["answers"] = [answer_data(outcome) for outcome in received.outcomes]
@@ -137,6 +140,8 @@ def _data(project: Project, operator: str, queue: Queue, received: _StoredMessag
             "disputed": queues.count_disputed(db, project.id),
             "second": not by_state["unlabeled"] and _has_second(db, project, operator),
         }
+        if not by_state["unlabeled"] and (steps := find_next_steps(db, project)):
+            data["next"] = {"text": steps[0].label, "link": f"{steps[0].page}?{urlencode(steps[0].query)}"}
         # After a server restart, a repeated label may or may not be in the last figures, so read them again.
         repeated = received is not None and any(outcome.status == "repeated" for outcome in received.outcomes)
         data["today"] = _today(db, project, operator, refresh=received is None or repeated)

@@ -1,6 +1,7 @@
 // The number of images left in the queue, and the message shown when none is loaded.
 
 /** @typedef {import("./screen.js").Counts} Counts */
+/** @typedef {{ text: string, link: string }} Next the next step with the project */
 /** @typedef {{ kind: string, source_id: number | null, day: string | null, flag: string | null, blind: boolean }} Queue */
 
 /** @param {Queue} queue */
@@ -15,10 +16,10 @@ export function remaining(queue, { labeled, skipped, total }, unsaved) {
 }
 
 /**
- * @param {{ more: boolean, elsewhere: boolean, counts: Counts, queue: Queue, hasPassed: boolean }} state
- * @returns {{ lines: string[], buttons: [string, string][] }} each button opens a kind of queue
+ * @param {{ more: boolean, elsewhere: boolean, counts: Counts, queue: Queue, hasPassed: boolean, next?: Next | null }} state
+ * @returns {{ lines: string[], buttons: [string, string][], next?: Next | null }} each button opens a kind of queue
  */
-export function emptyMessage({ more, elsewhere, counts, queue, hasPassed }) {
+export function emptyMessage({ more, elsewhere, counts, queue, hasPassed, next }) {
   /** @type {[string, string]} */
   const back = ["Show unlabeled images", "unlabeled"];
   if (more) {
@@ -40,5 +41,6 @@ export function emptyMessage({ more, elsewhere, counts, queue, hasPassed }) {
   return {
     lines: [skipped ? "All images are labeled or skipped." : "All images are labeled."],
     buttons,
+    next,
   };
 }
