@@ -199,9 +199,9 @@ class Run:
     """The newest evaluation on val since the run ended; None without one. The fields below are its result."""
     evaluated_n: int | None
     evaluated_correct: int | None
-    """Without TTA; None if it is not known."""
+    """Images read right without TTA; None if it is not known."""
     evaluated_tta: int | None
-    """With TTA; None without it."""
+    """The same with TTA; None without it."""
     evaluated_reference: str | None
 
     @property

@@ -35,7 +35,7 @@ from db.sqlite import Database
 SIZED = 10
 """Files of an import whose size is read for its preview."""
 MANY_SIZES = 10
-"""Sizes of images in a project above which a new one is no surprise."""
+"""Sizes of images in a project above which a new one says nothing."""
 
 
 def preview(db: Database, request: Request) -> Preview:

@@ -32,7 +32,7 @@ class Forecast:
     """Duration of a run that has not started, what it waits for, and its weak points."""
 
     steps: int
-    """Those that fit into `max_minutes`, if the time of a step is known."""
+    """Steps that fit into `max_minutes`, if the time of a step is known."""
     seconds: float | None
     """Time for these steps; None if it is unknown."""
     max_minutes: float | None

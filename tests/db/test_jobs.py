@@ -123,7 +123,7 @@ def test_uses_of_the_test_split_are_counted(db: Database, project: Project) -> N
 
 
 def test_the_newest_evaluation_since_its_end_is_the_score_of_a_run(db: Database, project: Project) -> None:
-    """TTA is no part of it. An evaluation from before a resume is of another checkpoint."""
+    """It is without TTA. An evaluation from before a resume is of another checkpoint."""
     with write(db):
         run = insert_run(db, project)
         runs.set_val_correct(db, run.id, 5)

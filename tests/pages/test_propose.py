@@ -269,7 +269,7 @@ def test_without_any_reader_the_page_does_not_say_that_all_is_labeled(
 def test_without_general_readers_the_built_in_one_can_read(
     home: Home, open_page: OpenPage, portal: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    """What needs the others is disabled, and says how to install them."""
+    """The button of the others is disabled, and says how to install them."""
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
     app = open_page("propose", project=portal.name)

@@ -116,7 +116,7 @@ def _show_problems(request: Request, places: dict[str, DeltaGenerator]) -> None:
 def _show_preview(request: Request, project: Project | None) -> int:
     """Show the first labels as an import would read them, and what speaks against the project.
 
-    Return the number of files that the import reads, 0 if it is not known. Some may be no images.
+    Return the number of files that the import reads, 0 if it is not known. Some may not be images.
     """
     files = st.session_state.get(state.IMPORT_FILES) or []
     table = st.session_state.get(state.IMPORT_LABEL_FILE)

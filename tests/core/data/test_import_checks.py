@@ -114,7 +114,7 @@ def add_sizes(db: Database, project: Project, *sizes: tuple[int, int]) -> None:
 
 
 def test_images_of_another_size_speak_against_a_project(db: Database, project: Project, tmp_path: Path) -> None:
-    """Of many files, some are read. What the length says stands in the same sentence."""
+    """Some of the files are read. The length is part of the same sentence."""
     files = {f"{number}.png": encode_png(pixels(0, 60, 24)) for number in range(10_000, 90_000, 4000)}
     folder = write_files(tmp_path / "photos", files | {"broken.png": b"no image"})
     found = preview(db, request(folder))
@@ -131,7 +131,7 @@ def test_images_of_another_size_speak_against_a_project(db: Database, project: P
 
 
 @pytest.mark.parametrize("sizes", [[(96, 24), (60, 24)], [(100 + step, 24) for step in range(MANY_SIZES + 1)]])
-def test_a_size_that_is_no_surprise_is_not_mentioned(
+def test_a_size_that_says_nothing_is_not_mentioned(
     db: Database, project: Project, tmp_path: Path, sizes: list[tuple[int, int]]
 ) -> None:
     """The project has one such image, or images of many sizes."""
