@@ -55,6 +55,8 @@ class _Place:
     before: dict[str, list[str]] = field(default_factory=dict)
     """The address before our last change."""
     changed_at: float = 0.0
+    held: set[str] = field(default_factory=set)
+    """Keys of the widgets whose value the browser has sent since they appeared."""
     say: Callable[[str], object] | None = None
     """Shows a sentence on top of the page; None while only a fragment runs."""
 
@@ -83,9 +85,13 @@ def arrive(page: str, say: Callable[[str], object]) -> None:
 
 def _has_values_of_page() -> bool:
     """Return whether the browser sent values of the page's own widgets with this script run."""
+    return any(not each.endswith(tuple(f"-{key}" for key in FRAME)) for each in _sent())
+
+
+def _sent() -> list[str]:
+    """Return the ids of the widgets whose values the browser sent with this script run. They end with the key."""
     context = get_script_run_ctx()
-    sent = context.session_state.get_widget_states() if context is not None else []
-    return any(not each.id.endswith(tuple(f"-{key}" for key in FRAME)) for each in sent)
+    return [each.id for each in context.session_state.get_widget_states()] if context is not None else []
 
 
 def leave() -> None:
@@ -156,9 +162,22 @@ def widget(
         value = texts[asked]
     elif asked:
         refuse(refusal.format(name=name, asked=asked))
-    if key not in st.session_state or st.session_state[key] != value:
+    if not _is_held(place, key) or st.session_state[key] != value:
         st.session_state[key] = value
     return {"key": key, "on_change": _change, "args": (name, key, texts, default, clears)}
+
+
+def _is_held(place: _Place, key: str) -> bool:
+    """Return whether the browser has the widget. Until then each script run must name the value.
+
+    Streamlit sends it only with the run that sets it. If another run begins before the browser draws the first, it
+    draws the widget with its default. The next click would send that default as if it were chosen.
+    """
+    if key not in st.session_state:
+        place.held.discard(key)
+    elif key not in place.held and any(each.endswith(f"-{key}") for each in _sent()):
+        place.held.add(key)
+    return key in place.held
 
 
 def _change(name: str, key: str, texts: Mapping[str, Any] | None, default: Any, clears: Collection[str]) -> None:

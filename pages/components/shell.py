@@ -173,10 +173,7 @@ def _choose_project() -> None:
     keywords = address.widget(
         state.PROJECT, names, None, refusal="There is no project {asked!r}.", clears=address.EVERYTHING
     )
-    chosen = st.session_state[state.PROJECT]
-    # A busy browser may send the default before it has the value of the session. It would lead to another project.
-    index = names.index(chosen) if chosen in names else None
-    st.selectbox("Project", names, index=index, placeholder="Choose a project", **keywords)
+    st.selectbox("Project", names, placeholder="Choose a project", **keywords)
 
 
 def _show_operator() -> None:
@@ -197,11 +194,9 @@ def _choose_operator() -> None:
         with suppress(StorageError), layout.database() as db:  # a damaged table of labels stops only the pages it is on
             names.update(list_operators(db))
     st.session_state[state.OPERATOR] = name
-    choices = sorted(names, key=str.casefold)
     st.selectbox(
         "Operator",
-        choices,
-        index=choices.index(name),
+        sorted(names, key=str.casefold),
         key=state.OPERATOR,
         accept_new_options=True,
         on_change=_change_operator,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from db.connection import opened, write
 from db.runs import set_val_correct
@@ -14,6 +15,22 @@ if TYPE_CHECKING:
     from tests.helpers.lab import Lab
 
 Runs = dict[str, list[str]]
+HOLD = """
+window.hold = false;
+const held = [];
+window.WebSocket = class extends WebSocket {
+  addEventListener(kind, listener, ...rest) {
+    if (kind !== "message") return super.addEventListener(kind, listener, ...rest);
+    const late = (event) => (window.hold ? held.push(() => listener.call(this, event)) : listener.call(this, event));
+    super.addEventListener(kind, late, ...rest);
+  }
+};
+window.release = () => {
+  window.hold = false;
+  for (const deliver of held.splice(0)) deliver();
+};
+"""
+"""Lets a test keep back the answers of the server, and deliver all of them at once."""
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +144,34 @@ def test_a_link_to_the_address_of_a_moment_ago_is_followed(lab: "Lab", page: Pag
 
     expect_place(page, project=project, run=newer)
     expect(page.get_by_role("tab", name="Errors")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_box_keeps_its_value_when_a_busy_browser_draws_only_the_second_answer(
+    lab: "Lab", page: Page, runs: Runs
+) -> None:
+    """The value of a box comes with the first answer to two clicks. The box has another default: the newest run."""
+    project, (older, _) = next(iter(runs.items()))
+    page.add_init_script(HOLD)
+    with page.expect_websocket() as socket:
+        open_at(page, lab, f"/evaluate?{urllib.parse.urlencode({'project': project, 'run': older})}", "Evaluate")
+    expect_place(page, project=project, run=older)
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Home").click()
+    expect_place(page, project=project)
+
+    page.evaluate("window.hold = true")
+    for _ in range(2):
+        with socket.value.expect_event("framereceived", ends_run, timeout=60_000):
+            page.get_by_test_id("stSidebar").get_by_role("link", name="Evaluate").evaluate("link => link.click()")
+    page.evaluate("window.release()")
+    expect_place(page, project=project, run=older)
+    page.get_by_role("tab", name="Slices").click()
+
+    expect_place(page, project=project, run=older, section="slices")
+
+
+def ends_run(message: str | bytes) -> bool:
+    """Return whether this message of the server says that a script run ended."""
+    return isinstance(message, bytes) and ForwardMsg.FromString(message).WhichOneof("type") == "script_finished"
 
 
 def test_an_unknown_page_is_named_on_home(own_lab: "Lab", page: Page) -> None:
