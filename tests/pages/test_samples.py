@@ -214,7 +214,7 @@ def test_a_second_click_skips_no_other_images(home: Home, open_page: OpenPage, p
 
 
 def test_images_are_tagged_and_found_by_the_tag(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """The tag stands beside the image, the address filters by it, and another spelling is the same tag."""
+    """The address filters by it, in any spelling, until its last image is untagged."""
     with opened(home.db) as db:
         tag_samples(db, portal, "Blurry", select_ids(db, portal.id, state="unlabeled"))
     app = choose_all(open_page("samples", project=portal.name, tag="BLURRY"))
@@ -225,6 +225,10 @@ def test_images_are_tagged_and_found_by_the_tag(home: Home, open_page: OpenPage,
     button(app, "Untag 4 images").click().run()
 
     assert app.success[0].value == "Untagged 4 images\\: Blurry\\."
+    assert len(app.dataframe[0].value) == 12
+    assert "tag" not in app.query_params
+    assert not app.warning
+    assert not app.error
     with opened(home.db) as db:
         assert tags_of(db, select_ids(db, portal.id)) == {}
 

@@ -15,10 +15,10 @@ from core.data.tagging import tag_samples, untag_samples
 from core.words import plural
 from db.records import PEOPLE, Project, Sample, Source
 from db.samples import count_samples, select_ids
-from db.tags import list_tags
-from pages.components import layout, state
+from db.tags import find_tag, list_tags
+from pages.components import address, layout, state
 from pages.components.exports import FORMS, TITLES, make, offer
-from pages.components.samples.filters import Filters
+from pages.components.samples.filters import Filters, place_of
 
 SCOPES = {"ticked": "Ticked rows", "page": "This page", "all": "All matches"}
 REASONS: dict[str, str | None] = {"for later": None} | {word: flag for flag, word in FLAG_WORDS.items()}
@@ -107,7 +107,7 @@ def _do(
     """Act in a callback, and keep the sentence that says what was done."""
     with layout.refuses("bulk"):
         sentence = act()
-        st.session_state[state.BULK_DONE] = (selection.filters.place, sentence, request)
+        st.session_state[state.BULK_DONE] = (place_of(selection.project), sentence, request)
         if changes_list:  # the next images must be chosen: a second click would take them too
             st.session_state[state.scope_box(selection.filters.place)] = "ticked"
 
@@ -179,7 +179,10 @@ def _tag_all(selection: Selection, name: str, act: Callable[..., Any]) -> None:
 
     def tagged() -> str:
         with layout.database() as db:
-            return str(act(db, selection.project, name, selection.ids()).sentence)
+            sentence = str(act(db, selection.project, name, selection.ids()).sentence)
+            if (asked := address.get(state.TAG)) and find_tag(db, selection.project.id, asked) is None:
+                address.go(clears=(state.TAG, state.SAMPLES_PAGE))  # its last image was untagged
+        return sentence
 
     _do(selection, tagged)
 

@@ -53,8 +53,7 @@ def choose_filters(project: Project, operator: str, sources: Mapping[str, Source
                 **_choice("kind", {word: kind for kind, word in WORDS.items()}, None),
             )  # fmt: skip
         tag = tag_filter(project, clears=(state.SAMPLES_PAGE,))
-        here = {name: text for name in NAMES if (text := address.get(name))}
-        _saved_filters(project, operator, here)
+        _saved_filters(project, operator, _asked())
     layout.show_refusal("filters")
     where = {
         **STATES[state_filter],
@@ -64,7 +63,17 @@ def choose_filters(project: Project, operator: str, sources: Mapping[str, Source
         "tag_id": tag.id if tag else None,
         "text": search.strip(),
     }
-    return Filters(where, order, f"{project.id} {here}")
+    return Filters(where, order, place_of(project))
+
+
+def place_of(project: Project) -> str:
+    """Return the text that stands for the list that the address names."""
+    return f"{project.id} {_asked()}"
+
+
+def _asked() -> dict[str, str]:
+    """Return the filters and the order that stand in the address."""
+    return {name: text for name in NAMES if (text := address.get(name))}
 
 
 def _choice(name: str, choices: address.Choices, default: str | None) -> dict[str, Any]:
