@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from core.backup import backups
 from core.errors import JobError, OptionError, StorageError
@@ -45,6 +46,27 @@ def done_sentence(removal: Removal) -> str:
 # Deletions
 
 
+@dataclass(frozen=True)
+class _Deletion:
+    """What is deleted, and how."""
+
+    project: Project
+    kind: str
+    """Project, source or run."""
+    row_id: int
+    """Id of the project or source, or number of the run."""
+    name: str
+    operator: str
+    count: Callable[[], tuple[Counts, list[str]]]
+    """Checks again that it may be deleted. Returns what belongs to it, and its folders."""
+    delete: Callable[[], None]
+    """Deletes the rows. Both are called inside `write(db)`."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
 def delete_project(db: Database, home: Home, project: Project, *, typed: str, operator: str) -> Removal:
     """Delete a project with all that belongs to it, after a backup. `typed` is its name, to confirm.
 
@@ -61,10 +83,11 @@ def delete_project(db: Database, home: Home, project: Project, *, typed: str, op
         folders = [folder for job in jobs.list_jobs(db, project_id=project.id) for folder in _folders(job)]
         return removals.count_project(db, project), folders
 
-    return _back_up_and_remove(
-        db, home, project, "project", project.id, project.name, count, lambda: removals.delete_project(db, project),
-        operator=operator,
-    )  # fmt: skip
+    def delete() -> None:
+        removals.delete_project(db, project)
+
+    deletion = _Deletion(project, "project", project.id, project.name, operator, count, delete)
+    return _back_up_and_remove(db, home, deletion)
 
 
 def delete_source(db: Database, home: Home, project: Project, source: Source, *, typed: str, operator: str) -> Removal:
@@ -74,10 +97,15 @@ def delete_source(db: Database, home: Home, project: Project, source: Source, *,
     """
     _check_typed("source", source.name, typed)
     _check_idle(db, home, project, f"delete source {source.name}")
-    return _back_up_and_remove(
-        db, home, project, "source", source.id, source.name, lambda: (removals.count_source(db, source), []),
-        lambda: removals.delete_source(db, source), operator=operator,
-    )  # fmt: skip
+
+    def count() -> tuple[Counts, list[str]]:
+        return removals.count_source(db, source), []
+
+    def delete() -> None:
+        removals.delete_source(db, source)
+
+    deletion = _Deletion(project, "source", source.id, source.name, operator, count, delete)
+    return _back_up_and_remove(db, home, deletion)
 
 
 def count_run(db: Database, home: Home, run: Run) -> Counts:
@@ -106,75 +134,46 @@ def delete_run(db: Database, home: Home, run: Run, *, typed: str, operator: str)
     def delete() -> None:
         removals.hide_jobs(db, [run.job.id, *(job.id for job in made)])
 
-    removed = _remove(db, home, project, "run", run.job.number, run.job.id, count, delete, operator=operator)
+    removed = _remove(db, home, _Deletion(project, "run", run.job.number, run.job.id, operator, count, delete))
     assert removed is not None
     return removed
 
 
-def _back_up_and_remove(
-    db: Database,
-    home: Home,
-    project: Project,
-    kind: str,
-    row_id: int,
-    name: str,
-    count: Callable[[], tuple[Counts, list[str]]],
-    delete: Callable[[], None],
-    *,
-    operator: str,
-) -> Removal:
+def _back_up_and_remove(db: Database, home: Home, deletion: _Deletion) -> Removal:
     """Make a backup and delete what is in it. Raises StorageError if something new is saved during each backup."""
-    seen: list[int] = []
-
-    def is_backed_up() -> bool:
-        return removals.newest_rows(db, kind, row_id) == seen
-
     for _ in range(TRIES):
-        seen = removals.newest_rows(db, kind, row_id)
+        seen = removals.newest_rows(db, deletion.kind, deletion.row_id)
         backup = backups.back_up(home)
-        removed = _remove(
-            db, home, project, kind, row_id, name, count, delete, backup=backup.path, is_backed_up=is_backed_up,
-            operator=operator,
-        )  # fmt: skip
-        if removed is not None:
+        if removed := _remove(db, home, deletion, backup=backup.path, backed_up=seen):
             return removed
     raise StorageError(
-        f"Nothing was deleted, because {kind} {name} changed during each of {TRIES} backups. Try again when nobody "
+        f"Nothing was deleted, because {deletion.title} changed during each of {TRIES} backups. Try again when nobody "
         "labels or imports there."
     )
 
 
 def _remove(
-    db: Database,
-    home: Home,
-    project: Project,
-    kind: str,
-    row_id: int,
-    name: str,
-    count: Callable[[], tuple[Counts, list[str]]],
-    delete: Callable[[], None],
-    *,
-    backup: str | None = None,
-    is_backed_up: Callable[[], bool] = lambda: True,
-    operator: str,
+    db: Database, home: Home, deletion: _Deletion, *, backup: str | None = None, backed_up: list[int] | None = None
 ) -> Removal | None:
     """Delete rows and record it in one transaction, then delete the folders. Return None if the backup is too old.
 
-    Raises OptionError if another process has deleted the same meanwhile.
+    `backed_up`: the newest rows in the backup; None without one. Raises OptionError if another process has deleted
+    the same meanwhile.
     """
+    kind, row_id, project = deletion.kind, deletion.row_id, deletion.project
     with write(db):
         if not removals.exists(db, kind, row_id):
-            raise OptionError(f"Nothing was deleted. There is no {kind} {name} here any more.")
+            raise OptionError(f"Nothing was deleted. There is no {deletion.title} here any more.")
         if kind != "run" and (active := jobs.active_jobs(db, project.id)):  # started since the first look
-            raise JobError(_busy(active[0], f"delete {kind} {name}"))
-        counts, folders = count()
-        if not is_backed_up():
+            raise JobError(_busy(active[0], f"delete {deletion.title}"))
+        counts, folders = deletion.count()
+        if backed_up is not None and removals.newest_rows(db, kind, row_id) != backed_up:
             return None
         removal_id = removals.insert_removal(
-            db, kind=kind, project=project.name, name=name, counts=counts, folders=folders, backup=backup,
-            operator=operator,
+            db, kind=kind, project=project.name, name=deletion.name, counts=counts, folders=folders, backup=backup,
+            operator=deletion.operator,
         )  # fmt: skip
-        delete()
+        deletion.delete()
     finish(db, home)
     return next(each for each in removals.list_removals(db) if each.id == removal_id)
 
