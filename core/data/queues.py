@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from core.images.pixels import SHARES
 from db import queues
 from db.connection import write
 from db.queues import Queue
@@ -13,8 +14,6 @@ from db.sqlite import Database
 
 LEASE_SECONDS = 60
 """A browser renews its leases every 20 seconds. Images of a closed tab become free after this time."""
-SHARES = {"train": 8, "val": 1, "test": 1}
-"""Proportions of core.images.pixels.split_of."""
 RANDOM_ONE_IN = 4
 """One training image in this many is random in an order by rank. Otherwise the labeled ones would be only hard ones."""
 

@@ -14,6 +14,7 @@ from core.evaluation.metrics import interval95
 from core.evaluation.percent import percent, share_and_interval
 from core.evaluation.predictions import Reading
 from core.evaluation.reference import Reference
+from core.images.pixels import SHARES
 from core.words import are, plural
 
 Step = Literal["train", "label", "measure", "import", "errors", "confidence", "bundle", "use"]
@@ -32,8 +33,6 @@ ENOUGH = 0.98
 """Share of right images from which a reader can be handed out. Its threshold holds back the other readings."""
 MEASURED = 50
 """Images that measure a good run: without an error, at least 92.9% are right."""
-MEASURED_SHARE = 0.2
-"""Share of the imported images that become validation and test images."""
 LEAST_LABELS, MOST_LABELS = 50, 500
 """Bounds of the labels to add. Most people type 500 in a quarter of an hour."""
 
@@ -134,7 +133,7 @@ def _label(facts: Facts, reason: str) -> Conclusion:
 def _measure(facts: Facts, reason: str, more: int) -> Conclusion:
     """Say how many labels of validation and test images to add, or how many images that takes."""
     if not facts.unlabeled_measured:
-        images = round(more / MEASURED_SHARE)
+        images = round(more * sum(SHARES.values()) / (SHARES["val"] + SHARES["test"]))
         return Conclusion("import", f"{reason} All those images are labeled: import about {images:,} more.")
     return Conclusion("measure", f"{reason} Label about {more:,} validation and test images.")
 

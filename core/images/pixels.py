@@ -21,6 +21,9 @@ LAST = "last"
 """Name of the last frame of an animation."""
 MAX_DRAWN = 100 * MAX_PIXELS
 """Pixels of all frames up to the chosen one, because each is drawn over those before it."""
+SHARES = {"train": 8, "val": 1, "test": 1}
+"""Proportions of the splits."""
+_SPLITS = [split for split in ("val", "test", "train") for _ in range(SHARES[split])]
 INVISIBLE = 8
 """Levels of 255. No text is legible with less contrast."""
 
@@ -100,9 +103,8 @@ def _is_animation(data: bytes) -> bool:
 
 
 def split_of(sha256: str) -> str:
-    """Return train, val or test (80/10/10). Only the pixel hash decides, so a sample never changes its split."""
-    tenth = int(sha256[:8], 16) % 10
-    return {0: "val", 1: "test"}.get(tenth, "train")
+    """Return train, val or test. Only the pixel hash decides, so a sample never changes its split."""
+    return _SPLITS[int(sha256[:8], 16) % len(_SPLITS)]
 
 
 def encode_png(pixels: Pixels) -> bytes:

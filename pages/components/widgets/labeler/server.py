@@ -33,12 +33,12 @@ import streamlit as st
 
 from core.data.kinds import breakdown, labels_by_kind
 from core.data.labeling import Outcome, apply_events
-from core.data.queues import SHARES, lease
+from core.data.queues import lease
 from core.data.suggestions import suggestions
 from core.images.pixels import data_url
 from db import labels, queues, samples
 from db.queues import KINDS, Queue
-from db.records import PEOPLE, Project
+from db.records import PEOPLE, SPLITS, Project
 from db.sqlite import Database
 from pages.components import layout
 from pages.components.next_steps import find_next_steps
@@ -211,7 +211,7 @@ def _is_leased_elsewhere(db: Database, project: Project, operator: str, queue: Q
     never = 2**40
     return any(
         sample.sha256 not in own
-        for split in SHARES
+        for split in SPLITS
         for sample in queues.select_waiting(
             db, project.id, queue, split, operator=operator, now=never, limit=len(own) + 1
         )
@@ -222,7 +222,7 @@ def _has_second(db: Database, project: Project, operator: str) -> bool:
     """Return True if a label is waiting for the operator's second opinion."""
     queue, now = Queue(kind="second"), int(time.time())
     return any(
-        queues.select_waiting(db, project.id, queue, split, operator=operator, now=now, limit=1) for split in SHARES
+        queues.select_waiting(db, project.id, queue, split, operator=operator, now=now, limit=1) for split in SPLITS
     )
 
 
