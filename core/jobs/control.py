@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from core.errors import JobError, StorageError
 from core.files import shortened
 from core.home import Home
-from core.jobs import order
+from core.jobs import order, webhook
 from core.jobs.jobdir import RESERVE, JobDir, JobStatus, job_directories
 from core.jobs.results import MOST, check_result
 from core.jobs.runner import GRACE_SECONDS, device_of
@@ -30,6 +30,7 @@ from db.sqlite import Database
 ROOT = Path(__file__).resolve().parents[2]
 """The folder of `core` and `db`. The runner starts here, whatever the current directory is."""
 RUNNER = (sys.executable, "-m", "core.jobs.runner")
+WEBHOOK = (sys.executable, "-m", "core.jobs.webhook")
 FOLLOW_SECONDS = 0.3
 LOCK_SECONDS = 5.0
 """Longest wait for those who look at a job. Each holds its lock for milliseconds."""
@@ -190,27 +191,35 @@ def _versions() -> dict[str, str]:
 
 
 def _launch(job: JobDir, lock: int) -> None:
-    """Start the runner in a new session, so it survives the app, a closed terminal and Ctrl-C. It inherits the lock.
+    """Start the runner, which inherits the lock. Raises JobError if the system cannot start a process."""
+    _start_process(job, [*RUNNER, str(job.path), str(lock)], pass_fds=[lock])
+
+
+def _start_process(
+    job: JobDir, command: Sequence[str], *, stdin: int = subprocess.DEVNULL, pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a process in a new session, so it survives the app, a closed terminal and Ctrl-C. It prints into the log.
 
     Raises JobError if the system cannot start a process.
     """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with (job.path / "log.txt").open("ab") as log:
         try:
-            runner = subprocess.Popen(
-                [*RUNNER, str(job.path), str(lock)],
+            process = subprocess.Popen(
+                command,
                 cwd=ROOT,
                 env=os.environ | {"PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=log,
-                pass_fds=[lock],
+                pass_fds=pass_fds,
                 start_new_session=True,
             )
         except OSError as error:
             raise JobError(f"The process of job {job.id} could not be started ({error.strerror}).") from error
-    # Reap the runner, or it stays a zombie until this process exits.
-    threading.Thread(target=runner.wait, daemon=True).start()
+    # Reap it, or it stays a zombie until this process exits.
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process
 
 
 # Watching
@@ -322,10 +331,24 @@ def _reconcile_ended(db: Database, job: Job, directory: JobDir) -> None:
             )
             if moved and result:
                 _store_result(db, job, directory.spec(), result)
+        if moved and job.state in ACTIVE and directory.read("exit.json") is None:
+            _call_webhook(directory)  # its runner was killed, and only one of those who look moves the row
     except (KeyError, TypeError, ValueError, JobError):
         if job.state in ACTIVE:
             with write(db):
                 jobs.set_state(db, job, "failed", reason=DAMAGED_RESULT, final=True)
+
+
+def _call_webhook(directory: JobDir) -> None:
+    """Report the end of a run in a process of its own, so nobody waits for the receiver."""
+    message = webhook.message_of(directory)
+    if message is None or not os.environ.get(webhook.VARIABLE):
+        return
+    with suppress(OSError, JobError):
+        process = _start_process(directory, WEBHOOK, stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        with process.stdin:
+            process.stdin.write(json.dumps(message).encode())
 
 
 def _store_result(db: Database, job: Job, spec: dict[str, Any], result: dict[str, Any]) -> None:

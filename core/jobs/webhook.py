@@ -1,11 +1,13 @@
 """The webhook: one POST for each end of a run, to the address in SLOTLAB_WEBHOOK.
 
-The runner sends it, so it comes without an open page. It says how the run ended, and has no image, no label and no
-sentence. Nothing is sent twice, and nothing later: a run whose runner was killed sends nothing.
+The runner sends it, so it comes without an open page. If the runner was killed, the process that first sees the end
+starts `python -m core.jobs.webhook` with the message. It says how the run ended, and has no image, no label and no
+sentence. Nothing is sent twice.
 """
 
 import json
 import os
+import sys
 import threading
 from http.client import HTTPException
 from typing import Any
@@ -15,6 +17,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 from core.errors import OptionError
 from core.jobs.jobdir import JobDir
+from db.records import now
 
 VARIABLE = "SLOTLAB_WEBHOOK"
 SECONDS = 10.0
@@ -56,7 +59,7 @@ def message_of(job: JobDir) -> dict[str, Any] | None:
         "event": "run ended", "run": job.id, "project": (spec.get("project") or {}).get("name"),
         "preset": spec.get("preset"), "state": ended.state, "cause": ended.cause, "val_correct": val.get("correct"),
         "val_n": val.get("n"), "exact_match": score if by_people else None,
-        "agreement": None if by_people else score, "seconds": result.get("seconds"), "at": end.get("at"),
+        "agreement": None if by_people else score, "seconds": result.get("seconds"), "at": end.get("at") or now(),
     }  # fmt: skip
 
 
@@ -106,3 +109,7 @@ def _post(url: str, message: dict[str, Any]) -> list[str]:
         if isinstance(reason, TimeoutError):
             return [_no_answer()]
         return [getattr(reason, "strerror", None) or type(reason).__name__]
+
+
+if __name__ == "__main__":
+    send(json.loads(sys.stdin.read()))

@@ -5,20 +5,26 @@ import json
 import os
 import ssl
 import threading
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_utils import Database
 
 from core.errors import OptionError
 from core.home import Home
-from core.jobs import webhook
+from core.jobs import control, webhook
 from core.jobs.jobdir import JobDir, try_lock
+from db import jobs
+from db.records import Project
 from tests.helpers.certificate import make_certificate
 from tests.helpers.command_line import command_here, refused
 from tests.helpers.lab import free_port
+from tests.helpers.runs import start_forever
 from tests.helpers.stand_in import MakeJob, RunJob
 from tests.helpers.waiting import wait_for_end, wait_until, wait_until_working
 
@@ -202,6 +208,44 @@ def test_the_certificate_is_checked(
     assert receiver.got == ([{"run": "0001-fast"}] if trusted else [])
     printed = capsys.readouterr().out
     assert printed == "" if trusted else "The webhook at localhost failed" in printed
+
+
+# From whoever notices
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_run_killed_with_its_runner_is_reported_once(
+    db: Database, home: Home, labeled: Project, receiver: Receiver
+) -> None:
+    """Two look at once, and neither waits for the receiver."""
+    receiver.may_answer.clear()
+    job = start_forever(db, home, labeled)
+    job.kill()
+    wait_for_end(job)
+    seen = jobs.get_job(db, job.id)
+
+    control.reconcile(db, home)
+    control._reconcile(db, seen, job)
+
+    wait_until(lambda: receiver.got)
+    assert jobs.get_job(db, job.id).state == "lost"
+    time.sleep(0.3)  # a second message would come now
+    (message,) = receiver.got
+    assert (message["run"], message["project"], message["state"]) == (job.id, labeled.name, "lost")
+    assert datetime.fromisoformat(message["at"]).tzinfo
+
+
+def test_a_killed_run_that_cannot_be_reported_has_a_line_in_its_log(
+    make_job: MakeJob, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is printed where someone looks."""
+    monkeypatch.setenv("SLOTLAB_WEBHOOK", f"http://127.0.0.1:{free_port()}/secret-path")
+    job = make_job()
+
+    control._call_webhook(job)
+
+    wait_until(lambda: "The webhook at 127.0.0.1 failed: Connection refused." in job.log_tail(50))
+    assert capfd.readouterr() == ("", "")
 
 
 # The message
