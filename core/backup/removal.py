@@ -48,7 +48,7 @@ def done_sentence(removal: Removal) -> str:
 
 @dataclass(frozen=True)
 class _Deletion:
-    """What is deleted, and how."""
+    """A thing to delete, and how."""
 
     project: Project
     kind: str
