@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 
 from core.errors import OptionError
 
@@ -36,6 +36,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+_OWN_PARTS = {"_stcore", "media", "component", "static", "app", "auth"}
+"""First parts of the addresses of several parts that Streamlit has."""
 _HOST_NAME = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*")
 _HOST = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -117,6 +119,26 @@ class Guard:
             default = 443 if scope["scheme"] in {"https", "wss"} else 80
             return bool(int(port or default) == scope["server"][1])
         return any(fnmatchcase(name, pattern) for pattern in self.hosts)
+
+
+class OnePart:
+    """ASGI middleware that leads an address of several parts, such as /a/b, to one of a single part, /a%2Fb.
+
+    Streamlit answers any address with its page. But below /a/ a browser looks for the page's scripts in /a/static, and
+    stays blank. The app can say that there is no page 'a/b'.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET":
+            parts = [part for part in scope["raw_path"].decode("latin-1").split("/") if part]
+            if len(parts) > 1 and parts[0] not in _OWN_PARTS:
+                query = f"?{text}" if (text := scope["query_string"].decode("latin-1")) else ""
+                await RedirectResponse(f"/{'%2F'.join(parts)}{query}")(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
 
 
 class UploadLimit:

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from streamlit import runtime
 
 from core.errors import OptionError
-from core.web import Guard, UploadLimit, check_address
+from core.web import Guard, OnePart, UploadLimit, check_address
 
 if TYPE_CHECKING:
     from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
@@ -25,6 +25,7 @@ def middleware() -> list[Middleware]:
     page = Path(st.__file__).parent / "static" / "index.html"
     return [
         Middleware(Guard, hosts=st.get_option("server.allowedHosts"), page=page.read_text("utf-8")),
+        Middleware(OnePart),
         Middleware(UploadLimit, held=_uploads_held, max_file=st.get_option("server.maxUploadSize") << 20),
     ]
 

@@ -178,7 +178,7 @@ def test_an_unknown_page_is_named_on_home(own_lab: "Lab", page: Page) -> None:
     """It is also the first thing that a server may be asked. No dialog tells of files of the app."""
     own_lab.make_project("known", 1)
     own_lab.start()
-    for path in ("nosuchpage", "home2"):
+    for path in ("nosuchpage", "home2", "a/b"):
         page.goto(f"{own_lab.url}/{path}?project=known")
         expect(page.get_by_text(f"There is no page '{path}'. This is Home.")).to_be_visible(timeout=30_000)
         expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()

@@ -111,6 +111,20 @@ def test_own_names_are_answered(server: tuple[Lab, Recorder], host: str) -> None
     assert handshake(lab, host, None) == 101
 
 
+def test_an_address_of_several_parts_leads_to_one_part(server: tuple[Lab, Recorder]) -> None:
+    """A browser would look for the page's scripts below the first part. Another host is never the target."""
+    lab, _ = server
+    asked = ("/a/b?x=1", "/samples/x/", "//evil.example/b", "/caf%C3%A9/b")
+    answers = [request(lab, path) for path in asked]
+
+    assert [status for status, _, _ in answers] == [307] * 4
+    assert [headers["location"] for _, headers, _ in answers] == [
+        "/a%2Fb?x=1", "/samples%2Fx", "/evil.example%2Fb", "/caf%C3%A9%2Fb",
+    ]  # fmt: skip
+    for path in (*ROUTES, "/media/a/b.png", "/auth/login"):
+        assert "%2F" not in request(lab, path)[1].get("location", ""), path
+
+
 @pytest.mark.parametrize(
     "origin", ["http://127.0.0.1:1", "http://localhost:{port}", "http://evil.example", "null", "file://", ""]
 )
