@@ -303,6 +303,10 @@ def test_skipped_images_wait_in_their_own_queue(lab: "Lab", open_label: OpenLabe
     expect_all_saved(page)
     expect(widget(page)).to_contain_text("3 of 3 labeled")
     assert texts == lab.labels(project)
+    page.get_by_role("button", name="Show unlabeled images").click()
+    page.get_by_role("link", name="Train a model").click()
+    expect(page.get_by_role("heading", name="Train", exact=True)).to_be_visible()
+    expect(page.get_by_text("Labeled: 3")).to_be_visible()
 
 
 def test_a_foreign_character_is_refused_in_words(lab: "Lab", open_label: OpenLabel) -> None:

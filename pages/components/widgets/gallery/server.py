@@ -260,7 +260,7 @@ def _offers_N(shown: Evaluated, places: Ints, samples: list[Sample | None]) -> l
     if predictions.view_set and run.reference == "people":
         views = predictions.view_set if shown.tta else predictions.view_set[:1]
         temperature = fitted_temperature(layout.home().run(run.job.id), predictions.step, views)
-    trusted = deserves_trust(temperature, run.val_correct or 0, run.val_n)
+    trusted = run.score is not None and deserves_trust(temperature, run.score.correct, run.score.n)
     confidence_N = confidence(shown.reading.log_probs_NPC[places], temperature or 1.0).tolist()
     return [
         sample is not None and is_offered(sample.split, sure, trusted=trusted)
