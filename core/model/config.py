@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -336,8 +337,22 @@ OPTIONS = _options()
 """Every key of `--set`, in display order."""
 
 
+NAMED = re.compile(r"`(\w+)(?:=(\w+))?`")
+"""An option, perhaps with a value, as a text names it."""
 TITLED = {name: option.titled for name, option in OPTIONS.items()}
 """The options of the Train page."""
+
+
+def with_titles(text: str) -> str:
+    """Return a text for a page: options between backticks become the titles of their fields."""
+
+    def titled(match: re.Match[str]) -> str:
+        if match[1] not in OPTIONS:
+            return match[0]
+        value = {"true": " on", "false": " off", None: ""}.get(match[2], f" {match[2]}")
+        return f"{OPTIONS[match[1]].title}{value}"
+
+    return NAMED.sub(titled, text)
 
 
 def with_options(

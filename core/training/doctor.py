@@ -60,6 +60,7 @@ class Diagnosis:
     sentence: str
     """The observation, with figures."""
     advice: str = ""
+    """Next step. Options stand between backticks, see core.model.config.with_titles."""
     """The next step for the user, or empty."""
     overdue: bool = False
     """True if a plateau lasts longer than expected."""
@@ -226,15 +227,15 @@ def _failure(config: TrainConfig, cause: Cause | None, reason: str, size: Sequen
         return Diagnosis(
             state="out_of_memory",
             sentence=reason,
-            advice="Resuming would use the same settings. Start a new run with a smaller batch_size (now "
-            f"{config.batch_size}) or image_size{pixels}.",
+            advice="Resuming would use the same settings. Start a new run with a smaller `batch_size` (now "
+            f"{config.batch_size}) or `image_size`{pixels}.",
         )
     return None
 
 
 def _lower_lr(config: TrainConfig) -> str:
     lr = config.rate_of({})
-    return f"Start a new run with a tenth of the lr ({lr / 10:g} instead of {lr:g})."
+    return f"Start a new run with a tenth of the `lr` ({lr / 10:g} instead of {lr:g})."
 
 
 def _diverging(history: _History) -> Diagnosis | None:
@@ -274,13 +275,13 @@ def _constant_reading(history: _History) -> Diagnosis | None:
         return None
     n, readings, config = recent[-1]["n"], recent[-1]["answers"], history.config
     texts = "the same text" if readings == 1 else f"one of {readings} texts"
-    others = f"{', crop=false' * config.crop} or ink={'false' if config.ink else 'true'}"
+    others = f"{', `crop=false`' * config.crop} or `ink={'false' if config.ink else 'true'}`"
     return Diagnosis(
         state="constant_reading",
         sentence=f"All {n} validation images are read as {texts} after {history.done()}. Median training loss "
         f"is {history.loss():.3f}, guessing gives {history.guessing.loss:.3f}.",
         advice="Check on the Samples page that the images show their texts. If they do, start a new run with another "
-        f"lr (now {config.rate_of({}):g}){others}.",
+        f"`lr` (now {config.rate_of({}):g}){others}.",
     )
 
 
@@ -306,8 +307,8 @@ def _plateau(history: _History) -> Diagnosis | None:
     )
     if history.step <= history.expected:
         return Diagnosis(state="plateau", sentence=sentence, advice=_patience(history))
-    crop = " or crop=false" * history.config.crop
-    advice = f"{COMPARE} If they match, try another lr (now {history.config.rate_of({}):g}){crop}."
+    crop = " or `crop=false`" * history.config.crop
+    advice = f"{COMPARE} If they match, try another `lr` (now {history.config.rate_of({}):g}){crop}."
     if history.step <= 2 * history.expected:
         late = f"A model that learns is usually better than chance by step {history.expected:,}."
         return Diagnosis(state="plateau", sentence=f"{sentence} {late}", advice=advice, overdue=True)

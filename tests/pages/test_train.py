@@ -200,7 +200,7 @@ def test_a_past_run_shows_what_went_wrong(open_page: OpenPage, home: Home, label
     app.run()
     assert not app.exception
     assert len(app.error) == 1
-    advice = r"Start a new run with a smaller batch\_size \(now 32\) or image\_size\."
+    advice = r"Start a new run with a smaller Batch size \(now 32\) or Image size\."
     assert rf"**Out of memory.** Resuming would use the same settings\. {advice}" in texts(app.warning)
 
 
@@ -325,7 +325,7 @@ def test_a_clone_has_the_settings_of_its_original(open_page: OpenPage, home: Hom
     assert "No differences from 0001\\-article yet" in texts(app.info)
 
     app.text_input(key="0001-article lr").set_value("0.001").run()
-    assert "* lr: 0\\.0005 → **0\\.001**" in texts(app.markdown)
+    assert "* Learning rate: 0\\.0005 → **0\\.001**" in texts(app.markdown)
     assert texts(app.markdown).count("→") == 1
     click(app, "Start training")
 
@@ -341,7 +341,7 @@ def test_a_second_clone_starts_from_the_original_again(open_page: OpenPage, home
     app = open_page("train", project="portal", run=job.id)
     click(app, "Clone")
     app.text_input(key=f"{job.id} batch_size").set_value("9").run()
-    assert "batch\\_size: 32 → **9**" in texts(app.markdown)
+    assert "Batch size: 32 → **9**" in texts(app.markdown)
 
     click(app, "Use a preset")
     assert not app.exception

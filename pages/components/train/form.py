@@ -268,7 +268,8 @@ def _show_changes(project: Project, cloned: Run, config: TrainConfig) -> None:
         del differences["recipe"]  # runs from before recipes existed: their settings are compared
     name = layout.plain(cloned.job.id)
     listed = [
-        f"{layout.plain(key)}: {layout.plain(old)} → **{layout.plain(new)}**" for key, (old, new) in differences.items()
+        f"{layout.plain(OPTIONS[key].title if key in OPTIONS else key)}: {layout.plain(old)} → **{layout.plain(new)}**"
+        for key, (old, new) in differences.items()
     ]
     if reference != cloned.reference:
         listed.append(f"validation against: {cloned.reference} → **{reference}**")
@@ -293,7 +294,8 @@ def _data_changes(project: Project, cloned: Run, config: TrainConfig, labeled: d
     before = {"train": ("training images", cloned.train_n), "val": ("validation images", cloned.val_n)}
     if config.drop_seen_strings:
         del before["train"]
-        lines.append(layout.plain("training images: unknown, because drop_seen_strings takes effect at the start"))
+        title = OPTIONS["drop_seen_strings"].title
+        lines.append(layout.plain(f"training images: unknown, because {title} takes effect at the start"))
     for split, (kind, old) in before.items():
         now = labeled.get(split, 0)
         if now != old or removed[split]:

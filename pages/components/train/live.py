@@ -10,6 +10,7 @@ from core.evaluation.percent import share_and_interval
 from core.evaluation.reference import AGAINST_READERS, SHARED_ERRORS, score_title
 from core.jobs import control
 from core.jobs.jobdir import JobStatus, duration
+from core.model.config import with_titles
 from core.runs.watch import watch
 from core.training.doctor import Diagnosis, Line, lines_of_kind, selected_line
 from core.words import plural
@@ -155,7 +156,7 @@ def _show_diagnosis(status: JobStatus, diagnosis: Diagnosis) -> None:
         return
     text = diagnosis.advice if diagnosis.sentence == status.reason else diagnosis.text
     show = st.warning if diagnosis.worrying else st.info
-    show(f"**{diagnosis.title}.** {layout.plain(text)}", icon=":material/stethoscope:")
+    show(f"**{diagnosis.title}.** {layout.plain(with_titles(text))}", icon=":material/stethoscope:")
 
 
 def _show_numbers(run: Run, val: list[Line]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from core.errors import OptionError
-from core.model.config import OPTIONS, PRESETS, TrainConfig, preset, with_options
+from core.model.config import OPTIONS, PRESETS, TITLED, TrainConfig, preset, with_options, with_titles
 
 
 def test_options_become_typed_values() -> None:
@@ -155,3 +155,17 @@ def test_limits_shorten_the_plan_and_large_sets_lengthen_it() -> None:
     assert planned(with_options(config, {"epochs": "3"}), 320) == (30, 10)
     assert planned(with_options(config, {"steps": "70"}), 32_000) == (70, 1000)
     assert planned(config, 5) == (1000, 1)
+
+
+def test_a_page_names_options_by_their_titles() -> None:
+    """A terminal shows the text as it is. Other words between backticks are commands."""
+    text = "Try another `lr` (now 1), `crop=false` or `image_size=32x96`, then run `slotlab train` and `nothing`."
+
+    assert with_titles(text) == (
+        "Try another Learning rate (now 1), Crop to the text off or Image size 32x96, then run `slotlab train` and "
+        "`nothing`."
+    )
+    with pytest.raises(OptionError, match=r"^Max minutes must be between"):
+        with_options(TrainConfig(), {"max_minutes": "0"}, TITLED)
+    with pytest.raises(OptionError, match=r"^max_minutes must be between"):
+        with_options(TrainConfig(), {"max_minutes": "0"})

@@ -179,7 +179,7 @@ def test_a_high_lr_diverges(fit: Fit) -> None:
     found = of(fit(toy.rows(90), config), config)
 
     assert found.state == "diverging"
-    assert "a tenth of the lr (0.1 instead of 1)" in found.advice
+    assert "a tenth of the `lr` (0.1 instead of 1)" in found.advice
 
 
 def test_a_nan_loss_is_reported_with_its_reason(fit: Fit) -> None:
@@ -227,7 +227,7 @@ def test_a_worker_without_memory_says_so(tmp_path: Path) -> None:
     )
     found = of(job.metrics(), config, state="failed", cause=cause, reason=reason)
     assert found.state == "out_of_memory"
-    assert "a smaller batch_size (now 64) or image_size (now 256x512)" in found.advice
+    assert "a smaller `batch_size` (now 64) or `image_size` (now 256x512)" in found.advice
 
 
 def test_a_worker_that_was_killed_may_have_had_no_memory(make_job: MakeJob, run_job: RunJob) -> None:
@@ -241,7 +241,7 @@ def test_a_worker_that_was_killed_may_have_had_no_memory(make_job: MakeJob, run_
 
     assert found.state == "out_of_memory"
     assert found.sentence == view.reason
-    assert "image_size (now 32x64)" in found.advice
+    assert "`image_size` (now 32x64)" in found.advice
 
 
 # Reasons
