@@ -3,10 +3,10 @@
 from db.sqlite import Database
 
 
-def next_id(db: Database, table: str, column: str = "id") -> int:
+def next_id(db: Database, table: str) -> int:
     """Return an id that no row of a table has or had. Call inside `write(db)`."""
     sql = (
-        f"SELECT 1 + max(coalesce((SELECT max({column}) FROM {table}), 0),"
+        f"SELECT 1 + max(coalesce((SELECT max(id) FROM {table}), 0),"
         f" coalesce((SELECT max(last_ids ->> '$.{table}') FROM removals), 0))"
     )
     return int(db.execute(sql).fetchone()[0])

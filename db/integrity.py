@@ -144,6 +144,6 @@ def jobs(db: Database) -> dict[str, tuple[str, str | None]]:
     """Return the state of each job by id, and for a run the hash of its data. Deleted jobs are left out."""
     rows = db.execute(
         "SELECT id, state, dataset_sha256 FROM jobs LEFT JOIN runs ON job_id = id WHERE removed_at IS NULL"
-        " ORDER BY number"
+        " ORDER BY jobs.rowid"
     )
     return {job_id: (state, sha256) for job_id, state, sha256 in rows.fetchall()}

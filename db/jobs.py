@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from db.ids import next_id
 from db.records import ACTIVE, Job, now
 from db.sqlite import Database
 
 
-def next_number(db: Database) -> int:
-    return next_id(db, "jobs", "number")
+def next_number(db: Database, kind: str) -> int:
+    """Return a number that no job of this kind has or had, in any project. Call inside `write(db)`."""
+    sql = (
+        "SELECT 1 + max(coalesce((SELECT max(number) FROM jobs WHERE kind = :kind), 0),"
+        " coalesce((SELECT max(last_ids -> '$.jobs' ->> :kind) FROM removals), 0))"
+    )
+    return int(db.execute(sql, {"kind": kind}).fetchone()[0])
 
 
 def insert_job(db: Database, *, id: str, number: int, kind: str, project_id: int, request_id: str) -> Job:  # noqa: A002
@@ -28,8 +32,8 @@ def find_job(db: Database, job_id: str) -> Job | None:
     return next(iter(_select(db, "id = ?", [job_id])), None)
 
 
-def find_by_number(db: Database, number: int) -> Job | None:
-    return next(iter(_select(db, "number = ?", [number])), None)
+def find_by_number(db: Database, kind: str, number: int) -> Job | None:
+    return next(iter(_select(db, "kind = ? AND number = ?", [kind, number])), None)
 
 
 def find_by_request(db: Database, request_id: str) -> Job | None:
@@ -68,7 +72,8 @@ def list_jobs(db: Database, *, project_id: int | None = None, kind: str | None =
 
 
 def _select(db: Database, where: str, values: list[Any], limit: str = "") -> list[Job]:
-    rows = db.query(f"SELECT * FROM jobs WHERE removed_at IS NULL AND ({where}) ORDER BY number DESC{limit}", values)
+    # Each kind has numbers of its own, and two jobs can start in the same second. Only the rowid orders them all.
+    rows = db.query(f"SELECT * FROM jobs WHERE removed_at IS NULL AND ({where}) ORDER BY rowid DESC{limit}", values)
     return [Job(**row) for row in list(rows)]
 
 

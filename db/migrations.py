@@ -678,6 +678,25 @@ def m012_sample_tags_and_filters(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m013_numbers_by_kind(db: Database) -> None:
+    """Count the jobs of each kind for itself. All keep their numbers, and new ones continue from the highest of theirs.
+
+    Deletions recorded the highest number of any job. Their folders name the jobs that they took.
+    """
+    _rebuild(db, "jobs", lambda sql: sql.replace("number INTEGER NOT NULL UNIQUE,", "number INTEGER NOT NULL,"))
+    _run(db, "CREATE UNIQUE INDEX jobs_by_number ON jobs (kind, number)")
+    kinds = ("evaluate", "import", "propose", "folds", "round", "bundle", "drift")  # all others are named by a preset
+    for removal_id, last_ids, folders in db.execute("SELECT id, last_ids, folders FROM removals").fetchall():
+        numbers: dict[str, int] = {}
+        for folder in json.loads(folders):
+            number, _, name = folder.rpartition("/")[2].partition("-")
+            kind = name if name in kinds else "train"
+            numbers[kind] = max(numbers.get(kind, 0), int(number))
+        changed = json.loads(last_ids) | {"jobs": numbers}
+        db.execute("UPDATE removals SET last_ids = ? WHERE id = ?", [json.dumps(changed), removal_id])
+
+
 def _rebuild(db: Database, table: str, change: Callable[[str], str], **new_columns: str) -> None:
     """Copy a table into one with a changed definition, with its indexes and triggers.
 
@@ -749,5 +768,5 @@ def _run(db: Database, *statements: str) -> None:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 """Number of steps above, stored in the file's user_version. A test checks it."""

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+JOB_KINDS = ("train", "evaluate", "import", "propose", "folds", "round", "bundle", "drift")
+"""Kinds of jobs. Each counts for itself."""
 ACTIVE = ("queued", "starting", "running")
 """States of a job that has not ended."""
 Content = tuple[str, str | None, str | None]
@@ -162,7 +164,9 @@ class LabelEvent:
 @dataclass(frozen=True)
 class Job:
     id: str
+    """Name of its directory, such as 0002-fast."""
     number: int
+    """Place among the jobs of its kind, in all projects."""
     kind: str
     project_id: int
     request_id: str
@@ -402,7 +406,7 @@ class Removal:
     counts: str
     """JSON of db.removals.Counts."""
     last_ids: str
-    """JSON: the highest id at that time, by table."""
+    """JSON: the highest id at that time, by table. For jobs it is the highest number of each kind."""
     folders: str
     """JSON list of the folders to delete, relative to the Slotlab folder."""
     backup: str | None

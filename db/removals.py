@@ -8,16 +8,20 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from db import tags
 from db.projects import insert_source, list_sources
 from db.records import Project, Removal, Source, now
 from db.sqlite import Database
 
-IDS = {"projects": "id", "sources": "id", "samples": "id", "acceptances": "id", "verdicts": "id", "jobs": "number"}
-"""Columns of ids that are never used twice, by table. See db.ids."""
-TABLES = {"project": "projects", "source": "sources", "run": "jobs"}
-"""Tables of what can be deleted."""
+IDS = ("projects", "sources", "samples", "acceptances", "verdicts")
+"""Tables whose ids are never used twice. The same holds for the numbers of jobs. See db.ids."""
+_EXISTS = {
+    "project": "SELECT 1 FROM projects WHERE id = ?",
+    "source": "SELECT 1 FROM sources WHERE id = ?",
+    "run": "SELECT 1 FROM jobs WHERE kind = 'train' AND number = ? AND removed_at IS NULL",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +107,7 @@ def newest_rows(db: Database, kind: str, owner_id: int) -> list[int]:
 
 def exists(db: Database, kind: str, row_id: int) -> bool:
     """Return whether a project, source or run is still there. `row_id`: its id, or the number of a run."""
-    table = TABLES[kind]
-    is_shown = " AND removed_at IS NULL" if kind == "run" else ""
-    sql = f"SELECT 1 FROM {table} WHERE {IDS[table]} = ?{is_shown}"
-    return db.execute(sql, [row_id]).fetchone() is not None
+    return db.execute(_EXISTS[kind], [row_id]).fetchone() is not None
 
 
 def delete_project(db: Database, project: Project) -> None:
@@ -224,10 +225,10 @@ def insert_removal(
     operator: str,
 ) -> int:
     """Record a deletion before its rows go, and return its id. Call in the same transaction."""
-    last_ids = {
-        table: int(db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0])
-        for table, column in IDS.items()
+    last_ids: dict[str, Any] = {
+        table: int(db.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0]) for table in IDS
     }
+    last_ids["jobs"] = dict(db.execute("SELECT kind, max(number) FROM jobs GROUP BY kind").fetchall())
     values = {
         "kind": kind, "project": project, "name": name, "counts": json.dumps(asdict(counts)),
         "last_ids": json.dumps(last_ids), "folders": json.dumps(list(folders)), "backup": backup,
@@ -244,6 +245,12 @@ def list_removals(db: Database, *, unfinished: bool = False) -> list[Removal]:
     """Return the deletions, newest first; with `unfinished`, those whose folders may still be there."""
     sql = f"SELECT * FROM removals {'WHERE finished_at IS NULL' if unfinished else ''} ORDER BY id DESC"
     return [Removal(**row) for row in list(db.query(sql))]
+
+
+def last_id(removal: Removal) -> int:
+    """Return the highest id of its kind when this was deleted: of projects or sources, or the number of a run."""
+    last_ids = json.loads(removal.last_ids)
+    return int(last_ids["jobs"].get("train", 0) if removal.kind == "run" else last_ids[f"{removal.kind}s"])
 
 
 def finish_removal(db: Database, removal_id: int) -> None:

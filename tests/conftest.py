@@ -103,7 +103,7 @@ def home_of_readings(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture
 def trained_on_readings(home: Home, home_of_readings: Home) -> Project:
-    """A project in `home` with a finished run on readings, 0002-fast."""
+    """A project in `home` with a finished run on readings, 0001-fast."""
     shutil.copytree(home_of_readings.root, home.root, dirs_exist_ok=True)
     with opened(home.db) as db:
         return open_project(db, "portal", None, None)
@@ -119,7 +119,7 @@ def bundled_home(tmp_path_factory: pytest.TempPathFactory, trained_home: Home) -
 
 @pytest.fixture
 def bundled(home: Home, bundled_home: Home) -> Project:
-    """A project in `home` with a finished run and its bundles 0002-bundle and 0003-bundle."""
+    """A project in `home` with a finished run and its bundles 0001-bundle and 0002-bundle."""
     shutil.copytree(bundled_home.root, home.root, dirs_exist_ok=True)
     with opened(home.db) as db:
         return open_project(db, "portal", None, None)

@@ -125,7 +125,7 @@ def use_bundle(
     home = Home.from_env()
     with database(home) as db:
         update_jobs(db, home)
-        job = control.find_job(db, bundle_name)
+        job = control.find_job(db, bundle_name, KIND)
         found = find_bundle(db, home, job.id)
         if found is None:
             if job.kind == KIND and job.state == "finished":

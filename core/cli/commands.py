@@ -48,7 +48,7 @@ from core.runs.start import start_training
 from core.runs.watch import follow
 from core.training.doctor import Diagnosis
 from core.words import plural
-from db import projects, runs
+from db import jobs, projects, runs
 from db.records import ACTIVE, Job, Run
 from db.samples import select_ids
 from db.sqlite import Database
@@ -286,15 +286,19 @@ def list_runs(
     project: Annotated[str | None, typer.Option(help="Only runs of this project.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List runs: the run queue first, then all others, newest first."""
+    """List runs: the run queue first, then all others, newest first. Name other active jobs on standard error."""
     home = Home.from_env()
     with database(home) as db:
         is_current = update_jobs(db, home)
-        chosen = runs.list_runs(db, find_project(db, project).id if project else None)
+        project_id = find_project(db, project).id if project else None
+        chosen = runs.list_runs(db, project_id)
+        others = [job for job in jobs.active_jobs(db, project_id) if job.kind != "train"]
         if not is_current:
             chosen = [replace(run, job=_current(home, run.job)) for run in chosen]
         places = {run_id: place for queue in control.queue(home).values() for place, run_id in enumerate(queue, 1)}
         records = [_run_record(db, run) | {"turn": places.get(run.job.id)} for run in chosen]
+    for job in others:
+        print_error(f"{job.id} is {job.state}. `slotlab cancel {job.id}` cancels it.")
     if as_json:
         print(json.dumps(records, ensure_ascii=False))
         return
@@ -306,8 +310,14 @@ def list_runs(
 
 
 @app.command()
-def cancel(run: RunName, *, as_json: Json = False) -> None:
-    """Cancel a job of any kind. A run can be resumed later."""
+def cancel(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Number of a run, or full name of any job, such as 0003-import.")
+    ],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Cancel a job of any kind. A run can be resumed later. `slotlab runs` names the active jobs."""
     home = Home.from_env()
     ended: Job | JobStatus | None
     try:

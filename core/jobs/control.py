@@ -24,7 +24,7 @@ from core.jobs.results import MOST, check_result
 from core.jobs.runner import GRACE_SECONDS, device_of
 from db import evaluations, jobs, projects, runs
 from db.connection import write
-from db.records import ACTIVE, MEASURED, REFERENCES, Job, Project, now
+from db.records import ACTIVE, JOB_KINDS, MEASURED, REFERENCES, Job, Project, now
 from db.sqlite import Database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,11 +58,14 @@ def start_job(
 ) -> Job:
     """Start a job in the background and return its row. A repeated `request_id` returns the existing job.
 
+    `name` ends its id, such as 0002-fast. Only runs have a name, which is not a kind, so no two jobs share an id.
     `single` returns the project's active job of this kind, if there is one, even if two processes start it at once.
     `fill` writes files into its directory and returns additions to `spec`, which becomes run.json. `record` then adds
     rows in the transaction that inserts the job. Its directory appears in the same transaction, and its lock is held
     since before, so whoever sees the job finds it alive. Raises JobError or StorageError if it cannot be started.
     """
+    if name is not None and (kind != "train" or name in JOB_KINDS):
+        raise ValueError(f"a job of kind {kind} cannot be named {name}")
     request_id = request_id or uuid.uuid4().hex
     if (known := jobs.find_by_request(db, request_id)) is not None:
         return known
@@ -146,8 +149,8 @@ def _register(
                 return known, False
             _check_exists(db, project)
             # A restored backup may know fewer jobs than there are directories, so skip the numbers of the directories.
-            on_disk = (job.number for job in job_directories(home.runs))
-            number = max(jobs.next_number(db), max(on_disk, default=0) + 1)
+            on_disk = (job.number for job in job_directories(home.runs) if job.kind == kind)
+            number = max(jobs.next_number(db, kind), max(on_disk, default=0) + 1)
             job = jobs.insert_job(
                 db, id=f"{number:04d}-{name}", number=number, kind=kind, project_id=project.id, request_id=request_id
             )
@@ -225,13 +228,20 @@ def _start_process(
 # Watching
 
 
-def find_job(db: Database, text: str) -> Job:
-    """Return the job named `7`, `0007` or `0007-fast`. Raises JobError."""
-    is_number = text.isascii() and text.isdigit() and len(text) <= 18  # SQLite has integers of 64 bits
-    job = jobs.find_by_number(db, int(text)) if is_number else jobs.find_job(db, text)
+def find_job(db: Database, text: str, kind: str = "train") -> Job:
+    """Return the job named `0007-import`, or the one of this kind with the number `7` or `0007`. Raises JobError."""
+    number = _number(text)
+    job = jobs.find_job(db, text) if number is None else jobs.find_by_number(db, kind, number)
     if job is None:
-        raise JobError(f"There is no run or job {shortened(text)!r}. `slotlab runs` lists the runs.")
+        if kind == "bundle":
+            raise JobError(f"There is no bundle {shortened(text)!r}. `slotlab models` lists the bundles.")
+        raise JobError(f"There is no run or job {shortened(text)!r}. `slotlab runs` lists the runs and active jobs.")
     return job
+
+
+def _number(text: str) -> int | None:
+    is_number = text.isascii() and text.isdigit() and len(text) <= 18  # SQLite has integers of 64 bits
+    return int(text) if is_number else None
 
 
 def active(db: Database, home: Home) -> list[Job]:
@@ -430,10 +440,12 @@ def cancel(db: Database, home: Home, job_id: str) -> None:
 def cancel_without_database(home: Home, text: str) -> JobStatus | None:
     """Cancel a running job from its directory, and return its end. None if no such job is running.
 
+    `text` is its id, or the number of a run.
     A restore needs all jobs ended, also if the database is lost.
     """
     for job in job_directories(home.runs):
-        if (text == job.id or (text.isdecimal() and int(text) == job.number)) and job.observe().active:
+        is_meant = text == job.id or (job.kind == "train" and _number(text) == job.number)
+        if is_meant and job.observe().active:
             _ask_to_stop(job)
             while job.observe().active:
                 time.sleep(FOLLOW_SECONDS)

@@ -37,7 +37,7 @@ from core.errors import Cause, JobError, StorageError
 from core.files import atomic_write, open_regular
 from core.jobs import log, metrics
 from core.jobs.failures import legacy_cause
-from db.records import ACTIVE
+from db.records import ACTIVE, JOB_KINDS
 
 EXIT_STOPPED = 128 + signal.SIGTERM
 """Exit code of a worker that saved its state and stopped on request."""
@@ -45,7 +45,7 @@ RESERVE = "reserve"
 RESERVE_BYTES = 256 * 1024
 """Enough for status.json, result.json and exit.json."""
 NAME = re.compile(r"[0-9]{1,7}-.+", re.DOTALL)
-"""Names of the directories of jobs. A new job gets the number after the highest."""
+"""Names of the directories of jobs. A new job gets the number after the highest of its kind."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 STALLED_SECONDS = 180.0
 """A job without a heartbeat for this long is stalled. A step of a large network on two cores takes up to a minute."""
@@ -100,6 +100,12 @@ class JobDir:
     @property
     def number(self) -> int:
         return int(self.id.split("-")[0])
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of the job. A run has the name of its preset, and any other job that of its kind."""
+        name = self.id.partition("-")[2]
+        return name if name in JOB_KINDS else "train"
 
     # Files
 

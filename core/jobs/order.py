@@ -1,7 +1,8 @@
-"""The run queue of each device: by number, unless someone moves a run.
+"""The run queue of each device: the oldest first, unless someone moves a run.
 
-`queue.json`, next to the runs, stores the order of the runs that were queued at the last move. Other runs follow by
-number. The file only sorts: the directories of the runs say which are queued, so it cannot lose a run.
+`queue.json`, next to the runs, stores the order of the runs that were queued at the last move. Other runs follow, the
+oldest first. Searches for wrong labels wait in the same queue and have numbers of their own, so time decides. The file
+only sorts: the directories of the runs say which are queued, so it cannot lose a run.
 """
 
 import fcntl
@@ -17,7 +18,7 @@ from core.files import atomic_write
 from core.jobs.jobdir import JobDir, job_directories
 
 ORDER = "queue.json"
-Turn = tuple[int, int]
+Turn = tuple[int, str, int, str]
 
 
 def waiting_runs(runs: Path) -> dict[str, list[JobDir]]:
@@ -69,7 +70,7 @@ def move(runs: Path, job_id: str, *, before: str | None) -> None:
 
 
 def forget(runs: Path, job_id: str) -> None:
-    """Drop the saved place of a resumed run, so that it queues by number again. Raises StorageError."""
+    """Drop the saved place of a resumed run, so that it queues by its age again. Raises StorageError."""
     if job_id in _order(runs):
         with _order_lock(runs):
             _save(runs, [name for name in _order(runs) if name != job_id])
@@ -88,14 +89,15 @@ def _queued(runs: Path, order: dict[str, int]) -> list[tuple[Turn, JobDir, dict[
 
 
 def _turn(job: JobDir, order: dict[str, int]) -> Turn:
-    return order.get(job.id, len(order)), job.number
+    created_at = str((job.read("run.json") or {}).get("created_at", ""))
+    return order.get(job.id, len(order)), created_at, job.number, job.id
 
 
 def _order(runs: Path) -> dict[str, int]:
     try:
         ids = json.loads((runs / ORDER).read_bytes())["order"]
         return {str(name): place for place, name in enumerate(ids)}
-    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged: order by number
+    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged: order by age
         return {}
 
 

@@ -1,6 +1,5 @@
 """The button that deletes a project, a source or a run, once its name is typed."""
 
-import json
 from collections.abc import Callable
 
 import streamlit as st
@@ -43,7 +42,6 @@ def delete_once(
     if exists:
         return done_sentence(delete())
     for removal in removals.list_removals(db):
-        last_id = json.loads(removal.last_ids)[removals.TABLES[kind]] if removal.kind == kind else 0
-        if removal.name == name and last_id >= row_id:
+        if removal.kind == kind and removal.name == name and removals.last_id(removal) >= row_id:
             return done_sentence(removal)
     raise OptionError(f"Nothing was deleted. There is no {kind} {name} here any more.")

@@ -26,7 +26,7 @@ def test_a_killed_batch_has_every_file_once(
     monkeypatch.setattr(million, "RENDERS", 50)
     options = argparse.Namespace(files=2000, kills=2, seed=0, int8=False)
 
-    result = measure(bundled_home.bundles / "0002-bundle", tmp_path, options)
+    result = measure(bundled_home.bundles / "0001-bundle", tmp_path, options)
 
     assert result["wrong"] == []
     assert result["kills"] == {"command": 1, "worker": 1}

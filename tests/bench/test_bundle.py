@@ -45,7 +45,7 @@ def test_a_bundle_is_made_and_measured(home: Home) -> None:
 
 def test_answers_that_differ_from_the_run_are_counted(bundled_home: Home, tmp_path: Path) -> None:
     """A bundle with another charset reads each image differently."""
-    run, made = bundled_home.run(RUN), bundled_home.bundles / "0003-bundle"
+    run, made = bundled_home.run(RUN), bundled_home.bundles / "0002-bundle"
     other = shutil.copytree(made, tmp_path / "bundle")
     change_manifest(other, charset="abcd")
 

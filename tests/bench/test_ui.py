@@ -80,7 +80,7 @@ def test_latency_is_measured_for_every_label(tmp_path: Path) -> None:
 @in_browser
 def test_labels_are_timed_in_turn_alone_and_beside_a_service(tmp_path: Path, bundled_home: Home) -> None:
     """Every label belongs to one of the three loads, and the service answers while they are typed."""
-    bench = Bench(kind="ui", work=tmp_path, results=tmp_path, data=bundled_home.bundles / "0002-bundle")
+    bench = Bench(kind="ui", work=tmp_path, results=tmp_path, data=bundled_home.bundles / "0001-bundle")
     result = aside(lambda: ui.measure(ui.short(cell("latency-service")), bench))
 
     assert {key: result[key] for key in ("lost", "misfiled", "tracebacks")} == dict.fromkeys(

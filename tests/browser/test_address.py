@@ -1,5 +1,6 @@
 """The address decides what a page shows, in a new session and in one that had another project open."""
 
+import itertools
 import urllib.parse
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,8 @@ from playwright.sync_api import Locator, Page, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from db.connection import opened, write
+from db.jobs import insert_job, set_state
+from db.projects import find_project
 from db.runs import set_val_correct
 from tests.helpers.browsing import add_run, open_at, settle
 
@@ -129,6 +132,23 @@ def test_what_is_chosen_stands_in_the_address(lab: "Lab", page: Page, runs: Runs
     page.get_by_test_id("stSelectbox").filter(has_text="Split").get_by_role("combobox").click()
     page.get_by_role("option", name="train", exact=True).click()
     expect_place(page, project=project, state="labeled", split="train")
+
+
+def test_a_number_in_the_address_is_that_of_a_run(lab: "Lab", page: Page, runs: Runs) -> None:
+    """An evaluation and a bundle of the same project have the same numbers, and are newer."""
+    project, (older, newer) = next(iter(runs.items()))
+    with opened(lab.home.db) as db, write(db):
+        row = find_project(db, project)
+        assert row is not None
+        for kind, run in itertools.product(("evaluate", "bundle"), (older, newer)):
+            number, name = int(run[:4]), f"{run[:4]}-{kind}"
+            job = insert_job(db, id=name, number=number, kind=kind, project_id=row.id, request_id=name)
+            set_state(db, job, "failed", final=True)
+    numbers = {"project": project, "run": int(newer[:4]), "other": int(older[:4])}
+
+    open_at(page, lab, f"/compare?{urllib.parse.urlencode(numbers)}", "Compare")
+
+    expect_place(page, project=project, run=newer, other=older)
 
 
 def test_a_link_to_the_address_of_a_moment_ago_is_followed(lab: "Lab", page: Page, runs: Runs) -> None:

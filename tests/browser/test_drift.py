@@ -21,7 +21,7 @@ def test_an_alarm_is_seen_and_dismissed(own_lab: Lab, page: Page, tmp_path: Path
     shutil.copytree(bundled_home.root, home.root, dirs_exist_ok=True)
     with opened(home.db) as db:
         project = open_project(db, "portal", None, None)
-    use(home, "0002-bundle")
+    use(home, "0001-bundle")
     come(home, project, tmp_path / "usual", new_images(30))
     come(home, project, tmp_path / "changed", inverted(new_images(30, seed=2)))
     look(home, project)
@@ -43,6 +43,6 @@ def test_an_alarm_is_seen_and_dismissed(own_lab: Lab, page: Page, tmp_path: Path
 
     page.get_by_role("button", name="Keep this bundle").click()
 
-    expect(page.get_by_text("No drift in 60 answers of 0002-bundle.")).to_be_visible(timeout=JOB_MS)
+    expect(page.get_by_text("No drift in 60 answers of 0001-bundle.")).to_be_visible(timeout=JOB_MS)
     expect(banner).to_have_count(0)
     expect(page.get_by_test_id("stException")).to_have_count(0)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
 
-from db import evaluations, jobs, runs
+from db import evaluations, integrity, jobs, runs
 from db.connection import opened, write
 from db.projects import insert_project
 from db.records import Job, Project
@@ -27,9 +28,9 @@ def project(db: Database) -> Project:
 
 
 def insert(db: Database, project: Project, kind: str = "train", name: str = "fast") -> Job:
-    number = jobs.next_number(db)
+    number = jobs.next_number(db, kind)
     return jobs.insert_job(
-        db, id=f"{number:04}-{name}", number=number, kind=kind, project_id=project.id, request_id=f"request {number}"
+        db, id=f"{number:04}-{name}", number=number, kind=kind, project_id=project.id, request_id=f"{kind} {number}"
     )
 
 
@@ -39,23 +40,33 @@ def insert_run(db: Database, project: Project) -> Job:
     return job
 
 
-def test_numbers_are_given_in_order(db: Database, project: Project) -> None:
-    """The first job is 1, and all kinds share the numbers."""
+def test_each_kind_of_job_counts_for_itself(db: Database, project: Project) -> None:
+    """A number means one job of a kind, in all projects."""
     with write(db):
-        assert [insert(db, project).number, insert(db, project, "import", "import").number] == [1, 2]
+        other = insert_project(db, "other", 4, "0123456789")
+        made = [
+            insert(db, project, "import", "import"), insert(db, project), insert(db, project, "evaluate", "evaluate"),
+            insert(db, other, name="article"), insert(db, other, "bundle", "bundle"),
+        ]  # fmt: skip
+
+    assert [job.id for job in made] == ["0001-import", "0001-fast", "0001-evaluate", "0002-article", "0001-bundle"]
+    with pytest.raises(sqlite3.IntegrityError), write(db):
+        jobs.insert_job(db, id="0002-fast", number=2, kind="train", project_id=project.id, request_id="again")
 
 
 def test_jobs_are_listed_newest_first(db: Database, project: Project) -> None:
-    """A list can be limited to a kind, a project or the newest jobs."""
+    """A list can be limited to a kind, a project or the newest jobs. Numbers of different kinds say nothing."""
     with write(db):
         other = insert_project(db, "other", 4, "0123456789")
         insert(db, project)
-        insert(db, project, "import", "import")
         insert(db, other)
+        insert(db, project, "import", "import")
 
-    assert [job.number for job in jobs.list_jobs(db)] == [3, 2, 1]
-    assert [job.number for job in jobs.list_jobs(db, limit=1)] == [3]
-    assert [job.number for job in jobs.list_jobs(db, kind="train", project_id=project.id)] == [1]
+    assert [job.id for job in jobs.list_jobs(db)] == ["0001-import", "0002-fast", "0001-fast"]
+    assert [job.id for job in jobs.active_jobs(db)] == ["0001-import", "0002-fast", "0001-fast"]
+    assert list(integrity.jobs(db)) == ["0001-fast", "0002-fast", "0001-import"]
+    assert [job.id for job in jobs.list_jobs(db, limit=1)] == ["0001-import"]
+    assert [job.id for job in jobs.list_jobs(db, kind="train", project_id=project.id)] == ["0001-fast"]
 
 
 def test_a_state_moves_on_once(db: Database, project: Project) -> None:
@@ -78,8 +89,9 @@ def test_a_job_is_found_by_each_of_its_names(db: Database, project: Project) -> 
         job = insert(db, project)
 
     assert jobs.find_job(db, "0001-fast") == job
-    assert jobs.find_by_number(db, 1) == job
-    assert jobs.find_by_request(db, "request 1") == job
+    assert jobs.find_by_number(db, "train", 1) == job
+    assert jobs.find_by_number(db, "import", 1) is None
+    assert jobs.find_by_request(db, "train 1") == job
     assert jobs.find_job(db, "0002-fast") is None
 
 

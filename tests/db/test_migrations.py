@@ -1,6 +1,7 @@
 """The schema: migration of older files, and constraints that hold whatever the code does."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ from sqlite_utils.utils import sqlite3
 
 from core.errors import StorageError
 from core.home import Home
-from db import samples
+from db import jobs, removals, runs, samples
 from db.connection import connect, opened, write
 from db.evaluations import count_test_uses
+from db.ids import next_id
 from db.labels import append_event, events_of
 from db.migrations import SCHEMA_VERSION
 from db.projects import list_projects
-from db.records import Project
+from db.records import JOB_KINDS, Project
 from tests.db.conftest import AddSample
 from tests.helpers.contents import contents
 from tests.helpers.old_database import STEPS, make_old
@@ -100,8 +102,8 @@ def test_stored_words_get_american_spelling(tmp_path: Path) -> None:
             ("labeled", "later", 0), ("unlabeled", None, 1),
         ]  # fmt: skip
         assert [(event.state, event.ms) for event in events_of(db, 1)] == [("labeled", 900)]
-        jobs = db.execute("SELECT state, result FROM jobs ORDER BY id").fetchall()
-        assert [(state, result and json.loads(result)) for state, result in jobs] == [
+        rows = db.execute("SELECT state, result FROM jobs ORDER BY number").fetchall()
+        assert [(state, result and json.loads(result)) for state, result in rows] == [
             ("canceled", {"files": 2, "reasons": [], "labeled": 1}), ("finished", None),
         ]  # fmt: skip
         assert count_test_uses(db, 1) == 1
@@ -138,6 +140,50 @@ def test_labels_of_earlier_versions_get_their_kind(tmp_path: Path) -> None:
         assert [kind for (kind,) in kinds] == ["import", "import", "person", "import", "person", None, "person"]
         assert samples.label_counts(db, 1) == {("train", "import"): 2, ("val", "person"): 1}
         assert samples.counts(db, 1) == {("train", "labeled"): 2, ("val", "labeled"): 1, ("val", "skipped"): 1}
+
+
+def test_jobs_keep_their_numbers_and_each_kind_continues_its_own(tmp_path: Path) -> None:
+    """A deleted project had the newest run and bundle, so their numbers are taken. Other kinds had none as high.
+
+    Their order was that of the numbers, which the rows keep without them.
+    """
+    old = tmp_path / "slotlab.db"
+    make_old(old, 12)
+    raw = sqlite3.connect(old)
+    raw.executescript(
+        "INSERT INTO jobs (id, number, kind, project_id, request_id, state, created_at) VALUES"
+        " ('0001-import', 1, 'import', 1, 'r1', 'finished', 'then'),"
+        " ('0002-article', 2, 'train', 1, 'r2', 'finished', 'then'),"
+        " ('0003-evaluate', 3, 'evaluate', 1, 'r3', 'finished', 'then'),"
+        " ('0005-fast', 5, 'train', 1, 'r5', 'running', 'then');"
+        "UPDATE jobs SET removed_at = 'later' WHERE number = 5;"
+        "INSERT INTO runs (job_id, preset, config, dataset_sha256, train_n, val_n)"
+        " VALUES ('0002-article', 'article', '{}', '', 1, 1);"
+        "INSERT INTO removals (kind, project, name, counts, last_ids, folders, operator, at) VALUES"
+        """ ('run', 'portal', '0005-fast', '{}', '{"projects": 2, "jobs": 5}', '["runs/0005-fast"]', 'ann', 'then'),"""
+        """ ('source', 'portal', 'june', '{}', '{"projects": 2, "jobs": 9}', '[]', 'ann', 'then'),"""
+        """ ('project', 'other', 'other', '{}', '{"projects": 2, "jobs": 9}','"""
+        """["runs/0004-fast", "runs/0006-import", "runs/0007-article-cut", "runs/0008-bundle", "bundles/0008-bundle"]'"""
+        ", 'ann', 'then');"
+    )
+    raw.close()
+
+    with opened(old) as db:
+        assert [job.id for job in jobs.list_jobs(db)] == ["0003-evaluate", "0002-article", "0001-import"]
+        assert [run.job.number for run in runs.list_runs(db)] == [2]
+        kinds = ("train", "import", "evaluate", "bundle", "drift")
+        assert {kind: jobs.next_number(db, kind) for kind in kinds} == {
+            "train": 8, "import": 7, "evaluate": 4, "bundle": 9, "drift": 1,
+        }  # fmt: skip
+        assert next_id(db, "projects") == 3
+        assert [removals.last_id(each) for each in removals.list_removals(db) if each.kind != "source"] == [2, 5]
+
+
+def test_the_kinds_of_jobs_are_those_of_the_schema(db: Database, project: Project) -> None:
+    """A kind without a place in the list would share its numbers with the runs."""
+    (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'jobs'").fetchone()
+
+    assert tuple(re.findall("'([a-z]+)'", re.search(r"kind IN \(([^)]*)\)", sql).group(1))) == JOB_KINDS  # type: ignore[union-attr]
 
 
 def test_an_update_that_would_lose_a_reference_is_refused(tmp_path: Path) -> None:

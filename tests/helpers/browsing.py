@@ -39,10 +39,9 @@ def add_run(lab: Lab, project: Project) -> str:
         ]
         apply_events(db, project, "tests", events)
         with write(db):
-            number = jobs.next_number(db)
-            job = jobs.insert_job(
-                db, id=f"{number:04}-fast", number=number, kind="train", project_id=project.id, request_id=f"{number}"
-            )
+            number = jobs.next_number(db, "train")
+            name = f"{number:04}-fast"
+            job = jobs.insert_job(db, id=name, number=number, kind="train", project_id=project.id, request_id=name)
             runs.insert_run(db, job_id=job.id, preset="fast", config="{}", dataset_sha256="", train_n=1, val_n=1)
             jobs.set_state(db, job, "finished", final=True)
     folder = lab.home.run(job.id)

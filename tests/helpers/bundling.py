@@ -17,7 +17,7 @@ from core.runs.bundle_worker import make_bundle
 from core.training.snapshot import dataset_hash
 from tests.helpers import toy
 
-RUN, JOB = "0001-fast", "0002-bundle"
+RUN, JOB = "0001-fast", "0001-bundle"
 SOURCES = [{"name": "June", "owner": "the *team*", "authorization": "ticket 1"}]
 
 

@@ -31,7 +31,7 @@ def add_proposals(
                 proposals.insert_proposal(
                     db, sample_id, reader, text=text, confidence=0.5 if text else 0.0, positions=confidences
                 )
-        number = jobs.next_number(db)
+        number = jobs.next_number(db, "propose")
         job = jobs.insert_job(
             db, id=f"{number:04d}-propose", number=number, kind="propose", project_id=project.id,
             request_id=f"propose {number}",

@@ -64,10 +64,9 @@ def start_forever(db: Database, home: Home, project: Project) -> JobDir:
 def add_finished(db: Database, project: Project, reference: str, correct: int | None, n: int) -> str:
     """Add a finished run with its result on val, None for a run without one, and return its id."""
     with write(db):
-        number = jobs.next_number(db)
-        job = jobs.insert_job(
-            db, id=f"{number:04}-fast", number=number, kind="train", project_id=project.id, request_id=f"{number}"
-        )
+        number = jobs.next_number(db, "train")
+        name = f"{number:04}-fast"
+        job = jobs.insert_job(db, id=name, number=number, kind="train", project_id=project.id, request_id=name)
         runs.insert_run(
             db, job_id=job.id, preset="fast", config="{}", dataset_sha256="", train_n=100, val_n=n, reference=reference
         )

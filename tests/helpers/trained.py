@@ -24,8 +24,8 @@ from db.samples import select_samples
 from tests.helpers.readings import add_proposals
 
 RUN = "0001-fast"
-ON_READINGS = "0002-fast"
-"""The run of `train_on_readings_once`; the readers' job is 0001."""
+ON_READINGS = "0001-fast"
+"""The run of `train_on_readings_once`."""
 SETTINGS = {
     "max_steps": "2", "batch_size": "8", "image_size": "32x96", "pretrained": "none", "device": "cpu",
     "backbone": "test_resnet", "width": "32",  # a folder of 2 MB, which tests copy, instead of 31 MB

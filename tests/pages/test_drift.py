@@ -17,7 +17,7 @@ from pages.components.charts import HIGHEST, drift_figure
 from tests.helpers.drifting import come, inverted, look, new_images, use
 
 OpenPage = Callable[..., AppTest]
-PLAIN, TTA = "0002-bundle", "0003-bundle"
+PLAIN, TTA = "0001-bundle", "0002-bundle"
 
 
 def said(app: AppTest) -> str:

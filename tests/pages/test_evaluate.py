@@ -231,7 +231,7 @@ def test_a_threshold_is_saved_with_the_run(home: Home, open_page: OpenPage, trai
 def test_verdicts_of_the_portal_choose_a_threshold_too(home: Home, open_page: OpenPage, bundled: Project) -> None:
     """The choice appears once a bundle of the run was judged. A dozen validation images show no threshold."""
     with opened(home.db) as db:
-        bundle = find_bundle(db, home, "0002-bundle")
+        bundle = find_bundle(db, home, "0001-bundle")
         assert bundle is not None
         assert "threshold by" not in open_page("evaluate", project=bundled.name, section="confidence").session_state
         judge(db, bundled, name_of(bundle.directory), np.linspace(0.5, 1, 900).tolist(), wrong=20)

@@ -21,7 +21,7 @@ from db.runs import find_run
 from tests.helpers.trained import RUN
 
 OpenPage = Callable[..., AppTest]
-PLAIN, TTA = "0002-bundle", "0003-bundle"
+PLAIN, TTA = "0001-bundle", "0002-bundle"
 
 
 def said(app: AppTest) -> str:

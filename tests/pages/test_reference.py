@@ -34,7 +34,7 @@ def add_run(home: Home, reference: Reference) -> None:
     with opened(home.db) as db, write(db):
         first = runs.find_run(db, ON_READINGS)
         assert first is not None
-        number = jobs.next_number(db)
+        number = jobs.next_number(db, "train")
         job = jobs.insert_job(
             db, id=f"{number:04}-fast", number=number, kind="train", project_id=first.job.project_id, request_id="copy"
         )

@@ -30,7 +30,7 @@ from tests.helpers.repository import ROOT
 from tests.helpers.runs import add_finished, start_forever
 from tests.helpers.trained import RUN
 
-PLAIN = "0002-bundle"
+PLAIN = "0001-bundle"
 
 
 @pytest.fixture
@@ -259,11 +259,11 @@ def test_a_run_in_use_or_with_a_successor_is_not_deleted(
     bundle = find_bundle(db, home, PLAIN)
     assert bundle is not None
     promote(db, bundle, operator="ann")
-    with pytest.raises(JobError, match="0002-bundle is in use, and was made from run 0001-fast"):
+    with pytest.raises(JobError, match="0001-bundle is in use, and was made from run 0001-fast"):
         _delete_run(db, home, RUN)
     with write(db):
         db.execute("DELETE FROM promotions")
-        number = jobs.next_number(db)
+        number = jobs.next_number(db, "train")
         job = jobs.insert_job(
             db, id=f"{number:04}-fast", number=number, kind="train", project_id=bundled.id, request_id="r"
         )

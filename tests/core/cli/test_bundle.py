@@ -74,29 +74,29 @@ def test_a_bundle_is_promoted_and_listed(home: Home, slotlab: Slotlab) -> None:
     """The list says which one is in use, and which one its run has outgrown."""
     listed = json.loads(slotlab("models", "--project", "portal", "--json").stdout)
     assert [(each["bundle"], each["in_use"], each["is_current"]) for each in listed] == [
-        ("0003-bundle", False, True), ("0002-bundle", False, False),
+        ("0002-bundle", False, True), ("0001-bundle", False, False),
     ]  # fmt: skip
     assert listed[0]["val"]["n"] > 0
 
-    done = slotlab("promote", "2", "--json")
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"bundle": "0002-bundle", "run": RUN})
+    done = slotlab("promote", "1", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"bundle": "0001-bundle", "run": RUN})
     lines = slotlab("models", "--project", "portal").stdout.splitlines()
-    assert lines[1].startswith(f"0002-bundle  {RUN}  val ")
+    assert lines[1].startswith(f"0001-bundle  {RUN}  val ")
     assert lines[1].endswith("  in use  outdated")
-    refused(slotlab("promote", "2"), "0002-bundle is already in use.")
+    refused(slotlab("promote", "1"), "0001-bundle is already in use.")
     refused(slotlab("promote", RUN), f"{RUN} is not a bundle. `slotlab models` lists the bundles.")
-    (home.bundles / "0003-bundle" / "manifest.json").write_text("[]")
-    assert slotlab("models", "--project", "portal").stdout.splitlines()[0] == f"0003-bundle  {RUN}  damaged"
+    (home.bundles / "0002-bundle" / "manifest.json").write_text("[]")
+    assert slotlab("models", "--project", "portal").stdout.splitlines()[0] == f"0002-bundle  {RUN}  damaged"
     assert json.loads(slotlab("models", "--project", "portal", "--json").stdout)[0]["val"] is None
-    for path in (home.bundles / "0003-bundle").iterdir():
+    for path in (home.bundles / "0002-bundle").iterdir():
         path.unlink()
-    (home.bundles / "0003-bundle").rmdir()
+    (home.bundles / "0002-bundle").rmdir()
     gone = "The files of {} are gone. Use another bundle, or make it again."
-    refused(slotlab("promote", "3"), gone.format("0003-bundle"))
-    shutil.rmtree(home.bundles / "0002-bundle")
+    refused(slotlab("promote", "2"), gone.format("0002-bundle"))
+    shutil.rmtree(home.bundles / "0001-bundle")
     listed = slotlab("models", "--project", "portal")
-    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", gone.format("0002-bundle") + "\n")
-    refused(slotlab("drift", "--project", "portal"), gone.format("0002-bundle"))
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", gone.format("0001-bundle") + "\n")
+    refused(slotlab("drift", "--project", "portal"), gone.format("0001-bundle"))
 
 
 @pytest.mark.usefixtures("trained")

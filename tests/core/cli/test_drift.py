@@ -13,7 +13,7 @@ from db.records import Project
 from tests.helpers.command_line import Slotlab, command_here, refused
 from tests.helpers.drifting import come, inverted, new_images, use
 
-PLAIN = "0002-bundle"
+PLAIN = "0001-bundle"
 
 
 @pytest.fixture

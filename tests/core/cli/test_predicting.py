@@ -210,7 +210,7 @@ def test_a_bundle_names_blind_images_where_its_lab_is(
     home: Home, slotlab: Slotlab, bundled: Project, tmp_path: Path, command: str
 ) -> None:
     """Another lab has a run of the same name. It knows nothing about the bundle's images."""
-    bundle = shutil.copytree(home.bundles / "0002-bundle", tmp_path / "reader")
+    bundle = shutil.copytree(home.bundles / "0001-bundle", tmp_path / "reader")
     image = tmp_path / "image.png"
     image.write_bytes(remove_labels(home, bundled, "val")[0])
     options = ["--out", tmp_path / "here"] if command == "batch" else ["--json"]

@@ -114,7 +114,7 @@ def test_a_log_of_another_project_is_refused(here: Here, home: Home, bundled: Pr
     with opened(home.db) as db, write(db):
         projects.insert_project(db, "other", bundled.length, bundled.charset)
         projects.set_archived(db, bundled.id, archived=True)
-    bundle, log = home.bundles / "0003-bundle", tmp_path / "log.jsonl"
+    bundle, log = home.bundles / "0002-bundle", tmp_path / "log.jsonl"
     reader, image = load(bundle, log=log), bundle / "test-1.png"
     reader.read(image).accepted_by_portal(accepted=True)
 

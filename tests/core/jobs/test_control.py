@@ -22,6 +22,7 @@ from db import runs
 from db.records import Project
 from tests.helpers.repository import ROOT
 from tests.helpers.runs import start, start_forever
+from tests.helpers.stand_in import FOREVER
 from tests.helpers.waiting import wait_for, wait_for_end, wait_until_working
 
 pytestmark = pytest.mark.usefixtures("stand_in")
@@ -291,19 +292,75 @@ def test_a_worker_that_outlives_its_runner_and_ignores_cancel_is_killed(
 
 
 def test_numbers_of_directories_are_not_given_again(db: Database, home: Home, project: Project) -> None:
-    """A restored older database does not write into newer runs. What people put there does not matter."""
-    (home.runs / "0041-article").mkdir()
-    (home.runs / "1st-try-backup").mkdir()
+    """A restored older database does not write into newer runs. What people put there does not matter.
+
+    A directory without run.json counts too, because its name tells its kind.
+    """
+    for name in ("0041-article", "0008-import", "1st-try-backup"):
+        (home.runs / name).mkdir()
     (home.runs / "99-notes").write_text("mine")
 
-    assert control.start_job(db, home, project, "import", {}).id == "0042-import"
+    assert control.start_job(db, home, project, "train", {}, name="fast").id == "0042-fast"
+    assert control.start_job(db, home, project, "import", {}).id == "0009-import"
+    assert control.start_job(db, home, project, "bundle", {}).id == "0001-bundle"
 
 
-def test_a_job_is_found_by_number_or_name(db: Database, home: Home, project: Project) -> None:
-    """1, 0001 and the full name mean the same job; the error names an unknown one."""
-    job = control.start_job(db, home, project, "import", {})
+def test_each_kind_of_job_counts_for_itself(db: Database, home: Home, labeled: Project) -> None:
+    """A reader of "run 2" does not look for a run between 1 and 2. The newest job comes first all the same."""
+    made = [control.start_job(db, home, labeled, "import", {}).id]
+    for kind in ("evaluate", "bundle"):
+        made.append(start(db, home, labeled).job.id)
+        made.append(control.start_job(db, home, labeled, kind, {}).id)
 
-    assert [control.find_job(db, text).id for text in ("1", "0001", job.id)] == [job.id] * 3
-    for text in ("8", "0001-fast", "", "١"):
+    assert made == ["0001-import", "0001-fast", "0001-evaluate", "0002-fast", "0001-bundle"]
+    assert [job.id for job in rows.list_jobs(db)] == made[::-1]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("train", "import"), ("train", "bundle"), ("import", "fast")])
+def test_no_job_has_the_id_of_another_kind(db: Database, home: Home, project: Project, kind: str, name: str) -> None:
+    """A run that is called import would share its id with an import of the same number."""
+    with pytest.raises(ValueError, match="cannot be named"):
+        control.start_job(db, home, project, kind, {}, name=name)
+
+
+def test_a_job_is_found_by_number_or_name(db: Database, home: Home, labeled: Project) -> None:
+    """1 and 0001 mean the job of the kind that is asked for, and a full name means any job."""
+    ids = [control.start_job(db, home, labeled, kind, {}).id for kind in ("import", "bundle")]
+    ids.append(start(db, home, labeled).job.id)
+
+    for text in ("1", "0001"):
+        assert control.find_job(db, text).id == "0001-fast"
+        assert control.find_job(db, text, "bundle").id == "0001-bundle"
+    assert [control.find_job(db, text).id for text in ids] == ids
+    for text in ("8", "0001-article", "", "١"):
         with pytest.raises(JobError, match=f"There is no run or job '{text}'"):
             control.find_job(db, text)
+    with pytest.raises(JobError, match=r"There is no bundle '8'\. `slotlab models` lists the bundles"):
+        control.find_job(db, "8", "bundle")
+
+
+def test_a_number_cancels_a_run_and_an_id_any_job(
+    db: Database,
+    home: Home,
+    labeled: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The list of runs names the other active jobs. All of it works with a lost database too."""
+    monkeypatch.setenv("SLOTLAB_HOME", str(home.root))
+    job = JobDir(home.run(control.start_job(db, home, labeled, "import", {"steps": FOREVER}).id))
+    run = start_forever(db, home, labeled)
+    wait_until_working(job)
+
+    commands.list_runs(project="portal", as_json=True)
+    printed = capsys.readouterr()
+    assert [each["run"] for each in json.loads(printed.out)] == [run.id]
+    assert printed.err == "0001-import is running. `slotlab cancel 0001-import` cancels it.\n"
+    commands.cancel("1", as_json=False)
+    assert (run.observe().state, job.observe().state) == ("canceled", "running")
+    assert capsys.readouterr().out == "0001-fast is canceled.\n"
+    assert control.cancel_without_database(home, "1") is None
+    assert control.cancel_without_database(home, "0001-import") == job.observe()
+    assert job.observe().state == "canceled"
+    commands.list_runs(project="portal", as_json=False)
+    assert "import" not in "".join(capsys.readouterr())

@@ -99,6 +99,21 @@ def test_a_run_outside_the_queue_cannot_be_moved(waiting: list[JobDir]) -> None:
     assert waiting_now(first) == ["0002-fast", "0004-fast"]
 
 
+def test_a_search_for_wrong_labels_waits_for_runs_that_are_older(
+    waiting: list[JobDir], make_job: MakeJob, run_job: RunJob
+) -> None:
+    """Its number is lower, because each kind counts for itself."""
+    second, third, fourth = waiting[1:]
+    for place, job in enumerate((second, third, fourth)):
+        job.write("run.json", job.spec() | {"created_at": f"2026-11-30T10:00:0{3 * place}+00:00"})
+    folds = make_job("0001-folds", kind="folds")
+    folds.write("run.json", folds.spec() | {"created_at": "2026-11-30T10:00:05+00:00"})
+    run_job(folds)
+    wait_for(folds, lambda view: view.state == "queued")
+
+    assert waiting_now(folds) == ["0002-fast", "0003-fast", "0001-folds", "0004-fast"]
+
+
 def test_a_damaged_order_is_that_of_the_numbers(waiting: list[JobDir]) -> None:
     """A damaged file blocks no run."""
     order.move(waiting[0].path.parent, "0004-fast", before="0002-fast")

@@ -123,13 +123,13 @@ def test_a_damaged_result_fails_its_job_and_no_other(db: Database, home: Home, l
     with write(db):
         rows.set_state(db, rows.get_job(db, damaged.id), "running")
     (damaged.path / "result.json").write_text(result)
-    for name in ("1st-try-backup", "20261128235959-backup", "99999999999999999999999-x"):
+    for name in ("1st-try-import", "20261128235959-import", "99999999999999999999999-import"):
         (home.runs / name).mkdir()
     good = control.start_job(db, home, labeled, "import", {})
 
     assert control.follow(db, home, good.id, lambda _: None).state == "finished"
     assert control.queue(home) == {}
-    assert good.number == JobDir(damaged.path).number + 1
+    assert good.id == "0001-import"
     after = rows.get_job(db, damaged.id)
     assert (after.state, after.reason) == ("failed", "result.json is damaged.")
 

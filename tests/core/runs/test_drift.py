@@ -24,7 +24,7 @@ from db.records import Project
 from tests.helpers.drifting import come, inverted, look, new_images, use
 from tests.helpers.repository import ROOT
 
-PLAIN = "0002-bundle"
+PLAIN = "0001-bundle"
 
 
 def answer(**changes: object) -> Streamed:
@@ -124,7 +124,7 @@ def test_without_a_bundle_in_use_one_sentence_says_what_to_do(home: Home, bundle
         assert newest_drift(db, bundled) is None
     use(home, PLAIN)
     shutil.rmtree(home.bundles / PLAIN)
-    with opened(home.db) as db, pytest.raises(OptionError, match="The files of 0002-bundle are gone"):
+    with opened(home.db) as db, pytest.raises(OptionError, match="The files of 0001-bundle are gone"):
         start_drift(db, home, bundled, operator="ann")
 
 
@@ -201,7 +201,7 @@ def test_a_damaged_result_counts_as_none(home: Home, bundled: Project, tmp_path:
     look(home, bundled)
     with opened(home.db) as db:
         newest = jobs.list_jobs(db, project_id=bundled.id, kind=KIND)[0]
-        for result in ("{}", "[]", '{"bundle": "0002-bundle"}', "5"):
+        for result in ("{}", "[]", '{"bundle": "0001-bundle"}', "5"):
             with write(db):
                 db.execute("UPDATE jobs SET result = ? WHERE id = ?", [result, newest.id])
 

@@ -17,7 +17,7 @@ from db.records import Project
 from tests.helpers.runs import add_finished
 from tests.helpers.trained import RUN
 
-PLAIN, TTA = "0002-bundle", "0003-bundle"
+PLAIN, TTA = "0001-bundle", "0002-bundle"
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_a_bundle_is_promoted_rolled_back_and_deleted(home: Home, bundled: Proje
         promote(db, first, operator="ann")
         promote(db, second, operator="bob")
 
-        with pytest.raises(OptionError, match=r"^0003-bundle is already in use\.$"):
+        with pytest.raises(OptionError, match=r"^0002-bundle is already in use\.$"):
             promote(db, second, operator="ann")
-        with pytest.raises(OptionError, match=r"^0003-bundle is in use\. Use another bundle first\.$"):
+        with pytest.raises(OptionError, match=r"^0002-bundle is in use\. Use another bundle first\.$"):
             delete_bundle(db, second)
         assert former(db, home, bundled) == first
         promote(db, first, operator="ann")
@@ -72,9 +72,9 @@ def test_a_bundle_is_promoted_rolled_back_and_deleted(home: Home, bundled: Proje
         ]  # fmt: skip
         assert list_bundles(db, home, bundled) == [first]
         assert not second.directory.exists()
-        with pytest.raises(OptionError, match=r"^The files of 0003-bundle are gone\."):
+        with pytest.raises(OptionError, match=r"^The files of 0002-bundle are gone\."):
             promote(db, second, operator="ann")
-        with pytest.raises(StorageError, match=r"^The files of 0003-bundle could not be deleted "):
+        with pytest.raises(StorageError, match=r"^The files of 0002-bundle could not be deleted "):
             delete_bundle(db, second)
 
 
@@ -123,6 +123,6 @@ def test_damaged_bundles_are_refused_with_one_sentence(home: Home, bundled: Proj
         with pytest.raises(ExportError, match=r"^model\.onnx of this bundle is damaged\. "):
             compare_bundles(db, bundled, first, second)
         (second.directory / "manifest.json").write_text("{")
-        with pytest.raises(StorageError, match=r"^The manifest of 0003-bundle is damaged\. Make the bundle again\.$"):
+        with pytest.raises(StorageError, match=r"^The manifest of 0002-bundle is damaged\. Make the bundle again\.$"):
             manifest_of(second)
         assert json.loads((first.directory / "manifest.json").read_text()) == manifest_of(first)

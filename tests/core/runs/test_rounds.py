@@ -26,10 +26,10 @@ from tests.helpers.trained import ON_READINGS, SETTINGS
 def add_evaluation(db: Database, project: Project, run: str, reference: str, correct: int, n: int) -> str:
     """Add an evaluation of a run on val, and return the id of its job."""
     with write(db):
-        number = jobs.next_number(db)
+        number = jobs.next_number(db, "evaluate")
         job = jobs.insert_job(
             db, id=f"{number:04}-evaluate", number=number, kind="evaluate", project_id=project.id,
-            request_id=f"{number}",
+            request_id=f"evaluate {number}",
         )  # fmt: skip
         evaluations.insert_evaluation(
             db, run_id=run, job_id=job.id, split="val", tta=False, n=n, correct=correct, result="{}",
@@ -147,10 +147,9 @@ def test_an_interrupted_round_is_resumed(
 def add_round(db: Database, project: Project, run: str, next_run: str) -> str:
     """Add a finished round, and return its id."""
     with write(db):
-        number = jobs.next_number(db)
-        job = jobs.insert_job(
-            db, id=f"{number:04}-round", number=number, kind="round", project_id=project.id, request_id=f"{number}"
-        )
+        number = jobs.next_number(db, "round")
+        name = f"{number:04}-round"
+        job = jobs.insert_job(db, id=name, number=number, kind="round", project_id=project.id, request_id=name)
         jobs.set_state(db, job, "finished", result=json.dumps(result(run, next_run)), final=True)
     return job.id
 

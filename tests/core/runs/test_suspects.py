@@ -53,10 +53,9 @@ def add_folds(db: Database, home: Home, project: Project, **texts: str) -> str:
             logits_NPC[row, position, index] = 15
     log_probs_NPC = logits_NPC - np.log(np.exp(logits_NPC).sum(axis=2, keepdims=True))
     with write(db):
-        number = jobs.next_number(db)
-        job = jobs.insert_job(
-            db, id=f"{number:04d}-folds", number=number, kind="folds", project_id=project.id, request_id=f"{number}"
-        )
+        number = jobs.next_number(db, "folds")
+        name = f"{number:04d}-folds"
+        job = jobs.insert_job(db, id=name, number=number, kind="folds", project_id=project.id, request_id=name)
         jobs.set_state(db, job, "finished", result='{"n": 100, "correct": 99}', final=True)
     home.run(job.id).mkdir(parents=True)
     for fold in range(FOLDS):

@@ -124,11 +124,11 @@ def test_verdicts_of_the_portal_set_a_threshold(
 ) -> None:
     """A run with a dozen validation images gets a threshold from what its bundle submitted."""
     with opened(home.db) as db:
-        bundle = find_bundle(db, home, "0002-bundle")
+        bundle = find_bundle(db, home, "0001-bundle")
         assert bundle is not None
         judge(db, bundled, name_of(bundle.directory), np.linspace(0.5, 1, 900).tolist(), wrong=20)
         judge(db, bundled, "bundle of elsewhere", [0.99] * 50, wrong=50)
-    (home.bundles / "0003-bundle" / "manifest.json").write_text("[]")  # a damaged bundle has no answers
+    (home.bundles / "0002-bundle" / "manifest.json").write_text("[]")  # a damaged bundle has no answers
 
     done = command_here(home.root, capsys, monkeypatch, "threshold", "1", "--verdicts", "--json")
 
@@ -147,7 +147,7 @@ def test_verdicts_of_the_portal_set_a_threshold(
 def test_a_reading_less_sure_than_all_submitted_ones_is_not_accepted(home: Home, bundled: Project) -> None:
     """The portal accepted every submitted text, so the threshold is the lowest confidence that was submitted."""
     with opened(home.db) as db:
-        bundle = find_bundle(db, home, "0002-bundle")
+        bundle = find_bundle(db, home, "0001-bundle")
         assert bundle is not None
         judge(db, bundled, name_of(bundle.directory), np.linspace(0.9, 1, 600).tolist(), wrong=0)
         run = runs.find_run(db, bundle.run_id)
