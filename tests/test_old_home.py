@@ -86,6 +86,7 @@ def test_runs_and_their_results_are_listed(db: Database, home: Home, project: Pr
     report = jobs.find_job(db, "0001-import")
     assert report is not None
     assert json.loads(report.result or "")["imported"] == 90
+    assert [jobs.next_number(db, kind) for kind in ("train", "evaluate", "import", "bundle")] == [7, 6, 2, 1]
     assert recipes.titles(db, project) == ["default", "off", "tilted@2", "tilted@1"]
     assert recipes.default_title(db, project) == "tilted@1"
     run = runs.find_run(db, RUN)

@@ -162,9 +162,8 @@ def test_jobs_keep_their_numbers_and_each_kind_continues_its_own(tmp_path: Path)
         "INSERT INTO removals (kind, project, name, counts, last_ids, folders, operator, at) VALUES"
         """ ('run', 'portal', '0005-fast', '{}', '{"projects": 2, "jobs": 5}', '["runs/0005-fast"]', 'ann', 'then'),"""
         """ ('source', 'portal', 'june', '{}', '{"projects": 2, "jobs": 9}', '[]', 'ann', 'then'),"""
-        """ ('project', 'other', 'other', '{}', '{"projects": 2, "jobs": 9}','"""
-        """["runs/0004-fast", "runs/0006-import", "runs/0007-article-cut", "runs/0008-bundle", "bundles/0008-bundle"]'"""
-        ", 'ann', 'then');"
+        """ ('project', 'other', 'other', '{}', '{"projects": 2, "jobs": 9}', '["runs/0004-fast", "runs/0006-import","""
+        """ "runs/0007-article-cut", "runs/0008-bundle", "bundles/0008-bundle"]', 'ann', 'then');"""
     )
     raw.close()
 

@@ -90,9 +90,9 @@ def test_runs_are_listed_with_their_validation_result(slotlab: Slotlab) -> None:
     """The fields that scripts use exist, and the newest run comes first."""
     (run,) = json.loads(slotlab("runs", "--json").stdout)[-1:]
 
-    assert (run["run"], run["project"], run["preset"], run["state"]) == ("0002-fast", "p", "fast", "finished")
+    assert (run["run"], run["project"], run["preset"], run["state"]) == ("0001-fast", "p", "fast", "finished")
     assert run["val_exact"] == run["val_correct"] / run["val_n"]
-    assert "0002-fast" in slotlab("runs").stdout
+    assert "0001-fast" in slotlab("runs").stdout
 
 
 def test_train_ends_with_one_json_object(home: Path) -> None:
@@ -109,7 +109,7 @@ def test_weights_are_found_relative_to_the_current_directory(home: Path) -> None
     """The worker has another current directory and still reads them."""
     cwd = Path((home / "cwd").read_text())
     assert json.loads((home / "out").read_text())["state"] == "finished"
-    assert JobDir(Home(home).run("0002-fast")).spec()["config"]["pretrained"] == str(cwd / "weights.pth")
+    assert JobDir(Home(home).run("0001-fast")).spec()["config"]["pretrained"] == str(cwd / "weights.pth")
 
 
 def test_initial_weights_are_a_run_or_a_file_of_the_current_directory(home: Path, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_initial_weights_are_a_run_or_a_file_of_the_current_directory(home: Path
 )
 def test_evaluation_is_printed_as_json(slotlab: Slotlab, split: str, option: str, views: list[str]) -> None:
     """The result has k, n, interval, accuracy per position and views."""
-    result = json.loads(slotlab("evaluate", "2", "--split", split, option, "--json").stdout)
+    result = json.loads(slotlab("evaluate", "1", "--split", split, option, "--json").stdout)
 
     low, high = result["ci95"]
     assert result["exact_match"] == result["correct"] / result["n"]
@@ -149,15 +149,15 @@ def test_evaluation_counts_unreadable_images_as_wrong(
     """Text and JSON have the count and the rate."""
     home = shutil.copytree(home, tmp_path / "copy")
     slotlab = partial(command_here, home, capsys, monkeypatch)
-    before = json.loads(slotlab("evaluate", "2", "--tta", "--json").stdout)
+    before = json.loads(slotlab("evaluate", "1", "--tta", "--json").stdout)
     assert (before["unreadable"], before["exact_match_with_unreadable"]) == (0, before["exact_match"])
-    assert "unreadable" not in slotlab("evaluate", "2", "--tta").stdout
+    assert "unreadable" not in slotlab("evaluate", "1", "--tta").stdout
 
     with opened(Home(home).db) as db:
         project = find_project(db, "p")
     add_unreadable(Home(home), project, "val", 2)
-    result = json.loads(slotlab("evaluate", "2", "--tta", "--json").stdout)
-    text = slotlab("evaluate", "2", "--tta").stdout
+    result = json.loads(slotlab("evaluate", "1", "--tta", "--json").stdout)
+    text = slotlab("evaluate", "1", "--tta").stdout
 
     correct, n = result["correct"], result["n"] + 2
     assert (result["unreadable"], result["exact_match_with_unreadable"]) == (2, correct / n)
@@ -166,7 +166,7 @@ def test_evaluation_counts_unreadable_images_as_wrong(
 
 def test_a_run_uses_its_own_views_by_default(home: Path, slotlab: Slotlab, images: Path) -> None:
     """A threshold chosen with other views is reported and accepts nothing."""
-    directory, image = Home(home).run("0002-fast"), min(images.iterdir())
+    directory, image = Home(home).run("0001-fast"), min(images.iterdir())
     views = (ORIGINAL, View("nearer", zoom=1.2))
     saved_choice = (directory / "views.json").read_bytes()
     ViewChoice(views=views, use=True).save(directory)
@@ -176,7 +176,7 @@ def test_a_run_uses_its_own_views_by_default(home: Path, slotlab: Slotlab, image
         wrong=0, risk_bound=0.1,
     ).save(directory)  # fmt: skip
     try:
-        done = slotlab("predict", "2", image, "--json")
+        done = slotlab("predict", "1", image, "--json")
     finally:
         (directory / "acceptance.json").unlink()
         (directory / "views.json").write_bytes(saved_choice)
@@ -191,7 +191,7 @@ def test_prediction_continues_after_a_bad_file(slotlab: Slotlab, images: Path, t
     bad.write_bytes(b"no image")
     good = sorted(images.iterdir())[:2]
 
-    done = slotlab("predict", "0002-fast", good[0], bad, good[1], "--tta", "--json")
+    done = slotlab("predict", "0001-fast", good[0], bad, good[1], "--tta", "--json")
 
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1
@@ -234,7 +234,7 @@ def test_the_built_in_reader_names_characters_that_it_does_not_know(slotlab: Slo
         (("builtin",), "needs --length and --charset"),
         (("builtin", "--length", 12, "--charset", "0123456789"), "reads texts of 1 to 10 characters"),
         (("builtin", "--length", 4, "--charset", "漢字"), "knows only digits and the letters"),
-        (("0002-fast", "--length", 4), "A run knows its own"),
+        (("0001-fast", "--length", 4), "A run knows its own"),
     ],
 )
 def test_the_built_in_reader_needs_length_and_charset(
@@ -494,8 +494,8 @@ def test_a_watched_folder_may_vanish_for_a_while(
         (["train", "--project", "p", "--set", "lr=much"], "lr must be a number"),
         (["train", "--project", "p", "--set", "seed"], "--set expects key=value"),
         (["cancel", "77"], "There is no run or job '77'"),
-        (["evaluate", "2", "--split", "train"], "val or test"),
-        (["evaluate", "1"], "is not a training run"),
+        (["evaluate", "1", "--split", "train"], "val or test"),
+        (["evaluate", "0001-import"], "is not a training run but an import"),
         (["predict", "99", "x.png"], "There is no run or job '99'"),
         (["export", "--project", "p", "--format", "xml", "--out", "/tmp/x"], "Unknown format 'xml'"),
         (["import", "/nowhere", "--project", "p", *WHO], "No such folder or file: /nowhere"),

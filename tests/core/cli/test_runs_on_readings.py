@@ -30,14 +30,14 @@ def test_runs_and_evaluations_name_their_reference(
         return done.stdout
 
     (run,) = json.loads(slotlab("runs", "--json"))
-    evaluation = json.loads(slotlab("evaluate", "2", "--no-tta", "--json"))
+    evaluation = json.loads(slotlab("evaluate", "1", "--no-tta", "--json"))
 
     assert (run["reference"], run["val_exact"]) == ("readers", None)
     assert run["val_agreement"] == run["val_correct"] / run["val_n"]
     assert (evaluation["reference"], evaluation["exact_match"]) == ("readers", None)
     assert evaluation["agreement"] == evaluation["correct"] / evaluation["n"]
     assert "val agreement with readers " in slotlab("runs")
-    assert slotlab("evaluate", "2", "--no-tta").startswith("agreement with readers ")
+    assert slotlab("evaluate", "1", "--no-tta").startswith("agreement with readers ")
 
 
 def test_predict_says_that_readers_chose_the_threshold(
@@ -54,7 +54,7 @@ def test_predict_says_that_readers_chose_the_threshold(
     image = home.root / "image.png"
     image.write_bytes(encode_png(render("012", np.random.default_rng(0))))
 
-    done = command_here(home.root, capsys, monkeypatch, "predict", "2", str(image), "--no-tta", "--json")
+    done = command_here(home.root, capsys, monkeypatch, "predict", "1", str(image), "--no-tta", "--json")
 
     assert json.loads(done.stdout)["accepted"] is True
     assert "calibrated against readers" in done.stderr
@@ -68,7 +68,7 @@ def test_predict_names_blind_images(
     with opened(home.db) as db:
         sample = samples.select_samples(db, trained_on_readings.id, split="val")[0]
         image.write_bytes(samples.image_bytes(db, [sample.id])[sample.id])
-    for run in ("2", str(home.run(ON_READINGS))):
+    for run in ("1", str(home.run(ON_READINGS))):
         done = command_here(home.root, capsys, monkeypatch, "predict", run, str(image), "--json")
         record = json.loads(done.stdout)
         assert (done.returncode, len(record["text"]), record["blind"]) == (0, 3, True)
@@ -78,6 +78,6 @@ def test_predict_names_blind_images(
         event = {"event": "e", "action": "label", "sample": sample.sha256, "text": "000", "base": 0}
         apply_events(db, trained_on_readings, "Ann", [event])
 
-    done = command_here(home.root, capsys, monkeypatch, "predict", "2", str(image), "--json")
+    done = command_here(home.root, capsys, monkeypatch, "predict", "1", str(image), "--json")
     assert json.loads(done.stdout)["blind"] is False
     assert "must not see" not in done.stderr

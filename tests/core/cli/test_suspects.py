@@ -78,4 +78,4 @@ def test_folds_are_run_and_followed_first(
 
     assert done.returncode == 1
     assert "The out-of-fold readings fold-1.npz are missing or damaged" in done.stderr
-    assert (home.run("0002-folds") / "exit.json").exists()
+    assert (home.run("0001-folds") / "exit.json").exists()

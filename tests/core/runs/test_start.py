@@ -114,7 +114,7 @@ def test_a_test_evaluation_is_written_down_before_it_starts(db: Database, home: 
     job = start_evaluation(db, home, run, "test", tta=True, operator="ada")
 
     assert evaluations.count_test_uses(db, labeled.id) == 1
-    assert job.id == "0002-evaluate"
+    assert job.id == "0001-evaluate"
     directory = JobDir(home.run(job.id))
     assert (directory.spec()["run"], directory.spec()["split"], directory.spec()["tta"]) == (run.job.id, "test", True)
     assert load_snapshot(directory.path / "dataset.npz").labels == ["789"]

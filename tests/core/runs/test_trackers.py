@@ -194,7 +194,7 @@ def test_agreement_with_readers_is_not_called_exact_match(
     home: Home, trained_on_readings: Project, db: Database
 ) -> None:
     """Neither in the curves nor in the results."""
-    run = runs.find_run(db, "0002-fast")
+    run = runs.find_run(db, "0001-fast")
     assert run is not None
 
     names = {point.name for point in replay(db, home, run).points}
