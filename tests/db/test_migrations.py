@@ -10,6 +10,7 @@ from sqlite_utils.utils import sqlite3
 
 from core.errors import StorageError
 from core.home import Home
+from core.jobs.runner import JOB_WORDS, MODULES
 from db import jobs, removals, runs, samples
 from db.connection import connect, opened, write
 from db.evaluations import count_test_uses
@@ -179,10 +180,11 @@ def test_jobs_keep_their_numbers_and_each_kind_continues_its_own(tmp_path: Path)
 
 
 def test_the_kinds_of_jobs_are_those_of_the_schema(db: Database, project: Project) -> None:
-    """A kind without a place in the list would share its numbers with the runs."""
+    """A kind that the list lacks would share its numbers with the runs."""
     (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'jobs'").fetchone()
 
     assert tuple(re.findall("'([a-z]+)'", re.search(r"kind IN \(([^)]*)\)", sql).group(1))) == JOB_KINDS  # type: ignore[union-attr]
+    assert set(JOB_KINDS) == set(MODULES) == set(JOB_WORDS)
 
 
 def test_an_update_that_would_lose_a_reference_is_refused(tmp_path: Path) -> None:
