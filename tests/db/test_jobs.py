@@ -142,11 +142,7 @@ def test_the_newest_evaluation_since_its_end_is_the_score_of_a_run(db: Database,
         jobs.set_state(db, run, "finished", final=True)
 
         def evaluate(correct: int, *, tta: bool, result: str = "{}") -> str:
-            number = jobs.next_number(db)
-            job = jobs.insert_job(
-                db, id=f"{number:04}-evaluate", number=number, kind="evaluate", project_id=project.id,
-                request_id=f"{number}",
-            )  # fmt: skip
+            job = insert(db, project, "evaluate", "evaluate")
             evaluations.insert_evaluation(
                 db, run_id=run.id, job_id=job.id, split="val", tta=tta, n=12, correct=correct, result=result
             )
