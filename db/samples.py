@@ -248,6 +248,17 @@ def count_lacking(db: Database, project_id: int, other_id: int) -> int:
     return int(db.execute(sql, [project_id, other_id]).fetchone()[0])
 
 
+def has_first_images(db: Database, project_id: int, other_id: int, n: int) -> bool:
+    """Return whether another project has the first `n` images of a project, or as many as it has at all."""
+    (most,) = db.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM samples WHERE project_id = ? LIMIT ?)", [other_id, n]
+    ).fetchone()
+    first = db.execute(
+        "SELECT sha256 FROM samples WHERE project_id = ? ORDER BY id LIMIT ?", [project_id, most]
+    ).fetchall()
+    return bool(first) and all(find_sample(db, other_id, sha256) for (sha256,) in first)
+
+
 def hashes_of_source(db: Database, source_id: int) -> set[str]:
     """Return the pixel hash of each image of a source."""
     return {

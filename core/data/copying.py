@@ -1,6 +1,6 @@
 """A new project from an old one, with another length or charset: images, labels that fit, and recipes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from core.charset import TextSpec, spec_of
@@ -13,6 +13,9 @@ from db.connection import write
 from db.queues import chunks
 from db.records import Project, Sample
 from db.sqlite import Database
+
+FIRST_IMAGES = 20
+"""First images that a copy shares with its original."""
 
 
 @dataclass
@@ -98,6 +101,16 @@ def copy_project(
         on_progress(done, len(chosen))
     _copy_filters(db, project, new, copied)
     return new, copied
+
+
+def originals_of(db: Database, project: Project) -> Iterator[Project]:
+    """Yield the earlier projects that have the first images of this one, newest first.
+
+    A copy begins with the images of its original. What is imported later, into either of them, changes nothing.
+    """
+    for other in sorted(projects.list_projects(db, archived=None), key=lambda each: -each.id):
+        if other.id < project.id and samples.has_first_images(db, project.id, other.id, FIRST_IMAGES):
+            yield other
 
 
 def _copy_tags(db: Database, new: Project, sample_ids: list[int], copied: Copied) -> None:

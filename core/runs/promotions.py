@@ -1,11 +1,15 @@
 """Which bundle of a project is in use, and which run its pages show first."""
 
+import json
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
+from core.data.copying import originals_of
 from core.errors import OptionError
 from core.home import Home
 from core.jobs import control
+from core.model.config import TrainConfig
+from core.model.init_choice import misfit
 from core.runs.bundles import Bundle, find_bundle, gone
 from core.runs.drift import newest_drift
 from core.runs.rounds import best_run
@@ -89,3 +93,18 @@ def run_to_begin_from(db: Database, home: Home, project: Project) -> str | None:
     names = [run.job.id for run in runs.list_runs(db, project.id) if run.job.state == "finished"]
     shown = default_run(db, home, project, [name for name in names if (home.run(name) / "checkpoints").is_dir()])
     return shown[0] if shown else None
+
+
+def run_of_original(db: Database, home: Home, project: Project, config: TrainConfig) -> tuple[str, Project] | None:
+    """Return the run whose weights the first run of a copy begins from, and its project.
+
+    None if `project` has a run or was not copied, or if no such weights fit `config`.
+    """
+    if runs.list_runs(db, project.id):
+        return None
+    for original in originals_of(db, project):
+        name = run_to_begin_from(db, home, original)
+        run = runs.find_run(db, name) if name else None
+        if run and not misfit(config, project.length, TrainConfig.from_dict(json.loads(run.config))):
+            return run.job.id, original
+    return None

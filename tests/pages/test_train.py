@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.copying import copy_project
 from core.data.labeling import apply_events
 from core.home import Home
 from core.images.augment_settings import check_augment
@@ -25,6 +26,7 @@ from db import projects, runs, samples
 from db.connection import opened, write
 from db.records import Project
 from tests.helpers.repository import ROOT
+from tests.helpers.runs import add_finished, add_labeled
 from tests.helpers.sources import move_to_source
 from tests.helpers.waiting import wait_for_end, wait_until, wait_until_working
 
@@ -519,3 +521,29 @@ def test_the_sidebar_leads_to_the_run_on_the_page(open_page: OpenPage, trained: 
 
     click(app, "New run")
     assert links(app) == ["project=portal"]
+
+
+def test_the_first_run_of_a_copy_begins_from_its_original(open_page: OpenPage, home: Home, labeled: Project) -> None:
+    """The field has the run, and a sentence says why. The next run begins as usual, and so does one of the original."""
+    with opened(home.db) as db:
+        name = add_finished(db, labeled, "people", 2, 2)
+        checkpoints = home.run(name) / "checkpoints"
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "1.json").write_text("{}")
+        copy, _ = copy_project(db, labeled, "copy", operator="ada")
+        add_labeled(db, copy, train=["125", "126"])
+    app = open_page("train", project="copy")
+    assert app.text_input(key=f"fast from {name} init").value == name
+    assert f"weights of run {name} of project portal" in texts(app.caption).replace("\\", "")
+    app.segmented_control(key="preset").set_value("article").run()
+    assert app.text_input(key="article init").value == "auto"
+    app.segmented_control(key="preset").set_value("fast").run()
+
+    click(app, "Start training")
+
+    assert not app.exception
+    with opened(home.db) as db:
+        (run,) = runs.list_runs(db, copy.id)
+    assert json.loads(run.config)["init"] == name
+    for project in ("copy", "portal"):
+        assert open_page("train", project=project).text_input(key="fast init").value == "auto"

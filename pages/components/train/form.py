@@ -16,6 +16,7 @@ from core.model.config import OPTIONS, PRESETS, TITLED, TrainConfig, with_option
 from core.runs import recipes
 from core.runs.differences import NOT_RECORDED, expand_augment, setting_differences
 from core.runs.forecast import forecast
+from core.runs.promotions import run_of_original
 from core.runs.start import (
     FEW,
     changed_labels,
@@ -103,9 +104,18 @@ def show_form(page: Page, cloned: Run | None) -> None:
             persist_state="session",
         )
         st.caption(PRESET_HELP[preset])
-    basis = _basis_of(cloned)
     with layout.database() as db:
         sources = [source.name for source in list_sources(db, page.project.id)]
+        preset_config = _basis_of(cloned, None).config
+        begins = None if cloned else run_of_original(db, layout.home(), page.project, preset_config)
+    basis = _basis_of(cloned, begins and begins[0])
+    if begins:
+        st.caption(
+            layout.plain(
+                f"By default the first run begins from the weights of run {begins[0]} of project {begins[1].name}, "
+                "which has the same images. Initial weights under More settings changes it."
+            )
+        )
     for name, column in zip(MAIN, st.columns(len(MAIN)), strict=True):
         _show_field(basis, name, column, sources)
     with st.expander("More settings", icon=":material/tune:"):
@@ -128,8 +138,9 @@ def show_form(page: Page, cloned: Run | None) -> None:
     # One id per form, so that a double click starts one run.
     request_id = st.session_state.setdefault(state.TRAIN_REQUEST, uuid.uuid4().hex)
     st.button(
-        "Start training", type="primary", icon=":material/play_arrow:", on_click=_start, args=(page, cloned, request_id)
-    )
+        "Start training", type="primary", icon=":material/play_arrow:", on_click=_start,
+        args=(page, cloned, begins and begins[0], request_id),
+    )  # fmt: skip
 
 
 # Fields
@@ -139,15 +150,19 @@ class _Basis(NamedTuple):
     """The starting point of the form: a preset or a cloned run."""
 
     name: str
+    """Stands in the keys of the fields, so that each starting point has its own."""
     preset: str
     """Becomes part of the new run's id."""
     config: TrainConfig
 
 
-def _basis_of(cloned: Run | None) -> _Basis:
+def _basis_of(cloned: Run | None, begins: str | None) -> _Basis:
+    """Return the starting point. `begins` is the run whose weights a preset begins from, if any."""
     if cloned:
         return _Basis(cloned.job.id, cloned.preset, _config_of(cloned))
     preset: str = st.session_state.get(state.PRESET, "fast")
+    if begins:
+        return _Basis(f"{preset} from {begins}", preset, replace(PRESETS[preset], init=begins))
     return _Basis(preset, preset, PRESETS[preset])
 
 
@@ -187,14 +202,14 @@ def _entered_config(project: Project, basis: _Basis) -> TrainConfig:
     return replace(with_options(basis.config, changed, TITLED), **augmentation)
 
 
-def _start(page: Page, cloned: Run | None, request_id: str) -> None:
+def _start(page: Page, cloned: Run | None, begins: str | None, request_id: str) -> None:
     """Callback: start the run and show it.
 
     Read the settings here instead of passing them to the button, because a click right after the last key would start
     a run with the values drawn before.
     """
     with layout.refuses():
-        basis = _basis_of(cloned)
+        basis = _basis_of(cloned, begins)
         with layout.database() as db:
             run = start_training(
                 db, layout.home(), page.project, _entered_config(page.project, basis), preset=basis.preset,

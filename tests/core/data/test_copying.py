@@ -4,7 +4,7 @@ import pytest
 from sqlite_utils import Database
 
 from core.backup.check import check
-from core.data.copying import Copied, copy_project
+from core.data.copying import Copied, copy_project, originals_of
 from core.data.labeling import apply_events
 from core.errors import OptionError
 from core.home import Home
@@ -116,3 +116,23 @@ def test_a_label_that_conflicts_with_one_of_an_unfinished_copy_is_counted(db: Da
     _, copied = copy_project(db, labeled, "new", operator="ben")
 
     assert copied == Copied(images=3, duplicates=1, labels=2, conflicts=1, recipes=1)
+
+
+def test_the_original_is_known_by_its_first_images(db: Database, labeled: Project) -> None:
+    """Later imports change nothing. A project with other images has none, nor one without any."""
+    with write(db):
+        other = projects.insert_project(db, "other", 3, "0123456789")
+    new, _ = copy_project(db, labeled, "new", operator="ben")
+    newest, _ = copy_project(db, new, "newest", operator="ben")
+    add_images(db, newest, 7)
+
+    assert list(originals_of(db, newest)) == [new, labeled]
+    assert list(originals_of(db, labeled)) == []
+    assert list(originals_of(db, other)) == []
+    with write(db):
+        source = projects.insert_source(db, other.id, "other", "the team", "ticket 2")
+        samples.insert_sample(
+            db, project_id=other.id, source_id=source.id, sha256="f" * 64, name="other.png", width=1, height=1,
+            split="train", image=b"",
+        )  # fmt: skip
+    assert list(originals_of(db, other)) == []
