@@ -78,8 +78,9 @@ def main(
             selected = [cell for cell in selected if (bench.folder(cell) / "train" / "result.json").exists()]
         code = run(selected, bench, measure, jobs=options.jobs, again=options.again)
         if options.quick and code == 0:
-            for cell in selected:
-                print(bench.result(cell).read_text(encoding="utf-8"))
+            for path in (bench.result(cell) for cell in selected):
+                if path.exists():  # else it cannot run here
+                    print(path.read_text(encoding="utf-8"))
         return code
 
 

@@ -1,1 +1,1 @@
-"""A CRNN trained by our recipe."""
+"""Trained peers: a CRNN and fast-plate-ocr."""

@@ -5,11 +5,13 @@
 A CRNN with CTC has as many parameters as our network, and the same images, image size, augmentation, optimizer,
 schedule, steps, averaging and selection. Its learning rate is searched first, on validation images of the hard style
 with seed 0: these are the cells crnn-rate-*. Its readings are greedy, and of exactly as many characters as the labels.
-Interrupted cells resume. `python -m bench.tables` writes docs/benchmarks.md from the files.
+Interrupted cells of the CRNN resume.
+
+CCT-XS of fast-plate-ocr is trained by that tool, for as many minutes as our network was: see bench/peers/plates.py for
+its environment. `python -m bench.tables` writes docs/benchmarks.md from the files.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from bench.accuracy.accuracy import COUNTS, LABELED, seeds_of
@@ -17,50 +19,39 @@ from bench.accuracy.cell import Cell
 from bench.accuracy.data import FOLDS
 from bench.accuracy.scores import load_audit, score_reads
 from bench.accuracy.training import train
-from bench.cells import Bench, CellError, load_results
+from bench.cells import Bench, load_results
 from bench.grid import main
+from bench.peers import plates
+from bench.peers.search import Peer, best_rate, searched
 from core.jobs.jobdir import JobDir
 from core.training.snapshot import load_snapshot
 
 RATES = ("0.0005", "0.001", "0.002", "0.004")
-"""Peak learning rates of the search. Ours is 0.002."""
+"""Peak learning rates of the CRNN's search. Ours is 0.002."""
 WORKER = "bench.peers.worker"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Peer(Cell):
-    """A peer that is trained with the best learning rate of the search."""
-
-    worker: str = WORKER
-
-    def needed(self) -> str:
-        return ", ".join(filter(None, (super().needed(), "the cells crnn-rate-*")))
-
-    def changed(self, result: Mapping[str, Any]) -> bool:
-        return super().changed({"config": result["config"] | {"lr": self.config().lr}})
-
-
-RATE_CELLS = tuple(f"crnn-rate-{rate}" for rate in RATES)
+RATE_CELLS = {f"crnn-rate-{rate}": rate for rate in RATES}
 
 CELLS: tuple[Cell, ...] = (
     *(
         Cell(
-            name=f"crnn-rate-{rate}",
+            name=name,
             what="search on val, rendered, 6 digits, hard style",
             group="rates",
             images="hard4000-untested",
             options={"seed": "0", "device": "cpu", "lr": rate},
             worker=WORKER,
         )
-        for rate in RATES
+        for name, rate in RATE_CELLS.items()
     ),
     *(
         Peer(
             name=f"crnn-{name}-{count}-seed{seed}",
             what=f"{what}, {count:,} labels",
-            group="crnn",
+            group="peers",
             images=f"{name}-{count}-draw{seed}",
             options={"seed": str(seed), "device": "cpu"},
+            worker=WORKER,
+            rates=RATE_CELLS,
         )
         for name, what in LABELED
         for count in COUNTS[1:]
@@ -71,21 +62,24 @@ CELLS: tuple[Cell, ...] = (
         Peer(
             name=f"crnn-{name}-{suffix}",
             what=f"{what}, all labels",
-            group="crnn",
+            group="peers",
             images=images,
             options=options | {"device": "cpu"},
+            worker=WORKER,
+            rates=RATE_CELLS,
         )
         for name, images, suffix, what, options in (
             *((name, name, "seed0", what, {"seed": "0"}) for name, what in LABELED if name != "portal6"),
             *(("portal6", f"portal6-fold{fold}", f"fold{fold}", "real, 6 digits", {}) for fold in range(FOLDS)),
         )
     ),
+    *plates.CELLS,
 )
 
 QUICK = Cell(
     name="quick",
     what="rendered; shows no more than that the bench works",
-    group="crnn",
+    group="peers",
     images="quick",
     options={"device": "cpu", "image_size": "32x96", "batch_size": "16", "max_steps": "12", "lr": "0.002"},
     worker=WORKER,
@@ -96,13 +90,13 @@ def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
     """Train or resume a cell and score what it read. A cell of the search has only val."""
     search: list[dict[str, Any]] = []
     if isinstance(cell, Peer):
-        search = searched(load_results(bench.results))
+        search = searched(load_results(bench.results), cell.rates)
         cell = replace(cell, options=dict(cell.options) | {"lr": best_rate(search)})
     trained = train(cell, bench)
     result = trained.job.read("result.json") or {}
     return (
         trained.described(cell)
-        | {key: result[key] for key in ("val_loss", "parameters", "read_ms", "step_ms")}
+        | {key: value for key, value in result.items() if key != "step"}
         | {"search": search, "splits": scores(cell, trained.job)}
     )
 
@@ -118,27 +112,5 @@ def scores(cell: Cell, job: JobDir) -> dict[str, Any]:
     return splits
 
 
-def searched(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return learning rate and right validation images of each cell of the search. Raises CellError without one."""
-    if missing := [name for name in RATE_CELLS if name not in results]:
-        raise CellError(f"The learning rate needs {', '.join(missing)}.")
-    found = [(rate, results[name]) for rate, name in zip(RATES, RATE_CELLS, strict=True)]
-    return [
-        {
-            "lr": rate,
-            "greedy": result["splits"]["val"]["raw"]["greedy"]["k"],
-            "exact": result["splits"]["val"]["raw"]["exact"]["k"],
-            "n": result["splits"]["val"]["raw"]["exact"]["n"],
-            "loss": result["val_loss"],
-        }
-        for rate, result in found
-    ]
-
-
-def best_rate(search: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rate with the most validation images right; among equals, the one with the lowest loss."""
-    return str(min(search, key=lambda each: (-each["exact"], each["loss"]))["lr"])
-
-
 def command() -> int:
-    return main("peers", __doc__, CELLS, (QUICK,), measure)
+    return main("peers", __doc__, CELLS, (QUICK, plates.QUICK), measure)

@@ -1,10 +1,11 @@
-"""The CRNN beside our network."""
+"""Trained peers beside our network."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from bench.accuracy import speed
 from bench.peers import peers
+from bench.peers.search import counterparts
 from bench.tables.markdown import Results, cell_rows, of_group, table
 from bench.tables.trained import minutes
 from core.evaluation.percent import counted
@@ -12,19 +13,19 @@ from core.evaluation.tta_effect import mcnemar
 
 
 def rates_table(results: Results) -> str:
-    """Return the search of the peer's learning rate."""
+    """Return the searches of the peers' learning rates."""
 
     def row(result: Mapping[str, Any]) -> list[str]:
         val = result["splits"]["val"]["raw"]
         figures = [counted(val[way]["k"], val[way]["n"]) for way in ("greedy", "exact")]
         return [f"{result['config']['lr']:g}", *figures, f"{result['val_loss']:.4f}", minutes(result)]
 
-    head = ["search", "images", "learning rate", "greedy", "exactly N characters", "loss", "training"]
+    head = ["search", "images", "learning rate", "as it reads", "exactly N characters", "loss", "training"]
     return table(head, cell_rows(of_group(peers.CELLS, "rates"), results, len(head) - 2, row))
 
 
 def peers_table(results: Results, accuracy_results: Results) -> str:
-    """Return the peer beside our network on the same labels, by audited labels, all with one view of an image."""
+    """Return the peers beside our network on the same labels, by audited labels, all with one view of an image."""
 
     def ours(run: Mapping[str, Any] | None) -> str:
         if run is None:
@@ -42,18 +43,14 @@ def peers_table(results: Results, accuracy_results: Results) -> str:
             for name in ("repeat", "no_repeat") for each in reads
         )  # fmt: skip
         figures = [counted(test[way]["k"], test[way]["n"]) for way in ("greedy", "exact")]
+        if "last" in test:
+            figures[1] += f"; last epoch {counted(test['last']['k'], test['last']['n'])}"
         return [*figures, ours(scratch), ours(rendered), compared(scratch, result), repeats]
 
-    head = ["CRNN and CTC, audited, one view", "images", "greedy", "exactly N characters", "ours from scratch"]
+    head = ["trained peers, audited, one view", "images", "as it reads", "exactly N characters", "ours from scratch"]
     head += ["ours from rendered weights", "ours from scratch: fixed, broken, McNemar p"]
-    head += ["errors with two equal neighbors, then without: greedy, exactly N, ours from scratch"]
-    return table(head, cell_rows(of_group(peers.CELLS, "crnn"), results, len(head) - 2, row))
-
-
-def counterparts(cell: str) -> tuple[str, str]:
-    """Return our cells on the images of a peer's cell: from scratch, and from rendered weights."""
-    images, _, suffix = cell.removeprefix("crnn-").rpartition("-")
-    return f"{images}-{'scratch' if images.count('-') else 'fast'}-{suffix}", f"{images}-rendered-{suffix}"
+    head += ["errors with two equal neighbors, then without: as it reads, exactly N, ours from scratch"]
+    return table(head, cell_rows(of_group(peers.CELLS, "peers"), results, len(head) - 2, row))
 
 
 def compared(ours: Mapping[str, Any] | None, peer: Mapping[str, Any]) -> str:
@@ -72,7 +69,7 @@ def compared(ours: Mapping[str, Any] | None, peer: Mapping[str, Any]) -> str:
 
 
 def peer_costs_table(results: Results, accuracy_results: Results) -> str:
-    """Return size, speed and training time of the peer and of our network from scratch."""
+    """Return size, speed and training time of the peers and of our network from scratch."""
 
     def when(run: Mapping[str, Any] | None) -> str:
         if run is None:
@@ -85,20 +82,23 @@ def peer_costs_table(results: Results, accuracy_results: Results) -> str:
 
     def row(result: Mapping[str, Any]) -> list[str]:
         scratch = accuracy_results.get(counterparts(result["cell"])[0])
-        both = [", ".join(f"{result[key][who]:,}" for who in ("crnn", "crnn_exact", "ours") if who in result[key])
-                for key in ("parameters", "read_ms", "step_ms")]  # fmt: skip
+        both = [
+            ", ".join(f"{result[key][who]:,}" for who in sorted(result[key], key=lambda who: (who == "ours", who)))
+            for key in ("parameters", "read_ms", "step_ms")
+        ]
         ended = minutes(scratch) if scratch else "not run"
-        return [*both, when(result), when(scratch), minutes(result), ended]
+        trained = minutes(result) + (f", {result['epochs']:,} epochs" if "epochs" in result else "")
+        return [*both, when(result), when(scratch), trained, ended]
 
     goals = " and ".join(f"{goal:.0%}" for goal in speed.GOALS)
     head = [
-        "CRNN and CTC",
+        "trained peers",
         "images",
-        "parameters: CRNN, ours",
-        "ms an image: greedy, exactly N, ours",
-        "ms a step: CRNN, ours",
+        "parameters: peer, ours",
+        "ms an image: as it reads, exactly N, ours",
+        "ms a step: peer, ours",
     ]
     head += [f"val {goals} after", f"ours from scratch, val {goals} after", "training", "ours from scratch, training"]
-    done = [cell for cell in of_group(peers.CELLS, "crnn") if cell.name in results]
+    done = [cell for cell in of_group(peers.CELLS, "peers") if cell.name in results]
     rows = cell_rows(done, results, len(head) - 2, row)
     return table(head, rows or [["not run", *[""] * (len(head) - 1)]])

@@ -17,7 +17,8 @@ from bench.accuracy.scores import score_reads
 from bench.cells import ROOT, CellError
 from bench.peers import peers
 from bench.peers.crnn import Crnn, CrnnRun, build_crnn, ctc_loss, exactly, greedy
-from bench.tables.peers import counterparts, peer_costs_table, peers_table
+from bench.peers.search import best_rate, counterparts, searched
+from bench.tables.peers import peer_costs_table, peers_table
 from core.charset import TextSpec
 from core.evaluation.percent import counted
 from core.model.config import preset
@@ -122,7 +123,7 @@ def test_a_stopped_training_ends_with_the_same_weights(data: Snapshot, tmp_path:
 def test_a_cell_writes_the_form_of_other_cells(tmp_path: Path) -> None:
     """It has counts, intervals and the wrong images of both decodings, and the figures of both networks."""
     folders = ("--work", tmp_path / "work", "--results", tmp_path / "results")
-    command = [sys.executable, "-m", "bench.peers", "--quick", *folders]
+    command = [sys.executable, "-m", "bench.peers", "--quick", "--only", "quick", *folders]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
     test = result["splits"]["test"]
@@ -150,17 +151,17 @@ def test_the_search_takes_the_rate_with_the_most_right_then_the_lowest_loss() ->
     figures = dict(zip(peers.RATES, ((390, 0.1), (398, 0.05), (398, 0.04), (250, 0.9)), strict=True))
     results = {f"crnn-rate-{rate}": rated(rate, *each) for rate, each in figures.items()}
 
-    assert peers.best_rate(peers.searched(results)) == "0.002"
+    assert best_rate(searched(results, peers.RATE_CELLS)) == "0.002"
 
     del results["crnn-rate-0.0005"]
     with pytest.raises(CellError, match=r"needs crnn-rate-0\.0005\."):
-        peers.searched(results)
+        searched(results, peers.RATE_CELLS)
 
 
 def test_cells_of_the_peer_have_counterparts() -> None:
     """Each has our runs on the same images, from scratch and from rendered weights."""
     ours = {cell.name: cell.images for cell in accuracy.CELLS}
-    compared = [cell for cell in peers.CELLS if cell.group == "crnn"]
+    compared = [cell for cell in peers.CELLS if cell.group == "peers"]
 
     assert len({cell.name for cell in compared}) == len(compared) > 20
     for cell in compared:
@@ -209,3 +210,29 @@ def test_the_table_sets_the_peer_beside_our_run() -> None:
 
     times = "0.7 min, step 180; 0.7 min, step 180 | not recorded |"
     assert f"| 870,000, 880,000 | 4.0, 5.0, 3.0 | 300.0, 200.0 | {times}" in peer_costs_table(results, own)
+
+
+def test_the_tables_have_the_other_tool_too() -> None:
+    """Its last epoch stands beside the one that it chose, and its epochs beside its steps."""
+    name = "plates-digits4-seed0"
+    peer = {
+        "cell": name,
+        "choices": {"device": "cpu", "threads": 1},
+        "seconds": 90.0,
+        "steps": 1500,
+        "epochs": 50,
+        "splits": score({1, 2, 3}, ("greedy", "last", "exact")),
+        "parameters": {"plates": 355_731},
+        "read_ms": {"plates": 2.5},
+        "step_ms": {},
+        "validation": [[30, 2.0, 10, 10]],
+    }
+
+    text = peers_table({name: peer}, {})
+
+    assert f"| `{name}` | real, 4 digits, all labels | {counted(17, 20)} | {counted(17, 20)}; last epoch" in text
+    assert "not run (needs the cells plates-rate-*, fast-plate-ocr in SLOTLAB_BENCH_PLATES)" in text
+    row = (
+        "| 355,731 | 2.5 |  | 0.0 min, step 30; 0.0 min, step 30 | not run | 1.5 min, 1,500 steps, 1 thread, 50 epochs"
+    )
+    assert f"{row} | not run |" in peer_costs_table({name: peer}, {})
