@@ -1,6 +1,6 @@
 """Queries on samples and their images."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, TypedDict, Unpack
 
 from db.ids import next_id
@@ -23,6 +23,10 @@ BY_SIZE = ("smallest", "largest")
 """Orders by the number of pixels, which have an index."""
 HASH_LENGTH = 64
 """Characters of a hash. No label is that long."""
+Mark = tuple[int, int, int]
+"""Stands for a set of samples: their number, the sum of their ids, and that of the squares modulo PRIME."""
+PRIME = 4_294_967_291
+"""Largest prime below 2**32, so that the sum for a billion samples still fits into 64 bits."""
 
 
 def insert_sample(
@@ -98,6 +102,19 @@ def select_ids(db: Database, project_id: int, **filters: Unpack[Filters]) -> lis
     """Return the ids of the samples that `select_samples` would return, by id."""
     terms, values = _where(project_id, **filters)
     return [sample_id for (sample_id,) in db.execute(f"SELECT id FROM samples WHERE {terms} ORDER BY id", values)]
+
+
+def mark_samples(db: Database, project_id: int, **filters: Unpack[Filters]) -> Mark:
+    """Return the mark of the samples that `select_ids` would return, without their ids: there may be a million."""
+    terms, values = _where(project_id, **filters)
+    sql = f"SELECT count(*), coalesce(sum(id), 0), coalesce(sum(id * id % {PRIME}), 0) FROM samples WHERE {terms}"
+    n, total, squares = db.execute(sql, values).fetchone()
+    return n, total, squares
+
+
+def mark_of(ids: Collection[int]) -> Mark:
+    """Return the mark of samples by their ids."""
+    return len(ids), sum(ids), sum(each * each % PRIME for each in ids)
 
 
 def get_samples(db: Database, project_id: int, ids: Iterable[int]) -> list[Sample]:

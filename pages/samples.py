@@ -144,7 +144,7 @@ with rows:
 row = selection["cells"][0][0] if selection["cells"] else next(iter(selection["rows"]), row)
 st.session_state[state.SAMPLES_ROW] = (here, row)
 with actions:
-    show_actions(project, page.operator, filters, samples, selection["rows"], matches, sources)
+    show_actions(project, page.operator, filters, samples, selection["rows"], sources)
 
 with table.container(horizontal=True):  # after the table, which would push an open popover out of sight
     for kind in REMOVABLE:

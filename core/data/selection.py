@@ -7,7 +7,7 @@ from core.data.kinds import WORDS
 from core.errors import OptionError
 from core.files import shortened
 from core.words import plural
-from db import projects, tags
+from db import projects, samples, tags
 from db.queues import PASSED
 from db.records import SPLITS, Project, Tag
 from db.sqlite import Database
@@ -64,6 +64,14 @@ def find_tag(db: Database, project: Project, name: str) -> Tag:
         listed = ", ".join(each.name for each in tags.list_tags(db, project.id)) or "none yet"
         raise OptionError(f"Project {project.name} has no tag {shortened(name)!r}. Its tags: {listed}.")
     return tag
+
+
+def select_shown(db: Database, project: Project, mark: samples.Mark, filters: dict[str, Any]) -> list[int]:
+    """Return the ids of the samples that match filters of db.samples. Raises OptionError unless they have this mark."""
+    ids = samples.select_ids(db, project.id, **filters)
+    if samples.mark_of(ids) != mark:
+        raise OptionError(f"The list has changed, so nothing was done: it has {plural(len(ids), 'image')} now.")
+    return ids
 
 
 def check_bulk(ids: Collection[int]) -> None:

@@ -68,9 +68,9 @@ def removal_field(kind: str) -> str:
     return f"remove labels of {kind}"
 
 
-def scope_box(place: str) -> str:
+def scope_box(choice: str) -> str:
     """Samples: the control that says which images of a list the actions are about."""
-    return f"scope of {place}"
+    return f"scope of {choice}"
 
 
 def label_field(sample: Sample) -> str:

@@ -81,6 +81,7 @@ def test_a_list_is_filtered_by_a_tag(db: Database, project: Project, four: list[
         where = {"tag_id": blurry.id} | choice
         ids = [sample.id for sample in wanted]
         assert samples.select_ids(db, project.id, **where) == ids, choice
+        assert samples.mark_samples(db, project.id, **where) == samples.mark_of(ids), choice
         assert samples.count_samples(db, project.id, **where) == len(wanted), choice
         for order in samples.ORDERS:
             assert {each.id for each in samples.select_samples(db, project.id, **where, order=order)} == {*ids}, choice

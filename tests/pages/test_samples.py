@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from core.data import selection
 from core.data.labeling import apply_events
 from core.data.saved_filters import save_filters
-from core.data.tagging import tag_samples
+from core.data.tagging import tag_samples, untag_samples
 from core.home import Home
 from db.connection import opened, write
 from db.labels import events_of
@@ -18,6 +18,7 @@ from db.records import Project
 from db.samples import select_ids, select_samples
 from db.saved_filters import list_filters
 from db.tags import tags_of
+from tests.helpers.contents import contents
 
 OpenPage = Callable[..., AppTest]
 
@@ -266,6 +267,100 @@ def test_too_many_images_are_not_skipped(open_page: OpenPage, portal: Project, m
     assert any(each.value == "At most 3 images at once. Narrow the filters." for each in app.markdown)
     assert not [each for each in app.button if each.label == "Skip 4 images"]
     assert [each for each in app.button if each.label == "Tag 4 images"]
+
+
+@pytest.mark.parametrize("action", ["Skip", "Tag", "Untag", "Move", "Export"])
+def test_an_action_takes_the_images_that_were_shown(
+    home: Home, open_page: OpenPage, portal: Project, action: str
+) -> None:
+    """A list that changed since is refused, also with as many images. The button then has the new number."""
+    with opened(home.db) as db, write(db):
+        insert_source(db, portal.id, "june", "the portal", "ticket 2")
+    with opened(home.db) as db:
+        before = select_ids(db, portal.id, state="unlabeled")
+        tag_samples(db, portal, "blurry", before[:3])
+        tag_samples(db, portal, "other", before)
+    app = choose_all(open_page("samples", project=portal.name, tag="blurry"))
+    next(box for box in app.selectbox if box.proto.placeholder == "Choose or type a tag").set_value("other").run()
+    next(box for box in app.selectbox if box.label == "To source").set_value("june").run()
+    with opened(home.db) as db:
+        untag_samples(db, portal, "blurry", before[:1])
+        tag_samples(db, portal, "blurry", before[3:])
+        then = contents(db.conn)
+    button(app, "Prepare export" if action == "Export" else f"{action} 3 images").click().run()
+
+    assert [error.value for error in app.error] == [
+        "The list has changed, so nothing was done\\: it has 3 images now\\."
+    ]
+    assert not app.success
+    with opened(home.db) as db:
+        assert contents(db.conn) == then
+        tag_samples(db, portal, "blurry", before)
+    if action == "Export":
+        return
+    button(app, f"{action} 3 images").click().run()
+    assert "it has 4 images now" in app.error[0].value
+    button(app, f"{action} 4 images").click().run()
+    assert not app.error
+    assert app.success
+
+
+def test_a_list_that_is_empty_now_says_so(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The sentence stands above the list, which is not drawn."""
+    app = choose_all(open_page("samples", project=portal.name, state="unlabeled"))
+    with opened(home.db) as db:
+        apply_events(
+            db, portal, "Ben",
+            [
+                {"event": sample.sha256, "action": "label", "sample": sample.sha256, "text": "777777", "base": 0}
+                for sample in select_samples(db, portal.id, state="unlabeled")
+            ],
+        )  # fmt: skip
+    button(app, "Skip 4 images").click().run()
+
+    assert "it has 0 images now" in app.error[0].value
+    assert "No images match" in app.info[0].value
+
+
+def test_a_filter_that_vanishes_clears_the_selection(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """All matches of a tag are not all images of the project once the tag is gone."""
+    with opened(home.db) as db:
+        tag_samples(db, portal, "blurry", select_ids(db, portal.id, state="unlabeled"))
+    app = choose_all(open_page("samples", project=portal.name, tag="blurry"))
+    assert any(caption.value == "4 images selected." for caption in app.caption)
+    with opened(home.db) as db:
+        untag_samples(db, portal, "blurry", select_ids(db, portal.id))
+    app.run()
+
+    assert app.error[0].value == "There is no tag 'blurry' here\\."
+    assert app.button_group[0].value == "ticked"
+    assert any("Tick rows" in caption.value for caption in app.caption)
+    choose_all(app)
+    assert any(caption.value == "12 images selected." for caption in app.caption)
+
+
+@pytest.mark.parametrize(("name", "asked"), [("source", "july"), ("kind", "robots"), ("state", "new"), ("tag", "red")])
+def test_an_unknown_filter_is_named(open_page: OpenPage, portal: Project, name: str, asked: str) -> None:
+    """Also that of a box which the project does not need, having one source and labels of people."""
+    app = open_page("samples", project=portal.name, **{name: asked})
+
+    assert [error.value for error in app.error] == [f"There is no {name} '{asked}' here\\."]
+    assert len(app.dataframe[0].value) == 12
+
+
+def test_a_failed_action_hides_what_the_one_before_did(home: Home, open_page: OpenPage, portal: Project) -> None:
+    with opened(home.db) as db:
+        tag_samples(db, portal, "blurry", select_ids(db, portal.id, state="unlabeled"))
+    app = choose_all(open_page("samples", project=portal.name))
+    next(box for box in app.selectbox if box.proto.placeholder == "Choose or type a tag").set_value("blurry").run()
+    button(app, "Tag 12 images").click().run()
+    assert app.success
+    with opened(home.db) as db:
+        untag_samples(db, portal, "blurry", select_ids(db, portal.id))
+    button(app, "Untag 12 images").click().run()
+
+    assert ["has no tag 'blurry'" in error.value for error in app.error] == [True]
+    assert not app.success
 
 
 def test_saved_filters_set_the_address(home: Home, open_page: OpenPage, portal: Project) -> None:

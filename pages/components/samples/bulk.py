@@ -10,11 +10,11 @@ import streamlit as st
 from core.data.bulk import labels_of_people, skip_samples, undo_skips
 from core.data.managing import move_samples
 from core.data.reviewing import FLAG_WORDS
-from core.data.selection import too_many
+from core.data.selection import select_shown, too_many
 from core.data.tagging import tag_samples, untag_samples
 from core.words import plural
 from db.records import PEOPLE, Project, Sample, Source
-from db.samples import count_samples, select_ids
+from db.samples import Mark, count_samples, mark_of, mark_samples
 from db.tags import find_tag, list_tags
 from pages.components import address, layout, state
 from pages.components.exports import FORMS, TITLES, make, offer
@@ -34,13 +34,19 @@ class Selection:
     """Filters of the list."""
     samples: Sequence[Sample] | None
     """None means all that match the filters."""
-    n: int
+    mark: Mark
+    """Stands for the images that matched when the page was drawn."""
+
+    @property
+    def n(self) -> int:
+        return self.mark[0]
 
     def ids(self) -> list[int]:
+        """Return the ids of the images. Raises OptionError if others match than the page has shown."""
         if self.samples is not None:
             return [sample.id for sample in self.samples]
         with layout.database() as db:
-            return select_ids(db, self.project.id, **self.filters.where)
+            return select_shown(db, self.project, self.mark, self.filters.where)
 
     def labels_of_people(self) -> int:
         """Return how many labels of people a skip would take."""
@@ -62,17 +68,21 @@ def show_actions(
     filters: Filters,
     page: Sequence[Sample],
     ticked: Sequence[int],
-    matches: int,
     sources: Mapping[str, Source],
 ) -> None:
-    """Draw the actions on the ticked rows, on all rows of the page or on all `matches` of the filters."""
+    """Draw the actions on the ticked rows, on all rows of the page or on all that match the filters."""
     with st.container(horizontal=True, vertical_alignment="center"):
         scope = st.segmented_control(
             "Images of the actions", list(SCOPES), format_func=SCOPES.__getitem__, default="ticked", required=True,
-            label_visibility="collapsed", key=state.scope_box(filters.place),
+            label_visibility="collapsed", key=state.scope_box(filters.choice),
         )  # fmt: skip
         chosen: Sequence[Sample] | None = {"ticked": [page[row] for row in ticked], "page": page}.get(scope)
-        selection = Selection(project, operator, filters, chosen, matches if chosen is None else len(chosen))
+        if chosen is None:
+            with layout.errors(), layout.database() as db:
+                mark = mark_samples(db, project.id, **filters.where)
+        else:
+            mark = mark_of([sample.id for sample in chosen])
+        selection = Selection(project, operator, filters, chosen, mark)
         _skip(selection)
         _tag(selection)
         if len(sources) > 1:
@@ -84,11 +94,14 @@ def show_actions(
         if selection.n
         else "Tick rows, with Shift for a range, or choose the page or all matches."
     )
-    layout.show_refusal("bulk")
 
 
 def show_done(project: Project, operator: str, place: str) -> None:
-    """Show what the last action did, as long as the list stays, with a button that undoes a skip."""
+    """Show why the last action was refused, or what it did as long as the list stays, with a button that undoes a skip.
+
+    Call it before the list, which may be empty.
+    """
+    layout.show_refusal("bulk")
     list_of, sentence, request = st.session_state.get(state.BULK_DONE, ("", "", None))
     if list_of != place:
         st.session_state.pop(state.BULK_DONE, None)
@@ -105,11 +118,12 @@ def _do(
     selection: Selection, act: Callable[[], str], request: str | None = None, *, changes_list: bool = False
 ) -> None:
     """Act in a callback, and keep the sentence that says what was done."""
+    st.session_state.pop(state.BULK_DONE, None)
     with layout.refuses("bulk"):
         sentence = act()
         st.session_state[state.BULK_DONE] = (place_of(selection.project), sentence, request)
         if changes_list:  # the next images must be chosen: a second click would take them too
-            st.session_state[state.scope_box(selection.filters.place)] = "ticked"
+            st.session_state[state.scope_box(selection.filters.choice)] = "ticked"
 
 
 # Skip
@@ -149,6 +163,7 @@ def _skip_all(selection: Selection, flag: str | None, confirmed: int, request: s
 
 def _undo_skip(project: Project, operator: str, place: str, request: str) -> None:
     """Callback: undo the skip of many images."""
+    st.session_state.pop(state.BULK_DONE, None)
     with layout.refuses("bulk"), layout.database() as db:
         undone, changed = undo_skips(db, project, operator, request)
         sentence = f"Undid the skip of {plural(undone, 'image')}."
@@ -235,8 +250,7 @@ def _are_too_many(selection: Selection) -> bool:
 def _export(selection: Selection) -> None:
     with st.popover("Export", icon=":material/download:", disabled=not selection.n):
         form = st.selectbox("Format", FORMS, format_func=TITLES.__getitem__, key=state.BULK_FORM)
-        ids = None if selection.samples is None else [sample.id for sample in selection.samples]
-        what = (form, selection.filters.place, ids)
+        what = (form, selection.filters.place, selection.mark)
         st.button("Prepare export", on_click=_prepare, args=(selection, form, what))
         made = st.session_state.get(state.BULK_EXPORTED)
         if made and made[0] == what:

@@ -29,6 +29,11 @@ class Filters:
     place: str
     """Text that stands for the list, whatever is in it now."""
 
+    @property
+    def choice(self) -> str:
+        """Return the text that stands for what is selected. A filter of the address that has vanished changes it."""
+        return f"{self.place} {self.where}"
+
 
 def choose_filters(project: Project, operator: str, sources: Mapping[str, Source], kinds: Mapping[str, int]) -> Filters:
     """Draw the filters. `kinds` are the numbers of labels by kind."""
@@ -42,12 +47,12 @@ def choose_filters(project: Project, operator: str, sources: Mapping[str, Source
         split = st.selectbox("Split", splits, width=95, **_choice("split", splits, "all"))
         order = st.selectbox("Sort by", list(ORDERS), width=115, **_choice("sort", list(ORDERS), next(iter(ORDERS))))
         source = kind = None
-        if len(sources) > 1:
+        if len(sources) > 1 or address.get("source"):
             source = st.selectbox(
                 "Source", list(sources), index=None, width=165, placeholder="All sources",
                 **_choice("source", list(sources), None),
             )  # fmt: skip
-        if is_mixed(kinds):
+        if is_mixed(kinds) or address.get("kind"):
             kind = st.selectbox(
                 "Kind", list(WORDS), index=None, format_func=WORDS.__getitem__, width=120, placeholder="All kinds",
                 **_choice("kind", {word: kind for kind, word in WORDS.items()}, None),
