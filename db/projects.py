@@ -21,6 +21,17 @@ def find_project(db: Database, name: str) -> Project | None:
     return Project(**rows[0]) if rows else None
 
 
+def find_project_by_id(db: Database, project_id: int) -> Project | None:
+    rows = list(db.query("SELECT * FROM projects WHERE id = ?", [project_id]))
+    return Project(**rows[0]) if rows else None
+
+
+def find_twins(db: Database, project: Project) -> list[str]:
+    """Return the names of the other projects that were created in the same second."""
+    sql = "SELECT name FROM projects WHERE created_at = ? AND id != ? ORDER BY name"
+    return [row["name"] for row in db.query(sql, [project.created_at, project.id])]
+
+
 def get_project(db: Database, project_id: int) -> Project:
     return next(Project(**row) for row in list(db.query("SELECT * FROM projects WHERE id = ?", [project_id])))
 

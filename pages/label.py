@@ -130,7 +130,8 @@ def write_week() -> None:
 # A fragment, so that a message from the widget reruns only this function.
 @st.fragment
 def label(queue: Queue) -> None:
-    labeler(page.project, page.operator, queue, lambda kind: address.go(queue=TITLES[kind], clears=OF_QUEUE))
+    if layout.follow(page.project):
+        labeler(page.project, page.operator, queue, lambda kind: address.go(queue=TITLES[kind], clears=OF_QUEUE))
 
 
 # After a server restart the browser requests the whole page again only if a fragment on it repeats. Otherwise it keeps

@@ -121,6 +121,8 @@ with st.container():
 # A fragment, so that a message from the widget reruns only this function.
 @st.fragment
 def widget() -> None:
+    if not layout.follow(project):
+        return
     reviewer(project, page.operator, show, review, total, lambda mode: address.go(show=mode.capitalize()), suspects)
     if address.get(state.SHOW) != asked:  # the widget has switched to the other view
         st.rerun()

@@ -163,6 +163,7 @@ class Operator:
         self.sent, self.fresh = time.monotonic(), False
         value = {
             "tab": self.tab,
+            "id": self.data["id"],
             "project": self.project,
             "queue": self.data["queue"],
             "reply": self.data["reply"],

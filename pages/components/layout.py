@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,12 +12,12 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from core.charset import TextSpec, spec_of
-from core.errors import SlotlabError
+from core.errors import SlotlabError, StorageError
 from core.home import Home
 from core.jobs import control
 from core.runs.promotions import default_run
 from db.connection import opened
-from db.projects import find_project, list_projects
+from db.projects import find_project, find_project_by_id, list_projects
 from db.records import NEXT, Job, Project, Run
 from db.runs import list_runs
 from db.sqlite import Database
@@ -50,7 +50,40 @@ def open_page(name: str) -> Page:
         project = _current_project()
     if project is None:
         _say_no_project()
+    st.session_state[state.LAST_PROJECT] = project
     return Page(project=project, spec=spec_of(project), operator=current_operator())
+
+
+def follow(project: Project) -> bool:
+    """Return whether the project of a page still exists; else say so. Lead on to its new name if it has another one.
+
+    Call first in a fragment, which runs with the project as it was when the page was drawn.
+    """
+    now: Project | None = project
+    with suppress(StorageError), database() as db:  # the widget reports it, and must stay
+        now = find_project_by_id(db, project.id)
+    if now is None or now.created_at != project.created_at:
+        st.info(
+            f"Project {plain(project.name)} has been deleted. Labels that were not saved stay in this browser. "
+            "They are saved if a backup brings the project back.",
+            icon=":material/delete:",
+        )
+        return False
+    if now.name != project.name:
+        address.go(project=now.name)
+        st.rerun()
+    return True
+
+
+def follow_address() -> None:
+    """Lead on to the new name of the last shown project, if the address has its old one."""
+    last: Project | None = st.session_state.get(state.LAST_PROJECT)
+    if last is None or address.get(state.PROJECT) != last.name:
+        return
+    with database() as db:
+        now = find_project_by_id(db, last.id)
+        if now and now.created_at == last.created_at and not find_project(db, last.name):
+            address.complete(state.PROJECT, now.name)
 
 
 def _say_no_project() -> NoReturn:

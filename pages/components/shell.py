@@ -164,6 +164,8 @@ def _link_to(place: DeltaGenerator, pages: Mapping[str, Sequence[StreamlitPage]]
 
 def _choose_project() -> None:
     """Draw the box of projects. Without one in the address, it is the last one shown, else the oldest one."""
+    if layout.home().db.exists():
+        layout.follow_address()
     names = layout.project_names()
     if not names:
         return

@@ -11,6 +11,8 @@ PAGE = "is on"
 """Name of the current page, such as "train"."""
 PLACE = "place"
 """The visitor's place, which only pages.components.address uses."""
+LAST_PROJECT = "last project"
+"""The project shown last, as it was then: its name may have changed since."""
 RUNS_SHOWN = "runs shown"
 """Id of the last run shown, by project name."""
 

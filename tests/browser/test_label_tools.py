@@ -541,7 +541,7 @@ def test_damaged_storage_does_not_stop_the_widget(lab: "Lab", open_label: OpenLa
     """Unreadable values are ignored, and labels are saved as usual."""
     project = lab.make_project("damaged", 12)
     page = open_label(lab, project)
-    prefix = f"slotlab/outbox/damaged/{urllib.parse.quote(project.created_at, safe='')}/"
+    prefix = f"slotlab/outbox/{project.id}/{urllib.parse.quote(project.created_at, safe='')}/"
     damaged = {"a": "{", "b": '"text"', "c": "null", "d": json.dumps({"event": "d"}), "e": "[1]"}
     page.evaluate(
         "([prefix, entries]) => { for (const [key, value] of Object.entries(entries))"

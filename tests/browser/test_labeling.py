@@ -3,12 +3,15 @@
 import hashlib
 import json
 import random
+import re
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import Browser, Page, expect
 
+from core.backup import removal
+from core.data import managing
 from core.data.labeling import apply_events
 from db.connection import opened
 from db.integrity import problems
@@ -412,7 +415,7 @@ def test_another_project_takes_the_place_of_the_first(lab: "Lab", open_label: Op
 
 
 def test_the_outbox_of_one_project_is_never_sent_to_another(lab: "Lab", open_label: OpenLabel) -> None:
-    """Events wait in the browser until their own project, by name and creation time, is opened again."""
+    """Events wait in the browser until their own project is opened again."""
     here, there = lab.make_project("here", 3), lab.make_project("there", 3)
     page = open_label(lab, there)
     sample = shown(page)
@@ -435,3 +438,28 @@ def test_the_outbox_of_one_project_is_never_sent_to_another(lab: "Lab", open_lab
     assert shown(page) != sample
     assert {sample: "777777"} == lab.labels(there)
     assert page.evaluate("keys => keys.map(key => localStorage.getItem(key) !== null)", keys) == [False, True]
+
+
+def test_labels_follow_a_renamed_project(lab: "Lab", open_label: OpenLabel) -> None:
+    """The open page leads on to the new name, and typing continues. A deleted project is one sentence."""
+    project = lab.make_project("First portal", 12)
+    page = open_label(lab, project)
+    texts = type_labels(page, 2)
+    with opened(lab.home.db) as db:
+        renamed = managing.rename_project(db, project, "Main portal")
+    texts |= type_labels(page, 2)
+    expect_all_saved(page)
+    expect(page).to_have_url(re.compile("project=Main"))
+    texts |= type_labels(page, 2)
+    expect_all_saved(page)
+    texts |= type_labels(open_label(lab, renamed), 1)
+    expect_all_saved(page)
+    assert texts == lab.labels(renamed)
+
+    with opened(lab.home.db) as db:
+        removal.delete_project(db, lab.home, renamed, typed="Main portal", operator="Ann")
+    type_labels(page, 1)
+    expect(page.get_by_text("Project Main portal has been deleted.")).to_contain_text("stay in this browser")
+    expect(widget(page)).to_have_count(0)
+    expect(page.get_by_text("There is no project")).to_have_count(0)
+    assert page.evaluate("Object.keys(localStorage).filter(key => key.startsWith('slotlab/outbox/')).length") == 1

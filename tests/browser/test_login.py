@@ -96,7 +96,7 @@ def test_labels_left_in_a_shared_browser_wait_for_their_own_login(
         sample = samples.select_samples(db, project.id)[3].sha256
     event = {"event": "e1", "action": "label", "sample": sample, "text": "777777", "base": 0, "at": 1}
     event["operator"] = "ann@portal.example"
-    key = f"slotlab/outbox/secret/{urllib.parse.quote(project.created_at, safe='')}/e1"
+    key = f"slotlab/outbox/{project.id}/{urllib.parse.quote(project.created_at, safe='')}/e1"
     provider.claims = {"sub": "2", "email": "bo@portal.example", "email_verified": True}
     page.goto(f"{closed_lab.url}/label?project=secret")
     page.evaluate("([key, event]) => localStorage.setItem(key, JSON.stringify(event))", [key, event])

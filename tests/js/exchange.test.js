@@ -6,7 +6,7 @@ import { browser } from "./browser.js";
 const { Exchange } = await import("../../pages/components/widgets/shared/exchange.js");
 const { Outbox } = await import("../../pages/components/widgets/shared/outbox.js");
 
-const DATA = { project: "p", created: "c", operator: "Ann", login: false, answers: [], error: null };
+const DATA = { id: 7, project: "p", created: "c", twins: [], operator: "Ann", login: false, answers: [], error: null };
 
 beforeEach(() => browser.reset());
 
@@ -36,7 +36,7 @@ test("An event is sent immediately, with its operator and project.", (t) => {
   const id = enter();
   const [[name, message]] = sent;
   assert.equal(name, "outbox");
-  assert.deepEqual({ ...message, events: message.events.length }, { project: "p", created: "c", tab: "t", events: 1 });
+  assert.deepEqual({ ...message, events: message.events.length }, { id: 7, project: "p", created: "c", tab: "t", events: 1 });
   assert.deepEqual([message.events[0].event, message.events[0].operator], [id, "Ann"]);
 });
 

@@ -93,7 +93,7 @@ const answer = (samples, more = {}) => ({
 
 function supplyOf() {
   const tab = { id: "t", held: [], passed: new Set(), stored: [], save: (held) => (tab.stored = held) };
-  const outbox = new Outbox("outbox", { project: "p", created: "c", operator: "Ann", login: false });
+  const outbox = new Outbox("outbox", { id: 7, project: "p", created: "c", twins: [], operator: "Ann", login: false });
   return { tab, outbox, supply: new Supply(/** @type {any} */ (tab), outbox, 3) };
 }
 

@@ -5,8 +5,8 @@ import { browser } from "./browser.js";
 
 const { Outbox } = await import("../../pages/components/widgets/shared/outbox.js");
 
-const DATA = { project: "p", created: "c", operator: "Ann", login: false };
-const PREFIX = "slotlab/outbox/p/c/";
+const DATA = { id: 7, project: "p", created: "c", twins: [], operator: "Ann", login: false };
+const PREFIX = "slotlab/outbox/7/c/";
 
 /** @param {string} event @param {object} more */
 const eventOf = (event, more = {}) => ({ event, sample: `s${event}`, action: "label", operator: "Ann", ...more });
@@ -48,6 +48,25 @@ test("Events of another project with the same name are left alone.", () => {
   new Outbox("outbox", { ...DATA, created: "earlier" }).add(eventOf("1"));
   assert.deepEqual(ids(new Outbox("outbox", DATA)), []);
   assert.equal(Object.keys(browser.stored()).length, 1);
+});
+
+test("Events that an earlier version stored under any name of the project become its own, once.", () => {
+  browser.reset({
+    "slotlab/outbox/First%20portal/c/1": eventOf("1"),
+    "slotlab/outbox/twin/c/2": eventOf("2"),
+    "slotlab/outbox/First%20portal/earlier/3": eventOf("3"),
+    "slotlab/review/First%20portal/c/4": eventOf("4"),
+  });
+  const outbox = new Outbox("outbox", { ...DATA, project: "Main portal", twins: ["twin"] });
+  assert.deepEqual(ids(outbox), ["1"]);
+  outbox.drop("1");
+  assert.deepEqual(ids(new Outbox("outbox", { ...DATA, twins: ["twin"] })), []);
+  assert.equal(Object.keys(browser.stored()).length, 3);
+});
+
+test("A rename leaves the events of a project in its outbox.", () => {
+  new Outbox("outbox", DATA).add(eventOf("1"));
+  assert.deepEqual(ids(new Outbox("outbox", { ...DATA, project: "q" })), ["1"]);
 });
 
 test("Other values under the key are ignored.", () => {

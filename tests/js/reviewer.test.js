@@ -35,11 +35,11 @@ test("Tiles are wide enough for a long label.", () => {
 });
 
 test("A mark belongs to one operator and one version of the image.", () => {
-  const marks = new Marks({ project: "p", created: "c", operator: "Ann" });
+  const marks = new Marks({ id: 7, project: "p", created: "c", twins: [], operator: "Ann" });
   marks.set({ sample: "a", version: 2 }, true);
-  const again = new Marks({ project: "p", created: "c", operator: "Ann" });
+  const again = new Marks({ id: 7, project: "p", created: "c", twins: [], operator: "Ann" });
   assert.deepEqual([again.has({ sample: "a", version: 2 }), again.has({ sample: "a", version: 3 })], [true, false]);
-  assert.equal(new Marks({ project: "p", created: "c", operator: "Ben" }).has({ sample: "a", version: 2 }), false);
+  assert.equal(new Marks({ id: 7, project: "p", created: "c", twins: [], operator: "Ben" }).has({ sample: "a", version: 2 }), false);
   marks.set({ sample: "a", version: 2 }, false);
   assert.deepEqual(again.read(), {});
 });

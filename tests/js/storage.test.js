@@ -53,8 +53,8 @@ test("The keys with a prefix come from both the browser and the tab, each once."
   assert.deepEqual(storage.keys("localStorage", "a/").sort(), ["a/1", "a/2"]);
 });
 
-test("A project's key includes its creation time, and all parts are escaped.", () => {
-  const project = { project: "a/b", created: "2026-01-01" };
-  assert.equal(keyOf("outbox", project), "slotlab/outbox/a%2Fb/2026-01-01");
-  assert.equal(keyOf("marks", project, "Ann B"), "slotlab/marks/a%2Fb/2026-01-01/Ann%20B");
+test("A project's key has its id and creation time, and all parts are escaped.", () => {
+  const project = { id: 7, created: "01:00" };
+  assert.equal(keyOf("outbox", project), "slotlab/outbox/7/01%3A00");
+  assert.equal(keyOf("marks", project, "Ann B"), "slotlab/marks/7/01%3A00/Ann%20B");
 });

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data import managing
 from core.data.labeling import apply_events
 from core.data.priorities import update
 from core.data.suggestions import is_withheld, suggestions
@@ -62,7 +63,8 @@ def sent(app: AppTest) -> dict[str, Any]:
 
 def message(have: list[str], tab: str = "one", **more: Any) -> dict[str, Any]:
     """Return a message of a browser tab that wants images."""
-    return {"tab": tab, "project": "many", "queue": asdict(Queue()), "have": have, "wants": True, "events": [], **more}
+    queue = asdict(Queue())
+    return {"tab": tab, "id": 1, "project": "many", "queue": queue, "have": have, "wants": True, "events": []} | more
 
 
 def answer(project: Project, received: dict[str, Any]) -> dict[str, Any]:
@@ -213,9 +215,46 @@ def test_an_unreadable_message_gets_an_error(many: Project) -> None:
     data = answer(many, message([], events=[{"event": ["list"], "action": {}, "sample": 7}]))
     assert [each["status"] for each in data["answers"]] == ["refused"]
 
-    data = answer(many, message([], project="gone"))
+    data = answer(many, message([], id=2, project="gone"))
     assert data["error"] == "There is no project 'gone'."
     assert answer(many, message([], events=None))["error"].startswith("Server error")
+
+
+def test_labels_follow_a_renamed_project(home: Home, many: Project) -> None:
+    """The browser sends them under the old name until it gets the new one."""
+    event = {"event": "e", "action": "label", "sample": f"{0:064x}", "text": "123456", "base": 0}
+    with opened(home.db) as db:
+        renamed = managing.rename_project(db, many, "Main portal")
+    data = answer(renamed, message([], events=[event]))
+
+    assert ([each["status"] for each in data["answers"]], data["error"]) == (["saved"], None)
+    assert (data["id"], data["project"], len(data["images"]) > 0) == (many.id, "Main portal", True)
+
+
+def test_an_open_page_leads_on_to_the_new_name(home: Home, open_page: OpenPage, project: Project) -> None:
+    """A name that another project has got since leads to that project."""
+    app = open_page("label", project="portal")
+    with opened(home.db) as db:
+        managing.rename_project(db, project, "Main portal")
+    app.run()
+    assert (sent(app)["project"], list(app.error), app.query_params["project"]) == ("Main portal", [], "Main portal")
+
+    with opened(home.db) as db:
+        managing.rename_project(db, project, "portal")
+        with write(db):
+            projects.insert_project(db, "Main portal", 6, "0123456789")
+    assert sent(app.run())["id"] != project.id
+
+
+def test_projects_of_the_same_second_are_named(home: Home, many: Project) -> None:
+    """So the browser tells apart what it stored under names."""
+    with opened(home.db) as db, write(db):
+        for name in ("twin", "later"):
+            projects.insert_project(db, name, 6, "0123456789")
+        db.execute("UPDATE projects SET created_at = ? WHERE name = 'twin'", [many.created_at])
+        db.execute("UPDATE projects SET created_at = '2100' WHERE name = 'later'")
+
+    assert answer(many, message([]))["twins"] == ["twin"]
 
 
 def test_labels_of_another_folder_are_refused(many: Project) -> None:

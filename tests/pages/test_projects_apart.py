@@ -76,7 +76,8 @@ def test_the_labeling_widget_gets_no_image_of_another_project(
 ) -> None:
     """A tab that claims to have it, or to have lost it, gets no image and no lease."""
     monkeypatch.setattr("streamlit.session_state", {})
-    message = {"tab": "one", "project": mine.name, "queue": asdict(Queue()), "have": [], "wants": True, "events": []}
+    names = {"tab": "one", "id": mine.id, "project": mine.name, "queue": asdict(Queue())}
+    message = names | {"have": [], "wants": True, "events": []}
     data = labeler._data(mine, "Bo", Queue(), labeler._store(message | {field: [HASH]}))
 
     assert data["error"] is None
@@ -95,7 +96,7 @@ def test_no_event_reaches_an_image_of_another_project(
     event = {"event": "new", "action": action, "sample": HASH, "text": "999999", "base": 1, "seen": 1}
     repeat = event | {"event": "theirs"}
     undo = event | {"event": "later", "after": "theirs"}
-    message = {"project": mine.name, "created": mine.created_at, "after": None, "want": 10, "view": "x"}
+    message = {"id": mine.id, "project": mine.name, "created": mine.created_at, "after": None, "want": 10, "view": "x"}
     stored = store(message | {"events": [event, repeat, undo]})
 
     answers = stored.outcomes if hasattr(stored, "outcomes") else [answer.outcome for answer in stored.answers]

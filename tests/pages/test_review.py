@@ -142,7 +142,7 @@ def test_another_view_is_another_name(open_page: OpenPage) -> None:
 @pytest.mark.usefixtures("hashes")
 def test_a_request_for_no_images_gets_no_end(portal: Project) -> None:
     """Otherwise a browser at the end would wait for images again."""
-    message = {"view": "v", "project": "portal", "created": portal.created_at, "after": None, "want": 0, "events": []}
+    message = {"view": "v", "id": portal.id, "project": "portal", "after": None, "want": 0, "events": []}
     data = server._data(portal, "Ben", "labels", Review(), server._store(message))
 
     assert (data["more"], data["cursor"], data["tiles"], data["error"]) == (None, None, [], None)
@@ -156,7 +156,7 @@ def test_an_answer_has_new_opinions(hashes: list[str], portal: Project) -> None:
     ]
 
     for event, disputed in zip(events, (True, False), strict=True):
-        message = {"view": "v", "project": "portal", "after": None, "want": 0, "events": [event]}
+        message = {"view": "v", "id": portal.id, "project": "portal", "after": None, "want": 0, "events": [event]}
         (answer,) = server._data(portal, "Eve", "disputed", None, server._store(message))["answers"]
         assert answer["now"]["disputed"] is disputed
         assert ("choices" in answer["now"]) is disputed

@@ -13,7 +13,7 @@ import streamlit as st
 
 from core.data.labeling import Outcome
 from core.errors import OptionError, SlotlabError
-from db.projects import find_project
+from db.projects import find_project_by_id, find_twins
 from db.records import Project
 from db.sqlite import Database
 from pages.components import layout
@@ -71,11 +71,11 @@ def events_by_operator(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[st
 
 
 def project_of(db: Database, message: Mapping[str, Any]) -> Project:
-    """Return the project that a message names, which may differ from the one on the page.
+    """Return the project of a message by its id, because its name may have changed. The page may show another one.
 
     Raises OptionError if it does not exist here: another Slotlab folder may now be served at this address.
     """
-    project = find_project(db, message["project"])
+    project = find_project_by_id(db, message["id"])
     if project is None:
         raise OptionError(f"There is no project {message['project']!r}.")
     if message.get("created", project.created_at) != project.created_at:
@@ -112,10 +112,15 @@ def common_data(project: Project, operator: str, problems: list[str]) -> dict[st
     login = True  # if the check fails, send no event under another operator's name
     with collect_errors(problems):
         login = login_required()
+    twins: list[str] = []
+    with collect_errors(problems), layout.database() as db:
+        twins = find_twins(db, project)
     return {
         "reply": uuid4().hex,
+        "id": project.id,
         "project": project.name,
         "created": project.created_at,
+        "twins": twins,
         "length": project.length,
         "charset": project.charset,
         "operator": operator,

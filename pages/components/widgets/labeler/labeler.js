@@ -29,8 +29,8 @@ const MAX_UNDO = 100; // steps
 
 // Identifies the source of the images: project, queue and operator.
 /** @param {any} data */
-function placeOf({ project, created, queue, operator }) {
-  return JSON.stringify([project, created, queue, operator]);
+function placeOf({ id, created, queue, operator }) {
+  return JSON.stringify([id, created, queue, operator]);
 }
 
 export default mount((root, data) => new Labeler(root, data), placeOf);

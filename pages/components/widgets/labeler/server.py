@@ -2,13 +2,13 @@
 
 The browser holds the loaded images and an outbox of events (labeler.js). A message from the browser:
 
-    {tab, project, created, queue, reply, have: [hash], lacks: [hash], passed: [hash], wants, events: [event]}
+    {tab, id, project, created, queue, reply, have: [hash], lacks: [hash], passed: [hash], wants, events: [event]}
 
 `tab` is the id of the browser tab, which holds its leases. `queue` is the Queue of the images, returned as received.
 `reply` is the id of the last answer that arrived. The tab has the images `have`, had `lacks` before a reload, and has
 passed the images `passed`, which stay in the queue. It `wants` images if few are left. The answer:
 
-    {reply, tab, project, created, length, charset, operator, login, queue,
+    {reply, tab, id, project, created, twins, length, charset, operator, login, queue,
      images: [{sample, version, url, suggestion: {text, unsure} | None}], low, more, elsewhere, lost: [hash],
      answers: [{event, sample, status, message, version}], counts, today, next: {text, link} | None, error}
 
@@ -106,7 +106,7 @@ def labeler(project: Project, operator: str, queue: Queue, show_queue: Callable[
 
 
 def _store(message: Mapping[str, Any]) -> _StoredMessage:
-    """Apply the events of a message to the project it names: the page may show another one by now."""
+    """Apply the events of a message to its project: the page may show another one by now."""
     return _StoredMessage(message, *apply_message(message, apply_events))
 
 
@@ -126,7 +126,7 @@ def _data(project: Project, operator: str, queue: Queue, received: _StoredMessag
         "today": None,
         "next": None,
     }
-    if received and received.message["project"] == project.name:
+    if received and received.message["id"] == project.id:
         data["answers"] = [answer_data(outcome) for outcome in received.outcomes]
     with collect_errors(problems), layout.database() as db:
         counts = samples.counts(db, project.id)
@@ -146,7 +146,7 @@ def _data(project: Project, operator: str, queue: Queue, received: _StoredMessag
         repeated = received is not None and any(outcome.status == "repeated" for outcome in received.outcomes)
         data["today"] = _today(db, project, operator, refresh=received is None or repeated)
         # For a late message of another queue, only the events count. The next message releases its images.
-        if received and received.message["project"] == project.name and received.message["queue"] == asdict(queue):
+        if received and received.message["id"] == project.id and received.message["queue"] == asdict(queue):
             waiting = by_state[KINDS[queue.kind]]
             if queue.kind == "second":  # readings get no second opinion
                 waiting = sum(kinds.get(kind, 0) for kind in PEOPLE)

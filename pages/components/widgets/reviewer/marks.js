@@ -1,10 +1,11 @@
 // Marks of wrong labels. The browser stores a mark until its screen is confirmed.
 
-import { keyOf, storage } from "../shared/storage.js";
+import { adoptNamed, keyOf, storage } from "../shared/storage.js";
 
 export class Marks {
-  /** @param {{ project: string, created: string, operator: string }} data */
+  /** @param {{ id: number, created: string, twins: string[], operator: string }} data */
   constructor(data) {
+    adoptNamed("marks", data);
     this.key = keyOf("marks", data, data.operator);
   }
 

@@ -64,7 +64,7 @@ def reviewer(
     finding them among 100,000 labels takes up to 17 seconds.
     """
     # The id of the view separates its messages and batches from those of other views.
-    view = sha256(repr((project, operator, mode, review)).encode()).hexdigest()[:16]
+    view = sha256(repr((project.id, project.created_at, operator, mode, review)).encode()).hexdigest()[:16]
 
     def receive() -> None:
         if message := widget_message(_KEY, "outbox"):

@@ -7,8 +7,10 @@
 /**
  * @typedef {object} Data sent by the server to every widget that has an outbox
  * @property {string} reply id of this answer
+ * @property {number} id
  * @property {string} project
  * @property {string} created
+ * @property {string[]} twins names of projects created in the same second
  * @property {number} length
  * @property {string} charset
  * @property {string} operator
@@ -110,8 +112,8 @@ export class Exchange {
     this.sentAt = performance.now();
     this.hasNews = false;
     this.isUnanswered = true;
-    const { project, created } = this.data;
-    this.trigger("outbox", { project, created, ...this.options.message(), events: this.outbox.events });
+    const { id, project, created } = this.data;
+    this.trigger("outbox", { id, project, created, ...this.options.message(), events: this.outbox.events });
   }
 
   // Sends a value repeatedly, because any message can get lost. Once it arrives, the server replaces the widget.

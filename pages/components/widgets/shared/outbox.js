@@ -1,6 +1,6 @@
 // Events that the server has not answered yet.
 
-import { keyOf, storage } from "./storage.js";
+import { adoptNamed, keyOf, storage } from "./storage.js";
 import { count } from "./words.js";
 
 /**
@@ -25,8 +25,9 @@ import { count } from "./words.js";
 
 // Each event has its own storage key, so two tabs of one project never overwrite each other's events.
 export class Outbox {
-  /** @param {string} kind @param {{ project: string, created: string, operator: string, login: boolean }} data */
+  /** @param {string} kind @param {{ id: number, created: string, twins: string[], operator: string, login: boolean }} data */
   constructor(kind, data) {
+    adoptNamed(kind, data);
     this.prefix = `${keyOf(kind, data)}/`;
     /** @type {OutboxEvent[]} */
     const stored = storage

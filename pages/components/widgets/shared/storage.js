@@ -55,9 +55,23 @@ export const storage = {
   },
 };
 
-// Returns a storage key for a project. It includes the creation time, because another Slotlab folder served at the same
-// address may have a project of the same name.
-/** @param {string} kind @param {{ project: string, created: string }} data @param {string[]} more */
-export function keyOf(kind, { project, created }, ...more) {
-  return ["slotlab", kind, ...[project, created, ...more].map(encodeURIComponent)].join("/");
+// Returns a storage key for a project. It has the id, because a name can change, and the creation time, because another
+// Slotlab folder served at the same address may have a project of the same id.
+/** @param {string} kind @param {{ id: number, created: string }} data @param {string[]} more */
+export function keyOf(kind, { id, created }, ...more) {
+  return ["slotlab", kind, ...[id, created, ...more].map(encodeURIComponent)].join("/");
+}
+
+// Moves what an earlier version stored under the name of a project, which may have changed since. `twins` are the names
+// of projects created in the same second, whose values are theirs.
+/** @param {string} kind @param {{ id: number, created: string, twins: string[] }} data */
+export function adoptNamed(kind, { id, created, twins }) {
+  const others = [String(id), ...twins].map(encodeURIComponent);
+  for (const key of storage.keys("localStorage", `slotlab/${kind}/`)) {
+    const [, , name, time, ...more] = key.split("/");
+    if (time !== encodeURIComponent(created) || others.includes(name)) continue;
+    const value = storage.read("localStorage", key);
+    storage.remove("localStorage", key); // first, because a full storage has no room for both
+    if (value !== undefined) storage.write("localStorage", [keyOf(kind, { id, created }), ...more].join("/"), value);
+  }
 }
