@@ -123,7 +123,7 @@ def copy_project(
     charset: Annotated[str | None, typer.Option(help="Allowed characters; default: the same.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Create a project from another one: images with owner and authorization, labels that fit, and recipes.
+    """Create a project from another one: images with owner and authorization, labels that fit, skips, and recipes.
 
     Runs stay. The last line names the run to begin from. Run again to finish an interrupted copy.
     """

@@ -1,4 +1,4 @@
-"""A new project from an old one, with another length or charset: images, labels that fit, and recipes."""
+"""A new project from an old one, with another length or charset: images, labels that fit, skips, and recipes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from core.charset import TextSpec, spec_of
 from core.data.importing import NewImage, Report, open_project, open_source, store_image
 from core.data.label_book import GivenLabel
+from core.data.standing import update_standing
 from core.errors import LabelError, OptionError
 from core.words import plural
-from db import projects, recipes, samples, saved_filters, tags
+from db import labels, projects, recipes, samples, saved_filters, tags
 from db.connection import write
 from db.queues import chunks
-from db.records import Project, Sample
+from db.records import Project, Sample, Source
 from db.sqlite import Database
 
 FIRST_IMAGES = 20
@@ -29,9 +30,10 @@ class Copied:
     misfits: int = 0
     """Labels that do not fit the new length and charset."""
     disputed: int = 0
-    """Labels that people disagree about. Their images come without one."""
+    """Labels and skips that people disagree about. Their images come without."""
     conflicts: int = 0
-    """Labels not taken over, because the image has another one in the new project or was skipped there."""
+    """Labels and skips not taken over, because the image has been labeled or skipped otherwise in the new project."""
+    skips: int = 0
     recipes: int = 0
     """Versions of recipes."""
     tags: int = 0
@@ -42,7 +44,7 @@ class Copied:
     def sentence(self) -> str:
         return (
             f"{plural(self.images, 'image')}; {plural(self.labels, 'label')} taken over, {self.misfits:,} not fitting, "
-            f"{self.disputed:,} disputed, {self.conflicts:,} in conflict; "
+            f"{self.disputed:,} disputed, {self.conflicts:,} in conflict; {plural(self.skips, 'skip')} taken over; "
             f"{plural(self.recipes, 'recipe version')}, {plural(self.tags, 'tag')}, "
             f"{plural(self.saved_filters, 'saved filter')}."
         )
@@ -61,8 +63,8 @@ def copy_project(
     """Create a project `name` with the images of another one. Length and charset default to the same.
 
     Each image keeps its source, with owner and authorization, and so its split. A label that fits comes as one event
-    of its operator and kind. Tags and saved filters come along. Runs and history stay. Run again to finish an
-    interrupted copy: nothing is stored twice.
+    of its operator and kind, and so does a skip with its reason. Tags and saved filters come along. Runs and history
+    stay. Run again to finish an interrupted copy: nothing is stored twice.
     Raises OptionError if the new project exists with another length or charset, or with images of its own.
     """
     if name == project.name:
@@ -96,6 +98,8 @@ def copy_project(
                 copied.duplicates += report.duplicates
                 copied.labels += report.labeled
                 copied.conflicts += report.label_problems
+                if sample.state == "skipped":
+                    _skip(db, new, sources[sample.source_id], sample, sample.operator or operator, copied)
             _copy_tags(db, new, part, copied)
         done += len(part)
         on_progress(done, len(chosen))
@@ -146,6 +150,29 @@ def _label(sample: Sample, spec: TextSpec, copied: Copied) -> GivenLabel | None:
         copied.disputed += 1
         return None
     return GivenLabel(text, sample.kind or "person")
+
+
+def _skip(db: Database, new: Project, source: Source, sample: Sample, operator: str, copied: Copied) -> None:
+    """Skip the image of a skipped sample in the new project, for the same reason. Call inside `write(db)`."""
+    if sample.disputed:
+        copied.disputed += 1
+        return
+    event_id = f"import:{source.id}:{sample.sha256}:skip:{sample.flag or ''}"
+    if labels.find_event(db, event_id):
+        return
+    there = samples.find_sample(db, new.id, sample.sha256)
+    assert there is not None
+    if there.content == sample.content:
+        return
+    if there.state != "unlabeled":
+        copied.conflicts += 1
+        return
+    labels.append_event(
+        db, there, event_id=event_id, operator=operator, action="import", state="skipped", text=None,
+        flag=sample.flag, base_version=there.version, origin="import",
+    )  # fmt: skip
+    update_standing(db, there.id)
+    copied.skips += 1
 
 
 def _copy_recipes(db: Database, project: Project, new: Project, operator: str, copied: Copied) -> None:

@@ -120,8 +120,8 @@ def _ask_copy(project: Project) -> tuple[str, int, str] | None:
     key = f"of copy of {project.id}"
     with st.popover("Copy project", icon=":material/content_copy:", key=f"open {key}"):
         st.markdown(
-            "A new project with the images, the recipes and the labels that fit. Length and characters can differ. "
-            "Runs stay: the copy can begin from the weights of one."
+            "A new project with the images, the recipes, the skips and the labels that fit. Length and characters can "
+            "differ. Runs stay: the copy can begin from the weights of one."
         )
         name = st.text_input("New name", key=f"name {key}", live="300ms", autocomplete="off")
         length = st.number_input("Text length", value=project.length, key=f"length {key}")

@@ -121,8 +121,8 @@ def test_a_copy_names_the_run_to_begin_from(slotlab: Slotlab, home: Home, db: Da
     done = slotlab("project", "copy", "portal", "short", "--length", "4")
 
     assert done.stdout == (
-        "short: 2 images; 0 labels taken over, 1 not fitting, 0 disputed, 0 in conflict; 0 recipe versions, "
-        "0 tags, 0 saved filters.\n"
+        "short: 2 images; 0 labels taken over, 1 not fitting, 0 disputed, 0 in conflict; 0 skips taken over; "
+        "0 recipe versions, 0 tags, 0 saved filters.\n"
         "Next: slotlab train --project short --set init=0001-fast\n"
     )
 

@@ -83,6 +83,46 @@ def test_a_disputed_label_is_not_taken_over(db: Database, labeled: Project) -> N
     assert (found.state, labels.events_of(db, found.id)) == ("unlabeled", [])
 
 
+def test_skips_are_taken_over(home: Home, db: Database, labeled: Project) -> None:
+    """Each with its reason, as one event of its operator that is not counted as work of today. A repeat adds none."""
+    hashes = add_images(db, labeled, 4)
+    flags = [None, "unreadable", "not_ours"]
+    skips = [
+        {"event": f"skip {sha256}", "action": "skip", "flag": flag, "sample": sha256, "base": 0}
+        for sha256, flag in zip(hashes, [*flags, None], strict=True)
+    ]
+    apply_events(db, labeled, "Ben", skips)
+    doubt = {"event": "doubt", "action": "second", "text": "000001", "sample": hashes[3], "base": 1}
+    apply_events(db, labeled, "Ann", [doubt])
+
+    new, copied = copy_project(db, labeled, "new", operator="cleo")
+
+    assert copied == Copied(images=8, labels=3, disputed=1, skips=3, recipes=1)
+    assert "; 3 skips taken over; " in copied.sentence
+    skipped = samples.select_samples(db, new.id, state="skipped")
+    assert [(each.sha256, each.flag, each.operator) for each in skipped] == [
+        (sha256, flag, "Ben") for sha256, flag in zip(hashes, flags, strict=False)
+    ]
+    assert {event.action for each in skipped for event in labels.events_of(db, each.id)} == {"import"}
+    assert copy_project(db, labeled, "new", operator="cleo")[1] == Copied(duplicates=8, disputed=1)
+    assert check(home).problems == []
+
+
+def test_a_skip_that_conflicts_with_a_label_is_counted(db: Database, labeled: Project) -> None:
+    """Someone labeled the image before the copy was repeated."""
+    last = samples.select_samples(db, labeled.id, state="unlabeled")[0]
+    apply_events(db, labeled, "Ben", [{"event": "skip", "action": "skip", "sample": last.sha256, "base": 0}])
+    with write(db):
+        unfinished = projects.insert_project(db, "new", 6, "0123456789")
+    hashes = add_images(db, unfinished, 4)
+    label(db, unfinished, last.sha256, 7)
+
+    _, copied = copy_project(db, labeled, "new", operator="ben")
+
+    assert hashes[-1] == last.sha256
+    assert (copied.skips, copied.conflicts) == (0, 1)
+
+
 def test_an_image_keeps_its_id_in_no_other_project(db: Database, labeled: Project) -> None:
     """A deletion of one project cannot touch the other."""
     new, _ = copy_project(db, labeled, "new", operator="ben")
