@@ -250,6 +250,15 @@ def first_sizes(db: Database, project_id: int) -> list[tuple[int, int]]:
     return [(width, height) for width, height in db.execute(sql, [project_id]).fetchall()]
 
 
+def sizes_of_source(db: Database, source_id: int) -> list[tuple[int, int]]:
+    """Return the different widths and heights of the first 1,000 images of a source, in pixels."""
+    sql = (
+        "SELECT DISTINCT width, height FROM"
+        " (SELECT width, height FROM samples WHERE source_id = ? ORDER BY id LIMIT 1000)"
+    )
+    return [(width, height) for width, height in db.execute(sql, [source_id]).fetchall()]
+
+
 def has_size(db: Database, project_id: int, width: int, height: int) -> bool:
     """Return True if a project has an image of this width and height, in pixels."""
     sql = "SELECT 1 FROM samples WHERE project_id = ? AND width * height = ? AND width = ? LIMIT 1"

@@ -236,12 +236,17 @@ def move_source(
 ) -> None:
     """Move a source to another project, with images, labels, history, owner and authorization.
 
-    Images that the other project already has stay. What the portal said about images stays too.
+    Images that the other project already has stay. What the portal said about images stays too. Images of other sizes
+    than those there are moved with a warning.
     """
     home = Home.from_env()
     with database(home) as db:
         chosen = find_project(db, project)
-        moved = managing.move_source(db, home, chosen, find_source(db, chosen, name), find_project(db, to))
+        source, target = find_source(db, chosen, name), find_project(db, to)
+        warning = managing.move_warning(db, source, target)
+        moved = managing.move_source(db, home, chosen, source, target)
+    if warning:
+        print_error(f"Warning: {warning}")
     text = f"Moved {plural(moved.images, 'image')} of {name} to {to}."
     if moved.stay:
         text += f" {to} had {plural(moved.stay, 'image')} already: these stay in {project}."

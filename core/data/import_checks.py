@@ -102,17 +102,26 @@ def _sizes(files: Sequence[SourceFile], frame: str) -> list[tuple[int, int]]:
 def misfit(db: Database, project: Project | None, preview: Preview) -> str:
     """Return what speaks against importing these images into this project; empty if nothing does.
 
-    `project` is None for a new one. The sizes of a project with more than MANY_SIZES say nothing.
+    `project` is None for a new one.
     """
-    known = samples.first_sizes(db, project.id) if project else []
-    if project is None or not preview.sizes or not 0 < len(known) <= MANY_SIZES:
-        return preview.length_note
-    if any(samples.has_size(db, project.id, *size) for size in preview.sizes):
-        return preview.length_note
+    other = other_sizes(db, project, preview.sizes) if project else ""
+    return " ".join(filter(None, [other, preview.length_note]))
+
+
+def other_sizes(db: Database, project: Project, sizes: Sequence[tuple[int, int]]) -> str:
+    """Return a warning if a project has no image of these widths and heights, in pixels; else an empty text.
+
+    The sizes of a project with more than MANY_SIZES say nothing.
+    """
+    known = samples.first_sizes(db, project.id)
+    if not sizes or not 0 < len(known) <= MANY_SIZES:
+        return ""
+    if any(samples.has_size(db, project.id, *size) for size in sizes):
+        return ""
     return (
-        f"The images have {_pixels(preview.sizes)}, those of project {project.name} {_pixels(known)}. Choose a new "
-        f"project if they are of another portal. {preview.length_note}"
-    ).rstrip()
+        f"The images have {_pixels(sizes)}, those of project {project.name} {_pixels(known)}. Choose a new project if "
+        "they are of another portal."
+    )
 
 
 def _pixels(sizes: Sequence[tuple[int, int]]) -> str:

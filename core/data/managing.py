@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.data.import_checks import other_sizes
 from core.data.selection import check_bulk
 from core.errors import JobError, OptionError
 from core.files import shortened
@@ -123,6 +124,11 @@ class Moved:
     images: int
     stay: int
     """Images that the other project has already. They stay where they are."""
+
+
+def move_warning(db: Database, source: Source, target: Project) -> str:
+    """Return what speaks against moving a source to a project, as for an import; empty if nothing does."""
+    return other_sizes(db, target, samples.sizes_of_source(db, source.id))
 
 
 def move_source(db: Database, home: Home, project: Project, source: Source, target: Project) -> Moved:

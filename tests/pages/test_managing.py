@@ -117,7 +117,8 @@ def test_sources_are_renamed_moved_and_deleted(home: Home, open_page: OpenPage, 
     field(app, "Source name").set_value("june").run()
     app = press(app, "Rename source")
     assert "Source noise is now june." in texts(app)
-    app = press(app, "Move source")
+    field(app, "Move to").set_value("other").run()
+    app = press(app, "Move this source")
     assert "Moved 2 images of june to other." in texts(app)
 
     field(app, "Project to manage").set_value(2).run()
@@ -180,17 +181,45 @@ def test_a_click_right_after_the_last_key_saves_the_new_texts(
         assert [each.name for each in runs.list_runs(db)] == ["wide crop"]
 
 
-def test_a_click_right_after_another_target_moves_the_source_there(
+def test_a_click_right_after_another_target_moves_nothing(
     home: Home, open_page: OpenPage, labeled: Project
 ) -> None:  # fmt: skip
     with opened(home.db) as db, write(db):
         projects.insert_project(db, "third", 6, "0123456789")
     app = open_section(open_page)
+    field(app, "Move to").set_value("other").run()
     field(app, "Move to").set_value("third")
 
-    app = press(app, "Move source")
+    app = press(app, "Move this source")
 
+    assert "Nothing was moved, because the target has just changed." in texts(app)
+    app = press(app, "Move this source")
     assert "Moved 2 images of noise to third." in texts(app)
+
+
+def test_a_source_moves_only_to_a_target_that_someone_chose(
+    home: Home, open_page: OpenPage, labeled: Project
+) -> None:  # fmt: skip
+    """The page says how many images would go, and whether those of the target have another size."""
+    with opened(home.db) as db, write(db):
+        other = projects.find_project(db, "other")
+        assert other is not None
+        source = projects.insert_source(db, other.id, "mail", "the team", "ticket 1")
+        samples.insert_sample(
+            db, project_id=other.id, source_id=source.id, sha256="f" * 64, name="f.png", width=152, height=42,
+            split="train", image=b"",
+        )  # fmt: skip
+    app = open_section(open_page)
+    button = next(each for each in app.main.button if each.label == "Move this source")
+    assert (field(app, "Move to").value, button.disabled) == (None, True)
+
+    field(app, "Move to").set_value("other").run()
+
+    assert "This moves 2 images of noise to other." in texts(app)
+    [warning] = [shown(each.value) for each in app.main.warning]
+    assert "The images have 96 x 24 pixels, those of project other 152 x 42 pixels." in warning
+    app = press(app, "Move this source")
+    assert "Moved 2 images of noise to other." in texts(app)
 
 
 def test_nothing_is_deleted_if_the_typed_name_has_just_changed(
@@ -261,7 +290,7 @@ def clicked_twice(project: "Project", source: "Source", target: "Project") -> No
 
     st.session_state["box"] = target.name
     for _ in range(2):
-        managing._move_source(project, source, {target.name: target}, "box", "one button")
+        managing._move_source(project, source, target, "box", "one button")
     layout.show_refusal(managing.PLACE)
     managing._show_outcome()
 

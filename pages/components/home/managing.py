@@ -7,6 +7,7 @@ import streamlit as st
 from core.backup import removal
 from core.data import copying, managing
 from core.data.managing import tags_of
+from core.errors import OptionError
 from core.runs.promotions import run_to_begin_from
 from core.words import plural
 from db import projects, removals
@@ -202,22 +203,35 @@ def _show_source(project: Project, source: Source, targets: list[Project]) -> No
     key = f"{source.id} {source.name}"
     st.caption(layout.plain(f"Owner {source.owner}, authorization {source.authorization}."))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name_key, to_key = f"name of source {key}", f"target of {key}"
+        name_key = f"name of source {key}"
         st.text_input("Source name", source.name, key=name_key, autocomplete="off", width=240)
         st.button("Rename source", icon=":material/edit:", on_click=_rename_source, args=(project, source, name_key))
-        if targets:
-            names = {target.name: target for target in targets}
-            st.selectbox("Move to", list(names), key=to_key, width=240)
-            st.button(
-                "Move source", icon=":material/drive_file_move:", on_click=_move_source,
-                args=(project, source, names, to_key, uuid.uuid4().hex),
-            )  # fmt: skip
         with layout.errors(), layout.database() as db:
             counts = removals.count_source(db, source)
+        if targets:
+            _ask_move(project, source, targets, counts.images)
         note = f"{BACKED_UP} Runs keep the images they were trained on."
         ask_deletion(
             "source", source.id, source.name, counts, note, lambda typed: _delete_source(project, source, typed)
         )
+
+
+def _ask_move(project: Project, source: Source, targets: list[Project], images: int) -> None:
+    """Draw the button that moves a source, once its target is chosen."""
+    key = f"target of {source.id} {source.name}"
+    names = {target.name: target for target in targets}
+    with st.popover("Move source", icon=":material/drive_file_move:", key=f"open {key}"):
+        chosen = st.selectbox("Move to", list(names), index=None, placeholder="Choose a project", key=key)
+        if chosen:
+            with layout.errors(), layout.database() as db:
+                warning = managing.move_warning(db, source, names[chosen])
+            st.markdown(layout.plain(f"This moves {plural(images, 'image')} of {source.name} to {chosen}."))
+            if warning:
+                st.warning(layout.plain(warning), icon=":material/warning:")
+        st.button(
+            "Move this source", type="primary", key=f"move to {key}", disabled=chosen is None, on_click=_move_source,
+            args=(project, source, names.get(chosen or ""), key, uuid.uuid4().hex),
+        )  # fmt: skip
 
 
 def _rename_source(project: Project, source: Source, key: str) -> None:
@@ -227,14 +241,18 @@ def _rename_source(project: Project, source: Source, key: str) -> None:
         st.session_state[OUTCOME] = f"Source {source.name} is now {name}."
 
 
-def _move_source(project: Project, source: Source, targets: dict[str, Project], key: str, request_id: str) -> None:
-    """Callback: move a source to the project of the box `key`. The request id belongs to the button on screen."""
+def _move_source(project: Project, source: Source, target: Project | None, key: str, request_id: str) -> None:
+    """Callback: move a source to the target on screen. The request id belongs to the button there.
+
+    It moves nothing if the box `key` has just got another target, whose warning nobody has read.
+    """
     done, text = st.session_state.get(MOVED, ("", ""))
     if done == request_id:
         st.session_state[OUTCOME] = text
         return
-    target = targets[st.session_state[key]]
     with layout.refuses(PLACE), layout.database() as db:
+        if target is None or st.session_state[key] != target.name:
+            raise OptionError("Nothing was moved, because the target has just changed. Confirm it again.")
         moved = managing.move_source(db, layout.home(), project, source, target)
         stay = f" {plural(moved.stay, 'image')} that it had already stay." if moved.stay else ""
         text = f"Moved {plural(moved.images, 'image')} of {source.name} to {target.name}.{stay}"

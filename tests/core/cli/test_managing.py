@@ -82,6 +82,23 @@ def test_a_second_call_finishes_a_deletion_that_was_killed(slotlab: Slotlab, hom
     refused(slotlab("run", "delete", "7"), "There is no run or job '7'")
 
 
+def test_a_source_of_another_size_moves_with_a_warning(slotlab: Slotlab, db: Database, labeled: Project) -> None:
+    """It is that of an import. A project without images says nothing."""
+    with write(db):
+        first, second = (projects.insert_project(db, name, 6, "0123456789") for name in ("first", "second"))
+        source = projects.insert_source(db, second.id, "mail", "the team", "ticket 1")
+        samples.insert_sample(
+            db, project_id=second.id, source_id=source.id, sha256="f" * 64, name="f.png", width=152, height=42,
+            split="train", image=b"",
+        )  # fmt: skip
+
+    assert slotlab("source", "move", "noise", "--project", "portal", "--to", first.name).stderr == ""
+    assert slotlab("source", "move", "noise", "--project", "first", "--to", second.name).stderr == (
+        "Warning: The images have 96 x 24 pixels, those of project second 152 x 42 pixels. Choose a new project if "
+        "they are of another portal.\n"
+    )
+
+
 def test_sources_are_renamed_moved_and_deleted(slotlab: Slotlab, db: Database, labeled: Project) -> None:
     with write(db):
         projects.insert_project(db, "other", 6, "0123456789")
