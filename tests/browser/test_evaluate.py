@@ -168,7 +168,7 @@ def test_only_a_current_label_can_be_undone(lab: Lab, page: Page, evaluated: tup
         apply_events(
             db, project, "ben", [{"event": "later", "action": "label", "sample": sha256, "text": "111111", "base": 2}]
         )
-    page.get_by_text("Probabilities").click()
+    page.get_by_text("Probabilities", exact=True).click()
     settle(page)
 
     expect(tile(page)).to_contain_text("now 111111 by ben")
@@ -249,7 +249,7 @@ def test_attention_is_drawn_over_the_position_in_the_image(
     """The light is on the column that the position reads, inside the crop. Everything else is dark."""
     _, run = evaluated
     box = add_weights(lab, run)
-    page.get_by_text("Attention").click()
+    page.get_by_text("Attention", exact=True).click()
     expect(page.locator(".tile.has-attention").first).to_be_visible(timeout=60_000)
     settle(page)
 

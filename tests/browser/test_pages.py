@@ -204,10 +204,10 @@ def test_the_menu_changes_the_theme(lab: "Lab", page: Page, width: int) -> None:
 
 def test_a_narrow_window_shows_the_project_beside_the_title(lab: "Lab", page: Page) -> None:
     """It hides the sidebar, which shows the project otherwise."""
-    lab.make_project("narrow", 1)
-    open_at(page, lab, "/samples?project=narrow", "Samples")
+    lab.make_project("narrow window", 1)
+    open_at(page, lab, "/samples?project=narrow+window", "Samples")
     name = page.get_by_test_id("open-project")
-    expect(name).to_have_text("narrow")
+    expect(name).to_have_text("narrow window")
     expect(name).to_be_hidden()
 
     page.set_viewport_size({"width": 420, "height": 800})

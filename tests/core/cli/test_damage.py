@@ -155,9 +155,9 @@ def test_a_job_is_canceled_without_its_database(
     wait_until(lambda: JobDir(home.run(job.id)).observe().state == "running")
     for file in home.root.glob("slotlab.db*"):
         file.unlink()
-    assert "Cancel it" in slotlab(home, "restore", made).stderr
+    assert f"{job.id} is running. Cancel it" in slotlab(home, "restore", made).stderr
 
-    done = slotlab(home, "cancel", job.id.split("-")[0])
+    done = slotlab(home, "cancel", job.id)
 
     assert (done.returncode, done.stdout) == (0, f"{job.id} is canceled.\n")
     assert f"slotlab restore {made}" in done.stderr
