@@ -22,6 +22,7 @@ from pages.components import address, layout, operators, state
 from pages.components.widgets.cookie.server import set_cookie
 from pages.components.widgets.help.server import show_help
 from pages.components.widgets.sidebar.server import fold_sidebar
+from pages.components.widgets.theme.server import keep_theme
 
 _ADDRESS_COOKIE = "slotlab_address"
 """Address before the login, because the login always returns to the home page. Expires after ten minutes."""
@@ -160,6 +161,7 @@ def _link_to(place: DeltaGenerator, pages: Mapping[str, Sequence[StreamlitPage]]
                 query = ({state.PROJECT: project} if project else {}) | ({state.RUN: run} if shows_run else {})
                 st.page_link(page, query_params=query)
         fold_sidebar()
+        keep_theme(page.url_path for group in pages.values() for page in group)
 
 
 def _choose_project() -> None:

@@ -202,6 +202,25 @@ def test_the_menu_changes_the_theme(lab: "Lab", page: Page, width: int) -> None:
     expect(page.get_by_role("dialog", name="Keys of Guide")).to_be_visible()
 
 
+def test_one_choice_of_the_theme_is_for_all_pages(lab: "Lab", page: Page) -> None:
+    """Dark chosen on Samples, which was reached by a link, is dark on Train and Home by address, and can be undone."""
+    lab.make_project("themes", 1)
+    open_at(page, lab, "/guide?project=themes", "Guide")
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Samples").click()
+    expect(page.get_by_role("heading", name="Samples", exact=True)).to_be_visible()
+    app = page.get_by_test_id("stApp")
+    for choice, color in (("Dark", "rgb(17, 21, 28)"), ("Light", "rgb(255, 255, 255)")):
+        page.get_by_test_id("stMainMenuButton").click()
+        page.get_by_role("menuitemradio", name=choice).click()
+        expect(app).to_have_css("background-color", color)
+        for path, title in (("/train?project=themes", "Train"), ("/", "Home"), ("/samples?project=themes", "Samples")):
+            open_at(page, lab, path, title)
+            expect(app).to_have_css("background-color", color)
+        page.reload()
+        settle(page)
+        expect(app).to_have_css("background-color", color)
+
+
 def test_a_narrow_window_shows_the_project_beside_the_title(lab: "Lab", page: Page) -> None:
     """It hides the sidebar, which shows the project otherwise."""
     lab.make_project("narrow window", 1)

@@ -1,0 +1,1 @@
+"""A widget without content that keeps one theme for all pages."""
