@@ -63,6 +63,10 @@ class Facts:
     """Unlabeled images of any split."""
     unlabeled_measured: int
     """Unlabeled images of validation and test."""
+    skipped: int = 0
+    """Skipped images of any split. Nobody labels them next."""
+    skipped_measured: int = 0
+    """Skipped images of validation and test."""
     underfitted: bool = False
     """True if the network has not learned its own training images either."""
     worry: str = ""
@@ -125,17 +129,32 @@ def _improve(facts: Facts, value: str) -> Conclusion:
 def _label(facts: Facts, reason: str) -> Conclusion:
     """Say how many labels to add before another run: as many as people gave, and at most a few hours' work."""
     more = min(max(facts.typed, LEAST_LABELS), MOST_LABELS)
-    if not facts.unlabeled:
-        return Conclusion("import", f"{reason} All images are labeled: import about {more:,} more, and label them.")
+    left = facts.unlabeled
+    if not left:
+        all_done = _all_done("images", facts.skipped)
+        return Conclusion("import", f"{reason} {all_done}: import about {more:,} more, and label them.")
+    if left < more:
+        rest = f"{left:,} unlabeled images" if left > 1 else "unlabeled image"
+        return Conclusion("label", f"{reason} Label the {rest}, and import about {more - left:,} more.")
     return Conclusion("label", f"{reason} Label about {more:,} more images.")
 
 
 def _measure(facts: Facts, reason: str, more: int) -> Conclusion:
     """Say how many labels of validation and test images to add, or how many images that takes."""
-    if not facts.unlabeled_measured:
-        images = round(more * sum(SHARES.values()) / (SHARES["val"] + SHARES["test"]))
-        return Conclusion("import", f"{reason} All those images are labeled: import about {images:,} more.")
+    left = facts.unlabeled_measured
+    images = round(max(more - left, 0) * sum(SHARES.values()) / (SHARES["val"] + SHARES["test"]))
+    if not left:
+        all_done = _all_done("those images", facts.skipped_measured)
+        return Conclusion("import", f"{reason} {all_done}: import about {images:,} more.")
+    if left < more:
+        rest = f"{left:,} unlabeled validation and test images" if left > 1 else "unlabeled validation or test image"
+        return Conclusion("measure", f"{reason} Label the {rest}, and import about {images:,} more.")
     return Conclusion("measure", f"{reason} Label about {more:,} validation and test images.")
+
+
+def _all_done(images: str, skipped: int) -> str:
+    """Say that no image is left to label, without the end of the sentence."""
+    return f"All {images} are labeled" + (f", except {skipped:,} that {are(skipped)} skipped" if skipped else "")
 
 
 def _hand_out(facts: Facts) -> Conclusion:

@@ -22,7 +22,10 @@ def next_step(db: Database, home: Home, shown: Evaluated) -> Conclusion:
     """Return what to do next with a run whose evaluation is `shown`."""
     run, seen = shown.run, watch(home, shown.run.job.id)
     threshold, bundle = _handed_out(db, home, shown)
-    unlabeled = {split: n for (split, sample), n in counts(db, shown.project.id).items() if sample == "unlabeled"}
+    count = counts(db, shown.project.id)
+    unlabeled, skipped = (
+        {split: n for (split, sample), n in count.items() if sample == wanted} for wanted in ("unlabeled", "skipped")
+    )
     sick = seen.diagnosis and seen.diagnosis.worrying and not seen.diagnosis.poor
     return conclude(
         Facts(
@@ -35,6 +38,8 @@ def next_step(db: Database, home: Home, shown: Evaluated) -> Conclusion:
             typed=trained_on(control.spec(home, run.job.id), run.train_n)["person"],
             unlabeled=sum(unlabeled.values()),
             unlabeled_measured=sum(n for split, n in unlabeled.items() if split != "train"),
+            skipped=sum(skipped.values()),
+            skipped_measured=sum(n for split, n in skipped.items() if split != "train"),
             underfitted=_training_accuracy(seen.metrics) < LEARNED,
             worry=seen.diagnosis.text if seen.diagnosis and sick else "",
             has_threshold=threshold is not None,
