@@ -33,6 +33,7 @@ with layout.errors():
             refusal = "This project has no run {asked!r}."
             selected = st.selectbox(
                 "Run", list(runs), None, placeholder="New run", width=240, label_visibility="collapsed",
+                format_func=lambda name: " · ".join(filter(None, [name, runs[name].name])),
                 **address.widget(state.RUN, list(runs), None, refusal=refusal, clears=OF_RUN),
             )  # fmt: skip
             if selected:

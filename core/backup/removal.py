@@ -121,7 +121,7 @@ def delete_run(db: Database, home: Home, run: Run, *, typed: str, operator: str)
     the run or a job on it is active, while a bundle of it is in use, or if another run began from it.
     """
     if typed != str(run.job.number):
-        _check_typed("run", run.job.id, typed)
+        _check_typed("run", run.job.id, typed, what="number")
     if error := control.reconcile(db, home):
         raise error
     project = projects.get_project(db, run.job.project_id)
@@ -199,9 +199,9 @@ def finish(db: Database, home: Home) -> list[Removal]:
 # Refusals
 
 
-def _check_typed(kind: str, name: str, typed: str) -> None:
+def _check_typed(kind: str, name: str, typed: str, what: str = "name") -> None:
     if typed != name:
-        raise OptionError(f"Nothing was deleted. Type the name of {kind} {name}; you typed {shortened(typed)!r}.")
+        raise OptionError(f"Nothing was deleted. Type the {what} of {kind} {name}; you typed {shortened(typed)!r}.")
 
 
 def _check_idle(db: Database, home: Home, project: Project, action: str) -> None:

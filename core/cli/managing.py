@@ -35,6 +35,10 @@ Confirm = Annotated[
     str | None, typer.Option("--confirm", metavar="NAME", help="Its name again. Default: ask for it in a terminal.")
 ]
 
+ConfirmRun = Annotated[
+    str | None, typer.Option("--confirm", metavar="NUMBER", help="Its number again. Default: ask for it in a terminal.")
+]
+
 
 def _group(help_text: str) -> typer.Typer:
     return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)
@@ -203,6 +207,8 @@ def list_sources(*, project: ProjectName, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(records, ensure_ascii=False))
         return
+    if not records:
+        print(f"Project {project} has no sources yet. Import images to create one.")
     for record in records:
         counts = f"{plural(record['images'], 'image')}, {plural(record['labels'], 'label')}"
         print_line(f"{record['source']:<16} {counts}  {record['owner']}, {record['authorization']}")
@@ -293,7 +299,7 @@ def describe_run(
 
 
 @run_group.command("delete")
-def delete_run(run: RunName, *, confirm: Confirm = None, as_json: Json = False) -> None:
+def delete_run(run: RunName, *, confirm: ConfirmRun = None, as_json: Json = False) -> None:
     """Delete a run with its weights, evaluations and bundles. No backup has them. Test uses stay counted.
 
     Without --confirm, count what would be deleted. Run again to finish an interrupted deletion.
@@ -304,7 +310,8 @@ def delete_run(run: RunName, *, confirm: Confirm = None, as_json: Json = False) 
         done = _finished(removal.finish(db, home), "run", run)
         if done is None:
             found = find_run(db, run)
-            typed = _confirmed("run", found.job.id, removal.count_run(db, home, found), confirm)
+            counts = removal.count_run(db, home, found)
+            typed = _confirmed("run", found.job.id, counts, confirm, asks=str(found.job.number))
             done = removal.delete_run(db, home, found, typed=typed, operator=default_operator())
     _print_deleted(done, as_json=as_json)
 
@@ -328,15 +335,18 @@ def _finished(done: list[Removal], kind: str, name: str) -> Removal | None:
     return next(filter(is_asked, done), None)
 
 
-def _confirmed(kind: str, name: str, counts: Counts, confirm: str | None) -> str:
-    """Return the name that someone typed, after showing the counts. Raises OptionError without a terminal."""
+def _confirmed(kind: str, name: str, counts: Counts, confirm: str | None, *, asks: str = "") -> str:
+    """Return what someone typed to confirm, after showing the counts. Raises OptionError without a terminal.
+
+    `asks`: the number of a run; empty where it is the name.
+    """
     if confirm is not None:
         return confirm
     what = f"This deletes {named(kind, name, counts)}."
     if not sys.stdin.isatty():
-        raise OptionError(f"{what} Nothing is deleted yet. To do it, add --confirm {shortened(name)!r}.")
+        raise OptionError(f"{what} Nothing is deleted yet. To do it, add --confirm {asks or repr(shortened(name))}.")
     print_error(what)
-    return str(typer.prompt("Type its name to do it", err=True))
+    return str(typer.prompt(f"Type its {'number' if asks else 'name'} to do it", err=True))
 
 
 def _print_deleted(done: Removal, *, as_json: bool) -> None:

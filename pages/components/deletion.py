@@ -14,20 +14,22 @@ from pages.components import layout
 
 
 def ask_deletion(
-    kind: str, row_id: int, name: str, counts: Counts, note: str, delete: Callable[[str], None]
+    kind: str, row_id: int, name: str, counts: Counts, note: str, delete: Callable[[str], None], *, asks: str = ""
 ) -> None:  # fmt: skip
-    """Draw the button. It names what would go, and `note` what remains. `delete` is a callback with the typed name.
+    """Draw the button. It names what would go, and `note` what remains. `delete` is a callback with the typed text.
 
+    `asks` is the text to type: the number of a run. Without one, it is the name.
     `row_id` is the id of what would go, or the number of a run: a confirmation must not count for another one's name.
     """
+    asks = asks or name
     key = f"delete {kind} {row_id} {name}"
     with st.popover(f"Delete {kind}", icon=":material/delete:", key=f"open {key}"):
         st.markdown(f"This deletes {layout.plain(named(kind, name, counts))}. {note}")
         typed = st.text_input(
-            f"Type {layout.plain(name)} to confirm", key=f"type {key}", live="300ms", autocomplete="off"
+            f"Type {layout.plain(asks)} to confirm", key=f"type {key}", live="300ms", autocomplete="off"
         )
         st.button(
-            f"Delete this {kind}", type="primary", key=key, disabled=typed.strip() != name,
+            f"Delete this {kind}", type="primary", key=key, disabled=typed.strip() != asks,
             on_click=lambda: delete(st.session_state[f"type {key}"].strip()),
         )  # fmt: skip
 

@@ -138,8 +138,10 @@ def test_a_run_has_a_name_in_the_table_and_is_deleted(home: Home, open_page: Ope
     app = press(app, "Save description")
     assert [*app.main.dataframe[-1].value["Name"]] == ["wide crop"]
     assert "wide crop" in [shown(each.value) for each in app.main.caption]
+    box = next(each for each in app.main.selectbox if each.label == "Run")
+    assert (box.value, box.options) == ("0001-fast", ["0001-fast · wide crop"])
 
-    field(app, "Type 0001-fast to confirm").set_value("0001-fast").run()
+    field(app, "Type 1 to confirm").set_value("1").run()
     app = press(app, "Delete this run")
 
     assert "Deleted run 0001-fast." in texts(app)
@@ -243,7 +245,8 @@ def test_the_second_click_of_a_deletion_gets_the_first_one(
     """There is one record. The second one would name a backup that does not have the project."""
     name = {"project": "portal", "source": "noise", "run": "0001-fast"}[kind]
     app = open_page("train", project="portal", run=name) if kind == "run" else open_section(open_page)
-    field(app, f"Type {name} to confirm").set_value(name).run()
+    typed = "1" if kind == "run" else name
+    field(app, f"Type {typed} to confirm").set_value(typed).run()
     with opened(home.db) as db:
         [source], [run] = projects.list_sources(db, labeled.id), runs.list_runs(db)
         who = {"typed": name, "operator": "ann"}

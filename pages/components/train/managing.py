@@ -25,7 +25,8 @@ def show_managing(run: Run) -> None:
     with layout.errors(), layout.database() as db:
         counts = removal.count_run(db, layout.home(), run)
     stays = "No backup has the weights. Uses of the test set stay counted."
-    ask_deletion("run", run.job.number, run.job.id, counts, stays, lambda typed: _delete(run, typed))
+    number = run.job.number
+    ask_deletion("run", number, run.job.id, counts, stays, lambda typed: _delete(run, typed), asks=str(number))
 
 
 def show_description(run: Run) -> None:

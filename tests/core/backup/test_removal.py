@@ -102,7 +102,7 @@ def test_nothing_is_deleted_unless_the_name_is_typed(home: Home, db: Database, b
         removal.delete_project(db, home, bundled, typed=typed, operator="ann")
     with pytest.raises(OptionError, match="Type the name of source rendered"):
         removal.delete_source(db, home, bundled, source, typed=typed, operator="ann")
-    with pytest.raises(OptionError, match="Type the name of run 0001-fast"):
+    with pytest.raises(OptionError, match="Type the number of run 0001-fast"):
         removal.delete_run(db, home, run, typed=typed, operator="ann")
 
     assert contents(db.conn) == before

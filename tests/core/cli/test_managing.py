@@ -82,6 +82,22 @@ def test_a_second_call_finishes_a_deletion_that_was_killed(slotlab: Slotlab, hom
     refused(slotlab("run", "delete", "7"), "There is no run or job '7'")
 
 
+def test_a_project_without_sources_says_so(slotlab: Slotlab, db: Database, labeled: Project) -> None:
+    with write(db):
+        projects.insert_project(db, "empty", 6, "0123456789")
+
+    assert slotlab("source", "list", "--project", "empty").stdout == (
+        "Project empty has no sources yet. Import images to create one.\n"
+    )
+
+
+def test_a_run_is_deleted_by_its_number(slotlab: Slotlab, labeled: Project) -> None:
+    """Train asks for the number too. The whole id is accepted as well."""
+    refused(slotlab("run", "delete", "1"), "Nothing is deleted yet. To do it, add --confirm 1.")
+    refused(slotlab("run", "delete", "1", "--confirm", "2"), "Type the number of run 0001-fast; you typed '2'.")
+    assert slotlab("run", "delete", "1", "--confirm", "1").stdout == "Deleted run 0001-fast.\n"
+
+
 def test_a_source_of_another_size_moves_with_a_warning(slotlab: Slotlab, db: Database, labeled: Project) -> None:
     """It is that of an import. A project without images says nothing."""
     with write(db):
