@@ -1,5 +1,6 @@
 """Skips of many images at once: one event of the ledger for each, which can be undone image by image or at once."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from db.records import PEOPLE, Project, Sample
 from db.sqlite import Database
 
 ORIGIN = "samples"
+REQUESTS = "skip-"
+"""Beginning of the requests of skips."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Skipped:
         if self.changed:
             parts.append(f"Changed by someone meanwhile, so left: {self.changed:,}.")
         return " ".join(parts)
+
+
+def new_request() -> str:
+    """Return an id for a skip of many images, which the ledger keeps."""
+    return REQUESTS + uuid.uuid4().hex
 
 
 def labels_of_people(chosen: Sequence[Sample]) -> int:
@@ -76,6 +84,12 @@ def skip_samples(
                 outcome = apply_event(db, project, operator, event | {"base": sample.version}, ORIGIN)
                 skipped += outcome.status == "saved"
     return Skipped(flag, skipped, len(same), len(disputed), len(seen) - skipped)
+
+
+def last_skip(db: Database, project: Project, operator: str) -> tuple[str, int]:
+    """Return the operator's last skip of many images, and how many of them `undo_skips` would change; 0 without one."""
+    request = labels.last_request(db, project.id, operator, REQUESTS)
+    return (request, labels.count_unchanged(db, project.id, request)) if request else ("", 0)
 
 
 def undo_skips(db: Database, project: Project, operator: str, request: str) -> tuple[int, int]:

@@ -55,7 +55,7 @@ SAMPLES_ROW = "samples row"
 BULK_TAG, BULK_SOURCE, BULK_FORM, BULK_REASON = "bulk tag", "bulk source", "bulk format", "bulk reason"
 """Samples: the fields of the actions on many images."""
 BULK_DONE = "bulk done"
-"""Samples: the list, what the last action on many images did, and the request to undo if it was a skip."""
+"""Samples: the list, and what the last action on many images did."""
 BULK_EXPORTED = "bulk exported"
 """Samples: format and images of the newest export of a selection, and the export."""
 

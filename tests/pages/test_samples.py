@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data import selection
+from core.data.bulk import new_request, skip_samples
 from core.data.labeling import apply_events
 from core.data.saved_filters import save_filters
 from core.data.tagging import tag_samples, untag_samples
@@ -183,10 +184,29 @@ def test_all_matches_are_skipped_and_the_skip_is_undone(home: Home, open_page: O
     assert app.success[0].value == "Skipped 8 images for later\\."
     assert "No images match" in app.info[0].value
     assert states(home, portal).count("skipped") == 8
-    button(app, "Undo skip").click().run()
+    button(app, "Undo skip of 8 images").click().run()
 
     assert app.success[0].value == "Undid the skip of 8 images\\."
     assert states(home, portal).count("labeled") == 8
+    assert not [each for each in app.button if each.label.startswith("Undo skip")]
+
+
+def test_the_last_skip_can_be_undone_after_a_reload(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """On any list, with the number of images that have not changed since."""
+    with opened(home.db) as db:
+        first, *rest = select_samples(db, portal.id, state="unlabeled")
+        ids = [first.id, *(sample.id for sample in rest)]
+        skip_samples(db, portal, "dana", ids, None, request=new_request(), confirmed=0)
+        apply_events(db, portal, "Ben", [{"event": "1", "action": "undo", "sample": first.sha256, "base": 1}])
+    app = open_page("samples", project=portal.name, state="disputed")
+    assert not [each for each in app.button if each.label.startswith("Undo skip")]
+    app.session_state["operator name"] = "dana"
+    app.run()
+    assert not app.success
+    button(app, "Undo skip of 3 images").click().run()
+
+    assert app.success[0].value == "Undid the skip of 3 images\\. Changed since, so left\\: 1\\."
+    assert states(home, portal).count("skipped") == 0
 
 
 def test_images_without_a_label_need_no_confirmation(home: Home, open_page: OpenPage, portal: Project) -> None:

@@ -1,13 +1,12 @@
 """Actions on many images of Samples: skip, tag, move to another source, export."""
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from core.data.bulk import labels_of_people, skip_samples, undo_skips
+from core.data.bulk import labels_of_people, last_skip, new_request, skip_samples, undo_skips
 from core.data.managing import move_samples
 from core.data.reviewing import FLAG_WORDS
 from core.data.selection import select_shown, too_many
@@ -97,31 +96,34 @@ def show_actions(
 
 
 def show_done(project: Project, operator: str, place: str) -> None:
-    """Show why the last action was refused, or what it did as long as the list stays, with a button that undoes a skip.
+    """Show why the last action was refused, or what it did as long as the list stays. Offer to undo the last skip.
 
     Call it before the list, which may be empty.
     """
     layout.show_refusal("bulk")
-    list_of, sentence, request = st.session_state.get(state.BULK_DONE, ("", "", None))
+    list_of, sentence = st.session_state.get(state.BULK_DONE, ("", ""))
     if list_of != place:
         st.session_state.pop(state.BULK_DONE, None)
-        return
+        sentence = ""
+    with layout.errors(), layout.database() as db:
+        request, n = last_skip(db, project, operator)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.success(layout.plain(sentence), icon=":material/check:")
-        if request:
+        if sentence:
+            st.success(layout.plain(sentence), icon=":material/check:")
+        if n:
             st.button(
-                "Undo skip", icon=":material/undo:", on_click=_undo_skip, args=(project, operator, place, request),
+                f"Undo skip of {plural(n, 'image')}", icon=":material/undo:",
+                type="secondary" if sentence else "tertiary", help="Your last skip of many images in this project.",
+                on_click=_undo_skip, args=(project, operator, request),
             )  # fmt: skip
 
 
-def _do(
-    selection: Selection, act: Callable[[], str], request: str | None = None, *, changes_list: bool = False
-) -> None:
+def _do(selection: Selection, act: Callable[[], str], *, changes_list: bool = False) -> None:
     """Act in a callback, and keep the sentence that says what was done."""
     st.session_state.pop(state.BULK_DONE, None)
     with layout.refuses("bulk"):
         sentence = act()
-        st.session_state[state.BULK_DONE] = (place_of(selection.project), sentence, request)
+        st.session_state[state.BULK_DONE] = (place_of(selection.project), sentence)
         if changes_list:  # the next images must be chosen: a second click would take them too
             st.session_state[state.scope_box(selection.filters.choice)] = "ticked"
 
@@ -143,7 +145,7 @@ def _skip(selection: Selection) -> None:
             )
         st.button(
             f"Skip {plural(selection.n, 'image')}", type="primary", on_click=_skip_all,
-            args=(selection, REASONS[reason], people, f"skip-{uuid.uuid4().hex}"),
+            args=(selection, REASONS[reason], people, new_request()),
             disabled=typed.strip().replace(",", "") != str(people),
         )  # fmt: skip
 
@@ -158,10 +160,10 @@ def _skip_all(selection: Selection, flag: str | None, confirmed: int, request: s
             ).sentence
 
     st.session_state.pop(f"skip {confirmed} labels", None)
-    _do(selection, act, request, changes_list=True)
+    _do(selection, act, changes_list=True)
 
 
-def _undo_skip(project: Project, operator: str, place: str, request: str) -> None:
+def _undo_skip(project: Project, operator: str, request: str) -> None:
     """Callback: undo the skip of many images."""
     st.session_state.pop(state.BULK_DONE, None)
     with layout.refuses("bulk"), layout.database() as db:
@@ -169,7 +171,7 @@ def _undo_skip(project: Project, operator: str, place: str, request: str) -> Non
         sentence = f"Undid the skip of {plural(undone, 'image')}."
         if changed:
             sentence += f" Changed since, so left: {changed:,}."
-        st.session_state[state.BULK_DONE] = (place, sentence, None)
+        st.session_state[state.BULK_DONE] = (place_of(project), sentence)
 
 
 # Tag

@@ -9,7 +9,7 @@ from sqlite_utils import Database
 
 from core.backup.check import check
 from core.data import bulk, managing, selection
-from core.data.bulk import Skipped, skip_samples, undo_skips
+from core.data.bulk import Skipped, last_skip, skip_samples, undo_skips
 from core.data.export import export
 from core.data.labeling import apply_events
 from core.data.tagging import tag_samples
@@ -110,6 +110,27 @@ def test_a_skip_of_many_images_is_undone(home: Home, db: Database, project: Proj
     assert undo_skips(db, project, "Cem", "skip-1") == (0, 4)
     assert undo_skips(db, project, "Cem", "skip-") == (0, 0)
     assert check(home).problems == []
+
+
+def test_the_last_skip_is_that_of_the_operator(db: Database, project: Project, five: list[Sample]) -> None:
+    """The order of the random ids does not matter. Once all images have changed, nothing is left to undo."""
+    for request, operator, chosen in (
+        ("skip-c", "Cem", five[:1]),
+        ("skip-b", "Cem", five[3:]),
+        ("skip-a", "Ann", five[2:3]),
+    ):
+        ids = [sample.id for sample in chosen]
+        skip_samples(db, project, operator, ids, None, request=request, confirmed=1)
+
+    assert last_skip(db, project, "Cem") == ("skip-b", 2)
+    assert last_skip(db, project, "Ann") == ("skip-a", 1)
+    assert last_skip(db, project, "Dan") == ("", 0)
+    with write(db):
+        other = projects.insert_project(db, "other", 6, "0123456789")
+    assert last_skip(db, other, "Cem") == ("", 0)
+
+    undo_skips(db, project, "Cem", "skip-b")
+    assert last_skip(db, project, "Cem") == ("skip-b", 0)
 
 
 def test_a_repeated_skip_changes_nothing(db: Database, project: Project, five: list[Sample]) -> None:
