@@ -74,7 +74,7 @@ readings = [known[each.sha256] for each in pictures]
 records = [{"error": each} if isinstance(each, str) else to_record(each) for each in readings]
 name_unreadable([f"{each.name}: {why}" for each, why in zip(pictures, readings, strict=True) if isinstance(why, str)])
 with buttons if source != "upload" else st.container():
-    show_download(pictures, records, name=f"{project.name}-{who}-{source}")
+    show_download(project, pictures, records, name=f"{project.name}-{who}-{source}")
 read = [(each, reading) for each, reading in zip(pictures, readings, strict=True) if not isinstance(reading, str)]
 if read:
     place = choose_reading(

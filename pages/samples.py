@@ -96,7 +96,7 @@ here, (of_list, row) = f"{project.id} {where} {order} {number}", st.session_stat
 row = min(row, len(samples) - 1) if of_list == here else 0
 with rows:
     source_names = {source.id: source.name for source in sources.values()}
-    selection = st.dataframe(
+    selection = layout.without_download("samples").dataframe(
         pd.DataFrame(
             {
                 "image": [data_url(images[sample.id]) for sample in samples],
@@ -213,7 +213,7 @@ with detail:
         st.caption(f"{sum(twins.values())} images have this label: {splits}.")
     if history:
         lines = history_of(visible(sample, history), rejected)[::-1]
-        st.dataframe(
+        layout.without_download("history").dataframe(
             pd.DataFrame(
                 {
                     "Time": pd.to_datetime([line.at for line in lines], utc=True),
@@ -239,7 +239,7 @@ with detail:
     else:
         st.caption("This image has no history yet.")
     if verdicts and not sample.is_blind:
-        st.dataframe(
+        layout.without_download("verdicts").dataframe(
             pd.DataFrame(
                 {
                     "Text": [verdict.text for verdict in verdicts[::-1]],

@@ -17,7 +17,7 @@ from core.files import atomic_write, create_private, shortened
 from core.runs.inputs import Record
 
 COLUMNS = ("file", "text", "confidence", "accepted", "unfamiliar", "positions", "blind", "error")
-FREE_TEXT = ("file", "text", "unfamiliar", "error")
+FREE_TEXT = ("file", "text", "unfamiliar", "error", "source", "owner", "authorization")
 READER = "reader"
 """Key of the lines of a file that names who read. A file has readings of one reader only."""
 MAX_LINE = 1 << 20

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.pages_manager import PagesManager
 
 from core.charset import TextSpec, spec_of
@@ -293,6 +294,14 @@ def run_of(asked: str, ids: Collection[str]) -> str | None:
     """Return the run with this id or number."""
     number = int(asked) if asked.isdecimal() else None
     return next((name for name in ids if name == asked or int(name.split("-")[0]) == number), None)
+
+
+def without_download(name: str) -> DeltaGenerator:
+    """Return the place for a table of images or labels. Only our own downloads have owner and authorization.
+
+    `name`: unique on the page.
+    """
+    return st.container(key=f"no-download {name}", gap=None)
 
 
 def number(title: str, value: str, note: str) -> None:

@@ -27,6 +27,8 @@ from pages.components.widgets.theme.server import keep_theme
 _ADDRESS_COOKIE = "slotlab_address"
 """Address before the login, because the login always returns to the home page. Expires after ten minutes."""
 _PAGES = Path(__file__).parents[1]
+_STYLE = f"<style>{Path(__file__).with_name('page.css').read_text('utf-8')}</style><span hidden></span>"
+"""Style of every page. Style alone would take the place of a toast of a callback."""
 _DARK = Path(__file__).with_name("dark.css")
 OF_RUNS = ("evaluate", "compare", "predict")
 """Pages that show a run with a model."""
@@ -68,6 +70,7 @@ def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]], unknown
                     links = st.container(gap="xsmall")
                     _choose_project()
                     _show_operator()
+                    st.html(_STYLE)
                 _link_to(links, pages, page)
                 _show_damage()
                 _show_title(page or "home")

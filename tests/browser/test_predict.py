@@ -42,6 +42,9 @@ def test_all_unlabeled_images_are_read_and_downloaded(lab: Lab, page: Page) -> N
     rows = downloaded(page)
     assert [row["sha256"] for row in rows] == [sample.sha256 for sample in samples]
     assert {len(row["text"]) for row in rows} == {6}
+    assert {(row["source"], row["owner"], row["authorization"]) for row in rows} == {
+        ("rendered", "tests", "own images")
+    }
     expect(page.get_by_test_id("stMetricValue")).to_have_text(rows[0]["text"])
 
     page.get_by_role("radio", name="upload").click()
@@ -54,6 +57,7 @@ def test_all_unlabeled_images_are_read_and_downloaded(lab: Lab, page: Page) -> N
     expect(download).to_be_visible(timeout=READ_MS)
     settle(page)
     uploaded = downloaded(page)
+    assert {row["owner"] for row in uploaded} == {""}
     assert [row["text"] for row in uploaded] == [row["text"] for row in rows[:30]]
 
     page.set_viewport_size({"width": 420, "height": 900})

@@ -1,6 +1,9 @@
 """Samples in a browser: rows are ticked, many images are changed at once, and filters are saved."""
 
+import csv
+import io
 import urllib.parse
+from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -30,6 +33,15 @@ def action(page: Page, name: str) -> Locator:
 def states(lab: Lab, project: Project) -> list[str]:
     with opened(lab.home.db) as db:
         return [sample.state for sample in samples.select_samples(db, project.id)]
+
+
+def label_all(lab: Lab, project: Project) -> None:
+    with opened(lab.home.db) as db:
+        events = [
+            {"event": f"label {sample.id}", "action": "label", "sample": sample.sha256, "text": "123456", "base": 0}
+            for sample in samples.select_samples(db, project.id)
+        ]
+        apply_events(db, project, "Ann", events)
 
 
 def test_many_images_are_tagged_and_skipped(lab: Lab, page: Page) -> None:
@@ -67,6 +79,38 @@ def test_many_images_are_tagged_and_skipped(lab: Lab, page: Page) -> None:
     page.get_by_role("button", name="Undo skip").click()
     expect(page.get_by_text("Undid the skip of 55 images.")).to_be_visible(timeout=30_000)
     assert sorted({*states(lab, project)}) == ["labeled", "unlabeled"]
+
+
+def test_images_are_downloaded_only_with_their_owner(lab: Lab, page: Page) -> None:
+    """Streamlit's download of a table has no owner, so tables of images and labels have none. Ours is under Export."""
+    project = lab.make_project("owned", 2)
+    label_all(lab, project)
+    open_at(page, lab, f"/samples?project={project.name}", "Samples")
+    toolbar = page.get_by_role("button", name="Download as CSV")
+    expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
+    images, history = page.get_by_test_id("stDataFrame").all()
+    for table in (history, images):
+        table.hover()
+        expect(table.get_by_role("button", name="Fullscreen")).to_be_visible()
+        expect(toolbar).to_have_count(0)
+    images.get_by_role("button", name="Fullscreen").click()
+    expect(page.get_by_role("button", name="Close fullscreen")).to_be_visible()
+    expect(toolbar).to_have_count(0)
+    page.keyboard.press("Escape")
+
+    page.get_by_role("radio", name="All matches").click(force=True)
+    body = action(page, "Export")
+    body.get_by_role("button", name="Prepare export").click()
+    expect(page.get_by_text("Exported 2 images as CSV.")).to_be_visible()
+    page.keyboard.press("Escape")
+    body = action(page, "Export")
+    with page.expect_download() as download:
+        body.get_by_role("button", name="Download labels.csv (2 images)").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+    assert [(row["label"], row["owner"], row["authorization"]) for row in rows] == [
+        ("123456", "tests", "own images")
+    ] * 2
+    assert not any("image" in row for row in rows)
 
 
 def test_saved_filters_are_picked_from_a_list(lab: Lab, page: Page) -> None:

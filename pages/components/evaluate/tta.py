@@ -61,7 +61,7 @@ def _show_worth(shown: Evaluated, worth: TTAEffect) -> None:
     if by_readers:
         st.caption(HIDDEN)
     pictures, readings = ([], []) if by_readers else _show_example(shown)
-    st.dataframe(
+    layout.without_download("views").dataframe(
         _table(entries, pictures, readings, worth.n, score),
         column_config={
             "Image": st.column_config.ImageColumn(width=120),

@@ -180,7 +180,9 @@ def _draw_preview(preview: Preview) -> None:
     rows = pd.DataFrame(preview.rows, columns=["File", "Label", "Problem"])
     if rows["Problem"].isna().all():
         rows = rows.drop(columns="Problem")
-    st.dataframe(rows, hide_index=True, width="stretch", alt="The first labels as they would be imported")
+    layout.without_download("preview").dataframe(
+        rows, hide_index=True, width="stretch", alt="The first labels as they would be imported"
+    )
     refused = [(name, reason) for name, reason in preview.reasons if name not in {row[0] for row in preview.rows}]
     for name, reason in refused:
         st.caption(f"{layout.plain(name)}: {layout.plain(reason)}")

@@ -112,7 +112,7 @@ def verdict(found: BundleComparison, first: str, second: str) -> str:
 def _show_images(pairs: list[Pair], first: str, second: str) -> None:
     with layout.errors(), layout.database() as db:
         blobs = image_bytes(db, [pair.sample.id for pair in pairs])
-    st.dataframe(
+    layout.without_download("differences").dataframe(
         pd.DataFrame(
             {
                 "Image": [data_url(blobs[pair.sample.id]) for pair in pairs],

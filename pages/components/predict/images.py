@@ -41,6 +41,8 @@ class Picture:
     """Hash of its pixels."""
     sample_id: int | None = None
     """None for an upload."""
+    source_id: int | None = None
+    """Source in the project; None for an upload."""
     data: bytes = b""
     """Bytes of an upload."""
 
@@ -61,7 +63,7 @@ def of_project(project: Project, source: str, text: str) -> list[Picture]:
             st.button(
                 "Read all", icon=":material/done_all:", key=f"button to {read_all}", on_click=_set, args=[read_all]
             )
-    return [Picture(sample.name, sample.label, sample.sha256, sample.id) for sample in samples]
+    return [Picture(sample.name, sample.label, sample.sha256, sample.id, sample.source_id) for sample in samples]
 
 
 def _set(key: str) -> None:

@@ -10,12 +10,15 @@ from core.images.pixels import data_url
 from core.runs.inputs import Record
 from core.runs.readings_file import COLUMNS, csv_header, csv_line
 from core.words import plural
+from db.projects import list_sources
+from db.records import Project
 from pages.components import layout
 from pages.components.predict.images import Picture, bytes_of
 
 WITH_IMAGES = 200
 """Rows up to which the table shows the images. Each takes some 10 kB in the browser."""
-DOWNLOADED = ("file", "sha256", "label", *(name for name in COLUMNS if name not in ("file", "blind")))
+OF_SOURCE = ("source", "owner", "authorization")
+DOWNLOADED = ("file", "sha256", "label", *(name for name in COLUMNS if name not in ("file", "blind")), *OF_SOURCE)
 
 
 def choose_reading(pictures: Sequence[Picture], records: Sequence[Record], *, who: str, key: str) -> int:
@@ -40,7 +43,7 @@ def choose_reading(pictures: Sequence[Picture], records: Sequence[Record], *, wh
         ]
     columns["File"] = [picture.name for picture in pictures]
     row_height = 44 if "Image" in columns else 35
-    selected: int = st.dataframe(
+    selected: int = layout.without_download("readings").dataframe(
         pd.DataFrame(columns),
         column_config={
             "Image": st.column_config.ImageColumn(width=170),
@@ -60,11 +63,11 @@ def choose_reading(pictures: Sequence[Picture], records: Sequence[Record], *, wh
     return selected
 
 
-def show_download(pictures: Sequence[Picture], records: Sequence[Record], *, name: str) -> None:
-    """Draw the button that downloads all readings, also the errors."""
+def show_download(project: Project, pictures: Sequence[Picture], records: Sequence[Record], *, name: str) -> None:
+    """Draw the button that downloads all readings, also the errors. Images of the project have their owner there."""
     st.download_button(
         "Download CSV",
-        lambda: _csv(pictures, records),
+        lambda: _csv(project, pictures, records),
         file_name=f"{name}.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -73,9 +76,19 @@ def show_download(pictures: Sequence[Picture], records: Sequence[Record], *, nam
     )
 
 
-def _csv(pictures: Sequence[Picture], records: Sequence[Record]) -> str:
+def _csv(project: Project, pictures: Sequence[Picture], records: Sequence[Record]) -> str:
+    with layout.database() as db:
+        sources = {
+            source.id: {"source": source.name, "owner": source.owner, "authorization": source.authorization}
+            for source in list_sources(db, project.id)
+        }
     lines = [
-        csv_line({"file": each.name, "sha256": each.sha256, "label": each.label} | record, DOWNLOADED)
+        csv_line(
+            {"file": each.name, "sha256": each.sha256, "label": each.label}
+            | record
+            | (sources.get(each.source_id, {}) if each.source_id else {}),
+            DOWNLOADED,
+        )
         for each, record in zip(pictures, records, strict=True)
     ]
     return csv_header(DOWNLOADED) + "".join(lines)
