@@ -27,9 +27,11 @@ from pages.components.widgets.theme.server import keep_theme
 _ADDRESS_COOKIE = "slotlab_address"
 """Address before the login, because the login always returns to the home page. Expires after ten minutes."""
 _PAGES = Path(__file__).parents[1]
-_STYLE = f"<style>{Path(__file__).with_name('page.css').read_text('utf-8')}</style><span hidden></span>"
-"""Style of every page. Style alone would take the place of a toast of a callback."""
-_DARK = Path(__file__).with_name("dark.css")
+_STYLE, _DARK = (
+    f"<style>{Path(__file__).with_name(name).read_text('utf-8')}</style><span hidden></span>"
+    for name in ("page.css", "dark.css")
+)
+"""Styles of every page, and of the dark theme. Style alone would take the place of a toast of a callback."""
 OF_RUNS = ("evaluate", "compare", "predict")
 """Pages that show a run with a model."""
 
@@ -64,13 +66,13 @@ def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]], unknown
             if before := _address_before_login():
                 st.switch_page(before[0], query_params=before[1])
             with _place(page, unknown):
-                if st.context.theme.type == "dark":
-                    st.html(_DARK)
                 with st.sidebar:
                     links = st.container(gap="xsmall")
                     _choose_project()
                     _show_operator()
                     st.html(_STYLE)
+                    if st.context.theme.type == "dark":
+                        st.html(_DARK)
                 _link_to(links, pages, page)
                 _show_damage()
                 _show_title(page or "home")
