@@ -33,8 +33,8 @@ def measure(cell: Cell, bench: Bench, rounds: int = ROUNDS) -> dict[str, Any]:
     choices = engine.choose(snapshot, config, spec, say=lambda _: None)
     with tempfile.TemporaryDirectory() as folder:
         run = engine.Run(snapshot, config, spec, choices, Path(folder))
-    size = len(run.feed.batch(0)[0])
     images_B3HW, targets_BP, _ = next(run.batches())
+    size = len(images_B3HW)
     layers = {name: Layer(module, run) for name, module in run.model.named_modules() if _multiplies(module)}
     for layer in layers.values():
         layer.watch()

@@ -22,7 +22,7 @@ from bench.accuracy.training import train
 from bench.cells import Bench, load_results
 from bench.grid import main
 from bench.peers import plates
-from bench.peers.search import Peer, best_rate, searched
+from bench.peers.search import Peer, best_rate, search_cells, searched
 from core.jobs.jobdir import JobDir
 from core.training.snapshot import load_snapshot
 
@@ -32,17 +32,7 @@ WORKER = "bench.peers.worker"
 RATE_CELLS = {f"crnn-rate-{rate}": rate for rate in RATES}
 
 CELLS: tuple[Cell, ...] = (
-    *(
-        Cell(
-            name=name,
-            what="search on val, rendered, 6 digits, hard style",
-            group="rates",
-            images="hard4000-untested",
-            options={"seed": "0", "device": "cpu", "lr": rate},
-            worker=WORKER,
-        )
-        for name, rate in RATE_CELLS.items()
-    ),
+    *search_cells(Cell, RATE_CELLS, worker=WORKER),
     *(
         Peer(
             name=f"crnn-{name}-{count}-seed{seed}",

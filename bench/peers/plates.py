@@ -19,7 +19,7 @@ from bench.accuracy.accuracy import LABELED
 from bench.accuracy.cell import Cell
 from bench.accuracy.data import FOLDS
 from bench.cells import RESULTS
-from bench.peers.search import Peer, counterparts
+from bench.peers.search import Peer, counterparts, search_cells
 from core.model.config import TrainConfig
 
 VARIABLE = "SLOTLAB_BENCH_PLATES"
@@ -92,17 +92,7 @@ def _searched(images: str, name: str, suffix: str, what: str, options: Mapping[s
 
 
 CELLS: tuple[Cell, ...] = (
-    *(
-        Plates(
-            name=name,
-            what="search on val, rendered, 6 digits, hard style",
-            group="rates",
-            images="hard4000-untested",
-            options={"seed": "0", "device": "cpu", "lr": rate},
-            beside="hard4000-fast-seed0",
-        )
-        for name, rate in RATE_CELLS.items()
-    ),
+    *search_cells(Plates, RATE_CELLS, beside="hard4000-fast-seed0"),
     *(
         _searched(f"{name}-{count}-draw0", f"{name}-{count}", "seed0", f"{what}, {count:,} labels", {"seed": "0"})
         for name, what in LABELED

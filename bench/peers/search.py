@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.accuracy.cell import Cell
 from bench.cells import CellError
+
+CellT = TypeVar("CellT", bound=Cell)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,21 @@ class Peer(Cell):
 
     def changed(self, result: Mapping[str, Any]) -> bool:
         return super().changed({"config": result["config"] | {"lr": self.config().lr}})
+
+
+def search_cells(kind: type[CellT], rates: Mapping[str, str], **more: str) -> tuple[CellT, ...]:
+    """Return the cells of a search, one for each rate by name. `more`: other fields of each cell."""
+    return tuple(
+        kind(
+            name=name,
+            what="search on val, rendered, 6 digits, hard style",
+            group="rates",
+            images="hard4000-untested",
+            options={"seed": "0", "device": "cpu", "lr": rate},
+            **more,  # type: ignore[arg-type]
+        )
+        for name, rate in rates.items()
+    )
 
 
 def searched(results: Mapping[str, Mapping[str, Any]], rates: Mapping[str, str]) -> list[dict[str, Any]]:

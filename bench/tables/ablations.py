@@ -6,7 +6,7 @@ from typing import Any
 from bench.accuracy import accuracy
 from bench.accuracy.ablations import base_of, changed, paired95
 from bench.tables.markdown import Results, cell_rows, of_group, table
-from bench.tables.trained import trained_columns
+from bench.tables.trained import COLUMNS, trained_columns
 from core.evaluation.percent import counted
 from core.evaluation.tta_effect import mcnemar
 
@@ -49,5 +49,5 @@ def short_table(results: Results) -> str:
 
 
 def kinds_table(results: Results) -> str:
-    head = ["kind", "images", "val with TTA", "test", "test with TTA", "fixed, broken by TTA", "training"]
+    head = ["kind", *COLUMNS]
     return table(head, cell_rows(of_group(accuracy.CELLS, "kinds"), results, len(head) - 2, trained_columns))

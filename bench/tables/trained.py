@@ -15,10 +15,12 @@ SLICES = {
     "seen": "text seen in training",
     "not_seen": "text not seen in training",
 }
+COLUMNS = ("images", "val with TTA", "test", "test with TTA", "fixed, broken by TTA", "training")
+"""Columns of a table whose cells `trained_columns` makes, after the name."""
 
 
 def trained_table(results: Results) -> str:
-    head = ["cell", "images", "val with TTA", "test", "test with TTA", "fixed, broken by TTA", "training"]
+    head = ["cell", *COLUMNS]
     rows = []
     for row in cell_rows(of_group(accuracy.CELLS, "trained"), results, len(head) - 2, trained_columns):
         rows.append(row)
