@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.accuracy.cell import Cell
+from bench.accuracy.scores import differing
 from core.images.augment_settings import DEFAULT_AUGMENT
 
 SEEDS = (0, 1)
@@ -93,10 +94,7 @@ def changed(base: Mapping[str, Any], result: Mapping[str, Any], way: str = "tta"
 
     `way` is `tta`, or `plain` for a single view.
     """
-    first, second = (each["splits"]["test"]["audited"] for each in (base, result))
     key = "wrong" if way == "tta" else "wrong_plain"
-    n = first[way]["n"]
-    if any(len(each[key]) != n - each[way]["k"] for each in (first, second)):
-        return None
-    before, after = set(first[key]), set(second[key])
-    return len(before - after), len(after - before), n
+    first, second = (each["splits"]["test"]["audited"] for each in (base, result))
+    found = differing((first[key], first[way]), (second[key], second[way]))
+    return (*found, first[way]["n"]) if found else None

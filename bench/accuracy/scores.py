@@ -101,6 +101,19 @@ def wrong(sha256: Sequence[str], labels: Sequence[str], reads: Sequence[str]) ->
     return found if len(found) <= MAX_WRONG else found[:MAX_ERRORS]
 
 
+def differing(
+    before: tuple[Sequence[str], Mapping[str, Any]], after: tuple[Sequence[str], Mapping[str, Any]]
+) -> tuple[int, int] | None:
+    """Return how many images only the second of two readings has right, and only the first.
+
+    Each is the list of its wrong images and its `tally`. None if a list is not complete.
+    """
+    if any(len(wrong) != score["n"] - score["k"] for wrong, score in (before, after)):
+        return None
+    first, second = set(before[0]), set(after[0])
+    return len(first - second), len(second - first)
+
+
 def flips(labels: Sequence[str], plain: Sequence[str], tta: Sequence[str]) -> dict[str, int]:
     """Return how many images TTA fixes and breaks."""
     rows = list(zip(labels, plain, tta, strict=True))

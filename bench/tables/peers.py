@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.accuracy import speed
+from bench.accuracy.scores import differing
 from bench.peers import peers
 from bench.peers.search import counterparts
 from bench.tables.markdown import Results, cell_rows, of_group, table
@@ -60,11 +61,10 @@ def compared(ours: Mapping[str, Any] | None, peer: Mapping[str, Any]) -> str:
     own, other = ours["splits"]["test"]["audited"], peer["splits"]["test"]["audited"]
     if "wrong_plain" not in own:  # cells of earlier versions listed only what TTA reads wrong
         return ""
-    lists = ((own["wrong_plain"], own["plain"]), (other["wrong"], other["exact"]))
-    if any(len(wrong) != score["n"] - score["k"] for wrong, score in lists):
+    # A peer's list is of the reading with exactly N characters.
+    if (found := differing((other["wrong"], other["exact"]), (own["wrong_plain"], own["plain"]))) is None:
         return ""
-    wrong, others = set(own["wrong_plain"]), set(other["wrong"])
-    fixed, broken = len(others - wrong), len(wrong - others)
+    fixed, broken = found
     return f"{fixed}, {broken}, {mcnemar(fixed, broken):.2g}"
 
 

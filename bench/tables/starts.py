@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.accuracy import accuracy
+from bench.accuracy.ablations import changed
 from bench.labels import planned, point_of
 from bench.tables.markdown import Results, cell_rows, of_group, table
 from bench.tables.trained import minutes
@@ -38,8 +39,9 @@ def beside_table(results: Results, group: str, word: str, this: str, other: str)
         scratch = results.get(result["cell"].replace(f"-{word}-", "-fast-"))
         if scratch is None:
             return [exact(result), "not run", "", ""]
-        wrong, others = (set(run["splits"]["test"]["audited"]["wrong"]) for run in (result, scratch))
-        fixed, broken = len(others - wrong), len(wrong - others)
+        if (found := changed(scratch, result)) is None:
+            return [exact(result), exact(scratch), "", ""]
+        fixed, broken, _ = found
         return [exact(result), exact(scratch), f"{fixed}, {broken}", f"{mcnemar(fixed, broken):.2f}"]
 
     head = ["all labels, audited", "images", this, other, "fixed, broken", "McNemar p"]
