@@ -19,6 +19,7 @@ from core.home import default_operator
 from db import connection, damage
 from db.labels import list_operators
 from pages.components import address, layout, operators, state
+from pages.components.ends import announce_ends
 from pages.components.widgets.cookie.server import set_cookie
 from pages.components.widgets.help.server import show_help
 from pages.components.widgets.sidebar.server import fold_sidebar
@@ -76,6 +77,7 @@ def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]], unknown
                 _link_to(links, pages, page)
                 _show_damage()
                 _show_title(page or "home")
+                announce_ends()
                 yield
     finally:
         layout.ROUTED.reset(token)

@@ -82,8 +82,8 @@ def label_field(sample: Sample) -> str:
 
 # Train
 
-WATCHED_RUN = "watched run"
-"""Id of the run that was active at the last look; None if it was not."""
+WATCHED_RUNS = "watched runs"
+"""Ids of the runs that the visitor has seen at work, until a page says that they have ended."""
 PRESET = "preset"
 """The preset the form starts from."""
 CLONED = "clone"

@@ -234,6 +234,22 @@ def test_the_form_says_after_which_run_a_new_one_starts(open_page: OpenPage, hom
     assert "Starts after" not in texts(open_page("train", project="portal").caption)
 
 
+def test_the_end_of_a_run_is_said_on_another_page(open_page: OpenPage, home: Home, labeled: Project) -> None:
+    """Once, to those who have seen the run at work."""
+    seen, other = start(home, labeled), start(home, labeled)
+    wait_until_working(seen)
+    app = open_page("train", project="portal", run=seen.id)
+    app.switch_page("pages/samples.py").run()
+    assert not app.toast
+
+    for job in (other, seen):
+        job.write("cancel", {})
+        wait_for_end(job)
+    app.run()
+    assert [toast.value for toast in app.toast] == [r"Run 0001\-fast is canceled\."]
+    assert not app.run().toast
+
+
 def test_cancel_and_resume(open_page: OpenPage, home: Home, labeled: Project) -> None:
     """Each takes one click. A canceled run shows its step and can be resumed."""
     job = start(home, labeled)

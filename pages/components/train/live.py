@@ -1,7 +1,7 @@
 """One run: actions, progress, curves, settings and log."""
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -15,7 +15,8 @@ from core.runs.watch import watch
 from core.training.doctor import Diagnosis, Line, lines_of_kind, selected_line
 from core.words import plural
 from db.records import Run
-from pages.components import address, charts, layout, state
+from pages.components import address, charts, layout
+from pages.components.ends import ICONS, announce_end_of
 from pages.components.layout import Page
 from pages.components.overlay import overlay
 from pages.components.train.form import clone, open_empty_form
@@ -23,16 +24,6 @@ from pages.components.train.trackers import show_trackers
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
-
-ICONS: dict[str, tuple[str, Literal["gray", "blue", "green", "red", "orange"]]] = {
-    "queued": (":material/hourglass_empty:", "gray"),
-    "starting": (":material/hourglass_top:", "blue"),
-    "running": (":material/play_arrow:", "blue"),
-    "finished": (":material/check:", "green"),
-    "failed": (":material/error:", "red"),
-    "canceled": (":material/block:", "gray"),
-    "lost": (":material/link_off:", "orange"),
-}
 
 
 def show_actions(page: Page, run: Run, *, has_others: bool) -> None:
@@ -76,7 +67,8 @@ def show_run(page: Page, run: Run, others: list[str]) -> None:
     statuses = [control.observe(home, name) for name in (run.job.id, _ask_for_overlay(others)) if name]
     live = st.fragment(_show_live, run_every="1s" if any(status.active for status in statuses) else None)
     live(page, run, statuses)
-    _announce_end(statuses[0])
+    if statuses[0].active:
+        announce_end_of(run.job.id)
     with st.expander("Settings and data of this run", icon=":material/data_object:"):
         settings = control.spec(home, run.job.id)
         of_kinds = parenthesis(trained_on(settings, run.train_n))
@@ -90,14 +82,6 @@ def show_run(page: Page, run: Run, others: list[str]) -> None:
     with st.expander("Log", icon=":material/article:", expanded=statuses[0].state == "failed"):
         log = control.log_tail(home, run.job.id, 60) or "The log is empty."
         st.code(log, language=None, height=280, wrap_lines=True)
-
-
-def _announce_end(status: JobStatus) -> None:
-    """Say in the corner of the page that the run has ended since the last look."""
-    if not status.active and st.session_state.get(state.WATCHED_RUN) == status.id:
-        icon, _ = ICONS[status.state]
-        st.toast(layout.plain(f"Run {status.id} is {status.state}."), icon=icon)
-    st.session_state[state.WATCHED_RUN] = status.id if status.active else None
 
 
 def _ask_for_overlay(others: list[str]) -> str | None:
