@@ -21,6 +21,8 @@ from pages.components.removal import ask_removal, show_removed
 from pages.components.samples.bulk import show_actions, show_done
 from pages.components.samples.filters import choose_filters
 
+HASH_SHOWN = 12
+"""Characters of a pixel hash that tell an image from all others."""
 PER_PAGE = 50  # each rerun sends the image of every row, a few kB
 
 page = layout.open_page("samples")
@@ -171,10 +173,16 @@ with detail:
                          for choice in choices_of(sample, history))  # fmt: skip
         st.warning(f"Disputed. {opinions}. Saving a label here settles it.", icon=":material/forum:")
     st.caption(
-        f"{sample.split} split · {sample.width} x {sample.height} pixels · hash `{sample.sha256[:12]}` · "
+        f"{sample.split} split · {sample.width} x {sample.height} pixels · hash `{sample.sha256[:HASH_SHOWN]}` · "
         f"source {layout.plain(source_names[sample.source_id])}"
     )
 
+    if address.get(state.SEARCH) != sample.sha256[:HASH_SHOWN]:
+        st.page_link(
+            "pages/samples.py", label="Link to this image", icon=":material/link:",
+            help="Opens the list with this image alone. Copy the link to send it to someone.",
+            query_params={state.PROJECT: project.name, state.SEARCH: sample.sha256[:HASH_SHOWN]},
+        )  # fmt: skip
     if sample.id in tags:
         st.caption(f"Tags: {layout.plain(', '.join(tags[sample.id]))}")
     event_id = uuid.uuid4().hex

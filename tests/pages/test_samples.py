@@ -1,5 +1,6 @@
 """The Samples page."""
 
+import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
@@ -266,6 +267,19 @@ def test_images_are_moved_to_another_source(home: Home, open_page: OpenPage, por
     assert app.success[0].value == "Moved 4 images to june\\."
     with opened(home.db) as db:
         assert select_ids(db, portal.id, source_id=june.id) == select_ids(db, portal.id, state="unlabeled")
+
+
+def test_an_image_has_an_address(open_page: OpenPage, portal: Project) -> None:
+    """The link leads to the list with this image alone, where it is not repeated."""
+    app = open_page("samples", project=portal.name, sort="label")
+    (link,) = [each for each in app.get("page_link") if each.proto.label == "Link to this image"]
+    query = dict(urllib.parse.parse_qsl(link.proto.query_string))
+    name = app.text[-1].value
+
+    app = open_page("samples", **query)
+    assert query["project"] == portal.name
+    assert app.dataframe[0].value["name"].tolist() == [name]
+    assert not [each for each in app.get("page_link") if each.proto.label == "Link to this image"]
 
 
 def test_a_selection_is_exported(open_page: OpenPage, portal: Project) -> None:

@@ -254,10 +254,10 @@ def _export(selection: Selection) -> None:
         form = st.selectbox("Format", FORMS, format_func=TITLES.__getitem__, key=state.BULK_FORM)
         what = (form, selection.filters.place, selection.mark)
         st.button("Prepare export", on_click=_prepare, args=(selection, form, what))
-        made = st.session_state.get(state.BULK_EXPORTED)
-        if made and made[0] == what:
-            offer(form, made[1])
         st.caption("Each image comes with the owner and the authorization of its source.")
+    made = st.session_state.get(state.BULK_EXPORTED)
+    if made and made[0] == what:  # beside the popover, which closes when the sentence of the result appears above it
+        offer(form, made[1])
 
 
 def _prepare(selection: Selection, form: str, what: object) -> None:
@@ -267,7 +267,7 @@ def _prepare(selection: Selection, form: str, what: object) -> None:
         made = make(selection.project, form, selection.ids())
         st.session_state[state.BULK_EXPORTED] = (what, made)
         left = f" {selection.n - made[0]:,} without a label are not in it." if made[0] < selection.n else ""
-        return f"Exported {plural(made[0], 'image')} as {TITLES[form]}. The download is under Export.{left}"
+        return f"Exported {plural(made[0], 'image')} as {TITLES[form]}. The download is beside Export.{left}"
 
     st.session_state.pop(state.BULK_EXPORTED, None)
     _do(selection, act)
