@@ -103,8 +103,13 @@ def _is_one_zip(upload: Upload) -> bool:
 
 
 def check_upload(upload: Upload | None) -> None:
-    """Raise SlotlabError if there is nothing to import, or a glance shows that it cannot be."""
-    if upload is None or not upload.files:
+    """Raise SlotlabError if there is nothing to import, or a glance shows that it cannot be.
+
+    None: the request should name a folder.
+    """
+    if upload is None:
+        raise OptionError("The folder is missing. Type the path of a folder or zip file on the server.")
+    if not upload.files:
         raise OptionError("There are no files to import. Choose image files or a zip file first.")
     if _is_one_zip(upload) and not zipfile.is_zipfile(io.BytesIO(upload.files[0][1])):
         raise ImportSourceError(f"{upload.files[0][0]} is damaged or not a zip file.")

@@ -21,13 +21,18 @@ def filters_of(saved: SavedFilter) -> dict[str, str]:
 
 
 def save_filters(db: Database, project: Project, name: str, filters: Mapping[str, str], *, operator: str) -> None:
-    """Save filters under a new name. Raises OptionError for an invalid name, one that is taken, or too many filters."""
+    """Save filters under a new name. Raises OptionError for an invalid name, one that is taken, or too many filters.
+
+    Names that differ only in case are the same, as those of tags are.
+    """
     name = name.strip()
     check_name("name of filters", name, MAX_TAG)
     with write(db):
-        if saved_filters.find_filter(db, project.id, name):
-            raise OptionError(f"There are already filters {name!r}. Delete them first, or choose another name.")
-        if len(saved_filters.list_filters(db, project.id)) >= MAX_FILTERS:
+        saved = saved_filters.list_filters(db, project.id)
+        taken = next((each.name for each in saved if each.name.casefold() == name.casefold()), None)
+        if taken is not None:
+            raise OptionError(f"There are already filters {taken!r}. Delete them first, or choose another name.")
+        if len(saved) >= MAX_FILTERS:
             raise OptionError(f"Project {project.name} has {MAX_FILTERS} saved filters. Delete one first.")
         text = json.dumps(dict(sorted(filters.items())), ensure_ascii=False)
         saved_filters.insert_filter(db, project_id=project.id, name=name, filters=text, operator=operator)

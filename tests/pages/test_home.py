@@ -114,6 +114,8 @@ def test_all_problems_of_the_form_are_said_at_once(home: Home, open_page: OpenPa
     ]  # fmt: skip
     field(app, "Portal owner").set_value("the portal team").run()
     assert len(app.error) == 4
+    app.main.segmented_control[0].set_value("Folder on the server").run()
+    assert "The folder is missing" in app.error[0].value
     with opened(home.db) as db:
         assert list_jobs(db) == []
 

@@ -30,6 +30,7 @@ TABLE_TYPES = ["csv", "tsv", "txt", "json", "jsonl", "ndjson", "py"]
 IMAGE_TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "zip"]
 MAY_MOVE = (".gif", ".webp", ".png", ".zip")
 """Ends of the names of files in which there can be an animation."""
+ON_SERVER = "Folder on the server"
 LABEL_RULES = {
     "auto": "Tables beside the images",
     "none": "No labels yet",
@@ -83,7 +84,7 @@ def _start(request: Request, keys: dict[str, str], request_id: str) -> None:
         field: value.strip() if isinstance(value, str) else value for field, value in newest.items()
     }
     request = replace(request, **stripped, **_entered_images())
-    upload = _upload() if request.path is None else None
+    upload = _upload()
     st.session_state[state.IMPORT_REFUSED] = False
     with layout.refuses():
         home = layout.home().create()
@@ -95,7 +96,10 @@ def _start(request: Request, keys: dict[str, str], request_id: str) -> None:
         address.go(project=request.project, clears=address.EVERYTHING)
 
 
-def _upload() -> Upload:
+def _upload() -> Upload | None:
+    """Return the uploaded files; None if the images are in a folder on the server."""
+    if _is_on_server():
+        return None
     table = st.session_state.get(state.IMPORT_LABEL_FILE)
     return Upload(
         files=[(file.name, file.getvalue()) for file in st.session_state.get(state.IMPORT_FILES) or []],
@@ -105,9 +109,8 @@ def _upload() -> Upload:
 
 def _show_problems(request: Request, places: dict[str, DeltaGenerator]) -> None:
     """Show what is missing or wrong beside its field, until it is right."""
-    upload = _upload() if request.path is None else None
     with layout.database() as db:
-        found = problems(db, request, upload)
+        found = problems(db, request, _upload())
     for field, sentence in found.items():
         places.get(field, places["images"]).error(layout.plain(sentence), icon=":material/error:")
     st.session_state[state.IMPORT_REFUSED] = bool(found)
@@ -120,11 +123,13 @@ def _show_preview(request: Request, project: Project | None) -> int:
     """
     files = st.session_state.get(state.IMPORT_FILES) or []
     table = st.session_state.get(state.IMPORT_LABEL_FILE)
-    if request.path is None:
+    if not _is_on_server():
         if not files or sum(file.size for file in files) > PREVIEW_BYTES:
             names = [file.name for file in files if not is_other(file.name)]
             return 0 if any(name.lower().endswith(".zip") for name in names) else len(names)
         seen: tuple[object, ...] = (*(file.file_id for file in files), table and table.file_id)
+    elif request.path is None:
+        return 0
     else:
         try:
             stat = request.path.stat()
@@ -136,7 +141,7 @@ def _show_preview(request: Request, project: Project | None) -> int:
     text = (project.length, project.charset) if project else (request.length, request.charset)
     found = _preview(
         (request.path, request.labels, request.options, request.watch, request.frame), text, seen,
-        _upload if request.path is None else None,
+        None if _is_on_server() else _upload,
     )  # fmt: skip
     if isinstance(found, str):
         st.warning(layout.plain(found), icon=":material/help:")
@@ -157,7 +162,7 @@ def _preview(
     reading: tuple[Path | None, str, LabelOptions, bool, str],
     text: tuple[int | None, str | None],
     seen: tuple[object, ...],  # noqa: ARG001 - part of the key: other files have other labels
-    _files: Callable[[], Upload] | None,
+    _files: Callable[[], Upload | None] | None,
 ) -> Preview | str:
     """Return the labels as an import would read them, or the sentence that says why it could not."""
     path, labels, options, watch, frame = reading
@@ -190,15 +195,15 @@ def _draw_preview(preview: Preview) -> None:
 
 def _ask_for_images(places: dict[str, DeltaGenerator]) -> None:
     """Draw the fields of images and labels. `places` gets a place for the problem of each field, below it."""
-    way = st.segmented_control(
+    st.segmented_control(
         "Images",
-        ["Upload", "Folder on the server"],
+        ["Upload", ON_SERVER],
         default="Upload",
         required=True,
         wrap=True,
         **_persistent("import way"),
     )
-    on_server = way != "Upload"
+    on_server = _is_on_server()
     if on_server:
         st.text_input("Folder or zip", placeholder="/data/portal/captchas", **_persistent("import folder"))
         st.checkbox(
@@ -235,10 +240,15 @@ def _ask_for_images(places: dict[str, DeltaGenerator]) -> None:
         _ask_for_options()
 
 
+def _is_on_server() -> bool:
+    """Return whether the images are in a folder on the server, not uploaded."""
+    return bool(st.session_state.get("import way") == ON_SERVER)
+
+
 def _entered_images() -> dict[str, Any]:
     """Return the values of the fields that `_ask_for_images` draws, also those entered since it drew them."""
     entered = st.session_state
-    on_server = entered.get("import way") != "Upload"
+    on_server = _is_on_server()
     folder = _text("import folder") if on_server else None
     rule = entered.get("import labels") or "auto"
     if rule == "csv":

@@ -9,6 +9,7 @@ import streamlit as st
 from core.data.kinds import WORDS, is_mixed
 from core.data.saved_filters import delete_filters, filters_of, save_filters
 from core.data.selection import STATES
+from core.names import MAX_TAG
 from db.records import SPLITS, Project, Source
 from db.samples import ORDERS
 from db.saved_filters import list_filters
@@ -103,7 +104,7 @@ def _saved_filters(project: Project, operator: str, here: Mapping[str, str]) -> 
             st.button("Delete filters", icon=":material/delete:", on_click=_delete, args=(project, name))
         elif here:
             st.text_input(
-                "Name", key=state.FILTERS_NAME, live="300ms", autocomplete="off",
+                "Name", max_chars=MAX_TAG, key=state.FILTERS_NAME, live="300ms", autocomplete="off",
                 help="Saves search, filters and order. Everyone in the project can pick them.",
             )  # fmt: skip
             st.button(

@@ -636,7 +636,7 @@ def test_uploaded_files_are_imported_and_leave_nothing_behind(
         (Upload(files=[("images.zip", b"PK no zip")]), r"images\.zip is damaged or not a zip file"),
         (Upload(files=[("a.png", b"")], label_table=b" \n"), "The label table is empty"),
         (Upload(files=[("a.png", b"")], label_table=b"PK\3\4"), "The label table is a zip file or a workbook"),
-        (None, "There are no files to import"),
+        (None, "The folder is missing"),
     ],
 )
 def test_an_upload_that_cannot_be_used_stores_nothing(

@@ -39,6 +39,8 @@ def test_a_name_is_used_once(db: Database, project: Project, monkeypatch: pytest
 
     with pytest.raises(OptionError, match="There are already filters 'mine'"):
         save_filters(db, project, "mine", {"state": "labeled"}, operator="Ben")
+    with pytest.raises(OptionError, match="There are already filters 'mine'"):
+        save_filters(db, project, "MINE", {"state": "labeled"}, operator="Ben")
     with pytest.raises(OptionError, match="is not a valid name of filters"):
         save_filters(db, project, " ", {"state": "labeled"}, operator="Ben")
     monkeypatch.setattr(saved_filters, "MAX_FILTERS", 1)
