@@ -223,7 +223,7 @@ class TrainConfig:
     """Peak learning rate if `lr` is unset."""
     weight_decay: float = option(0.02, "Weight decay; gains, biases, norms and embeddings are exempt.", low=0, high=1)
     steps: int | None = option(
-        None, "Optimizer steps of a full run; auto depends on the number of images.", low=1, high=MAX_STEPS
+        None, "Optimizer steps to train; auto depends on the number of images and on the start.", low=1, high=MAX_STEPS
     )
     auto_steps: int = 1500
     """At least so many steps if `steps` and `epochs` are unset, from new weights."""
@@ -231,7 +231,11 @@ class TrainConfig:
     """At least so many passes over a large set, likewise."""
     epochs: int | None = option(None, "Passes over the training images, instead of steps.", low=1, high=100_000)
     max_steps: int | None = option(
-        None, "Stop after this many steps; the schedule is scaled to fit.", low=1, high=MAX_STEPS, none_text="none"
+        None,
+        "Limit of the steps, however they are chosen; the schedule is scaled to fit.",
+        low=1,
+        high=MAX_STEPS,
+        none_text="none",
     )
     max_minutes: float | None = option(
         None, "Stop after this many minutes; the schedule is scaled to fit.", low=0.01, high=100_000, none_text="none"
