@@ -10,14 +10,19 @@ checkpoint, test images nothing. `python -m bench.tables` writes docs/benchmarks
 from dataclasses import replace
 from typing import Any
 
+from bench.accuracy import untrained
 from bench.accuracy.ablations import ABLATIONS, WORKER
 from bench.accuracy.cell import Cell, described
 from bench.accuracy.data import FOLDS, SETS, freeze, read_by_all, rows_of
 from bench.accuracy.scores import agreement_of, load_audit, score_reads, score_run
 from bench.accuracy.training import evaluate, train
+from bench.accuracy.untrained import UNTRAINED
 from bench.cells import Bench, Interrupted, environment
 from bench.grid import main
+from core.bundle.reader import crop
 from core.evaluation.predictions import Predictions
+from core.images.frame import find_text, subsample
+from core.images.pixels import decode
 from core.readers.builtin import NAME as BUILTIN
 from core.readers.readers import READERS
 from core.training.snapshot import load_snapshot
@@ -295,17 +300,21 @@ CELLS: tuple[Cell, ...] = (
     ),
     *(
         Cell(
-            name=f"ddddocr-{name}",
+            name=f"untrained-{reader}-{name}",
             what=what,
-            group="zero-shot",
+            group="untrained",
             images=images,
             preset=None,
-            needs=("ddddocr",),
+            readers=(reader,),
+            needs=("whisperer",) if reader == "whisperer" else ("readers",),
         )
+        for reader in UNTRAINED
         for name, images, what in (
             ("digits4", "digits4", "the test images of digits4"),
+            ("henan4", "henan4", "the test images of henan4"),
             ("portal6", "portal6-all", "all images of portal6"),
             ("hard4000", "hard4000", "the test images of hard4000"),
+            ("demo", "demo", "the test images of the demo"),
         )
     ),
 )
@@ -331,9 +340,9 @@ def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
     """Do the remaining work of a cell and return its result."""
     if cell.image_set.taught:
         return read_taught(cell, bench)
-    if cell.readers:
-        return read_by_readers(cell, bench)
-    return read_untrained(cell, bench) if cell.preset is None else read_trained(cell, bench)
+    if cell.group == "untrained":
+        return read_untrained(cell, bench)
+    return read_by_readers(cell, bench) if cell.readers else read_trained(cell, bench)
 
 
 def read_trained(cell: Cell, bench: Bench) -> dict[str, Any]:
@@ -405,29 +414,21 @@ def read_by_readers(cell: Cell, bench: Bench) -> dict[str, Any]:
 
 
 def read_untrained(cell: Cell, bench: Bench) -> dict[str, Any]:
-    """Score ddddocr on the test images, in the three variants of bench/accuracy/ddddocr_demo.py. Needs no torch."""
-    import ddddocr
-
-    from bench.accuracy.ddddocr_demo import DIGITS, read_digits
-
+    """Score a general reader on the test images, each cropped to the box of the text, as proposals are."""
     frozen = freeze(cell.image_set, bench.work, bench.data)
-    snapshot = load_snapshot(frozen.path)
+    snapshot, spec = load_snapshot(frozen.path), cell.image_set.spec
     places = snapshot.labeled("test")
-    reader, filtering_reader = ddddocr.DdddOcr(show_ad=False), ddddocr.DdddOcr(show_ad=False)
-    filtering_reader.set_ranges(DIGITS)
-    reads: dict[str, list[str]] = {"as_it_is": [], "filtered": [], "digits": []}
-    for place in places:
-        if bench.stop.is_set():
-            raise Interrupted
-        blob = snapshot.blob(place)
-        output = reader.classification(blob, probability=True)
-        reads["as_it_is"].append(output["text"])
-        reads["filtered"].append(filtering_reader.classification(blob))
-        reads["digits"].append(read_digits(output["probabilities"], output["charset"]))
+    images = [decode(snapshot.blob(place)) for place in places]
+    box = find_text([images[place] for place in subsample(range(len(images)))], spec.length)[0]
+    reader = UNTRAINED[cell.readers[0]]()
+    reads = untrained.read(reader, [crop(image, box) for image in images], spec, bench.stop.is_set)
+    if bench.stop.is_set():
+        raise Interrupted
     labels = [snapshot.labels[place] or "" for place in places]
     sha256 = [snapshot.sha256[place] for place in places]
-    scores = score_reads(sha256, labels, reads, load_audit(cell.image_set.folder), listed="digits")
-    return described(cell, frozen) | environment(bench.threads) | {"splits": {"test": scores}}
+    scores = score_reads(sha256, labels, reads, load_audit(cell.image_set.folder), listed="exact")
+    weights = {"package": f"{reader.name} {reader.version}", "sha256": reader.sha256}
+    return described(cell, frozen) | environment(bench.threads) | {"weights": weights, "splits": {"test": scores}}
 
 
 def command() -> int:

@@ -16,8 +16,8 @@ from core.readers.readers import available
 NEEDS = {
     "gpu": "a GPU",
     "patience": "a night on a CPU",
-    "ddddocr": "pip install ddddocr==1.6.1",
     "readers": "make readers",
+    "whisperer": "pip install captcha-whisperer==0.1.0",
     "photos": "pip install --no-deps scikit-image==0.26.0",
 }
 
@@ -68,8 +68,8 @@ class Cell(BenchCell):
             return f"the readers are not installed: {NEEDS['readers']}"
         if "photos" in self.needs and photo_folder() is None:
             return NEEDS["photos"]
-        if "ddddocr" in self.needs and find_spec("ddddocr") is None:
-            return NEEDS["ddddocr"]
+        if "whisperer" in self.needs and find_spec("captcha_whisperer") is None:
+            return NEEDS["whisperer"]
         if (self.preset is not None or self.readers) and find_spec("torch") is None:
             return "torch is not installed here"
         return None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bench.accuracy.cell import Cell, described
 from bench.accuracy.data import freeze
+from bench.accuracy.reading import parameters
 from bench.cells import Bench, environment
 from bench.repeat import Tasks, in_turn
 from core.model.network import autocast
@@ -58,6 +59,7 @@ def measure(cell: Cell, bench: Bench, rounds: int = ROUNDS) -> dict[str, Any]:
     return described(cell, frozen) | environment(bench.threads) | {
         "preset": cell.preset,
         "choices": {key: choices[key] for key in ("image_size", "layout", "precision", "threads")},
+        "parameters": parameters(run.model)["total"],
         "macs": macs // size,
         "ms": {
             "augment": round(ms["augment"] / size, 3),

@@ -4,7 +4,6 @@ Shapes: B images, T frames from left to right, S symbols: blank first, then the 
 """
 
 import math
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.accuracy.untrained import best_symbols
 from core.charset import TextSpec
 from core.model.config import TrainConfig
 from core.model.network import to_input
@@ -75,8 +75,7 @@ def ctc_loss(logits_BTS: Tensor, targets_BP: Tensor) -> Tensor:
 
 def greedy(probabilities_TS: NDArray[np.floating], spec: TextSpec) -> str:
     """Return the best symbol of each frame, repeats merged and blanks dropped. It may have any length."""
-    best = [symbol for symbol, _ in groupby(probabilities_TS.argmax(axis=1).tolist()) if symbol != BLANK]
-    return "".join(spec.charset[symbol - 1] for symbol in best)
+    return best_symbols(probabilities_TS, ["", *spec.charset])
 
 
 def exactly(probabilities_NTS: NDArray[np.floating], spec: TextSpec) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from bench.cells import RESULTS, ROOT, load_results
 from bench.tables.ablations import ablation_table, kinds_table, short_table
 from bench.tables.bundles import batch_table, bundles_table, one_image_table, service_table
+from bench.tables.claims import claims_table, pooled_table
 from bench.tables.labeling import (
     beside_readers_table,
     beside_service_table,
@@ -29,7 +30,7 @@ from bench.tables.noticed import (
     verdicts_table,
 )
 from bench.tables.peers import peer_costs_table, peers_table, rates_table
-from bench.tables.readers import builtin_table, errors_table, three_readers_table, zero_shot_table, zero_table
+from bench.tables.readers import builtin_table, three_readers_table, untrained_table, zero_table
 from bench.tables.reliability import backups_table, kills_table, metrics_table, states_table
 from bench.tables.speed import speed_table, step_table
 from bench.tables.starts import beside_table, few_table, labels_table
@@ -69,8 +70,9 @@ def tables(
         "drift-kinds": drift_kinds_table(drift_results),
         "verdicts": verdicts_table(verdict_results),
         "slices": slices_table(accuracy_results),
-        "reader": zero_shot_table(accuracy_results),
-        "errors": errors_table(accuracy_results),
+        "untrained": untrained_table(accuracy_results),
+        "pooled": pooled_table(accuracy_results, peer_results),
+        "claims": claims_table(accuracy_results, speed_results, peer_results),
         "builtin": builtin_table(accuracy_results),
         "three-readers": three_readers_table(accuracy_results),
         "few": few_table(accuracy_results),

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.accuracy import accuracy
-from bench.accuracy.data import FOLDS
+from bench.accuracy.untrained import WAYS
 from bench.tables.markdown import Results, cell_rows, of_group, table
-from bench.tables.trained import corrected, minutes
+from bench.tables.trained import minutes
 from core.evaluation.percent import counted
 from core.readers.builtin import NAME as BUILTIN
 from core.readers.readers import READERS
@@ -77,34 +77,12 @@ def three_readers_table(results: Results) -> str:
     return table(head, cell_rows(of_group(accuracy.CELLS, "three-readers"), results, len(head) - 2, row))
 
 
-def zero_shot_table(results: Results) -> str:
+def untrained_table(results: Results) -> str:
+    """Return exact match of the general readers on test, in each of the WAYS."""
+
     def row(result: Mapping[str, Any]) -> list[str]:
-        test = result["splits"]["test"]
-        figures = [counted(test["raw"][way]["k"], test["raw"][way]["n"]) for way in ("as_it_is", "filtered", "digits")]
-        if not corrected(result):
-            return figures
-        best = test["audited"]["digits"]
-        return [*figures[:2], f"{figures[2]}; audited labels {counted(best['k'], best['n'])}"]
+        test = result["splits"]["test"]["audited"]
+        return [counted(test[way]["k"], test[way]["n"]) for way in WAYS]
 
-    head = ["a general reader, untrained", "images", "all characters", "non-digits dropped", "only digits allowed"]
-    return table(head, cell_rows(of_group(accuracy.CELLS, "zero-shot"), results, len(head) - 2, row))
-
-
-def errors_table(results: Results) -> str:
-    """Return the ratio of wrong images: preset fast with TTA over the best variant of the general reader."""
-    rows = []
-    for name in ("digits4", "portal6", "hard4000"):
-        reader = results.get(f"ddddocr-{name}")
-        runs = [cell.name for cell in of_group(accuracy.CELLS, "trained") if cell.name.startswith(f"{name}-fast-")]
-        done = [results[run]["splits"]["test"] for run in runs if run in results]
-        if reader is None or not done or (name == "portal6" and len(done) < FOLDS):
-            continue
-        row = [name]
-        for labels in ("raw", "audited"):
-            k, n = (sum(test[labels]["tta"][key] for test in done) for key in ("k", "n"))
-            best = reader["splits"]["test"][labels]["digits"]
-            ratio = (1 - k / n) / (1 - best["k"] / best["n"])
-            row.append(f"{n - k}/{n} against {best['n'] - best['k']}/{best['n']}: {ratio:.2f}")
-        rows.append(row)
-    head = ["errors of Slotlab against the general reader's", "labels as given", "labels as audited"]
-    return table(head, rows) if rows else ""
+    head = ["general readers, audited", "images", "any characters", "allowed characters", "exactly N of them"]
+    return table(head, cell_rows(of_group(accuracy.CELLS, "untrained"), results, len(head) - 2, row))

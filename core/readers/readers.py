@@ -88,25 +88,25 @@ class OnnxReader(ABC):
         options.log_severity_level = 3  # errors; ddddocr's model warns of its output's shape at each image
         self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
-        self._symbols = self._read_symbols()
-        classes = self._run(np.zeros((8, 8, 3), np.uint8)).shape[1]
-        if classes != len(self._symbols):
-            raise ValueError(f"{classes} classes for {len(self._symbols)} symbols")
+        self.symbols = self._read_symbols()
+        classes = self.frames(np.zeros((8, 8, 3), np.uint8)).shape[1]
+        if classes != len(self.symbols):
+            raise ValueError(f"{classes} classes for {len(self.symbols)} symbols")
 
     def read(self, images: Sequence[Pixels], spec: TextSpec) -> list[Reading]:
-        folding = Folding(self._symbols, 0, spec)
+        folding = Folding(self.symbols, 0, spec)
         readings: list[Reading] = []
         for start in range(0, len(images), CHUNK):
             # One image at a time: a batch of four takes as long as four images, on one thread.
-            frames = [folding.apply(self._run(image)) for image in images[start : start + CHUNK]]
+            frames = [folding.apply(self.frames(image)) for image in images[start : start + CHUNK]]
             readings += decode(frames, spec)
         return readings
 
     def missing(self, spec: TextSpec) -> str:
         """Return the allowed characters that the reader does not know, and so never reads."""
-        return Folding(self._symbols, 0, spec).missing
+        return Folding(self.symbols, 0, spec).missing
 
-    def _run(self, image: Pixels) -> NDArray[np.float32]:
+    def frames(self, image: Pixels) -> NDArray[np.float32]:
         """Return T x C probabilities."""
         output: NDArray[np.float32] = self._session.run(None, {self._input: self._prepare(image)})[0]
         return self._probabilities(output)

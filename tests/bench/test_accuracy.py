@@ -7,13 +7,15 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
-from bench.accuracy import accuracy, speed
+from bench.accuracy import accuracy, speed, untrained
 from bench.accuracy.data import FOLDS, SETS, ImageSet, Readings, drawn, fold_of, freeze, taught
 from bench.accuracy.reading import parameters
 from bench.accuracy.scores import AUDITS, audited, load_audit, score_run, tally
@@ -21,12 +23,13 @@ from bench.accuracy.singles import HALF_TURNED, single_rows
 from bench.cells import ROOT, Bench, save_result
 from bench.grid import run, state_of
 from bench.tables import page
+from bench.tables.claims import claims_table, pooled_table
 from bench.tables.trained import FOLD_CELLS
 from core.charset import TextSpec
 from core.errors import LabelError
 from core.evaluation.percent import counted
 from core.evaluation.predictions import Predictions
-from core.images.pixels import decode, encode_png
+from core.images.pixels import Pixels, decode, encode_png
 from core.jobs.jobdir import JobDir
 from core.readers.builtin import NAME as BUILTIN
 from core.readers.readers import READERS
@@ -359,7 +362,7 @@ def test_tables_pool_the_folds_and_name_missing_cells() -> None:
     )
     assert f"**{counted(560, 600)}**" in text
     assert "| `hard4000-article-seed1` | rendered, 6 digits, hard style | not run (needs a GPU) |" in text
-    assert "`ddddocr-portal6` | all images of portal6 | not run (needs --data with portal6/, pip install" in text
+    assert "`untrained-ddddocr-portal6` | all images of portal6 | not run (needs --data with portal6/, make" in text
     assert "* a processor, 2 cores, Python 3.11, torch 2, 0123456: `portal6-fast-fold0`" in text
     assert "same, audited" not in text
     del results["portal6-fast-fold3"]
@@ -400,14 +403,58 @@ def test_agreement_of_readers_shows_what_is_wrong_in_it() -> None:
     assert f"{counted(220, 240)} | 180 of 240, 4 wrong | 200 of 240, 4 wrong | 160 of 240, 4 wrong |" in text
 
 
-def test_errors_are_set_against_the_general_reader() -> None:
-    """Error rates are per image over all seeds. Five folds are one run."""
-    reader = made_up("ddddocr-digits4", 100)
-    for labels in ("raw", "audited"):
-        reader["splits"]["test"][labels] |= {way: {"k": 100, "n": 120} for way in ("as_it_is", "filtered", "digits")}
-    results = {f"digits4-fast-seed{seed}": made_up("", 118) for seed in (0, 1)} | {"ddddocr-digits4": reader}
+def test_the_errors_of_all_readers_are_pooled_over_the_real_images() -> None:
+    """A reader that has not read all of them is not run."""
+    results = {name: made_up(name, 118) for name in ("digits4-fast-seed0", "henan4-fast-seed0", *FOLD_CELLS)}
+    for name in ("digits4", "henan4", "portal6"):
+        result = made_up("", 118)
+        result["splits"]["test"]["audited"]["exact"] = {"k": 100, "n": 120}
+        results[f"untrained-ddddocr-{name}"] = result
+    table = pooled_table(results, {})
 
-    assert "| digits4 | 4/240 against 20/120: 0.10 | 4/240 against 20/120: 0.10 |" in page.section(results, {})
+    assert f"| Slotlab, from scratch, TTA | 14 | {counted(7 * 118, 7 * 120)} |" in table
+    assert f"| ddddocr, untrained, exactly N | 60 | {counted(300, 360)} |" in table
+    assert "| Slotlab, without a label, TTA | not run |  |" in table
+    assert "| rapidocr, untrained, exactly N | not run |  |" in table
+
+
+def test_each_claim_has_its_answer_or_the_missing_cell() -> None:
+    """A claim is answered when all its cells have a result."""
+    runs = {f"hard4000-fast-seed{seed}": made_up("", 118) for seed in accuracy.SEEDS}
+    results = runs | {"hard4000-article-seed0": made_up("", 119)}
+    table = claims_table(results, {}, {})
+
+    assert f"| one view {counted(119, 120)}; TTA {counted(119, 120)} |" in table
+    assert "`article`: fixed 2, broke 1, p = 1; `fast`, seed 0: fixed 2" in table
+    assert "| It needs fewer labels than a CRNN. | not run: hard4000-200-scratch-seed0 |" in table
+
+
+class FixedReader:
+    """A network that sees a capital B between two ones, and a weak 7 after them."""
+
+    symbols = ("", "1", "B", "7")
+
+    def frames(self, image: Pixels) -> np.ndarray:
+        return np.array([[0, 1, 0, 0], [0.1, 0.1, 0.8, 0], [0, 1, 0, 0], [0.6, 0, 0, 0.4]]) + 0 * image[:4, :4, 0]
+
+
+def test_an_untrained_reader_reads_in_three_ways() -> None:
+    """Told nothing, the charset, or also the length."""
+    reads = untrained.read(FixedReader(), [np.zeros((4, 4, 3), np.uint8)], TextSpec(3, "17"), lambda: False)  # type: ignore[arg-type]
+
+    assert reads == {"raw": ["1B1"], "charset": ["11"], "exact": ["117"]}
+
+
+@pytest.mark.skipif(find_spec("captcha_whisperer") is None, reason="needs captcha-whisperer")
+def test_the_network_of_captcha_whisperer_reads_a_zero() -> None:
+    """Its own decoder never does."""
+    image = Image.new("RGB", (160, 60), "white")
+    ImageDraw.Draw(image).text((16, 4), "A20K", "black", ImageFont.load_default(48))
+    reads = untrained.read(
+        untrained.UNTRAINED["whisperer"](), [np.asarray(image)], TextSpec(4, "0123456789AK"), lambda: False
+    )
+
+    assert reads["exact"] == ["A20K"]
 
 
 def test_the_readme_matches_the_results() -> None:
