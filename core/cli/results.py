@@ -12,7 +12,7 @@ from core.cli.shared import Json, RunName, Tta, database, find_run, print_summar
 from core.cli.terminal import print_error, print_line
 from core.errors import OptionError
 from core.evaluation.acceptance import images_of
-from core.evaluation.percent import share_and_interval
+from core.evaluation.percent import rate, share_and_interval
 from core.evaluation.reference import score_name
 from core.evaluation.shift import NOTHING_BESIDE
 from core.evaluation.unreadable import Unreadable
@@ -125,7 +125,7 @@ def threshold(
     print(
         f"Readings of {found.job.id} are accepted from a confidence of {accepted.threshold:.4f}. "
         f"Of {plural(accepted.n, images_of(accepted.reference))} that accepts {accepted.used:,}, "
-        f"{accepted.wrong:,} of them wrong: an error rate of at most {accepted.risk_bound:.3%} at 95% confidence."
+        f"{accepted.wrong:,} of them wrong: an error rate of at most {rate(accepted.risk_bound)} at 95% confidence."
     )
     if accepted.caution:
         print_error(accepted.caution)

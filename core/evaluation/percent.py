@@ -40,3 +40,9 @@ def at_least(value: float, places: int = 2) -> str:
     scale = 10**places
     text = f"{int(value * 100 * scale + 1e-7) / scale:.{places}f}"
     return f"{text.rstrip('0').rstrip('.')}%"
+
+
+def rate(value: float) -> str:
+    """Format an error rate: "1%", "0.333%"; "<0.001%" near 0."""
+    text = f"{100 * value:.3f}".rstrip("0").rstrip(".")
+    return "<0.001%" if text == "0" and value > 0 else f"{text}%"

@@ -15,6 +15,7 @@ from core.evaluation import calibration
 from core.evaluation.acceptance import Acceptance, Judge, images_of
 from core.evaluation.calibration import Bools, Confidence, Threshold
 from core.evaluation.evidence import DELTA
+from core.evaluation.percent import rate
 from core.evaluation.views import fingerprint, from_dicts
 from core.home import Home
 from core.jobs import control
@@ -76,17 +77,17 @@ class Judged:
         if needed > n:
             images = plural(needed, images_of(self.judge))
             return (
-                f"You need at least {images} to show an error rate of at most {max_risk:.3%}. You have {n:,}: {more}, "
-                f"or {allow}."
+                f"You need at least {images} to show an error rate of at most {rate(max_risk)}. "
+                f"You have {n:,}: {more}, or {allow}."
             )
         curve = calibration.risk_coverage(self.confidence_N, self.right_N)
         starts = [(int(curve.wrong_N[end]), int(end) + 1) for end in curve.ends[curve.starts]]
         bound, wrong, count = min((calibration.upper_bound(*start, delta), *start) for start in starts)
-        none = f"No threshold guarantees an error rate of at most {max_risk:.3%}."
+        none = f"No threshold guarantees an error rate of at most {rate(max_risk)}."
         if not wrong:
             return (
                 f"{none} The {count:,} most confident readings are all right, but this only shows an error rate of at "
-                f"most {bound:.3%}. You need {needed:,} without an error: {more}, or {allow}."
+                f"most {rate(bound)}. You need {needed:,} without an error: {more}, or {allow}."
             )
         advice = {
             "people": f"Check these errors on the Errors tab: they are often wrong labels. Else {allow}.",
@@ -95,7 +96,7 @@ class Judged:
         }
         return (
             f"{none} Of the {count:,} most confident readings {wrong:,} {'is' if wrong == 1 else 'are'} wrong, so the "
-            f"error rate could be {bound:.3%}. {advice[self.judge]}"
+            f"error rate could be {rate(bound)}. {advice[self.judge]}"
         )
 
 

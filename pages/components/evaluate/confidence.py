@@ -12,7 +12,7 @@ from core.evaluation import calibration
 from core.evaluation.acceptance import BY_READERS, Acceptance, images_of
 from core.evaluation.calibration import Bools, Confidence, Threshold
 from core.evaluation.evidence import DELTA, Evidence
-from core.evaluation.percent import share
+from core.evaluation.percent import rate, share
 from core.evaluation.predictions import Reading
 from core.evaluation.reference import SHARED_ERRORS
 from core.runs import thresholds
@@ -148,7 +148,7 @@ def _apply(shown: Evaluated, saved: Acceptance) -> None:
     threshold = calibration.apply_threshold(confidence_N, right_N, saved.threshold, DELTA)
     st.caption(
         f"Temperature {saved.temperature:.2f} and threshold {saved.threshold:.4f}, set on "
-        f"{plural(saved.n, saved.images)} for an error rate of at most {saved.max_risk:.3%}, applied to "
+        f"{plural(saved.n, saved.images)} for an error rate of at most {rate(saved.max_risk)}, applied to "
         f"{layout.plain(shown.images)}, which played no part in choosing them. {saved.caution}"
     )
     if threshold.used:
@@ -167,7 +167,7 @@ def _show_sentence(threshold: Threshold, images: str) -> None:
     wrong = "none of them is" if not threshold.wrong else f"{threshold.wrong:,} of them {are(threshold.wrong)}"
     st.markdown(
         f"Accept a reading from confidence **{threshold.threshold:.4f}**: {threshold.used:,} of "
-        f"{layout.plain(images)} reach it, and {wrong} wrong. At most **{threshold.risk_bound:.3%}** of what is "
+        f"{layout.plain(images)} reach it, and {wrong} wrong. At most **{rate(threshold.risk_bound)}** of what is "
         "accepted is wrong, at 95% confidence."
     )
 
@@ -219,7 +219,7 @@ def _show_numbers(threshold: Threshold, tries: int) -> None:
         layout.number(
             "Wrong among accepted",
             f"{threshold.wrong:,} of {threshold.used:,}",
-            f"at most {threshold.risk_bound:.3%}, 95% confidence",
+            f"at most {rate(threshold.risk_bound)}, 95% confidence",
         )
         layout.number(
             "Tries per login",
@@ -278,6 +278,6 @@ def _offer(
             st.caption(
                 f"Saved threshold: {saved.threshold:.4f} {views}. {saved.used:,} of "
                 f"{plural(saved.n, images_of(saved.reference))} accepted, {saved.wrong:,} of them wrong: error rate at "
-                f"most {saved.risk_bound:.3%} (95% confidence), {saved.max_risk:.3%} allowed. {saved.caution}"
+                f"most {rate(saved.risk_bound)} (95% confidence), {rate(saved.max_risk)} allowed. {saved.caution}"
                 + (" It differs from the one above." if differs else "")
             )

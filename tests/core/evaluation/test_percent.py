@@ -2,7 +2,7 @@
 
 from scipy.stats import binomtest
 
-from core.evaluation.percent import at_least, counted, percent, share, share_and_interval
+from core.evaluation.percent import at_least, counted, percent, rate, share, share_and_interval
 
 
 def test_a_share_has_its_exact_interval() -> None:
@@ -34,3 +34,10 @@ def test_a_lower_bound_is_rounded_down() -> None:
     values = (0.99999, 1.0, 0.29, 0.955, 0.0)
 
     assert [at_least(value) for value in values] == ["99.99%", "100%", "29%", "95.5%", "0%"]
+
+
+def test_an_error_rate_has_no_zeros_at_its_end() -> None:
+    """A rate above zero never reads as none."""
+    values = (0.01, 0.1, 1 / 300, 0.02996, 1e-6, 0)
+
+    assert [rate(value) for value in values] == ["1%", "10%", "0.333%", "2.996%", "<0.001%", "0%"]

@@ -87,7 +87,7 @@ def test_too_few_images_set_nothing(
 
     assert (done.returncode, done.stdout) == (1, "")
     assert (
-        "You need at least 505 validation images to show an error rate of at most 1.000%. You have 40: "
+        "You need at least 505 validation images to show an error rate of at most 1%. You have 40: "
         "label more validation images, or allow a higher error rate."
     ) in done.stderr
     assert Acceptance.load(home.run("0001-fast")) is None
@@ -100,7 +100,7 @@ def test_errors_among_the_sure_readings_are_named(db: Database, home: Home, proj
 
     assert judged.choose(0.01) is None
     assert judged.shown_instead() == []
-    assert "No threshold guarantees an error rate of at most 1.000%." in judged.why_none(0.01)
+    assert "No threshold guarantees an error rate of at most 1%." in judged.why_none(0.01)
     assert "Check these errors on the Errors tab" in judged.why_none(0.01)
     by_portal = replace(judged, judge="portal").why_none(0.01)
     assert by_portal.endswith("Train again with the verdicts, or allow a higher error rate.")
