@@ -697,6 +697,25 @@ def m013_numbers_by_kind(db: Database) -> None:
         db.execute("UPDATE removals SET last_ids = ? WHERE id = ?", [json.dumps(changed), removal_id])
 
 
+@MIGRATIONS()
+def m014_taggers_and_former_names(db: Database) -> None:
+    """Keep who gave a sample its tag, and when. Earlier tags have neither. Keep the former names of projects."""
+    _run(
+        db,
+        "ALTER TABLE tagged_samples ADD COLUMN operator TEXT CHECK (operator <> '')",
+        "ALTER TABLE tagged_samples ADD COLUMN at TEXT CHECK ((at IS NULL) = (operator IS NULL))",
+        # The project that had a name last. A living project of that name comes first.
+        """
+        CREATE TABLE former_names (
+            name TEXT PRIMARY KEY CHECK (name <> ''),
+            project_id INTEGER NOT NULL REFERENCES projects (id),
+            at TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX former_names_of_project ON former_names (project_id)",
+    )
+
+
 def _rebuild(db: Database, table: str, change: Callable[[str], str], **new_columns: str) -> None:
     """Copy a table into one with a changed definition, with its indexes and triggers.
 
@@ -768,5 +787,5 @@ def _run(db: Database, *statements: str) -> None:
         db.execute(statement)
 
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 """Number of steps above, stored in the file's user_version. A test checks it."""

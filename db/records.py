@@ -117,6 +117,16 @@ class Tag:
 
 
 @dataclass(frozen=True)
+class GivenTag:
+    """A tag on one sample."""
+
+    name: str
+    operator: str | None
+    """The first who gave it; None for tags from before this was recorded."""
+    at: str | None
+
+
+@dataclass(frozen=True)
 class SavedFilter:
     """The filters of a list of samples, under a name."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from db.queues import chunks
-from db.records import Tag
+from db.records import GivenTag, Tag
 from db.sqlite import Database
 
 
@@ -38,14 +38,17 @@ def open_tag(db: Database, project_id: int, name: str) -> Tag:
     return tag
 
 
-def add(db: Database, tag: Tag, sample_ids: Iterable[int]) -> int:
-    """Tag samples of the tag's project. Return how many had no such tag. Call inside `write(db)`."""
+def add(db: Database, tag: Tag, sample_ids: Iterable[int], *, operator: str | None, at: str | None) -> int:
+    """Tag samples of the tag's project. Return how many had no such tag. Call inside `write(db)`.
+
+    A tag that is there keeps its operator and time. Both are None only for a copy of an earlier tag without them.
+    """
     added = 0
     for chunk in chunks([*sample_ids]):
         added += db.execute(
-            "INSERT OR IGNORE INTO tagged_samples (tag_id, sample_id) SELECT ?, id FROM samples"
+            "INSERT OR IGNORE INTO tagged_samples (tag_id, sample_id, operator, at) SELECT ?, id, ?, ? FROM samples"
             f" WHERE id IN ({','.join('?' * len(chunk))}) AND +project_id = ?",
-            [tag.id, *chunk, tag.project_id],
+            [tag.id, operator, at, *chunk, tag.project_id],
         ).rowcount
     return added
 
@@ -70,14 +73,14 @@ def drop_unused(db: Database, project_id: int) -> None:
     )
 
 
-def tags_of(db: Database, sample_ids: Iterable[int]) -> dict[int, list[str]]:
+def tags_of(db: Database, sample_ids: Iterable[int]) -> dict[int, list[GivenTag]]:
     """Return the tags of each sample, by name. Samples without one are absent."""
-    found: dict[int, list[str]] = {}
+    found: dict[int, list[GivenTag]] = {}
     for chunk in chunks([*sample_ids]):
         sql = (
-            "SELECT sample_id, name FROM tagged_samples JOIN sample_tags ON sample_tags.id = tag_id"
+            "SELECT sample_id, name, operator, at FROM tagged_samples JOIN sample_tags ON sample_tags.id = tag_id"
             f" WHERE sample_id IN ({','.join('?' * len(chunk))}) ORDER BY key"
         )
-        for sample_id, name in db.execute(sql, chunk).fetchall():
-            found.setdefault(sample_id, []).append(name)
+        for sample_id, *given in db.execute(sql, chunk).fetchall():
+            found.setdefault(sample_id, []).append(GivenTag(*given))
     return found

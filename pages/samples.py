@@ -20,6 +20,7 @@ from pages.components import address, layout, state
 from pages.components.removal import ask_removal, show_removed
 from pages.components.samples.bulk import show_actions, show_done
 from pages.components.samples.filters import choose_filters
+from pages.components.tags import tag_words
 
 HASH_SHOWN = 12
 """Characters of a pixel hash that tell an image from all others."""
@@ -107,7 +108,7 @@ with rows:
                 "state": [FLAG_WORDS.get(sample.flag or "", sample.state) for sample in samples],
                 "review": [review_state(sample) for sample in samples],
                 "split": [sample.split for sample in samples],
-                **({"tags": [tags.get(sample.id, []) for sample in samples]} if tags else {}),
+                **({"tags": [[tag.name for tag in tags.get(sample.id, [])] for sample in samples]} if tags else {}),
                 "name": [sample.name for sample in samples],
                 "operator": [sample.operator for sample in samples],
                 "labeled": pd.to_datetime(pd.Series([sample.labeled_at for sample in samples]), utc=True),
@@ -184,7 +185,7 @@ with detail:
             query_params={state.PROJECT: project.name, state.SEARCH: sample.sha256[:HASH_SHOWN]},
         )  # fmt: skip
     if sample.id in tags:
-        st.caption(f"Tags: {layout.plain(', '.join(tags[sample.id]))}")
+        st.caption(f"Tags: {layout.plain(', '.join(map(tag_words, tags[sample.id])))}")
     event_id = uuid.uuid4().hex
     with st.form(f"relabel {sample.id} {sample.version}", border=False):
         st.text_input(

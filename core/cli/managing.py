@@ -173,8 +173,11 @@ def tag_samples(
         where = selection.where(
             db, project, state=state, split=split, source=source, kind=kind, tag=tagged, text=search
         )
-        act = tagging.tag_samples if add else tagging.untag_samples
-        done = act(db, project, tag, samples.select_ids(db, project.id, **where))
+        ids = samples.select_ids(db, project.id, **where)
+        if add:
+            done = tagging.tag_samples(db, project, tag, ids, operator=default_operator())
+        else:
+            done = tagging.untag_samples(db, project, tag, ids)
     _print({"project": name} | asdict(done), done.sentence, as_json=as_json)
 
 

@@ -63,8 +63,8 @@ def copy_project(
     """Create a project `name` with the images of another one. Length and charset default to the same.
 
     Each image keeps its source, with owner and authorization, and so its split. A label that fits comes as one event
-    of its operator and kind, and so does a skip with its reason. Tags and saved filters come along. Runs and history
-    stay. Run again to finish an interrupted copy: nothing is stored twice.
+    of its operator and kind, and so does a skip with its reason. Tags, with operator and time, and saved filters come
+    along. Runs and history stay. Run again to finish an interrupted copy: nothing is stored twice.
     Raises OptionError if the new project exists with another length or charset, or with images of its own.
     """
     if name == project.name:
@@ -120,10 +120,12 @@ def originals_of(db: Database, project: Project) -> Iterator[Project]:
 def _copy_tags(db: Database, new: Project, sample_ids: list[int], copied: Copied) -> None:
     """Tag the images of the new project as those of the old one. Call inside `write(db)`, after copying them."""
     hashes = {sample_id: samples.get_sample(db, sample_id).sha256 for sample_id in sample_ids}
-    for sample_id, names in tags.tags_of(db, sample_ids).items():
+    for sample_id, given in tags.tags_of(db, sample_ids).items():
         sample = samples.find_sample(db, new.id, hashes[sample_id])
         assert sample is not None
-        copied.tags += sum(tags.add(db, tags.open_tag(db, new.id, name), [sample.id]) for name in names)
+        for each in given:
+            tag = tags.open_tag(db, new.id, each.name)
+            copied.tags += tags.add(db, tag, [sample.id], operator=each.operator, at=each.at)
 
 
 def _copy_filters(db: Database, project: Project, new: Project, copied: Copied) -> None:

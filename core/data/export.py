@@ -27,12 +27,12 @@ SPLIT_FOLDERS = {"train": "train", "val": "validation", "test": "test"}
 METADATA = "metadata.jsonl"
 COLUMNS = (
     "filename", "label", "split", "sha256", "state", "kind", "operator", "labeled_at", "source", "owner",
-    "authorization", "tags",
+    "authorization", "tags", "tagged_by", "tagged_at",
 )  # fmt: skip
-"""Columns of a table. `tags` are separated by commas."""
+"""Columns of a table. The last three have one entry for each tag, separated by commas."""
 Row = dict[str, str | None]
 """Facts about a sample by column."""
-FREE_TEXT = ("filename", "name", "operator", "source", "owner", "authorization", "tags")
+FREE_TEXT = ("filename", "name", "operator", "source", "owner", "authorization", "tags", "tagged_by")
 """Columns that users fill freely. A label holds only characters of the charset."""
 
 
@@ -112,10 +112,19 @@ def _rows(db: Database, project: Project, selection: Sequence[Sample]) -> list[R
             "source": sources[sample.source_id].name,
             "owner": sources[sample.source_id].owner,
             "authorization": sources[sample.source_id].authorization,
-            "tags": ",".join(tagged.get(sample.id, ())),
+            "tags": ",".join(tag.name for tag in tagged.get(sample.id, ())),
+            "tagged_by": _joined([tag.operator for tag in tagged.get(sample.id, ())]),
+            "tagged_at": _joined([tag.at for tag in tagged.get(sample.id, ())]),
         }
         for sample in selection
     ]
+
+
+def _joined(values: Sequence[str | None]) -> str:
+    """Return the values as a line of CSV, because a name of an operator may have a comma; empty if none is known."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(values if any(values) else ())
+    return buffer.getvalue()
 
 
 def _csv(rows: list[Row], columns: Sequence[str] = COLUMNS) -> str:

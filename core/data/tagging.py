@@ -9,7 +9,7 @@ from core.names import check_tag
 from core.words import plural
 from db import tags
 from db.connection import write
-from db.records import Project
+from db.records import Project, now
 from db.sqlite import Database
 
 MAX_TAGS = 200
@@ -36,7 +36,7 @@ class Tagged:
         return text
 
 
-def tag_samples(db: Database, project: Project, name: str, ids: Sequence[int]) -> Tagged:
+def tag_samples(db: Database, project: Project, name: str, ids: Sequence[int], *, operator: str) -> Tagged:
     """Tag images of a project. Raises OptionError for an invalid tag, no image, or more than MAX_TAGS tags."""
     name = name.strip()
     check_tag(name)
@@ -46,7 +46,7 @@ def tag_samples(db: Database, project: Project, name: str, ids: Sequence[int]) -
         if tags.find_tag(db, project.id, name) is None and len(tags.list_tags(db, project.id)) >= MAX_TAGS:
             raise OptionError(f"Project {project.name} has {MAX_TAGS} tags, which is the limit. Untag some images.")
         tag = tags.open_tag(db, project.id, name)
-        changed = tags.add(db, tag, ids)
+        changed = tags.add(db, tag, ids, operator=operator, at=now())
         tags.drop_unused(db, project.id)  # all of the images may have been deleted since they were chosen
     return Tagged(tag.name, changed, len(ids) - changed, added=True)
 

@@ -1,10 +1,10 @@
-"""The box that filters images by a tag, on Samples and Review."""
+"""Tags on pages: the box that filters images by one, on Samples and Review, and the words for a tag on an image."""
 
 from collections.abc import Collection
 
 import streamlit as st
 
-from db.records import Project, Tag
+from db.records import GivenTag, Project, Tag
 from db.tags import find_tag, list_tags
 from pages.components import address, layout, state
 
@@ -24,3 +24,8 @@ def tag_filter(project: Project, clears: Collection[str] = ()) -> Tag | None:
         **address.widget(state.TAG, list(tags), None, clears=clears),
     )  # fmt: skip
     return tags[chosen] if chosen else None
+
+
+def tag_words(tag: GivenTag) -> str:
+    """Return a tag with its operator and day, if they are known."""
+    return f"{tag.name} ({tag.operator}, {tag.at[:10]})" if tag.at else tag.name

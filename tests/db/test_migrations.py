@@ -11,14 +11,14 @@ from sqlite_utils.utils import sqlite3
 from core.errors import StorageError
 from core.home import Home
 from core.jobs.runner import JOB_WORDS, MODULES
-from db import jobs, removals, runs, samples
+from db import jobs, removals, runs, samples, tags
 from db.connection import connect, opened, write
 from db.evaluations import count_test_uses
 from db.ids import next_id
 from db.labels import append_event, events_of
 from db.migrations import SCHEMA_VERSION
 from db.projects import list_projects
-from db.records import JOB_KINDS, Project
+from db.records import JOB_KINDS, GivenTag, Project
 from tests.db.conftest import AddSample
 from tests.helpers.contents import contents
 from tests.helpers.old_database import STEPS, make_old
@@ -177,6 +177,27 @@ def test_jobs_keep_their_numbers_and_each_kind_continues_its_own(tmp_path: Path)
         }  # fmt: skip
         assert next_id(db, "projects") == 3
         assert [removals.last_id(each) for each in removals.list_removals(db) if each.kind != "source"] == [2, 5]
+
+
+def test_tags_of_an_earlier_step_have_no_operator(tmp_path: Path) -> None:
+    """Nobody knows who gave them. Operator and time come together, so a tag cannot have only one of them."""
+    old = tmp_path / "old.db"
+    make_old(old, 13)
+    raw = sqlite3.connect(old)
+    raw.executescript(
+        "INSERT INTO sources VALUES (1, 1, 'mail', 'the team', 'ticket 1', 'then');"
+        "INSERT INTO samples (id, project_id, source_id, sha256, name, width, height, split, created_at)"
+        f" VALUES (1, 1, 1, '{'a' * 64}', 'a.png', 40, 16, 'train', 'then');"
+        "INSERT INTO sample_tags VALUES (1, 1, 'Blurry', 'blurry');"
+        "INSERT INTO tagged_samples VALUES (1, 1);"
+    )
+    raw.close()
+
+    with opened(old) as db:
+        assert tags.tags_of(db, [1]) == {1: [GivenTag("Blurry", None, None)]}
+        for change in ("at = 'now'", "operator = 'ann'", "operator = '', at = 'now'"):
+            with pytest.raises(sqlite3.IntegrityError, match="CHECK"), write(db):
+                db.execute(f"UPDATE tagged_samples SET {change}")
 
 
 def test_the_kinds_of_jobs_are_those_of_the_schema(db: Database, project: Project) -> None:

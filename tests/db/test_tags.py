@@ -8,7 +8,7 @@ from sqlite_utils import Database
 from db import projects, reviews, samples, tags
 from db.connection import write
 from db.labels import append_event
-from db.records import Project, Sample, Tag
+from db.records import GivenTag, Project, Sample, Tag
 from db.reviews import Review
 from tests.db.conftest import AddSample
 
@@ -23,7 +23,7 @@ def blurry(db: Database, project: Project, four: list[Sample]) -> Tag:
     """A tag on the first and the third sample."""
     with write(db):
         tag = tags.open_tag(db, project.id, "Blurry")
-        tags.add(db, tag, [four[0].id, four[2].id])
+        tags.add(db, tag, [four[0].id, four[2].id], operator="ann", at="then")
     return tag
 
 
@@ -39,7 +39,7 @@ def test_a_tag_is_compared_without_case(db: Database, project: Project, blurry: 
 
 
 def test_samples_are_tagged_once(db: Database, project: Project, four: list[Sample], blurry: Tag) -> None:
-    """A second time changes nothing. Samples of other projects and unknown ids are left out."""
+    """A second time changes nothing, not even the operator. Other projects' samples and unknown ids are left out."""
     with write(db):
         other = projects.insert_project(db, "other", 6, "0123456789")
         source = projects.insert_source(db, other.id, "mail", "the team", "ticket 1")
@@ -47,10 +47,11 @@ def test_samples_are_tagged_once(db: Database, project: Project, four: list[Samp
             db, project_id=other.id, source_id=source.id, sha256="f" * 64, name="f.png", width=40, height=16,
             split="train", image=b"f",
         )  # fmt: skip
-        assert tags.add(db, blurry, [four[0].id, four[1].id, foreign, 10**6]) == 1
+        assert tags.add(db, blurry, [four[0].id, four[1].id, foreign, 10**6], operator="ben", at="later") == 1
 
     assert tags.count_tagged(db, blurry) == 3
-    assert tags.tags_of(db, [sample.id for sample in four]) == {four[at].id: ["Blurry"] for at in (0, 1, 2)}
+    ann, ben = GivenTag("Blurry", "ann", "then"), GivenTag("Blurry", "ben", "later")
+    assert tags.tags_of(db, [sample.id for sample in four]) == {four[0].id: [ann], four[1].id: [ben], four[2].id: [ann]}
 
 
 def test_a_tag_without_samples_goes(db: Database, project: Project, four: list[Sample], blurry: Tag) -> None:

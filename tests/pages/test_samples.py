@@ -12,14 +12,14 @@ from core.data.bulk import new_request, skip_samples
 from core.data.labeling import apply_events
 from core.data.saved_filters import save_filters
 from core.data.tagging import tag_samples, untag_samples
-from core.home import Home
+from core.home import Home, default_operator
+from db import tags
 from db.connection import opened, write
 from db.labels import events_of
 from db.projects import insert_source
 from db.records import Project
 from db.samples import select_ids, select_samples
 from db.saved_filters import list_filters
-from db.tags import tags_of
 from tests.helpers.contents import contents
 
 OpenPage = Callable[..., AppTest]
@@ -236,12 +236,20 @@ def test_a_second_click_skips_no_other_images(home: Home, open_page: OpenPage, p
 
 
 def test_images_are_tagged_and_found_by_the_tag(home: Home, open_page: OpenPage, portal: Project) -> None:
-    """The address filters by it, in any spelling, until its last image is untagged."""
-    with opened(home.db) as db:
-        tag_samples(db, portal, "Blurry", select_ids(db, portal.id, state="unlabeled"))
+    """The address filters by it, in any spelling, until its last image is untagged. The image names who gave it."""
+    with opened(home.db) as db, write(db):
+        tagged = select_ids(db, portal.id, state="unlabeled")
+        tags.add(db, tags.open_tag(db, portal.id, "Blurry"), tagged, operator="ann", at="2026-11-30T08:00:00+00:00")
+        tags.add(db, tags.open_tag(db, portal.id, "old"), tagged[:1], operator=None, at=None)
     app = choose_all(open_page("samples", project=portal.name, tag="BLURRY"))
     assert len(app.dataframe[0].value) == 4
-    assert "Tags: Blurry" in [caption.value for caption in app.caption]
+    assert "Tags: Blurry \\(ann, 2026\\-11\\-30\\), old" in [caption.value for caption in app.caption]
+    box = next(box for box in app.selectbox if box.proto.placeholder == "Choose or type a tag")
+    box.set_value("old").run()
+    button(app, "Tag 4 images").click().run()
+    with opened(home.db) as db:
+        given = tags.tags_of(db, tagged)
+    assert [given[each][1].operator for each in tagged] == [None, *[default_operator()] * 3]
     box = next(box for box in app.selectbox if box.proto.placeholder == "Choose or type a tag")
     box.set_value("Blurry").run()
     button(app, "Untag 4 images").click().run()
@@ -252,7 +260,7 @@ def test_images_are_tagged_and_found_by_the_tag(home: Home, open_page: OpenPage,
     assert not app.warning
     assert not app.error
     with opened(home.db) as db:
-        assert tags_of(db, select_ids(db, portal.id)) == {}
+        assert [tag.name for tag in tags.list_tags(db, portal.id)] == ["old"]
 
 
 def test_images_are_moved_to_another_source(home: Home, open_page: OpenPage, portal: Project) -> None:
@@ -312,14 +320,14 @@ def test_an_action_takes_the_images_that_were_shown(
         insert_source(db, portal.id, "june", "the portal", "ticket 2")
     with opened(home.db) as db:
         before = select_ids(db, portal.id, state="unlabeled")
-        tag_samples(db, portal, "blurry", before[:3])
-        tag_samples(db, portal, "other", before)
+        tag_samples(db, portal, "blurry", before[:3], operator="ann")
+        tag_samples(db, portal, "other", before, operator="ann")
     app = choose_all(open_page("samples", project=portal.name, tag="blurry"))
     next(box for box in app.selectbox if box.proto.placeholder == "Choose or type a tag").set_value("other").run()
     next(box for box in app.selectbox if box.label == "To source").set_value("june").run()
     with opened(home.db) as db:
         untag_samples(db, portal, "blurry", before[:1])
-        tag_samples(db, portal, "blurry", before[3:])
+        tag_samples(db, portal, "blurry", before[3:], operator="ann")
         then = contents(db.conn)
     button(app, "Prepare export" if action == "Export" else f"{action} 3 images").click().run()
 
@@ -329,7 +337,7 @@ def test_an_action_takes_the_images_that_were_shown(
     assert not app.success
     with opened(home.db) as db:
         assert contents(db.conn) == then
-        tag_samples(db, portal, "blurry", before)
+        tag_samples(db, portal, "blurry", before, operator="ann")
     if action == "Export":
         return
     button(app, f"{action} 3 images").click().run()
@@ -359,7 +367,7 @@ def test_a_list_that_is_empty_now_says_so(home: Home, open_page: OpenPage, porta
 def test_a_filter_that_vanishes_clears_the_selection(home: Home, open_page: OpenPage, portal: Project) -> None:
     """All matches of a tag are not all images of the project once the tag is gone."""
     with opened(home.db) as db:
-        tag_samples(db, portal, "blurry", select_ids(db, portal.id, state="unlabeled"))
+        tag_samples(db, portal, "blurry", select_ids(db, portal.id, state="unlabeled"), operator="ann")
     app = choose_all(open_page("samples", project=portal.name, tag="blurry"))
     assert any(caption.value == "4 images selected." for caption in app.caption)
     with opened(home.db) as db:
@@ -384,7 +392,7 @@ def test_an_unknown_filter_is_named(open_page: OpenPage, portal: Project, name: 
 
 def test_a_failed_action_hides_what_the_one_before_did(home: Home, open_page: OpenPage, portal: Project) -> None:
     with opened(home.db) as db:
-        tag_samples(db, portal, "blurry", select_ids(db, portal.id, state="unlabeled"))
+        tag_samples(db, portal, "blurry", select_ids(db, portal.id, state="unlabeled"), operator="ann")
     app = choose_all(open_page("samples", project=portal.name))
     next(box for box in app.selectbox if box.proto.placeholder == "Choose or type a tag").set_value("blurry").run()
     button(app, "Tag 12 images").click().run()

@@ -17,6 +17,7 @@ EVIDENCE_ROWS = 500
 """Rows that decide about the columns."""
 OTHER_NAMES = (
     "split", "sha256", "state", "flag", "kind", "operator", "labeled_at", "source", "owner", "authorization", "tags",
+    "tagged_by", "tagged_at",
 )  # fmt: skip
 """Columns of an export that are never the label."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -184,7 +185,7 @@ def _tag(selection: Selection) -> None:
         name = st.selectbox(
             "Tag", tags, index=None, key=state.BULK_TAG, placeholder="Choose or type a tag", accept_new_options=True
         )
-        for title, act in (("Tag", tag_samples), ("Untag", untag_samples)):
+        for title, act in (("Tag", partial(tag_samples, operator=selection.operator)), ("Untag", untag_samples)):
             st.button(
                 f"{title} {plural(selection.n, 'image')}", type="primary" if title == "Tag" else "secondary",
                 on_click=_tag_all, args=(selection, name or "", act), disabled=not name,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from core.home import Home
+from core.home import Home, default_operator
 from db import projects, removals, runs, samples
 from db.connection import write
 from db.records import Project
@@ -177,7 +177,8 @@ def test_images_are_tagged_by_filters(slotlab: Slotlab, labeled: Project, tmp_pa
     out = tmp_path / "out.jsonl"
     done = slotlab("export", "--project", "portal", "--format", "jsonl", "--tag", "blurry", "--out", str(out))
     assert done.stdout == f"Exported 1 image to {out}.\n"
-    assert json.loads(out.read_text())["tags"] == "Blurry,sharp"
+    exported = json.loads(out.read_text())
+    assert (exported["tags"], exported["tagged_by"]) == ("Blurry,sharp", f"{default_operator()},{default_operator()}")
 
     refused(slotlab("project", "tag", "portal", "x", "--state", "done"), "There is no state 'done'. Choose from all, "
             "unlabeled, labeled, not checked, checked, disputed, skipped, skipped for later, unreadable, "

@@ -15,7 +15,7 @@ from core.data.labeling import apply_events
 from core.data.tagging import tag_samples
 from core.errors import OptionError
 from core.home import Home
-from db import labels, projects, samples
+from db import labels, projects, samples, tags
 from db.connection import write
 from db.records import Project, Sample
 from tests.helpers.contents import contents
@@ -184,9 +184,14 @@ def counts_of(chosen: list[Sample]) -> dict[tuple[str, str], int]:
 
 
 def test_a_selection_is_exported(db: Database, project: Project, five: list[Sample], tmp_path: Path) -> None:
-    """Only those images, with owner, authorization and tags, in a file that only its owner can read."""
-    tag_samples(db, project, "blurry", [five[0].id])
-    tag_samples(db, project, "=red", [five[0].id])
+    """Only those images, with owner, authorization and tags, in a file that only its owner can read.
+
+    Each tag comes with who gave it and when. The name of an operator may have a comma.
+    """
+    tag_samples(db, project, "blurry", [five[0].id], operator="Doe, Ann")
+    tag_samples(db, project, "=red", [five[0].id], operator="=ben")
+    with write(db):
+        tags.add(db, tags.open_tag(db, project.id, "old"), [five[0].id], operator=None, at=None)
     ids = [five[0].id, five[3].id]
 
     assert export(db, project, "jsonl", tmp_path / "all.jsonl", ids=ids) == 2
@@ -194,9 +199,12 @@ def test_a_selection_is_exported(db: Database, project: Project, five: list[Samp
 
     rows = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
     assert [(row["filename"], row["owner"], row["authorization"], row["tags"]) for row in rows] == [
-        ("0.png", "the team", "ticket 1", "=red,blurry"), ("3.png", "the team", "ticket 1", ""),
+        ("0.png", "the team", "ticket 1", "=red,blurry,old"), ("3.png", "the team", "ticket 1", ""),
     ]  # fmt: skip
-    assert (tmp_path / "labels.csv").read_text().splitlines()[1].endswith(',"\'=red,blurry"')
+    assert [row["tagged_by"] for row in rows] == ['=ben,"Doe, Ann",', ""]
+    assert [len(each) for each in rows[0]["tagged_at"].split(",")] == [25, 25, 0]
+    assert rows[1]["tagged_at"] == ""
+    assert ""","'=red,blurry,old","'=ben,""Doe, Ann"",",""" in (tmp_path / "labels.csv").read_text().splitlines()[1]
     assert stat.S_IMODE((tmp_path / "labels.csv").stat().st_mode) == 0o600
     with pytest.raises(OptionError, match=r"The chosen images have no labels yet\. Use jsonl"):
         export(db, project, "csv", tmp_path / "none.csv", ids=ids[1:])

@@ -60,11 +60,12 @@ def test_filters_follow_a_renamed_source(home: Home, db: Database, project: Proj
 
 
 def test_a_copy_has_tags_and_filters(db: Database, project: Project) -> None:
-    """A second copy adds nothing, and the old project is unchanged by a deletion of the new one."""
+    """Tags keep operator and time. A second copy adds nothing. A deletion of the new project leaves the old one."""
     add_images(db, project, 3)
     ids = samples.select_ids(db, project.id)
-    tag_samples(db, project, "Red", ids[:2])
-    tag_samples(db, project, "old", ids[:1])
+    tag_samples(db, project, "Red", ids[:2], operator="ann")
+    with write(db):
+        tags.add(db, tags.open_tag(db, project.id, "old"), ids[:1], operator=None, at=None)
     save_filters(db, project, "mine", {"tag": "Red"}, operator="Ann")
 
     new, copied = copy_project(db, project, "new", operator="ben")
@@ -74,7 +75,7 @@ def test_a_copy_has_tags_and_filters(db: Database, project: Project) -> None:
     assert (again.tags, again.saved_filters) == (0, 0)
     assert saved(db, new) == {"mine": {"tag": "Red"}}
     copies = samples.select_ids(db, new.id)
-    assert tags.tags_of(db, copies) == {copies[0]: ["old", "Red"], copies[1]: ["Red"]}
+    assert [tags.tags_of(db, copies).get(copy) for copy in copies] == [tags.tags_of(db, ids).get(old) for old in ids]
     with write(db):
         removals.delete_project(db, new)
     assert saved(db, project) == {"mine": {"tag": "Red"}}

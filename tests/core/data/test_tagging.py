@@ -27,8 +27,10 @@ def names(db: Database, project: Project) -> list[str]:
 
 def test_each_action_says_what_it_did(db: Database, project: Project, ids: list[int]) -> None:
     """One sentence, with the images that were unchanged."""
-    assert tagging.tag_samples(db, project, "  Blurry ", ids[:2]).sentence == "Tagged 2 images: Blurry."
-    assert tagging.tag_samples(db, project, "blurry", ids).sentence == "Tagged 1 image: Blurry. 2 had it already."
+    done = tagging.tag_samples(db, project, "  Blurry ", ids[:2], operator="ann")
+    assert done.sentence == "Tagged 2 images: Blurry."
+    done = tagging.tag_samples(db, project, "blurry", ids, operator="ann")
+    assert done.sentence == "Tagged 1 image: Blurry. 2 had it already."
     assert tagging.untag_samples(db, project, "BLURRY", ids[:1]).sentence == "Untagged 1 image: Blurry."
     assert tagging.untag_samples(db, project, "blurry", ids).sentence == (
         "Untagged 2 images: Blurry. 1 did not have it."
@@ -42,17 +44,17 @@ def test_each_action_says_what_it_did(db: Database, project: Project, ids: list[
 )
 def test_an_invalid_tag_is_refused(db: Database, project: Project, ids: list[int], name: str, sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
-        tagging.tag_samples(db, project, name, ids)
+        tagging.tag_samples(db, project, name, ids, operator="ann")
     assert names(db, project) == []
 
 
 def test_an_unknown_tag_and_no_image_are_refused(db: Database, project: Project, ids: list[int]) -> None:
-    tagging.tag_samples(db, project, "red", ids)
+    tagging.tag_samples(db, project, "red", ids, operator="ann")
 
     with pytest.raises(OptionError, match=r"Project portal has no tag 'green'\. Its tags: red\."):
         tagging.untag_samples(db, project, "green", ids)
     with pytest.raises(OptionError, match="No image is chosen"):
-        tagging.tag_samples(db, project, "green", [])
+        tagging.tag_samples(db, project, "green", [], operator="ann")
 
 
 def test_a_project_has_a_limited_number_of_tags(
@@ -60,16 +62,16 @@ def test_a_project_has_a_limited_number_of_tags(
 ) -> None:
     """A tag that exists can still be given."""
     monkeypatch.setattr(tagging, "MAX_TAGS", 1)
-    tagging.tag_samples(db, project, "red", ids[:1])
+    tagging.tag_samples(db, project, "red", ids[:1], operator="ann")
 
     with pytest.raises(OptionError, match="which is the limit"):
-        tagging.tag_samples(db, project, "green", ids)
-    assert tagging.tag_samples(db, project, "Red", ids).changed == 2
+        tagging.tag_samples(db, project, "green", ids, operator="ann")
+    assert tagging.tag_samples(db, project, "Red", ids, operator="ann").changed == 2
 
 
 def test_filters_are_named_by_words(db: Database, project: Project, ids: list[int]) -> None:
     """They are those of Samples, and each can be combined with the others."""
-    tagging.tag_samples(db, project, "red", ids[:2])
+    tagging.tag_samples(db, project, "red", ids[:2], operator="ann")
     for wanted, words in (
         (ids, {}),
         (ids[:1], {"state": "labeled"}),
@@ -100,27 +102,31 @@ def test_an_unknown_word_is_refused(
 
 
 def test_tags_move_with_their_source(home: Home, db: Database, project: Project, ids: list[int]) -> None:
-    """In the other project they join the tag of the same name. Images that it has stay, with their tags."""
-    tagging.tag_samples(db, project, "red", ids)
-    tagging.tag_samples(db, project, "old", ids[:1])
-    tagging.tag_samples(db, project, "new", ids[2:])
+    """They keep their operator, and join the tag of the same name. Images that the target has stay, with their tags."""
+    tagging.tag_samples(db, project, "red", ids[:1], operator="ann")
+    tagging.tag_samples(db, project, "red", ids, operator="ben")
+    tagging.tag_samples(db, project, "old", ids[:1], operator="ann")
+    tagging.tag_samples(db, project, "new", ids[2:], operator="ann")
     with write(db):
         other = projects.insert_project(db, "other", 6, "0123456789")
     add_images(db, other, 1)  # the same first image
     with write(db):
         projects.rename_source(db, managing.find_source(db, other, "noise"), "mail")
-    tagging.tag_samples(db, other, "RED", samples.select_ids(db, other.id))
+    tagging.tag_samples(db, other, "RED", samples.select_ids(db, other.id), operator="cem")
 
     moved = managing.move_source(db, home, project, managing.find_source(db, project, "noise"), other)
 
     assert (moved.images, moved.stay) == (2, 1)
     assert (names(db, project), names(db, other)) == (["old", "red"], ["new", "RED"])
-    assert tags.tags_of(db, ids) == {ids[0]: ["old", "red"], ids[1]: ["RED"], ids[2]: ["new", "RED"]}
+    given = tags.tags_of(db, ids)
+    assert [[(tag.name, tag.operator) for tag in given[each]] for each in ids] == [
+        [("old", "ann"), ("red", "ann")], [("RED", "ben")], [("new", "ann"), ("RED", "ben")],
+    ]  # fmt: skip
     assert check(home).problems == []
 
 
 def test_a_deleted_source_takes_its_tags_along(home: Home, db: Database, project: Project, ids: list[int]) -> None:
-    tagging.tag_samples(db, project, "red", ids)
+    tagging.tag_samples(db, project, "red", ids, operator="ann")
 
     with write(db):
         removals.delete_source(db, managing.find_source(db, project, "noise"))
@@ -131,11 +137,11 @@ def test_a_deleted_source_takes_its_tags_along(home: Home, db: Database, project
 
 def test_a_deleted_project_takes_its_tags_along(home: Home, db: Database, project: Project, ids: list[int]) -> None:
     """They are counted before. Another project keeps its own."""
-    tagging.tag_samples(db, project, "red", ids)
+    tagging.tag_samples(db, project, "red", ids, operator="ann")
     with write(db):
         other = projects.insert_project(db, "other", 6, "0123456789")
     add_images(db, other, 1)
-    tagging.tag_samples(db, other, "red", samples.select_ids(db, other.id))
+    tagging.tag_samples(db, other, "red", samples.select_ids(db, other.id), operator="ann")
     assert removals.count_project(db, project).tags == 3
     assert removals.count_source(db, managing.find_source(db, project, "noise")).tags == 3
 
@@ -148,7 +154,7 @@ def test_a_deleted_project_takes_its_tags_along(home: Home, db: Database, projec
 
 
 def test_a_tag_of_another_project_is_damage(home: Home, db: Database, project: Project, ids: list[int]) -> None:
-    tagging.tag_samples(db, project, "red", ids[:1])
+    tagging.tag_samples(db, project, "red", ids[:1], operator="ann")
     with write(db):
         other = projects.insert_project(db, "other", 6, "0123456789")
         db.execute("UPDATE sample_tags SET project_id = ?", [other.id])
