@@ -26,6 +26,12 @@ def find_project_by_id(db: Database, project_id: int) -> Project | None:
     return Project(**rows[0]) if rows else None
 
 
+def find_project_by_former_name(db: Database, name: str) -> Project | None:
+    """Return the project that had a name last. Look first for one that has it now: that one is meant."""
+    sql = "SELECT * FROM projects WHERE id = (SELECT project_id FROM former_names WHERE name = ?)"
+    return next((Project(**row) for row in list(db.query(sql, [name]))), None)
+
+
 def find_twins(db: Database, project: Project) -> list[str]:
     """Return the names of the other projects that were created in the same second."""
     sql = "SELECT name FROM projects WHERE created_at = ? AND id != ? ORDER BY name"
@@ -49,6 +55,12 @@ def list_projects(db: Database, *, archived: bool | None = False) -> list[Projec
 
 
 def rename_project(db: Database, project_id: int, name: str) -> None:
+    """Rename a project and keep its former name, which leads to it from now on. Call inside `write(db)`."""
+    db.execute(
+        "INSERT INTO former_names (name, project_id, at) SELECT name, id, ? FROM projects WHERE id = ? AND name <> ?"
+        " ON CONFLICT (name) DO UPDATE SET project_id = excluded.project_id, at = excluded.at",
+        [now(), project_id, name],
+    )
     db.execute("UPDATE projects SET name = ? WHERE id = ?", [name, project_id])
 
 

@@ -130,6 +130,8 @@ def delete_project(db: Database, project: Project) -> None:
         db.execute(f"DELETE FROM runs WHERE job_id IN {of_jobs}", [project.id])
         for table in ("jobs", "sources"):
             db.execute(f"DELETE FROM {table} WHERE project_id = ?", [project.id])
+        # Also of an earlier project that had the same name: whoever asks for it now means this one.
+        db.execute("DELETE FROM former_names WHERE project_id = ? OR name = ?", [project.id, project.name])
         db.execute("DELETE FROM projects WHERE id = ?", [project.id])
 
 

@@ -84,7 +84,7 @@ def _extras(record: dict[str, Any]) -> list[str]:
 
 @project_group.command("rename")
 def rename_project(name: Name, new: NewName, *, as_json: Json = False) -> None:
-    """Rename a project. Addresses of the app and scripts need the new name from then on."""
+    """Rename a project. Scripts need the new name from then on. Addresses of the app lead on to it."""
     with database(Home.from_env()) as db:
         project = managing.rename_project(db, find_project(db, name), new)
     _print({"project": project.name, "former": name}, f"Project {name} is now {project.name}.", as_json=as_json)

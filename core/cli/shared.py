@@ -50,6 +50,8 @@ def update_jobs(db: Database, home: Home) -> bool:
 def find_project(db: Database, name: str) -> Project:
     project = projects.find_project(db, name)
     if project is None:
+        if renamed := projects.find_project_by_former_name(db, name):
+            raise OptionError(f"There is no project {shortened(name)!r}; it was renamed to {renamed.name}.")
         names = ", ".join(project.name for project in projects.list_projects(db))
         advice = f"choose from {names}" if names else "import images first"
         raise OptionError(f"There is no project {shortened(name)!r}; {advice}.")

@@ -18,7 +18,7 @@ from core.home import Home
 from core.jobs import control
 from core.runs.promotions import default_run
 from db.connection import opened
-from db.projects import find_project, find_project_by_id, list_projects
+from db.projects import find_project, find_project_by_former_name, find_project_by_id, list_projects
 from db.records import NEXT, Job, Project, Run
 from db.runs import list_runs
 from db.sqlite import Database
@@ -51,7 +51,6 @@ def open_page(name: str) -> Page:
         project = _current_project()
     if project is None:
         _say_no_project()
-    st.session_state[state.LAST_PROJECT] = project
     return Page(project=project, spec=spec_of(project), operator=current_operator())
 
 
@@ -77,14 +76,20 @@ def follow(project: Project) -> bool:
 
 
 def follow_address() -> None:
-    """Lead on to the new name of the last shown project, if the address has its old one."""
-    last: Project | None = st.session_state.get(state.LAST_PROJECT)
-    if last is None or address.get(state.PROJECT) != last.name:
-        return
+    """Lead on to the new name of a project, if the address has its former one and no other project has that now."""
+    asked = address.get(state.PROJECT)
     with database() as db:
-        now = find_project_by_id(db, last.id)
-        if now and now.created_at == last.created_at and not find_project(db, last.name):
-            address.complete(state.PROJECT, now.name)
+        renamed = None if find_project(db, asked) else find_project_by_former_name(db, asked)
+    if renamed:
+        address.complete(state.PROJECT, renamed.name)
+        st.session_state[state.RENAMED] = (asked, renamed.name, time.monotonic())
+
+
+def show_renamed() -> None:
+    """Say that the address had a former name of the project. It stays for REFUSAL_SECONDS, as an error does."""
+    former, name, since = st.session_state.get(state.RENAMED, ("", "", 0.0))
+    if name and name == st.session_state.get(state.PROJECT) and time.monotonic() - since < REFUSAL_SECONDS:
+        st.caption(f"Project {plain(former)} was renamed to {plain(name)}.")
 
 
 def _say_no_project() -> NoReturn:

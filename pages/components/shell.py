@@ -77,6 +77,7 @@ def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]], unknown
                 _link_to(links, pages, page)
                 _show_damage()
                 _show_title(page or "home")
+                layout.show_renamed()
                 announce_ends()
                 yield
     finally:

@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from core.data import managing
+from core.data.importing import open_project
 from db.connection import opened, write
 from db.jobs import insert_job, set_state
 from db.projects import find_project
@@ -149,6 +151,24 @@ def test_a_number_in_the_address_is_that_of_a_run(lab: "Lab", page: Page, runs: 
     open_at(page, lab, f"/compare?{urllib.parse.urlencode(numbers)}", "Compare")
 
     expect_place(page, project=project, run=newer, other=older)
+
+
+def test_a_bookmark_with_a_former_name_leads_on(lab: "Lab", page: Page) -> None:
+    """The address in the browser gets the new name, and the rest of the bookmark holds."""
+    project = lab.make_project("June & July", 3)
+    with opened(lab.home.db) as db:
+        managing.rename_project(db, project, "Summer")
+
+    open_at(page, lab, f"/samples?{urllib.parse.urlencode({'project': 'June & July', 'sort': 'name'})}", "Samples")
+
+    expect_place(page, project="Summer", sort="name")
+    expect(page.get_by_text("Project June & July was renamed to Summer.")).to_be_visible()
+    with opened(lab.home.db) as db:
+        open_project(db, "June & July", 6, "0123456789")
+    page.goto(f"{lab.url}/samples?{urllib.parse.urlencode({'project': 'June & July'})}")
+    expect(page.get_by_text("This project has no images yet.")).to_be_visible(timeout=30_000)
+    expect_place(page, project="June & July")
+    expect(page.get_by_text("was renamed to")).to_have_count(0)
 
 
 def test_a_link_to_the_address_of_a_moment_ago_is_followed(lab: "Lab", page: Page, runs: Runs) -> None:

@@ -4,7 +4,7 @@ import pytest
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-from db import projects
+from db import projects, removals
 from db.connection import write
 from db.records import Project
 
@@ -28,6 +28,49 @@ def test_names_of_projects_are_unique(db: Database, project: Project) -> None:
     """Creating a project twice fails."""
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"), write(db):
         projects.insert_project(db, "portal", 4, "abc")
+
+
+def renamed(db: Database, project: Project, *names: str) -> Project:
+    """Rename a project to each of the names in turn."""
+    for name in names:
+        with write(db):
+            projects.rename_project(db, project.id, name)
+    return projects.get_project(db, project.id)
+
+
+def test_all_former_names_lead_to_a_project(db: Database, project: Project) -> None:
+    """Not those that it never had."""
+    project = renamed(db, project, "a", "b", "b", "portal", "c")
+
+    for name in ("portal", "a", "b"):
+        assert projects.find_project_by_former_name(db, name) == project, name
+    for name in ("c", "", "Portal"):
+        assert projects.find_project_by_former_name(db, name) is None, name
+
+
+def test_a_former_name_leads_to_the_project_that_had_it_last(db: Database, project: Project) -> None:
+    renamed(db, project, "first")
+    with write(db):
+        later = projects.insert_project(db, "portal", 4, "abc")
+    later = renamed(db, later, "second")
+
+    assert projects.find_project_by_former_name(db, "portal") == later
+
+
+@pytest.mark.parametrize("is_renamed", [False, True])
+def test_a_former_name_does_not_lead_past_a_deleted_project(db: Database, project: Project, is_renamed: bool) -> None:
+    """Whoever asks for `portal` means the project that had that name last. Other former names stay."""
+    project = renamed(db, project, "old", "portal", "first")
+    with write(db):
+        later = projects.insert_project(db, "portal", 4, "abc")
+    later = renamed(db, later, *["second"] * is_renamed)
+
+    with write(db):
+        removals.delete_project(db, later)
+
+    assert projects.find_project_by_former_name(db, "portal") is None
+    assert projects.find_project_by_former_name(db, "second") is None
+    assert projects.find_project_by_former_name(db, "old") == project
 
 
 @pytest.mark.parametrize(("length", "charset"), [(0, "01"), (-1, "01"), (6, ""), (6, "0"), ("six", "01")])

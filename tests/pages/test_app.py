@@ -7,7 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.home import Home
 from db.connection import opened, write
-from db.projects import insert_project
+from db.projects import get_project, insert_project, rename_project
+from db.removals import delete_project
 from pages.components.layout import plain
 from tests.helpers.repository import PAGES
 
@@ -74,6 +75,47 @@ def test_an_unknown_project_in_the_address_is_named(home: Home, open_page: OpenP
 
     assert [error.value for error in app.main.error] == [r"There is no project 'nope\*'\."]
     assert app.sidebar.selectbox(key="project").value is None
+
+
+@pytest.mark.parametrize("name", ["home", "evaluate"])
+def test_a_former_name_leads_on_to_the_project(home: Home, open_page: OpenPage, name: str) -> None:
+    """The address gets the new name and keeps the rest. The sentence survives the page running again on its own."""
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "first", 6, "0123456789")
+        rename_project(db, insert_project(db, "old*", 6, "0123456789").id, "new")
+
+    app = open_page(name, project="old*", tta="true").run()
+
+    assert not app.error
+    assert [each.value for each in app.caption if "renamed" in each.value] == [r"Project old\* was renamed to new."]
+    assert (app.query_params["project"], app.query_params["tta"]) == ("new", "true")
+    assert app.sidebar.selectbox(key="project").value == "new"
+    app.sidebar.selectbox(key="project").set_value("first").run()
+    assert not [each.value for each in app.caption if "renamed" in each.value]
+
+
+def test_a_living_project_comes_before_a_former_name(home: Home, open_page: OpenPage) -> None:
+    with opened(home.db, create=True) as db, write(db):
+        rename_project(db, insert_project(db, "portal", 6, "0123456789").id, "first")
+        insert_project(db, "portal", 6, "0123456789")
+
+    app = open_page("samples", project="portal")
+
+    assert app.query_params["project"] == "portal"
+    assert app.sidebar.selectbox(key="project").value == "portal"
+    assert not [each.value for each in app.caption if "renamed" in each.value]
+
+
+def test_a_deleted_project_does_not_lead_on(home: Home, open_page: OpenPage) -> None:
+    with opened(home.db, create=True) as db, write(db):
+        insert_project(db, "portal", 6, "0123456789")
+        project = insert_project(db, "old", 6, "0123456789")
+        rename_project(db, project.id, "new")
+        delete_project(db, get_project(db, project.id))
+
+    app = open_page("samples", project="old")
+
+    assert [error.value for error in app.main.error] == ["There is no project 'old'\\."]
 
 
 def test_a_damaged_database_is_one_sentence(home: Home, open_page: OpenPage) -> None:

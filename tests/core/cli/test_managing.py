@@ -46,7 +46,9 @@ def test_projects_are_described_archived_renamed_and_listed(slotlab: Slotlab, la
 
     done = slotlab("project", "rename", "portal", "mail", "--json")
     assert json.loads(done.stdout) == {"project": "mail", "former": "portal"}
-    refused(slotlab("project", "rename", "portal", "x"), "There is no project 'portal'; choose from mail.")
+    refused(slotlab("project", "rename", "portal", "x"), "There is no project 'portal'; it was renamed to mail.")
+    refused(slotlab("runs", "--project", "portal"), "There is no project 'portal'; it was renamed to mail.")
+    refused(slotlab("runs", "--project", "post"), "There is no project 'post'; choose from mail.")
 
 
 def test_a_project_is_deleted_only_with_its_name(slotlab: Slotlab, home: Home, db: Database, labeled: Project) -> None:
