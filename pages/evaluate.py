@@ -116,7 +116,7 @@ for job in active:
     show_progress(job, "images")
 for job in evaluations[:1]:
     if job.state in ("failed", "lost") and layout.is_recent(job):
-        st.error(layout.plain(f"{job.id} failed: {job.reason}"), icon=":material/error:")
+        st.error(layout.plain_sentence(f"{job.id} failed: {job.reason}"), icon=":material/error:")
 if damage:
     st.error(layout.plain(damage), icon=":material/error:")
 choice = ViewChoice()

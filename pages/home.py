@@ -89,7 +89,9 @@ def show_project(
         if run is None:
             show_number(result, why, "None yet", "")
         elif run.score is None:
-            show_number(result, why, run.job.state.capitalize(), layout.plain(f"{run.job.id} {run.job.reason or ''}"))
+            show_number(
+                result, why, run.job.state.capitalize(), layout.plain_sentence(f"{run.job.id} {run.job.reason or ''}")
+            )
         else:
             score, by = run.score, f", evaluation {run.score.evaluation}" * bool(run.score.evaluation)
             note = f"{share(score.correct, score.n)} · {run.job.id}{by}"

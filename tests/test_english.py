@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from core.model.config import OPTIONS
 from tests.helpers.repository import ROOT
 
 SKIP = ("tests/old_home/", "tests/test_english.py", "bench/results/", "core/images/fonts/")
@@ -127,6 +128,20 @@ def test_names_of_tests_use_plain_words(better: str) -> None:
     """Read `_` as a space in functions and classes of tests."""
     wrong = [name for name in names() if re.search(NAMES[better], name.partition(": ")[2].replace("_", " "))]
     assert wrong == [], f"Write: {better}"
+
+
+def test_sentences_name_options_between_backticks() -> None:
+    """Pages replace what is between them by the title of the field. `slotlab train --set` takes options as they are."""
+    option = re.compile(rf"(?<![`\w.-])({'|'.join(OPTIONS)})=(?!=)")
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}"
+        for path in files(".py")
+        if path.is_relative_to(ROOT / "core") or path.is_relative_to(ROOT / "pages")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if option.search(node.value) and "--set" not in node.value
+    ]
+    assert wrong == []
 
 
 def test_docstrings_begin_with_a_verb_or_a_noun() -> None:

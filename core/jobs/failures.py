@@ -51,13 +51,13 @@ def _lacks_memory(error: BaseException) -> bool:
 
 
 def _out_of_memory(spec: Mapping[str, Any]) -> str:
-    """Return the sentence for an out-of-memory failure. For a training it names the settings that need memory."""
+    """Return the sentence for an out-of-memory failure. For a training it names the options that need memory."""
     batch_size = spec.get("config", {}).get("batch_size")
     if batch_size is None:
         return "Out of memory. Close other programs and try again."
     size = (spec.get("choices") or {}).get("image_size") or spec["config"].get("image_size")
-    pixels = f" and image_size={size[0]}x{size[1]}" if size else ""
-    return f"Out of memory with batch_size={batch_size}{pixels}. Smaller values need less memory."
+    pixels = f" and `image_size={size[0]}x{size[1]}`" if size else ""
+    return f"Out of memory with `batch_size={batch_size}`{pixels}. Smaller values need less memory."
 
 
 def legacy_cause(reason: str) -> Cause | None:

@@ -341,8 +341,8 @@ OPTIONS = _options()
 """Every key of `--set`, in display order."""
 
 
-NAMED = re.compile(r"`(\w+)(?:=(\w+))?`")
-"""An option, perhaps with a value, as a text names it."""
+NAMED = re.compile(r"`(\w+)(?:=([^`]*))?`")
+"""An option, perhaps with a value, as every sentence names it, also one that is stored."""
 TITLED = {name: option.titled for name, option in OPTIONS.items()}
 """The options of the Train page."""
 

@@ -41,30 +41,30 @@ def choose_init(config: TrainConfig, length: int) -> tuple[str, str]:
     if config.init == "scratch":
         return "scratch", ""
     if config.pretrained not in ("auto", "none"):
-        raise OptionError(f"init={config.init} and pretrained={config.pretrained} both set weights. Set only one.")
+        raise OptionError(f"`init={config.init}` and `pretrained={config.pretrained}` both set weights. Set only one.")
     path = RENDERED / "weights.safetensors" if config.init == "rendered" else Path(config.init)
     if config.init != "rendered" and not (path.is_absolute() and path.exists()):
-        raise OptionError(f"init={config.init}: there is no such file or run.")
+        raise OptionError(f"`init={config.init}`: there is no such file or run.")
     if path.suffix == ".safetensors":
         check_fit(config, length, *read_header(path))
     elif path.is_dir() and not list(path.glob("checkpoints/*.json")):
-        raise OptionError(f"init={config.init}: this directory has no checkpoint of a run.")
+        raise OptionError(f"`init={config.init}`: this directory has no checkpoint of a run.")
     elif path.is_file() and path.suffix != ".pt":
-        raise OptionError(f"init={config.init} is neither a .safetensors file nor a checkpoint of a run (.pt).")
+        raise OptionError(f"`init={config.init}` is neither a .safetensors file nor a checkpoint of a run (.pt).")
     return config.init, ""
 
 
 def check_fit(config: TrainConfig, length: int, network: TrainConfig, longest: int | None = None) -> None:
     """Raise OptionError if initial weights of `network` for texts of up to `longest` characters do not fit a run."""
     if reason := misfit(config, length, network, longest):
-        raise OptionError(f"init={config.init}: the weights do not fit, because {reason}. Use init=scratch.")
+        raise OptionError(f"`init={config.init}`: the weights do not fit, because {reason}. Use `init=scratch`.")
 
 
 def misfit(config: TrainConfig, length: int, network: TrainConfig, longest: int | None = None) -> str:
     """Return why weights do not fit a run; empty if they do."""
     for name in NETWORK:
         if (theirs := getattr(network, name)) != (ours := getattr(config, name)):
-            return f"they are for {name}={theirs} and this run has {name}={ours}"
+            return f"they are for `{name}={theirs}` and this run has `{name}={ours}`"
     if longest is not None and length > longest:
         return f"they read texts of up to {longest} characters and this project uses {length}"
     return ""
@@ -95,7 +95,7 @@ def read_header(path: Path) -> tuple[TrainConfig, int]:
 
 def _misfit_of_rendered(config: TrainConfig, length: int) -> str:
     if config.pretrained not in ("auto", "none"):
-        return f"pretrained={config.pretrained} is set"
+        return f"`pretrained={config.pretrained}` is set"
     try:
         return misfit(config, length, *read_header(RENDERED / "weights.safetensors"))
     except CheckpointError as error:

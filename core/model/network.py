@@ -330,7 +330,7 @@ def load_model(config: TrainConfig, spec: TextSpec, choices: dict[str, Any], wei
 def pick_device(wanted: str) -> str:
     """Return cpu or cuda for auto, cpu or cuda. Raises OptionError for cuda without a usable GPU."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise OptionError("device=cuda needs a GPU, but torch finds none. Use device=auto or device=cpu.")
+        raise OptionError("`device=cuda` needs a GPU, but torch finds none. Use `device=auto` or `device=cpu`.")
     return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
 
 

@@ -25,14 +25,14 @@ def find_weights(backbone: str, wanted: str) -> tuple[str | None, str]:
         return None, "from scratch, as set"
     if wanted not in ("auto", "hub"):
         if not Path(wanted).is_file():
-            raise OptionError(f"pretrained={wanted}: file not found.")
+            raise OptionError(f"`pretrained={wanted}`: file not found.")
         return str(Path(wanted).resolve()), f"weights of {Path(wanted).name}"
     try:
         return _from_hub(backbone)
     except Exception as error:  # the network fails in many ways, and auto treats them all alike
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if wanted == "hub":
-            raise OptionError(f"pretrained=hub: could not download the weights of {backbone} ({reason}).") from error
+            raise OptionError(f"`pretrained=hub`: could not download the weights of {backbone} ({reason}).") from error
         return (
             None,
             f"from scratch, because its ImageNet weights could not be downloaded ({reason[:120]})",

@@ -99,7 +99,7 @@ def start_folds(
             return job
     if config.init not in NAMES:
         # Those weights may have learned the labels that a fold holds out.
-        raise OptionError(f"init={config.init}: suspected labels need init=auto, rendered or scratch.")
+        raise OptionError(f"`init={config.init}`: suspected labels need `init=auto`, rendered or scratch.")
     choose_init(config, project.length)
     config = recipes.resolve(db, project, replace(config, drop_seen_strings=False, hold_out_source=""))
     splits = ("train", "val", "test") if with_test else ("train", "val")

@@ -28,13 +28,13 @@ def _full_name(db: Database, home: Home, project: Project, config: TrainConfig) 
     try:
         job = control.find_job(db, config.init)
     except JobError as error:
-        raise OptionError(f"init={config.init}: {error}") from None
+        raise OptionError(f"`init={config.init}`: {error}") from None
     run = runs.find_run(db, job.id)
     if run is None:
-        raise OptionError(f"init={config.init}: {job.id} is not a training run. `slotlab runs` lists the runs.")
+        raise OptionError(f"`init={config.init}`: {job.id} is not a training run. `slotlab runs` lists the runs.")
     if job.state in ACTIVE:
-        raise OptionError(f"init={config.init}: the run is {job.state}. Wait until it has finished, or cancel it.")
+        raise OptionError(f"`init={config.init}`: the run is {job.state}. Wait until it has finished, or cancel it.")
     if not list(home.run(job.id).glob("checkpoints/*.json")):
-        raise OptionError(f"init={config.init}: the run has no checkpoint. Resume it, or use another run.")
+        raise OptionError(f"`init={config.init}`: the run has no checkpoint. Resume it, or use another run.")
     check_fit(config, project.length, TrainConfig.from_dict(json.loads(run.config)))
     return job.id

@@ -54,12 +54,13 @@ def check_initial(db: Database, home: Home, config: TrainConfig, source: Source)
         return
     if not is_run_name(config.init):
         raise OptionError(
-            f"init={config.init} may have learned images of {source.name}, which is held out. "
+            f"`init={config.init}` may have learned images of {source.name}, which is held out. "
             "Use a run, auto, rendered or scratch."
         )
     if found := _seen(db, home, config.init, source):
         raise OptionError(
-            f"init={config.init}: run {found[0]} used {plural(found[1], 'image')} of {source.name}, which is held out."
+            f"`init={config.init}`: run {found[0]} used {plural(found[1], 'image')} of {source.name}, "
+            "which is held out."
         )
 
 
@@ -71,7 +72,7 @@ def unseen_samples(db: Database, home: Home, run: Run, source: Source) -> list[S
     if found := _seen(db, home, run.job.id, source):
         raise JobError(
             f"Run {found[0]} trained or validated on {plural(found[1], 'image')} of source {source.name!r}, so it says "
-            f"nothing about later images. Train a run with hold_out_source={source.name}."
+            f"nothing about later images. Train a run with `hold_out_source={source.name}`."
         )
     chosen = [
         sample

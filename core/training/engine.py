@@ -335,7 +335,7 @@ class Run:
         if not math.isfinite(value):
             raise NonFiniteError(
                 f"The loss became {value} by step {self.step}. The last good checkpoint is kept. "
-                "Try a lower lr, or check for damaged images."
+                "Try a lower `lr`, or check for damaged images."
             )
         return value
 

@@ -81,7 +81,7 @@ def _fastest(
 def _precisions(setting: str, device: str) -> list[str]:
     """Return the precisions to measure. The first is the default."""
     if setting == "bfloat16" and not has_bfloat16(device):
-        raise OptionError("This CPU has no instructions for bfloat16. Use precision=auto or precision=float32.")
+        raise OptionError("This CPU has no instructions for bfloat16. Use `precision=auto` or `precision=float32`.")
     if setting != "auto":
         return [setting]
     if device == "cuda":

@@ -16,6 +16,7 @@ from core.charset import TextSpec, spec_of
 from core.errors import SlotlabError, StorageError
 from core.home import Home
 from core.jobs import control
+from core.model.config import with_titles
 from core.runs.promotions import default_run
 from db.connection import opened
 from db.projects import find_project, find_project_by_former_name, find_project_by_id, list_projects
@@ -157,7 +158,7 @@ def errors() -> Iterator[None]:
     try:
         yield
     except SlotlabError as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
         stop()
 
 
@@ -185,7 +186,7 @@ def show_refusal(place: str = "") -> bool:
         return False
     if since is None:
         st.session_state[_refusal(place)] = (sentence, time.monotonic())
-    st.error(plain(sentence), icon=":material/error:")
+    st.error(plain_sentence(sentence), icon=":material/error:")
     return True
 
 
@@ -197,6 +198,11 @@ def plain(text: str) -> str:
     """Escape a user's text so that Markdown shows it literally: no formatting, links, images, math, icons or colors."""
     escaped = "".join(f"\\{char}" if char in "\\`*_{}[]()<>#+-.!|~$:&" else char for char in text)
     return " ".join(escaped.split())
+
+
+def plain_sentence(text: str) -> str:
+    """Return a sentence of the program, such as an error or a stored reason, that names the fields of its options."""
+    return plain(with_titles(text))
 
 
 def marked(chars: Iterable[str], right: Iterable[bool]) -> str:

@@ -196,12 +196,12 @@ def test_a_past_run_shows_what_went_wrong(open_page: OpenPage, home: Home, label
     assert "**Dead head.** Position 2 is still at chance" in texts(app.warning)
 
     job.remove("cancel")
-    reason = "Out of memory with batch_size=32 and image_size=48x192."
+    reason = "Out of memory with `batch_size=32` and `image_size=48x192`."
     job.write("status.json", {"state": "running", "reason": reason, "cause": "out_of_memory"})
     job.write("exit.json", {"code": 1, "signal": None})
     app.run()
     assert not app.exception
-    assert len(app.error) == 1
+    assert [error.value for error in app.error] == [r"Out of memory with Batch size 32 and Image size 48x192\."]
     advice = r"Start a new run with a smaller Batch size \(now 32\) or Image size\."
     assert rf"**Out of memory.** Resuming would use the same settings\. {advice}" in texts(app.warning)
 

@@ -31,7 +31,7 @@ def show_bundle(shown: Evaluated) -> None:
         show_progress(job, "images")
         return
     if job and job.reason and job.state != "finished":
-        st.error(layout.plain(f"{job.id} {job.state}: {job.reason}"), icon=":material/error:")
+        st.error(layout.plain_sentence(f"{job.id} {job.state}: {job.reason}"), icon=":material/error:")
     if made:
         _show_made(made)
     elif job and job.state == "finished":

@@ -6,7 +6,6 @@ import streamlit as st
 from core.evaluation.conclusion import Conclusion, Step
 from core.evaluation.percent import share, share_and_interval
 from core.evaluation.reference import score_title
-from core.model.config import with_titles
 from core.runs.evaluated import Evaluated
 from core.runs.next_step import next_step
 from pages.components import layout, state
@@ -46,7 +45,7 @@ def show_headline(shown: Evaluated, *, compact: bool) -> None:
 
 
 def _show_next(shown: Evaluated, conclusion: Conclusion) -> None:
-    st.markdown(f"**Next.** {layout.plain(with_titles(conclusion.sentence))}")
+    st.markdown(f"**Next.** {layout.plain_sentence(conclusion.sentence)}")
     if conclusion.step in LINKS:
         page, label, icon, query = LINKS[conclusion.step]
         query = {"project": shown.project.name} | query

@@ -8,6 +8,7 @@ from core.backup import removal
 from core.data import copying, managing
 from core.data.managing import tags_of
 from core.errors import OptionError
+from core.model.config import OPTIONS
 from core.runs.promotions import run_to_begin_from
 from core.words import plural
 from db import projects, removals
@@ -144,7 +145,7 @@ def _copy(project: Project, name: str, length: int, charset: str) -> None:
             on_progress=show,
         )  # fmt: skip
         run = run_to_begin_from(db, layout.home(), project)
-    weights = f" On Train, init={run} begins from the weights of {project.name}." if run else ""
+    weights = f" On Train, {OPTIONS['init'].title} {run} begins from the weights of {project.name}." if run else ""
     st.session_state[OUTCOME] = f"{new.name}: {copied.sentence}{weights}"
     st.session_state[COPIED] = new.name
     st.rerun()

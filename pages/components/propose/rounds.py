@@ -28,7 +28,7 @@ def show_rounds(page: Page) -> None:
     if newest and newest.state in ACTIVE:
         show_progress(newest, "readings")
     elif newest and newest.state in ("failed", "lost"):
-        st.error(layout.plain(newest.reason or f"The round is {newest.state}."), icon=":material/error:")
+        st.error(layout.plain_sentence(newest.reason or f"The round is {newest.state}."), icon=":material/error:")
     layout.show_refusal("rounds")
     if run is None:
         st.markdown("Train a run on the accepted readings first.")

@@ -53,7 +53,7 @@ def _compared(suspects: Suspects, newest: Job | None) -> str:
     if newest and newest.state == "finished" and (result := json.loads(newest.result or "{}")):
         text += f" The networks of the folds read {result['correct']:,} of {plural(result['n'], 'label')} alike."
     elif newest and newest.reason:
-        text += f" {newest.id}: {layout.plain(newest.reason)}"
+        text += f" {newest.id}: {layout.plain_sentence(newest.reason)}"
     return text
 
 

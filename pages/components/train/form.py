@@ -132,7 +132,7 @@ def show_form(page: Page, cloned: Run | None) -> None:
             _show_changes(page.project, cloned, config)
         _show_forecast(page.project, config)
     except SlotlabError as error:
-        st.error(layout.plain(str(error)), icon=":material/error:")
+        st.error(layout.plain_sentence(str(error)), icon=":material/error:")
         return
     show_label_curve(train + by_people)
     # One id per form, so that a double click starts one run.

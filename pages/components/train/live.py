@@ -10,7 +10,6 @@ from core.evaluation.percent import share_and_interval
 from core.evaluation.reference import AGAINST_READERS, SHARED_ERRORS, score_title
 from core.jobs import control
 from core.jobs.jobdir import JobStatus, duration
-from core.model.config import with_titles
 from core.runs.watch import watch
 from core.training.doctor import Diagnosis, Line, lines_of_kind, selected_line
 from core.words import plural
@@ -129,7 +128,7 @@ def _show_state(status: JobStatus) -> None:
         )
     elif status.reason:
         show = st.error if status.state == "failed" else st.warning
-        show(layout.plain(status.reason), icon=icon)
+        show(layout.plain_sentence(status.reason), icon=icon)
     if status.stalled:
         st.warning("No progress for three minutes.", icon=":material/warning:")
 
@@ -140,7 +139,7 @@ def _show_diagnosis(status: JobStatus, diagnosis: Diagnosis) -> None:
         return
     text = diagnosis.advice if diagnosis.sentence == status.reason else diagnosis.text
     show = st.warning if diagnosis.worrying else st.info
-    show(f"**{diagnosis.title}.** {layout.plain(with_titles(text))}", icon=":material/stethoscope:")
+    show(f"**{diagnosis.title}.** {layout.plain_sentence(text)}", icon=":material/stethoscope:")
 
 
 def _show_numbers(run: Run, val: list[Line]) -> None:

@@ -116,8 +116,8 @@ def test_initial_weights_are_a_run_or_a_file_of_the_current_directory(home: Path
     """A path may be relative. A name without a slash or a known suffix is a run."""
     for value, sentence in (
         ("nothing", "There is no run or job 'nothing'"),
-        ("weights.safetensors", f"init={tmp_path / 'weights.safetensors'}: there is no such file or run"),
-        ("./runs/1", f"init={tmp_path / 'runs' / '1'}: there is no such file or run"),
+        ("weights.safetensors", f"`init={tmp_path / 'weights.safetensors'}`: there is no such file or run"),
+        ("./runs/1", f"`init={tmp_path / 'runs' / '1'}`: there is no such file or run"),
     ):
         done = command(home, "train", "--project", "p", "--set", f"init={value}", cwd=tmp_path)
         assert done.returncode == 1

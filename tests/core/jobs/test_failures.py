@@ -42,7 +42,7 @@ def test_every_library_without_memory_gives_the_same_reason(fail: Callable[[], N
     reason, cause = explain(caught.value, run)
 
     assert cause == "out_of_memory"
-    assert "with batch_size=8 and image_size=48x192. Smaller values need less memory." in reason
+    assert "with `batch_size=8` and `image_size=48x192`. Smaller values need less memory." in reason
     assert explain(caught.value, {"kind": "import"}) == (
         "Out of memory. Close other programs and try again.",
         "out_of_memory",

@@ -159,11 +159,11 @@ def test_limits_shorten_the_plan_and_large_sets_lengthen_it() -> None:
 
 def test_a_page_names_options_by_their_titles() -> None:
     """A terminal shows the text as it is. Other words between backticks are commands."""
-    text = "Try another `lr` (now 1), `crop=false` or `image_size=32x96`, then run `slotlab train` and `nothing`."
+    text = "Try `lr` (now 1), `crop=false`, `init=/a b/c.pt` or `image_size=32x96`, then `slotlab train` and `nothing`."
 
     assert with_titles(text) == (
-        "Try another Learning rate (now 1), Crop to the text off or Image size 32x96, then run `slotlab train` and "
-        "`nothing`."
+        "Try Learning rate (now 1), Crop to the text off, Initial weights /a b/c.pt or Image size 32x96, then "
+        "`slotlab train` and `nothing`."
     )
     with pytest.raises(OptionError, match=r"^Max minutes must be between"):
         with_options(TrainConfig(), {"max_minutes": "0"}, TITLED)

@@ -47,7 +47,7 @@ def test_without_a_hub_auto_starts_from_scratch_and_hub_fails(tmp_path: Path, mo
 
     assert weights is None
     assert source.startswith("from scratch")
-    with pytest.raises(OptionError, match="pretrained=hub"):
+    with pytest.raises(OptionError, match="`pretrained=hub`"):
         find_weights("resnet10t", "hub")
 
 

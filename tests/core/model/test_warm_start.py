@@ -153,12 +153,12 @@ def test_a_run_of_another_length_and_size_is_interpolated(toy_run: toy.Trained) 
 @pytest.mark.parametrize(
     ("changes", "length", "sentence"),
     [
-        ({"backbone": "resnet10t"}, 2, "backbone=test_resnet and this run has backbone=resnet10t"),
-        ({"stride": 8}, 2, "stride=16 and this run has stride=8"),
-        ({"head": "flatten"}, 2, "head=query and this run has head=flatten"),
-        ({"width": 64}, 2, "width=32 and this run has width=64"),
+        ({"backbone": "resnet10t"}, 2, "`backbone=test_resnet` and this run has `backbone=resnet10t`"),
+        ({"stride": 8}, 2, "`stride=16` and this run has `stride=8`"),
+        ({"head": "flatten"}, 2, "`head=query` and this run has `head=flatten`"),
+        ({"width": 64}, 2, "`width=32` and this run has `width=64`"),
         ({}, 11, "up to 10 characters and this project uses 11"),
-        ({"pretrained": "hub"}, 2, "pretrained=hub both set weights"),
+        ({"pretrained": "hub"}, 2, "`pretrained=hub` both set weights"),
         ({"init": "/nowhere/weights.safetensors"}, 2, "no such file or run"),
         ({"init": "weights.safetensors"}, 2, "no such file or run"),
         ({"init": "/"}, 2, "this directory has no checkpoint of a run"),
@@ -170,12 +170,16 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, changes: dict[str, An
     with pytest.raises(OptionError, match=sentence) as error:
         choose_init(replace(RENDERED, **changes), length)
 
-    assert str(error.value).startswith("init=")
+    assert str(error.value).startswith("`init=")
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
-    [({}, ""), ({"width": 64}, "width=32 and this run has width=64"), ({"pretrained": "hub"}, "pretrained=hub is set")],
+    [
+        ({}, ""),
+        ({"width": 64}, "`width=32` and this run has `width=64`"),
+        ({"pretrained": "hub"}, "`pretrained=hub` is set"),
+    ],
 )
 def test_auto_uses_rendered_text_only_where_it_fits(folder: Path, changes: dict[str, Any], reason: str) -> None:
     """It gives the reason otherwise."""
@@ -271,7 +275,7 @@ def test_other_files_and_empty_runs_are_refused(toy_run: toy.Trained, tmp_path: 
 def test_a_run_with_another_network_is_refused(toy_run: toy.Trained) -> None:
     config = replace(toy.CONFIG, width=64, init=str(toy_run.folder))
 
-    with pytest.raises(OptionError, match="width=32 and this run has width=64"):
+    with pytest.raises(OptionError, match="`width=32` and this run has `width=64`"):
         load_initial(config, toy.SPEC, config.init, (32, 64))
 
 
@@ -334,7 +338,7 @@ def test_auto_says_why_it_begins_from_scratch(folder: Path, data: Snapshot) -> N
     assert choices["init"] == "scratch"
     assert "init_sha256" not in choices
     assert choices["lr"] == TrainConfig().auto_lr
-    reason = "they are for width=32 and this run has width=64"
+    reason = "they are for `width=32` and this run has `width=64`"
     assert f"Initial weights: not those of rendered text, because {reason}." in said
 
 

@@ -59,11 +59,11 @@ def test_the_name_of_a_run_outlives_a_move_of_the_folder(home: Home, trained: Pr
     [
         ({"init": "nothing"}, "There is no run or job 'nothing'"),
         ({"init": "99"}, "There is no run or job '99'"),
-        ({"init": RUN, "width": 64}, "width=32 and this run has width=64"),
-        ({"init": RUN, "head": "pool"}, "head=query and this run has head=pool"),
+        ({"init": RUN, "width": 64}, "`width=32` and this run has `width=64`"),
+        ({"init": RUN, "head": "pool"}, "`head=query` and this run has `head=pool`"),
         ({"init": RUN, "pretrained": "hub"}, "both set weights"),
         ({"init": "/nowhere"}, "no such file or run"),
-        ({"init": "rendered"}, "backbone=resnet10t and this run has backbone=test_resnet"),
+        ({"init": "rendered"}, "`backbone=resnet10t` and this run has `backbone=test_resnet"),
     ],
 )
 def test_a_start_that_cannot_work_is_refused(
@@ -76,7 +76,7 @@ def test_a_start_that_cannot_work_is_refused(
             start_training(db, home, trained, config, preset="fast", operator="ada")
         assert len(jobs.list_jobs(db)) == 1
 
-    assert str(error.value).startswith("init=")
+    assert str(error.value).startswith("`init=")
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -105,7 +105,7 @@ def test_a_job_that_is_not_a_training_run_is_refused(home: Home, trained: Projec
 
 def test_folds_do_not_start_from_a_run(db: Database, home: Home, labeled: Project) -> None:
     """That run may have learned the labels that a fold checks."""
-    with pytest.raises(OptionError, match="suspected labels need init=auto, rendered or scratch"):
+    with pytest.raises(OptionError, match="suspected labels need `init=auto`, rendered or scratch"):
         start_folds(db, home, labeled, replace(CONFIG, init="1"), operator="ada")
 
 

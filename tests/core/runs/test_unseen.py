@@ -193,7 +193,7 @@ def test_a_source_that_the_run_has_seen_says_nothing(db: Database, home: Home, l
     run = start(db, home, labeled)
     (home.run(run.job.id) / "checkpoints").mkdir()
 
-    with pytest.raises(JobError, match=r"on 2 images of source 'june'.*hold_out_source=june"):
+    with pytest.raises(JobError, match=r"on 2 images of source 'june'.*`hold_out_source=june`"):
         start_evaluation(db, home, run, "next", source="june", operator="ada")
     (home.run(run.job.id) / "dataset.npz").unlink()
     with pytest.raises(StorageError, match="missing or damaged"):

@@ -222,7 +222,7 @@ def test_a_worker_without_memory_says_so(tmp_path: Path) -> None:
     status = json.loads((job.path / "status.json").read_text())
     reason, cause = status["reason"], status["cause"]
     assert done.returncode == 1
-    assert reason == "Out of memory with batch_size=64 and image_size=256x512. Smaller values need less memory.", (
+    assert reason == "Out of memory with `batch_size=64` and `image_size=256x512`. Smaller values need less memory.", (
         done.stderr
     )
     found = of(job.metrics(), config, state="failed", cause=cause, reason=reason)
