@@ -1,9 +1,8 @@
 """Seeded, labeled images of a fictional portal, for the demo project and the tests.
 
 Each image has one ink color on pale gradient paper with a hatch. The characters have mixed fonts, are turned, slanted
-and overlapping, and sit anywhere under lines, arcs and specks. People read them easily; general OCR does not:
-pre-trained ddddocr 1.6.1 reads 403 of 500 (80.6%, 95% interval 76.9-84.0), and 438 of 500 (87.6%, 84.4-90.4) when
-restricted to digits (`bench/accuracy/ddddocr_demo.py`).
+and overlapping, and sit anywhere under lines, arcs and specks. People read them easily; general readers do not, even
+when they know charset and length: the best of three reads 531 of 562 (94.5%, `untrained-*-demo` in docs/benchmarks.md).
 """
 
 import io
