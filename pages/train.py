@@ -31,10 +31,12 @@ with layout.errors():
     if runs or address.get(state.RUN):
         with st.container(horizontal=True, vertical_alignment="center"):
             refusal = "This project has no run {asked!r}."
+            # With the same key, the browser keeps the text of its choice. So another name makes another box.
+            key = " ".join([state.RUN, *(f"{run.job.number} {run.name}" for run in runs.values() if run.name)])
             selected = st.selectbox(
                 "Run", list(runs), None, placeholder="New run", width=240, label_visibility="collapsed",
                 format_func=lambda name: " · ".join(filter(None, [name, runs[name].name])),
-                **address.widget(state.RUN, list(runs), None, refusal=refusal, clears=OF_RUN),
+                **address.widget(state.RUN, list(runs), None, key=key, refusal=refusal, clears=OF_RUN),
             )  # fmt: skip
             if selected:
                 show_actions(page, runs[selected], has_others=len(runs) > 1)

@@ -153,6 +153,21 @@ def test_a_number_in_the_address_is_that_of_a_run(lab: "Lab", page: Page, runs: 
     expect_place(page, project=project, run=newer, other=older)
 
 
+def test_the_box_shows_the_name_that_a_run_has_just_got(lab: "Lab", page: Page, runs: Runs) -> None:
+    """It keeps the run, and shows the next name too, or none."""
+    project, (older, newer) = next(iter(runs.items()))
+    open_at(page, lab, f"/train?{urllib.parse.urlencode({'project': project, 'run': older})}", "Train")
+    page.get_by_role("button", name="Describe").click()
+    for name, shown in (("wide", f"{older} · wide"), ("crop", f"{older} · crop"), ("", older)):
+        page.get_by_label("Run name").fill(name)
+        page.get_by_role("button", name="Save description").click()
+        expect(run_box(page)).to_have_value(shown, timeout=30_000)
+        settle(page)
+    run_box(page).click()
+    page.get_by_role("option", name=newer).click()
+    expect_place(page, project=project, run=newer)
+
+
 def test_a_bookmark_with_a_former_name_leads_on(lab: "Lab", page: Page) -> None:
     """The address in the browser gets the new name, and the rest of the bookmark holds."""
     project = lab.make_project("June & July", 3)
