@@ -8,11 +8,12 @@ from core.data.kinds import Counts, breakdown, labels_by_kind
 from core.data.proposals import rule_of
 from core.evaluation.percent import share
 from core.evaluation.reference import score_name
+from core.jobs import control
 from core.runs.drift import newest_drift, sentence
 from core.words import plural
 from db.jobs import active_jobs, list_jobs
 from db.projects import list_projects
-from db.records import Project, Run
+from db.records import ACTIVE, Project, Run
 from db.samples import counts
 from pages.components import address, layout
 from pages.components.home.backup import has_problem, show_backup
@@ -123,12 +124,22 @@ def link_to_next_steps(steps: list[NextStep]) -> None:
             st.page_link(f"pages/{page}.py", label=label, icon=icon, query_params=query, width="content")
 
 
+def follow(states: dict[str, str]) -> None:
+    """Draw the page again when the state of an active run of a card has changed."""
+    if {run: control.observe(layout.home(), run).state for run in states} != states:
+        st.rerun()
+
+
 since = min((project.created_at for project in projects), default="")
 overdue = bool(projects) and has_problem(since)
 if overdue:  # first, because labels can be lost
     show_backup(since)
 for card in cards:
     show_project(*card)
+active = [run.job.id for _, run, *_ in cards if run is not None and run.job.state in ACTIVE]
+if active:
+    states = {run: control.observe(layout.home(), run).state for run in active}
+    st.fragment(follow, run_every="5s")(states)
 if archived:
     if not projects:
         st.info(layout.all_archived(archived), icon=":material/archive:")

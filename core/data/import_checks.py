@@ -119,8 +119,8 @@ def other_sizes(db: Database, project: Project, sizes: Sequence[tuple[int, int]]
     if any(samples.has_size(db, project.id, *size) for size in sizes):
         return ""
     return (
-        f"The images have {_pixels(sizes)}, those of project {project.name} {_pixels(known)}. Choose a new project if "
-        "they are of another portal."
+        f"The images have {_pixels(sizes)}, those of project {project.name} {_pixels(known)}. Use another project "
+        "if they are of another portal."
     )
 
 

@@ -53,6 +53,8 @@ BATCH = 200
 """Images per transaction. Decoding happens outside it; 200 inserts hold the write lock for about 20 ms."""
 MAX_REASONS = 1000
 """Rejections and label problems that a report names. It counts all of them."""
+LISTED_ROWS = 20
+"""Rows without a file that a report names. The table of a large set has thousands, each for the same reason."""
 REPORT = "report.json"
 """Current report of a watching import, in the job's directory."""
 
@@ -95,9 +97,10 @@ class Report:
         self.rejected += 1
         self._list(name, reason)
 
-    def label_problem(self, name: str, reason: str) -> None:
+    def label_problem(self, name: str, reason: str, *, is_listed: bool = True) -> None:
         self.label_problems += 1
-        self._list(name, reason)
+        if is_listed:
+            self._list(name, reason)
 
     def add(self, other: "Report") -> None:
         """Add the counts and reasons of another report."""
@@ -383,8 +386,10 @@ def import_images(
         on_progress(done, len(entries))
     if corrections and not should_stop():
         corrections.give(db, project, source, operator, report)
-    for name, reason in (*book.skipped(), *book.unmatched()):
+    for name, reason in book.skipped():
         report.label_problem(name, reason)
+    for place, (name, reason) in enumerate(book.unmatched()):
+        report.label_problem(name, reason, is_listed=place < LISTED_ROWS)
     return report
 
 

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -333,17 +332,25 @@ def check_table(path: Path) -> None:
 
 
 def _names_files(table: Table, files: FileIndex, folder: str) -> bool:
-    """Return True if one of the first rows in ten names a file. A number does only in a column for it."""
-    rows = list(islice(table.rows(), mapping.EVIDENCE_ROWS))
-    counts = (
-        sum(
-            len(_find(files, cell, folder)) == 1
-            for row in rows
-            if (cell := row.cells[at]) and (column in FILE_NAMES or has_image_suffix(cell))
-        )
-        for at, column in enumerate(table.columns)
-    )
-    return 10 * max(counts, default=0) >= max(len(rows), 1)
+    """Return True if one of the first rows in ten names a file, or all rows name one file in ten.
+
+    The second holds for the table of a large set beside some of its images. A number names a file only in a column for
+    files.
+    """
+    named, first, rows = set[str](), 0, 1
+    for place, row in enumerate(table.rows()):
+        if place == mapping.EVIDENCE_ROWS and 10 * first >= place:
+            return True
+        found = {
+            names[0]
+            for column, cell in zip(table.columns, row.cells, strict=False)
+            if cell and (column in FILE_NAMES or has_image_suffix(cell))
+            if len(names := _find(files, cell, folder)) == 1
+        }
+        named |= found
+        if place < mapping.EVIDENCE_ROWS:
+            first, rows = first + bool(found), place + 1
+    return 10 * first >= rows or 10 * len(named) >= max(len(files), 1)
 
 
 def _mentions(data: bytes, names: Sequence[str]) -> bool:

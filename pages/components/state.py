@@ -117,7 +117,7 @@ PICK = "pick"
 
 
 def recipe_box(project: Project) -> str:
-    """Augment: the box of recipes of one project."""
+    """Augment: the chosen recipe of one project."""
     return f"augment recipe of {project.id}"
 
 

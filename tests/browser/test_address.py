@@ -168,6 +168,17 @@ def test_the_box_shows_the_name_that_a_run_has_just_got(lab: "Lab", page: Page, 
     expect_place(page, project=project, run=newer)
 
 
+def test_the_box_of_recipes_shows_which_one_has_become_the_default(lab: "Lab", page: Page) -> None:
+    project = lab.make_project("recipes", 3)
+    open_at(page, lab, f"/augment?project={project.name}", "Augment")
+    box = page.get_by_role("combobox", name="Recipe")
+    box.click()
+    page.get_by_role("option", name="off", exact=True).click()
+    settle(page)
+    page.get_by_role("button", name="Make default").click()
+    expect(box).to_have_value("off (project default)", timeout=30_000)
+
+
 def test_a_bookmark_with_a_former_name_leads_on(lab: "Lab", page: Page) -> None:
     """The address in the browser gets the new name, and the rest of the bookmark holds."""
     project = lab.make_project("June & July", 3)

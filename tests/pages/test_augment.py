@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Selectbox
 
 from core.data.importing import open_project
 from core.home import Home
@@ -42,6 +43,10 @@ def save_as(app: AppTest, name: str, note: str = "") -> AppTest:
 
 def open_tab(open_page: OpenPage, project: Project, tab: str) -> AppTest:
     return open_page("augment", project=project.name, section=tab.lower())
+
+
+def recipe_box(app: AppTest) -> Selectbox:
+    return next(box for box in app.selectbox if box.label == "Recipe")
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -193,7 +198,7 @@ def test_changed_settings_are_saved_as_a_version_and_used(
         assert [(one.name, one.version, one.note, recipes.settings_of(one)) for one in saved] == [
             ("portal", 1, "no holes", expected)
         ]
-    assert app.selectbox(key="augment recipe of 1").value == "portal@1"
+    assert recipe_box(app).value == "portal@1"
     assert app.session_state["recipe for the next run"] == {portal.id: "portal@1"}
 
 
@@ -203,7 +208,7 @@ def test_a_recipe_sets_the_switches(home: Home, open_page: OpenPage, portal: Pro
         recipes.save(db, portal, "soft", {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}, operator="Ann")
     app = open_page("augment", project=portal.name)
 
-    app.selectbox(key="augment recipe of 1").set_value("soft@1").run()
+    recipe_box(app).set_value("soft@1").run()
     assert [toggle.key for toggle in app.toggle if toggle.value] == ["blur"]
     assert app.slider(key="blur sigma").value == (0.3, 0.4)
     app.slider(key="blur sigma").set_range(0.3, 0.9).run()
@@ -218,13 +223,13 @@ def test_a_default_is_where_the_page_starts(home: Home, open_page: OpenPage, por
     with opened(home.db) as db:
         recipes.save(db, portal, "soft", {"blur": {"p": 0.5, "sigma": [0.3, 0.4]}}, operator="Ann")
     app = open_page("augment", project=portal.name)
-    app.selectbox(key="augment recipe of 1").set_value("soft@1").run()
+    recipe_box(app).set_value("soft@1").run()
     press(app, "Make default")
 
     with opened(home.db) as db:
         assert find_default(db, portal.id) == "soft@1"
     again = open_page("augment", project=portal.name)
-    assert again.selectbox(key="augment recipe of 1").value == "soft@1"
+    assert recipe_box(again).value == "soft@1"
     assert [toggle.key for toggle in again.toggle if toggle.value] == ["blur"]
 
 
@@ -308,7 +313,7 @@ def go_to(app: AppTest, name: str) -> AppTest:
 
 def shown(app: AppTest) -> tuple[str, list[str]]:
     """Return the chosen recipe and the transforms that are on."""
-    return app.selectbox(key="augment recipe of 1").value, [one.key for one in app.toggle if one.value]
+    return recipe_box(app).value, [one.key for one in app.toggle if one.value]
 
 
 def test_the_choice_of_the_train_page_is_shown(open_page: OpenPage, trained: Project) -> None:
@@ -345,7 +350,7 @@ def test_the_augmentation_of_a_cloned_run_is_shown(home: Home, open_page: OpenPa
 def test_changes_survive_a_visit_to_another_page(open_page: OpenPage, trained: Project, used: bool) -> None:
     """They survive as long as nothing else is chosen for the next run."""
     app = open_page("augment", project="portal")
-    app.selectbox(key="augment recipe of 1").set_value("off").run()
+    recipe_box(app).set_value("off").run()
     app.toggle(key="blur").set_value(True).run()
     if used:
         press(app, "Use for training")
@@ -392,7 +397,7 @@ def test_costs_are_shown_against_the_step_of_a_run(home: Home, open_page: OpenPa
 def test_a_model_at_chance_judges_no_transform(open_page: OpenPage, trained: Project) -> None:
     """After two steps the model reads almost nothing, so no transform is judged. Changed settings need a new check."""
     app = open_tab(open_page, trained, "Readability")
-    app.selectbox(key="augment recipe of 1").set_value("off").run()
+    recipe_box(app).set_value("off").run()
     app.toggle(key="invert").set_value(True).run()
     press(app, "Check readability")
 
@@ -411,7 +416,7 @@ def test_unreadable_variants_are_a_warning(
 ) -> None:  # fmt: skip
     """The warning has the numbers, the advice and the misread images."""
     app = open_tab(open_page, trained, "Readability")
-    app.selectbox(key="augment recipe of 1").set_value("off").run()
+    recipe_box(app).set_value("off").run()
     app.toggle(key="invert").set_value(True).run()
     misread = [Misread(label="123", text="321", variant=np.zeros((32, 96, 3), dtype=np.uint8))]
     readings = [

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.backup import removal
 from core.data.copying import copy_project
 from core.data.labeling import apply_events
 from core.home import Home
@@ -442,6 +443,22 @@ def test_unknown_data_of_a_clone_is_reported(open_page: OpenPage, home: Home, la
     app.toggle(key=f"{job.id} drop_seen_strings").set_value(True).run()
     assert "* training images\\: unknown" in texts(app.markdown)
     assert "Start training" in labels_of_buttons(app)
+
+
+def test_a_run_that_was_deleted_meanwhile_is_not_copied(open_page: OpenPage, home: Home, labeled: Project) -> None:
+    """The page says so and shows no form with other settings."""
+    job = start(home, labeled)
+    job.write("cancel", {})
+    wait_for_end(job)
+    app = open_page("train", project="portal", run=job.id)
+    with opened(home.db) as db:
+        control.reconcile(db, home)
+        removal.delete_run(db, home, runs.list_runs(db)[0], typed=job.id, operator="Ann")
+
+    click(app, "Clone")
+
+    assert r"Run 0001\-fast has been deleted\." in texts(app.error)
+    assert "New run" not in texts(app.subheader)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,9 @@ class FileIndex:
             self._by_last[last].append(name)
             self._by_stem[without_image_suffix(last)].append(name)
 
+    def __len__(self) -> int:
+        return self._whole.total()
+
     def find(self, key: str) -> list[str]:
         """Return the files that a name in a table may mean. One is a match.
 

@@ -54,9 +54,12 @@ def choose_recipe(project: Project, titles: list[str], default: str) -> tuple[st
     box = state.recipe_box(project)
     if st.session_state.get(box) not in titles:
         st.session_state[box] = default
+    # With the same key, the browser keeps the text of its choice. So another default makes another box.
+    key = f"{box}, default {default}"
+    st.session_state[key] = st.session_state[box]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         title = st.selectbox(
-            "Recipe", titles, key=box, on_change=_load, args=(project,), width=240, persist_state="session",
+            "Recipe", titles, key=key, on_change=_load, args=(project, key), width=240,
             format_func=lambda title: f"{title} (project default)" if title == default else title,
             help="Named settings. Choosing a recipe sets all switches and sliders below.",
         )  # fmt: skip
@@ -101,10 +104,11 @@ def _show_actions(page: Page, title: str, settings: Settings, *, changed: bool, 
 # Callbacks. They read fields from the session state, because a click may come right after the last key.
 
 
-def _load(project: Project) -> None:
+def _load(project: Project, key: str) -> None:
     """Load the chosen recipe into the sliders, and its name into Save as."""
     with layout.refuses():
-        title: str = st.session_state[state.recipe_box(project)]
+        title: str = st.session_state[key]
+        st.session_state[state.recipe_box(project)] = title
         put(settings_of(project, title))
         _name_for_saving(title)
 

@@ -90,9 +90,7 @@ def show_actions(
         _export(selection)
     # On a line of its own: the buttons of the table cover what is right above it.
     st.caption(
-        f"{plural(selection.n, 'image')} selected."
-        if selection.n
-        else "Tick rows, with Shift for a range, or choose the page or all matches."
+        f"{plural(selection.n, 'image')} selected." if selection.n else "Tick rows, or choose the page or all matches."
     )
 
 
@@ -133,7 +131,7 @@ def _do(selection: Selection, act: Callable[[], str], *, changes_list: bool = Fa
 
 
 def _skip(selection: Selection) -> None:
-    with st.popover("Skip", icon=":material/block:", disabled=not selection.n):
+    with st.popover("Skip", icon=":material/block:", disabled=not selection.n, key=f"skip {selection.mark}"):
         if _are_too_many(selection):
             return
         reason = st.selectbox("Reason", list(REASONS), key=state.BULK_REASON)
@@ -209,7 +207,7 @@ def _tag_all(selection: Selection, name: str, act: Callable[..., Any]) -> None:
 
 
 def _move(selection: Selection, sources: Mapping[str, Source]) -> None:
-    with st.popover("Move", icon=":material/drive_file_move:", disabled=not selection.n):
+    with st.popover("Move", icon=":material/drive_file_move:", disabled=not selection.n, key=f"move {selection.mark}"):
         if _are_too_many(selection):
             return
         name = st.selectbox(

@@ -60,7 +60,6 @@ def choose_filters(project: Project, operator: str, sources: Mapping[str, Source
             )  # fmt: skip
         tag = tag_filter(project, clears=(state.SAMPLES_PAGE,))
         _saved_filters(project, operator, _asked())
-    layout.show_refusal("filters")
     where = {
         **STATES[state_filter],
         "split": None if split == "all" else split,
@@ -113,6 +112,7 @@ def _saved_filters(project: Project, operator: str, here: Mapping[str, str]) -> 
             )  # fmt: skip
         else:
             st.markdown("Choose a filter first. Then save it here under a name.")
+        layout.show_refusal("filters")  # where the button is: the open popover covers the page
 
 
 def _pick(saved: Mapping[str, Mapping[str, str]]) -> None:

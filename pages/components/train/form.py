@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from core.data.kinds import WORDS, is_mixed, labels_by_kind, sentence
-from core.errors import SlotlabError, StorageError
+from core.errors import OptionError, SlotlabError, StorageError
 from core.images.augment_settings import DEFAULT_AUGMENT, Settings, check_augment
 from core.jobs import control
 from core.model.config import OPTIONS, PRESETS, TITLED, TrainConfig, with_options
@@ -30,6 +30,7 @@ from core.runs.unseen import held_out_source
 from core.words import plural
 from db.projects import list_sources
 from db.records import Project, Run
+from db.runs import find_run
 from db.samples import counts
 from pages.components import address, layout, state
 from pages.components.layout import Page
@@ -251,6 +252,9 @@ def open_empty_form() -> None:
 def clone(project: Project, run: Run) -> None:
     """Callback: show the form with the settings of this run, including its augmentation."""
     with layout.refuses():
+        with layout.database() as db:
+            if find_run(db, run.job.id) is None:
+                raise OptionError(f"Run {run.job.id} has been deleted.")
         config = _config_of(run)
         for name in FIELDS:  # an earlier version may have allowed other values
             TITLED[name].parse(TITLED[name].text(getattr(config, name)))

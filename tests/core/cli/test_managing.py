@@ -112,8 +112,8 @@ def test_a_source_of_another_size_moves_with_a_warning(slotlab: Slotlab, db: Dat
 
     assert slotlab("source", "move", "noise", "--project", "portal", "--to", first.name).stderr == ""
     assert slotlab("source", "move", "noise", "--project", "first", "--to", second.name).stderr == (
-        "Warning: The images have 96 x 24 pixels, those of project second 152 x 42 pixels. Choose a new project if "
-        "they are of another portal.\n"
+        "Warning: The images have 96 x 24 pixels, those of project second 152 x 42 pixels. Use another project "
+        "if they are of another portal.\n"
     )
 
 

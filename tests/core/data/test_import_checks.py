@@ -124,7 +124,7 @@ def test_images_of_another_size_speak_against_a_project(db: Database, project: P
 
     add_sizes(db, project, (96, 24), (120, 24), (96, 24))
     assert misfit(db, project, found) == (
-        "The images have 60 x 24 pixels, those of project portal 96 x 24 pixels and 1 other size. Choose a new project "
+        "The images have 60 x 24 pixels, those of project portal 96 x 24 pixels and 1 other size. Use another project "
         "if they are of another portal. 20 names of 5 characters: the project uses 6. A new project can have the text "
         "length 5."
     )

@@ -297,6 +297,19 @@ def test_tables_beside_the_images_are_found(tmp_path: Path, tables: dict[str, st
     assert texts(LabelBook("none", FOUR, NAMES, source), NAMES) == [None, None, None]
 
 
+@pytest.mark.parametrize("named", [0, 4, 5])
+def test_the_table_of_a_large_set_labels_the_few_images_beside_it(tmp_path: Path, named: int) -> None:
+    """The images at hand are the last of its rows. It is not theirs if it names fewer than one in ten."""
+    names = [f"{number}.png" for number in range(50)]
+    rows = [f"other {number}.png,1111" for number in range(600)] + [f"{name},0420" for name in names[:named]]
+    source = source_of(tmp_path, {"all.csv": "\n".join(["filename,label", *rows]).encode()}, zipped=False)
+
+    book = LabelBook("auto", FOUR, names, source)
+
+    assert texts(book, names) == ["0420"] * (named if named == 5 else 0) + [None] * (45 if named == 5 else 50)
+    assert ("600 rows of the table have no file." in book.preview().warnings) == (named == 5)
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_tables_that_disagree_ask_and_one_can_be_chosen(tmp_path: Path, zipped: bool) -> None:
     """The option takes a name inside the folder or zip."""
