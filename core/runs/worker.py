@@ -5,15 +5,18 @@ temperatures of val there.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from core.charset import TextSpec
 from core.errors import CheckpointError, OptionError, StorageError, TrainingError
@@ -22,7 +25,9 @@ from core.evaluation.metrics import evaluate_views
 from core.evaluation.predictions import Predictions
 from core.evaluation.reference import AGAINST_READERS, named_result, reference_of, score_name
 from core.evaluation.views import DEFAULT, View, choice_of, from_dicts
+from core.files import atomic_write
 from core.images.colors import background_and_ink
+from core.images.pixels import Pixels
 from core.jobs.work import Work, run_worker
 from core.model.config import TrainConfig
 from core.model.init_choice import NAMES, located
@@ -183,6 +188,8 @@ def read_split(
     log_probs_VNPC = np.empty((len(views), len(indices), spec.length, spec.num_classes), dtype=np.float32)
     seconds_V = np.zeros(len(views))
     colors_N23 = np.empty((len(indices), 2, 3), dtype=np.uint8)
+    parts = work.job.path / f"{split}-{predictor.step}"
+    parts.mkdir(exist_ok=True)
     # The first pass of a process is several times slower, so warm up before timing the views.
     predictor.read([snapshot.pixels(index) for index in indices[:WARM_UP]], views[:1])
     images_read = f"images of source {work.spec['source']}" if split == NEXT else f"{split} images"
@@ -192,7 +199,7 @@ def read_split(
             return None
         images = [snapshot.pixels(index) for index in indices[start : start + CHUNK]]
         colors_N23[start : start + CHUNK] = [background_and_ink(image) for image in images]
-        log_probs_VNPC[:, start : start + CHUNK], seconds = predictor.read(images, views)
+        log_probs_VNPC[:, start : start + CHUNK], seconds = _read_once(parts / f"{start}.npz", predictor, images, views)
         seconds_V += seconds
     predictions = Predictions(
         sha256=[snapshot.sha256[index] for index in indices],
@@ -206,12 +213,30 @@ def read_split(
         colors_N23=colors_N23,
     )
     predictions.save(work.job.path / f"predictions-{split}.npz")
+    shutil.rmtree(parts, ignore_errors=True)
     targets_NP = snapshot.targets_NP(indices, spec)
     return [
         evaluate_views(log_probs_VNPC, targets_NP, tta=tta, seen_N=predictions.seen_N(seen))
         | {"views": predictions.views if tta else predictions.views[:1]}
         for tta in ([False, True] if len(views) > 1 else [False])
     ]
+
+
+def _read_once(
+    part: Path, predictor: Predictor, images: Sequence[Pixels], views: Sequence[View]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return what `Predictor.read` does, from the file of this part if there is one. Large networks take hours."""
+    moves_V4 = np.array([view.geometry for view in views])
+    try:
+        with np.load(part) as stored:
+            if np.array_equal(stored["moves"], moves_V4) and stored["log_probs"].shape[1] == len(images):
+                return stored["log_probs"], stored["seconds"]
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile):  # not read yet, or damaged
+        pass
+    log_probs_VNPC, seconds_V = predictor.read(images, views)
+    with atomic_write(part, sync=False) as file:
+        np.savez(file, log_probs=log_probs_VNPC, seconds=seconds_V, moves=moves_V4)
+    return log_probs_VNPC, seconds_V
 
 
 def choose_views(run: Path, predictions: Predictions, spec: TextSpec) -> None:

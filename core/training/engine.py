@@ -36,6 +36,7 @@ from core.model.network import (
     memory_format,
     parameter_groups,
     pick_device,
+    read_batch,
     to_input,
 )
 from core.model.pretrained import find_weights
@@ -47,7 +48,6 @@ from core.words import plural
 
 SAVE_SECONDS = 60.0
 """Most work that a kill -9 can lose. The first step is saved at once."""
-EVALUATE_BATCH = 128
 LOADERS = 8
 """Augmentation threads for a GPU. An image takes about 0.5 ms, mostly in OpenCV without the GIL."""
 WARMUP = 0.05
@@ -487,10 +487,10 @@ def log_probs(
 ) -> NDArray[np.float32]:
     """Return log-probabilities N x P x C of images at the input size."""
     model.eval()
-    parts = []
+    parts, size = [], read_batch(device)
     with torch.inference_mode():
-        for start in range(0, len(images_NHW3), EVALUATE_BATCH):
-            images_B3HW = to_input(images_NHW3[start : start + EVALUATE_BATCH], device, layout)
+        for start in range(0, len(images_NHW3), size):
+            images_B3HW = to_input(images_NHW3[start : start + size], device, layout)
             parts.append(model(images_B3HW).float().log_softmax(dim=2).cpu().numpy())
     out: NDArray[np.float32] = np.concatenate(parts)
     return out

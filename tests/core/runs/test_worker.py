@@ -133,6 +133,27 @@ def test_a_run_and_its_evaluation_leave_their_numbers(make_run: MakeRun) -> None
     assert np.array_equal(other.log_probs_VNPC[0], predictions.log_probs_VNPC[0])
     assert ViewChoice.load(job.path) == choice
 
+    # A stopped evaluation has parts. One that belongs to other views, or that a power cut left empty, is read again.
+    read, moves = alone.log_probs_VNPC, np.array([DEFAULT[0].geometry])
+    parts = {
+        "0004-evaluate": (read[:, ::-1], moves),
+        "0005-evaluate": (read[:, ::-1], moves + 1),
+        "0006-evaluate": None,
+    }
+    for name, part in parts.items():
+        one = JobDir(job.path.parent / name)
+        folder = one.path / f"val-{result['best_step']}"
+        folder.mkdir(parents=True)
+        write_snapshot(one.path / "dataset.npz", toy.rows(90))
+        one.write("run.json", job.spec() | {"kind": "evaluate", "run": job.id, "split": "val", "tta": False})
+        (folder / "0.npz").touch()
+        if part:
+            np.savez(folder / "0.npz", log_probs=part[0], seconds=np.ones(1), moves=part[1])
+        assert work_here(one) == 0
+        found = Predictions.load(one.path / "predictions-val.npz").log_probs_VNPC
+        assert np.array_equal(found, read[:, ::-1] if name == "0004-evaluate" else read)
+        assert not folder.exists()
+
 
 @pytest.mark.long
 def test_a_stopped_and_resumed_run_reaches_the_same_weights(make_run: MakeRun) -> None:
