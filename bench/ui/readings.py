@@ -134,7 +134,7 @@ def save_weights(directory: JobDir, seed: int) -> dict[str, Any]:
     from core.model.network import build_model
 
     choices: dict[str, Any] = {
-        "device": "cpu", "threads": 1, "layout": "contiguous_format", "box": [0, 0, 1, 1], "image_size": [32, 96],
+        "device": "cpu", "threads": 1, "layout": "contiguous", "box": [0, 0, 1, 1], "image_size": [32, 96],
         "centers": [(position + 0.5) / LENGTH for position in range(LENGTH)], "sigma": 0.1, "weights": None,
         "steps": STEPS, "steps_per_epoch": 100, "epochs": STEPS // 100,
     }  # fmt: skip

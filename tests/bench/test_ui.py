@@ -29,6 +29,8 @@ from core.data.queues import lease
 from core.errors import OptionError
 from core.home import Home
 from core.images.pixels import data_url, decode, pixel_hash, split_of
+from core.jobs.jobdir import JobDir
+from core.model.predictor import Predictor
 from db import labels, projects, samples
 from db.connection import opened
 from db.queues import Queue, days_waiting
@@ -295,6 +297,15 @@ def test_generated_predictions_are_read_like_those_of_a_run() -> None:
     np.testing.assert_allclose(np.exp(log_probs_VNPC).sum(axis=3), 1, rtol=1e-5)
     assert 0.985 < plain_N.mean() < 0.999
     assert views_N.mean() > plain_N.mean()
+
+
+def test_the_weights_beside_generated_predictions_can_read(tmp_path: Path) -> None:
+    """Predict and Augment load them."""
+    readings.save_weights(JobDir(tmp_path), seed=0)
+
+    predictor = Predictor.load(tmp_path)
+
+    assert predictor.spec.length == readings.LENGTH
 
 
 def screen(name: str) -> pages.Screen:
