@@ -427,7 +427,7 @@ def read_untrained(cell: Cell, bench: Bench) -> dict[str, Any]:
     labels = [snapshot.labels[place] or "" for place in places]
     sha256 = [snapshot.sha256[place] for place in places]
     scores = score_reads(sha256, labels, reads, load_audit(cell.image_set.folder), listed="exact")
-    weights = {"package": f"{reader.name} {reader.version}", "sha256": reader.sha256}
+    weights = {"version": reader.version, "sha256": reader.sha256}
     return described(cell, frozen) | environment(bench.threads) | {"weights": weights, "splits": {"test": scores}}
 
 

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.charset import spec_of
 from core.evaluation.acceptance import Acceptance
 from core.evaluation.calibration import confidence
+from core.evaluation.percent import rate
 from core.home import Home
 from db.connection import opened, write
 from db.evaluations import insert_test_use
@@ -168,7 +169,7 @@ def test_confident_errors_are_named_when_no_threshold_holds(home: Home, open_pag
     assert not app.exception
     (text,) = (info.value for info in app.info)
     assert f"Of the {surest} most confident readings {wrong_N[surest - 1]} are wrong" in text
-    assert f"so the error rate could be {bounds[surest]:.3%}" in text
+    assert f"so the error rate could be {rate(bounds[surest])}" in text
     assert "need" not in text
 
 
@@ -181,7 +182,7 @@ def test_too_few_errorless_images_say_how_many_are_needed(home: Home, open_page:
     assert not app.exception
     (text,) = (info.value for info in app.info)
     assert "The 397 most confident readings are all right" in text
-    assert f"an error rate of at most {1 - (0.05 / 8) ** (1 / 397):.3%}." in text
+    assert f"an error rate of at most {rate(1 - (0.05 / 8) ** (1 / 397))}." in text
     assert "You need 505 without an error" in text
     assert "Check these" not in text
 
@@ -201,7 +202,7 @@ def test_one_confident_error_that_prevents_a_threshold_is_named(
     assert not app.exception
     worst = beta.ppf(1 - 0.05 / 8, 2, 548)
     assert (
-        f"Of the 549 most confident readings 1 is wrong, so the error rate could be {worst:.3%}. Check these"
+        f"Of the 549 most confident readings 1 is wrong, so the error rate could be {rate(worst)}. Check these"
         in app.info[0].value
     )
 

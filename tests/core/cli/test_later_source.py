@@ -69,7 +69,7 @@ def test_json_has_the_source_and_the_difference(home: Home, june: Project, slotl
 
 def test_each_mistake_is_one_sentence(june: Project, slotlab: Slotlab, tmp_path: Path) -> None:
     """The run has seen the source, there is no such source, it was not evaluated, or two sets are named."""
-    refused(slotlab("evaluate", "1", "--source", "rendered"), "Train a run with hold_out_source=rendered.")
+    refused(slotlab("evaluate", "1", "--source", "rendered"), "Train a run with `hold_out_source=rendered`.")
     refused(slotlab("evaluate", "1", "--source", "july"), "has no source 'july'; choose from rendered, june.")
     refused(slotlab("evaluate", "1", "--source", "june", "--split", "test"), "Give only one of them.")
     out = tmp_path / "report.html"
