@@ -13,7 +13,7 @@ from PIL import Image
 from core.charset import TextSpec
 from core.images.pixels import Pixels
 from core.readers.decoder import Folding, decode
-from core.readers.readers import READERS, OnnxReader
+from core.readers.readers import READERS, OnnxReader, softmax
 
 WAYS = ("raw", "charset", "exact")
 
@@ -36,9 +36,7 @@ class Whisperer(OnnxReader):
         return np.asarray(resized, dtype=np.float32)[None, :, :, ::-1].transpose(0, 3, 1, 2)
 
     def _probabilities(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits_TC = np.roll(output[:, 0], 1, axis=1)  # blank is the last class
-        exp_TC = np.exp(logits_TC - logits_TC.max(axis=1, keepdims=True))
-        return np.asarray(exp_TC / exp_TC.sum(axis=1, keepdims=True))
+        return softmax(np.roll(output[:, 0], 1, axis=1))  # blank is the last class
 
 
 UNTRAINED: dict[str, type[OnnxReader]] = READERS | {"whisperer": Whisperer}

@@ -54,6 +54,12 @@ class ProposingReader(Reader, Protocol):
         ...
 
 
+def softmax(logits_TC: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities of each frame."""
+    exp_TC = np.exp(logits_TC - logits_TC.max(axis=1, keepdims=True))
+    return np.asarray(exp_TC / exp_TC.sum(axis=1, keepdims=True))
+
+
 class OnnxReader(ABC):
     """A reader whose weights are an ONNX file inside a package."""
 
@@ -171,9 +177,7 @@ class DdddOcr(OnnxReader):
         return np.asarray(resized, dtype=np.float32)[None, None] / np.float32(255)
 
     def _probabilities(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits_TC = output[:, 0]
-        exp_TC = np.exp(logits_TC - logits_TC.max(axis=1, keepdims=True))
-        return np.asarray(exp_TC / exp_TC.sum(axis=1, keepdims=True))
+        return softmax(output[:, 0])
 
 
 INSTALL = 'pip install "slotlab[readers]"'
