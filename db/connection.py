@@ -171,12 +171,12 @@ def file_system(path: Path) -> str | None:
         mounts = MOUNTS.read_text("utf-8", "surrogateescape")
     except OSError:
         return None
-    real, kind, longest = path.resolve(), None, -1
+    real, kind, longest = f"{path.resolve()}/", None, -1
     for line in mounts.splitlines():
         _, point, found, *_ = line.split(" ")
         point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)  # a space is written as \040
         # Later lines cover earlier ones at the same point.
-        if len(point) >= longest and real.is_relative_to(point):
+        if len(point) >= longest and real.startswith(f"{point.rstrip('/')}/"):
             kind, longest = found, len(point)
     return kind
 

@@ -21,6 +21,7 @@ from pages.components.exports import FORMS, TITLES, make, offer
 from pages.components.samples.filters import Filters, place_of
 
 SCOPES = {"ticked": "Ticked rows", "page": "This page", "all": "All matches"}
+NONE_SELECTED = "Tick rows, or choose the page or all matches, to skip, tag, move or export them."
 REASONS: dict[str, str | None] = {"for later": None} | {word: flag for flag, word in FLAG_WORDS.items()}
 
 
@@ -70,7 +71,10 @@ def show_actions(
     ticked: Sequence[int],
     sources: Mapping[str, Source],
 ) -> None:
-    """Draw the actions on the ticked rows, on all rows of the page or on all that match the filters."""
+    """Draw the choice between the ticked rows, the page and all matches, and the actions on the chosen images.
+
+    Without an image there are no actions: drawing them disabled took 50 to 75 ms of opening the page.
+    """
     with st.container(horizontal=True, vertical_alignment="center"):
         scope = st.segmented_control(
             "Images of the actions", list(SCOPES), format_func=SCOPES.__getitem__, default="ticked", required=True,
@@ -83,15 +87,14 @@ def show_actions(
         else:
             mark = mark_of([sample.id for sample in chosen])
         selection = Selection(project, operator, filters, chosen, mark)
-        _skip(selection)
-        _tag(selection)
-        if len(sources) > 1:
-            _move(selection, sources)
-        _export(selection)
+        if selection.n:
+            _skip(selection)
+            _tag(selection)
+            if len(sources) > 1:
+                _move(selection, sources)
+            _export(selection)
     # On a line of its own: the buttons of the table cover what is right above it.
-    st.caption(
-        f"{plural(selection.n, 'image')} selected." if selection.n else "Tick rows, or choose the page or all matches."
-    )
+    st.caption(f"{plural(selection.n, 'image')} selected." if selection.n else NONE_SELECTED)
 
 
 def show_done(project: Project, operator: str, place: str) -> None:
@@ -131,7 +134,7 @@ def _do(selection: Selection, act: Callable[[], str], *, changes_list: bool = Fa
 
 
 def _skip(selection: Selection) -> None:
-    with st.popover("Skip", icon=":material/block:", disabled=not selection.n, key=f"skip {selection.mark}"):
+    with st.popover("Skip", icon=":material/block:", key=f"skip {selection.mark}"):
         if _are_too_many(selection):
             return
         reason = st.selectbox("Reason", list(REASONS), key=state.BULK_REASON)
@@ -177,7 +180,7 @@ def _undo_skip(project: Project, operator: str, request: str) -> None:
 
 
 def _tag(selection: Selection) -> None:
-    with st.popover("Tag", icon=":material/sell:", disabled=not selection.n):
+    with st.popover("Tag", icon=":material/sell:"):
         with layout.errors(), layout.database() as db:
             tags = [tag.name for tag in list_tags(db, selection.project.id)]
         name = st.selectbox(
@@ -207,7 +210,7 @@ def _tag_all(selection: Selection, name: str, act: Callable[..., Any]) -> None:
 
 
 def _move(selection: Selection, sources: Mapping[str, Source]) -> None:
-    with st.popover("Move", icon=":material/drive_file_move:", disabled=not selection.n, key=f"move {selection.mark}"):
+    with st.popover("Move", icon=":material/drive_file_move:", key=f"move {selection.mark}"):
         if _are_too_many(selection):
             return
         name = st.selectbox(
@@ -249,7 +252,7 @@ def _are_too_many(selection: Selection) -> bool:
 
 
 def _export(selection: Selection) -> None:
-    with st.popover("Export", icon=":material/download:", disabled=not selection.n):
+    with st.popover("Export", icon=":material/download:"):
         form = st.selectbox("Format", FORMS, format_func=TITLES.__getitem__, key=state.BULK_FORM)
         what = (form, selection.filters.place, selection.mark)
         st.button("Prepare export", on_click=_prepare, args=(selection, form, what))

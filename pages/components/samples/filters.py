@@ -97,11 +97,13 @@ def _saved_filters(project: Project, operator: str, here: Mapping[str, str]) -> 
             "Saved filters", list(saved), index=None, width=150, placeholder="None of them", key=state.SAVED_FILTERS,
             on_change=_pick, args=(saved,),
         )  # fmt: skip
+    if name is None and not here:
+        return
     with st.popover("Save filters" if name is None else "Saved", icon=":material/bookmark:"):
         if name is not None:
             st.markdown(f"These filters are saved as **{layout.plain(name)}**. Everyone in the project can pick them.")
             st.button("Delete filters", icon=":material/delete:", on_click=_delete, args=(project, name))
-        elif here:
+        else:
             st.text_input(
                 "Name", max_chars=MAX_TAG, key=state.FILTERS_NAME, live="300ms", autocomplete="off",
                 help="Saves search, filters and order. Everyone in the project can pick them.",
@@ -110,8 +112,6 @@ def _saved_filters(project: Project, operator: str, here: Mapping[str, str]) -> 
                 "Save", type="primary", on_click=_save, args=(project, operator, here),
                 disabled=not st.session_state[state.FILTERS_NAME].strip(),
             )  # fmt: skip
-        else:
-            st.markdown("Choose a filter first. Then save it here under a name.")
         layout.show_refusal("filters")  # where the button is: the open popover covers the page
 
 
