@@ -2,7 +2,7 @@
 
 Each rule prevents a data loss that tests/db/test_connection.py reproduces:
 
-* Use one short-lived connection per operation and thread. Never share a connection between threads.
+* Use one short-lived connection per operation, or per drawing of a page. Never share one between threads.
 * Write inside `write(db)`. It uses BEGIN IMMEDIATE, because a deferred transaction that reads and then writes fails at
   once with SQLITE_BUSY_SNAPSHOT, whatever the timeout.
 * A missing file is an error unless `create=True`. SQLite would silently create an empty database.
@@ -89,7 +89,7 @@ def _create(path: Path) -> None:
 
 def _open(path: Path, query: str) -> Database:
     uri = f"{path.resolve().as_uri()}?{query}"
-    with _explained(path):
+    with explained(path):
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
     return Database(connection, execute_plugins=False)
 
@@ -258,7 +258,7 @@ def close(db: Database, path: Path) -> None:
 @contextmanager
 def _closed_on_error(db: Database, path: Path) -> Iterator[None]:
     try:
-        with _explained(path):
+        with explained(path):
             yield
     except BaseException:
         close(db, path)
@@ -266,8 +266,8 @@ def _closed_on_error(db: Database, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(path: Path, outcome: str = "") -> Iterator[None]:
-    """Raise StorageError for an error of SQLite that a user can fix. Record damage. `outcome` starts its sentence."""
+def explained(path: Path, outcome: str = "") -> Iterator[None]:
+    """Around a use of an open database, raise StorageError for an error of SQLite that a user can fix. Record damage. `outcome` starts its sentence."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -308,7 +308,7 @@ def opened(path: Path, *, create: bool = False) -> Iterator[Database]:
     """Open the database for a with-block. A damaged or locked file raises StorageError inside the block too."""
     db = connect(path, create=create)
     try:
-        with _explained(path):
+        with explained(path):
             yield db
     finally:
         close(db, path)
@@ -324,7 +324,7 @@ def write(db: Database) -> Iterator[Database]:
     path = _path(db)
     if found := damage.find(path):
         raise StorageError(f"Nothing was saved. {found.sentence}")
-    with _explained(path, "Nothing was saved. "):
+    with explained(path, "Nothing was saved. "):
         try:
             db.execute("BEGIN IMMEDIATE")
             yield db

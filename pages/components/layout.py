@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from core.home import Home
 from core.jobs import control
 from core.model.config import with_titles
 from core.runs.promotions import default_run
-from db.connection import opened
+from db.connection import explained, opened
 from db.projects import find_project, find_project_by_former_name, find_project_by_id, list_projects
 from db.records import NEXT, Job, Project, Run
 from db.runs import list_runs
@@ -34,6 +34,16 @@ REFUSAL_SECONDS = 10.0
 """Time to read the error of a callback."""
 ROUTED: ContextVar[bool] = ContextVar("routed", default=False)
 """True while app.py runs around this page. A ContextVar, because two script runs of one session can overlap."""
+
+_OPEN: ContextVar["_Connection | None"] = ContextVar("open", default=None)
+
+
+@dataclass
+class _Connection:
+    """The connection of one script run, once something has opened it."""
+
+    closes: ExitStack
+    db: Database | None = None
 
 
 @dataclass(frozen=True)
@@ -136,10 +146,26 @@ def stop() -> NoReturn:
 
 
 @contextmanager
+def one_connection() -> Iterator[None]:
+    """Let `database` open the database once for the block, as each opening takes 1 to 2 ms of every page."""
+    with ExitStack() as closes:
+        token = _OPEN.set(_Connection(closes))
+        closes.callback(_OPEN.reset, token)
+        yield
+
+
+@contextmanager
 def database(*, create: bool = False) -> Iterator[Database]:
-    """Open a short-lived connection. Never keep one across reruns, because each may run in another thread."""
-    with opened(home().db, create=create) as db:
-        yield db
+    """Open the database, or take the connection of `one_connection`. Never keep it, as each rerun has its thread."""
+    path, run = home().db, _OPEN.get()
+    if run is None:
+        with opened(path, create=create) as db:
+            yield db
+        return
+    if run.db is None:
+        run.db = run.closes.enter_context(opened(path, create=create))
+    with explained(path):
+        yield run.db
 
 
 def home() -> Home:

@@ -61,7 +61,7 @@ def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]], unknown
     """
     token = layout.ROUTED.set(True)
     try:
-        with layout.errors():
+        with layout.errors(), layout.one_connection():
             daily.serve(layout.home())
             _require_login()
             if before := _address_before_login():
