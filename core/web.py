@@ -9,12 +9,12 @@ import hashlib
 import ipaddress
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
 from core.errors import OptionError
 
@@ -40,6 +40,7 @@ _OWN_PARTS = {"_stcore", "media", "component", "static", "app", "auth"}
 """First parts of the addresses of several parts that Streamlit has."""
 _HOST_NAME = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*")
 _HOST = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
+_SERVER_IS_HERE = "window.__streamlit = { BACKEND_BASE_URL: location.origin, MAIN_PAGE_BASE_URL: location.origin }"
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -73,16 +74,21 @@ def check_address(address: str | None, *, has_login: bool) -> None:
         )
 
 
+def with_server(html: str) -> str:
+    """Return Streamlit's page with a script that says where its server is: at the root of its origin."""
+    return html.replace("<head>", f"<head><script>{_SERVER_IS_HERE}</script>", 1)
+
+
 class Guard:
     """ASGI middleware that refuses foreign hosts and origins, and adds the headers to every response.
 
-    `hosts` are the names from `server.allowedHosts`, where `*` is a wildcard. `page` is the HTML of Streamlit's page.
+    `hosts` are the names from `server.allowedHosts`, where `*` is a wildcard. `html` is the page that the app serves.
     """
 
-    def __init__(self, app: App, hosts: Iterable[str], page: str) -> None:
+    def __init__(self, app: App, hosts: Iterable[str], html: str) -> None:
         self.app = app
         self.hosts = [host.lower().rstrip(".") for host in hosts]
-        self.policy = _content_policy(_INLINE_SCRIPT.findall(page))
+        self.policy = _content_policy(_INLINE_SCRIPT.findall(html))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -121,24 +127,33 @@ class Guard:
         return any(fnmatchcase(name, pattern) for pattern in self.hosts)
 
 
-class OnePart:
-    """ASGI middleware that leads an address of several parts, such as /a/b, to one of a single part, /a%2Fb.
+class Pages:
+    """ASGI middleware that answers the addresses of pages: /samples, but also /samples/x.
 
-    Streamlit answers any address with its page. But below /a/ a browser looks for the page's scripts in /a/static, and
-    stays blank. The app can say that there is no page 'a/b'.
+    `html` is Streamlit's page, and `names` are our pages. Below /samples, the page of Streamlit would look for its
+    server in /samples too, and then wait before it asks at /. So we say where the server is:
+    https://github.com/streamlit/streamlit/pull/11537
+
+    An address of several parts, such as /a/b, leads to one of a single part, /a%2Fb. Streamlit answers any address with
+    its page. But below /a/ a browser looks for the page's scripts in /a/static, and stays blank. The app can say that
+    there is no page 'a/b'.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, html: str, names: Collection[str]) -> None:
         self.app = app
+        self.page = HTMLResponse(html, headers={"Cache-Control": "no-cache"})
+        self.paths = {f"/{name}" for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: App = self.app
         if scope["type"] == "http" and scope["method"] == "GET":
             parts = [part for part in scope["raw_path"].decode("latin-1").split("/") if part]
-            if len(parts) > 1 and parts[0] not in _OWN_PARTS:
+            if scope["path"] in self.paths:
+                answer = self.page
+            elif len(parts) > 1 and parts[0] not in _OWN_PARTS:
                 query = f"?{text}" if (text := scope["query_string"].decode("latin-1")) else ""
-                await RedirectResponse(f"/{'%2F'.join(parts)}{query}")(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+                answer = RedirectResponse(f"/{'%2F'.join(parts)}{query}")
+        await answer(scope, receive, send)
 
 
 class UploadLimit:

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from streamlit import runtime
 
 from core.errors import OptionError
-from core.web import Guard, OnePart, UploadLimit, check_address
+from core.web import Guard, Pages, UploadLimit, check_address, with_server
 
 if TYPE_CHECKING:
     from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
@@ -22,10 +22,11 @@ def middleware() -> list[Middleware]:
         check_address(st.get_option("server.address"), has_login=has_login)
     except OptionError as error:
         sys.exit(f"slotlab: {error}")
-    page = Path(st.__file__).parent / "static" / "index.html"
+    html = with_server((Path(st.__file__).parent / "static" / "index.html").read_text("utf-8"))
+    names = {page.stem for page in Path(__file__).parents[1].glob("*.py")}
     return [
-        Middleware(Guard, hosts=st.get_option("server.allowedHosts"), page=page.read_text("utf-8")),
-        Middleware(OnePart),
+        Middleware(Guard, hosts=st.get_option("server.allowedHosts"), html=html),
+        Middleware(Pages, html=html, names=names),
         Middleware(UploadLimit, held=_uploads_held, max_file=st.get_option("server.maxUploadSize") << 20),
     ]
 
