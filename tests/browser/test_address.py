@@ -50,6 +50,21 @@ def runs(lab: "Lab") -> Runs:
     return runs
 
 
+def test_a_link_into_the_app_asks_for_nothing_that_is_not_there(lab: "Lab", page: Page) -> None:
+    """The browser looks for the server at its root alone. A look below the page's address would cost a tenth second."""
+    asked: list[tuple[int, str]] = []
+    page.on("response", lambda response: asked.append((response.status, urllib.parse.urlsplit(response.url).path)))
+    open_at(page, lab, "/samples", "Samples")
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Home").click()
+    expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
+    settle(page)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Samples", exact=True)).to_be_visible()
+
+    assert (200, "/_stcore/health") in asked
+    assert [each for each in asked if each[0] >= 400] == []
+
+
 def project_box(page: Page) -> Locator:
     return page.get_by_test_id("stSidebar").get_by_role("combobox", name="Project")
 

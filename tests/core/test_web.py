@@ -1,9 +1,12 @@
 """Hosts, origins, headers and uploads, over real connections to a real app."""
 
 import asyncio
+import base64
+import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -123,6 +126,21 @@ def test_an_address_of_several_parts_leads_to_one_part(server: tuple[Lab, Record
     ]  # fmt: skip
     for path in (*ROUTES, "/media/a/b.png", "/auth/login"):
         assert "%2F" not in request(lab, path)[1].get("location", ""), path
+
+
+def test_a_page_says_where_its_server_is(server: tuple[Lab, Recorder]) -> None:
+    """Each page does, with a script that the policy allows. Nothing else is answered with the page."""
+    lab, _ = server
+    names = {page.stem for page in (ROOT / "pages").glob("*.py")}
+    for name in names:
+        status, headers, body = request(lab, f"/{name}?project=a")
+        (script,) = re.findall(r"<script>(window\.__streamlit = .*?)</script>", body)
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert status == 200
+        assert headers["cache-control"] == "no-cache"
+        assert f"'sha256-{digest}'" in headers["content-security-policy"]
+    for path in set(ROUTES) - {"/samples"}:
+        assert "window.__streamlit" not in request(lab, path)[2], path
 
 
 @pytest.mark.parametrize(
