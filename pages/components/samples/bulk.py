@@ -21,7 +21,7 @@ from pages.components.exports import FORMS, TITLES, make, offer
 from pages.components.samples.filters import Filters, place_of
 
 SCOPES = {"ticked": "Ticked rows", "page": "This page", "all": "All matches"}
-NONE_SELECTED = "Tick rows, or choose the page or all matches, to skip, tag, move or export them."
+NONE_SELECTED = "Tick rows to skip, tag, move or export them."
 REASONS: dict[str, str | None] = {"for later": None} | {word: flag for flag, word in FLAG_WORDS.items()}
 
 
