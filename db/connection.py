@@ -267,7 +267,7 @@ def _closed_on_error(db: Database, path: Path) -> Iterator[None]:
 
 @contextmanager
 def explained(path: Path, outcome: str = "") -> Iterator[None]:
-    """Around a use of an open database, raise StorageError for an error of SQLite that a user can fix. Record damage. `outcome` starts its sentence."""
+    """Raise StorageError for an error of SQLite that a user can fix. Record damage. `outcome` starts its sentence."""
     try:
         yield
     except sqlite3.DatabaseError as error:

@@ -243,6 +243,7 @@ with detail:
                 ),
             },
             hide_index=True,
+            placeholder="–",
             alt="History of this image, newest first",
         )
     else:

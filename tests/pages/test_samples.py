@@ -142,6 +142,7 @@ def test_a_disputed_image_is_decided_by_saving(home: Home, open_page: OpenPage, 
     assert list(app.dataframe[0].value["review"]) == ["disputed"]
     assert "Ben gave a second opinion" in app.warning[0].value
     history = app.dataframe[1].value
+    assert app.dataframe[1].proto.placeholder == "–"  # other events have no duration
     assert list(history.iloc[0][["Operator", "Action", "Label", "Seconds", "Page"]]) == [
         "Ben", "second opinion (opinion)", "777777", 2.5, "label",
     ]  # fmt: skip

@@ -186,7 +186,7 @@ def _draw_preview(preview: Preview) -> None:
     if rows["Problem"].isna().all():
         rows = rows.drop(columns="Problem")
     layout.without_download("preview").dataframe(
-        rows, hide_index=True, width="stretch", alt="The first labels as they would be imported"
+        rows, hide_index=True, width="stretch", placeholder="–", alt="The first labels as they would be imported"
     )
     refused = [(name, reason) for name, reason in preview.reasons if name not in {row[0] for row in preview.rows}]
     for name, reason in refused:
