@@ -15,7 +15,7 @@ from db.jobs import active_jobs, list_jobs
 from db.projects import list_projects
 from db.records import ACTIVE, Project, Run
 from db.samples import counts
-from pages.components import address, layout
+from pages.components import address, layout, state
 from pages.components.home.backup import has_problem, show_backup
 from pages.components.home.exporting import export_form
 from pages.components.home.importing import import_form, project_of, show_import, show_watch
@@ -159,7 +159,9 @@ if imports:
         f"Last import, into {into}", icon=":material/receipt_long:", expanded=layout.is_recent(imports[0])
     ):
         show_import(imports[0])
-with st.expander("Import images", icon=":material/upload:", expanded=not everything):
+images_of = {project.name: sum(count.values()) for project, _, _, _, count, *_ in cards}
+is_empty = images_of.get(address.get(state.PROJECT) or "") == 0
+with st.expander("Import images", icon=":material/upload:", expanded=not everything or is_empty):
     import_form(projects)
 if projects:
     with st.expander("Export labels", icon=":material/download:"):

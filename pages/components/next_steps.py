@@ -62,6 +62,8 @@ def next_steps(
     `kinds`: its labels. `count`: its images by split and state. `trained`: the most training images that a run had.
     `usable`: the general readers have read the project and can be used.
     """
+    if not count:
+        return [NextStep("home", "Import images", ":material/upload:", {"project": project.name})]
     unlabeled = sum(n for (_, state), n in count.items() if state == "unlabeled")
     trainable = count.get(("train", "labeled"), 0)
     here = {"project": project.name}

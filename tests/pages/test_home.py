@@ -189,6 +189,20 @@ def test_the_next_step_comes_first(home: Home, open_page: OpenPage, trained: Pro
     assert steps() == ["Train with 39 new labels", "View errors"]
 
 
+def test_a_project_without_images_leads_to_the_import(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The link names the project, whose address opens the form. Another project keeps it folded."""
+    with opened(home.db) as db, write(db):
+        insert_project(db, "emptied", 6, "0123456789")
+    app = open_page("home", project=portal.name)
+    (link,) = [link for link in app.get("page_link") if link.proto.label == "Import images"]
+    form = next(expander for expander in app.expander if expander.label == "Import images")
+    assert link.proto.query_string == "project=emptied"
+    assert not form.proto.expanded
+
+    app = open_page("home", project="emptied")
+    assert next(expander for expander in app.expander if expander.label == "Import images").proto.expanded
+
+
 def test_one_character_and_one_image_are_singular(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(encode_png(np.zeros((24, 96, 3), np.uint8)))
     with opened(home.db, create=True) as db:
