@@ -319,7 +319,8 @@ def write(db: Database) -> Iterator[Database]:
     """Run a write transaction. Keep it short: no decoding, no files, no st.* calls inside.
 
     Rolls back on any BaseException, such as Streamlit stopping a script. Raises StorageError if the file is damaged or
-    read-only, the disk is full, or another writer holds the lock for longer than BUSY_SECONDS.
+    read-only, the disk is full, or another writer holds the lock for longer than BUSY_SECONDS. So it does if a row
+    refers to one that another process has deleted, as foreign keys are checked at the end.
     """
     path = _path(db)
     if found := damage.find(path):
@@ -327,8 +328,12 @@ def write(db: Database) -> Iterator[Database]:
     with explained(path, "Nothing was saved. "):
         try:
             db.execute("BEGIN IMMEDIATE")
+            db.execute("PRAGMA defer_foreign_keys = ON")  # pysqlite3 has one code for all constraints
             yield db
-            db.execute("COMMIT")
+            try:
+                db.execute("COMMIT")
+            except sqlite3.IntegrityError as error:
+                raise StorageError("Nothing was saved. What it belongs to has been deleted since.") from error
         except BaseException:
             db.rollback()
             raise

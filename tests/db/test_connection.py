@@ -20,7 +20,7 @@ from db import connection
 from db.connection import APPLICATION_ID, connect, file_system, journal_mode, opened, write
 from db.labels import append_event, events_of
 from db.migrations import SCHEMA_VERSION
-from db.projects import find_project, insert_project, list_projects
+from db.projects import find_project, insert_project, insert_source, list_projects
 from db.records import Project
 from db.samples import get_sample
 from tests.db.conftest import AddSample
@@ -154,6 +154,16 @@ def test_our_own_mistakes_are_not_reported_as_damage(made: Path) -> None:
     """A violated constraint must show its traceback."""
     with pytest.raises(sqlite3.IntegrityError), opened(made) as db, write(db):
         insert_project(db, "portal", 6, "0123456789")
+
+
+def test_what_belongs_to_something_deleted_is_refused(made: Path) -> None:
+    """Another window can delete a project between the drawing of a page and its button."""
+    with (
+        opened(made) as db,
+        pytest.raises(StorageError, match=r"^Nothing was saved\. What it belongs to has been deleted since\.$"),
+        write(db),
+    ):
+        insert_source(db, 99, "june", "the team", "ticket 1")
 
 
 # Connection settings
