@@ -172,7 +172,7 @@ def lost_sentence(path: Path) -> str:
     """Say that the database beside existing jobs is missing, and name the newest backup."""
     return (
         f"The database {path} is missing or empty, but {path.parent / 'runs'} contains jobs. "
-        f"Run `slotlab restore {newest_backup(path)}`, or move `runs` elsewhere to start over."
+        f"Stop the app, then run `slotlab restore {newest_backup(path)}`, or move `runs` elsewhere to start over."
     )
 
 

@@ -75,7 +75,7 @@ def around_page(page: str, pages: Mapping[str, Sequence[StreamlitPage]], unknown
                     if st.context.theme.type == "dark":
                         st.html(_DARK)
                 _link_to(links, pages, page)
-                _show_damage()
+                _show_damage(page)
                 _show_title(page or "home")
                 layout.show_renamed()
                 announce_ends()
@@ -239,11 +239,14 @@ def _show_title(page: str) -> None:
 # Damage
 
 
-def _show_damage() -> None:
+def _show_damage(page: str) -> None:
     """Say on every page that the database is damaged or lost. The first page also starts a check of the whole file."""
     path = layout.home().db
     if damage.has_jobs(path) and not path.exists():
-        raise StorageError(damage.lost_sentence(path))
+        if page != "guide":  # it says how to restore one
+            raise StorageError(damage.lost_sentence(path))
+        st.error(layout.plain_sentence(damage.lost_sentence(path)), icon=":material/heart_broken:")
+        return
     _check_in_background(str(path))
     if found := damage.find(path):
         st.error(layout.plain(found.sentence), icon=":material/heart_broken:")

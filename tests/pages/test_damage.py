@@ -60,3 +60,27 @@ def test_a_lost_database_is_not_shown_as_an_empty_lab(open_page: OpenPage, porta
     assert not app.exception
     assert "missing or empty" in plain(app.error[0].value)
     assert not home.db.exists()
+
+
+def test_the_guide_can_be_read_without_the_database(open_page: OpenPage, portal: Project, home: Home) -> None:
+    """It says how to restore one."""
+    home.run("0001-fast").mkdir()
+    home.db.unlink()
+
+    app = open_page("guide")
+
+    assert "missing or empty" in plain(app.error[0].value)
+    assert any("There is one page for each page" in text.value for text in app.markdown)
+
+
+def test_a_backup_of_a_lost_database_is_refused(open_page: OpenPage, portal: Project, home: Home) -> None:
+    """The file was deleted after the page was drawn."""
+    app = open_page("home")
+    home.run("0001-fast").mkdir()
+    home.db.unlink()
+
+    app.button(key="back up now").click().run()
+
+    assert "missing or empty" in plain(app.error[0].value)
+    assert "Stop the app, then run" in plain(app.error[0].value)
+    assert not home.db.exists()

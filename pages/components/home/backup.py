@@ -49,5 +49,5 @@ def _line(last: backups.Last) -> str:
 
 
 def _start() -> None:
-    with layout.refuses("backup"):
+    with layout.refuses("backup"), layout.database():  # a missing database is said here
         daily.start_now(layout.home())
