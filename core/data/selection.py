@@ -1,6 +1,6 @@
 """Selections of samples: the filters of Samples by their words, and the limit of what one action may change."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from core.data.kinds import WORDS
@@ -72,6 +72,16 @@ def select_shown(db: Database, project: Project, mark: samples.Mark, filters: di
     if samples.mark_of(ids) != mark:
         raise OptionError(f"The list has changed, so nothing was done: it has {plural(len(ids), 'image')} now.")
     return ids
+
+
+def select_present(db: Database, project: Project, ids: Sequence[int]) -> list[int]:
+    """Return the ids. Raises OptionError if the project no longer has all of these samples."""
+    gone = len(ids) - len(samples.get_samples(db, project.id, ids))
+    if gone:
+        raise OptionError(
+            f"The list has changed, so nothing was done: it no longer has {plural(gone, 'image')} of these."
+        )
+    return list(ids)
 
 
 def check_bulk(ids: Collection[int]) -> None:

@@ -18,7 +18,8 @@ from db.connection import opened, write
 from db.labels import events_of
 from db.projects import insert_source
 from db.records import Project
-from db.samples import select_ids, select_samples
+from db.removals import delete_project, delete_source
+from db.samples import select_ids, select_samples, set_source
 from db.saved_filters import list_filters
 from tests.helpers.contents import contents
 
@@ -300,6 +301,53 @@ def test_a_selection_is_exported(open_page: OpenPage, portal: Project) -> None:
     assert "Exported 8 images as CSV" in app.success[0].value
     assert "4 without a label are not in it" in app.success[0].value
     assert app.get("download_button")[0].proto.label == "Download labels.csv (8 images)"
+
+
+def test_a_move_into_a_deleted_source_is_refused(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """It was deleted after it was chosen. The page stays."""
+    with opened(home.db) as db, write(db):
+        june = insert_source(db, portal.id, "june", "the portal", "ticket 2")
+    app = choose_all(open_page("samples", project=portal.name, state="unlabeled"))
+    next(box for box in app.selectbox if box.label == "To source").set_value("june").run()
+    with opened(home.db) as db, write(db):
+        delete_source(db, june)
+    button(app, "Move 4 images").click().run()
+
+    assert not app.exception
+    assert [error.value for error in app.error] == ["Nothing was saved\\. What it belongs to has been deleted since\\."]
+    assert len(app.dataframe[0].value) == 4
+
+
+def test_filters_of_a_deleted_project_are_not_saved(home: Home, open_page: OpenPage, portal: Project) -> None:
+    app = open_page("samples", project=portal.name, state="unlabeled")
+    next(field for field in app.text_input if field.label == "Name").set_value("mine").run()
+    with opened(home.db) as db, write(db):
+        delete_project(db, portal)
+    button(app, "Save").click().run()
+
+    assert not app.exception
+    with opened(home.db) as db:
+        assert list_filters(db, portal.id) == []
+
+
+def test_images_that_were_deleted_are_not_tagged(home: Home, open_page: OpenPage, portal: Project) -> None:
+    """The sentence would count them as tagged already."""
+    with opened(home.db) as db, write(db):
+        june = insert_source(db, portal.id, "june", "the portal", "ticket 2")
+        set_source(db, select_ids(db, portal.id, state="unlabeled")[:1], june.id)
+        tags.add(db, tags.open_tag(db, portal.id, "blurry"), select_ids(db, portal.id), operator=None, at=None)
+    app = open_page("samples", project=portal.name, state="unlabeled")
+    app.button_group[0].set_value("page").run()
+    box = next(box for box in app.selectbox if box.proto.placeholder == "Choose or type a tag")
+    box.set_value("blurry").run()
+    with opened(home.db) as db, write(db):
+        delete_source(db, june)
+    button(app, "Tag 4 images").click().run()
+
+    assert [error.value for error in app.error] == [
+        "The list has changed, so nothing was done\\: it no longer has 1 image of these\\."
+    ]
+    assert not app.success
 
 
 def test_too_many_images_are_not_skipped(open_page: OpenPage, portal: Project, monkeypatch: pytest.MonkeyPatch) -> None:

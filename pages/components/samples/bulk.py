@@ -10,7 +10,7 @@ import streamlit as st
 from core.data.bulk import labels_of_people, last_skip, new_request, skip_samples, undo_skips
 from core.data.managing import move_samples
 from core.data.reviewing import FLAG_WORDS
-from core.data.selection import select_shown, too_many
+from core.data.selection import select_present, select_shown, too_many
 from core.data.tagging import tag_samples, untag_samples
 from core.words import plural
 from db.records import PEOPLE, Project, Sample, Source
@@ -21,7 +21,7 @@ from pages.components.exports import FORMS, TITLES, make, offer
 from pages.components.samples.filters import Filters, place_of
 
 SCOPES = {"ticked": "Ticked rows", "page": "This page", "all": "All matches"}
-NONE_SELECTED = "Tick rows to skip, tag, move or export them."
+NONE_SELECTED = "Tick rows to skip, tag or export them."
 REASONS: dict[str, str | None] = {"for later": None} | {word: flag for flag, word in FLAG_WORDS.items()}
 
 
@@ -43,10 +43,10 @@ class Selection:
         return self.mark[0]
 
     def ids(self) -> list[int]:
-        """Return the ids of the images. Raises OptionError if others match than the page has shown."""
-        if self.samples is not None:
-            return [sample.id for sample in self.samples]
+        """Return the ids of the images. Raises OptionError if others match now, or some are gone."""
         with layout.database() as db:
+            if self.samples is not None:
+                return select_present(db, self.project, [sample.id for sample in self.samples])
             return select_shown(db, self.project, self.mark, self.filters.where)
 
     def labels_of_people(self) -> int:
