@@ -51,8 +51,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )  # fmt: skip
 
 if not runs:
-    advice = "The built-in reader learned from rendered text, not from this project. Its confidence is not calibrated."
-    layout.say_no_model(project, advice)
+    note = "The built-in reader learned from rendered text, not from this project. Its confidence is not calibrated."
+    layout.say_no_model(project, note)
 if reader == BUILTIN and (sentence := caution(spec)):
     st.warning(layout.plain(sentence), icon=":material/help:")
 

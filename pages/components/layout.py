@@ -20,7 +20,7 @@ from core.model.config import with_titles
 from core.runs.promotions import default_run
 from db.connection import explained, opened
 from db.projects import find_project, find_project_by_former_name, find_project_by_id, list_projects
-from db.records import NEXT, Job, Project, Run
+from db.records import ACTIVE, NEXT, Job, Project, Run
 from db.runs import list_runs
 from db.sqlite import Database
 from pages.components import address, state
@@ -259,17 +259,23 @@ def runs_with_a_model(project: Project) -> dict[str, Run]:
     if not runs:
         if asked := address.get(state.RUN):
             address.refuse(f"This project has no run {asked!r} with a model.")
-        say_no_model(project, "Start a run on the Train page.")
+        say_no_model(project)
         stop()
     return runs
 
 
-def say_no_model(project: Project, advice: str) -> None:
-    """Say that the project has no trained model, with a link to Train."""
-    st.info(f"No trained model yet. {advice}", icon=":material/show_chart:")
-    st.page_link(
-        "pages/train.py", label="Train a model", icon=":material/play_arrow:", query_params={"project": project.name}
-    )
+def say_no_model(project: Project, note: str = "") -> None:
+    """Say that the project has no trained model, with a link to the run that is making one, else to Train.
+
+    `note`: what the page does without one.
+    """
+    with errors(), database() as db:
+        active = next((run.job for run in list_runs(db, project.id) if run.job.state in ACTIVE), None)
+    does = f"Run {active.id} is {active.state}. {note}" if active else note or "Start a run on the Train page."
+    st.info(f"No trained model yet. {does.strip()}", icon=":material/show_chart:")
+    label, icon = ("View run", ":material/show_chart:") if active else ("Train a model", ":material/play_arrow:")
+    query = {"project": project.name} | ({state.RUN: active.id} if active else {})
+    st.page_link("pages/train.py", label=label, icon=icon, query_params=query)
 
 
 def choose_run(project: Project, ids: list[str]) -> str:

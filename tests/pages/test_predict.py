@@ -12,8 +12,10 @@ from core.evaluation.views import DEFAULT, ORIGINAL, View, ViewChoice, fingerpri
 from core.home import Home
 from core.images.pixels import encode_png, pixel_hash
 from db.connection import opened, write
+from db.jobs import insert_job
 from db.projects import insert_project, insert_source
 from db.records import Project
+from db.runs import insert_run
 from db.samples import insert_sample
 from db.sqlite import Database
 from pages.components import layout
@@ -51,6 +53,16 @@ def test_a_project_that_the_built_in_reader_cannot_read_points_to_training(home:
 
     assert not app.exception
     assert "No trained model yet. Start a run" in app.info[0].value
+
+
+def test_the_first_run_is_named_while_it_trains(home: Home, open_page: OpenPage, portal: Project) -> None:
+    with opened(home.db) as db, write(db):
+        job = insert_job(db, id="0001-fast", number=1, kind="train", project_id=portal.id, request_id="first")
+        insert_run(db, job_id=job.id, preset="fast", config="{}", dataset_sha256="", train_n=1, val_n=1)
+    app = open_page("predict", project=portal.name)
+
+    assert "No trained model yet. Run 0001-fast is starting. The built-in reader" in app.info[0].value
+    assert [link.proto.label for link in app.main.get("page_link")] == ["View run"]
 
 
 def test_without_any_model_a_run_in_the_address_is_not_found(portal: Project, open_page: OpenPage) -> None:
