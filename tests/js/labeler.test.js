@@ -66,6 +66,7 @@ test("Without an image, the widget gives the reason and offers other queues.", (
   /** @param {object} more */
   const firstLine = (more) => emptyMessage({ ...state, ...more }).lines[0];
   assert.equal(firstLine({ more: true }), "Loading images…");
+  assert.equal(firstLine({ more: true, error: "The database is damaged." }), "The images cannot be loaded.");
   assert.equal(firstLine({ more: true, elsewhere: true }), "The remaining images are open on other screens.");
   assert.equal(firstLine({ counts: { ...COUNTS, total: 0 } }), "This project has no images yet.");
   assert.equal(firstLine({ queue: { ...QUEUE, flag: "passed" } }), "No more images match the filter.");

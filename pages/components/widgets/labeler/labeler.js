@@ -291,7 +291,9 @@ class Labeler {
     const { more, elsewhere } = this.supply;
     const { queue } = this.data;
     const { counts, tab, data } = this;
-    const message = emptyMessage({ more, elsewhere, queue, counts, hasPassed: tab.passed.size > 0, next: data.next });
+    const { error, next } = data;
+    const hasPassed = tab.passed.size > 0;
+    const message = emptyMessage({ more, elsewhere, error, queue, counts, hasPassed, next });
     return emptyBox(message, (kind) => this.exchange.trigger("queue", kind));
   }
 }

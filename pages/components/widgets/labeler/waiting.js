@@ -1,5 +1,7 @@
 // The number of images left in the queue, and the message shown when none is loaded.
 
+import { loadingText } from "../shared/words.js";
+
 /** @typedef {import("./screen.js").Counts} Counts */
 /** @typedef {{ text: string, link: string }} Next the next step with the project */
 /** @typedef {{ kind: string, source_id: number | null, day: string | null, flag: string | null, blind: boolean }} Queue */
@@ -16,14 +18,14 @@ export function remaining(queue, { labeled, skipped, total }, unsaved) {
 }
 
 /**
- * @param {{ more: boolean, elsewhere: boolean, counts: Counts, queue: Queue, hasPassed: boolean, next?: Next | null }} state
+ * @param {{ more: boolean, elsewhere: boolean, error?: string | null, counts: Counts, queue: Queue, hasPassed: boolean, next?: Next | null }} state
  * @returns {{ lines: string[], buttons: [string, string][], next?: Next | null }} each button opens a kind of queue
  */
-export function emptyMessage({ more, elsewhere, counts, queue, hasPassed, next }) {
+export function emptyMessage({ more, elsewhere, error, counts, queue, hasPassed, next }) {
   /** @type {[string, string]} */
   const back = ["Show unlabeled images", "unlabeled"];
   if (more) {
-    const line = elsewhere ? "The remaining images are open on other screens." : "Loading images…";
+    const line = elsewhere ? "The remaining images are open on other screens." : loadingText(error);
     return { lines: [line], buttons: [] };
   }
   if (!counts.total) return { lines: ["This project has no images yet."], buttons: [] };

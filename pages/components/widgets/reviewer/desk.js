@@ -1,7 +1,7 @@
 // Resolves disputed images one at a time, next to the opinions about each.
 
 import { button, element, showProgress } from "../shared/dom.js";
-import { count, flagText, number } from "../shared/words.js";
+import { count, flagText, loadingText, number } from "../shared/words.js";
 import { Widget } from "./widget.js";
 
 /** @typedef {import("./types.d.ts").DeskTile} Tile */
@@ -247,7 +247,7 @@ export class Desk extends Widget {
   }
 
   emptyState() {
-    if (this.more) return this.message(["Loading images…"]);
+    if (this.more) return this.message([loadingText(this.data.error)]);
     if (!this.openCount) {
       const line = this.steps.length ? "All disputed images are decided." : "No disputed images.";
       return this.message([line], [["Review labels", () => this.exchange.insist("show", "labels")]]);

@@ -1,7 +1,7 @@
 // Reviews many labels at once, as many as fit the window.
 
 import { element, showProgress } from "../shared/dom.js";
-import { count, flagText, number } from "../shared/words.js";
+import { count, flagText, loadingText, number } from "../shared/words.js";
 import { layoutOf } from "./layout.js";
 import { Marks } from "./marks.js";
 import { boxOf, isDecided, showTile } from "./tile.js";
@@ -284,7 +284,7 @@ export class Grid extends Widget {
   }
 
   emptyState() {
-    if (this.more) return this.message(["Loading images…"]);
+    if (this.more) return this.message([loadingText(this.data.error)]);
     const lines = [this.tiles.length ? "That was the last one." : "No labels to review with these filters."];
     const disputed = this.disputed + this.outbox.events.filter((event) => event.action === "doubt").length;
     /** @type {[string, () => void][]} */

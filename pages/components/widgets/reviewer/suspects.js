@@ -1,7 +1,7 @@
 // Checks suspected labels one at a time: accept the suggestion, keep the label, or type another one.
 
 import { showProgress } from "../shared/dom.js";
-import { count, number } from "../shared/words.js";
+import { count, loadingText, number } from "../shared/words.js";
 import { Desk } from "./desk.js";
 
 export class SuspectDesk extends Desk {
@@ -47,7 +47,7 @@ export class SuspectDesk extends Desk {
   }
 
   emptyState() {
-    if (this.more) return this.message(["Loading images…"]);
+    if (this.more) return this.message([loadingText(this.data.error)]);
     if (!this.steps.length && !this.tiles.length) return this.message(["No suspected labels."]);
     return this.message(["That was the last one."], [["Show undecided labels", () => this.again()]]);
   }
