@@ -17,8 +17,8 @@ from db.records import ACTIVE, Project, Run
 from db.samples import counts
 from pages.components import address, layout, state
 from pages.components.home.backup import has_problem, show_backup
-from pages.components.home.exporting import export_form
-from pages.components.home.importing import import_form, project_of, show_import, show_watch
+from pages.components.home.exporting import show_export_form
+from pages.components.home.importing import project_of, show_import, show_import_form, show_watch
 from pages.components.home.managing import show_description, show_managing
 from pages.components.layout import ARCHIVED
 from pages.components.next_steps import NextStep, next_steps, shown_run
@@ -161,11 +161,9 @@ if imports:
         show_import(imports[0])
 images_of = {project.name: sum(count.values()) for project, _, _, _, count, *_ in cards}
 is_empty = images_of.get(address.get(state.PROJECT) or "") == 0
-with st.expander("Import images", icon=":material/upload:", expanded=not everything or is_empty):
-    import_form(projects)
+show_import_form(projects, is_open=not everything or is_empty)
 if projects:
-    with st.expander("Export labels", icon=":material/download:"):
-        export_form(projects)
+    show_export_form(projects)
 if layout.home().db.exists():
     show_managing()
 if projects and not overdue:

@@ -37,6 +37,12 @@ def field(app: AppTest, label: str) -> Any:
     return next(field for field in app.main.text_input if field.label == label)
 
 
+def unfold(app: AppTest, key: str) -> AppTest:
+    """Open a section, whose contents are drawn only then."""
+    app.session_state[key] = True
+    return app.run()
+
+
 def project_field(app: AppTest) -> Any:
     return next(field for field in app.main.selectbox if field.label == "Project")
 
@@ -280,12 +286,23 @@ def test_the_import_form_follows_the_project_of_the_sidebar(home: Home, open_pag
     assert "Import images into portal" in [button.label for button in app.button]
 
 
+def test_a_folded_form_is_drawn_from_its_first_opening_on(open_page: OpenPage, portal: Project) -> None:
+    """Home opens faster without it. Folding it again keeps the chosen files."""
+    key = "import form, folded"
+    app = open_page("home", project=portal.name)
+    assert not [button for button in app.button if button.label.startswith("Import images")]
+    unfold(app, key)
+    app.session_state[key] = False
+    app.run()
+    assert [button.label for button in app.button if button.label.startswith("Import")] == ["Import images into portal"]
+
+
 # Export
 
 
 def test_labels_can_be_downloaded_in_the_formats_of_the_command(open_page: OpenPage, portal: Project) -> None:
     """The file is made on request. The button has its name and the number of images."""
-    app = open_page("home")
+    app = unfold(open_page("home"), "export form")
     assert not app.get("download_button")
     for form, title in (("csv", "labels.csv (8 images)"), ("jsonl", "labels.jsonl (12 images)")):
         next(box for box in app.main.selectbox if box.label == "Format").set_value(form).run()
@@ -299,7 +316,7 @@ def test_an_export_without_labels_says_so(home: Home, open_page: OpenPage) -> No
     """The sentence is that of the command line."""
     with opened(home.db, create=True) as db, write(db):
         insert_project(db, "empty", 6, "0123456789")
-    app = open_page("home")
+    app = unfold(open_page("home"), "export form")
     press(app, "Prepare export")
 
     assert "Project empty has no labels yet" in app.error[0].value
@@ -422,7 +439,7 @@ def test_the_form_warns_of_images_unlike_those_of_the_project(
 ) -> None:  # fmt: skip
     """One warning before the click. A new project takes them without it."""
     folder = write_files(tmp_path / "photos", {"a.png": encode_png(pixels(0, 60, 24)), "notes.pdf": b"a note"})
-    app = open_page("home", project=portal.name)
+    app = unfold(open_page("home", project=portal.name), "import form, folded")
     app.main.segmented_control[0].set_value("Folder on the server").run()
     field(app, "Folder or zip").set_value(str(folder)).run()
 

@@ -7,7 +7,14 @@ from pages.components import layout, state
 from pages.components.exports import FORMS, TITLES, make, offer
 
 
-def export_form(projects: list[Project]) -> None:
+def show_export_form(projects: list[Project]) -> None:
+    """Draw the section. Its contents are drawn only while it is open."""
+    with st.expander("Export labels", icon=":material/download:", key="export form", on_change="rerun") as section:
+        if section.open:
+            _show(projects)
+
+
+def _show(projects: list[Project]) -> None:
     """Ask for project and format. The file is made on request, because a large project takes seconds."""
     known = {project.name: project for project in projects}
     current = st.session_state.get(state.PROJECT)

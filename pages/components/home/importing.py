@@ -48,7 +48,17 @@ PREVIEW_BYTES = 256 * 1024**2
 """Size of an upload or zip above which there is no preview."""
 
 
-def import_form(projects: list[Project]) -> None:
+def show_import_form(projects: list[Project], *, is_open: bool) -> None:
+    """Draw the section, open or folded at first. Its contents are drawn from its first opening on."""
+    key = f"import form, {'open' if is_open else 'folded'}"  # so that `is_open` has an effect when it changes
+    with st.expander("Import images", icon=":material/upload:", expanded=is_open, key=key, on_change="rerun") as form:
+        # A form that is not drawn loses its chosen files.
+        if form.open or st.session_state.get(state.IMPORT_SHOWN):
+            st.session_state[state.IMPORT_SHOWN] = True
+            _show(projects)
+
+
+def _show(projects: list[Project]) -> None:
     """Ask for images, project and authorization, and start the job. Not an st.form, because fields depend on others."""
     known = {project.name: project for project in projects}
     places: dict[str, DeltaGenerator] = {}
