@@ -92,7 +92,7 @@ def _searched(images: str, name: str, suffix: str, what: str, options: Mapping[s
 
 
 CELLS: tuple[Cell, ...] = (
-    *search_cells(Plates, RATE_CELLS, beside="hard4000-fast-seed0"),
+    *search_cells(Plates, "hard4000", RATE_CELLS, beside="hard4000-fast-seed0"),
     *(
         _searched(f"{name}-{count}-draw0", f"{name}-{count}", "seed0", f"{what}, {count:,} labels", {"seed": "0"})
         for name, what in LABELED

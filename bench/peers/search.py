@@ -25,14 +25,23 @@ class Peer(Cell):
         return super().changed({"config": result["config"] | {"lr": self.config().lr}})
 
 
-def search_cells(kind: type[CellT], rates: Mapping[str, str], **more: str) -> tuple[CellT, ...]:
-    """Return the cells of a search, one for each rate by name. `more`: other fields of each cell."""
+SEARCHED = {
+    "hard4000": ("hard4000-untested", "rendered, 6 digits, hard style"),
+    "digits4": ("digits4", "real, 4 digits"),
+    "portal6": ("portal6-fold0", "real, 6 digits, fold 0"),
+}
+"""Image sets that can be searched: the images whose val chooses, and what they are."""
+
+
+def search_cells(kind: type[CellT], searched: str, rates: Mapping[str, str], **more: str) -> tuple[CellT, ...]:
+    """Return the cells of the search on an image set, one for each rate by name. `more`: other fields of each cell."""
+    images, what = SEARCHED[searched]
     return tuple(
         kind(
             name=name,
-            what="search on val, rendered, 6 digits, hard style",
+            what=f"search on val, {what}",
             group="rates",
-            images="hard4000-untested",
+            images=images,
             options={"seed": "0", "device": "cpu", "lr": rate},
             **more,  # type: ignore[arg-type]
         )

@@ -151,11 +151,11 @@ def test_the_search_takes_the_rate_with_the_most_right_then_the_lowest_loss() ->
     figures = dict(zip(peers.RATES, ((390, 0.1), (398, 0.05), (398, 0.04), (250, 0.9)), strict=True))
     results = {f"crnn-rate-{rate}": rated(rate, *each) for rate, each in figures.items()}
 
-    assert best_rate(searched(results, peers.RATE_CELLS)) == "0.002"
+    assert best_rate(searched(results, peers.rates_of("hard4000"))) == "0.002"
 
     del results["crnn-rate-0.0005"]
     with pytest.raises(CellError, match=r"needs crnn-rate-0\.0005\."):
-        searched(results, peers.RATE_CELLS)
+        searched(results, peers.rates_of("hard4000"))
 
 
 def test_cells_of_the_peer_have_counterparts() -> None:
