@@ -33,7 +33,7 @@ from bench.tables.peers import peer_costs_table, peers_table, rates_table
 from bench.tables.readers import builtin_table, three_readers_table, untrained_table, zero_table
 from bench.tables.reliability import backups_table, kills_table, metrics_table, states_table
 from bench.tables.speed import speed_table, step_table
-from bench.tables.starts import beside_table, few_table, labels_table
+from bench.tables.starts import few_table, labels_table, start_table
 from bench.tables.trained import slices_table, trained_table
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -76,8 +76,7 @@ def tables(
         "builtin": builtin_table(accuracy_results),
         "three-readers": three_readers_table(accuracy_results),
         "few": few_table(accuracy_results),
-        "start": beside_table(accuracy_results, "start", "rendered", "rendered start", "from scratch"),
-        "resize": beside_table(accuracy_results, "resize", "resized", "resize of reader.py", "resize of OpenCV"),
+        "start": start_table(accuracy_results),
         "labels": labels_table(accuracy_results),
         "rates": rates_table(peer_results),
         "peers": peers_table(peer_results, accuracy_results),

@@ -25,18 +25,15 @@ def few_table(results: Results) -> str:
     return table(head, cell_rows(of_group(accuracy.CELLS, "few"), results, len(head) - 2, row))
 
 
-def beside_table(results: Results, group: str, word: str, this: str, other: str) -> str:
-    """Return the runs of a group beside those from scratch, with TTA on the same test images.
-
-    `word` stands in the name of a cell where the other one has "fast". `this` and `other` name the columns.
-    """
+def start_table(results: Results) -> str:
+    """Return the runs from rendered weights beside those from scratch, with TTA on the same test images."""
 
     def exact(run: Mapping[str, Any]) -> str:
         test = run["splits"]["test"]["audited"]["tta"]
         return f"{counted(test['k'], test['n'])}, {run['steps']:,} steps"
 
     def row(result: Mapping[str, Any]) -> list[str]:
-        scratch = results.get(result["cell"].replace(f"-{word}-", "-fast-"))
+        scratch = results.get(result["cell"].replace("-rendered-", "-fast-"))
         if scratch is None:
             return [exact(result), "not run", "", ""]
         if (found := changed(scratch, result)) is None:
@@ -44,8 +41,8 @@ def beside_table(results: Results, group: str, word: str, this: str, other: str)
         fixed, broken, _ = found
         return [exact(result), exact(scratch), f"{fixed}, {broken}", f"{mcnemar(fixed, broken):.2f}"]
 
-    head = ["all labels, audited", "images", this, other, "fixed, broken", "McNemar p"]
-    return table(head, cell_rows(of_group(accuracy.CELLS, group), results, len(head) - 2, row))
+    head = ["all labels, audited", "images", "rendered start", "from scratch", "fixed, broken", "McNemar p"]
+    return table(head, cell_rows(of_group(accuracy.CELLS, "start"), results, len(head) - 2, row))
 
 
 def labels_table(results: Results) -> str:

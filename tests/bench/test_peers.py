@@ -17,7 +17,7 @@ from bench.accuracy.scores import score_reads
 from bench.cells import ROOT, CellError
 from bench.peers import peers
 from bench.peers.crnn import Crnn, CrnnRun, build_crnn, ctc_loss, exactly, greedy
-from bench.peers.search import best_rate, counterparts, searched
+from bench.peers.search import Peer, best_rate, counterparts, searched
 from bench.tables.peers import peer_costs_table, peers_table
 from core.charset import TextSpec
 from core.evaluation.percent import counted
@@ -156,6 +156,16 @@ def test_the_search_takes_the_rate_with_the_most_right_then_the_lowest_loss() ->
     del results["crnn-rate-0.0005"]
     with pytest.raises(CellError, match=r"needs crnn-rate-0\.0005\."):
         searched(results, peers.rates_of("hard4000"))
+
+
+def test_a_set_with_a_search_of_its_own_has_its_rate() -> None:
+    """Other sets have the rate of the hard style."""
+    searches = {cell.name: next(iter(cell.rates)) for cell in peers.CELLS if isinstance(cell, Peer)}
+
+    assert searches["crnn-digits4-200-seed0"] == searches["crnn-digits4-seed0"] == "crnn-rate-digits4-0.0005"
+    assert searches["crnn-portal6-fold3"] == "crnn-rate-portal6-0.0005"
+    assert searches["crnn-henan4-seed0"] == searches["crnn-hard4000-seed0"] == "crnn-rate-0.0005"
+    assert searches.keys() - {cell.name for cell in peers.CELLS if cell.group == "peers"} == set()
 
 
 def test_cells_of_the_peer_have_counterparts() -> None:

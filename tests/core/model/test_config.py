@@ -136,7 +136,9 @@ def test_initial_weights_need_a_lower_rate_and_fewer_steps() -> None:
     assert replace(config, lr=0.01).planned_rate(90, starts_warm=True) == 0.01
     assert preset("article").planned_rate(90, starts_warm=False) == 0.001
     assert config.planned_steps(3200, starts_warm=False) == (3000, 100)
-    assert config.planned_steps(3200, starts_warm=True) == (1000, 100)
+    assert config.planned_steps(3200, starts_warm=True) == (2000, 100)
+    assert config.planned_steps(320, starts_warm=False) == (1500, 10)
+    assert config.planned_steps(320, starts_warm=True) == (500, 10)
     assert replace(config, steps=70).planned_steps(3200, starts_warm=True) == (70, 100)
     assert config.rate_of({"lr": 0.0003}) == 0.0003
     assert config.rate_of({}) == 0.002
