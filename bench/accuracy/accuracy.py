@@ -115,6 +115,16 @@ CELLS: tuple[Cell, ...] = (
         )
         for seed in SEEDS
     ),
+    *(
+        Cell(
+            name=f"passes-{passes}",
+            what=f"rendered, 6 digits, hard style, other test images; init=rendered, {passes} passes",
+            group="trained",
+            images="hard4000-other",
+            options={"init": "rendered", "epochs": str(passes)},
+        )
+        for passes in (10, 20)
+    ),
     Cell(
         name="hard4000-even-seed0",
         what="rendered, 6 digits, hard style; as many minutes as the CRNN of bench.peers",

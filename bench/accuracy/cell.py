@@ -55,8 +55,17 @@ class Cell(BenchCell):
         return ", ".join([*folders, *(NEEDS[need] for need in self.needs)])
 
     def changed(self, result: Mapping[str, Any]) -> bool:
+        if self.preset is None:
+            return False
+        config = self.config()
         # Options that are missing in old results had their default value.
-        return self.preset is not None and TrainConfig.from_dict(result["config"]) != self.config()
+        if TrainConfig.from_dict(result["config"]) != config:
+            return True
+        if config.max_minutes is not None:  # the machine decides how many steps that is
+            return False
+        warm = result["choices"].get("init", "scratch") != "scratch"
+        planned, _ = config.planned_steps(result["data"]["n"]["train"], starts_warm=warm)
+        return bool(result["steps"] != planned)
 
     def missing(self, data: Path | None) -> str | None:
         for folder in self.image_set.folders:

@@ -311,8 +311,9 @@ SETS: dict[str, ImageSet] = {
             for name, kind in kinds.KINDS.items()
         ),
         replace(_HARD4000, name="hard4000-untested", parts=_HARD[:1]),
+        replace(_HARD4000, name="hard4000-other", parts=(_HARD[0], Part(seed=4242, counts=(("test", 10_000),)))),
         ImageSet(name="quick", length=6, parts=(Part(seed=0, counts=(("train", 64), ("val", 16), ("test", 16))),)),
     )
 }
 """In `wide4`, images are about twice as wide as their text, which may be anywhere. `demo` is the set of `slotlab demo`.
-`quick` is a smoke test. `hard4000-untested` has no test images, for a search."""
+`quick` is a smoke test. To choose something, `hard4000-untested` has no test images, `hard4000-other` has others."""

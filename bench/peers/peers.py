@@ -32,7 +32,7 @@ RATES = ("0.0005", "0.001", "0.002", "0.004")
 WORKER = "bench.peers.worker"
 RATE_CELLS = {
     "hard4000": {f"crnn-rate-{rate}": rate for rate in RATES},
-    # The best rate of the hard style reads 90 of 352 test images of digits4: the loss stays where it starts for long.
+    # With the best rate of the hard style, the loss on digits4 falls late: 115 of 351 validation images are right.
     **{name: {f"crnn-rate-{name}-{rate}": rate for rate in RATES} for name in ("digits4", "portal6")},
 }
 """Searches by image set. Other sets have the rate of the hard style."""

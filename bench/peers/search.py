@@ -22,7 +22,7 @@ class Peer(Cell):
         return ", ".join(filter(None, (super().needed(), f"the cells {search}-*")))
 
     def changed(self, result: Mapping[str, Any]) -> bool:
-        return super().changed({"config": result["config"] | {"lr": self.config().lr}})
+        return super().changed({**result, "config": result["config"] | {"lr": self.config().lr}})
 
 
 SEARCHED = {

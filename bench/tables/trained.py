@@ -94,12 +94,12 @@ def pooled_rows(results: Results) -> list[list[str]]:
 
 
 def slices_table(results: Results) -> str:
-    """Return the results of groups of test images with TTA; empty while there are no results."""
+    """Return the results of groups of test images with TTA, by audited labels; empty while there are no results."""
     rows = []
     for cell in of_group(accuracy.CELLS, "trained"):
         if cell.name in results and cell.name not in FOLD_CELLS:
-            rows.append((cell.name, results[cell.name]["splits"]["test"]["raw"]["tta"]["slices"]))
-        if cell.name == FOLD_CELLS[-1] and (sums := pooled(results, "raw")) is not None:
+            rows.append((cell.name, results[cell.name]["splits"]["test"]["audited"]["tta"]["slices"]))
+        if cell.name == FOLD_CELLS[-1] and (sums := pooled(results, "audited")) is not None:
             rows.append(("portal6-fast", sums["tta"]["slices"]))
     if not rows:
         return ""
@@ -107,4 +107,4 @@ def slices_table(results: Results) -> str:
         [f"`{name}`", *(counted(*slices[key]) if slices[key][1] else "no such image" for key in SLICES)]
         for name, slices in rows
     ]
-    return table(["test with TTA", *SLICES.values()], lines)
+    return table(["test with TTA, audited", *SLICES.values()], lines)

@@ -79,7 +79,7 @@ def options_page() -> str:
         "A preset sets these options.",
         "Every other option has the default of the table above.",
         f"With `steps=auto` a run has at least the steps of its preset and {TrainConfig().auto_epochs} epochs.",
-        "From initial weights a third of these steps and two thirds of these epochs are enough.",
+        "From initial weights it has at least a third of these steps and two thirds of these epochs.",
         f"With n < {MANY_IMAGES:,} training images, its rate is then the preset's times sqrt(n / {MANY_IMAGES}).",
         "",
         table(["preset", "backbone", "stride", "lr", "steps, at least"], presets),

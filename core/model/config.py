@@ -14,15 +14,13 @@ from core.images.augment_settings import check_augment
 
 MAX_STEPS = 10_000_000
 WARM_STEPS = 1 / 3
-"""Fewest steps from initial weights, as a fraction of those from new ones.
-
-With 180 training images of a real portal, 260 of 280 others are right after 500 steps, and 261 after 1,500.
-"""
+"""Fewest steps from initial weights, as a fraction of those from new ones."""
 WARM_EPOCHS = 2 / 3
 """Fewest passes from initial weights, likewise.
 
-With 3,600 images of the hard style, 9,925 of 10,000 others are right after ten passes, and 9,949 after twenty. With 900
-images of a real portal, 2,208 of 2,248 others are right after eighteen passes, and 2,203 after thirty-six.
+With 3,600 images of the hard style, 9,925 of 10,000 others are right after ten passes, and 9,949 after twenty (cells
+passes-*, one view). With 900 images of digits4, 2,208 of 2,248 others are right after eighteen, and 2,203 after
+thirty-six.
 """
 MANY_IMAGES = 1000
 """Training images from which a run learns at the full rate. From weights, few images at that rate make it forget."""

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.accuracy import accuracy, speed, untrained
+from bench.accuracy.cell import Cell
 from bench.accuracy.data import FOLDS, SETS, ImageSet, Readings, drawn, fold_of, freeze, taught
 from bench.accuracy.reading import parameters
 from bench.accuracy.scores import AUDITS, audited, load_audit, score_run, tally
@@ -111,7 +112,8 @@ def test_finished_cells_are_skipped_and_impossible_ones_say_why(
 
     def measure(cell: Any, bench: Bench) -> dict[str, Any]:
         measured.append(cell.name)
-        return {"cell": cell.name, "config": json.loads(json.dumps(cell.config().to_dict()))}
+        config = json.loads(json.dumps(cell.config().to_dict()))
+        return {"cell": cell.name, "config": config, "choices": {}, "steps": 20, "data": {"n": {"train": 64}}}
 
     needy = replace(cell, name="needy", images="digits4")
     for again in (False, False, True):
@@ -122,6 +124,20 @@ def test_finished_cells_are_skipped_and_impossible_ones_say_why(
     assert state_of(replace(cell, options={}), bench) == "done, but its settings have changed"
     assert state_of(needy, bench) == "not run: there is no --data folder with digits4/"
     assert "needy: not run, there is no --data folder with digits4/" in capsys.readouterr().err
+
+
+def test_a_result_with_other_steps_than_the_settings_plan_has_changed() -> None:
+    """The rule of automatic steps is not in the settings. With a limit of minutes, the machine decides."""
+    cell = Cell(name="few", what="", group="few", images="quick", options={"init": "rendered"})
+    limited = replace(cell, options={"init": "rendered", "max_minutes": "3"})
+
+    def result(cell: Cell, steps: int) -> dict[str, Any]:
+        n = {"train": 3600, "val": 400}
+        return {"config": cell.config().to_dict(), "choices": {"init": "rendered"}, "steps": steps, "data": {"n": n}}
+
+    assert not cell.changed(result(cell, 2240))
+    assert cell.changed(result(cell, 1120))
+    assert not limited.changed(result(limited, 1120))
 
 
 def test_a_failed_cell_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
