@@ -18,9 +18,8 @@ WARM_STEPS = 1 / 3
 WARM_EPOCHS = 2 / 3
 """Fewest passes from initial weights, likewise.
 
-With 3,600 images of the hard style, 9,925 of 10,000 others are right after ten passes, and 9,949 after twenty (cells
-passes-*, one view). With 900 images of digits4, 2,208 of 2,248 others are right after eighteen, and 2,203 after
-thirty-six.
+With 3,600 images of the hard style and one view, 9,925 of 10,000 others are right after ten passes, and 9,949 after
+twenty: cells passes-* of bench.accuracy.
 """
 MANY_IMAGES = 1000
 """Training images from which a run learns at the full rate. From weights, few images at that rate make it forget."""
