@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -63,8 +64,15 @@ CELLS: tuple[Cell, ...] = (
 )
 
 
-STEPS: tuple[Cell, ...] = tuple(
-    Cell(
+class Step(Cell):
+    """The time of a step. Nothing is trained, so a result has no settings."""
+
+    def changed(self, result: Mapping[str, Any]) -> bool:
+        return bool(result["preset"] != self.preset)
+
+
+STEPS: tuple[Step, ...] = tuple(
+    Step(
         name=f"step-{preset}",
         what=f"preset {preset}, 32 rendered images",
         group="step",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,8 +22,9 @@ from bench.accuracy.data import FOLDS, SETS, ImageSet, Readings, drawn, fold_of,
 from bench.accuracy.reading import parameters
 from bench.accuracy.scores import AUDITS, audited, load_audit, score_run, tally
 from bench.accuracy.singles import HALF_TURNED, single_rows
-from bench.cells import ROOT, Bench, save_result
+from bench.cells import RESULTS, ROOT, Bench, save_result
 from bench.grid import run, state_of
+from bench.peers import peers
 from bench.tables import page
 from bench.tables.claims import claims_table, pooled_table
 from bench.tables.trained import FOLD_CELLS
@@ -138,6 +140,20 @@ def test_a_result_with_other_steps_than_the_settings_plan_has_changed() -> None:
     assert not cell.changed(result(cell, 2240))
     assert cell.changed(result(cell, 1120))
     assert not limited.changed(result(limited, 1120))
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells"),
+    [("accuracy", accuracy.CELLS), ("peers", peers.CELLS), ("speed", (*speed.CELLS, *speed.STEPS))],
+)
+def test_every_kept_result_can_be_listed(kind: str, cells: Sequence[Cell], tmp_path: Path) -> None:
+    """Results of steps have no settings, and those of a peer a rate that its search chose."""
+    bench = Bench(kind=kind, work=tmp_path, results=RESULTS / kind)
+
+    states = [state_of(cell, bench) for cell in cells if bench.result(cell).exists()]
+
+    assert states
+    assert all(state.startswith("done") for state in states)
 
 
 def test_a_failed_cell_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
