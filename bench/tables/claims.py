@@ -6,6 +6,7 @@ from typing import Any
 from bench.accuracy import speed
 from bench.accuracy.ablations import changed
 from bench.accuracy.data import FOLDS
+from bench.accuracy.scores import differing
 from bench.tables.ablations import beside
 from bench.tables.markdown import Results, table
 from core.evaluation.percent import counted
@@ -14,37 +15,70 @@ from core.evaluation.tta_effect import mcnemar
 NOT_RUN = "not run"
 REAL = ("digits4-{}-seed0", "henan4-{}-seed0", *(f"portal6-{{}}-fold{fold}" for fold in range(FOLDS)))
 """Cells that read each real image of test once. The gap is for the way of training."""
+WAYS = {
+    "from scratch": "fast",
+    "from rendered weights": "rendered",
+    "without a label": "zero",
+    "with fifty labels": "fifty",
+}
+"""Training of each of these cells, and its part of their names."""
 UNTRAINED = ("digits4", "henan4", "portal6")
 VIEWS = (("one view", "plain"), ("TTA", "tta"))
+WRONG = {"plain": "wrong_plain", "tta": "wrong", "exact": "wrong"}
+"""Key under which a result lists the wrong images of each way to read."""
+Pooled = tuple[list[str], dict[str, int]]
+"""Wrong images and their tally."""
+BESIDE = ("rapidocr", "ddddocr")
+"""General readers that every row of the pooled table stands beside."""
 FAST = tuple(f"hard4000-fast-seed{seed}" for seed in (0, 1, 2))
 
 
-def _sum(tests: Sequence[Mapping[str, Any] | None], way: str) -> list[str]:
-    """Return wrong images of the audited tests and exact match, summed; "not run" if a test is missing."""
-    if any(test is None for test in tests):
-        return [NOT_RUN, ""]
-    scores = [test["audited"][way] for test in tests if test is not None]
-    k, n = (sum(score[key] for score in scores) for key in ("k", "n"))
-    return [f"{n - k}", counted(k, n)]
+def _sum(tests: Sequence[Mapping[str, Any] | None], way: str) -> Pooled | None:
+    """Return the wrong images of the audited tests and their tally, summed; None if a test is missing.
+
+    A list is too short where a result does not list all its wrong images.
+    """
+    scores = [test["audited"] for test in tests if test is not None]
+    if len(scores) < len(tests):
+        return None
+    wrong = [image for score in scores for image in score.get(WRONG[way], [])]
+    return wrong, {key: sum(score[way][key] for score in scores) for key in ("k", "n")}
 
 
 def pooled_table(accuracy_results: Results, peer_results: Results) -> str:
     """Return the wrong images of each way to read the test images of digits4, henan4 and all of portal6."""
 
-    def tests(results: Results, names: Sequence[str]) -> list[Mapping[str, Any] | None]:
-        return [results[name]["splits"]["test"] if name in results else None for name in names]
+    def summed(results: Results, names: Sequence[str], way: str) -> Pooled | None:
+        return _sum([results[name]["splits"]["test"] if name in results else None for name in names], way)
 
-    rows = []
-    for what, way in (("from scratch", "fast"), ("from rendered weights", "rendered"), ("without a label", "zero")):
-        found = tests(accuracy_results, [name.format(way) for name in REAL])
-        rows += [[f"Slotlab, {what}, {views}", *_sum(found, key)] for views, key in VIEWS]
+    found: dict[str, Pooled | None] = {}
+    for what, start in WAYS.items():
+        names = [name.format(start) for name in REAL]
+        found |= {f"Slotlab, {what}, {views}": summed(accuracy_results, names, way) for views, way in VIEWS}
     for what, prefix in (("CRNN with CTC", "crnn"), ("CCT-XS of fast-plate-ocr", "plates")):
         names = [f"{prefix}-{name}".replace("-{}", "") for name in REAL]
-        rows.append([f"{what}, all labels, exactly N", *_sum(tests(peer_results, names), "exact")])
-    for reader in ("rapidocr", "ddddocr", "whisperer"):
-        found = tests(accuracy_results, [f"untrained-{reader}-{name}" for name in UNTRAINED])
-        rows.append([f"{reader}, untrained, exactly N", *_sum(found, "exact")])
-    return table(["audited test images of three real portals", "wrong", "exact match"], rows)
+        found[f"{what}, all labels, exactly N"] = summed(peer_results, names, "exact")
+    readers = {reader: f"{reader}, untrained, exactly N" for reader in (*BESIDE, "whisperer")}
+    for reader, name in readers.items():
+        found[name] = summed(accuracy_results, [f"untrained-{reader}-{images}" for images in UNTRAINED], "exact")
+
+    rows = []
+    for name, pair in found.items():
+        if pair is None:
+            rows.append([name, NOT_RUN, *[""] * (1 + len(BESIDE))])
+            continue
+        k, n = pair[1]["k"], pair[1]["n"]
+        beside = ["" if name == readers[reader] else _paired(found[readers[reader]], pair) for reader in BESIDE]
+        rows.append([name, f"{n - k}", counted(k, n), *beside])
+    head = ["audited test images of three real portals", "wrong", "exact match"]
+    return table([*head, *(f"beside {reader}: fixed, broken, McNemar p" for reader in BESIDE)], rows)
+
+
+def _paired(base: Pooled | None, other: Pooled) -> str:
+    """Return the images that only one of both reads right; empty if one has no result or lists not all of them."""
+    if base is None or (pair := differing(base, other)) is None:
+        return ""
+    return f"{pair[0]}, {pair[1]}, {mcnemar(*pair):.2g}"
 
 
 def claims_table(accuracy_results: Results, speed_results: Results, peer_results: Results) -> str:

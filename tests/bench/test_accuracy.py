@@ -440,14 +440,19 @@ def test_the_errors_of_all_readers_are_pooled_over_the_real_images() -> None:
     results = {name: made_up(name, 118) for name in ("digits4-fast-seed0", "henan4-fast-seed0", *FOLD_CELLS)}
     for name in ("digits4", "henan4", "portal6"):
         result = made_up("", 118)
-        result["splits"]["test"]["audited"]["exact"] = {"k": 100, "n": 120}
+        result["splits"]["test"]["audited"] |= {
+            "exact": {"k": 100, "n": 120},
+            "wrong": [f"{name}-{i}" for i in range(20)],
+        }
         results[f"untrained-ddddocr-{name}"] = result
+    for cell in ("digits4-fast-seed0", "henan4-fast-seed0", *FOLD_CELLS):
+        results[cell]["splits"]["test"]["audited"]["wrong"] = [f"{cell.split('-')[0]}-0", f"{cell}-1"]
     table = pooled_table(results, {})
 
-    assert f"| Slotlab, from scratch, TTA | 14 | {counted(7 * 118, 7 * 120)} |" in table
-    assert f"| ddddocr, untrained, exactly N | 60 | {counted(300, 360)} |" in table
-    assert "| Slotlab, without a label, TTA | not run |  |" in table
-    assert "| rapidocr, untrained, exactly N | not run |  |" in table
+    assert f"| Slotlab, from scratch, TTA | 14 | {counted(7 * 118, 7 * 120)} |  | 57, 7, 7.6e-11 |" in table
+    assert f"| ddddocr, untrained, exactly N | 60 | {counted(300, 360)} |  |  |" in table
+    assert "| Slotlab, without a label, TTA | not run |  |  |  |" in table
+    assert "| rapidocr, untrained, exactly N | not run |  |  |  |" in table
 
 
 def test_each_claim_has_its_answer_or_the_missing_cell() -> None:
