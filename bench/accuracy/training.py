@@ -128,7 +128,10 @@ def run_worker(cell: Cell, job: JobDir, bench: Bench, on_tick: Callable[[JobDir,
                 stderr=log,
                 pass_fds=[lock],
                 process_group=0,  # Ctrl-C reaches it as SIGTERM, and it saves
-                env=os.environ | {PARENT_VARIABLE: str(os.getpid()), "OMP_NUM_THREADS": str(bench.threads)},
+                env=os.environ
+                | {PARENT_VARIABLE: str(os.getpid()), "OMP_NUM_THREADS": str(bench.threads)}
+                # A run from scratch would start from ImageNet weights where the hub or its cache has them.
+                | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(bench.work / "no-weights")},
             )
         job.name_processes(lock, worker.pid)
         code, starts[-1]["peak_mb"] = _watch(cell, job, bench, worker, began, on_tick)
