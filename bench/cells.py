@@ -24,7 +24,10 @@ from core.files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
-PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "numpy", "pillow", "ddddocr", "onnxruntime")
+PACKAGES = (
+    "torch", "timm", "albumentations", "opencv-python-headless", "numpy", "pillow", "onnxruntime",
+    "ddddocr", "rapidocr", "captcha-whisperer", "scikit-image",
+)  # fmt: skip
 MADE_OF = ("core", "bench/*.py", "bench/audits")
 """Paths whose state affects the figures."""
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from fnmatch import fnmatch
@@ -119,8 +120,8 @@ def _run_one(cell: CellT, bench: Bench, measure: Measure[CellT], *, again: bool)
         save_result(bench.result(cell), measure(cell, bench))
     except Interrupted:
         return False
-    except SlotlabError as error:
-        bench.say(f"{cell.name}: FAILED, {error}")
+    except Exception as error:  # noqa: BLE001 - a fault of one cell does not stop the others
+        bench.say(f"{cell.name}: FAILED, {error if isinstance(error, SlotlabError) else traceback.format_exc()}")
         return False
     bench.say(f"{cell.name}: done")
     return True

@@ -28,7 +28,7 @@ CHANGES: tuple[tuple[str, str, dict[str, str], str], ...] = (
     ("head-flatten", "dense layer over the map", {"head": "flatten"}, ""),
     ("head-pool", "average of the map", {"head": "pool"}, ""),
     ("pos-sinusoidal", "sinusoidal position embedding", {}, "pos-sinusoidal"),
-    ("pos-none", "no position embedding", {}, "pos-none"),
+    ("pos-none", "no position embedding; the prior stays", {}, "pos-none"),
     ("prior-columns", "prior over columns, not text", {}, "prior-columns"),
     ("prior-none", "no prior", {}, "prior-none"),
     ("heads-own", "heads without shared weights", {"tied_heads": "false"}, ""),

@@ -107,7 +107,9 @@ def freeze(images: ImageSet, work: Path, data: Path | None) -> Frozen:
             if images.taught:
                 rows, kinds = taught(rows, images.typed, read_by_all(rows, images.spec, work))
             counts = Counter(row[1] for row in rows if row[2])
-            note.write_text(json.dumps({"hash": write_snapshot(path, rows, kinds), "counts": counts}))
+            text = json.dumps({"hash": write_snapshot(path, rows, kinds), "counts": counts})
+            with atomic_write(note, sync=False) as file:
+                file.write(text.encode())
         return Frozen(path=path, **json.loads(note.read_text()))
 
 
@@ -168,7 +170,8 @@ def read_by_all(rows: list[Row], spec: TextSpec, work: Path, readers: Sequence[s
     box = find_text([decode(rows[index][4]) for index in subsample(range(len(rows)))], spec.length)[0]
     by_reader = []
     for reader in load_readers(readers):
-        about = f"{reader.name}-{reader.version}-{spec.length}-{len(spec.charset)}-{box}"
+        charset = hashlib.sha256(spec.charset.encode()).hexdigest()[:8]
+        about = f"{reader.name}-{reader.version}-{spec.length}-{charset}-{box}"
         path = work / "data" / f"readings-{about}.json"
         known: dict[str, tuple[str | None, float]] = json.loads(path.read_text()) if path.exists() else {}
         unread = [row for row in rows if row[0] not in known]

@@ -1,6 +1,6 @@
 """The worker of a peer's cell: `python -m bench.peers.worker JOB_DIR`. It trains a CRNN and reads val and test.
 
-Images of the search of the learning rate have no test split. readings.json has the texts of each split.
+readings.json has the texts of each split that the images have.
 """
 
 import sys
