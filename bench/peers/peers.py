@@ -4,7 +4,8 @@
 
 A CRNN with CTC has as many parameters as our network, and the same images, image size, augmentation, optimizer,
 schedule, steps, averaging and selection. Its learning rate is searched first, on validation images with seed 0: these
-are the cells crnn-rate-*. Its readings are greedy, and of exactly as many characters as the labels. Interrupted cells
+are the cells crnn-rate-*. Those of the hard style have no test images, and those of others read theirs, which choose
+nothing. Its readings are greedy, and of exactly as many characters as the labels. Interrupted cells
 of the CRNN resume.
 
 CCT-XS of fast-plate-ocr is trained by that tool, for as many minutes as our network was: see bench/peers/plates.py for
@@ -23,7 +24,7 @@ from bench.accuracy.training import train
 from bench.cells import Bench, load_results
 from bench.grid import main
 from bench.peers import plates
-from bench.peers.search import Peer, best_rate, search_cells, searched
+from bench.peers.search import LONG, Peer, best_rate, search_cells, searched
 from core.jobs.jobdir import JobDir
 from core.training.snapshot import load_snapshot
 
@@ -75,6 +76,21 @@ CELLS: tuple[Cell, ...] = (
             *(("portal6", f"portal6-fold{fold}", f"fold{fold}", "real, 6 digits", {}) for fold in range(FOLDS)),
         )
     ),
+    *(
+        Peer(
+            name=f"crnn-{suffix}-{LONG}",
+            what=f"real, 4 digits, {labels} labels, three times the steps",
+            group="peers",
+            images=images,
+            options={"seed": "0", "device": "cpu", "steps": steps},
+            worker=WORKER,
+            rates=rates_of("digits4"),
+        )
+        for suffix, images, labels, steps in (
+            ("digits4-200-seed0", "digits4-200-draw0", "200", "4500"),
+            ("digits4-seed0", "digits4", "all", "8100"),
+        )
+    ),
     *plates.CELLS,
 )
 
@@ -89,11 +105,16 @@ QUICK = Cell(
 
 
 def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
-    """Train or resume a cell and score what it read. A cell of the search has only val."""
+    """Train or resume a cell and score what it read. The cell of the search that is the same training is taken."""
     search: list[dict[str, Any]] = []
     if isinstance(cell, Peer):
-        search = searched(load_results(bench.results), cell.rates)
+        results = load_results(bench.results)
+        search = searched(results, cell.rates)
         cell = replace(cell, options=dict(cell.options) | {"lr": best_rate(search)})
+        for name in cell.rates:
+            if results[name]["config"] == cell.config().to_dict() and results[name]["data"]["name"] == cell.images:
+                names = {"cell": cell.name, "what": cell.what, "options": dict(cell.options)}
+                return results[name] | names | {"search": search}
     trained = train(cell, bench)
     result = trained.job.read("result.json") or {}
     return (

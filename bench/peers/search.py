@@ -8,6 +8,8 @@ from bench.accuracy.cell import Cell
 from bench.cells import CellError
 
 CellT = TypeVar("CellT", bound=Cell)
+LONG = "long"
+"""End of the name of a cell with more steps than ours has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,5 +75,5 @@ def best_rate(search: Sequence[Mapping[str, Any]]) -> str:
 
 def counterparts(cell: str) -> tuple[str, str]:
     """Return our cells on the images of a peer's cell: from scratch, and from rendered weights."""
-    images, _, suffix = cell.partition("-")[2].rpartition("-")
+    images, _, suffix = cell.removesuffix(f"-{LONG}").partition("-")[2].rpartition("-")
     return f"{images}-{'scratch' if images.count('-') else 'fast'}-{suffix}", f"{images}-rendered-{suffix}"

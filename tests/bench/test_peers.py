@@ -14,7 +14,7 @@ import torch
 from bench.accuracy import accuracy
 from bench.accuracy.reading import parameters
 from bench.accuracy.scores import score_reads
-from bench.cells import ROOT, CellError
+from bench.cells import ROOT, Bench, CellError, save_result
 from bench.peers import peers
 from bench.peers.crnn import Crnn, CrnnRun, build_crnn, ctc_loss, exactly, greedy
 from bench.peers.search import Peer, best_rate, counterparts, searched
@@ -158,6 +158,19 @@ def test_the_search_takes_the_rate_with_the_most_right_then_the_lowest_loss() ->
         searched(results, peers.rates_of("hard4000"))
 
 
+def test_the_winner_of_a_search_is_not_trained_twice(tmp_path: Path) -> None:
+    """On the same images with the same settings, its result is that of the cell, under the name of the cell."""
+    cell = next(cell for cell in peers.CELLS if cell.name == "crnn-digits4-seed0")
+    for number, (name, rate) in enumerate(peers.rates_of("digits4").items()):
+        searching = next(each for each in peers.CELLS if each.name == name)
+        result = rated(rate, 300 + number, 0.1) | {"cell": name, "config": searching.config().to_dict()}
+        save_result(tmp_path / f"{name}.json", result | {"data": {"name": "digits4"}, "seconds": number})
+    result = peers.measure(cell, Bench(kind="peers", work=tmp_path, results=tmp_path))
+
+    assert (result["cell"], result["what"], result["options"]["lr"]) == (cell.name, cell.what, "0.004")
+    assert (result["seconds"], [each["exact"] for each in result["search"]]) == (3, [300, 301, 302, 303])
+
+
 def test_a_set_with_a_search_of_its_own_has_its_rate() -> None:
     """Other sets have the rate of the hard style."""
     searches = {cell.name: next(iter(cell.rates)) for cell in peers.CELLS if isinstance(cell, Peer)}
@@ -178,8 +191,8 @@ def test_cells_of_the_peer_have_counterparts() -> None:
         assert [ours[name] for name in counterparts(cell.name)] == [cell.images] * 2
 
 
-def test_the_search_sees_no_test_image() -> None:
-    """Its images have no such split."""
+def test_the_search_on_the_hard_style_has_no_test_image() -> None:
+    """The other searches read theirs, and only val chooses."""
     parts = peers.CELLS[0].image_set.parts
 
     assert [count for part in parts for count in part.counts] == [("train", 3600), ("val", 400)]
