@@ -71,8 +71,14 @@ def point_of(point: Planned, results: Mapping[str, Mapping[str, Any]]) -> dict[s
 
 
 def curve(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return all measured points."""
-    return [values for point in planned() if (values := point_of(point, results)) is not None]
+    """Return the points whose seeds are all measured, with as many steps each."""
+    return [
+        values
+        for point in planned()
+        if (values := point_of(point, results)) is not None
+        and len(values["right"]) == len(point.cells)
+        and len({results[name]["steps"] for name in point.cells}) == 1
+    ]
 
 
 def listing(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -97,7 +103,7 @@ COUNT_TICKS = (50, 200, 1000, 4000)
 
 
 def svg(points: Sequence[Point], theme: Mapping[str, str]) -> str:
-    """Return the figure: a panel for each set, a line for each start, and the interval of each point."""
+    """Return the figure: a panel for each set, a line for each start, the interval of each point, and its seeds."""
     width = LEFT + len(SETS) * (WIDE + GAP)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {TOP + HIGH + 44}" font-size="12" '
@@ -141,6 +147,9 @@ def panel(points: Sequence[Point], title: str, left: int, theme: Mapping[str, st
         for point in line:
             at, (low, high) = x(point.labels), point.ci95
             yield f'<path d="M{at:.1f} {y(low):.1f}V{y(high):.1f}" stroke="{color}" stroke-width="1.5"/>'
+            if len(point.right) > 1:
+                for right in point.right:
+                    yield f'<path d="M{at - 6:.1f} {y(right / point.n):.1f}h12" stroke="{color}" stroke-width="1"/>'
             yield (
                 f'<circle cx="{at:.1f}" cy="{y(point.share):.1f}" r="3.5" fill="{color}">'
                 f"<title>{point.labels:,} labels: {point.text}</title></circle>"

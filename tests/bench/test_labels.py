@@ -33,28 +33,38 @@ def test_every_point_has_cells_with_as_many_labels() -> None:
             assert cells[name].config().init == ("scratch" if point.start == "scratch" else "rendered")
 
 
-def result(k: int) -> dict[str, Any]:
+def result(k: int, steps: int = 1500) -> dict[str, Any]:
     figures = {"test": {"audited": {"tta": {"k": k, "n": 100}}}}
-    return {"data": {"n": {"train": 45, "val": 5, "test": 100}}, "splits": figures}
+    return {"data": {"n": {"train": 45, "val": 5, "test": 100}}, "splits": figures, "steps": steps}
 
 
 def test_a_point_is_the_mean_of_its_seeds() -> None:
     """The interval is that of one seed, because all seeds read the same images."""
-    results = {f"digits4-50-scratch-seed{seed}": result(k) for seed, k in enumerate((90, 93))}
+    results = {f"digits4-50-scratch-seed{seed}": result(k) for seed, k in enumerate((90, 93, 93))}
     (point,) = points_of(labels.curve(results))
+
+    assert point == Point("digits4", "scratch", 50, (90, 93, 93), 100)
+    assert point.text == "92.0% (84.8% to 96.5%); 90, 93, 93 of 100"
+
+
+def test_a_point_that_lacks_a_seed_is_only_in_the_table() -> None:
+    """The figure and the app would show a mean of others. So they do if one seed had other steps."""
+    results = {f"digits4-50-scratch-seed{seed}": result(k) for seed, k in enumerate((90, 93))}
+    text = "91.5% (84.8% to 96.5%); 90, 93 of 100"
     lines = [line for line in labels.listing(results) if line.startswith("digits4   scratch      50")]
 
-    assert point == Point("digits4", "scratch", 50, (90, 93), 100)
-    assert point.text == "91.5% (84.8% to 96.5%); 90, 93 of 100"
-    assert lines == [f"digits4   scratch      50  {point.text} --only 'digits4-50-scratch-seed*': 1 of 3 cells missing"]
-    assert "91.5% (84.8% to 96.5%); 90, 93 of 100; 1 seed not run" in labels_table(results)
+    assert labels.curve(results) == []
+    assert lines == [f"digits4   scratch      50  {text} --only 'digits4-50-scratch-seed*': 1 of 3 cells missing"]
+    assert f"{text}; 1 seed not run" in labels_table(results)
+    assert labels.curve(results | {"digits4-50-scratch-seed2": result(93, steps=500)}) == []
 
 
-def test_the_figure_has_a_dot_for_each_point() -> None:
+def test_the_figure_has_a_dot_for_each_point_and_a_dash_for_each_seed() -> None:
     """A line needs two points. A tenth of the errors is a step of the same height."""
-    points = [Point("henan4", "scratch", count, (right,), 100) for count, right in ((50, 90), (200, 99))]
+    points = [Point("henan4", "scratch", count, right, 100) for count, right in ((50, (89, 91)), (200, (99,)))]
     text = labels.svg(points, labels.THEMES["dark"])
 
     assert text.count("<circle") == 2
     assert text.count("<polyline") == 1
+    assert text.count("h12") == 2
     assert [round(nines(share), 3) for share in (0, 0.9, 0.99, 1)] == [0, 1, 2, 3]
