@@ -98,7 +98,7 @@ THEMES = {
     "dark": {"ink": "#e6e8ee", "grid": "#3a3f4b", "paper": "#0e1117"},
 }
 COLORS = {"readers": "#2f9e6e", "rendered": "#2f6fed", "scratch": "#d9822b"}
-WIDE, HIGH, LEFT, TOP, GAP = 270, 210, 48, 62, 24
+WIDE, HIGH, LEFT, TOP, GAP = 270, 210, 56, 62, 24
 COUNT_TICKS = (50, 200, 1000, 4000)
 
 
