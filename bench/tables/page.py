@@ -121,7 +121,8 @@ def machines(results: Iterable[Mapping[str, Any]]) -> str:
         )
         tools = ", ".join(f"{name} {versions.get(name)}" for name in names)
         commit = (git["commit"] or "unknown")[:7] + (" with changes" if git["dirty"] else "")
-        line = f"{device}{hardware['cpu']}, {hardware['cores']} core{'s' * (hardware['cores'] != 1)}, Python {versions['python']}, {tools}, {commit}"
+        cores = f"{hardware['cores']} core{'s' * (hardware['cores'] != 1)}"
+        line = f"{device}{hardware['cpu']}, {cores}, Python {versions['python']}, {tools}, {commit}"
         lines.setdefault(line, []).append(f"`{result['cell']}`")
     return "\n".join(f"* {line}: {', '.join(cells)}." for line, cells in lines.items())
 
