@@ -5,8 +5,7 @@
 A CRNN with CTC has as many parameters as our network, and the same images, image size, augmentation, optimizer,
 schedule, steps, averaging and selection. Its learning rate is searched first, on validation images with seed 0: these
 are the cells crnn-rate-*. Those of the hard style have no test images, and those of others read theirs, which choose
-nothing. Its readings are greedy, and of exactly as many characters as the labels. Interrupted cells
-of the CRNN resume.
+nothing. Its readings are greedy, and of exactly as many characters as the labels. Interrupted cells of the CRNN resume.
 
 CCT-XS of fast-plate-ocr is trained by that tool, for as many minutes as our network was: see bench/peers/plates.py for
 its environment. `python -m bench.tables` writes docs/benchmarks.md from the files.
@@ -111,10 +110,10 @@ def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
         results = load_results(bench.results)
         search = searched(results, cell.rates)
         cell = replace(cell, options=dict(cell.options) | {"lr": best_rate(search)})
-        for name in cell.rates:
-            if results[name]["config"] == cell.config().to_dict() and results[name]["data"]["name"] == cell.images:
-                names = {"cell": cell.name, "what": cell.what, "options": dict(cell.options)}
-                return results[name] | names | {"search": search}
+        winner = next(results[name] for name, rate in cell.rates.items() if rate == cell.options["lr"])
+        if winner["config"] == cell.config().to_dict() and winner["data"]["name"] == cell.images:
+            names = {"cell": cell.name, "what": cell.what, "options": dict(cell.options)}
+            return winner | names | {"search": search}
     trained = train(cell, bench)
     result = trained.job.read("result.json") or {}
     return (

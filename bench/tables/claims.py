@@ -6,9 +6,9 @@ from typing import Any
 from bench.accuracy import speed
 from bench.accuracy.ablations import changed
 from bench.accuracy.data import FOLDS
-from bench.accuracy.scores import differing
 from bench.tables.ablations import beside
 from bench.tables.markdown import Results, table
+from bench.tables.peers import paired
 from core.evaluation.percent import counted
 from core.evaluation.tta_effect import mcnemar
 
@@ -33,52 +33,42 @@ BESIDE = ("rapidocr", "ddddocr")
 FAST = tuple(f"hard4000-fast-seed{seed}" for seed in (0, 1, 2))
 
 
-def _sum(tests: Sequence[Mapping[str, Any] | None], way: str) -> Pooled | None:
-    """Return the wrong images of the audited tests and their tally, summed; None if a test is missing.
+def _summed(results: Results, names: Sequence[str], way: str) -> Pooled | None:
+    """Return the wrong test images of these cells by audited labels, and their tally; None if a cell has no result.
 
-    A list is too short where a result does not list all its wrong images.
+    The list is too short where a result does not list all its wrong images.
     """
-    scores = [test["audited"] for test in tests if test is not None]
-    if len(scores) < len(tests):
+    if any(name not in results for name in names):
         return None
+    scores = [results[name]["splits"]["test"]["audited"] for name in names]
     wrong = [image for score in scores for image in score.get(WRONG[way], [])]
     return wrong, {key: sum(score[way][key] for score in scores) for key in ("k", "n")}
 
 
 def pooled_table(accuracy_results: Results, peer_results: Results) -> str:
     """Return the wrong images of each way to read the test images of digits4, henan4 and all of portal6."""
-
-    def summed(results: Results, names: Sequence[str], way: str) -> Pooled | None:
-        return _sum([results[name]["splits"]["test"] if name in results else None for name in names], way)
-
     found: dict[str, Pooled | None] = {}
     for what, start in TRAINED_ON.items():
         names = [name.format(start) for name in REAL]
-        found |= {f"Slotlab, {what}, {views}": summed(accuracy_results, names, way) for views, way in VIEWS}
+        found |= {f"Slotlab, {what}, {views}": _summed(accuracy_results, names, way) for views, way in VIEWS}
     for what, prefix in (("CRNN with CTC", "crnn"), ("CCT-XS of fast-plate-ocr", "plates")):
         names = [f"{prefix}-{name}".replace("-{}", "") for name in REAL]
-        found[f"{what}, all labels, exactly N"] = summed(peer_results, names, "exact")
+        found[f"{what}, all labels, exactly N"] = _summed(peer_results, names, "exact")
     readers = {reader: f"{reader}, untrained, exactly N" for reader in (*BESIDE, "whisperer")}
     for reader, name in readers.items():
-        found[name] = summed(accuracy_results, [f"untrained-{reader}-{images}" for images in REAL_SETS], "exact")
+        found[name] = _summed(accuracy_results, [f"untrained-{reader}-{images}" for images in REAL_SETS], "exact")
 
+    bases = {reader: found[name] for reader, name in readers.items() if reader in BESIDE}
     rows = []
-    for name, pair in found.items():
-        if pair is None:
-            rows.append([name, NOT_RUN, *[""] * (1 + len(BESIDE))])
+    for name, each in found.items():
+        if each is None:
+            rows.append([name, NOT_RUN, *[""] * (1 + len(bases))])
             continue
-        k, n = pair[1]["k"], pair[1]["n"]
-        beside = ["" if name == readers[reader] else _paired(found[readers[reader]], pair) for reader in BESIDE]
+        k, n = each[1]["k"], each[1]["n"]
+        beside = [paired(base, each) if base and base is not each else "" for base in bases.values()]
         rows.append([name, f"{n - k}", counted(k, n), *beside])
     head = ["audited test images of three real portals", "wrong", "exact match"]
-    return table([*head, *(f"beside {reader}: fixed, broken, McNemar p" for reader in BESIDE)], rows)
-
-
-def _paired(base: Pooled | None, other: Pooled) -> str:
-    """Return the images that only one of both reads right; empty if one has no result or lists not all of them."""
-    if base is None or (pair := differing(base, other)) is None:
-        return ""
-    return f"{pair[0]}, {pair[1]}, {mcnemar(*pair):.2g}"
+    return table([*head, *(f"beside {reader}: fixed, broken, McNemar p" for reader in bases)], rows)
 
 
 def claims_table(accuracy_results: Results, speed_results: Results, peer_results: Results) -> str:

@@ -1,6 +1,6 @@
 """Trained peers beside our network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.accuracy import speed
@@ -59,13 +59,18 @@ def compared(ours: Mapping[str, Any] | None, peer: Mapping[str, Any]) -> str:
     if ours is None:
         return "not run"
     own, other = ours["splits"]["test"]["audited"], peer["splits"]["test"]["audited"]
-    if "wrong_plain" not in own:  # cells of earlier versions listed only what TTA reads wrong
+    # Cells of earlier versions listed only what TTA reads wrong. A peer's list is of exactly N characters.
+    return paired((other["wrong"], other["exact"]), (own.get("wrong_plain", []), own["plain"]))
+
+
+def paired(before: tuple[Sequence[str], Mapping[str, Any]], after: tuple[Sequence[str], Mapping[str, Any]]) -> str:
+    """Return the images that only `after` and only `before` has right, with McNemar's p; empty if a list is incomplete.
+
+    Each is the list of its wrong images and its tally.
+    """
+    if (found := differing(before, after)) is None:
         return ""
-    # A peer's list is of the reading with exactly N characters.
-    if (found := differing((other["wrong"], other["exact"]), (own["wrong_plain"], own["plain"]))) is None:
-        return ""
-    fixed, broken = found
-    return f"{fixed}, {broken}, {mcnemar(fixed, broken):.2g}"
+    return f"{found[0]}, {found[1]}, {mcnemar(*found):.2g}"
 
 
 def peer_costs_table(results: Results, accuracy_results: Results) -> str:
