@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 PACKAGES = (
     "torch", "timm", "albumentations", "opencv-python-headless", "numpy", "pillow", "onnxruntime",
-    "ddddocr", "rapidocr", "captcha-whisperer", "scikit-image",
+    "ddddocr", "rapidocr", "scikit-image",
 )  # fmt: skip
 MADE_OF = ("core", "bench/*.py", "bench/audits")
 """Paths whose state affects the figures."""
