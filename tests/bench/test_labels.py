@@ -48,7 +48,7 @@ def test_a_point_is_the_mean_of_its_seeds() -> None:
 
 
 def test_a_point_that_lacks_a_seed_is_only_in_the_table() -> None:
-    """The figure and the app would show a mean of others. So they do if one seed had other steps."""
+    """The figure and the app leave it out, and so they do if its seeds have different steps."""
     results = {f"digits4-50-scratch-seed{seed}": result(k) for seed, k in enumerate((90, 93))}
     text = "91.5% (84.8% to 96.5%); 90, 93 of 100"
     lines = [line for line in labels.listing(results) if line.startswith("digits4   scratch      50")]
