@@ -32,6 +32,8 @@ COUNTS = (50, 200, 1000)
 """Labels of train and val together, or of people beside readings, for which cells show what more labels bring."""
 EVEN_STEPS = "4976"
 """Steps of preset fast in the minutes of 3,360 steps of the CRNN: on one machine, 14.4 and 21.4 minutes for as many."""
+INITS = ("scratch", "rendered")
+"""Starts of the cells with few labels."""
 HEADS = ("flatten", "pool")
 """Other heads than the default."""
 SHORT = {"steps": "450"}
@@ -227,7 +229,7 @@ CELLS: tuple[Cell, ...] = (
             ("henan1-100", 100, "real, 1 digit"),
             ("hard4000-200", 200, "rendered, 6 digits, hard style"),
         )
-        for init in ("scratch", "rendered")
+        for init in INITS
         for seed in SEEDS
     ),
     *(
@@ -241,7 +243,7 @@ CELLS: tuple[Cell, ...] = (
         for name, what in LABELED
         for count in (COUNTS if name != "portal6" else (200,))
         if (name, count) != ("hard4000", 200)
-        for init in ("scratch", "rendered")
+        for init in INITS
         for seed in seeds_of(count)
     ),
     *(

@@ -29,7 +29,7 @@ from bench.tables.noticed import (
     unfamiliar_table,
     verdicts_table,
 )
-from bench.tables.peers import peer_costs_table, peers_table, rates_table
+from bench.tables.peers import hard_table, peer_costs_table, peers_table, rates_table
 from bench.tables.readers import builtin_table, three_readers_table, untrained_table, zero_table
 from bench.tables.reliability import backups_table, kills_table, metrics_table, states_table
 from bench.tables.speed import speed_table, step_table
@@ -80,6 +80,7 @@ def tables(
         "labels": labels_table(accuracy_results),
         "rates": rates_table(peer_results),
         "peers": peers_table(peer_results, accuracy_results),
+        "hard-peers": hard_table(peer_results, accuracy_results),
         "peer-costs": peer_costs_table(peer_results, accuracy_results),
         "ablations": ablation_table(accuracy_results),
         "short": short_table(accuracy_results),

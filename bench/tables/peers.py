@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.accuracy import speed
+from bench.accuracy.accuracy import INITS, SEEDS
 from bench.accuracy.scores import differing
 from bench.peers import peers
 from bench.peers.search import counterparts
@@ -11,6 +12,15 @@ from bench.tables.markdown import Results, cell_rows, of_group, table
 from bench.tables.trained import minutes
 from core.evaluation.percent import counted
 from core.evaluation.tta_effect import mcnemar
+
+HARD = (
+    *((f"hard4000-200-{init}-seed{seed}", f"crnn-hard4000-200-seed{seed}") for init in INITS for seed in SEEDS),
+    *((f"hard4000-1000-{init}-seed0", "crnn-hard4000-1000-seed0") for init in INITS),
+    *((f"hard4000-fast-seed{seed}", "crnn-hard4000-seed0") for seed in SEEDS),
+    ("hard4000-even-seed0", "crnn-hard4000-seed0"),
+    *((f"hard4000-rendered-seed{seed}", "crnn-hard4000-seed0") for seed in SEEDS),
+)
+"""Each of our cells on the hard style, and the CRNN with as many labels. With 4,000 labels the CRNN has one seed."""
 
 
 def rates_table(results: Results) -> str:
@@ -52,6 +62,21 @@ def peers_table(results: Results, accuracy_results: Results) -> str:
     head += ["ours from rendered weights", "ours from scratch: fixed, broken, McNemar p"]
     head += ["errors with two equal neighbors, then without: as it reads, exactly N, ours from scratch"]
     return table(head, cell_rows(of_group(peers.CELLS, "peers"), results, len(head) - 2, row))
+
+
+def hard_table(results: Results, accuracy_results: Results) -> str:
+    """Return each of our runs on the hard style beside the CRNN with as many labels: minutes, and images read."""
+    rows = []
+    for name, beside in HARD:
+        ours, peer = accuracy_results.get(name), results.get(beside)
+        if ours is None or peer is None:
+            rows.append([f"`{name}`", "not run" if ours is None else f"`{beside}` is not run", *[""] * 5])
+            continue
+        own, other = ours["splits"]["test"]["audited"], peer["splits"]["test"]["audited"]["exact"]
+        figures = [f"{score['k']:,} of {score['n']:,}" for score in (own["plain"], own["tta"], other)]
+        rows.append([f"`{name}`", minutes(ours), *figures, minutes(peer), compared(ours, peer)])
+    head = ["ours", "training", "one view", "TTA", "CRNN, exactly N", "its training"]
+    return table([*head, "one view beside it: fixed, broken, McNemar p"], rows)
 
 
 def compared(ours: Mapping[str, Any] | None, peer: Mapping[str, Any]) -> str:

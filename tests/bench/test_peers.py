@@ -18,7 +18,7 @@ from bench.cells import ROOT, Bench, CellError, save_result
 from bench.peers import peers
 from bench.peers.crnn import Crnn, CrnnRun, build_crnn, ctc_loss, exactly, greedy
 from bench.peers.search import Peer, best_rate, counterparts, searched
-from bench.tables.peers import peer_costs_table, peers_table
+from bench.tables.peers import HARD, hard_table, peer_costs_table, peers_table
 from core.charset import TextSpec
 from core.evaluation.percent import counted
 from core.model.config import preset
@@ -233,6 +233,29 @@ def test_the_table_sets_the_peer_beside_our_run() -> None:
 
     times = "0.7 min, step 180; 0.7 min, step 180 | not recorded |"
     assert f"| 870,000, 880,000 | 4.0, 5.0, 3.0 | 300.0, 200.0 | {times}" in peer_costs_table(results, own)
+
+
+def test_our_runs_on_the_hard_style_stand_beside_the_crnn_with_as_many_labels() -> None:
+    common = {"choices": {"device": "cpu", "threads": 1}, "seconds": 90.0, "steps": 1500}
+    peer = common | {"splits": score({1, 2, 3}, ("greedy", "exact"))}
+    ours = common | {"splits": score({3}, ("plain", "tta"))}
+    ours["splits"]["test"]["audited"]["wrong_plain"] = ours["splits"]["test"]["audited"]["wrong"]
+
+    text = hard_table({"crnn-hard4000-1000-seed0": peer}, {"hard4000-1000-scratch-seed0": ours})
+
+    took = "1.5 min, 1,500 steps, 1 thread"
+    assert f"| `hard4000-1000-scratch-seed0` | {took} | 19 of 20 | 19 of 20 | 17 of 20 | {took} | 2, 0, 0.5 |" in text
+    assert "| `hard4000-1000-rendered-seed0` | not run |" in text
+    assert "| `hard4000-fast-seed0` | not run |" in text
+    alone = hard_table({}, {"hard4000-1000-scratch-seed0": ours})
+    assert "| `hard4000-1000-scratch-seed0` | `crnn-hard4000-1000-seed0` is not run |" in alone
+
+
+def test_every_cell_beside_the_crnn_exists_and_has_as_many_labels() -> None:
+    ours, crnn = {cell.name: cell for cell in accuracy.CELLS}, {cell.name: cell for cell in peers.CELLS}
+    for name, beside in HARD:
+        assert ours[name].image_set.few == crnn[beside].image_set.few
+        assert ours[name].image_set.draw == crnn[beside].image_set.draw
 
 
 def test_the_tables_have_the_other_tool_too() -> None:
