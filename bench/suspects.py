@@ -63,6 +63,9 @@ class SuspectCell(Cell):
             return "needs the readers: pip install 'slotlab[readers]'"
         return super().missing(data)
 
+    def changed(self, result: Mapping[str, Any]) -> bool:  # noqa: ARG002 - a result keeps no settings
+        return False
+
 
 CELLS = (
     SuspectCell(

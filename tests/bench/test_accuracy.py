@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from bench import drift, suspects, unfamiliar, verdicts
 from bench.accuracy import accuracy, speed, untrained
 from bench.accuracy.cell import Cell
 from bench.accuracy.data import FOLDS, SETS, ImageSet, Readings, drawn, fold_of, freeze, taught
@@ -52,6 +53,26 @@ def bench_in(folder: Path) -> Bench:
 
 
 # The command
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells"),
+    [
+        ("accuracy", accuracy.CELLS),
+        ("speed", (*speed.CELLS, *speed.STEPS)),
+        ("peers", peers.CELLS),
+        ("suspects", suspects.CELLS),
+        ("unfamiliar", unfamiliar.CELLS),
+        ("drift", drift.CELLS),
+        ("verdicts", verdicts.CELLS),
+    ],
+)
+def test_every_cell_with_a_result_has_a_state(tmp_path: Path, kind: str, cells: Sequence[Cell]) -> None:
+    """Results of every kind can be compared to the settings of today."""
+    bench = Bench(kind=kind, work=tmp_path, results=RESULTS / kind)
+    measured = [cell for cell in cells if bench.result(cell).exists()]
+    assert measured
+    assert all(state_of(cell, bench).startswith("done") for cell in measured)
 
 
 @pytest.mark.long
