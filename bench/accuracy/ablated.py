@@ -1,7 +1,7 @@
 """The worker of a cell with a variant: `python -m bench.accuracy.ablated JOB_DIR`.
 
-A variant sets parameters of the network and freezes them, or changes the run. The network that reads has the same
-parts, so its weights are read like those of any run.
+A variant sets parameters of the network and freezes them, or changes the run. The network has the same parts, so its
+weights are read like those of any run.
 """
 
 import math
@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from core.jobs.work import Work, run_worker
 from core.model.network import AveragePool, QueryPool, Recognizer
@@ -77,8 +76,8 @@ NETWORKS: dict[str, Callable[[Recognizer], None]] = {
 
 def run_of(variant: str) -> type[Run]:
     """Return the training of a variant."""
-    if variant in RUNS:
-        return RUNS[variant]
+    if variant == "no-ema":
+        return WithoutAverage
 
     class Changed(Run):
         def build(self, *, starts: bool) -> nn.Module:
@@ -94,49 +93,6 @@ class WithoutAverage(Run):
     """A run that reads with the weights of its last step."""
 
     ema_decay = 0.0
-
-
-class WithColumns(Run):
-    """A run with a second loss: CTC over the columns of the map, by one layer that all columns share.
-
-    The layer only trains. The weights that read images are without it.
-    """
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.tokens_BLD = torch.zeros(())
-        self.model.get_submodule("neck").register_forward_hook(self.keep)
-
-    def build(self, *, starts: bool) -> nn.Module:
-        model = super().build(starts=starts)
-        assert isinstance(model, Recognizer)
-        width = model.neck[1].out_features
-        assert isinstance(width, int)
-        model.add_module(COLUMNS, nn.Linear(width, self.spec.num_classes + 1))  # class 0 is CTC's blank
-        return model
-
-    def keep(self, _module: nn.Module, _inputs: Any, tokens_BLD: Tensor) -> None:
-        self.tokens_BLD = tokens_BLD
-
-    def loss_of(self, logits: Tensor, targets_BP: Tensor, weights_B: Tensor | None) -> tuple[Tensor, Tensor]:
-        loss, accuracy = super().loss_of(logits, targets_BP, weights_B)
-        assert isinstance(self.model, Recognizer)
-        columns_BWD = self.tokens_BLD.float().view(len(targets_BP), *self.model.grid, -1).mean(dim=1)
-        log_probs_WBC = self.model.get_submodule(COLUMNS)(columns_BWD).log_softmax(dim=2).transpose(0, 1)
-        (width, count, _), length = log_probs_WBC.shape, targets_BP.shape[1]
-        # A text that needs more columns than the map has would give an infinite loss.
-        by_columns = functional.ctc_loss(
-            log_probs_WBC, targets_BP + 1, torch.full((count,), width), torch.full((count,), length), zero_infinity=True
-        )
-        return loss + by_columns, accuracy
-
-    def exported(self) -> dict[str, Any]:
-        return {name: value for name, value in super().exported().items() if not name.startswith(f"{COLUMNS}.")}
-
-
-COLUMNS = "columns"
-"""Name of the layer of WithColumns."""
-RUNS: dict[str, type[Run]] = {"no-ema": WithoutAverage, "ctc": WithColumns}
 
 
 def run_job(work: Work) -> dict[str, Any] | None:

@@ -35,7 +35,7 @@ CHANGES: tuple[tuple[str, str, dict[str, str], str], ...] = (
     ("ink-only", "no colors", {"ink": "true"}, ""),
     *((f"no-{name}", f"no transforms of {name}", {"augment": without(*names)}, "") for name, names in GROUPS.items()),
     ("no-ema", "no average of the weights", {}, "no-ema"),
-    ("ctc", "a second loss in training: CTC over the columns", {}, "ctc"),
+    ("no-columns", "no loss over the columns", {"column_loss": "0"}, ""),
 )
 """Name, what is changed, options, and variant."""
 
@@ -69,15 +69,12 @@ ABLATIONS: tuple[Cell, ...] = (
     ),
     *(
         Cell(
-            name=f"ablation-200-{init}-ctc-seed{seed}",
-            what=f"200 labels, init={init}, a second loss in training: CTC over the columns",
+            name=f"ablation-200-no-columns-seed{seed}",
+            what="200 labels, no loss over the columns",
             group="ablations",
             images=f"hard4000-200-draw{seed}",
-            options={"seed": str(seed), "init": init},
-            variant="ctc",
-            worker=WORKER,
+            options={"seed": str(seed), "column_loss": "0"},
         )
-        for init in ("scratch", "rendered")
         for seed in SEEDS
     ),
 )
@@ -87,7 +84,7 @@ def base_of(cell: str) -> str | None:
     """Return the name of the unchanged cell with the same images and seed. None for an unchanged one."""
     change, seed = cell.removeprefix("ablation-").rsplit("-", 1)
     if change.startswith("200-"):
-        return f"hard4000-{change.removesuffix('-ctc')}-{seed}"
+        return f"hard4000-200-scratch-{seed}"
     if not change.startswith("portal6-"):
         return f"hard4000-fast-{seed}"
     return None if change == "portal6-base" else f"ablation-portal6-base-{seed}"

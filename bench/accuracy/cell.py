@@ -1,7 +1,7 @@
 """Cells that read images, mostly with a trained run. Does not import torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,16 @@ class Cell(BenchCell):
     def changed(self, result: Mapping[str, Any]) -> bool:
         if self.preset is None:
             return False
-        config = self.config()
-        # Options that are missing in old results had their default value.
-        if TrainConfig.from_dict(result["config"]) != config:
+        config, warm = self.config(), result.get("choices", {}).get("init", "scratch") != "scratch"
+        # Options that are missing in old results had their default value, or that of `from_dict`.
+        before, now = (
+            replace(each, column_loss=each.planned_column_loss(self.image_set.length, starts_warm=warm))
+            for each in (TrainConfig.from_dict(result["config"]), config)
+        )
+        if before != now:
             return True
         if config.max_minutes is not None:  # the machine decides how many steps that is
             return False
-        warm = result["choices"].get("init", "scratch") != "scratch"
         planned, _ = config.planned_steps(result["data"]["n"]["train"], starts_warm=warm)
         return bool(result["steps"] != planned)
 

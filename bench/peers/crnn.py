@@ -15,7 +15,7 @@ from torch.nn import functional
 from bench.accuracy.untrained import best_symbols
 from core.charset import TextSpec
 from core.model.config import TrainConfig
-from core.model.network import read_batch, to_input
+from core.model.network import autocast, read_batch, to_input
 from core.readers.decoder import Folding, decode
 from core.training.engine import Run
 
@@ -106,12 +106,17 @@ class CrnnRun(Run):
     def build(self, *, starts: bool) -> nn.Module:  # noqa: ARG002 - it always starts from noise
         return build_crnn(self.config, self.spec, self.choices)
 
-    def loss_of(self, logits: Tensor, targets_BP: Tensor, weights_B: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the loss of a batch, and the fraction of texts that the best symbols of the frames give."""
+    def losses_of(
+        self, images_B3HW: Tensor, targets_BP: Tensor, weights_B: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Return the loss of a batch twice, and the fraction of texts that the best symbols of the frames give."""
         assert weights_B is None  # the labels of these cells are all of people
+        with autocast(self.choices):
+            logits = self.model(images_B3HW).float()
         texts = [greedy(logits_TS, self.spec) for logits_TS in logits.detach().cpu().numpy()]
         right = [text == self.spec.decode(row) for text, row in zip(texts, targets_BP.cpu().numpy(), strict=True)]
-        return ctc_loss(logits, targets_BP), torch.tensor(right).float().mean()
+        loss = ctc_loss(logits, targets_BP)
+        return loss, loss, torch.tensor(right).float().mean()
 
     def read_val(self) -> dict[str, Any]:
         """Return the figures on the validation images. Readings have exactly as many characters as the labels."""

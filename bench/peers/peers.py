@@ -23,8 +23,9 @@ from bench.accuracy.training import train
 from bench.cells import Bench, load_results
 from bench.grid import main
 from bench.peers import plates
-from bench.peers.search import LONG, Peer, best_rate, search_cells, searched
+from bench.peers.search import LONG, PEER, Peer, best_rate, search_cells, searched
 from core.jobs.jobdir import JobDir
+from core.model.config import TrainConfig
 from core.training.snapshot import load_snapshot
 
 RATES = ("0.0005", "0.001", "0.002", "0.004")
@@ -51,7 +52,7 @@ CELLS: tuple[Cell, ...] = (
             what=f"{what}, {count:,} labels",
             group="peers",
             images=f"{name}-{count}-draw{seed}",
-            options={"seed": str(seed), "device": "cpu"},
+            options=PEER | {"seed": str(seed)},
             worker=WORKER,
             rates=rates_of(name),
         )
@@ -66,7 +67,7 @@ CELLS: tuple[Cell, ...] = (
             what=f"{what}, all labels",
             group="peers",
             images=images,
-            options=options | {"device": "cpu"},
+            options=PEER | options,
             worker=WORKER,
             rates=rates_of(name),
         )
@@ -81,7 +82,7 @@ CELLS: tuple[Cell, ...] = (
             what=f"real, 4 digits, {labels} labels, three times the steps",
             group="peers",
             images=images,
-            options={"seed": "0", "device": "cpu", "steps": steps},
+            options=PEER | {"seed": "0", "steps": steps},
             worker=WORKER,
             rates=rates_of("digits4"),
         )
@@ -98,7 +99,7 @@ QUICK = Cell(
     what="rendered; shows no more than that the bench works",
     group="peers",
     images="quick",
-    options={"device": "cpu", "image_size": "32x96", "batch_size": "16", "max_steps": "12", "lr": "0.002"},
+    options=PEER | {"image_size": "32x96", "batch_size": "16", "max_steps": "12", "lr": "0.002"},
     worker=WORKER,
 )
 
@@ -111,7 +112,7 @@ def measure(cell: Cell, bench: Bench) -> dict[str, Any]:
         search = searched(results, cell.rates)
         cell = replace(cell, options=dict(cell.options) | {"lr": best_rate(search)})
         winner = next(results[name] for name, rate in cell.rates.items() if rate == cell.options["lr"])
-        if winner["config"] == cell.config().to_dict() and winner["data"]["name"] == cell.images:
+        if TrainConfig.from_dict(winner["config"]) == cell.config() and winner["data"]["name"] == cell.images:
             names = {"cell": cell.name, "what": cell.what, "options": dict(cell.options)}
             return winner | names | {"search": search}
     trained = train(cell, bench)

@@ -19,7 +19,7 @@ from bench.accuracy.accuracy import LABELED
 from bench.accuracy.cell import Cell
 from bench.accuracy.data import FOLDS
 from bench.cells import RESULTS
-from bench.peers.search import Peer, counterparts, search_cells
+from bench.peers.search import PEER, Peer, counterparts, search_cells
 from core.model.config import TrainConfig
 
 VARIABLE = "SLOTLAB_BENCH_PLATES"
@@ -85,7 +85,7 @@ def _searched(images: str, name: str, suffix: str, what: str, options: Mapping[s
         what=what,
         group="peers",
         images=images,
-        options={**options, "device": "cpu"},
+        options=PEER | dict(options),
         beside=counterparts(cell)[0],
         rates=RATE_CELLS,
     )
@@ -111,6 +111,6 @@ QUICK = Plates(
     what="rendered; shows no more than that the bench works",
     group="peers",
     images="quick",
-    options={"device": "cpu", "seed": "0", "lr": "0.001", "max_minutes": "0.05"},
+    options=PEER | {"seed": "0", "lr": "0.001", "max_minutes": "0.05"},
     beside="",
 )

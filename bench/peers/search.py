@@ -8,6 +8,8 @@ from bench.accuracy.cell import Cell
 from bench.cells import CellError
 
 CellT = TypeVar("CellT", bound=Cell)
+PEER = {"device": "cpu", "column_loss": "0"}
+"""Options of every peer. The loss over the columns is ours."""
 LONG = "long"
 """End of the name of a cell with more steps than ours has."""
 
@@ -44,7 +46,7 @@ def search_cells(kind: type[CellT], searched: str, rates: Mapping[str, str], **m
             what=f"search on val, {what}",
             group="rates",
             images=images,
-            options={"seed": "0", "device": "cpu", "lr": rate},
+            options=PEER | {"seed": "0", "lr": rate},
             **more,  # type: ignore[arg-type]
         )
         for name, rate in rates.items()

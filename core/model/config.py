@@ -246,6 +246,13 @@ class TrainConfig:
     max_minutes: float | None = option(
         None, "Stop after this many minutes; the schedule is scaled to fit.", low=0.01, high=100_000, none_text="none"
     )
+    column_loss: float | None = option(
+        None,
+        "Weight of a second loss in training, CTC over the columns of the feature map; auto is 1 from new weights and "
+        "0 from initial ones.",
+        low=0,
+        high=10,
+    )
     drop_seen_strings: bool = option(False, "Exclude training images whose text also occurs in val or test.")
     reading_weight: float = option(
         0.5,
@@ -276,7 +283,8 @@ class TrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
         """Build from `to_dict`. Raises OptionError for an unknown key or a value that is not allowed.
 
-        Runs of earlier versions have no `init`: they started from scratch. Their default rate was a number.
+        Runs of earlier versions have no `init`: they started from scratch. Their default rate was a number. They have
+        no `column_loss` either, and trained without one.
         """
         if not isinstance(values, Mapping):
             raise OptionError("The settings of the run are missing or damaged.")
@@ -293,12 +301,18 @@ class TrainConfig:
                 raise OptionError(f"{name} must be a whole number between 1 and {MAX_STEPS:,}.")
         size = values.get("image_size")
         former = {"lr": None} if "auto_lr" not in values and values.get("lr") == cls.auto_lr else {}
-        return cls(**({"init": "scratch"} | dict(values) | former | {"image_size": tuple(size) if size else None}))
+        earlier: dict[str, Any] = {"init": "scratch", "column_loss": 0.0}
+        return cls(**(earlier | dict(values) | former | {"image_size": tuple(size) if size else None}))
 
     def planned_rate(self, train_images: int, *, starts_warm: bool) -> float:
         """Return the peak learning rate."""
         share = min(1.0, math.sqrt(train_images / MANY_IMAGES)) if starts_warm else 1.0
         return self.lr or self.auto_lr * share
+
+    def planned_column_loss(self, length: int, *, starts_warm: bool) -> float:
+        """Return the weight of the loss over the columns. A text of one character has no order to learn."""
+        auto = 0.0 if starts_warm or length == 1 else 1.0
+        return auto if self.column_loss is None else self.column_loss
 
     def rate_of(self, choices: Mapping[str, Any]) -> float:
         """Return the peak learning rate that a run chose. Runs of earlier versions chose none."""
@@ -317,8 +331,8 @@ PRESETS: dict[str, TrainConfig] = {
     # Touching characters need a finer map, so stride 8: of 1,000 hard images, 946 are right after 700 steps, and 897
     # after 1,200 steps at stride 16.
     "fast": TrainConfig(),
-    "article": TrainConfig(backbone="eca_nfnet_l0", stride=32, auto_lr=1e-3, auto_steps=4000),
-    "article-cut": TrainConfig(backbone="eca_nfnet_l0", stride=16, auto_lr=1e-3, auto_steps=4000),
+    "article": TrainConfig(backbone="eca_nfnet_l0", stride=32, auto_lr=1e-3, auto_steps=4000, column_loss=0.0),
+    "article-cut": TrainConfig(backbone="eca_nfnet_l0", stride=16, auto_lr=1e-3, auto_steps=4000, column_loss=0.0),
 }
 
 

@@ -189,7 +189,7 @@ class Recognizer(nn.Module):
         except Exception as error:  # backbones with a fixed input size raise various errors
             size = "x".join(map(str, image_size))
             raise OptionError(f"The backbone {backbone!r} cannot read images of {size}: {error}") from error
-        self.grid = (rows, columns)
+        self.grid, self.width = (rows, columns), width
         self.neck = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
         self.pool: nn.Module
         if head == "query":
@@ -215,9 +215,13 @@ class Recognizer(nn.Module):
         tokens_BLD: Tensor = self.neck(self._map(images_B3HW).flatten(2).transpose(1, 2))
         return tokens_BLD
 
-    def forward(self, images_B3HW: Tensor) -> Tensor:
-        logits_BPC: Tensor = self.heads(self.pool(self.tokens(images_B3HW)))
+    def read(self, tokens_BLD: Tensor) -> Tensor:
+        """Return logits B x P x C of the cells of a map."""
+        logits_BPC: Tensor = self.heads(self.pool(tokens_BLD))
         return logits_BPC
+
+    def forward(self, images_B3HW: Tensor) -> Tensor:
+        return self.read(self.tokens(images_B3HW))
 
 
 def _backbone(name: str, stride: int, weights: str | None) -> nn.Module:

@@ -60,8 +60,7 @@ class Diagnosis:
     sentence: str
     """The observation, with figures."""
     advice: str = ""
-    """Next step. Options stand between backticks, see core.model.config.with_titles."""
-    """The next step for the user, or empty."""
+    """The next step for the user, or empty. Options stand between backticks, see core.model.config.with_titles."""
     overdue: bool = False
     """True if a plateau lasts longer than expected."""
     poor: bool = False

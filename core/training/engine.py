@@ -41,6 +41,7 @@ from core.model.network import (
 )
 from core.model.pretrained import find_weights
 from core.model.warm_start import load_initial, start_from
+from core.training.columns import Columns
 from core.training.guessing import Guessing
 from core.training.probe import probe
 from core.training.snapshot import READINGS, Snapshot, batch_order
@@ -106,6 +107,7 @@ def choose(
         "steps_per_epoch": per_epoch,
         "epochs": math.ceil(steps / per_epoch),
         "lr": config.planned_rate(len(train), starts_warm=initial is not None),
+        "column_loss": config.planned_column_loss(spec.length, starts_warm=initial is not None),
         "guessing": Guessing.of_labels([snapshot.labels[index] or "" for index in train]).to_dict(),
     }
     if initial:
@@ -234,7 +236,8 @@ class Run:
         self.per_epoch: int = choices["steps_per_epoch"]
         self.step, self.earlier_seconds = 0, 0.0
         self.best: dict[str, Any] | None = None
-        self.loss = self.accuracy = torch.zeros(())  # of the last step; reading them would wait for a GPU
+        # Of the last step; reading them would wait for a GPU. `total` has the loss over the columns too.
+        self.total = self.loss = self.accuracy = torch.zeros(())
         self.last_save = float("-inf")
         self.validated_step = 0
 
@@ -249,7 +252,10 @@ class Run:
         self.ema.to(self.device).to(memory_format=self.format)
         self.ema.load_state_dict(self.model.state_dict())
         self.ema.eval()
+        self.columns = self.build_columns()
         groups = parameter_groups(self.model, lr=config.rate_of(choices), weight_decay=config.weight_decay)
+        if self.columns is not None:
+            groups.append({"params": [*self.columns.parameters()], "lr": config.rate_of(choices), "weight_decay": 0.0})
         self.peak_lrs = [group["lr"] for group in groups]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
         self.start = time.monotonic()  # set last, because max_minutes limits training only
@@ -263,9 +269,26 @@ class Run:
             start_from(model, self.config, self.spec, self.choices)
         return model
 
-    def loss_of(self, logits: Tensor, targets_BP: Tensor, weights_B: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the loss of a batch, and the fraction of characters right."""
-        return _loss(logits, targets_BP, weights_B), (logits.detach().argmax(dim=2) == targets_BP).float().mean()
+    def build_columns(self) -> Columns | None:
+        """Return the layer of the loss over the columns; None if the run has no such loss."""
+        if not self.choices.get("column_loss"):  # runs of earlier versions have none
+            return None
+        assert isinstance(self.model, Recognizer)
+        return Columns(self.model, self.spec.num_classes).to(self.device)
+
+    def losses_of(
+        self, images_B3HW: Tensor, targets_BP: Tensor, weights_B: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Return the loss that trains, the part of it from the heads, and the fraction of characters right."""
+        assert isinstance(self.model, Recognizer)
+        with autocast(self.choices):
+            tokens_BLD = self.model.tokens(images_B3HW)
+            logits_BPC = self.model.read(tokens_BLD).float()
+        total = loss = _loss(logits_BPC, targets_BP, weights_B)
+        if self.columns is not None:
+            by_columns = _weighted(self.columns(tokens_BLD, targets_BP), weights_B)
+            total = loss + self.choices["column_loss"] * by_columns
+        return total, loss, (logits_BPC.detach().argmax(dim=2) == targets_BP).float().mean()
 
     def read_val(self) -> dict[str, Any]:
         """Return the figures of the averaged weights on the validation images."""
@@ -317,27 +340,23 @@ class Run:
         for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
             group["lr"] = peak * learning_rate_factor(self.progress())
         self.model.train()
-        with autocast(self.choices):
-            logits = self.model(images_B3HW).float()
-        loss, accuracy = self.loss_of(logits, targets_BP, weights_B)
+        total, loss, accuracy = self.losses_of(images_B3HW, targets_BP, weights_B)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         self.optimizer.step()
         self.step += 1
         average(self.ema, self.model, self.step, self.ema_decay)
-        self.loss = loss.detach()
-        self.accuracy = accuracy
+        self.total, self.loss, self.accuracy = total.detach(), loss.detach(), accuracy
 
     def finite_loss(self) -> float:
-        """Return the loss of the last step. Raises NonFiniteError, so nothing non-finite is shown or saved."""
-        value = self.loss.item()
-        if not math.isfinite(value):
+        """Return the heads' loss of the last step. Raises NonFiniteError, so nothing non-finite is shown or saved."""
+        if not math.isfinite(value := self.total.item()):
             raise NonFiniteError(
                 f"The loss became {value} by step {self.step}. The last good checkpoint is kept. "
                 "Try a lower `lr`, or check for damaged images."
             )
-        return value
+        return self.loss.item()
 
     # Numbers
 
@@ -404,6 +423,8 @@ class Run:
             "seconds": self.seconds(),
             "random": torch.get_rng_state(),
         }
+        if self.columns is not None:
+            state["columns"] = self.columns.state_dict()
         checkpoint.save(self.folder, "step", self.step, state, {"best": self.best})
         self.last_save = time.monotonic()
 
@@ -420,6 +441,8 @@ class Run:
         with checkpoint.fitting():
             self.model.load_state_dict(state["training_model"])
             self.ema.load_state_dict(state["model"])
+            if self.columns is not None:
+                self.columns.load_state_dict(state["columns"])
             self.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
             self.step, self.best, self.earlier_seconds = state["step"], state["best"], state["seconds"]
@@ -450,7 +473,12 @@ def _loss(logits_BPC: Tensor, targets_BP: Tensor, weights_B: Tensor | None) -> T
     if weights_B is None:
         return functional.cross_entropy(logits, targets)
     losses_BP = functional.cross_entropy(logits, targets, reduction="none").view_as(targets_BP)
-    return (losses_BP.mean(dim=1) * weights_B).sum() / weights_B.sum()
+    return _weighted(losses_BP.mean(dim=1), weights_B)
+
+
+def _weighted(losses_B: Tensor, weights_B: Tensor | None) -> Tensor:
+    """Return the mean, weighted by image."""
+    return losses_B.mean() if weights_B is None else (losses_B * weights_B).sum() / weights_B.sum()
 
 
 def learning_rate_factor(progress: float) -> float:

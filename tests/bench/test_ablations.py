@@ -1,14 +1,12 @@
 """Ablations: what a variant freezes, the interval of a difference, and cells that name an unchanged run."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from bench.accuracy.ablated import COLUMNS, NETWORKS, run_of, sinusoids
+from bench.accuracy.ablated import NETWORKS, run_of, sinusoids
 from bench.accuracy.ablations import ABLATIONS, GROUPS, base_of, changed, paired95
 from bench.accuracy.accuracy import CELLS, QUICK, measure
 from bench.cells import Bench
@@ -17,7 +15,6 @@ from core.images.augment_settings import DEFAULT_AUGMENT
 from core.model.config import TrainConfig
 from core.model.network import Recognizer, build_model
 from core.training import engine
-from core.training.engine import Run
 from tests.helpers import toy
 
 SPEC = TextSpec(4, "0123456789")
@@ -85,40 +82,6 @@ def test_a_run_without_average_reads_with_its_last_weights(tmp_path: Path) -> No
     run.train_step(*next(run.batches()))
     for averaged, current in zip(run.ema.parameters(), run.model.parameters(), strict=True):
         assert torch.equal(averaged, current)
-
-
-def run_with_columns(folder: Path) -> Run:
-    data = toy.snapshot(folder)
-    choices = engine.choose(data, toy.CONFIG, toy.SPEC, say=lambda _: None)
-    return run_of("ctc")(data, toy.CONFIG, toy.SPEC, choices, folder)
-
-
-def test_the_second_loss_is_that_of_all_alignments(tmp_path: Path) -> None:
-    run = run_with_columns(tmp_path)
-    layer = run.model.get_submodule(COLUMNS)
-    assert isinstance(layer, torch.nn.Linear)
-    torch.nn.init.zeros_(layer.weight)
-    torch.nn.init.zeros_(layer.bias)
-    images_B3HW, targets_BP, weights = next(run.batches())
-    logits = run.model(images_B3HW)
-    columns, length, classes = run.model.grid[1], toy.SPEC.length, toy.SPEC.num_classes  # type: ignore[index, union-attr]
-    repeats_B = (targets_BP[:, 1:] == targets_BP[:, :-1]).sum(dim=1).tolist()
-    assert set(repeats_B) == {0, 1}
-    # All alignments are equally likely. A blank must come between equal neighbors.
-    alignments = [math.comb(columns + length - repeats, 2 * length) for repeats in repeats_B]
-    expected = np.mean([columns * math.log(classes + 1) - math.log(count) for count in alignments]) / length
-    added = run.loss_of(logits, targets_BP, weights)[0] - engine.Run.loss_of(run, logits, targets_BP, weights)[0]
-    assert added.item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_the_layer_of_the_second_loss_learns_and_does_not_read(tmp_path: Path) -> None:
-    run = run_with_columns(tmp_path)
-    before = [value.clone() for value in run.model.get_submodule(COLUMNS).parameters()]
-    for batch, _ in zip(run.batches(), range(3), strict=False):
-        run.train_step(*batch)
-    after = list(run.model.get_submodule(COLUMNS).parameters())
-    assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
-    build_model(toy.CONFIG, toy.SPEC, run.choices, weights=None).load_state_dict(run.exported())
 
 
 def test_the_groups_are_all_default_transforms() -> None:
