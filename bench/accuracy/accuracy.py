@@ -36,24 +36,6 @@ INITS = ("scratch", "rendered")
 """Starts of the cells with few labels."""
 HEADS = ("flatten", "pool")
 """Other heads than the default."""
-SHORT = {"steps": "450"}
-"""Enough to compare settings, in a third of the time of a full run."""
-
-SHORT_ABLATIONS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
-    ("digits4-base", "digits4", "as preset fast", {}),
-    ("digits4-head-flatten", "digits4", "head=flatten", {"head": "flatten"}),
-    ("digits4-head-pool", "digits4", "head=pool", {"head": "pool"}),
-    ("digits4-heads-own", "digits4", "tied_heads=false", {"tied_heads": "false"}),
-    ("digits4-ink-on", "digits4", "ink=true", {"ink": "true"}),
-    ("digits4-stride-16", "digits4", "stride=16", {"stride": "16"}),
-    ("digits4-augment-off", "digits4", "augment={}", {"augment": "{}"}),
-    ("portal6-base", "portal6-fold0", "as preset fast", {}),
-    ("portal6-crop-off", "portal6-fold0", "crop=false", {"crop": "false"}),
-    ("portal6-ink-on", "portal6-fold0", "ink=true", {"ink": "true"}),
-    ("wide4-base", "wide4", "rendered, 4 digits on twice their width", {}),
-)
-"""Name, images, difference, options. All use preset fast, seed 0 and SHORT."""
-
 LABELED = (
     ("digits4", "real, 4 digits"),
     ("henan4", "real, 4 digits"),
@@ -148,16 +130,6 @@ CELLS: tuple[Cell, ...] = (
     *ABLATIONS,
     *(
         Cell(
-            name=name,
-            what=what,
-            group="short",
-            images=images,
-            options=SHORT | options,
-        )
-        for name, images, what, options in SHORT_ABLATIONS
-    ),
-    *(
-        Cell(
             name=f"kind-{images}",
             what=what,
             group="kinds",
@@ -177,6 +149,7 @@ CELLS: tuple[Cell, ...] = (
             what=what,
             group=group,
             images=f"{name}-{group}{fold}",
+            options={"init": "auto"},
             needs=("readers",),
         )
         for group in ("zero", "fifty")

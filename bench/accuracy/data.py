@@ -247,7 +247,6 @@ def all_test(rows: list[Row]) -> list[Row]:
 
 
 _HARD = (Part(seed=1000, counts=(("train", 3600), ("val", 400))), Part(seed=2000, counts=(("test", 10_000),)))
-_WIDE = (Part(seed=3000, counts=(("train", 2000), ("val", 200), ("test", 1000))),)
 _KINDS = (Part(seed=4000, counts=(("train", 1800), ("val", 200))), Part(seed=4001, counts=(("test", 2000),)))
 _DIGITS4 = ImageSet(name="digits4", length=4, folder="digits4", labels="labels.csv")
 _HENAN4 = ImageSet(name="henan4", length=4, folder="henan4", labels="labels.csv")
@@ -290,7 +289,6 @@ SETS: dict[str, ImageSet] = {
         ImageSet(name="single", length=1, charset="0123456789N", cut_from=("digits4", "henan4")),
         ImageSet(name="portal6-all", length=6, folder="portal6", divide=all_test),
         _HARD4000,
-        ImageSet(name="wide4", length=4, parts=_WIDE),
         ImageSet(name="demo", length=6, parts=(Part(seed=0, counts=(("hash", 6000),)),)),
         *(
             replace(images, name=f"{images.name}-{count}-draw{draw}", few=count, draw=draw)
@@ -318,5 +316,5 @@ SETS: dict[str, ImageSet] = {
         ImageSet(name="quick", length=6, parts=(Part(seed=0, counts=(("train", 64), ("val", 16), ("test", 16))),)),
     )
 }
-"""In `wide4`, images are about twice as wide as their text, which may be anywhere. `demo` is the set of `slotlab demo`.
-`quick` is a smoke test. To choose something, `hard4000-untested` has no test images, `hard4000-other` has others."""
+"""`demo` is the set of `slotlab demo`, and `quick` is a smoke test. To choose something, `hard4000-untested` has no
+test images, and `hard4000-other` has others."""

@@ -38,16 +38,6 @@ def beside(fixed: int, broken: int, n: int) -> str:
     return f"**{text}**" if low > 0 or high < 0 else text
 
 
-def short_table(results: Results) -> str:
-    def row(result: Mapping[str, Any]) -> list[str]:
-        splits = (result["splits"][name]["raw"] for name in ("val", "test"))
-        return [counted(split[key]["k"], split[key]["n"]) for split in splits for key in ("plain", "tta")]
-
-    steps = accuracy.SHORT["steps"]
-    head = [f"ablation, {steps} steps", "option", "val", "val with TTA", "test", "test with TTA"]
-    return table(head, cell_rows(of_group(accuracy.CELLS, "short"), results, len(head) - 2, row))
-
-
 def kinds_table(results: Results) -> str:
     head = ["kind", *COLUMNS]
     return table(head, cell_rows(of_group(accuracy.CELLS, "kinds"), results, len(head) - 2, trained_columns))

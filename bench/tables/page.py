@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import RESULTS, ROOT, load_results
-from bench.tables.ablations import ablation_table, kinds_table, short_table
+from bench.tables.ablations import ablation_table, kinds_table
 from bench.tables.bundles import batch_table, bundles_table, one_image_table, service_table
 from bench.tables.claims import claims_table, pooled_table
 from bench.tables.labeling import (
@@ -83,7 +83,6 @@ def tables(
         "hard-peers": hard_table(peer_results, accuracy_results),
         "peer-costs": peer_costs_table(peer_results, accuracy_results),
         "ablations": ablation_table(accuracy_results),
-        "short": short_table(accuracy_results),
         "kinds": kinds_table(accuracy_results),
         "speed": speed_table(speed_results),
         "step": step_table(speed_results),
