@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.accuracy import accuracy
 from bench.cells import RESULTS, ROOT, load_results
 from bench.tables.ablations import ablation_table, kinds_table
 from bench.tables.bundles import batch_table, bundles_table, one_image_table, service_table
@@ -105,6 +106,12 @@ def tables(
     }
 
 
+def former(results: Results) -> str:
+    """Return the results that another run would replace, because settings have changed since."""
+    names = [f"`{cell.name}`" for cell in accuracy.CELLS if cell.name in results and cell.changed(results[cell.name])]
+    return f"Results of former settings: {', '.join(names)}." if names else "All results have the settings of today."
+
+
 def section(accuracy_results: Results, speed_results: Results, ui_results: Results = NO_RESULTS) -> str:
     """Return all tables as one Markdown text."""
     return "\n\n".join(filter(None, tables(accuracy_results, speed_results, ui_results).values()))
@@ -140,7 +147,8 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
 
 
 def current(results: Path = RESULTS) -> dict[str, str]:
-    return tables(*(load_results(results / group) for group in GROUPS))
+    found = [load_results(results / group) for group in GROUPS]
+    return tables(*found) | {"former": former(found[0])}
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from core.images.augment_settings import DEFAULT_AUGMENT
 from core.model.config import OPTIONS
 
 NOT_RECORDED = "not recorded"
-DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights", "init", "lr", "guessing"}
+DERIVED = {"probe_ms", "centers", "sigma", "box_reason", "weights", "init", "lr", "column_loss", "guessing"}
 """Choices in run.json that follow from other settings or are measurements."""
 
 
@@ -41,7 +41,7 @@ def _groups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "Settings": {"preset": spec.get("preset")}
         | {name: OPTIONS[name].default for name in ("reading_weight", "hold_out_source")}
         | expand_augment(spec.get("config", {}))
-        | {"init": _init(spec), "lr": _lr(spec), "auto_lr": None},
+        | {"init": _init(spec), "lr": _lr(spec), "auto_lr": None, "column_loss": _column_loss(spec)},
         "Validation": {"reference": spec.get("reference", "people")},
         "Images": spec.get("dataset", {}),
         "Chosen automatically": {name: value for name, value in spec.get("choices", {}).items() if name not in DERIVED},
@@ -60,6 +60,12 @@ def _lr(spec: Mapping[str, Any]) -> float | None:
     config = spec.get("config", {})
     lr: float | None = config.get("lr") or spec.get("choices", {}).get("lr") or config.get("auto_lr")
     return lr
+
+
+def _column_loss(spec: Mapping[str, Any]) -> float | None:
+    """Return the weight of the loss over the columns; for `auto`, the chosen one. Earlier versions had no such loss."""
+    wanted: float | None = spec.get("config", {}).get("column_loss", 0.0)
+    return spec.get("choices", {}).get("column_loss") if wanted is None else wanted
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

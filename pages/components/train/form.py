@@ -51,7 +51,7 @@ MAIN = ("max_minutes", "batch_size", "lr", "seed")
 GROUPS = {
     "Images": ("image_size", "hold_out_source", "reading_weight", "crop", "ink", "drop_seen_strings"),
     "Network": ("backbone", "stride", "head", "width", "init", "pretrained", "tied_heads"),
-    "Schedule": ("steps", "epochs", "max_steps", "weight_decay"),
+    "Schedule": ("steps", "epochs", "max_steps", "weight_decay", "column_loss"),
     "Machine": ("device", "layout", "precision"),
 }
 """The other options. Augmentation is set by choosing a recipe."""

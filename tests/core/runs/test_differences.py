@@ -51,3 +51,15 @@ def test_runs_from_before_initial_weights_equal_those_from_scratch() -> None:
         "Settings": {"init": ("scratch", "rendered"), "lr": ("0.002", "0.0003")},
         "Chosen automatically": {"init_sha256": (NOT_RECORDED, "ab")},
     }
+
+
+def test_runs_from_before_the_loss_over_the_columns_equal_those_without_it() -> None:
+    """`auto` counts as what it chose."""
+    config = TrainConfig().to_dict()
+    old = {name: value for name, value in config.items() if name != "column_loss"}
+    first = {"config": old, "choices": {"init": "rendered"}}
+    without = {"config": config, "choices": {"init": "rendered", "column_loss": 0.0}}
+    scratch = {"config": config, "choices": {"init": "rendered", "column_loss": 1.0}}
+
+    assert run_differences(first, without) == {}
+    assert run_differences(first, scratch) == {"Settings": {"column_loss": ("0", "1")}}
