@@ -28,6 +28,7 @@ from core.data.proposing import start_proposing
 from core.evaluation.metrics import interval95
 from core.home import Home
 from core.jobs import control
+from core.model.config import TrainConfig
 from core.readers.readers import READERS, available
 from core.runs.folds import start_folds
 from core.runs.suspects import Suspects, find_suspects
@@ -63,8 +64,9 @@ class SuspectCell(Cell):
             return "needs the readers: pip install 'slotlab[readers]'"
         return super().missing(data)
 
-    def changed(self, result: Mapping[str, Any]) -> bool:  # noqa: ARG002 - a result keeps no settings
-        return False
+    def changed(self, result: Mapping[str, Any]) -> bool:
+        """Return whether the folds were trained with other settings. Readers have none."""
+        return self.folds and TrainConfig.from_dict(result.get("config", {})) != self.config()
 
 
 CELLS = (
@@ -77,7 +79,8 @@ CELLS = (
     ),
     SuspectCell(
         name="folds-digits4", what="real, 4 digits; 1,000 labels of train and val", group="suspects", images="digits4",
-        options={"steps": "300", "pretrained": "none"}, splits=("train", "val"), most=1000, folds=True, audited=False,
+        options={"init": "auto", "steps": "300", "pretrained": "none"}, splits=("train", "val"), most=1000, folds=True,
+        audited=False,
     ),
 )  # fmt: skip
 QUICK = SuspectCell(
@@ -134,7 +137,7 @@ def measure(cell: SuspectCell, bench: Bench) -> dict[str, Any]:
                     _set_labels(db, project, labels)
                     _train_folds(db, home, project, cell, bench, seed)
                 counted.append(look(f"folds-{seed}", labels))
-            result["with_folds"] = _pooled(counted)
+            result |= {"config": cell.config().to_dict(), "with_folds": _pooled(counted)}
     return result
 
 

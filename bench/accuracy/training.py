@@ -20,6 +20,7 @@ from bench.cells import ROOT, Bench, CellError, Interrupted, environment
 from bench.grid import ORPHAN_SECONDS, remove
 from core.jobs.jobdir import JobDir
 from core.jobs.runner import PARENT_VARIABLE
+from core.model.config import TrainConfig
 from core.training.doctor import lines_of_kind
 
 TICK_SECONDS = 0.1
@@ -67,6 +68,8 @@ def train(cell: Cell, bench: Bench, on_tick: Callable[[JobDir, float], None] | N
     spec = json.loads(json.dumps(spec))
     job = JobDir(bench.folder(cell) / "train")
     before = job.read("run.json")
+    if before is not None:  # options that are missing there had the value of `from_dict`
+        before["config"] = json.loads(json.dumps(TrainConfig.from_dict(before["config"]).to_dict()))
     keys = ("data",) if bench.recount else tuple(spec)
     if before is not None and any(before.get(key) != spec[key] for key in keys):
         if bench.recount:

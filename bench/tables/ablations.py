@@ -10,6 +10,8 @@ from bench.tables.trained import COLUMNS, trained_columns
 from core.evaluation.percent import counted
 from core.evaluation.tta_effect import mcnemar
 
+BASES = {cell.name: cell for cell in accuracy.CELLS}
+
 
 def ablation_table(results: Results) -> str:
     def row(result: Mapping[str, Any]) -> list[str]:
@@ -19,6 +21,8 @@ def ablation_table(results: Results) -> str:
             return [exact, "", "", ""]
         if base not in results:
             return [exact, f"`{base}` is not run", "", ""]
+        if BASES[base].changed(results[base]):
+            return [exact, f"`{base}` has former settings", "", ""]
         found = [changed(results[base], result, way) for way in ("plain", "tta")]
         if found[1] is None:
             return [exact, "too many errors to list", "", ""]

@@ -4,12 +4,14 @@ Only the files decide, so everyone gets the same tables: a cell without a file i
 """
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.accuracy import accuracy
-from bench.cells import RESULTS, ROOT, load_results
+from bench import drift, suspects, unfamiliar, verdicts
+from bench.accuracy import accuracy, speed
+from bench.cells import RESULTS, ROOT, BenchCell, load_results
+from bench.peers import peers
 from bench.tables.ablations import ablation_table, kinds_table
 from bench.tables.bundles import batch_table, bundles_table, one_image_table, service_table
 from bench.tables.claims import claims_table, pooled_table
@@ -42,6 +44,16 @@ END = "<!-- /bench -->"
 NO_RESULTS: Results = {}
 GROUPS = ("accuracy", "speed", "ui", "reliability", "suspects", "unfamiliar", "drift", "verdicts", "bundle", "peers")
 """Folders of the results, in the order of the parameters of `tables`."""
+CELLS: Mapping[str, Sequence[BenchCell]] = {
+    "accuracy": accuracy.CELLS,
+    "speed": (*speed.CELLS, *speed.STEPS),
+    "peers": peers.CELLS,
+    "suspects": suspects.CELLS,
+    "unfamiliar": unfamiliar.CELLS,
+    "drift": drift.CELLS,
+    "verdicts": verdicts.CELLS,
+}
+"""Cells of each folder that can be compared to its results."""
 
 
 def tables(
@@ -106,9 +118,14 @@ def tables(
     }
 
 
-def former(results: Results) -> str:
-    """Return the results that another run would replace, because settings have changed since."""
-    names = [f"`{cell.name}`" for cell in accuracy.CELLS if cell.name in results and cell.changed(results[cell.name])]
+def former(results: Mapping[str, Results]) -> str:
+    """Return the cells whose settings have changed since their result. `results` are by group."""
+    names = [
+        f"`{cell.name}`"
+        for group, cells in CELLS.items()
+        for cell in cells
+        if cell.name in results[group] and cell.changed(results[group][cell.name])
+    ]
     return f"Results of former settings: {', '.join(names)}." if names else "All results have the settings of today."
 
 
@@ -147,8 +164,8 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
 
 
 def current(results: Path = RESULTS) -> dict[str, str]:
-    found = [load_results(results / group) for group in GROUPS]
-    return tables(*found) | {"former": former(found[0])}
+    found = {group: load_results(results / group) for group in GROUPS}
+    return tables(*found.values()) | {"former": former(found)}
 
 
 def main() -> int:

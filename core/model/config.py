@@ -248,8 +248,8 @@ class TrainConfig:
     )
     column_loss: float | None = option(
         None,
-        "Weight of a second loss in training, CTC over the columns of the feature map; auto is 1 from new weights and "
-        "0 from initial ones.",
+        "Weight of a second loss in training, CTC over the columns of the feature map; 0 turns it off. auto is 1 "
+        "from new weights and 0 from initial ones.",
         low=0,
         high=10,
     )
@@ -284,7 +284,7 @@ class TrainConfig:
         """Build from `to_dict`. Raises OptionError for an unknown key or a value that is not allowed.
 
         Runs of earlier versions have no `init`: they started from scratch. Their default rate was a number. They have
-        no `column_loss` either, and trained without one.
+        no `column_loss` either, and trained without one, as runs from initial weights still do.
         """
         if not isinstance(values, Mapping):
             raise OptionError("The settings of the run are missing or damaged.")
@@ -301,7 +301,8 @@ class TrainConfig:
                 raise OptionError(f"{name} must be a whole number between 1 and {MAX_STEPS:,}.")
         size = values.get("image_size")
         former = {"lr": None} if "auto_lr" not in values and values.get("lr") == cls.auto_lr else {}
-        earlier: dict[str, Any] = {"init": "scratch", "column_loss": 0.0}
+        warm = values.get("init", "scratch") not in ("auto", "scratch")
+        earlier: dict[str, Any] = {"init": "scratch", "column_loss": None if warm else 0.0}
         return cls(**(earlier | dict(values) | former | {"image_size": tuple(size) if size else None}))
 
     def planned_rate(self, train_images: int, *, starts_warm: bool) -> float:

@@ -10,8 +10,8 @@ from core.model.network import Recognizer
 class Columns(nn.Module):
     """One layer that names the character in each column of the map, or none. It only trains, and reads no image.
 
-    A head has to find its character and to name it, and learns both from one label. This layer is the same in all
-    columns, and CTC asks only for the order of the characters. So every label teaches it every character.
+    A head must find its character before a label can teach it the name. This layer is the same in all columns, and CTC
+    asks only for the order of the characters. So a label teaches its characters wherever they stand.
     """
 
     def __init__(self, model: Recognizer, classes: int) -> None:

@@ -10,6 +10,7 @@ from bench.accuracy.ablated import NETWORKS, run_of, sinusoids
 from bench.accuracy.ablations import ABLATIONS, GROUPS, base_of, changed, paired95
 from bench.accuracy.accuracy import CELLS, QUICK, measure
 from bench.cells import Bench
+from bench.tables.ablations import ablation_table
 from core.charset import TextSpec
 from core.images.augment_settings import DEFAULT_AUGMENT
 from core.model.config import TrainConfig
@@ -17,6 +18,7 @@ from core.model.network import Recognizer, build_model
 from core.training import engine
 from tests.helpers import toy
 
+CELLS_BY_NAME = {cell.name: cell for cell in CELLS}
 SPEC = TextSpec(4, "0123456789")
 CHOICES = {"image_size": [32, 96], "centers": [0.1, 0.3, 0.5, 0.7], "sigma": 0.1}
 CONFIG = TrainConfig(backbone="test_resnet", width=32)
@@ -119,6 +121,17 @@ def test_the_interval_of_a_difference() -> None:
     # Wald's interval of 20 points of 10,000 is 4.8 to 35.2.
     assert (10_000 * low, 10_000 * high) == (pytest.approx(4.7, abs=0.3), pytest.approx(35.3, abs=0.3))
     assert paired95(0, 0, 100)[0] < 0 < paired95(0, 0, 100)[1]
+
+
+def test_a_change_is_not_set_beside_a_result_of_former_settings() -> None:
+    """Its base may have learned without a part that the change has."""
+    now = CELLS_BY_NAME["hard4000-fast-seed0"].config()
+    base = {"config": now.to_dict(), "data": {"n": {"train": 3600}}, "steps": 3360, "choices": {}}
+    cell = {"cell": "ablation-no-ema-seed0"} | result(["a"])
+    former = base | {"config": replace(now, column_loss=0.0).to_dict()}
+
+    assert "0, 1; p = 1" in ablation_table({cell["cell"]: cell, "hard4000-fast-seed0": base | result([])})
+    assert "has former settings" in ablation_table({cell["cell"]: cell, "hard4000-fast-seed0": former | result([])})
 
 
 @pytest.mark.long

@@ -16,14 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from bench import drift, suspects, unfamiliar, verdicts
 from bench.accuracy import accuracy, speed, untrained
 from bench.accuracy.cell import Cell
 from bench.accuracy.data import FOLDS, SETS, ImageSet, Readings, drawn, fold_of, freeze, taught
 from bench.accuracy.reading import parameters
 from bench.accuracy.scores import AUDITS, audited, load_audit, score_run, tally
 from bench.accuracy.singles import HALF_TURNED, single_rows
-from bench.cells import RESULTS, ROOT, Bench, save_result
+from bench.cells import RESULTS, ROOT, Bench, BenchCell, save_result
 from bench.grid import run, state_of
 from bench.peers import peers
 from bench.tables import page
@@ -55,19 +54,8 @@ def bench_in(folder: Path) -> Bench:
 # The command
 
 
-@pytest.mark.parametrize(
-    ("kind", "cells"),
-    [
-        ("accuracy", accuracy.CELLS),
-        ("speed", (*speed.CELLS, *speed.STEPS)),
-        ("peers", peers.CELLS),
-        ("suspects", suspects.CELLS),
-        ("unfamiliar", unfamiliar.CELLS),
-        ("drift", drift.CELLS),
-        ("verdicts", verdicts.CELLS),
-    ],
-)
-def test_every_cell_with_a_result_has_a_state(tmp_path: Path, kind: str, cells: Sequence[Cell]) -> None:
+@pytest.mark.parametrize(("kind", "cells"), page.CELLS.items())
+def test_every_cell_with_a_result_has_a_state(tmp_path: Path, kind: str, cells: Sequence[BenchCell]) -> None:
     """Results of every kind can be compared to the settings of today."""
     bench = Bench(kind=kind, work=tmp_path, results=RESULTS / kind)
     measured = [cell for cell in cells if bench.result(cell).exists()]
