@@ -126,6 +126,8 @@ def choose(
         if reason:
             say(f"Initial weights: not those of rendered text, because {reason}.")
         say(f"Backbone {config.backbone}: {source}.")
+    if choices["column_loss"]:
+        say(f"CTC over the columns trains the map too, with weight {choices['column_loss']:g}.")
     measured = "fastest here" if choices["probe_ms"] else "as set"
     say(f"Memory layout {choices['layout']}, {choices['precision']}, threads {choices['threads']}: {measured}.")
     return choices

@@ -137,6 +137,12 @@ def test_the_network_of_the_reference_and_runs_of_earlier_versions_have_none() -
     assert TrainConfig.from_dict(values | {"init": "rendered"}).column_loss is None  # another start then decides
 
 
+def test_the_log_says_that_a_run_has_it(data: Snapshot) -> None:
+    said: list[str] = []
+    engine.choose(data, replace(toy.CONFIG, column_loss=0.5), toy.SPEC, say=said.append)
+    assert "CTC over the columns trains the map too, with weight 0.5." in said
+
+
 def test_a_single_character_trains_without_it(tmp_path: Path) -> None:
     data, spec = toy.snapshot(tmp_path), TextSpec(1, toy.SPEC.charset)
     one = replace(data, labels=[label[:1] if label else label for label in data.labels])
