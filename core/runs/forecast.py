@@ -4,11 +4,13 @@ import json
 from dataclasses import dataclass
 from itertools import islice
 
+from core.evaluation.percent import percent
 from core.home import Home
 from core.jobs import control
 from core.jobs.jobdir import JobDir, duration
 from core.model.config import TrainConfig
 from core.runs import initial
+from core.runs.label_curve import hardest
 from core.runs.start import FEW, count_training, labels_of_people
 from core.runs.unseen import held_out_source
 from core.training.doctor import lines_of_kind
@@ -23,6 +25,8 @@ SAME = ("backbone", "stride", "batch_size", "head", "width", "device")
 """Settings on which the time of a step depends most."""
 LOOKED_AT = 20
 """Newest runs of the project that are searched for one with the same settings."""
+KNOWN_LABELS = 100
+"""Labels of the runs whose result is named."""
 WARM_LABELS, COLD_LABELS = 50, 1000
 """Labels below which a run from the rendered weights, or from scratch, is unlikely to be of use."""
 
@@ -102,16 +106,12 @@ def _seconds_per_step(home: Home, run: Run) -> float | None:
 
 def _warnings(db: Database, project: Project, train: int, init: str) -> list[str]:
     """Return what the labels are too few for. The figures are those of docs/benchmarks.md."""
-    found = []
-    if init == "scratch" and train < COLD_LABELS:
+    found, is_cold = [], init == "scratch"
+    if train < (COLD_LABELS if is_cold else WARM_LABELS):
+        share = hardest("scratch" if is_cold else "rendered", KNOWN_LABELS).share
         found.append(
-            f"{plural(train, 'training label')} {are(train)} few for a run from scratch: with 100, it reads about a "
-            "third of one real portal."
-        )
-    elif init != "scratch" and train < WARM_LABELS:
-        found.append(
-            f"{plural(train, 'training label')} {are(train)} few. With 100, runs read at least 97% of three real "
-            "portals."
+            f"{plural(train, 'training label')} {are(train)} few{' for a run from scratch' * is_cold}. With "
+            f"{KNOWN_LABELS}, a run reads {percent(share)} of the harder of two real portals."
         )
     if (val := labels_of_people(db, project, "val")) < FEW:
         found.append(f"{plural(val, 'validation label')} {are(val)} few: the result will be rough.")

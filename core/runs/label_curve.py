@@ -77,3 +77,11 @@ def points_of(values: list[dict[str, Any]]) -> list[Point]:
 def load_points() -> list[Point]:
     """Return the measured points, by set, start and labels."""
     return points_of(json.loads(FILE.read_text(encoding="utf-8")))
+
+
+def hardest(start: str, labels: int) -> Point:
+    """Return the lowest of the points with this start and number of labels. Raises ValueError without one."""
+    return min(
+        (point for point in load_points() if (point.start, point.labels) == (start, labels)),
+        key=lambda point: point.share,
+    )

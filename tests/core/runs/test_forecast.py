@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from core.evaluation.percent import percent
 from core.home import Home
 from core.jobs.jobdir import JobDir
 from core.model.config import TrainConfig, preset
 from core.runs.forecast import SECONDS_PER_STEP, forecast
+from core.runs.label_curve import hardest
 from db import runs
 from db.records import Project
 from db.sqlite import Database
@@ -72,8 +74,10 @@ def test_few_labels_are_said_before_the_start(trained: Project, db: Database, ho
     cold, few = forecast(db, home, trained, config).warnings
     warm, _ = forecast(db, home, trained, preset("fast")).warnings
 
-    assert "few for a run from scratch" in cold
-    assert "With 100, runs read at least 97%" in warm
+    assert "few for a run from scratch. With 100, a run reads " in cold
+    assert "few. With 100, a run reads " in warm
+    assert all(f"reads {percent(hardest(start, 100).share)} of" in text for start, text in
+               (("scratch", cold), ("rendered", warm)))  # fmt: skip
     assert few.startswith("5 validation labels are few")
 
 
