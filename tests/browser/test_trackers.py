@@ -10,6 +10,8 @@ from core.jobs.jobdir import JobDir
 from tests.helpers.browsing import add_run, open_at
 from tests.helpers.lab import Lab
 
+PATIENCE_MS = 120_000
+
 
 def test_the_events_of_a_run_are_downloaded(lab: Lab, page: Page, tmp_path: Path) -> None:
     """TensorBoard reads what is in the zip."""
@@ -24,7 +26,7 @@ def test_the_events_of_a_run_are_downloaded(lab: Lab, page: Page, tmp_path: Path
     open_at(page, lab, f"/train?project={project.name}&run={run}", "Train")
     page.get_by_text("Settings and data of this run").click()
 
-    with page.expect_download() as download:
+    with page.expect_download(timeout=PATIENCE_MS) as download:  # the app first imports TensorBoard
         page.get_by_role("button", name="TensorBoard events").click()
 
     assert download.value.suggested_filename == f"{run}-tensorboard.zip"

