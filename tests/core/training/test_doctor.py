@@ -4,7 +4,6 @@ import json
 import math
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -131,13 +130,13 @@ def test_labels_of_other_images_are_misaligned_once_they_are_learned_by_heart(fi
 def test_a_position_whose_labels_are_random_is_a_dead_head(fit: Fit) -> None:
     """Positions are 1-based in the sentence."""
     rng = random.Random(0)
-    config = replace(TOY, max_steps=60, seed=2)
+    config = replace(TOY, max_steps=60, seed=2, column_loss=0.0)  # with that loss, so few steps read 94% there
 
     found = of(fit(relabeled(toy.rows(90), lambda _, text: text[0] + rng.choice("|-x")), config), config)
 
     assert found.state == "dead_head"
     assert found.sentence.startswith("Position 2 is still at chance after 60 of 60 steps")
-    assert re.search("(8[3-9]|9[0-9]|100)% at the other positions", found.sentence)
+    assert "100% at the other positions" in found.sentence
 
 
 @pytest.mark.long
